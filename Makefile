@@ -1,0 +1,40 @@
+# Two commands are enough: `make serve` and `make test`. Both set up what they need.
+PYTHON ?= python3.11
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: serve test lint bench load lock clean
+
+serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
+	$(BIN)/recserve demo --port $(PORT)
+
+test: .venv/.dev lint         ## everything that must hold on any machine
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev             ## side by side with the naive peer; writes loadtest/results/
+	$(BIN)/python -m loadtest.bench
+
+load: .venv/.dev              ## 20 s of locust against a running service (HOST=)
+	$(BIN)/locust -f loadtest/locustfile.py --headless -u 32 -r 32 -t 20s --host $(or $(HOST),http://127.0.0.1:$(PORT))
+
+# A stamp per set of extras, so that a second `make` starts at once.
+.venv/.train: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
+	touch $@
+
+.venv/.dev: .venv/.train
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,load,dev]'
+	touch $@
+
+lock: .venv/.dev              ## rewrite constraints.txt from what is installed and tested
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+
+clean:
+	rm -rf .venv models/*/ .mypy_cache .ruff_cache .pytest_cache

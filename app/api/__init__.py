@@ -1,0 +1,1 @@
+"""The HTTP surface: schemas, problems, routes, server."""

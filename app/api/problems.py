@@ -1,0 +1,79 @@
+"""Errors as JSON problems: one table from our errors to HTTP statuses, one shape of body.
+
+{"error": {"code": …, "message": …, "field"?: …, "retry_after_ms"?: …, "request_id": …}}
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
+
+from app import errors
+
+log = logging.getLogger(__name__)
+
+STATUS: Final[Mapping[type[errors.AppError], int]] = {
+    errors.InvalidRequestError: 422,
+    errors.NotFoundError: 404,
+    errors.BodyTooLargeError: 413,
+    errors.OverloadedError: 429,
+    errors.DeadlineExceededError: 504,
+    errors.NotReadyError: 503,
+    errors.StoreError: 503,
+    errors.EngineError: 500,
+    errors.BundleError: 500,
+    errors.BadDataError: 500,
+    errors.UsageError: 500,
+    errors.AppError: 500,
+}
+
+MEANING: Final[Mapping[int, str]] = {
+    404: "There is no such thing.",
+    413: "The body is larger than the limit.",
+    422: "The request can never work; `field` says where.",
+    429: "Overloaded: nothing was started; try again after `retry_after_ms`.",
+    500: "A fault of ours.",
+    503: "Starting, stopping, or the engine is gone.",
+    504: "The time budget ran out.",
+}
+
+
+def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
+    """Return the `error` object of one failure, ready for JSON."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.field is not None:
+        body["field"] = error.field
+    if isinstance(error, errors.OverloadedError):
+        body["retry_after_ms"] = error.retry_after_ms
+    body["request_id"] = request_id
+    return body
+
+
+def problem_response(error: errors.AppError, request_id: str) -> tuple[int, bytes, dict[str, str]]:
+    """Return status, body and extra headers of one failure."""
+    status = STATUS[type(error)]
+    headers = {}
+    if isinstance(error, errors.OverloadedError):
+        # Whole seconds in the header, rounded up: earlier would be refused again.
+        headers["retry-after"] = str(-(-error.retry_after_ms // 1000))
+    return status, orjson.dumps({"error": problem(error, request_id)}), headers
+
+
+def translate(error: Exception) -> errors.AppError:
+    """Turn any exception into one of ours; unknown ones are logged and become a bare `internal`."""
+    if isinstance(error, errors.AppError):
+        return error
+    if isinstance(error, ValidationError):
+        return _invalid(error)
+    log.error("unexpected failure", exc_info=error)
+    return errors.AppError("internal error")
+
+
+def _invalid(error: ValidationError) -> errors.InvalidRequestError:
+    """Name the first thing wrong; the input itself is never echoed."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or None
+    message = first["msg"].removeprefix("Value error, ")
+    return errors.InvalidRequestError(message, field=field)

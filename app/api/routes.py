@@ -1,0 +1,200 @@
+"""The routes: read, validate, hand over, write. No logic of their own."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from app import __version__
+from app import request as limits
+from app.api import schemas
+from app.api.edge import read_body
+from app.api.problems import MEANING, problem, translate
+from app.bootstrap import Service
+from app.errors import NotFoundError, NotReadyError
+from app.request import RecommendRequest
+from app.serving.answer import Answer
+
+router = APIRouter()
+
+
+def service_of(request: Request) -> Service:
+    """Return the running service."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]
+
+
+class _Batch(BaseModel):
+    """The envelope of a batch; its requests are validated one by one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    requests: list[dict[str, Any]] = Field(min_length=1, max_length=limits.MAX_BATCH)
+
+
+def _responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe what a route answers: its schema, and the problems it can end in."""
+
+    def described(meaning: str, body: schemas.Schema) -> dict[str, Any]:
+        return {"description": meaning, "content": {"application/json": {"schema": body}}}
+
+    problems: dict[int | str, dict[str, Any]] = {
+        code: described(MEANING[code], schemas.ERROR) for code in statuses
+    }
+    return {200: described("OK", schema), **problems}
+
+
+def _takes(schema: schemas.Schema, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schema}
+    if examples:
+        content["examples"] = examples
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+_CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
+
+
+@router.post(
+    "/recommend",
+    summary="Recommend items for words, a user, both or neither",
+    responses=_responses(schemas.ANSWER, *_CAN_FAIL),
+    openapi_extra=_takes(schemas.recommend_request(), schemas.EXAMPLES),
+)
+async def recommend(request: Request) -> Response:
+    """Return ranked items, each with its score and the sources that brought it."""
+    # The service is read directly: a dependency would cost more than the rest of a cached answer.
+    service = service_of(request)
+    body = await read_body(request, service.settings.max_body_bytes)
+    answer = await service.recommender.recommend(RecommendRequest.model_validate_json(body))
+    return Response(answer.body, headers=_headers(answer), media_type="application/json")
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    headers = {"x-cache": answer.x_cache}
+    if answer.degraded:
+        headers["x-degraded"] = ", ".join(answer.degraded)
+    return headers
+
+
+@router.post(
+    "/recommend/batch",
+    summary="Several requests in one call",
+    responses=_responses(schemas.BATCH_ANSWER, 413, 422),
+    openapi_extra=_takes(
+        schemas.BATCH_REQUEST,
+        {"two": {"value": {"requests": [{"query": "heist", "k": 3}, {"user_id": "7", "k": 3}]}}},
+    ),
+)
+async def recommend_batch(request: Request, service: ServiceDep) -> Response:
+    """Answer each request by itself, in order; a failing one carries its own error."""
+    body = await read_body(request, service.settings.max_body_bytes)
+    batch = _Batch.model_validate_json(body)
+    request_id: str = request.state.request_id
+    parts = await asyncio.gather(*(_one(service, entry, request_id) for entry in batch.requests))
+    return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
+
+
+async def _one(service: Service, entry: Mapping[str, Any], request_id: str) -> bytes:
+    try:
+        # Through JSON again: only there a list may stand for a tuple under strict types.
+        ask = RecommendRequest.model_validate_json(orjson.dumps(entry))
+        return (await service.recommender.recommend(ask)).body
+    except Exception as error:  # noqa: BLE001 - every failure belongs to its own entry
+        return orjson.dumps({"error": problem(translate(error), request_id)})
+
+
+@router.get(
+    "/items/{item_id:path}",
+    summary="One item of the catalogue",
+    responses=_responses(schemas.ITEM, 404, 503),
+)
+async def item(item_id: str, service: ServiceDep) -> Response:
+    """Return an item with all its fields."""
+    found = service.engine.item(item_id)
+    if found is None:
+        raise NotFoundError("there is no such item", field="item_id")
+    return _json({"id": found.id, "title": found.title, "fields": found.fields})
+
+
+@router.get("/livez", summary="Is the process alive?", responses=_responses(schemas.STATUS_ANSWER))
+async def livez() -> Response:
+    """Answer as long as the event loop turns."""
+    return _json({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    summary="Can it answer?",
+    responses=_responses(schemas.STATUS_ANSWER, 503),
+)
+async def readyz(service: ServiceDep) -> Response:
+    """Answer 200 once warm and while the engine works, whether or not a shared cache is up."""
+    if not service.ready:
+        raise NotReadyError("the engine is not running")
+    return _json({"status": "ok"})
+
+
+@router.get("/info", summary="What is being served", responses=_responses(schemas.INFO))
+async def info(service: ServiceDep) -> Response:
+    """Return bundle, versions, limits and backend."""
+    engine, settings = service.engine.info, service.settings
+    return _json(
+        {
+            "version": __version__,
+            "bundle": {
+                "name": engine.bundle_name,
+                "generation": engine.bundle,
+                "catalogue": engine.catalogue,
+            },
+            "items": engine.n_items,
+            "users": engine.n_users,
+            "events": engine.n_events,
+            "encoder": {"id": engine.encoder, "dim": engine.dim},
+            "index": engine.index,
+            "fields": dict(engine.attributes),
+            "backend": {
+                "device": "cpu",
+                "threads": settings.threads_per_worker(),
+                "workers": settings.workers,
+            },
+            "cache": {
+                "local_bytes": settings.cache_local_bytes,
+                "shared": settings.cache_url is not None,
+            },
+            "limits": {
+                "query_characters": limits.MAX_QUERY_CHARACTERS,
+                "history": limits.MAX_HISTORY,
+                "candidates": limits.MAX_CANDIDATES,
+                "exclude": limits.MAX_EXCLUDE,
+                "fields": limits.MAX_FIELDS,
+                "k": limits.MAX_K,
+                "batch": limits.MAX_BATCH,
+                "body_bytes": settings.max_body_bytes,
+                "pending_requests": settings.max_pending_requests,
+            },
+        }
+    )
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    responses={
+        200: {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
+)
+async def metrics(service: ServiceDep) -> Response:
+    """Return all `recserve_…` metrics of this process."""
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,132 @@
+"""JSON schemas of what goes out, declared by hand because finished bytes are sent.
+
+`tests/api` validates real answers against these, and mutated ones to prove that the check can fail.
+"""
+
+from typing import Any, Final
+
+from app.request import MAX_BATCH, RecommendRequest
+
+Schema = dict[str, Any]
+
+
+def _object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_STRING: Final[Schema] = {"type": "string"}
+_NUMBER: Final[Schema] = {"type": "number"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_MS: Final[Schema] = {"type": "number", "minimum": 0, "description": "milliseconds"}
+_VALUE: Final[Schema] = {
+    "description": "string, number, boolean, list of strings, or null where the item has none",
+    "anyOf": [
+        {"type": ["string", "number", "boolean", "null"]},
+        {"type": "array", "items": {"type": "string"}},
+    ],
+}
+_FIELDS: Final[Schema] = {"type": "object", "additionalProperties": _VALUE}
+_TITLE: Final[Schema] = {"type": ["string", "null"]}
+
+_SOURCE: Final = _object(
+    {"name": _STRING, "rank": {"type": "integer", "minimum": 1}, "score": _NUMBER}
+)
+
+_RANKED_ITEM: Final = _object(
+    {
+        "id": _STRING,
+        "score": {**_NUMBER, "description": "the scorer's own; comparable within one answer"},
+        "title": _TITLE,
+        "fields": _FIELDS,
+        "sources": _array(_SOURCE),
+    }
+)
+
+ERROR: Final = _object(
+    {
+        "error": _object(
+            {
+                "code": _STRING,
+                "message": _STRING,
+                "field": _STRING,
+                "retry_after_ms": _COUNT,
+                "request_id": _STRING,
+            },
+            optional=("field", "retry_after_ms"),
+        )
+    }
+)
+
+ANSWER: Final = _object(
+    {
+        "recommendation_id": _STRING,
+        "cache": {"enum": ["hit", "miss", "coalesced", "bypass"]},
+        "timings_ms": _object(
+            {"queue": _MS, "encode": _MS, "retrieve": _MS, "rerank": _MS, "total": _MS}
+        ),
+        "batch_size": {**_COUNT, "description": "requests in the engine pass that made the list"},
+        "items": _array(_RANKED_ITEM),
+        "degraded": {**_array(_STRING), "description": "left-out parts that may change the list"},
+        "generation": _object({"bundle": _STRING, "catalogue": _COUNT}),
+        "missing_ids": _array(_STRING),
+        "next_cursor": {"type": ["string", "null"]},
+    }
+)
+
+BATCH_ANSWER: Final = _object({"results": _array({"anyOf": [ANSWER, ERROR]})})
+
+BATCH_REQUEST: Final = _object(
+    {
+        "requests": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_BATCH,
+            "items": {
+                "type": "object",
+                "description": "as for POST /recommend; a wrong one gets its own error",
+            },
+        }
+    }
+)
+
+ITEM: Final = _object({"id": _STRING, "title": _TITLE, "fields": _FIELDS})
+
+STATUS_ANSWER: Final = _object({"status": {"enum": ["ok", "not_ready"]}})
+
+INFO: Final = _object(
+    {
+        "version": _STRING,
+        "bundle": _object({"name": _STRING, "generation": _STRING, "catalogue": _COUNT}),
+        "items": _COUNT,
+        "users": _COUNT,
+        "events": _COUNT,
+        "encoder": _object({"id": _STRING, "dim": _COUNT}),
+        "index": _STRING,
+        "fields": {"type": "object", "additionalProperties": _STRING},
+        "backend": _object({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
+        "cache": _object({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),
+        "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
+    }
+)
+
+EXAMPLES: Final = {
+    "words": {"value": {"query": "space adventure with robots", "k": 5}},
+    "user": {"value": {"user_id": "7", "k": 5, "fields": ["categories", "published_at"]}},
+    "both": {"value": {"query": "funny", "user_id": "7"}},
+    "history": {"value": {"history": ["1", "260", "1196"], "k": 5}},
+    "rank these": {"value": {"query": "heist", "candidates": ["1", "2", "6", "50"]}},
+}
+
+
+def recommend_request() -> Schema:
+    """Return the schema of a request, drawn from the model that validates it."""
+    return RecommendRequest.model_json_schema()

@@ -1,0 +1,53 @@
+"""The application and its life: open the service, serve, close it.
+
+Importing this module loads neither torch nor faiss nor openvino; opening the service does.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from app import __version__
+from app.api.edge import Edge, http_exception_handler, problem_handler
+from app.api.routes import router
+from app.bootstrap import Service, open_service
+from app.errors import AppError
+from app.settings import Settings
+from app.telemetry import Metrics, configure_logging
+
+OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
+
+
+def create_app(
+    settings: Settings | None = None, open_service: OpenService = open_service
+) -> FastAPI:
+    """Return the application; tests pass an `open_service` that wires fakes."""
+    settings = settings or Settings()
+    configure_logging(settings.log_level)
+    metrics = Metrics(CollectorRegistry())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_service(settings, metrics) as service:
+            app.state.service = service
+            yield
+
+    app: FastAPI = FastAPIOffline(
+        title="recserve",
+        version=__version__,
+        description="Low-latency recommendations from words and behaviour.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.include_router(router)
+    for kind in (AppError, ValidationError):
+        app.add_exception_handler(kind, problem_handler)
+    app.add_exception_handler(HTTPException, http_exception_handler)
+    app.add_middleware(Edge, metrics=metrics)
+    return app

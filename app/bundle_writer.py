@@ -1,0 +1,142 @@
+"""Publishing a bundle: built beside the others, made durable, then shown in one step.
+
+A reader sees the old generation or the new one, complete, whenever the builder dies: files are
+synced before the manifest, the manifest before the rename, the rename before `current` moves.
+This module does not know what is in the files.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app import __version__
+from app.bundle import (
+    CURRENT,
+    FORMAT_VERSION,
+    GENERATION,
+    MANIFEST,
+    UNSEALED,
+    Bundle,
+    BundleFacts,
+    FileFacts,
+    Manifest,
+    sealed,
+    sha256_of,
+    walk_files,
+)
+
+KEEP_GENERATIONS = 3
+
+_TEMPORARY = ".tmp-"
+_log = logging.getLogger(__name__)
+
+
+def write_bundle(root: Path, fill: Callable[[Path], BundleFacts]) -> Bundle:
+    """Publish a new generation of the bundle `root` (`models/NAME`) and return it.
+
+    `fill` gets an empty folder, writes the files into it and says what they are. If it raises, what
+    it wrote is removed and nothing changes. Builders of one name queue. The newest three
+    generations are kept, and always the one `current` points to.
+
+    Raises:
+        OSError: the disk is full or may not be written.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _builder_lock(root):
+        _remove_leftovers(root)
+        generation = _new_generation()
+        folder = root / f"{_TEMPORARY}{generation}"
+        folder.mkdir()
+        try:
+            facts = fill(folder)
+            manifest = _seal(folder, facts, root.resolve().name, generation)
+            folder.rename(root / generation)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        _sync(root)
+        _point_current_to(root, generation)
+        _prune(root, current=generation)
+    return Bundle(root / generation, manifest)
+
+
+@contextmanager
+def _builder_lock(root: Path) -> Iterator[None]:
+    """Hold the lock of this bundle; the kernel frees it when a builder dies."""
+    with (root / ".lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.warning("another build of %s is running: waiting for it to end", root.name)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_leftovers(root: Path) -> None:
+    # Under the lock nobody else is building, so these belong to builders that died.
+    for path in root.glob(f"{_TEMPORARY}*"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+
+
+def _new_generation() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}"
+
+
+def _seal(folder: Path, facts: BundleFacts, name: str, generation: str) -> Manifest:
+    """Make the files durable, then write the manifest that names them, and make that durable."""
+    files = {
+        path: FileFacts(bytes=size, sha256=sha256_of(folder / path))
+        for path, size in sorted(walk_files(folder))
+    }
+    for path in files:
+        _sync(folder / path)
+    unsealed = Manifest(
+        **dict(facts),
+        format_version=FORMAT_VERSION,
+        name=name,
+        generation=generation,
+        created_at=datetime.now(UTC),
+        recserve=__version__,
+        files=files,
+        manifest_sha256=UNSEALED,
+    )
+    text = sealed(unsealed.model_dump_json(indent=2) + "\n")
+    (folder / MANIFEST).write_text(text, "utf-8")
+    _sync(folder / MANIFEST)
+    for subfolder, _, _ in os.walk(folder):
+        _sync(Path(subfolder))
+    return Manifest.model_validate_json(text)
+
+
+def _point_current_to(root: Path, generation: str) -> None:
+    link = root / f"{_TEMPORARY}{CURRENT}"
+    link.symlink_to(generation)
+    link.replace(root / CURRENT)
+    _sync(root)
+
+
+def _prune(root: Path, current: str) -> None:
+    generations = sorted(p.name for p in root.iterdir() if GENERATION.fullmatch(p.name))
+    for name in generations[:-KEEP_GENERATIONS]:
+        if name != current:
+            # Renamed first: a generation removed by half would look like a damaged one.
+            doomed = (root / name).rename(root / f"{_TEMPORARY}{name}")
+            shutil.rmtree(doomed)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,140 @@
+"""The command line: `recserve build | demo | serve`. Heavy imports happen inside each branch.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from app import __version__
+from app.errors import AppError, BadDataError, UsageError
+from app.settings import Settings
+
+_FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except (UsageError, ValidationError) as error:
+        return _fail(error, 2)
+    except BadDataError as error:
+        return _fail(error, 3)
+    except AppError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"recserve: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("recserve", description="Recommendations in milliseconds.")
+    parser.add_argument("--version", action="version", version=f"recserve {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    build = commands.add_parser("build", help="build a bundle from item and event files")
+    build.add_argument("--items", type=Path, help=f"item file: {_FORMATS}")
+    build.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
+    build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
+    build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
+    build.set_defaults(run=_build)
+
+    serve = commands.add_parser("serve", help="serve a bundle over HTTP", epilog=_PRECEDENCE)
+    _add_settings(serve)
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser("demo", help="build the MovieLens demo if missing, then serve it")
+    demo.add_argument("--build-only", action="store_true", help="stop once the bundle is built")
+    _add_settings(demo)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+_PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Offer every setting as a flag; what is not given stays with environment, file or default."""
+    group = parser.add_argument_group("settings")
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else field.default
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"setting_{name}",
+            default=argparse.SUPPRESS,
+            metavar=name.rpartition("_")[2].upper(),
+            help=f"{field.description} (default: {default}; RECSERVE_{name.upper()})".replace(
+                "%", "%%"
+            ),
+        )
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    given = {
+        name.removeprefix("setting_"): value
+        for name, value in vars(arguments).items()
+        if name.startswith("setting_")
+    }
+    return Settings(**given)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from app.offline.build import build
+    from app.offline.recipe import Recipe, load_recipe
+
+    recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
+    print(build(arguments.items, arguments.events, recipe, arguments.out))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    if not (settings.bundle / "current").exists():
+        from app.offline.demo import build_demo
+
+        print(build_demo(settings.bundle))
+    return 0 if arguments.build_only else _run(settings)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    return _run(_settings(arguments))
+
+
+def _run(settings: Settings) -> int:
+    """Serve until told to stop. Spawned workers read the settings from the environment."""
+    import uvicorn
+
+    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
+        os.environ[f"RECSERVE_{name.upper()}"] = str(value)
+    uvicorn.run(
+        "app.api.server:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        http="httptools",
+        loop="uvloop",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        # Longer than what clients keep idle connections for, or they meet a closed one.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The model work: blocking, arrays in, arrays out. Knows neither asyncio nor HTTP nor Redis."""

@@ -1,0 +1,133 @@
+"""What a caller may ask: the one model of `POST /recommend`, validated at the door.
+
+Unknown fields and wrong types are refused. This module knows neither HTTP nor the catalogue:
+whether an id or a field name exists is found out later.
+"""
+
+import unicodedata
+from typing import Annotated, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+MAX_QUERY_CHARACTERS: Final = 512
+MAX_HISTORY: Final = 200
+MAX_CANDIDATES: Final = 1000
+MAX_EXCLUDE: Final = 1000
+MAX_FIELDS: Final = 64
+MAX_K: Final = 100
+DEFAULT_K: Final = 10
+MAX_BATCH: Final = 64
+
+_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+
+def _integer_as_string(value: object) -> object:
+    """Ids may be sent as JSON integers; they become decimal strings (true and 1.5 do not)."""
+    return str(value) if type(value) is int else value
+
+
+def _normalise(text: str) -> str:
+    """One spelling for one query: NFC, and any run of white space is one blank."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+Id = Annotated[
+    str,
+    BeforeValidator(_integer_as_string),
+    StringConstraints(min_length=1, max_length=256, pattern=_NO_CONTROL_CHARACTERS),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 256,
+                    "pattern": _NO_CONTROL_CHARACTERS,
+                },
+                {"type": "integer"},
+            ]
+        }
+    ),
+]
+
+Query = Annotated[
+    str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(_normalise)
+]
+
+
+class RecommendRequest(BaseModel):
+    """One request for recommendations: words, a user, both or neither."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    query: Query = Field(default="", description="What is wanted, in words.")
+    user_id: Id | None = Field(default=None, description="Whose stored events shape the taste.")
+    session_id: Id | None = Field(
+        default=None, description="The same for somebody unknown; not together with user_id."
+    )
+    history: tuple[Id, ...] = Field(
+        default=(),
+        max_length=MAX_HISTORY,
+        description="Items used lately, oldest first; follows the stored events.",
+    )
+    like: tuple[Id, ...] = Field(
+        default=(), max_length=MAX_HISTORY, description="More like these items."
+    )
+    dislike: tuple[Id, ...] = Field(
+        default=(), max_length=MAX_HISTORY, description="Less like these items."
+    )
+    k: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_CANDIDATES,
+        description="Items wanted: 1 to 100 (10); with candidates, up to and by default all.",
+    )
+    exclude: tuple[Id, ...] = Field(
+        default=(), max_length=MAX_EXCLUDE, description="Items that must not come back."
+    )
+    candidates: tuple[Id, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_CANDIDATES,
+        description="Rank exactly these items.",
+    )
+    fields: tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...] = Field(
+        default=(), max_length=MAX_FIELDS, description="Item fields to return (see /info)."
+    )
+    budget_ms: int = Field(
+        default=1000, ge=1, le=10_000, description="Time for the whole answer, in milliseconds."
+    )
+    repeat: bool | None = Field(
+        default=None,
+        description="Whether items in history, like and dislike may come back (false; "
+        "with candidates: true).",
+    )
+
+    @model_validator(mode="after")
+    def _one_who(self) -> Self:
+        if self.user_id is not None and self.session_id is not None:
+            raise ValueError("give user_id or session_id, not both")
+        if self.candidates is None and self.k is not None and self.k > MAX_K:
+            raise ValueError(f"k may be at most {MAX_K} without candidates")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many items are wanted at most."""
+        if self.k is not None:
+            return self.k
+        return DEFAULT_K if self.candidates is None else len(self.candidates)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what the user already had may come back."""
+        return self.candidates is not None if self.repeat is None else self.repeat

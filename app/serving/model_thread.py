@@ -1,0 +1,115 @@
+"""One thread that runs blocking calls in turn for the event loop.
+
+A daemon thread of our own rather than an executor: an executor joins its threads at exit, so a
+call that never returns would keep the process alive. Does not know what it runs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_log = logging.getLogger(__name__)
+
+
+class ThreadDiedError(RuntimeError):
+    """The thread has ended; it runs nothing any more."""
+
+
+class ModelThread(Generic[A, B]):
+    """Runs `call(argument)` in one daemon thread; the owner awaits each run before the next.
+
+    Anything that is not an `Exception` (SystemExit, say) ends the thread.
+    """
+
+    def __init__(self, call: Callable[[A], B], name: str) -> None:
+        """Prepare the thread; must be made and used inside the running event loop."""
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[tuple[A, asyncio.Future[B | Exception]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._ended = asyncio.Event()
+        self._busy = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running, waited for or not."""
+        return self._busy
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has run its last call, by `stop` or by dying."""
+        return self._ended.is_set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    async def run(self, argument: A) -> B | Exception:
+        """Run the call; an exception it raises is returned, not raised.
+
+        Raises:
+            ThreadDiedError: the thread is dead or dies in this call.
+        """
+        if not self.alive:
+            raise ThreadDiedError("the model thread is dead")
+        answer: asyncio.Future[B | Exception] = self._loop.create_future()
+        self._busy = True
+        self._jobs.put((argument, answer))
+        return await answer
+
+    def stop(self) -> None:
+        """End the thread after the calls it was given. Idempotent."""
+        self._jobs.put(None)
+
+    async def wait_ended(self) -> None:
+        """Return once the thread has ended."""
+        await self._ended.wait()
+
+    def _work(self) -> None:
+        try:
+            while (job := self._jobs.get()) is not None and self._survives(*job):
+                pass
+        finally:
+            self._post(self._ended.set)
+
+    def _survives(self, argument: A, answer: "asyncio.Future[B | Exception]") -> bool:
+        """Run one call and hand over its outcome."""
+        outcome: B | Exception
+        try:
+            outcome = self._call(argument)
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            outcome = error
+        except BaseException as error:  # noqa: BLE001 - logged; the owner learns of it at once
+            _log.critical("the model thread died", exc_info=error)
+            self._post(_fail, answer, ThreadDiedError("the model thread died"))
+            return False
+        finally:
+            self._busy = False
+        self._post(_set, answer, outcome)
+        return True
+
+    def _post(self, callback: Callable[..., object], *arguments: object) -> None:
+        # The loop may be closed by the time a stuck call returns; then nobody waits.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _set(answer: "asyncio.Future[B]", value: B) -> None:
+    if not answer.done():
+        answer.set_result(value)
+
+
+def _fail(answer: "asyncio.Future[object]", error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)

@@ -1,0 +1,153 @@
+"""What can be seen from outside: metric objects on a registry that is passed in, and logging.
+
+Nothing here is global and nothing happens on import. This module does not know what it measures:
+the part that owns an event counts it.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS: Final = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+_POWERS_OF_TWO: Final = tuple(float(2**power) for power in range(11))
+
+
+class Metrics:
+    """Every `recserve_…` metric of one process.
+
+    Label values are fixed words, never input of a caller, so the number of series is bounded.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._http()
+        self._batching()
+        self._caching()
+
+    def _http(self) -> None:
+        self.requests = self._counter("requests", "HTTP requests answered.", "route", "status")
+        self.request_seconds = self._seconds("request_seconds", "Time per HTTP request.", "route")
+        self.stage_seconds = self._seconds(
+            "stage_seconds",
+            "Time of a request in a stage: queue, encode, retrieve, rerank, total.",
+            "stage",
+        )
+        self.degraded = self._counter(
+            "degraded", "Answers that lack a part that may have changed the list.", "reason"
+        )
+        self.event_loop_lag_seconds = self._seconds(
+            "event_loop_lag_seconds", "How late the event loop woke a timer."
+        )
+
+    def _batching(self) -> None:
+        self.batch_size = self._sizes("batch_size", "Requests in one engine pass.")
+        self.batch_tokens = self._sizes("batch_tokens", "Estimated tokens in one engine pass.")
+        self.batch_retries = self._counter(
+            "batch_retries", "Passes that failed and were repeated request by request."
+        )
+        self.queue_requests = self._gauge("queue_requests", "Requests waiting for the engine now.")
+        self.queue_wait_seconds = self._seconds(
+            "queue_wait_seconds", "Time from submission to the start of the engine pass."
+        )
+        self.rejected = self._counter(
+            "rejected",
+            "Requests without an answer: overloaded = refused at the door, deadline = out of time.",
+            "reason",
+        )
+        self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")
+        self.coalesced = self._counter("coalesced", "Requests that joined identical work.")
+        self.engine_up = self._gauge("engine_up", "1 while the engine takes work.")
+
+    def _caching(self) -> None:
+        self.cache_reads = self._counter(
+            "cache_reads",
+            "Cache look-ups by tier (local, shared) and result (hit, miss, error, foreign).",
+            "tier",
+            "result",
+        )
+        self.cache_write_errors = self._counter(
+            "cache_write_errors", "Answers that the shared cache did not take."
+        )
+        self.cache_breaker_open = self._gauge(
+            "cache_breaker_open", "1 while the shared cache is being left alone."
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"recserve_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"recserve_{name}", text, registry=self.registry)
+
+    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"recserve_{name}", text, labels, buckets=_SECONDS, registry=self.registry)
+
+    def _sizes(self, name: str, text: str) -> Histogram:
+        return Histogram(f"recserve_{name}", text, buckets=_POWERS_OF_TWO, registry=self.registry)
+
+
+async def measure_loop_lag(
+    metrics: Metrics,
+    interval_s: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Observe for ever, every `interval_s` seconds, how late the event loop wakes us."""
+    while True:
+        due = clock() + interval_s
+        await sleep(interval_s)
+        metrics.event_loop_lag_seconds.observe(max(0.0, clock() - due))
+
+
+_STANDARD: Final = frozenset(
+    (*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "message", "asctime", "taskName")
+)
+"""Attributes every record has; what is not among them was passed as `extra`."""
+
+
+class KeyValueFormatter(logging.Formatter):
+    """One line a record: `time=… level=… logger=… message=…`, `extra` fields, `error`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record on one line; its time is the record's own, in UTC."""
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        pairs: dict[str, object] = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        pairs.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        if record.exc_info:
+            pairs["error"] = self.formatException(record.exc_info)
+        return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items())
+
+
+def _quoted(value: object) -> str:
+    """Bare if it is one plain word, else a JSON string: a line break cannot forge a record."""
+    text = str(value)
+    plain = text.isascii() and text.isprintable() and text and not set(text) & set(' "=\\')
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def configure_logging(level: str) -> None:
+    """Log records of at least `level` ("debug" … "error") to standard error, one line each.
+
+    Calling it again replaces the earlier set-up; handlers of others are left alone.
+    """
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h.formatter, KeyValueFormatter)]:
+        root.removeHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KeyValueFormatter())
+    root.addHandler(handler)
+    root.setLevel(level.upper())

@@ -1,0 +1,246 @@
+"""Shipped fakes of every port, for tests and load tests; never imported by the service.
+
+They pass the contract suites of the real parts. No network, no model, no clock.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from app.errors import EngineError, StoreError
+from app.types import (
+    BatchResult,
+    CacheRead,
+    EngineInfo,
+    Item,
+    Matrix,
+    RankedItem,
+    RankRequest,
+    RankResult,
+    SourceHit,
+    StageTimings,
+    Vector,
+)
+
+_PATIENCE_S: Final = 10.0
+_WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
+_NEWEST: Final = 200
+
+
+class GatedEngine:
+    """An `Engine` that ranks its items in fixed order and waits where a test wants it to.
+
+    While held, `rank` blocks before it does anything. A title echoes the query it answers, so an
+    answer given to the wrong caller shows.
+
+    Attributes:
+        batches: every batch that entered `rank`, in order.
+        poison: queries that make a pass fail with `EngineError`.
+        short_by: how many results a pass leaves out.
+        death: raised by `rank` in place of everything else, if set.
+        closed: whether `close` was called.
+    """
+
+    def __init__(self, n_items: int = 300, *, held: bool = False) -> None:
+        self.batches: list[tuple[RankRequest, ...]] = []
+        self.poison: set[str] = set()
+        self.short_by = 0
+        self.death: BaseException | None = None
+        self.closed = False
+        self._items = {f"i{n}": Item(f"i{n}", f"Item {n}", {"n": n}) for n in range(n_items)}
+        self._changed = threading.Condition()
+        self._held = held
+        self._steps = 0
+
+    def __repr__(self) -> str:
+        return f"<GatedEngine {'held' if self._held else 'open'}, {len(self.batches)} batches>"
+
+    @property
+    def info(self) -> EngineInfo:
+        """A made-up catalogue with one field, `n`."""
+        return EngineInfo(
+            bundle="fake/1",
+            bundle_name="fake",
+            catalogue=1,
+            n_items=len(self._items),
+            n_users=0,
+            n_events=0,
+            dim=64,
+            encoder="hash-64",
+            index="none",
+            attributes={"n": "number"},
+        )
+
+    def hold(self) -> None:
+        """Block every pass that enters from now on."""
+        with self._changed:
+            self._held = True
+
+    def release(self) -> None:
+        """Let every pass through, those that wait included."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    def step(self) -> None:
+        """Let exactly one pass through."""
+        with self._changed:
+            self._steps += 1
+            self._changed.notify_all()
+
+    def wait_entered(self, n: int) -> None:
+        """Block until `n` passes have entered. Raises TimeoutError after ten seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.batches) >= n, _PATIENCE_S):
+                raise TimeoutError(f"{len(self.batches)} passes entered, not {n}")
+
+    def cost(self, request: RankRequest) -> int:
+        """One token a word, and one for the request."""
+        return 1 + len(request.query.split())
+
+    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+        """Rank by catalogue order, once the gate lets this pass through."""
+        with self._changed:
+            self.batches.append(tuple(batch))
+            self._changed.notify_all()
+            self._changed.wait_for(self._may_pass)
+        if self.death is not None:
+            raise self.death
+        for request in batch:
+            if request.query in self.poison:
+                raise EngineError("poison")
+        results = tuple(self._rank_one(request) for request in batch)
+        return BatchResult(results[: len(batch) - self.short_by], StageTimings(1.0, 2.0, 3.0))
+
+    def item(self, item_id: str) -> Item | None:
+        """Look up one of the made-up items."""
+        return self._items.get(item_id)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+    def _may_pass(self) -> bool:
+        if self._held and self._steps:
+            self._steps -= 1
+            return True
+        return not self._held
+
+    def _rank_one(self, request: RankRequest) -> RankResult:
+        pool = self._items if request.candidates is None else request.candidates
+        wanted = [name for name in pool if name in self._items and name not in request.exclude]
+        items = tuple(
+            RankedItem(
+                name,
+                1.0 / place,
+                request.query,
+                {field: self._items[name].fields[field] for field in request.fields},
+                (SourceHit("fake", place, 1.0 / place),),
+            )
+            for place, name in enumerate(wanted[: request.k], start=1)
+        )
+        named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
+        missing = tuple(dict.fromkeys(name for name in named if name not in self._items))
+        return RankResult(items, missing)
+
+
+class MemoryCache:
+    """A `Cache` in a dictionary: never forgets, never fails."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryCache {len(self.values)} values>"
+
+    async def get(self, fingerprint: bytes) -> CacheRead:
+        """Return what was put."""
+        return CacheRead(self.values.get(fingerprint))
+
+    async def put(self, fingerprint: bytes, value: bytes) -> None:
+        """Keep the value."""
+        self.values[fingerprint] = value
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class DownCache:
+    """A `Cache` whose server is gone: every look-up is a failed miss, every put is lost."""
+
+    async def get(self, fingerprint: bytes) -> CacheRead:  # noqa: ARG002 - the port's signature
+        """Report trouble."""
+        return CacheRead(None, failed=True)
+
+    async def put(self, fingerprint: bytes, value: bytes) -> None:
+        """Lose the value."""
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class MemoryUserStore:
+    """A `UserStore` over a mapping of user key to item ids, oldest first."""
+
+    def __init__(self, histories: Mapping[str, Sequence[str]]) -> None:
+        self._histories = {user: tuple(items) for user, items in histories.items()}
+
+    async def history(self, user: str) -> tuple[str, ...]:
+        """Return the newest 200 ids, oldest first; () if unknown."""
+        return self._histories.get(user, ())[-_NEWEST:]
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class DownUserStore:
+    """A `UserStore` that cannot be read."""
+
+    async def history(self, user: str) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
+        """Raise StoreError, always."""
+        raise StoreError("user state cannot be read")
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class HashEncoder:
+    """An `Encoder` without a model: the unit sum of one pseudo-random vector per word.
+
+    Texts that share words are similar; a Chinese character counts as a word. Means nothing beyond
+    that: it is not held to the fidelity bar.
+    """
+
+    def __init__(self, dim: int = 64) -> None:
+        self._dim = dim
+        self._words: dict[str, Vector] = {}
+
+    @property
+    def id(self) -> str:
+        """`hash-<dim>`."""
+        return f"hash-{self._dim}"
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._dim
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return float32[len(texts), dim], rows of unit norm, in the order of `texts`."""
+        rows = np.empty((len(texts), self._dim), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            words = _WORD.findall(text.casefold()) or [""]
+            total = np.sum([self._word(word) for word in words], axis=0, dtype=np.float64)
+            row[:] = total / np.linalg.norm(total)
+        return rows
+
+    def _word(self, word: str) -> Vector:
+        if word not in self._words:
+            seed = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
+            generator = np.random.default_rng(int.from_bytes(seed))
+            self._words[word] = generator.standard_normal(self._dim).astype(np.float32)
+        return self._words[word]

@@ -1,0 +1,127 @@
+"""Frozen data that travels between the stages. No behaviour beyond small derivations.
+
+This module knows neither where the data comes from (HTTP, files) nor how it is computed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix: TypeAlias = npt.NDArray[np.float32]
+"""float32[n, dim], C-contiguous."""
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+"""float32[n]."""
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+"""int64[n]: row numbers of items in the catalogue; -1 = no item."""
+
+JsonValue: TypeAlias = str | int | float | bool | Sequence[str] | None
+"""A value of an item's field, ready for JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankRequest:
+    """What one request asks of the engine, after user state has been resolved.
+
+    `history`, `like` and `dislike` shape taste; only `exclude` keeps items out of the answer.
+    With `candidates`, exactly the known ones not in `exclude` are ranked.
+    """
+
+    query: str = ""
+    history: tuple[str, ...] = ()
+    like: tuple[str, ...] = ()
+    dislike: tuple[str, ...] = ()
+    exclude: frozenset[str] = frozenset()
+    candidates: tuple[str, ...] | None = None
+    k: int = 10
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHit:
+    """Where a candidate came from: name of the source, rank in it (from 1), its score there."""
+
+    name: str
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """One item of an answer, best first. `score` is the scorer's own, unbounded."""
+
+    id: str
+    score: float
+    title: str | None
+    fields: Mapping[str, JsonValue] = field(default_factory=dict)
+    sources: tuple[SourceHit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RankResult:
+    """The engine's answer to one `RankRequest`.
+
+    `missing_ids`: ids in history, like, dislike or candidates that the catalogue does not hold.
+    `degraded`: names of the parts that were left out and may have changed the list.
+    """
+
+    items: tuple[RankedItem, ...]
+    missing_ids: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimings:
+    """Milliseconds spent in each stage of one engine pass over a whole batch."""
+
+    encode_ms: float = 0.0
+    retrieve_ms: float = 0.0
+    rerank_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """Results in the order of the batch, and what the pass cost."""
+
+    results: tuple[RankResult, ...]
+    timings: StageTimings
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the catalogue as a caller sees it."""
+
+    id: str
+    title: str | None
+    fields: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine was opened from; reported by `/info`.
+
+    `attributes` maps each field name that `fields` may ask for to its kind.
+    """
+
+    bundle: str
+    bundle_name: str
+    catalogue: int
+    n_items: int
+    n_users: int
+    n_events: int
+    dim: int
+    encoder: str
+    index: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRead:
+    """A cache look-up: `value` is None on a miss; `failed` tells trouble from absence."""
+
+    value: bytes | None = None
+    failed: bool = False

@@ -1,0 +1,1 @@
+"""Load: locust users, and the comparison with a tutorial's service (`loadtest.bench`)."""

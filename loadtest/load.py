@@ -1,0 +1,45 @@
+"""`make load`: 20 s of locust. Starts the demo itself where no service answers, and stops it again.
+
+python -m loadtest.load [--host URL] [--seconds 20] [--users 32]. Exit status 1 = a request failed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from loadtest import services
+
+_LOCAL = ("127.0.0.1", "localhost")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run locust, with a service started for it if need be."""
+    parser = argparse.ArgumentParser("python -m loadtest.load", description=__doc__)
+    parser.add_argument("--host", default="http://127.0.0.1:8000", help="of a service")
+    parser.add_argument("--seconds", type=int, default=20, help="of load (default: 20)")
+    parser.add_argument("--users", type=int, default=32, help="at once (default: 32)")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        where = urlsplit(options.host)
+        port = where.port or 80
+        if where.hostname in _LOCAL and services.get(port, "/readyz")[0] == 0:
+            print(f"nobody answers on {options.host}: starting the demo there", flush=True)
+            stack.enter_context(services.recserve(Path(folder) / "recserve.log", port))
+        return _locust(options)
+
+
+def _locust(options: argparse.Namespace) -> int:
+    """Run without a page; prints the summary and returns 1 if a request failed."""
+    command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless"]
+    command += ["--only-summary", "--host", options.host, "--run-time", f"{options.seconds}s"]
+    command += ["--users", str(options.users), "--spawn-rate", str(options.users)]
+    return subprocess.run(command, cwd=services.ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The two services that are compared, as processes on free ports of 127.0.0.1."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLE = ROOT / "models" / "demo"
+NAIVE = Path(__file__).resolve().parent / "peers" / "naive"
+RECSERVE = Path(sys.executable).with_name("recserve")
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Return status and text of GET `path`; status 0 where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+    finally:
+        connection.close()
+
+
+@dataclass
+class Service:
+    """A service that is started, measured and stopped. `with service:` does the first and last."""
+
+    name: str
+    command: Sequence[str]
+    port: int
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path = ROOT
+    start_s: float = 0.0
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Service":
+        """Start, and return when it is ready; `start_s` then says how long that took."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self, timeout_s: float = 300) -> None:
+        """Start the process and wait until GET /readyz is answered with 200."""
+        began = time.monotonic()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command, cwd=self.cwd, env=_environment(self.env), stdout=log, stderr=log
+            )
+        while get(self.port, "/readyz")[0] != 200:
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() - began > timeout_s:
+                self.stop()
+                raise RuntimeError(f"{self.name} did not get ready:\n{self._last_words()}")
+            time.sleep(0.01)
+        self.start_s = time.monotonic() - began
+
+    def stop(self) -> None:
+        """Ask it to stop, and see to it that it does."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def rss_mib(self) -> float:
+        """Resident memory now, of the process and its children, in MiB."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        return sum(_rss_kib(pid) for pid in _tree(self._process.pid)) / 1024
+
+    def metric(self, name: str) -> float:
+        """Return the sum over all labels of a metric in GET /metrics."""
+        rows = re.findall(
+            rf"^{name}(?:\{{.*\}})? (\S+)$", get(self.port, "/metrics")[1], re.MULTILINE
+        )
+        if not rows:
+            raise RuntimeError(f"{self.name} has no metric {name}")
+        return sum(float(value) for value in rows)
+
+    def _last_words(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return our environment without settings of recserve, so that defaults are measured."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RECSERVE_")}
+    return own | dict(extra)
+
+
+def _tree(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(below for child in children for below in _tree(int(child)))]
+
+
+def _rss_kib(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) if found else 0
+
+
+def recserve(log: Path, port: int | None = None) -> Service:
+    """Return the service as it comes, with the demo bundle, which is built if it is missing."""
+    if not (BUNDLE / "current").exists():
+        subprocess.run([RECSERVE, "demo", "--build-only"], cwd=ROOT, check=True)
+    port = port or free_port()
+    command = [str(RECSERVE), "serve", "--bundle", str(BUNDLE), "--host", "127.0.0.1"]
+    return Service("recserve", [*command, "--port", str(port)], port, log)
+
+
+def naive(log: Path, endpoint: str, threads: int) -> Service:
+    """Return the tutorial's service; `endpoint` is `def` or `async`."""
+    port = free_port()
+    command = [str(_naive_python()), "-m", "uvicorn", "service:app", "--port", str(port)]
+    env = {
+        "NAIVE_ENDPOINT": endpoint,
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    command += ["--log-level", "warning", "--no-access-log"]
+    return Service("naive", command, port, log, env, cwd=NAIVE)
+
+
+def _naive_python() -> Path:
+    """Return the interpreter of the peer's own environment, made anew if its lock changed."""
+    lock, stamp = NAIVE / "requirements.lock", NAIVE / ".venv" / ".installed"
+    python = NAIVE / ".venv" / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != lock.read_text():
+        print("setting up the naive peer's environment …", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", NAIVE / ".venv"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", lock], check=True)
+        stamp.write_text(lock.read_text())
+    return python

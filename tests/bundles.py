@@ -1,0 +1,41 @@
+"""Small data and bundles for tests, with a fake encoder."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.offline.build import BuildReport, build
+from app.offline.recipe import Recipe
+from app.ports import Encoder
+from app.testing import HashEncoder
+
+ITEMS = [
+    {"id": 1, "title": "Heat", "categories": "Crime|Drama", "published_at": 1995, "price": 9.5},
+    {"id": 2, "title": "Alien", "categories": ["Horror"], "text": "In space.", "price": 7},
+    {"id": "drei", "title": None, "published_at": "2016-01-02T03:04:05Z", "price": None},
+]
+EVENTS = [
+    {"user_id": 7, "item_id": 1, "timestamp": 300},
+    {"user_id": 7, "item_id": "gone", "timestamp": 100},
+    {"user_id": 7, "item_id": 2, "timestamp": 200},
+    {"session_id": 7, "item_id": 2, "event": "dislike", "timestamp": 400},
+]
+
+
+def fake_encoder(model: str, folder: Path) -> Encoder:
+    """Export nothing but a name."""
+    (folder / "model.txt").write_text(model)
+    return HashEncoder(dim=8)
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def build_small(folder: Path, out: Path, recipe: Recipe | None = None) -> BuildReport:
+    """Build ITEMS and EVENTS into the bundle `out`; the files go into `folder`."""
+    items = write_jsonl(folder / "items.jsonl", ITEMS)
+    events = write_jsonl(folder / "events.jsonl", EVENTS)
+    return build(items, events, recipe or Recipe(), out, fake_encoder)

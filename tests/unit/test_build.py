@@ -1,0 +1,303 @@
+"""A whole build: files in, a verified bundle out, values against a hand-made oracle."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.bundle import load_arrays, load_vectors, open_bundle
+from app.columns import decode_column, encode_column
+from app.errors import BadDataError, BundleError, EngineError, UsageError
+from app.offline.build import build
+from app.offline.demo import build_demo
+from app.offline.events import Events
+from app.offline.recipe import EventColumns, ItemColumns, Recipe, Roles, Weight, load_recipe
+from app.offline.signals import MAX_HISTORY, item_numbers, positive_weights, user_arrays
+from app.offline.tally import Tally
+from app.serving.users import BundleUserStore
+from app.testing import HashEncoder
+from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
+
+
+@pytest.fixture
+def report(tmp_path):
+    return build_small(tmp_path, tmp_path / "shop")
+
+
+def column(bundle, name):
+    kinds = {"id": "string", "title": "string", **bundle.manifest.attributes}
+    arrays = load_arrays(bundle, "items.safetensors")
+    parts = {
+        key.rpartition("/")[2]: a for key, a in arrays.items() if key.rpartition("/")[0] == name
+    }
+    decoded = decode_column(kinds[name], parts)
+    return [decoded.value(row) for row in range(len(decoded))]
+
+
+def test_the_items_of_a_bundle(report, tmp_path):
+    bundle = open_bundle(tmp_path / "shop")
+    assert bundle == report.bundle
+    assert column(bundle, "id") == ["1", "2", "drei"]
+    assert column(bundle, "title") == ["Heat", "Alien", None]
+    assert column(bundle, "text") == [None, "In space.", None]
+    assert column(bundle, "categories") == [["Crime", "Drama"], ["Horror"], None]
+    assert column(bundle, "published_at") == [1995, None, "2016-01-02T03:04:05Z"]
+    assert column(bundle, "price") == [9.5, 7, None]
+
+
+def test_the_manifest(report):
+    manifest = report.bundle.manifest
+    assert (manifest.n_items, manifest.n_users, manifest.n_events) == (3, 2, 4)
+    assert manifest.attributes == {
+        "text": "string",
+        "categories": "strings",
+        "published_at": "time",
+        "price": "number",
+    }
+    assert (manifest.encoder.id, manifest.encoder.dim, manifest.index.kind) == ("hash-8", 8, "flat")
+    assert (manifest.trained_until, manifest.journal_seq) == (400.0, 0)
+    assert manifest.counts == {
+        "item_rows": 3,
+        "item_rejected": 0,
+        "item_duplicates": 0,
+        "missing_title": 1,
+        "missing_title_and_text": 1,
+        "event_rows": 4,
+        "event_rejected": 0,
+        "event_duplicates": 0,
+        "unknown_item": 1,
+        "unknown_event": 0,
+    }
+
+
+def test_the_vectors_are_those_of_the_texts_in_row_order(report):
+    texts = ["Heat. Crime, Drama", "Alien. Horror. In space.", ""]
+    assert np.array_equal(load_vectors(report.bundle), HashEncoder(dim=8).encode(texts))
+
+
+def test_popularity_is_the_logarithm_of_positive_weights(report):
+    popularity = load_arrays(report.bundle, "signals.safetensors")["popularity"]
+    assert popularity.tolist() == [1.0, 1.0, 0.0]  # a click each; the dislike takes nothing away
+
+
+async def test_histories_are_oldest_first_and_keep_unknown_items(report):
+    store = BundleUserStore.open(report.bundle)
+    assert len(store) == 2
+    assert await store.history("u:7") == ("gone", "2", "1")
+    assert await store.history("s:7") == ()
+    assert await store.history("u:8") == await store.history("") == await store.history("z") == ()
+    await store.aclose()
+    await store.aclose()
+    assert await store.history("u:7") == ()
+
+
+def test_a_build_without_events(tmp_path):
+    items = write_jsonl(tmp_path / "items.jsonl", ITEMS)
+    bundle = build(items, None, Recipe(), tmp_path / "shop", fake_encoder).bundle
+    assert (bundle.manifest.n_users, bundle.manifest.n_events) == (0, 0)
+    assert bundle.manifest.trained_until is None
+    assert not load_arrays(bundle, "signals.safetensors")["popularity"].any()
+    assert len(BundleUserStore.open(bundle)) == 0
+
+
+def test_the_report_is_a_few_readable_lines(report):
+    head, items, events, times = str(report).splitlines()
+    assert head.startswith("shop/")
+    assert head.endswith("3 items, 2 users, 4 events, encoder hash-8 (8)")
+    assert items == (
+        "items.jsonl: 3 rows, 0 unusable, 0 duplicates, 1 missing_title, 1 missing_title_and_text"
+    )
+    assert events == "events.jsonl: 4 rows, 0 unusable, 0 duplicates, 1 unknown_item"
+    assert list(report.seconds) == ["read", "export", "encode", "publish"]
+    assert times.startswith("read ")
+
+
+def test_bad_data_publishes_nothing(tmp_path):
+    good = write_jsonl(tmp_path / "good.jsonl", ITEMS)
+    bad = write_jsonl(tmp_path / "bad.jsonl", [{}, {}])
+    for items, events in ((bad, None), (good, bad)):
+        with pytest.raises(BadDataError):
+            build(items, events, Recipe(), tmp_path / "shop", fake_encoder)
+    with pytest.raises(BundleError):
+        open_bundle(tmp_path / "shop")
+
+
+def test_paths_given_override_those_of_the_recipe(tmp_path):
+    write_jsonl(tmp_path / "mine.jsonl", [{"id": "mine"}])
+    write_jsonl(tmp_path / "clicks.jsonl", [{"user_id": 1, "item_id": "mine"}])
+    (tmp_path / "r.toml").write_text(
+        "[items]\npath = 'mine.jsonl'\n[events]\npath = 'clicks.jsonl'\n"
+    )
+    recipe = load_recipe(tmp_path / "r.toml")
+    bundle = build(None, None, recipe, tmp_path / "shop", fake_encoder).bundle
+    assert column(bundle, "id") == ["mine"]
+    assert bundle.manifest.n_events == 1
+    given_ = write_jsonl(tmp_path / "given.jsonl", [{"id": "given"}])
+    assert column(build(given_, None, recipe, tmp_path / "shop", fake_encoder).bundle, "id") == [
+        "given"
+    ]
+
+
+def test_no_items_at_all_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="--items"):
+        build(None, None, Recipe(), tmp_path / "shop", fake_encoder)
+
+
+def test_a_template_may_use_our_names_attributes_and_mapped_columns(tmp_path):
+    items = write_jsonl(
+        tmp_path / "i.jsonl", [{"id": 1, "name": "Heat", "year": 1995, "brand": "W"}]
+    )
+    columns = ItemColumns(title="name", published_at="year")
+    recipe = Recipe(items=columns, text="{name} {title} ({published_at}). {brand}")
+    bundle = build(items, None, recipe, tmp_path / "shop", fake_encoder).bundle
+    assert np.array_equal(load_vectors(bundle), HashEncoder(8).encode(["Heat Heat (1995). W"]))
+
+
+def test_a_template_with_an_unknown_column_is_a_usage_error(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"text: there is no column 'colour'; there are categories"
+    ):
+        build_small(tmp_path, tmp_path / "shop", Recipe(text="{colour}"))
+
+
+def test_roles_are_checked_and_kept(tmp_path):
+    recipe = Recipe(roles=Roles(price="price", brand="text"))
+    manifest = build_small(tmp_path, tmp_path / "shop", recipe).bundle.manifest
+    assert manifest.roles == {"price": "price", "brand": "text"}
+    with pytest.raises(UsageError, match=r"roles\.price.*no column 'cost'"):
+        build_small(tmp_path, tmp_path / "shop", Recipe(roles=Roles(price="cost")))
+    with pytest.raises(UsageError, match=r"roles\.price.*'title' holds no numbers"):
+        build_small(tmp_path, tmp_path / "shop", Recipe(roles=Roles(price="title")))
+
+
+def test_an_encoder_that_lies_publishes_nothing(tmp_path):
+    class Lying(HashEncoder):
+        def encode(self, texts):
+            return super().encode(texts) * np.float32(math.nan)
+
+    items = write_jsonl(tmp_path / "items.jsonl", ITEMS)
+    with pytest.raises(EngineError, match="unit length"):
+        build(items, None, Recipe(), tmp_path / "shop", lambda *_: Lying(dim=8))
+    assert [path.name for path in (tmp_path / "shop").iterdir()] == [".lock"]
+
+
+# --- signals
+
+
+def log_of(rows, weights):
+    """Make a log of (user, item, kind, value, timestamp) and its positive weights."""
+    users, items, kinds, values, times = zip(*rows, strict=True)
+
+    def codes(names):
+        distinct = list(dict.fromkeys(names))
+        return distinct, np.array([distinct.index(name) for name in names], np.int32)
+
+    (user_names, user), (item_names, item), (kind_names, kind) = map(codes, (users, items, kinds))
+    value, time = np.array(values, float), np.array(times, float)
+    log = Events(user_names, item_names, kind_names, user, item, kind, value, time, Tally("x"))
+    return log, positive_weights(log, weights)
+
+
+def test_which_events_are_positive():
+    rows = [
+        ("u:1", "a", "click", math.nan, 0),
+        ("u:1", "a", "rating", 3.5, 0),
+        ("u:1", "a", "rating", 3.0, 0),
+        ("u:1", "a", "rating", math.nan, 0),
+        ("u:1", "a", "dislike", math.nan, 0),
+        ("u:1", "a", "impression", math.nan, 0),
+        ("u:1", "a", "strange", math.nan, 0),
+        ("u:1", "a", "purchase", math.nan, 0),
+    ]
+    assert log_of(rows, Recipe().weights)[1].tolist() == [1, 1, 0, 0, 0, 0, 0, 3]
+
+
+EVENT = st.tuples(
+    st.sampled_from(["u:1", "u:2", "s:1", "u:é", "u:𝄞"]),
+    st.sampled_from(["a", "b", "gone", "lost"]),
+    st.sampled_from(["click", "dislike"]),
+    st.just(math.nan),
+    st.sampled_from([math.nan, 1.0, 2.0, 3.0]),
+)
+
+
+@given(st.lists(EVENT, min_size=1, max_size=60))
+async def test_histories_equal_a_plain_loop(rows):
+    log, weights = log_of(rows, {"click": Weight(weight=1.0)})
+    numbers, unknown = item_numbers(log, ["b", "a"])
+    ids = decode_column("string", _strings(["b", "a"]))
+    store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)
+    for user in {row[0] for row in rows}:
+        clicks = [row for row in rows if row[0] == user and row[2] == "click"]
+        clicks.sort(key=lambda row: -math.inf if math.isnan(row[4]) else row[4])
+        assert await store.history(user) == tuple(row[1] for row in clicks)
+
+
+async def test_only_the_newest_200_count():
+    rows = [("u:1", f"i{n}", "click", math.nan, n) for n in range(MAX_HISTORY + 50)]
+    log, weights = log_of([*rows, ("u:2", "i0", "click", math.nan, 0)], Recipe().weights)
+    numbers, unknown = item_numbers(log, [f"i{n}" for n in range(100)])
+    ids = decode_column("string", _strings([f"i{n}" for n in range(100)]))
+    store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)
+    assert await store.history("u:1") == tuple(f"i{n}" for n in range(50, MAX_HISTORY + 50))
+    assert await store.history("u:2") == ("i0",)
+
+
+def _strings(values):
+    return encode_column("string", values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"history/items": np.array([0, 9], np.int32)},
+        {"history/items": np.array([-1, 0], np.int32)},
+        {"history/offsets": np.array([0, 1], np.int64)},
+        {"history/offsets": np.array([0, 1, 1], np.int64)},
+    ],
+)
+def test_histories_that_do_not_fit_are_refused(change):
+    log, weights = log_of(
+        [("u:1", "a", "click", 0, 0), ("u:2", "a", "click", 0, 0)], Recipe().weights
+    )
+    ids = decode_column("string", _strings(["a"]))
+    arrays = user_arrays(log, *item_numbers(log, ["a"])[:1], weights, [])
+    with pytest.raises(BundleError):
+        BundleUserStore({**arrays, **change}, ids)
+    del arrays["history/items"]
+    with pytest.raises(BundleError):
+        BundleUserStore(arrays, ids)
+
+
+# --- real data
+
+
+def test_the_demo_has_all_films_and_ratings(tmp_path):
+    report = build_demo(tmp_path / "demo", fake_encoder)
+    manifest = open_bundle(report.bundle.path).manifest
+    assert (manifest.n_items, manifest.n_users, manifest.n_events) == (9066, 671, 100_004)
+    assert manifest.counts["missing_title"] == 5
+    assert (manifest.counts["unknown_item"], manifest.counts["unknown_event"]) == (0, 0)
+    assert column(report.bundle, "title")[:2] == ["Toy Story", "Jumanji"]
+    assert column(report.bundle, "published_at").count(None) == 5
+    assert column(report.bundle, "categories").count(None) == 17
+
+
+def test_csv_files_as_they_are_downloaded(tmp_path):
+    folder = Path(os.environ.get("RECSERVE_SHARED", "../shared")) / "data" / "ml-latest-small"
+    if not folder.is_dir() and os.environ.get("RECSERVE_REQUIRE_DATA") != "1":
+        pytest.skip("the data of ml-latest-small is not here")
+    recipe = Recipe(
+        items=ItemColumns(id="movieId", categories="genres"),
+        events=EventColumns(
+            user_id="userId", item_id="movieId", value="rating", default_event="rating"
+        ),
+    )
+    args = (folder / "movies.csv", folder / "ratings.csv", recipe, tmp_path / "ml", fake_encoder)
+    manifest = build(*args).bundle.manifest
+    assert (manifest.n_items, manifest.n_users, manifest.n_events) == (9742, 610, 100_836)
+    assert manifest.counts["item_rejected"] == manifest.counts["event_rejected"] == 0

@@ -1,0 +1,319 @@
+"""Bundles: published whole, verified whole, refused before any parser sees a damaged byte."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from app.bundle import (
+    CURRENT,
+    MANIFEST,
+    UNSEALED,
+    BundleFacts,
+    EncoderFacts,
+    load_arrays,
+    load_vectors,
+    open_bundle,
+    sealed,
+)
+from app.bundle_writer import KEEP_GENERATIONS, write_bundle
+from app.errors import BundleError
+
+FACTS = BundleFacts(
+    encoder=EncoderFacts(id="fake", dim=4),
+    n_items=3,
+    n_users=0,
+    n_events=0,
+    attributes={"text": "string"},
+)
+FILES = ["vectors.npy", "items.safetensors", "encoder/model.bin", "encoder/empty"]
+
+
+def fill(folder):
+    np.save(folder / "vectors.npy", np.eye(3, 4, dtype=np.float32))
+    save_file(
+        {"a/values": np.arange(5.0), "b": np.zeros(0, np.int32)}, folder / "items.safetensors"
+    )
+    (folder / "encoder").mkdir()
+    (folder / "encoder/model.bin").write_bytes(bytes(range(256)))
+    (folder / "encoder/empty").write_bytes(b"")
+    return FACTS
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "shop", fill)
+
+
+def rewritten(bundle, **changes):
+    """Write the manifest again with some fields changed, correctly sealed."""
+    path = bundle.path / MANIFEST
+    fields = json.loads(path.read_text()) | {"manifest_sha256": UNSEALED} | changes
+    path.write_text(sealed(json.dumps(fields)))
+    return bundle.path
+
+
+# --- round trip
+
+
+def test_what_was_written_is_read(bundle, tmp_path):
+    opened = open_bundle(tmp_path / "shop")
+    assert opened == bundle == open_bundle(bundle.path) == open_bundle(tmp_path / "shop" / CURRENT)
+    assert opened.manifest.name == "shop"
+    assert opened.manifest.generation == opened.path.name
+    assert sorted(opened.manifest.files) == sorted(FILES)
+    assert dict(FACTS) == {name: getattr(opened.manifest, name) for name in dict(FACTS)}
+
+
+def test_arrays_are_mapped_and_cannot_be_written(bundle):
+    arrays = load_arrays(bundle, "items.safetensors")
+    assert arrays["a/values"].tolist() == [0, 1, 2, 3, 4]
+    assert arrays["b"].dtype == np.int32
+    assert arrays["b"].shape == (0,)
+    vectors = load_vectors(bundle)
+    assert np.array_equal(vectors, np.eye(3, 4))
+    for array in (arrays["a/values"], vectors):
+        assert not array.flags.writeable
+        assert not array.flags.owndata
+
+
+def test_a_mapped_generation_outlives_its_removal(bundle):
+    arrays = load_arrays(bundle, "items.safetensors")
+    shutil.rmtree(bundle.path)
+    assert arrays["a/values"].sum() == 10
+
+
+# --- refusal
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_deleted_file_is_noticed(bundle, name):
+    (bundle.path / name).unlink()
+    with pytest.raises(BundleError):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", [*FILES[:-1], MANIFEST])
+def test_a_truncated_file_is_noticed(bundle, name):
+    path = bundle.path / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BundleError):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_longer_file_is_noticed(bundle, name):
+    with (bundle.path / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(BundleError):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", [*FILES[:-1], MANIFEST])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_flipped_bit_is_noticed(bundle, name, data):
+    path = bundle.path / name
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    bit = data.draw(st.integers(0, 7))
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+    try:
+        with pytest.raises(BundleError):
+            open_bundle(bundle.path)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_swapped_files_are_noticed(bundle):
+    one, two = bundle.path / "vectors.npy", bundle.path / "items.safetensors"
+    one_bytes, two_bytes = one.read_bytes(), two.read_bytes()
+    one.write_bytes(two_bytes)
+    two.write_bytes(one_bytes)
+    with pytest.raises(BundleError, match="has another size"):
+        open_bundle(bundle.path)
+
+
+def test_a_file_of_the_same_size_is_noticed(bundle):
+    (bundle.path / "encoder/model.bin").write_bytes(bytes(256))
+    with pytest.raises(BundleError, match="has another checksum"):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", ["more.npy", "encoder/more", "new/more", ".hidden"])
+def test_an_added_file_is_noticed(bundle, name):
+    path = bundle.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    with pytest.raises(BundleError, match="does not name"):
+        open_bundle(bundle.path)
+
+
+def test_a_link_is_refused_even_if_its_target_is_right(bundle, tmp_path):
+    moved = shutil.move(bundle.path / "vectors.npy", tmp_path / "elsewhere.npy")
+    (bundle.path / "vectors.npy").symlink_to(moved)
+    with pytest.raises(BundleError, match="no file"):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../other", "/etc/passwd", "a/../../b", "./vectors.npy", "a//b", "", ".", "a\\b", MANIFEST],
+)
+def test_a_manifest_that_points_outside_is_refused(bundle, name):
+    facts = {"bytes": 0, "sha256": "0" * 64}
+    with pytest.raises(BundleError, match="wrong at 'files"):
+        open_bundle(rewritten(bundle, files={name: facts}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "has format 2, not 1: build it again"),
+        ({"format_version": None}, "has format None"),
+        ({"colour": "red"}, "wrong at 'colour'"),
+        ({"n_items": -1}, "wrong at 'n_items'"),
+        ({"attributes": {"a": "colour"}}, "wrong at 'attributes.a'"),
+        ({"generation": "../x"}, "wrong at 'generation'"),
+        ({"generation": "20200101T000000000000Z-00000000"}, "another generation"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(bundle, changes, message):
+    with pytest.raises(BundleError, match=message):
+        open_bundle(rewritten(bundle, **changes))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 100_000, '{"format_version": 1}'])
+def test_a_manifest_that_is_none_is_refused(bundle, text):
+    (bundle.path / MANIFEST).write_text(text)
+    with pytest.raises(BundleError):
+        open_bundle(bundle.path)
+
+
+def test_a_changed_manifest_is_noticed_even_if_it_still_fits(bundle):
+    path = bundle.path / MANIFEST
+    path.write_text(path.read_text().replace('"n_items": 3', '"n_items": 4'))
+    with pytest.raises(BundleError, match="changed after it was written"):
+        open_bundle(bundle.path)
+
+
+def test_a_missing_bundle_says_what_builds_one(tmp_path):
+    with pytest.raises(BundleError, match=r"recserve demo.*recserve build --items FILE"):
+        open_bundle(tmp_path / "none")
+
+
+@pytest.mark.parametrize("target", ["../shop", "/", "gone", "20200101T000000000000Z-00000000"])
+def test_current_may_only_point_to_a_generation_beside_it(bundle, tmp_path, target):
+    link = tmp_path / "shop" / CURRENT
+    link.unlink()
+    link.symlink_to(target)
+    with pytest.raises(BundleError, match="does not point to a generation"):
+        open_bundle(tmp_path / "shop")
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_parsed(bundle):
+    (bundle.path / "later.safetensors").write_bytes(b"x")
+    with pytest.raises(BundleError, match="lacks"):
+        load_arrays(bundle, "later.safetensors")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0{}x", b"\x10\0\0\0\0\0\0\0{}"], ids=range(4)
+)
+def test_a_malformed_array_file_is_refused(tmp_path, raw):
+    def broken(folder):
+        fill(folder)
+        (folder / "items.safetensors").write_bytes(raw)
+        return FACTS
+
+    bundle = write_bundle(tmp_path / "shop", broken)
+    with pytest.raises(BundleError, match="malformed"):
+        load_arrays(open_bundle(bundle.path), "items.safetensors")
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.eye(2, 4, dtype=np.float32),
+        np.eye(3, 4),
+        np.array([None]),
+        np.eye(3, 5, dtype=np.float32),
+    ],
+)
+def test_vectors_of_another_shape_type_or_with_objects_are_refused(tmp_path, vectors):
+    def broken(folder):
+        fill(folder)
+        np.save(folder / "vectors.npy", vectors, allow_pickle=True)
+        return FACTS
+
+    with pytest.raises(BundleError):
+        load_vectors(write_bundle(tmp_path / "shop", broken))
+
+
+# --- publishing
+
+
+def test_the_newest_generations_are_kept(tmp_path):
+    written = [write_bundle(tmp_path / "shop", fill).path for _ in range(KEEP_GENERATIONS + 2)]
+    left = sorted(path.name for path in (tmp_path / "shop").iterdir())
+    assert left == [".lock", *(path.name for path in written[-KEEP_GENERATIONS:]), CURRENT]
+    assert open_bundle(tmp_path / "shop").path == written[-1]
+
+
+def test_current_is_kept_even_if_the_clock_ran_backwards(tmp_path):
+    shop = tmp_path / "shop"
+    for day in range(1, 5):
+        shutil.copytree(
+            write_bundle(tmp_path / "x", fill).path, shop / f"909901{day:02}T000000000000Z-00000000"
+        )
+    written = write_bundle(shop, fill)
+    assert open_bundle(shop) == written
+
+
+def test_a_builder_that_fails_changes_nothing(bundle, tmp_path):
+    before = sorted((tmp_path / "shop").iterdir())
+
+    def failing(folder):
+        (folder / "half").write_text("x")
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        write_bundle(tmp_path / "shop", failing)
+    assert sorted((tmp_path / "shop").iterdir()) == before
+    assert open_bundle(tmp_path / "shop") == bundle
+
+
+def test_leftovers_of_dead_builders_are_removed(tmp_path):
+    (tmp_path / "shop/.tmp-old/deep").mkdir(parents=True)
+    (tmp_path / "shop/.tmp-current").symlink_to("nowhere")
+    write_bundle(tmp_path / "shop", fill)
+    assert not list((tmp_path / "shop").glob(".tmp-*"))
+
+
+def test_builders_of_one_name_queue(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from app.bundle_writer import write_bundle\n"
+        "from tests.unit.test_bundle import fill\n"
+        "write_bundle(Path(sys.argv[1]), fill)"
+    )
+    second = []
+
+    def slow(folder):
+        # While this builder holds the lock, the other one may say that it waits, and do nothing.
+        command = [sys.executable, "-c", code, str(tmp_path / "shop")]
+        second.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        assert "waiting for it to end" in second[0].stderr.readline()
+        assert [p.name for p in (tmp_path / "shop").iterdir() if p.name != ".lock"] == [folder.name]
+        return fill(folder)
+
+    first = write_bundle(tmp_path / "shop", slow)
+    with second[0] as process:
+        assert process.wait(30) == 0
+    assert open_bundle(first.path) == first
+    assert open_bundle(tmp_path / "shop").path > first.path

@@ -1,0 +1,181 @@
+"""Sharing identical work: who runs, who waits, who takes over, and what is never shared."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.errors import DeadlineExceededError, EngineError, NotReadyError, OverloadedError
+from app.serving.flight import SingleFlight
+from app.telemetry import Metrics
+from tests.clock import Clock
+
+FAR = 1e6
+KEY = b"key"
+
+
+class Work:
+    """A computation that a test finishes by hand; each start is one `Future`."""
+
+    def __init__(self) -> None:
+        self.started: list[asyncio.Future] = []
+
+    async def __call__(self) -> str:
+        future = asyncio.get_running_loop().create_future()
+        self.started.append(future)
+        return await future
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics(CollectorRegistry())
+        self.flight = SingleFlight(self.metrics, self.clock)
+        self.work = Work()
+
+    async def callers(self, n: int, key: bytes = KEY, deadline: float = FAR) -> list[asyncio.Task]:
+        run = self.flight.run
+        tasks = [asyncio.create_task(run(key, deadline, self.work)) for _ in range(n)]
+        await turn()
+        return tasks
+
+    def coalesced(self) -> float | None:
+        return self.metrics.registry.get_sample_value("recserve_coalesced_total")
+
+
+async def turn() -> None:
+    """Let everything that can run without outside help do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+async def test_many_identical_requests_start_one_computation(rig):
+    tasks = await rig.callers(500)
+    assert repr(rig.flight) == "<SingleFlight 1 flights, 500 callers>"
+    rig.work.started[0].set_result("value")
+    shared = await asyncio.gather(*tasks)
+    assert len(rig.work.started) == 1
+    assert {got.value for got in shared} == {"value"}
+    assert [got.leader for got in shared] == [True] + [False] * 499
+    assert rig.coalesced() == 499
+    assert repr(rig.flight) == "<SingleFlight 0 flights, 0 callers>"
+
+
+async def test_different_keys_do_not_share(rig):
+    tasks = await rig.callers(1) + await rig.callers(1, b"other")
+    for n, future in enumerate(rig.work.started):
+        future.set_result(n)
+    assert [(got.value, got.leader) for got in await asyncio.gather(*tasks)] == [
+        (0, True),
+        (1, True),
+    ]
+
+
+async def test_one_after_the_other_computes_again(rig):
+    for n in range(2):
+        (task,) = await rig.callers(1)
+        rig.work.started[n].set_result(n)
+        assert (await task).leader
+    assert len(rig.work.started) == 2
+
+
+async def test_the_leader_leaving_does_not_disturb_followers(rig):
+    leader, *followers = await rig.callers(500)
+    leader.cancel()
+    await turn()
+    assert leader.cancelled()
+    rig.work.started[0].set_result("value")
+    assert {(await task).value for task in followers} == {"value"}
+    assert len(rig.work.started) == 1
+
+
+async def test_the_work_is_cancelled_when_everybody_has_left(rig):
+    tasks = await rig.callers(3)
+    for task in tasks[:2]:
+        task.cancel()
+    await turn()
+    assert not rig.work.started[0].cancelled()
+    tasks[2].cancel()
+    await turn()
+    assert rig.work.started[0].cancelled()
+    assert repr(rig.flight) == "<SingleFlight 0 flights, 0 callers>"
+
+
+async def test_a_newcomer_does_not_join_work_that_is_being_cancelled(rig):
+    (gone,) = await rig.callers(1)
+    gone.cancel()
+    await asyncio.sleep(0)  # the caller has left, the work has not yet noticed
+    (task,) = await rig.callers(1)
+    rig.work.started[-1].set_result("fresh")
+    assert (await task).value == "fresh"
+    assert len(rig.work.started) == 2
+
+
+async def test_an_error_reaches_all_callers_and_poisons_nothing(rig):
+    tasks = await rig.callers(3)
+    rig.work.started[0].set_exception(EngineError("no"))
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in got] == [EngineError] * 3
+    (task,) = await rig.callers(1)
+    rig.work.started[1].set_result("value")
+    assert (await task).value == "value"
+
+
+REFUSALS = [OverloadedError("full", retry_after_ms=1), DeadlineExceededError("late")]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_followers_take_over_together_when_the_leader_was_refused(rig, refusal):
+    leader, *followers = await rig.callers(4)
+    rig.work.started[0].set_exception(refusal)
+    await turn()
+    assert leader.exception() is refusal
+    assert len(rig.work.started) == 2
+    rig.work.started[1].set_result("value")
+    shared = await asyncio.gather(*followers)
+    assert [got.value for got in shared] == ["value"] * 3
+    assert [got.leader for got in shared] == [True, False, False]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_taking_over_happens_once_however_many_follow(rig, refusal):
+    tasks = await rig.callers(50)
+    for n in range(2):
+        rig.work.started[n].set_exception(refusal)
+        await turn()
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert got == [refusal] * 50
+    assert len(rig.work.started) == 2
+
+
+async def test_a_follower_without_time_left_does_not_take_over(rig):
+    tasks = await rig.callers(1) + await rig.callers(1, deadline=rig.clock.now + 5.0)
+    rig.clock.advance(5.0)
+    rig.work.started[0].set_exception(DeadlineExceededError("late"))
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in got] == [DeadlineExceededError] * 2
+    assert len(rig.work.started) == 1
+
+
+async def test_a_follower_in_a_hurry_is_told_at_its_own_deadline(rig):
+    (leader,) = await rig.callers(1)
+    rig.clock.advance(10.0)
+    (late,) = await rig.callers(1, deadline=rig.clock.now - 1.0)
+    with pytest.raises(DeadlineExceededError):
+        await late
+    rig.work.started[0].set_result("value")
+    assert (await leader).value == "value"
+
+
+async def test_closing_ends_the_work_and_tells_the_callers(rig):
+    tasks = await rig.callers(3)
+    await rig.flight.aclose()
+    await rig.flight.aclose()
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in got] == [NotReadyError] * 3
+    assert rig.work.started[0].cancelled()

@@ -1,0 +1,116 @@
+"""Same answer, same fingerprint; anything that may change the answer, another one."""
+
+import unicodedata
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.serving.keys import fingerprint, normalised_query
+from app.types import RankRequest
+
+WHERE = {"bundle": "demo/1", "catalogue": 1, "settings_hash": "abc"}
+
+ids = st.text(max_size=4)
+id_lists = st.lists(ids, max_size=3).map(tuple)
+requests = st.builds(
+    RankRequest,
+    query=st.text(max_size=6),
+    history=id_lists,
+    like=id_lists,
+    dislike=id_lists,
+    exclude=st.frozensets(ids, max_size=3),
+    candidates=st.none() | id_lists,
+    k=st.integers(1, 1000),
+    fields=id_lists,
+)
+places = st.fixed_dictionaries(
+    {"bundle": ids, "catalogue": st.integers(0, 100), "settings_hash": ids}
+)
+
+
+def meaning(request: RankRequest) -> RankRequest:
+    return replace(request, query=normalised_query(request.query))
+
+
+@given(requests, requests, places, places)
+def test_equal_exactly_for_equal_inputs(one, two, here, there):
+    same = meaning(one) == meaning(two) and here == there
+    assert (fingerprint(one, **here) == fingerprint(two, **there)) == same
+    assert fingerprint(one, **here) == fingerprint(replace(one), **here)
+
+
+@given(requests, st.data())
+def test_a_change_of_one_field_is_a_change(request_, data):
+    name = data.draw(st.sampled_from(["history", "like", "dislike", "candidates", "fields"]))
+    moved = (*(getattr(request_, name) or ()), "x")
+    changed = replace(request_, **{name: moved})
+    assert fingerprint(changed, **WHERE) != fingerprint(request_, **WHERE)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (RankRequest(history=("a", "b")), RankRequest(history=("b", "a"))),
+        (RankRequest(history=("ab",)), RankRequest(history=("a", "b"))),
+        (RankRequest(history=("a",)), RankRequest(like=("a",))),
+        (RankRequest(history=("a", "b")), RankRequest(history=("a",), like=("b",))),
+        (RankRequest(candidates=None), RankRequest(candidates=())),
+        (RankRequest(query="A"), RankRequest(query="a")),
+        (RankRequest(k=1), RankRequest(k=11)),
+    ],
+)
+def test_what_differs_stays_apart(one, two):
+    assert fingerprint(one, **WHERE) != fingerprint(two, **WHERE)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("a heist", "  a \t\n heist\u3000"),
+        ("café", unicodedata.normalize("NFD", "café")),
+        ("", " \n "),
+    ],
+)
+def test_spellings_of_one_query_share_a_fingerprint(one, two):
+    assert fingerprint(RankRequest(one), **WHERE) == fingerprint(RankRequest(two), **WHERE)
+
+
+def test_the_order_of_exclude_does_not_matter():
+    names = [f"i{n}" for n in range(50)]
+    one = RankRequest(exclude=frozenset(names))
+    two = RankRequest(exclude=frozenset(reversed(names)))
+    assert fingerprint(one, **WHERE) == fingerprint(two, **WHERE)
+
+
+def test_the_place_takes_part_and_its_borders_hold():
+    ask = RankRequest("a")
+    seen = {
+        fingerprint(ask, bundle=bundle, catalogue=catalogue, settings_hash=settings_hash)
+        for bundle, catalogue, settings_hash in [
+            ("x", 1, "y"),
+            ("x", 2, "y"),
+            ("xy", 1, ""),
+            ("", 1, "xy"),
+            ("x1", 1, "y"),
+            ("x", 11, "y"),
+        ]
+    }
+    assert len(seen) == 6
+
+
+@dataclass(frozen=True)
+class LaterRequest(RankRequest):
+    flag: bool = False
+    odd: object = None
+
+
+def test_a_field_added_later_takes_part_by_itself():
+    one, two = LaterRequest(flag=True), LaterRequest(flag=False)
+    assert fingerprint(one, **WHERE) != fingerprint(two, **WHERE)
+
+
+def test_a_field_without_a_canonical_form_is_an_error_not_a_shared_key():
+    with pytest.raises(TypeError, match="no canonical form for dict"):
+        fingerprint(LaterRequest(odd={}), **WHERE)
