@@ -30,16 +30,11 @@ RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement serve.txt
 
 
-# The same without what a CPU server cannot use: OpenVINO's plugins for other devices, its readers
-# of other frameworks' models, headers, and the packages' own tests. Saves 94 of 413 MB.
+# The same without what serving does not use: the packages' own tests, and ONNX Runtime's tools for
+# making models.
 FROM wheels AS slim
 RUN cd /opt/venv/lib/python3.11/site-packages \
- && rm -rf openvino/include openvino/cmake openvino/libs/cache.json \
-    openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
-    openvino/libs/libopenvino_tensorflow_frontend.so.* openvino/libs/libopenvino_gguf_frontend.so.* \
-    openvino/libs/libopenvino_tensorflow_lite_frontend.so.* \
-    openvino/libs/libopenvino_pytorch_frontend.so.* openvino/libs/libopenvino_jax_frontend.so.* \
-    openvino/libs/libopenvino_paddle_frontend.so.* \
+ && rm -rf onnxruntime/transformers onnxruntime/tools onnxruntime/datasets \
  && find . -type d -name tests -prune -exec rm -rf {} +
 
 
@@ -59,13 +54,13 @@ COPY --from=requirements /srv/recserve/train.txt ./
 # longer than the one bundle that this image usually builds gains by it.
 RUN pip --python /opt/venv/bin/python install --no-compile --constraint constraints.txt \
     ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --requirement train.txt
-COPY --from=package /wheels /wheels
-RUN pip --python /opt/venv/bin/python install --no-deps /wheels/*.whl
+# A checkout and not the wheel: the demo's recipe lies beside the code, in models/.
+COPY app app
 COPY models models
-RUN recserve demo --build-only
+RUN python -m app.cli demo --build-only
 # Libraries that keep a cache look for a home; any uid may run this image.
 ENV HOME=/tmp
-ENTRYPOINT ["recserve"]
+ENTRYPOINT ["python", "-m", "app.cli"]
 CMD ["build", "--help"]
 
 

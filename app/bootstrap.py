@@ -29,6 +29,7 @@ _LAG_INTERVAL_S = 0.25
 _BREAKER_FAILURES = 5
 _BREAKER_PAUSE_S = 2.0
 _WARM_UP_S = 60.0
+_WARM_UP_REPEATS = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,5 @@ async def _stop_engine(
 async def _warm_up(batcher: Batcher[RankRequest, RankResult]) -> None:
     """Send real requests of several lengths through all stages; a failure stops the start."""
     deadline = time.monotonic() + _WARM_UP_S
-    texts = [" ".join(["warm up"] * words) for words in (1, 2, 4, 8, 16, 32)]
-    await batcher.submit(RankRequest(query=texts[0]), deadline)
-    await asyncio.gather(*(batcher.submit(RankRequest(query=text), deadline) for text in texts))
+    for repeats in _WARM_UP_REPEATS:
+        await batcher.submit(RankRequest(query=" ".join(["warm up"] * repeats)), deadline)

@@ -130,14 +130,14 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged, incomplete or of another format.
     """
-    folder = _generation_folder(path)
     try:
+        folder = _generation_folder(path)
         manifest = _read_manifest(folder)
         if manifest.generation != folder.name:
             raise BundleError("the manifest belongs to another generation than its folder")
         _verify_files(folder, manifest)
     except OSError as error:
-        raise BundleError(f"the bundle {folder.name!r} cannot be read: {error.strerror}") from error
+        raise BundleError(f"the bundle {path.name!r} cannot be read: {error.strerror}") from error
     return Bundle(folder, manifest)
 
 

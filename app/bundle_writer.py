@@ -98,6 +98,8 @@ def _seal(folder: Path, facts: BundleFacts, name: str, generation: str) -> Manif
         for path, size in sorted(walk_files(folder))
     }
     for path in files:
+        # Some writers make private files, but a service may run as another user than its builder.
+        (folder / path).chmod(0o644)
         _sync(folder / path)
     unsealed = Manifest(
         **dict(facts),

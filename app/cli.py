@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,17 +25,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
-    except (UsageError, ValidationError) as error:
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        return _fail(f"setting {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}", 2)
+    except UsageError as error:
         return _fail(error, 2)
     except BadDataError as error:
         return _fail(error, 3)
-    except AppError as error:
+    except (AppError, OSError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return 130
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     print(f"recserve: {error}", file=sys.stderr)
     return code
 
@@ -116,24 +120,39 @@ def _run(settings: Settings) -> int:
     """Serve until told to stop. Spawned workers read the settings from the environment."""
     import uvicorn
 
+    from app.bundle import open_bundle
+
+    # Verified here for a plain message; each worker verifies again what it loads.
+    open_bundle(settings.bundle)
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"RECSERVE_{name.upper()}"] = str(value)
-    uvicorn.run(
-        "app.api.server:create_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        http="httptools",
-        loop="uvloop",
-        access_log=False,
-        server_header=False,
-        log_config=None,
-        # Longer than what clients keep idle connections for, or they meet a closed one.
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
-    )
+    # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
+    # without a handler of ours the process would end as if killed.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        uvicorn.run(
+            "app.api.server:create_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            http="httptools",
+            loop="uvloop",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            # Longer than what clients keep idle connections for, or they meet a closed one.
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
+        )
+    except SystemExit as stopped:
+        # The library's own code for a failed start is 3, which is "bad data" with us.
+        return 1 if stopped.code else 0
     return 0
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

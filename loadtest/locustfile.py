@@ -48,7 +48,7 @@ def _prepare(environment: Environment, **_: object) -> None:
     """
     try:
         titles = titles_of_service(lambda query, k: _titles(environment.host or "", query, k))
-    except OSError as error:
+    except (OSError, ValueError, KeyError) as error:
         raise SystemExit(f"{environment.host}/recommend: {error}") from error
     if not titles:
         raise SystemExit(f"{environment.host}/recommend returned no titles")
@@ -63,7 +63,7 @@ def _titles(host: str, query: str, k: int) -> list[str]:
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=10) as response:
-        return [item["title"] for item in json.load(response)["items"]]
+        return [item["title"] for item in json.load(response)["items"] if item["title"]]
 
 
 class Client(FastHttpUser):

@@ -7,14 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-_PACKAGES = (
-    "faiss-cpu",
-    "fastapi",
-    "numpy",
-    "openvino",
-    "sentence-transformers",
-    "torch",
-    "uvicorn",
+_PACKAGES = re.compile(
+    "faiss-cpu|fastapi|numpy|onnxruntime|openvino|sentence-transformers|torch|uvicorn"
 )
 
 
@@ -35,8 +29,9 @@ def describe() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that a figure depends on."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+    """Return the versions of the installed packages that a figure depends on."""
+    found = {d.name: d.version for d in importlib.metadata.distributions()}
+    return {name: found[name] for name in sorted(found) if _PACKAGES.fullmatch(name)}
 
 
 def commit() -> str:

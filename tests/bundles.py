@@ -5,6 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save_file
+
+from app.bundle import BundleFacts, EncoderFacts
 from app.offline.build import BuildReport, build
 from app.offline.recipe import Recipe
 from app.ports import Encoder
@@ -39,3 +43,24 @@ def build_small(folder: Path, out: Path, recipe: Recipe | None = None) -> BuildR
     items = write_jsonl(folder / "items.jsonl", ITEMS)
     events = write_jsonl(folder / "events.jsonl", EVENTS)
     return build(items, events, recipe or Recipe(), out, fake_encoder)
+
+
+SMALL_FACTS = BundleFacts(
+    encoder=EncoderFacts(id="fake", dim=4),
+    n_items=3,
+    n_users=0,
+    n_events=0,
+    attributes={"text": "string"},
+)
+
+
+def fill_small(folder: Path) -> BundleFacts:
+    """Fill a bundle by hand, without a build."""
+    np.save(folder / "vectors.npy", np.eye(3, 4, dtype=np.float32))
+    save_file(
+        {"a/values": np.arange(5.0), "b": np.zeros(0, np.int32)}, folder / "items.safetensors"
+    )
+    (folder / "encoder").mkdir()
+    (folder / "encoder/model.bin").write_bytes(bytes(range(256)))
+    (folder / "encoder/empty").write_bytes(b"")
+    return SMALL_FACTS

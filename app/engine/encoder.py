@@ -90,7 +90,7 @@ class PackedEncoder:
         """
         vectors = np.empty((len(texts), self.dim), np.float32)
         try:
-            # One by one: for short texts as fast as the batch call, which starts threads of its own.
+            # One by one: as fast for short texts as the batch call, which starts its own threads.
             tokens = [self._tokenizer.encode(text).ids for text in texts]
             for rows in sub_batches([len(ids) for ids in tokens]):
                 feed = pack([tokens[row] for row in rows], self._pooling)

@@ -146,7 +146,7 @@ def _sha256(weights: Weights) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(f"{name}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value))
+        digest.update(value.tobytes())
     return digest.hexdigest()
 
 

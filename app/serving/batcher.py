@@ -132,7 +132,7 @@ class Batcher(Generic[T, R]):
         entry: Entry[T, R] = Entry(item, max(1, self._cost(item)), deadline, now)
         self._enqueue(entry)
         # Not what forms batches: a caller is told in time even if the engine hangs.
-        timer = asyncio.get_running_loop().call_later(1e5, self._expire, entry)
+        timer = asyncio.get_running_loop().call_later(deadline - now, self._expire, entry)
         try:
             return await entry.answer
         except asyncio.CancelledError:
@@ -198,7 +198,6 @@ class Batcher(Generic[T, R]):
     def _expire(self, entry: Entry[T, R]) -> None:
         if not entry.left:
             entry.fail(self._late())
-        self._forget(entry)
 
     async def _serve(self, thread: ModelThread[Sequence[T], Pass[R]]) -> None:
         while self._pending or not self._closing:
@@ -214,7 +213,7 @@ class Batcher(Generic[T, R]):
         now = self._clock()
         plan = next_batch(self._pending, now, self._limits, self._rate.seconds_per_token)
         self._running, self._running_since = plan, now
-        for entry in (*plan.take, *plan.left):
+        for entry in (*plan.take, *plan.left, *plan.expired):
             self._forget(entry)
         for entry in plan.expired:
             self._expire(entry)
@@ -257,8 +256,7 @@ class Batcher(Generic[T, R]):
         self._metrics.batch_retries.inc()
         for entry in reversed(batch):
             entry.alone = True
-            if not entry.left:
-                self._enqueue(entry, front=True)
+            self._enqueue(entry, front=True)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         """Whatever ended the task, nobody is left waiting."""

@@ -1,4 +1,4 @@
-"""The served encoder against fp32 `SentenceTransformer.encode`: same vectors, whatever the batch."""
+"""The served encoder against fp32 `SentenceTransformer.encode`: same vectors in any batch."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from sentence_transformers import SentenceTransformer
 
 from app.engine.encoder import PackedEncoder, sub_batches
 from app.errors import BundleError, EngineError
@@ -52,8 +53,6 @@ def encoder(folder) -> PackedEncoder:
 
 @pytest.fixture(scope="module")
 def reference(texts) -> np.ndarray:
-    from sentence_transformers import SentenceTransformer
-
     model = SentenceTransformer(resolve("all-MiniLM-L6-v2"), device="cpu")
     return model.encode(texts, normalize_embeddings=True)
 

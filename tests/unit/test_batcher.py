@@ -443,6 +443,7 @@ async def test_closing_refuses_drains_and_ends_the_thread():
         r.engine.release()
         assert await closing
         assert await outcomes(tasks) == ["a", "b", "c"]
+        assert repr(r.batcher) == "<Batcher not ready, 0 waiting, 0 running>"
 
 
 async def test_what_is_not_drained_in_time_fails_and_the_thread_is_reported_busy():

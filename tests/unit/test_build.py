@@ -6,18 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.bundle import load_arrays, load_vectors, open_bundle
-from app.columns import decode_column, encode_column
+from app.columns import decode_column
 from app.errors import BadDataError, BundleError, EngineError, UsageError
 from app.offline.build import build
 from app.offline.demo import build_demo
-from app.offline.events import Events
-from app.offline.recipe import EventColumns, ItemColumns, Recipe, Roles, Weight, load_recipe
-from app.offline.signals import MAX_HISTORY, item_numbers, positive_weights, user_arrays
-from app.offline.tally import Tally
+from app.offline.recipe import EventColumns, ItemColumns, Recipe, Roles, load_recipe
 from app.serving.users import BundleUserStore
 from app.testing import HashEncoder
 from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
@@ -183,94 +178,6 @@ def test_an_encoder_that_lies_publishes_nothing(tmp_path):
     with pytest.raises(EngineError, match="unit length"):
         build(items, None, Recipe(), tmp_path / "shop", lambda *_: Lying(dim=8))
     assert [path.name for path in (tmp_path / "shop").iterdir()] == [".lock"]
-
-
-# --- signals
-
-
-def log_of(rows, weights):
-    """Make a log of (user, item, kind, value, timestamp) and its positive weights."""
-    users, items, kinds, values, times = zip(*rows, strict=True)
-
-    def codes(names):
-        distinct = list(dict.fromkeys(names))
-        return distinct, np.array([distinct.index(name) for name in names], np.int32)
-
-    (user_names, user), (item_names, item), (kind_names, kind) = map(codes, (users, items, kinds))
-    value, time = np.array(values, float), np.array(times, float)
-    log = Events(user_names, item_names, kind_names, user, item, kind, value, time, Tally("x"))
-    return log, positive_weights(log, weights)
-
-
-def test_which_events_are_positive():
-    rows = [
-        ("u:1", "a", "click", math.nan, 0),
-        ("u:1", "a", "rating", 3.5, 0),
-        ("u:1", "a", "rating", 3.0, 0),
-        ("u:1", "a", "rating", math.nan, 0),
-        ("u:1", "a", "dislike", math.nan, 0),
-        ("u:1", "a", "impression", math.nan, 0),
-        ("u:1", "a", "strange", math.nan, 0),
-        ("u:1", "a", "purchase", math.nan, 0),
-    ]
-    assert log_of(rows, Recipe().weights)[1].tolist() == [1, 1, 0, 0, 0, 0, 0, 3]
-
-
-EVENT = st.tuples(
-    st.sampled_from(["u:1", "u:2", "s:1", "u:é", "u:𝄞"]),
-    st.sampled_from(["a", "b", "gone", "lost"]),
-    st.sampled_from(["click", "dislike"]),
-    st.just(math.nan),
-    st.sampled_from([math.nan, 1.0, 2.0, 3.0]),
-)
-
-
-@given(st.lists(EVENT, min_size=1, max_size=60))
-async def test_histories_equal_a_plain_loop(rows):
-    log, weights = log_of(rows, {"click": Weight(weight=1.0)})
-    numbers, unknown = item_numbers(log, ["b", "a"])
-    ids = decode_column("string", _strings(["b", "a"]))
-    store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)
-    for user in {row[0] for row in rows}:
-        clicks = [row for row in rows if row[0] == user and row[2] == "click"]
-        clicks.sort(key=lambda row: -math.inf if math.isnan(row[4]) else row[4])
-        assert await store.history(user) == tuple(row[1] for row in clicks)
-
-
-async def test_only_the_newest_200_count():
-    rows = [("u:1", f"i{n}", "click", math.nan, n) for n in range(MAX_HISTORY + 50)]
-    log, weights = log_of([*rows, ("u:2", "i0", "click", math.nan, 0)], Recipe().weights)
-    numbers, unknown = item_numbers(log, [f"i{n}" for n in range(100)])
-    ids = decode_column("string", _strings([f"i{n}" for n in range(100)]))
-    store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)
-    assert await store.history("u:1") == tuple(f"i{n}" for n in range(50, MAX_HISTORY + 50))
-    assert await store.history("u:2") == ("i0",)
-
-
-def _strings(values):
-    return encode_column("string", values)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"history/items": np.array([0, 9], np.int32)},
-        {"history/items": np.array([-1, 0], np.int32)},
-        {"history/offsets": np.array([0, 1], np.int64)},
-        {"history/offsets": np.array([0, 1, 1], np.int64)},
-    ],
-)
-def test_histories_that_do_not_fit_are_refused(change):
-    log, weights = log_of(
-        [("u:1", "a", "click", 0, 0), ("u:2", "a", "click", 0, 0)], Recipe().weights
-    )
-    ids = decode_column("string", _strings(["a"]))
-    arrays = user_arrays(log, *item_numbers(log, ["a"])[:1], weights, [])
-    with pytest.raises(BundleError):
-        BundleUserStore({**arrays, **change}, ids)
-    del arrays["history/items"]
-    with pytest.raises(BundleError):
-        BundleUserStore(arrays, ids)
 
 
 # --- real data

@@ -2,48 +2,27 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
 
 from app.bundle import (
     CURRENT,
     MANIFEST,
     UNSEALED,
-    BundleFacts,
-    EncoderFacts,
     load_arrays,
     load_vectors,
     open_bundle,
     sealed,
 )
-from app.bundle_writer import KEEP_GENERATIONS, write_bundle
+from app.bundle_writer import write_bundle
 from app.errors import BundleError
+from tests.bundles import SMALL_FACTS as FACTS
+from tests.bundles import fill_small as fill
 
-FACTS = BundleFacts(
-    encoder=EncoderFacts(id="fake", dim=4),
-    n_items=3,
-    n_users=0,
-    n_events=0,
-    attributes={"text": "string"},
-)
 FILES = ["vectors.npy", "items.safetensors", "encoder/model.bin", "encoder/empty"]
-
-
-def fill(folder):
-    np.save(folder / "vectors.npy", np.eye(3, 4, dtype=np.float32))
-    save_file(
-        {"a/values": np.arange(5.0), "b": np.zeros(0, np.int32)}, folder / "items.safetensors"
-    )
-    (folder / "encoder").mkdir()
-    (folder / "encoder/model.bin").write_bytes(bytes(range(256)))
-    (folder / "encoder/empty").write_bytes(b"")
-    return FACTS
 
 
 @pytest.fixture
@@ -116,7 +95,9 @@ def test_a_longer_file_is_noticed(bundle, name):
 
 
 @pytest.mark.parametrize("name", [*FILES[:-1], MANIFEST])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_any_flipped_bit_is_noticed(bundle, name, data):
     path = bundle.path / name
@@ -254,66 +235,3 @@ def test_vectors_of_another_shape_type_or_with_objects_are_refused(tmp_path, vec
 
     with pytest.raises(BundleError):
         load_vectors(write_bundle(tmp_path / "shop", broken))
-
-
-# --- publishing
-
-
-def test_the_newest_generations_are_kept(tmp_path):
-    written = [write_bundle(tmp_path / "shop", fill).path for _ in range(KEEP_GENERATIONS + 2)]
-    left = sorted(path.name for path in (tmp_path / "shop").iterdir())
-    assert left == [".lock", *(path.name for path in written[-KEEP_GENERATIONS:]), CURRENT]
-    assert open_bundle(tmp_path / "shop").path == written[-1]
-
-
-def test_current_is_kept_even_if_the_clock_ran_backwards(tmp_path):
-    shop = tmp_path / "shop"
-    for day in range(1, 5):
-        shutil.copytree(
-            write_bundle(tmp_path / "x", fill).path, shop / f"909901{day:02}T000000000000Z-00000000"
-        )
-    written = write_bundle(shop, fill)
-    assert open_bundle(shop) == written
-
-
-def test_a_builder_that_fails_changes_nothing(bundle, tmp_path):
-    before = sorted((tmp_path / "shop").iterdir())
-
-    def failing(folder):
-        (folder / "half").write_text("x")
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError):
-        write_bundle(tmp_path / "shop", failing)
-    assert sorted((tmp_path / "shop").iterdir()) == before
-    assert open_bundle(tmp_path / "shop") == bundle
-
-
-def test_leftovers_of_dead_builders_are_removed(tmp_path):
-    (tmp_path / "shop/.tmp-old/deep").mkdir(parents=True)
-    (tmp_path / "shop/.tmp-current").symlink_to("nowhere")
-    write_bundle(tmp_path / "shop", fill)
-    assert not list((tmp_path / "shop").glob(".tmp-*"))
-
-
-def test_builders_of_one_name_queue(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from app.bundle_writer import write_bundle\n"
-        "from tests.unit.test_bundle import fill\n"
-        "write_bundle(Path(sys.argv[1]), fill)"
-    )
-    second = []
-
-    def slow(folder):
-        # While this builder holds the lock, the other one may say that it waits, and do nothing.
-        command = [sys.executable, "-c", code, str(tmp_path / "shop")]
-        second.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        assert "waiting for it to end" in second[0].stderr.readline()
-        assert [p.name for p in (tmp_path / "shop").iterdir() if p.name != ".lock"] == [folder.name]
-        return fill(folder)
-
-    first = write_bundle(tmp_path / "shop", slow)
-    with second[0] as process:
-        assert process.wait(30) == 0
-    assert open_bundle(first.path) == first
-    assert open_bundle(tmp_path / "shop").path > first.path

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.columns import Instant, Kind, decode_column, encode_column
@@ -23,21 +23,25 @@ def shown(kind: Kind, values):
     return [column.value(row) for row in range(len(values))]
 
 
+@settings(deadline=None)
 @given(optional(st.text()))
 def test_strings_come_back(values):
     assert shown("string", values) == values
 
 
+@settings(deadline=None)
 @given(optional(st.lists(st.text(), max_size=5)))
 def test_lists_of_strings_come_back(values):
     assert shown("strings", values) == values
 
 
+@settings(deadline=None)
 @given(optional(st.booleans()))
 def test_booleans_come_back(values):
     assert shown("boolean", values) == values
 
 
+@settings(deadline=None)
 @given(optional(st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)))
 def test_numbers_come_back_and_whole_ones_as_integers(values):
     for got, given_ in zip(shown("number", values), values, strict=True):
@@ -46,6 +50,7 @@ def test_numbers_come_back_and_whole_ones_as_integers(values):
             assert type(got) is int
 
 
+@settings(deadline=None)
 @given(optional(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31))))
 def test_times_come_back_to_the_second_in_utc(moments):
     zoned = [None if m is None else m.replace(microsecond=0, tzinfo=UTC) for m in moments]
@@ -54,6 +59,7 @@ def test_times_come_back_to_the_second_in_utc(moments):
     assert shown("time", values) == expected
 
 
+@settings(deadline=None)
 @given(optional(st.integers(1, 9999)))
 def test_years_come_back_as_integers(years):
     assert shown("time", [None if y is None else Instant.of_year(y) for y in years]) == years

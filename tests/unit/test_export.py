@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import (
+    Dense,
+    Normalize,
+    Pooling,
+    Transformer,
+)
 from transformers import BertConfig, BertModel, BertTokenizer, RobertaConfig, RobertaModel
 
 from app.engine.encoder import PackedEncoder

@@ -107,13 +107,32 @@ async def test_the_work_is_cancelled_when_everybody_has_left(rig):
 
 
 async def test_a_newcomer_does_not_join_work_that_is_being_cancelled(rig):
-    (gone,) = await rig.callers(1)
+    cleaned_up = asyncio.Event()
+
+    async def slow_to_stop() -> str:
+        try:
+            return await asyncio.get_running_loop().create_future()
+        finally:
+            await cleaned_up.wait()
+
+    gone = asyncio.create_task(rig.flight.run(KEY, FAR, slow_to_stop))
+    await turn()
     gone.cancel()
-    await asyncio.sleep(0)  # the caller has left, the work has not yet noticed
+    await turn()
     (task,) = await rig.callers(1)
-    rig.work.started[-1].set_result("fresh")
+    rig.work.started[0].set_result("fresh")
     assert (await task).value == "fresh"
-    assert len(rig.work.started) == 2
+    cleaned_up.set()
+
+
+async def test_a_newcomer_does_not_get_the_error_of_work_that_has_just_ended(rig):
+    (first,) = await rig.callers(1)
+    rig.work.started[0].set_exception(EngineError("no"))
+    (second,) = await rig.callers(1)  # runs right after the work, before anybody is told
+    with pytest.raises(EngineError):
+        await first
+    rig.work.started[1].set_result("value")
+    assert (await second).value == "value"
 
 
 async def test_an_error_reaches_all_callers_and_poisons_nothing(rig):

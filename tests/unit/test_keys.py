@@ -54,6 +54,7 @@ def test_a_change_of_one_field_is_a_change(request_, data):
     [
         (RankRequest(history=("a", "b")), RankRequest(history=("b", "a"))),
         (RankRequest(history=("ab",)), RankRequest(history=("a", "b"))),
+        (RankRequest(history=("asb",)), RankRequest(history=("a", "b"))),  # s: the tag of a text
         (RankRequest(history=("a",)), RankRequest(like=("a",))),
         (RankRequest(history=("a", "b")), RankRequest(history=("a",), like=("b",))),
         (RankRequest(candidates=None), RankRequest(candidates=())),

@@ -1,7 +1,7 @@
 """Recipes: every key checked, messages that name key and file; and the text template."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import UsageError
@@ -127,6 +127,7 @@ def test_missing_parts_drop_out_with_their_punctuation(template, values, text):
 VALUE = st.none() | st.text() | st.integers() | st.lists(st.text(), max_size=3)
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({"a": VALUE, "b": VALUE, "c": VALUE}))
 def test_every_value_that_is_there_is_in_the_text(values):
     text = TextTemplate("{a} ({b}). By {c}").render(values.get)

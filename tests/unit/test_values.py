@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.columns import Instant
@@ -218,6 +218,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_value_is_used_or_refused_but_never_breaks_the_reader(value):
     for parse in (
@@ -232,6 +233,7 @@ def test_any_value_is_used_or_refused_but_never_breaks_the_reader(value):
             parse(value)
 
 
+@settings(deadline=None)
 @given(st.lists(JSON, max_size=5), st.booleans())
 def test_any_column_converts_to_the_kind_inferred_for_it(values, text_cells):
     if text_cells:

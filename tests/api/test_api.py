@@ -1,0 +1,272 @@
+"""The HTTP surface over a real small engine: shapes, problems, headers."""
+
+import copy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+
+from app.api import schemas
+from app.api.server import create_app
+from app.bootstrap import Service, wire
+from app.settings import Settings
+from app.telemetry import Metrics
+from app.testing import GatedEngine, MemoryUserStore
+from tests.small_engine import small_engine
+
+
+@asynccontextmanager
+async def served(engine: Any = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    engine = engine or small_engine()
+
+    @asynccontextmanager
+    async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
+        users = MemoryUserStore({"u:7": ["heist"]})
+        async with wire(settings, metrics, engine, users, None) as service:
+            yield service
+
+    app = create_app(Settings(**settings), open_service)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with served() as client:
+        yield client
+
+
+REQUESTS = [
+    {"query": "space adventure", "k": 2, "fields": ["year", "categories"]},
+    {"user_id": 7},
+    {"query": "drama", "session_id": "s", "like": ["mob"], "dislike": ["love"]},
+    {"candidates": ["mob", "love", "nope"]},
+    {},
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+async def test_an_answer_fits_the_declared_schema(
+    client: httpx.AsyncClient, request_: dict[str, Any]
+) -> None:
+    for cache in ("miss", "hit"):
+        answer = await client.post("/recommend", json=request_)
+
+        assert (answer.status_code, answer.headers["x-cache"]) == (200, cache)
+        jsonschema_rs.validate(schemas.ANSWER, answer.json())
+
+
+async def test_the_schema_check_can_fail(client: httpx.AsyncClient) -> None:
+    answer = (await client.post("/recommend", json={"query": "space"})).json()
+    mutants = [copy.deepcopy(answer) for _ in range(5)]
+    mutants[0]["extra"] = 1
+    del mutants[1]["recommendation_id"]
+    mutants[2]["items"][0]["score"] = "high"
+    mutants[3]["items"][0]["sources"][0]["rank"] = 0
+    mutants[4]["cache"] = "warm"
+
+    for mutant in mutants:
+        with pytest.raises(jsonschema_rs.ValidationError):
+            jsonschema_rs.validate(schemas.ANSWER, mutant)
+
+
+async def test_a_stored_event_is_not_recommended_again(client: httpx.AsyncClient) -> None:
+    answer = (await client.post("/recommend", json={"user_id": "7", "k": 7})).json()
+
+    assert "heist" not in {item["id"] for item in answer["items"]}
+    assert answer["items"][0]["id"] == "mob"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", None),
+        (b"{", None),
+        (b"[1]", None),
+        (b'{"query":"\xff"}', None),
+        (b'{"query":"\\ud800"}', None),
+        (b'{"k":NaN}', "k"),
+        (b'{"quary":"x"}', "quary"),
+        (b'{"history":["a",""]}', "history.1"),
+        (b'{"fields":["colour"]}', "fields"),
+    ],
+)
+async def test_bad_input_is_a_422_problem(
+    client: httpx.AsyncClient, body: bytes, field: str | None
+) -> None:
+    answer = await client.post("/recommend", content=body)
+
+    assert answer.status_code == 422
+    jsonschema_rs.validate(schemas.ERROR, answer.json())
+    error = answer.json()["error"]
+    assert (error["code"], error.get("field")) == ("invalid_request", field)
+    assert error["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 100
+
+    async with served(max_body_bytes=1024) as client:
+        declared = await client.post("/recommend", content=b" " * 2000)
+        chunked = await client.post("/recommend", content=chunks())
+
+    for answer in (declared, chunked):
+        assert answer.status_code == 413
+        assert answer.json()["error"]["code"] == "body_too_large"
+
+
+async def test_a_batch_answers_in_order_and_errors_stay_with_their_entry(
+    client: httpx.AsyncClient,
+) -> None:
+    wanted = [{"query": "space", "k": 1}, {"k": 0}, {"candidates": ["mob"]}, {"user_id": 1.5}]
+
+    answer = await client.post("/recommend/batch", json={"requests": wanted})
+
+    assert answer.status_code == 200
+    jsonschema_rs.validate(schemas.BATCH_ANSWER, answer.json())
+    first, second, third, fourth = answer.json()["results"]
+    assert len(first["items"]) == 1
+    assert second["error"]["field"] == "k"
+    assert third["items"][0]["id"] == "mob"
+    assert fourth["error"]["field"] == "user_id"
+
+
+@pytest.mark.parametrize("requests", [[], [{}] * 65, "x", [1]])
+async def test_a_wrong_batch_is_refused(client: httpx.AsyncClient, requests: Any) -> None:
+    answer = await client.post("/recommend/batch", json={"requests": requests})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
+async def test_an_item_with_all_its_fields(client: httpx.AsyncClient) -> None:
+    found = await client.get("/items/robot")
+    missing = await client.get("/items/a%2Fb")
+
+    assert found.json() == {
+        "id": "robot",
+        "title": "robot space adventure",
+        "fields": {"categories": ["robot", "space", "adventure"], "year": 2020},
+    }
+    jsonschema_rs.validate(schemas.ITEM, found.json())
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_info_says_what_is_served(client: httpx.AsyncClient) -> None:
+    info = (await client.get("/info")).json()
+
+    jsonschema_rs.validate(schemas.INFO, info)
+    assert info["bundle"] == {"name": "small", "generation": "g1", "catalogue": 0}
+    assert info["fields"] == {"categories": "strings", "year": "number"}
+
+
+async def test_metrics_count_requests_by_route_and_status(client: httpx.AsyncClient) -> None:
+    await client.post("/recommend", json={})
+    await client.post("/recommend", json={"k": 0})
+    await client.get("/items/robot")
+    await client.get("/nowhere/at/all")
+
+    text = (await client.get("/metrics")).text
+
+    assert 'recserve_requests_total{route="/recommend",status="200"} 1.0' in text
+    assert 'recserve_requests_total{route="/recommend",status="422"} 1.0' in text
+    assert 'recserve_requests_total{route="/items/{item_id:path}",status="200"} 1.0' in text
+    assert 'recserve_requests_total{route="unmatched",status="404"} 1.0' in text
+
+
+async def test_the_router_refuses_with_problems_too(client: httpx.AsyncClient) -> None:
+    nowhere = await client.get("/nowhere")
+    wrong = await client.get("/recommend")
+
+    assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "not_found")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+    for answer in (nowhere, wrong):
+        jsonschema_rs.validate(schemas.ERROR, answer.json())
+
+
+async def test_a_request_id_is_kept_if_harmless(client: httpx.AsyncClient) -> None:
+    kept = await client.get("/livez", headers={"x-request-id": "abc-123"})
+    replaced = await client.get("/livez", headers={"x-request-id": "a b"})
+
+    assert kept.headers["x-request-id"] == "abc-123"
+    assert len(replaced.headers["x-request-id"]) == 32
+
+
+async def test_a_fault_of_ours_shows_no_trace() -> None:
+    class Broken(GatedEngine):
+        def item(self, item_id: str) -> None:
+            raise ZeroDivisionError("secret")
+
+    async with served(Broken()) as client:
+        answer = await client.get("/items/x", headers={"x-request-id": "r1"})
+
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {
+        "code": "internal",
+        "message": "internal error",
+        "request_id": "r1",
+    }
+
+
+async def test_readiness_falls_with_the_engine_and_liveness_does_not() -> None:
+    engine = GatedEngine()
+    async with served(engine) as client:
+        assert (await client.get("/readyz")).json() == {"status": "ok"}
+        engine.death = SystemExit("the model thread is gone")
+        lost = await client.post("/recommend", json={"query": "x"})
+
+        assert (lost.status_code, lost.json()["error"]["code"]) == (503, "not_ready")
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/livez")).status_code == 200
+
+
+async def test_overload_says_when_to_come_back() -> None:
+    engine = GatedEngine()
+    async with served(engine, max_pending_requests=1) as client:
+        import asyncio
+
+        engine.hold()
+        passes = len(engine.batches)
+        running = asyncio.create_task(client.post("/recommend", json={"query": "a"}))
+        await asyncio.to_thread(engine.wait_entered, passes + 1)
+        waiting = asyncio.create_task(client.post("/recommend", json={"query": "b"}))
+        refused = await _until_refused(client)
+        engine.release()
+        await asyncio.gather(running, waiting)
+
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert refused.json()["error"]["retry_after_ms"] >= 1
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def _until_refused(client: httpx.AsyncClient) -> httpx.Response:
+    """Ask with a budget of 1 ms until the queue is full: what got in meanwhile times out."""
+    while True:
+        answer = await client.post("/recommend", json={"query": "c", "budget_ms": 1})
+        if answer.status_code == 429:
+            return answer
+        assert answer.status_code == 504
+
+
+async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
+    client: httpx.AsyncClient,
+) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    page = (await client.get("/docs")).text
+
+    assert set(paths) == {
+        *("/recommend", "/recommend/batch", "/items/{item_id}"),
+        *("/livez", "/readyz", "/info", "/metrics"),
+    }
+    assert "https://" not in page
+    script = page.split('<script src="')[1].split('"')[0]
+    assert (await client.get(script)).status_code == 200

@@ -1,0 +1,61 @@
+"""A small catalogue and an engine over it, without a model: what several suites are run on."""
+
+import numpy as np
+
+from app.columns import decode_column, encode_column
+from app.engine.candidates import popular_order
+from app.engine.catalogue import Catalogue
+from app.engine.engine import Parts, RankEngine
+from app.engine.index import FlatIndex
+from app.testing import HashEncoder
+from app.types import EngineInfo
+
+TITLES = {
+    "alien": "alien space horror",
+    "star": "star space adventure",
+    "robot": "robot space adventure",
+    "heist": "bank heist crime",
+    "mob": "mob crime drama",
+    "love": "love story drama",
+    "ghost": None,
+}
+YEARS = {"alien": 1979.0, "star": 1977.0, "robot": 2020.0, "heist": 1995.0, "mob": 1990.0}
+ATTRIBUTES = {"categories": "strings", "year": "number"}
+
+
+def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) -> RankEngine:
+    """An engine over seven films (one without title); `copies` adds as many dull items."""
+    titles = TITLES | {f"dull{n}": f"dull number {n}" for n in range(copies)}
+    columns = {
+        "id": ("string", list(titles)),
+        "title": ("string", list(titles.values())),
+        "categories": ("strings", [title.split() if title else None for title in titles.values()]),
+        "year": ("number", [YEARS.get(name) for name in titles]),
+    }
+    catalogue = Catalogue(
+        {
+            name: decode_column(kind, encode_column(kind, values))
+            for name, (kind, values) in columns.items()
+        },
+        ATTRIBUTES,
+    )
+    encoder = HashEncoder()
+    vectors = encoder.encode([title or "" for title in titles.values()])
+    shares = np.array([(popularity or {}).get(name, 0.0) for name in titles], np.float32)
+    years = np.array([YEARS.get(name, np.nan) for name in titles])
+    parts = Parts(
+        catalogue, encoder, FlatIndex(vectors, 1), vectors, shares, popular_order(shares, years)
+    )
+    info = EngineInfo(
+        bundle="g1",
+        bundle_name="small",
+        catalogue=0,
+        n_items=len(titles),
+        n_users=0,
+        n_events=0,
+        dim=encoder.dim,
+        encoder=encoder.id,
+        index="flat",
+        attributes=ATTRIBUTES,
+    )
+    return RankEngine(parts, info)

@@ -1,0 +1,179 @@
+"""One pass over a batch: what comes back, in which order, and what may not."""
+
+import numpy as np
+import pytest
+
+from app.engine.index import FlatIndex, exact_search
+from app.types import RankRequest, RankResult
+from tests.small_engine import TITLES, small_engine
+
+
+def rank(request: RankRequest, **options: object) -> RankResult:
+    return small_engine(**options).rank([request]).results[0]
+
+
+def ids(result: RankResult) -> list[str]:
+    return [item.id for item in result.items]
+
+
+def test_words_bring_what_they_mean() -> None:
+    result = rank(RankRequest(query="space adventure", k=2))
+
+    assert set(ids(result)) == {"star", "robot"}
+    assert result.items[0].sources[0].name == "meaning"
+
+
+def test_history_brings_what_is_like_it_without_what_was_seen() -> None:
+    result = rank(RankRequest(history=("heist",), exclude=frozenset({"heist"}), k=1))
+
+    assert ids(result) == ["mob"]
+    assert [hit.name for hit in result.items[0].sources] == ["taste"]
+
+
+def test_history_bends_the_order_of_a_query() -> None:
+    alone = rank(RankRequest(query="drama", k=2))
+    bent = rank(RankRequest(query="drama", history=("love",), exclude=frozenset({"love"}), k=1))
+    crime = rank(RankRequest(query="drama", history=("heist",), k=1))
+
+    assert set(ids(alone)) == {"mob", "love"}
+    assert (ids(bent), ids(crime)) == (["mob"], ["mob"])
+
+
+def test_dislike_pushes_away() -> None:
+    plain = rank(RankRequest(query="space", k=3))
+    pushed = rank(RankRequest(query="space", dislike=("alien",), k=3))
+
+    assert {*ids(plain)} == {"alien", "star", "robot"}
+    assert ids(pushed)[-1] == "alien"
+
+
+def test_like_pulls_without_a_query() -> None:
+    assert ids(rank(RankRequest(like=("mob",), exclude=frozenset({"mob"}), k=1))) == ["heist"]
+
+
+def test_with_neither_words_nor_history_the_popular_come_first() -> None:
+    result = rank(RankRequest(k=2), popularity={"love": 1.0, "mob": 0.5})
+
+    assert ids(result) == ["love", "mob"]
+    assert result.items[0].sources[0].name == "popular"
+
+
+def test_without_events_the_newest_come_first() -> None:
+    assert ids(rank(RankRequest(k=3))) == ["robot", "heist", "mob"]
+
+
+def test_popularity_breaks_near_ties() -> None:
+    result = rank(RankRequest(query="space adventure", k=2), popularity={"robot": 1.0})
+
+    assert ids(result) == ["robot", "star"]
+
+
+def test_exclusions_cost_no_place() -> None:
+    """With more exclusions than a source holds, the source still brings its full number."""
+    gone = frozenset(f"dull{n}" for n in range(250))
+    result = rank(RankRequest(query="dull number", exclude=gone, k=100), copies=500)
+
+    assert len(result.items) == 100
+    assert not gone & set(ids(result))
+
+
+def test_an_answer_is_filled_up_when_words_bring_too_little() -> None:
+    everything = rank(RankRequest(query="space", k=100))
+
+    assert set(ids(everything)) == set(TITLES)
+
+
+def test_candidates_are_all_ranked_and_nothing_else() -> None:
+    result = rank(RankRequest(query="crime", candidates=("love", "heist", "nope", "love"), k=10))
+
+    assert ids(result) == ["heist", "love"]
+    assert result.missing_ids == ("nope",)
+
+
+def test_an_excluded_candidate_never_comes_back() -> None:
+    wanted = RankRequest(candidates=("love", "heist"), exclude=frozenset({"love"}), k=10)
+
+    assert ids(rank(wanted)) == ["heist"]
+
+
+def test_unknown_ids_are_named_once_and_known_ones_used() -> None:
+    result = rank(RankRequest(history=("x", "heist", "x"), like=("y",), dislike=("z",), k=1))
+
+    assert result.missing_ids == ("x", "y", "z")
+    assert ids(result) == ["heist"]
+
+
+def test_fields_come_with_the_item() -> None:
+    item = rank(RankRequest(candidates=("robot",), fields=("year", "categories"))).items[0]
+
+    assert item.fields == {"year": 2020, "categories": ["robot", "space", "adventure"]}
+    assert rank(RankRequest(candidates=("ghost",))).items[0].title is None
+
+
+def test_a_batch_answers_as_its_requests_alone() -> None:
+    requests = [
+        RankRequest(query="space adventure", k=3),
+        RankRequest(history=("heist",), k=2),
+        RankRequest(query="drama", history=("love",), exclude=frozenset({"love"})),
+        RankRequest(k=2),
+        RankRequest(query="space adventure", k=1),
+        RankRequest(query="crime", candidates=("mob", "love")),
+    ]
+    engine = small_engine()
+
+    together = engine.rank(requests).results
+
+    assert [ids(r) for r in together] == [ids(engine.rank([r]).results[0]) for r in requests]
+
+
+def test_scores_are_the_documented_blend() -> None:
+    engine = small_engine(popularity={"mob": 0.5})
+    request = RankRequest(
+        query="crime", history=("heist", "love"), like=("mob",), dislike=("alien",), k=7
+    )
+    shown = {item.id: item.score for item in engine.rank([request]).results[0].items}
+
+    vectors = dict(zip(TITLES, engine._parts.vectors, strict=True))
+    query = engine._parts.encoder.encode(["crime"])[0]
+    taste = 0.85 * vectors["heist"] + vectors["love"] + vectors["mob"]
+    taste /= np.linalg.norm(taste)
+    for name, score in shown.items():
+        vector = vectors[name]
+        expected = (
+            vector @ query
+            + 0.5 * (vector @ taste)
+            - 0.4 * max(0.0, float(vector @ vectors["alien"]))
+            + 0.15 * (0.5 if name == "mob" else 0.0)
+        )
+        assert score == pytest.approx(expected, abs=1e-5)
+
+
+def test_cost_grows_with_the_text_and_is_bounded() -> None:
+    engine = small_engine()
+    costs = [engine.cost(RankRequest(query=q)) for q in ("", "space", "space adventure", "x" * 512)]
+
+    assert costs == sorted(costs)
+    assert costs[0] >= 1
+    assert costs[-1] <= 256
+
+
+def test_the_index_agrees_with_exact_search() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((500, 32)).astype(np.float32)
+    probes = random.standard_normal((30, 32)).astype(np.float32)
+
+    _, rows = FlatIndex(vectors, 2).search(probes, 20)
+
+    for probe, found in zip(probes, rows, strict=True):
+        assert found.tolist() == exact_search(vectors, probe, 20).tolist()
+
+
+def test_closing_twice_closes_once() -> None:
+    closed: list[str] = []
+    engine = small_engine()
+    engine._close = lambda: closed.append("x")
+
+    engine.close()
+    engine.close()
+
+    assert closed == ["x"]

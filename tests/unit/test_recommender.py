@@ -1,0 +1,233 @@
+"""The story of a request over fakes: what is cached, what is shared, what degrades."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.bootstrap import Service, wire
+from app.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
+from app.ports import Cache, UserStore
+from app.request import RecommendRequest
+from app.settings import Settings
+from app.telemetry import Metrics
+from app.testing import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
+
+WARM_UP_PASSES = 6
+
+
+def ask(**fields: Any) -> RecommendRequest:
+    return RecommendRequest.model_validate_json(orjson.dumps(fields))
+
+
+class Rig:
+    """A wired service over a gated engine, and short words for what tests look at."""
+
+    def __init__(self, service: Service, engine: GatedEngine) -> None:
+        self.service = service
+        self.engine = engine
+
+    async def get(self, **fields: Any) -> dict[str, Any]:
+        answer = await self.service.recommender.recommend(ask(**fields))
+        return {**orjson.loads(answer.body), "x_cache": answer.x_cache}
+
+    @property
+    def asked(self) -> list[Any]:
+        """Requests that reached the engine since the warm-up."""
+        return [request for batch in self.engine.batches[WARM_UP_PASSES:] for request in batch]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.service.metrics.registry.get_sample_value(f"recserve_{name}", labels) or 0.0
+
+
+OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
+
+
+@asynccontextmanager
+async def rig(
+    shared: Cache | None = None, users: UserStore | None = None, **settings: Any
+) -> AsyncIterator[Rig]:
+    engine = GatedEngine()
+    metrics = Metrics(CollectorRegistry())
+    users = users or MemoryUserStore({})
+    async with wire(Settings(**settings), metrics, engine, users, shared) as service:
+        yield Rig(service, engine)
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_the_second_identical_answer_is_a_hit_with_a_fresh_head() -> None:
+    async with rig() as r:
+        first = await r.get(query="heist")
+        second = await r.get(query=" heist ")
+
+    assert (first["cache"], second["cache"]) == ("miss", "hit")
+    assert first["items"] == second["items"]
+    assert first["recommendation_id"] != second["recommendation_id"]
+    assert second["timings_ms"]["encode"] == 0.0
+    assert len(r.asked) == 1
+
+
+async def test_the_budget_is_no_part_of_the_key() -> None:
+    async with rig() as r:
+        await r.get(query="heist", budget_ms=500)
+
+        assert (await r.get(query="heist", budget_ms=900))["cache"] == "hit"
+
+
+async def test_an_answer_of_another_process_is_a_hit() -> None:
+    cache = MemoryCache()
+    async with rig(cache) as one:
+        await one.get(query="heist")
+    async with rig(cache) as other:
+        answer = await other.get(query="heist")
+
+    assert (answer["cache"], other.asked) == ("hit", [])
+
+
+async def test_cache_trouble_is_a_miss_and_a_header() -> None:
+    async with rig(DownCache()) as r:
+        answer = await r.get(query="heist")
+
+    assert (answer["cache"], answer["x_cache"], answer["degraded"]) == ("miss", "error", [])
+
+
+async def test_identical_requests_in_flight_share_one_computation() -> None:
+    async with rig() as r:
+        r.engine.hold()
+        waiting = [asyncio.create_task(r.get(query="heist")) for _ in range(50)]
+        await settled(lambda: r.metric("coalesced_total") == 49)
+        r.engine.release()
+        answers = await asyncio.gather(*waiting)
+
+    assert sorted(answer["cache"] for answer in answers) == ["coalesced"] * 49 + ["miss"]
+    assert len(r.asked) == 1
+
+
+async def test_a_leader_that_leaves_does_not_take_followers_along() -> None:
+    async with rig() as r:
+        r.engine.hold()
+        leader = asyncio.create_task(r.get(query="heist"))
+        await settled(lambda: len(r.engine.batches) > WARM_UP_PASSES)
+        follower = asyncio.create_task(r.get(query="heist"))
+        await settled(lambda: r.metric("coalesced_total") == 1)
+        leader.cancel()
+        r.engine.release()
+
+        assert (await follower)["cache"] == "coalesced"
+    assert len(r.asked) == 1
+
+
+async def test_stored_events_come_before_the_history_of_the_request() -> None:
+    async with rig(users=MemoryUserStore({"u:7": ["i1", "i2"]})) as r:
+        answer = await r.get(
+            user_id="7", history=["i3"], like=["i4"], dislike=["i5"], exclude=["i0"]
+        )
+
+    (request,) = r.asked
+    assert request.history == ("i1", "i2", "i3")
+    assert request.exclude == {"i0", "i1", "i2", "i3", "i4", "i5"}
+    assert not request.exclude & {item["id"] for item in answer["items"]}
+
+
+async def test_the_newest_two_hundred_of_stored_and_given_history_count() -> None:
+    async with rig(users=MemoryUserStore({"s:x": [f"i{n}" for n in range(200)]})) as r:
+        await r.get(session_id="x", history=["i250", "i251"])
+
+    assert r.asked[0].history == (*(f"i{n}" for n in range(2, 200)), "i250", "i251")
+
+
+async def test_repeat_lets_back_what_was_used_but_never_what_is_excluded() -> None:
+    async with rig() as r:
+        await r.get(history=["i1"], exclude=["i2"], repeat=True)
+
+    assert r.asked[0].exclude == {"i2"}
+
+
+async def test_history_excludes_no_candidate_unless_repeat_is_false() -> None:
+    async with rig() as r:
+        await r.get(history=["i1"], candidates=["i1", "i2"])
+        await r.get(history=["i1"], candidates=["i1", "i2"], repeat=False)
+
+    assert [(q.exclude, q.k) for q in r.asked] == [(frozenset(), 2), (frozenset({"i1"}), 2)]
+
+
+async def test_a_store_that_is_down_degrades_and_nothing_is_cached() -> None:
+    async with rig(users=DownUserStore()) as r:
+        answers = [await r.get(user_id="7", query="heist") for _ in range(2)]
+        plain = await r.get(query="heist")
+
+    assert [(a["degraded"], a["cache"]) for a in answers] == [(["user_state"], "bypass")] * 2
+    assert (plain["degraded"], plain["cache"]) == ([], "miss")
+    assert len(r.asked) == 3
+    assert r.metric("degraded_total", reason="user_state") == 2
+
+
+async def test_an_unknown_field_is_refused_naming_the_fields_there_are() -> None:
+    async with rig() as r:
+        with pytest.raises(InvalidRequestError, match="there are: n") as caught:
+            await r.get(fields=["m"])
+
+    assert caught.value.field == "fields"
+    assert r.asked == []
+
+
+async def test_a_poisonous_request_fails_alone() -> None:
+    async with rig() as r:
+        r.engine.poison.add("bad")
+        r.engine.hold()
+        first = asyncio.create_task(r.get(query="first"))
+        await settled(lambda: len(r.engine.batches) > WARM_UP_PASSES)
+        rest = [asyncio.create_task(r.get(query=q)) for q in ("a", "bad", "b")]
+        await settled(lambda: r.metric("queue_requests") == 3)
+        r.engine.release()
+        await first
+        a, bad, b = await asyncio.gather(*rest, return_exceptions=True)
+
+    assert isinstance(bad, EngineError)
+    assert [x["items"][0]["title"] for x in (a, b)] == ["a", "b"]
+
+
+async def test_an_error_is_not_cached() -> None:
+    async with rig(MemoryCache()) as r:
+        r.engine.poison.add("bad")
+        with pytest.raises(EngineError):
+            await r.get(query="bad")
+        r.engine.poison.clear()
+
+        assert (await r.get(query="bad"))["cache"] == "miss"
+
+
+async def test_hits_are_served_while_the_queue_is_full() -> None:
+    async with rig(max_pending_requests=1) as r:
+        await r.get(query="hot")
+        r.engine.hold()
+        busy = [asyncio.create_task(r.get(query="running"))]
+        await settled(lambda: len(r.engine.batches) > WARM_UP_PASSES + 1)
+        busy.append(asyncio.create_task(r.get(query="waiting")))
+        await settled(lambda: r.metric("queue_requests") == 1)
+
+        with pytest.raises(OverloadedError):
+            await r.get(query="one too many")
+        assert (await r.get(query="hot"))["cache"] == "hit"
+        r.engine.release()
+        await asyncio.gather(*busy)
+
+
+async def test_after_closing_nothing_is_taken() -> None:
+    async with rig() as r:
+        pass
+
+    with pytest.raises(NotReadyError):
+        await r.get(query="late")
+    assert r.engine.closed
+    assert not r.service.ready
