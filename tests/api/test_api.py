@@ -1,5 +1,6 @@
 """The HTTP surface over a real small engine: shapes, problems, headers."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -127,20 +128,27 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
 async def test_a_batch_answers_in_order_and_errors_stay_with_their_entry(
     client: httpx.AsyncClient,
 ) -> None:
-    wanted = [{"query": "space", "k": 1}, {"k": 0}, {"candidates": ["mob"]}, {"user_id": 1.5}]
+    wanted = [
+        {"query": "space", "k": 1},
+        {"k": 0},
+        {"candidates": ["mob"], "user_id": 10**40},
+        {"history": [1.5]},
+        "x",
+    ]
 
     answer = await client.post("/recommend/batch", json={"requests": wanted})
 
     assert answer.status_code == 200
     jsonschema_rs.validate(schemas.BATCH_ANSWER, answer.json())
-    first, second, third, fourth = answer.json()["results"]
+    first, second, third, fourth, fifth = answer.json()["results"]
     assert len(first["items"]) == 1
     assert second["error"]["field"] == "k"
     assert third["items"][0]["id"] == "mob"
-    assert fourth["error"]["field"] == "user_id"
+    assert fourth["error"]["field"] == "history.0"
+    assert fifth["error"]["code"] == "invalid_request"
 
 
-@pytest.mark.parametrize("requests", [[], [{}] * 65, "x", [1]])
+@pytest.mark.parametrize("requests", [[], [{}] * 65, "x", {}])
 async def test_a_wrong_batch_is_refused(client: httpx.AsyncClient, requests: Any) -> None:
     answer = await client.post("/recommend/batch", json={"requests": requests})
 
@@ -232,8 +240,6 @@ async def test_readiness_falls_with_the_engine_and_liveness_does_not() -> None:
 async def test_overload_says_when_to_come_back() -> None:
     engine = GatedEngine()
     async with served(engine, max_pending_requests=1) as client:
-        import asyncio
-
         engine.hold()
         passes = len(engine.batches)
         running = asyncio.create_task(client.post("/recommend", json={"query": "a"}))

@@ -1,4 +1,4 @@
-"""Open a bundle, use every route once, and print how many there were and which model libraries came.
+"""Open a bundle, use every route once; print how many there were and which libraries came along.
 
 Run as a script by `test_service.py`, in a process of its own.
 """
