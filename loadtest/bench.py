@@ -104,18 +104,16 @@ def _naive(
     """Try every setting of the peer, and keep the fastest running."""
     with services.naive(folder / "naive.log", "def", 1):
         pass  # the first start ever encodes the catalogue: not counted
-    rates: dict[tuple[str, int], float] = {}
+    runs: dict[tuple[str, int], wrk.Run] = {}
     starts = []
     for endpoint, threads in [(e, t) for e in ("def", "async") for t in (1, 2)]:
         with services.naive(folder / "naive.log", endpoint, threads) as service:
             trial = _side(service, folder, texts)
-            rates[endpoint, threads] = _warm(trial, options).per_second
+            runs[endpoint, threads] = _warm(trial, options)
             starts.append(service.start_s)
-            print(
-                f"naive, {endpoint}, {threads} threads: {rates[endpoint, threads]:.0f}/s",
-                flush=True,
-            )
-    endpoint, threads = max(rates, key=lambda setting: rates[setting])
+            rate = runs[endpoint, threads].per_second
+            print(f"naive, {endpoint}, {threads} threads: {rate:.0f}/s", flush=True)
+    endpoint, threads = max(runs, key=lambda setting: runs[setting].per_second)
     side = _side(
         stack.enter_context(services.naive(folder / "naive.log", endpoint, threads)), folder, texts
     )
@@ -123,8 +121,13 @@ def _naive(
         side.add(start_s=start)
     _warm(side, options)
     trials = [
-        {"endpoint": e, "omp_num_threads": t, "uncached_per_s": round(rate, 1)}
-        for (e, t), rate in rates.items()
+        {
+            "endpoint": tried,
+            "omp_num_threads": number,
+            "uncached_per_s": round(run.per_second, 1),
+            "uncached_p99_ms": round(run.p99_ms, 1),
+        }
+        for (tried, number), run in runs.items()
     ]
     return side, {"endpoint": endpoint, "omp_num_threads": threads, "trials": trials}
 

@@ -55,8 +55,9 @@ def section(document: Document) -> str:
     """Return the table, and below it what it was measured on."""
     machine, options = document["machine"], document["options"]
     naive = document["naive"]["settings"]
-    trials = ", ".join(
-        f"`{t['endpoint']}`/{t['omp_num_threads']}: {t['uncached_per_s']:.0f}/s"
+    trials = "; ".join(
+        f"`{t['endpoint']}`/{t['omp_num_threads']}: {t['uncached_per_s']:.0f}/s, "
+        f"p99 {t['uncached_p99_ms']:.0f} ms"
         for t in naive["trials"]
     )
     encoded = document["recserve"]["encoded"]
