@@ -1,7 +1,7 @@
 """The errors of the house: a small tree, each with a stable code and a text that is safe to show.
 
-Foreign errors (FAISS, Redis, ONNX Runtime …) are translated into one of these at the edge where they
-arise. This module does not know HTTP: which status an error gets is decided in one table,
+Foreign errors (FAISS, Redis, ONNX Runtime …) are translated into one of these at the edge where
+they arise. This module does not know HTTP: which status an error gets is decided in one table,
 `app.api.problems`.
 """
 

@@ -88,12 +88,8 @@ class RecommendRequest(BaseModel):
         max_length=MAX_HISTORY,
         description="Items used lately, oldest first; follows the stored events.",
     )
-    like: Ids = Field(
-        default=(), max_length=MAX_HISTORY, description="More like these items."
-    )
-    dislike: Ids = Field(
-        default=(), max_length=MAX_HISTORY, description="Less like these items."
-    )
+    like: Ids = Field(default=(), max_length=MAX_HISTORY, description="More like these items.")
+    dislike: Ids = Field(default=(), max_length=MAX_HISTORY, description="Less like these items.")
     k: int | None = Field(
         default=None,
         ge=1,

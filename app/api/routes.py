@@ -20,7 +20,7 @@ from starlette.responses import Response
 from app import __version__
 from app import request as limits
 from app.api import schemas
-from app.api.edge import read_body
+from app.api.edge import read_body, unless_left
 from app.api.problems import MEANING, problem, translate
 from app.bootstrap import Service
 from app.errors import NotFoundError, NotReadyError
@@ -96,7 +96,8 @@ async def recommend(request: Request) -> Response:
     # The service is read directly: a dependency would cost more than the rest of a cached answer.
     service = service_of(request)
     body = await read_body(request, service.settings.max_body_bytes)
-    answer = await service.recommender.recommend(RecommendRequest.model_validate_json(body))
+    ask = RecommendRequest.model_validate_json(body)
+    answer = await unless_left(request, service.recommender.recommend(ask))
     return Response(answer.body, headers=_headers(answer), media_type="application/json")
 
 
@@ -121,8 +122,13 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     body = await read_body(request, service.settings.max_body_bytes)
     batch = _Batch.model_validate_json(body)
     request_id: str = request.state.request_id
+    results = await unless_left(request, _all(service, batch, request_id))
+    return Response(results, media_type="application/json")
+
+
+async def _all(service: Service, batch: _Batch, request_id: str) -> bytes:
     parts = await asyncio.gather(*(_one(service, entry, request_id) for entry in batch.requests))
-    return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
+    return b'{"results":[' + b",".join(parts) + b"]}"
 
 
 async def _one(

@@ -263,6 +263,66 @@ async def _until_refused(client: httpx.AsyncClient) -> httpx.Response:
         assert answer.status_code == 504
 
 
+async def test_a_caller_that_hangs_up_costs_no_engine_pass() -> None:
+    """Over raw ASGI, because a client library cannot hang up in the middle."""
+    engine = GatedEngine()
+    async with served(engine) as client:
+        app = client._transport.app
+        engine.hold()
+        passes = len(engine.batches)
+        running = asyncio.create_task(client.post("/recommend", json={"query": "a"}))
+        await asyncio.to_thread(engine.wait_entered, passes + 1)
+        hang_up = asyncio.Event()
+        sent: list[Any] = []
+        call = asyncio.create_task(app(_scope(), _receive(b'{"query":"b"}', hang_up), sent.append))
+        while (await _metric(client, "recserve_queue_requests")) != 1:
+            pass
+        hang_up.set()
+        await call
+        engine.release()
+        await running
+
+        assert await _metric(client, "recserve_dropped_total") == 1
+        assert (
+            await _metric(client, 'recserve_requests_total{route="/recommend",status="499"}') == 1
+        )
+    assert sent == []
+    assert [request.query for batch in engine.batches[passes:] for request in batch] == ["a"]
+
+
+def _scope() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/recommend",
+        "raw_path": b"/recommend",
+        "query_string": b"",
+        "headers": [],
+        "scheme": "http",
+        "http_version": "1.1",
+        "server": ("test", 80),
+        "client": ("test", 1),
+        "root_path": "",
+    }
+
+
+def _receive(body: bytes, hang_up: asyncio.Event) -> Any:
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await hang_up.wait()
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
+async def _metric(client: httpx.AsyncClient, name: str) -> float:
+    lines = (await client.get("/metrics")).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+
 async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
     client: httpx.AsyncClient,
 ) -> None:
