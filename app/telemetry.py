@@ -151,3 +151,5 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(KeyValueFormatter())
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # It tells at level info which of its binaries it tried.
+    logging.getLogger("faiss").setLevel(max(logging.WARNING, root.level))

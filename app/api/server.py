@@ -1,6 +1,6 @@
 """The application and its life: open the service, serve, close it.
 
-Importing this module loads neither torch nor faiss nor openvino; opening the service does.
+Importing this module loads neither torch nor faiss nor onnxruntime; opening the service does.
 """
 
 from collections.abc import AsyncIterator, Callable

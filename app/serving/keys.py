@@ -13,7 +13,7 @@ from app.types import RankRequest
 _VERSION: Final = b"recserve fingerprint 1"
 
 
-def fingerprint(request: RankRequest, *, bundle: str, catalogue: int, settings_hash: str) -> bytes:
+def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
     The query counts up to Unicode normalisation (NFC) and white space, `exclude` as a set; the
@@ -24,14 +24,13 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int, settings_h
         request: what is asked, after user state has been resolved.
         bundle: generation of the bundle that answers.
         catalogue: generation of the catalogue that answers.
-        settings_hash: stands for all settings that change answers.
 
     >>> one, two = RankRequest("a  heist", k=5), RankRequest("a heist ", k=5)
-    >>> where = {"bundle": "demo/1", "catalogue": 1, "settings_hash": ""}
+    >>> where = {"bundle": "demo/1", "catalogue": 1}
     >>> fingerprint(one, **where) == fingerprint(two, **where)
     True
     """
-    parts = [_VERSION, _packed(bundle), _packed(catalogue), _packed(settings_hash)]
+    parts = [_VERSION, _packed(bundle), _packed(catalogue)]
     for field in fields(request):
         value = getattr(request, field.name)
         if field.name == "query":

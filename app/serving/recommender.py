@@ -116,7 +116,7 @@ class Recommender:
 
     def _key(self, request: RankRequest) -> bytes:
         info = self._parts.engine.info
-        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue, settings_hash="")
+        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue)
 
     async def _cached(self, key: bytes) -> tuple[bytes | None, bool]:
         """Return a stored tail, or None, and whether the shared cache was in trouble."""

@@ -72,7 +72,8 @@ def open_client(url: str, limits: RedisLimits) -> Redis:
     }
     pool = BlockingConnectionPool(**options)
     try:
-        pool.make_connection()  # not connected: it would only fail later, and softly
+        # Not connected. Without this, a wrong option would show later, as a cache that never hits.
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except TypeError as error:
         raise ValueError("the Redis URL names an unknown option") from error
     return Redis.from_pool(pool)

@@ -6,7 +6,6 @@ Added latency is bounded by counting what was tried, not by a stopwatch.
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,6 +13,7 @@ from redis.asyncio import Redis
 
 from app.serving.cache_value import pack
 from app.types import CacheRead
+from tests.lying_server import lying
 from tests.redis_rig import FAILURES, PAUSE_S, RedisRig
 
 PREFIX = b"recserve:1:"
@@ -25,39 +25,6 @@ SHORT = 0.02
 def redis_key(fingerprint: bytes) -> bytes:
     """The documented key: other services of ours must find the same one."""
     return PREFIX + hashlib.blake2b(fingerprint, digest_size=16).hexdigest().encode()
-
-
-class LyingServer:
-    """Takes connections on a loopback port and answers each command with what a test says.
-
-    None = silence. Commands arrive as one write each, so one read is one command.
-    """
-
-    def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
-        self._answer = answer
-        self.connections = 0
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while command := await reader.read(65536):
-                if (answer := self._answer(command)) is not None:
-                    writer.write(answer)
-                    await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def lying(answer: Callable[[bytes], bytes | None]):
-    liar = LyingServer(answer)
-    server = await asyncio.start_server(liar.serve, "127.0.0.1", 0)
-    liar.url = "redis://127.0.0.1:%d/0" % server.sockets[0].getsockname()[1]
-    async with server:
-        yield liar
 
 
 @asynccontextmanager
