@@ -108,7 +108,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     if not (settings.bundle / "current").exists():
         from app.offline.demo import build_demo
 
-        print(build_demo(settings.bundle))
+        print(build_demo(settings.bundle), flush=True)
+        if not arguments.build_only:
+            # Building loaded torch; what serves starts as a new process without it.
+            os.execv(sys.executable, [sys.executable, "-m", "app.cli", *sys.argv[1:]])  # noqa: S606
     return 0 if arguments.build_only else _run(settings)
 
 
