@@ -1,9 +1,10 @@
 # Two commands are enough: `make serve` and `make test`. Both set up what they need.
 PYTHON ?= python3.11
 PORT ?= 8000
+DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test lint bench load lock clean
+.PHONY: serve test lint bench evaluate load lock clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
 	$(BIN)/recserve demo --port $(PORT)
@@ -20,6 +21,9 @@ lint: .venv/.dev
 bench: .venv/.dev             ## side by side with the naive peer; writes loadtest/results/
 	$(BIN)/python -m loadtest.bench
 
+evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
+	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -
+
 load: .venv/.dev              ## 20 s of locust against a running service (HOST=)
 	$(BIN)/locust -f loadtest/locustfile.py --headless -u 32 -r 32 -t 20s --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
@@ -30,7 +34,7 @@ load: .venv/.dev              ## 20 s of locust against a running service (HOST=
 	touch $@
 
 .venv/.dev: .venv/.train
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,load,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,load,eval,dev]'
 	touch $@
 
 lock: .venv/.dev              ## rewrite constraints.txt from what is installed and tested

@@ -1,4 +1,4 @@
-"""The command line: `recserve build | demo | serve`. Heavy imports happen inside each branch.
+"""The command line: `recserve build | demo | serve | evaluate`. Heavy imports happen inside each branch.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
 """
@@ -63,10 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--build-only", action="store_true", help="stop once the bundle is built")
     _add_settings(demo)
     demo.set_defaults(run=_demo)
+
+    evaluate = commands.add_parser("evaluate", help="measure the engine on what was held out")
+    _add_evaluate(evaluate)
     return parser
 
 
 _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    from app.offline.evaluation.command import add_arguments, run
+
+    add_arguments(parser)
+    parser.set_defaults(run=run)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
