@@ -1,4 +1,4 @@
-"""The command line: `recserve build | demo | serve | evaluate`. Heavy imports happen inside each branch.
+"""The command line: `recserve build | demo | serve | evaluate`. Branches import what they need.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
 """
