@@ -31,6 +31,7 @@ def test_the_serving_engine_is_measured(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["n_users"], document["n_items"], document["protocol"]) == (24, 48, "strict")
+    assert document["command"].startswith(f"recserve evaluate --dataset {folder} --json -")
     found = document["metrics"]["recall@10"]
     assert 0.5 < found["low"] <= found["value"] <= found["high"] <= 1.0
     popular = document["baselines"]["popularity"]["metrics"]["recall@10"]["value"]

@@ -46,7 +46,6 @@ def test_json_to_stdout_is_one_document(folder, capsys):
     document = result(capsys)
     assert (document["protocol"], document["dataset"]) == ("strict", "walks")
     assert (document["n_users"], document["n_items"], document["seed"]) == (20, 9, 0)
-    assert document["command"].startswith("recserve ")
 
 
 def test_json_and_report_to_files_leave_lines_on_stdout(folder, tmp_path, capsys):
