@@ -36,8 +36,8 @@ def _integer_as_string(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-def _normalise(text: str) -> str:
-    """One spelling for one query: NFC, and any run of white space is one blank."""
+def normalised_query(text: str) -> str:
+    """Return one spelling for one query: NFC, runs of white space one blank, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -69,7 +69,7 @@ FieldNames = Annotated[
 ]
 
 Query = Annotated[
-    str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(_normalise)
+    str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(normalised_query)
 ]
 
 

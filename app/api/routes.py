@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import orjson
@@ -82,6 +83,7 @@ def _json(content: object, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
+_LIBRARIES: Final = ("faiss-cpu", "fastapi", "numpy", "onnxruntime", "tokenizers", "uvicorn")
 _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
 
 
@@ -184,6 +186,7 @@ async def info(service: ServiceDep) -> Response:
     return _json(
         {
             "version": __version__,
+            "libraries": {name: version(name) for name in _LIBRARIES},
             "bundle": {
                 "name": engine.bundle_name,
                 "generation": engine.bundle,

@@ -104,6 +104,7 @@ STATUS_ANSWER: Final = _object({"status": {"enum": ["ok", "not_ready"]}})
 INFO: Final = _object(
     {
         "version": _STRING,
+        "libraries": {"type": "object", "additionalProperties": _STRING},
         "bundle": _object({"name": _STRING, "generation": _STRING, "catalogue": _COUNT}),
         "items": _COUNT,
         "users": _COUNT,

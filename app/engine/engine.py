@@ -4,7 +4,7 @@ It keeps no state between calls and reads no clock for anything but its stage ti
 know users, caches, deadlines or HTTP.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -49,13 +49,10 @@ class Parts:
 class RankEngine:
     """The engine over one bundle. Implements the port `Engine`."""
 
-    def __init__(
-        self, parts: Parts, info: EngineInfo, close: Callable[[], None] = lambda: None
-    ) -> None:
-        """Wire the parts; `close` frees what backs them."""
+    def __init__(self, parts: Parts, info: EngineInfo) -> None:
+        """Wire the parts."""
         self._parts = parts
         self._info = info
-        self._close = close
 
     def __repr__(self) -> str:
         return (
@@ -76,9 +73,7 @@ class RankEngine:
         return self._parts.catalogue.item(item_id)
 
     def close(self) -> None:
-        """Free what the engine holds. Idempotent."""
-        close, self._close = self._close, lambda: None
-        close()
+        """Do nothing: all it holds is memory, which goes with the object."""
 
     def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
         """Rank every request of a batch; results keep its order. Raises `EngineError`."""

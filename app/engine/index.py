@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 
 from app.errors import EngineError
-from app.types import Matrix, Rows, Vector
+from app.types import Matrix, Rows
 
 
 class FlatIndex:
@@ -38,13 +38,3 @@ class FlatIndex:
         except (AssertionError, RuntimeError) as error:
             raise EngineError("the vector search failed") from error
         return scores, rows
-
-
-def exact_search(vectors: Matrix, probe: Vector, n: int) -> Rows:
-    """Return int64[n], the rows with the largest inner product; the oracle that tests compare with.
-
-    >>> exact_search(np.eye(3, dtype=np.float32), np.array([0.1, 0.9, 0.5], np.float32), 2).tolist()
-    [1, 2]
-    """
-    order = np.argsort(-(vectors @ probe), kind="stable")
-    return order[:n].astype(np.int64)

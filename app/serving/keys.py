@@ -4,10 +4,10 @@ Covers everything that decides an answer except who asks. Knows neither caches n
 user did has already become part of the request's history.
 """
 
-import unicodedata
 from dataclasses import fields
 from typing import Final
 
+from app.request import normalised_query
 from app.types import RankRequest
 
 _VERSION: Final = b"recserve fingerprint 1"
@@ -37,11 +37,6 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
             value = normalised_query(value)
         parts += [_packed(field.name), _packed(value)]
     return b"".join(parts)
-
-
-def normalised_query(query: str) -> str:
-    """Return the query in NFC with every run of white space as one blank, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", query).split())
 
 
 def _packed(value: object) -> bytes:

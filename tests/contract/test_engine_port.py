@@ -1,0 +1,72 @@
+"""What every `Engine` promises, over the fake and over the real one."""
+
+import pytest
+
+from app.ports import Engine
+from app.testing import GatedEngine
+from app.types import RankRequest
+from tests.small_engine import small_engine
+
+
+@pytest.fixture(params=["fake", "real"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return GatedEngine(n_items=7) if request.param == "fake" else small_engine()
+
+
+def ids(engine: Engine, request: RankRequest) -> list[str]:
+    return [item.id for item in engine.rank([request]).results[0].items]
+
+
+def test_one_result_a_request_in_their_order(engine: Engine) -> None:
+    known = ids(engine, RankRequest(k=3))
+    batch = [RankRequest(candidates=(name,)) for name in known]
+
+    results = engine.rank(batch).results
+
+    assert [[item.id for item in result.items] for result in results] == [[n] for n in known]
+
+
+def test_the_same_batch_gets_the_same_answer(engine: Engine) -> None:
+    batch = [RankRequest(query="space", k=4), RankRequest(k=2)]
+
+    assert engine.rank(batch).results == engine.rank(batch).results
+
+
+def test_no_more_than_k_and_scores_never_rise(engine: Engine) -> None:
+    items = engine.rank([RankRequest(query="space", k=4)]).results[0].items
+
+    assert len(items) == 4
+    assert [i.score for i in items] == sorted((i.score for i in items), reverse=True)
+
+
+def test_what_is_excluded_never_comes_back(engine: Engine) -> None:
+    first, *rest = ids(engine, RankRequest(k=7))
+
+    assert set(ids(engine, RankRequest(k=7, exclude=frozenset({first})))) == set(rest)
+
+
+def test_candidates_are_ranked_and_unknown_ids_named(engine: Engine) -> None:
+    known = ids(engine, RankRequest(k=7))[:2]
+
+    result = engine.rank([RankRequest(candidates=(*known, "?"), history=("!", "?"))]).results[0]
+
+    assert {item.id for item in result.items} == set(known)
+    assert result.missing_ids == ("!", "?")
+
+
+def test_fields_and_items_show_the_declared_attributes(engine: Engine) -> None:
+    names = tuple(engine.info.attributes)
+    (ranked,) = engine.rank([RankRequest(k=1, fields=names)]).results[0].items
+    item = engine.item(ranked.id)
+
+    assert item is not None
+    assert set(ranked.fields) == set(names) == set(item.fields)
+    assert ranked.fields == item.fields
+    assert engine.item("?") is None
+
+
+def test_a_longer_query_costs_no_less(engine: Engine) -> None:
+    costs = [engine.cost(RankRequest(query=q)) for q in ("", "space", "space adventure")]
+
+    assert costs == sorted(costs)
+    assert costs[0] >= 1

@@ -1,0 +1,62 @@
+"""What every `UserStore` promises, over the fake and over the histories of a real bundle."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.errors import StoreError
+from app.offline.build import build
+from app.offline.recipe import Recipe
+from app.ports import UserStore
+from app.serving.users import BundleUserStore
+from app.testing import DownUserStore, MemoryUserStore
+from tests.bundles import fake_encoder, write_jsonl
+
+LONG = [f"i{n}" for n in range(250)]
+
+
+@pytest.fixture(params=["memory", "bundle"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> UserStore:
+    histories = {"u:ann": ["b", "a", "gone"], "s:ann": ["c"], "u:long": LONG}
+    if request.param == "memory":
+        return MemoryUserStore(histories)
+    items = write_jsonl(tmp_path / "items.jsonl", [{"id": i} for i in ["a", "b", "c", *LONG]])
+    events = tmp_path / "events.jsonl"
+    with events.open("w") as file:
+        for user, history in histories.items():
+            who = {"u": "user_id", "s": "session_id"}[user[0]]
+            for time, item in enumerate(history):
+                line = {who: user[2:], "item_id": item, "timestamp": time}
+                file.write(json.dumps(line) + "\n")
+    report = build(items, events, Recipe(), tmp_path / "models" / "x", fake_encoder)
+    return BundleUserStore.open(report.bundle)
+
+
+async def test_history_is_oldest_first_and_keeps_items_the_catalogue_lacks(
+    store: UserStore,
+) -> None:
+    assert await store.history("u:ann") == ("b", "a", "gone")
+
+
+async def test_a_user_and_a_session_of_one_name_are_two(store: UserStore) -> None:
+    assert await store.history("s:ann") == ("c",)
+
+
+async def test_only_the_newest_two_hundred_come_back(store: UserStore) -> None:
+    assert await store.history("u:long") == tuple(LONG[50:])
+
+
+@pytest.mark.parametrize("user", ["u:bob", "u:", "u:ann\x00", "u:最新", "u:\ud800"])
+async def test_an_unknown_user_has_no_history(store: UserStore, user: str) -> None:
+    assert await store.history(user) == ()
+
+
+async def test_closing_twice_is_fine(store: UserStore) -> None:
+    await store.aclose()
+    await store.aclose()
+
+
+async def test_a_store_that_is_down_says_so() -> None:
+    with pytest.raises(StoreError, match="cannot be read"):
+        await DownUserStore().history("u:ann")
