@@ -24,8 +24,8 @@ bench: .venv/.dev             ## side by side with the naive peer; writes loadte
 evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
 	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -
 
-load: .venv/.dev              ## 20 s of locust against a running service (HOST=)
-	$(BIN)/locust -f loadtest/locustfile.py --headless -u 32 -r 32 -t 20s --host $(or $(HOST),http://127.0.0.1:$(PORT))
+load: .venv/.dev              ## 20 s of locust (HOST=); starts the demo if none answers
+	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
 # A stamp per set of extras, so that a second `make` starts at once.
 .venv/.train: pyproject.toml constraints.txt
