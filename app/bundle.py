@@ -27,7 +27,7 @@ from app.columns import Kind
 from app.errors import BundleError
 from app.types import Matrix
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CURRENT = "current"
 MANIFEST = "manifest.json"
 GENERATION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
@@ -77,12 +77,27 @@ class FileFacts(_Strict):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class LearnedFacts(_Strict):
+    """What was learned from behaviour.
+
+    `features`: names, in the order that the scorer takes. `decays`: per table of neighbours, the
+    strongest first, the weight of an older item relative to the next newer one. `alike_share`: the
+    part of likeness in words in the source *behaviour*. `metrics`: on examples kept apart.
+    """
+
+    features: tuple[str, ...]
+    decays: dict[str, float]
+    alike_share: float
+    metrics: dict[str, float] = {}
+
+
 class BundleFacts(_Strict):
     """What the builder says of the contents.
 
     `attributes`: each field that callers may ask for and its kind. `roles`: which attribute is the
     price, rating, brand, provider, runtime. `counts`: the readers' counters. `trained_until`: unix
-    seconds of the newest event, None without any.
+    seconds of the newest event, None without any. `learned`: None where events were too few.
+    `recipe`: what it was built by.
     """
 
     encoder: EncoderFacts
@@ -94,6 +109,8 @@ class BundleFacts(_Strict):
     roles: dict[str, str] = {}
     counts: dict[str, NonNegativeInt] = {}
     trained_until: float | None = None
+    learned: LearnedFacts | None = None
+    recipe: dict[str, Any] = {}
     journal_seq: NonNegativeInt = 0
 
 

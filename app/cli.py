@@ -1,4 +1,4 @@
-"""The command line: `recserve build | demo | serve | evaluate`. Branches import what they need.
+"""The command line: `recserve build | train | demo | serve | evaluate`; imports inside branches.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
 """
@@ -53,7 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
     build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
     build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
+    build.add_argument("--no-learn", action="store_true", help="leave learning to `train`")
     build.set_defaults(run=_build)
+
+    train = commands.add_parser("train", help="learn anew from events, for a bundle that is there")
+    train.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
+    train.add_argument("--events", type=Path, required=True, help=f"event file: {_FORMATS}")
+    train.add_argument("--recipe", type=Path, help="recipe (TOML), if not the one built by")
+    train.set_defaults(run=_train)
 
     serve = commands.add_parser("serve", help="serve a bundle over HTTP", epilog=_PRECEDENCE)
     _add_settings(serve)
@@ -109,7 +116,17 @@ def _build(arguments: argparse.Namespace) -> int:
     from app.offline.recipe import Recipe, load_recipe
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
-    print(build(arguments.items, arguments.events, recipe, arguments.out))
+    learning = not arguments.no_learn
+    print(build(arguments.items, arguments.events, recipe, arguments.out, learning=learning))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from app.offline.build import retrain
+    from app.offline.recipe import load_recipe
+
+    recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
+    print(retrain(arguments.bundle, arguments.events, recipe))
     return 0
 
 

@@ -72,6 +72,7 @@ class GatedEngine:
             dim=64,
             encoder="hash-64",
             index="none",
+            scorer="none",
             attributes={"n": "number"},
         )
 

@@ -104,7 +104,8 @@ class Item:
 class EngineInfo:
     """What an engine was opened from; reported by `/info`.
 
-    `attributes` maps each field name that `fields` may ask for to its kind.
+    `scorer`: "learned" from behaviour, or the fixed "blend". `attributes` maps each field name that
+    `fields` may ask for to its kind.
     """
 
     bundle: str
@@ -116,6 +117,7 @@ class EngineInfo:
     dim: int
     encoder: str
     index: str
+    scorer: str
     attributes: Mapping[str, str]
 
 

@@ -46,6 +46,7 @@ class ScoreEngine:
             dim=bundle.manifest.encoder.dim,
             encoder=bundle.manifest.encoder.id,
             index="flat",
+            scorer="blend",
             attributes={},
         )
 

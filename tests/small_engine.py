@@ -3,10 +3,13 @@
 import numpy as np
 
 from app.columns import decode_column, encode_column
-from app.engine.candidates import popular_order
 from app.engine.catalogue import Catalogue
-from app.engine.engine import Parts, RankEngine
+from app.engine.engine import RankEngine
 from app.engine.index import FlatIndex
+from app.engine.open import Texts, assemble
+from app.engine.words import WordIndex
+from app.offline.lexicon import lexicon_arrays
+from app.offline.signals import freshness_of
 from app.testing import HashEncoder
 from app.types import EngineInfo
 
@@ -40,12 +43,18 @@ def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) ->
         ATTRIBUTES,
     )
     encoder = HashEncoder()
-    vectors = encoder.encode([title or "" for title in titles.values()])
+    texts = [title or "" for title in titles.values()]
+    vectors = encoder.encode(texts)
     shares = np.array([(popularity or {}).get(name, 0.0) for name in titles], np.float32)
     years = np.array([YEARS.get(name, np.nan) for name in titles])
-    parts = Parts(
-        catalogue, encoder, FlatIndex(vectors, 1), vectors, shares, popular_order(shares, years)
-    )
+    signals = {
+        "popularity": shares,
+        "trending": np.zeros_like(shares),
+        "freshness": freshness_of(years),
+    }
+    words = WordIndex(lexicon_arrays(list(titles.values()), texts))
+    texts_found = Texts(vectors, FlatIndex(vectors, 1), words)
+    parts = assemble(catalogue, encoder, texts_found, signals)
     info = EngineInfo(
         bundle="g1",
         bundle_name="small",
@@ -56,6 +65,7 @@ def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) ->
         dim=encoder.dim,
         encoder=encoder.id,
         index="flat",
+        scorer="blend",
         attributes=ATTRIBUTES,
     )
     return RankEngine(parts, info)

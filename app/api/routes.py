@@ -197,6 +197,7 @@ async def info(service: ServiceDep) -> Response:
             "events": engine.n_events,
             "encoder": {"id": engine.encoder, "dim": engine.dim},
             "index": engine.index,
+            "scorer": engine.scorer,
             "fields": dict(engine.attributes),
             "backend": {
                 "device": "cpu",

@@ -111,6 +111,7 @@ INFO: Final = _object(
         "events": _COUNT,
         "encoder": _object({"id": _STRING, "dim": _COUNT}),
         "index": _STRING,
+        "scorer": _STRING,
         "fields": {"type": "object", "additionalProperties": _STRING},
         "backend": _object({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
         "cache": _object({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),

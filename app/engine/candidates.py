@@ -1,19 +1,20 @@
 """From the hits of each source to one list of candidate rows per request.
 
-A source is an ordered list of (row, score). Excluded rows are dropped inside every source, before
-it is cut to size, so an exclusion never costs a place.
+A source is an ordered list of (row, score). Hidden rows are dropped inside every source, before it
+is cut to size, so that hiding an item never costs a place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from app.columns import Floats
+from app.engine.wants import Want
 from app.types import Rows, SourceHit, Vector
 
 SOURCE_SIZE = 200
-"""Candidates that each source may bring."""
+"""Candidates that a source brings, unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +24,88 @@ class Hits:
     rows: Rows
     scores: Vector
 
-    def without(self, excluded: Rows, size: int = SOURCE_SIZE) -> "Hits":
-        """Return the best `size` hits that are not excluded."""
-        keep = np.flatnonzero(~np.isin(self.rows, excluded))[:size]
+    def without(self, hidden: Rows, size: int = SOURCE_SIZE) -> "Hits":
+        """Return the best `size` hits that are not hidden."""
+        if not hidden.size:
+            return Hits(self.rows[:size], self.scores[:size])
+        keep = np.flatnonzero(~np.isin(self.rows, hidden))[:size]
         return Hits(self.rows[keep], self.scores[keep])
 
 
-def union(sources: Mapping[str, Hits]) -> Rows:
-    """Return int64[n], every row that some source brought, once each, in order of appearance.
+class Source(Protocol):
+    """Brings candidates for those wants of a batch that it has something to say about.
 
-    Keeping that order means that equal final scores fall back to the order of the sources.
+    Blocking, deterministic, called from one thread at a time. Hidden rows never come back.
     """
-    if not sources:
-        return np.empty(0, dtype=np.int64)
-    rows, first = np.unique(
-        np.concatenate([hits.rows for hits in sources.values()]), return_index=True
-    )
-    return rows[np.argsort(first)]
+
+    @property
+    def name(self) -> str:
+        """Its name in answers."""
+        ...
+
+    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+        """Return hits for each want; None where the source does not apply."""
+        ...
 
 
-def hits_of(row: int, sources: Mapping[str, Hits]) -> tuple[SourceHit, ...]:
-    """Return where a row stands in each source that brought it."""
-    found = []
+class CandidateSet:
+    """Unites the hits of sources. Holds a buffer of one number an item: one thread at a time."""
+
+    def __init__(self, n_items: int) -> None:
+        """Prepare for a catalogue."""
+        self._first = np.empty(n_items, np.int32)
+
+    def union(self, sources: Mapping[str, Hits], also: Rows | None = None) -> Rows:
+        """Return int64[n], every row that some source brought or that is in `also`, once each.
+
+        In order of appearance: equal final scores then fall back to the order of the sources.
+        """
+        parts = [hits.rows for hits in sources.values()]
+        if also is not None:
+            parts.append(also)
+        if not parts:
+            return np.empty(0, dtype=np.int64)
+        rows = np.concatenate(parts)
+        # Written backwards, so that the first place of a row is what remains.
+        places = np.arange(len(rows), dtype=np.int32)
+        self._first[rows[::-1]] = places[::-1]
+        united: Rows = rows[self._first[rows] == places]
+        return united
+
+
+def retrieve(wants: Sequence[Want], sources: Sequence[Source]) -> list[dict[str, Hits]]:
+    """Return for each want what each source brought, by name, in the order of the sources."""
+    found: list[dict[str, Hits]] = [{} for _ in wants]
+    for source in sources:
+        for mine, hits in zip(found, source.search(wants), strict=True):
+            if hits is not None and hits.rows.size:
+                mine[source.name] = hits
+    return found
+
+
+def origins(rows: Rows, sources: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
+    """Return for each of a few rows where it stands in each source that brought it."""
+    found: list[list[SourceHit]] = [[] for _ in range(len(rows))]
     for name, hits in sources.items():
-        places = np.flatnonzero(hits.rows == row)
-        if places.size:
-            place = int(places[0])
-            found.append(SourceHit(name, place + 1, float(hits.scores[place])))
-    return tuple(found)
+        at, places = np.nonzero(rows[:, None] == hits.rows[None, :])
+        for row, place in zip(at.tolist(), places.tolist(), strict=True):
+            found[row].append(SourceHit(name, place + 1, float(hits.scores[place])))
+    return [tuple(hits) for hits in found]
 
 
-def popular_order(popularity: Vector, published_at: Floats) -> Rows:
-    """Return int64[n], all rows, the most popular first, the newest first among equals.
+def retrieval_order(rows: Rows, sources: Mapping[str, Hits]) -> Vector:
+    """Return float32[n], a score by the ranks in the sources alone: Σ 1 / (60 + rank).
 
-    NaN in `published_at` (unknown) counts as oldest.
+    Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
     """
-    newest = np.nan_to_num(published_at, nan=-np.inf)
-    return np.lexsort((-newest, -popularity)).astype(np.int64)
+    score = np.zeros(len(rows), np.float32)
+    order = np.argsort(rows, kind="stable")
+    for hits in sources.values():
+        places = order[np.searchsorted(rows, hits.rows, sorter=order)]
+        score[places] += 1.0 / (61.0 + np.arange(len(hits.rows)))
+    return score
+
+
+def best_first(values: Vector, then: Vector) -> Rows:
+    """Return int64[n], all rows by falling value, equal ones by falling `then`."""
+    return np.lexsort((-then, -values)).astype(np.int64)

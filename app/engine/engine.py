@@ -1,19 +1,30 @@
-"""One blocking pass over a batch: encode ▸ retrieve ▸ score. The whole model work of a request.
+"""One blocking pass over a batch: encode ▸ retrieve ▸ features ▸ score. All a request computes.
 
 It keeps no state between calls and reads no clock for anything but its stage timings. It does not
 know users, caches, deadlines or HTTP.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
-from app.engine.candidates import SOURCE_SIZE, Hits, hits_of, union
+from app.engine.candidates import (
+    CandidateSet,
+    Hits,
+    Source,
+    origins,
+    retrieval_order,
+    retrieve,
+)
 from app.engine.catalogue import Catalogue
-from app.engine.fusion import Wants, disliked_vector, fuse, taste_vector
-from app.engine.index import FlatIndex
+from app.engine.fusion import LEARNED_MATCH_WEIGHT, Blend
+from app.engine.scorer import Scorer
+from app.engine.wants import Want, resolve
+from app.errors import EngineError
+from app.features import Features
 from app.ports import Encoder
 from app.types import (
     BatchResult,
@@ -28,22 +39,44 @@ from app.types import (
     Vector,
 )
 
+log = logging.getLogger(__name__)
+
 _MAX_QUERY_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned from behaviour: sources, and the scorer with what computes its features."""
+
+    sources: tuple[Source, ...]
+    features: Features
+    scorer: Scorer
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What an engine is made of; all arrays are in catalogue row order.
 
-    `popularity`: float32[n] in [0, 1]. `popular`: int64[n], every row, the most popular first.
+    `sources` are always asked, `fallback` where those bring too little. `learned`: None where
+    nothing was learned from behaviour.
     """
 
     catalogue: Catalogue
     encoder: Encoder
-    index: FlatIndex
     vectors: Matrix
-    popularity: Vector
-    popular: Rows
+    sources: tuple[Source, ...]
+    fallback: tuple[Source, ...]
+    blend: Blend
+    learned: Learned | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The candidates of one request: int64[n] rows, float32[n] scores, and where they came from."""
+
+    rows: Rows
+    scores: Vector
+    hits: Mapping[str, Hits]
 
 
 class RankEngine:
@@ -53,6 +86,7 @@ class RankEngine:
         """Wire the parts."""
         self._parts = parts
         self._info = info
+        self._candidates = CandidateSet(len(parts.catalogue))
 
     def __repr__(self) -> str:
         return (
@@ -80,11 +114,21 @@ class RankEngine:
         start = perf_counter()
         queries = self._encode(batch)
         encoded = perf_counter()
-        wants = [self._wants(request, queries) for request in batch]
-        excluded = [self._parts.catalogue.rows(request.exclude) for request in batch]
-        sources = self._retrieve(batch, wants, excluded)
+        parts = self._parts
+        wants = [resolve(request, parts.catalogue, parts.vectors, queries) for request in batch]
+        hits = self._retrieve(wants)
+        rows = [
+            self._candidates.union(found, want.named)
+            for want, found in zip(wants, hits, strict=True)
+        ]
         retrieved = perf_counter()
-        results = tuple(map(self._rank_one, batch, wants, excluded, sources))
+        scores, degraded = self._scores(wants, rows, hits)
+        results = tuple(
+            self._answer(request, want, _Scored(*scored), degraded)
+            for request, want, scored in zip(
+                batch, wants, zip(rows, scores, hits, strict=True), strict=True
+            )
+        )
         done = perf_counter()
         timings = StageTimings(
             (encoded - start) * 1e3, (retrieved - encoded) * 1e3, (done - retrieved) * 1e3
@@ -97,59 +141,82 @@ class RankEngine:
             return {}
         return dict(zip(texts, self._parts.encoder.encode(texts), strict=True))
 
-    def _wants(self, request: RankRequest, queries: Mapping[str, Vector]) -> Wants:
-        rows, vectors = self._parts.catalogue.rows, self._parts.vectors
-        return Wants(
-            query=queries.get(request.query),
-            taste=taste_vector(vectors, rows(request.history), rows(request.like)),
-            disliked=disliked_vector(vectors, rows(request.dislike)),
-        )
+    def _retrieve(self, wants: Sequence[Want]) -> list[dict[str, Hits]]:
+        """Ask the sources, and the fallback for those who got less than they asked for."""
+        found = retrieve(wants, self._parts.sources)
+        short = [
+            place
+            for place, (want, hits) in enumerate(zip(wants, found, strict=True))
+            if want.named is None and self._candidates.union(hits).size < want.k
+        ]
+        more = retrieve([wants[place] for place in short], self._parts.fallback)
+        for place, hits in zip(short, more, strict=True):
+            found[place] |= hits
+        return found
 
-    def _retrieve(
-        self, batch: Sequence[RankRequest], wants: Sequence[Wants], excluded: Sequence[Rows]
-    ) -> list[dict[str, Hits]]:
-        """Ask FAISS once for all probes of all requests, then fall back to the popular."""
-        sources: list[dict[str, Hits]] = [{} for _ in batch]
-        probes: list[tuple[int, str, Vector]] = []
-        for place, (request, want) in enumerate(zip(batch, wants, strict=True)):
-            if request.candidates is None:
-                named = (("meaning", want.query), ("taste", want.taste))
-                probes += [(place, name, probe) for name, probe in named if probe is not None]
-        if probes:
-            # Excluded rows may fill the top: ask for that many more, so that none costs a place.
-            size = SOURCE_SIZE + max(excluded[place].size for place, _, _ in probes)
-            scores, rows = self._parts.index.search(np.stack([p for _, _, p in probes]), size)
-            for at, (place, name, _) in enumerate(probes):
-                sources[place][name] = Hits(rows[at], scores[at]).without(excluded[place])
-        for place, request in enumerate(batch):
-            if request.candidates is None and union(sources[place]).size < request.k:
-                sources[place]["popular"] = self._popular(excluded[place])
-        return sources
+    def _scores(
+        self,
+        wants: Sequence[Want],
+        rows: Sequence[Rows],
+        hits: Sequence[Mapping[str, Hits]],
+    ) -> tuple[list[Vector], tuple[str, ...]]:
+        """Return the scores of all candidates; in the order of retrieval if scoring fails."""
+        try:
+            learned = self._learned(wants, rows)
+            scores = [self._score(*each) for each in zip(wants, rows, learned, strict=True)]
+        except (EngineError, ArithmeticError, ValueError, IndexError):
+            log.exception("scoring failed: answering in the order of retrieval")
+            return [retrieval_order(*each) for each in zip(rows, hits, strict=True)], ("rerank",)
+        return scores, ()
 
-    def _popular(self, excluded: Rows) -> Hits:
-        rows = self._parts.popular[: SOURCE_SIZE + excluded.size]
-        return Hits(rows, self._parts.popularity[rows]).without(excluded)
+    def _learned(self, wants: Sequence[Want], rows: Sequence[Rows]) -> list[Vector | None]:
+        """Return the scorer's part for each want with recent items: one pass for all of them."""
+        found: list[Vector | None] = [None] * len(wants)
+        learned = self._parts.learned
+        asked = [place for place, want in enumerate(wants) if want.recent.size]
+        if learned is None or not asked:
+            return found
+        recents = [wants[place].recent for place in asked]
+        lengths = [wants[place].length for place in asked]
+        mine = [rows[place] for place in asked]
+        scores = learned.scorer.score(learned.features.compute(recents, lengths, mine))
+        ends = np.cumsum([len(each) for each in mine])[:-1]
+        for place, part in zip(asked, np.split(scores, ends), strict=True):
+            found[place] = part
+        return found
 
-    def _rank_one(
-        self, request: RankRequest, wants: Wants, excluded: Rows, sources: Mapping[str, Hits]
+    def _score(self, want: Want, rows: Rows, learned: Vector | None) -> Vector:
+        if learned is None:
+            return self._parts.blend.unlearned(want, rows)
+        if want.query_vector is None and want.disliked is None:
+            return learned
+        return learned + LEARNED_MATCH_WEIGHT * self._parts.blend.match(want, rows)
+
+    def _answer(
+        self,
+        request: RankRequest,
+        want: Want,
+        scored: _Scored,
+        degraded: tuple[str, ...],
     ) -> RankResult:
-        catalogue = self._parts.catalogue
-        if request.candidates is None:
-            rows = union(sources)
-        else:
-            rows = catalogue.rows(dict.fromkeys(request.candidates))
-            rows = rows[~np.isin(rows, excluded)]
-        scores = fuse(self._parts.vectors, self._parts.popularity, rows, wants)
-        best = np.argsort(-scores, kind="stable")[: request.k]
+        rows, scores = scored.rows, scored.scores
+        if want.named is not None:
+            # Scored among what the sources bring, as everything else is; only these come back.
+            chosen = np.flatnonzero(np.isin(rows, want.named))
+            rows, scores = rows[chosen], scores[chosen]
+        best = np.argsort(-scores, kind="stable")[: want.k]
+        catalogue, top = self._parts.catalogue, rows[best]
         items = tuple(
             RankedItem(
-                id=catalogue.id(int(rows[i])),
-                score=float(scores[i]),
-                title=catalogue.title(int(rows[i])),
-                fields=catalogue.fields(int(rows[i]), request.fields),
-                sources=hits_of(int(rows[i]), sources),
+                id=catalogue.id(row),
+                score=score,
+                title=catalogue.title(row),
+                fields=catalogue.fields(row, request.fields),
+                sources=sources,
             )
-            for i in best
+            for row, score, sources in zip(
+                top.tolist(), scores[best].tolist(), origins(top, scored.hits), strict=True
+            )
         )
         named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
-        return RankResult(items, tuple(catalogue.unknown(named)))
+        return RankResult(items, tuple(catalogue.unknown(named)), degraded)

@@ -1,69 +1,57 @@
-"""The order of candidates until a scorer has been trained: a documented, fixed blend.
+"""The part of the score that is a documented, fixed blend: words, dislikes, and what is popular.
 
-    score = cos(query, item)
-          + 0.5 · cos(taste, item)
-          − 0.4 · max(0, cos(disliked, item))
-          + 0.15 · popularity(item)
+    match      = cos(query, item) + 0.3 · coverage(query, title) − 0.4 · max(0, cos(disliked, item))
+    unlearned  = match + 0.5 · cos(taste, item)
+               + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
 
-Cosines are in [-1, 1], popularity in [0, 1]; an absent part adds nothing. Nothing here is learned,
-and the weights are not tuned on any data set: words lead, taste bends, popularity breaks near-ties.
+Cosines are in [-1, 1], everything else in [0, 1]; an absent part adds nothing. The weight of
+coverage was chosen on queries with human grades (docs/accuracy.md); the others are not tuned on any
+data: words lead, taste bends, what is popular, trending or new breaks near-ties.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
+from app.engine.wants import Want
+from app.engine.words import WordIndex
 from app.types import Matrix, Rows, Vector
 
+COVERAGE_WEIGHT = 0.3
 TASTE_WEIGHT = 0.5
 DISLIKE_WEIGHT = 0.4
-POPULARITY_WEIGHT = 0.15
+SIGNAL_WEIGHTS = {"popularity": 0.15, "trending": 0.1, "freshness": 0.05}
 
-TASTE_DECAY = 0.85
-"""Weight of the history item before the last, relative to it, and so on backwards."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """The vectors a request is matched with, each float32[dim] of unit norm, or None."""
-
-    query: Vector | None = None
-    taste: Vector | None = None
-    disliked: Vector | None = None
+LEARNED_MATCH_WEIGHT = 10.0
+"""What a match is worth beside the learned score, whose unit is a log of odds: words lead."""
 
 
-def taste_vector(vectors: Matrix, history: Rows, liked: Rows) -> Vector | None:
-    """Return the unit mean of recent and liked items' vectors; None without any.
+class Blend:
+    """The fixed blend over one catalogue."""
 
-    The newest history item and every liked item weigh 1; older history fades geometrically.
-    """
-    rows = np.concatenate([history, liked])
-    if rows.size == 0:
-        return None
-    ages = np.arange(history.size - 1, -1, -1)
-    weights = np.concatenate([TASTE_DECAY**ages, np.ones(liked.size)]).astype(np.float32)
-    return _unit(weights @ vectors[rows])
+    def __init__(self, vectors: Matrix, words: WordIndex, signals: Mapping[str, Vector]) -> None:
+        """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
+        self._vectors, self._words = vectors, words
+        self._signals: Vector = np.zeros(len(vectors), np.float32)
+        for name, weight in SIGNAL_WEIGHTS.items():
+            self._signals += weight * signals[name]
 
+    def match(self, want: Want, rows: Rows) -> Vector:
+        """Return float32[len(rows)]: how each candidate fits the words and the dislikes."""
+        score = np.zeros(len(rows), np.float32)
+        if want.query_vector is None and want.disliked is None:
+            return score
+        block = self._vectors[rows]
+        if want.query_vector is not None:
+            score += block @ want.query_vector
+            score += COVERAGE_WEIGHT * self._words.coverage(want.query, rows)
+        if want.disliked is not None:
+            score -= DISLIKE_WEIGHT * np.maximum(block @ want.disliked, 0.0)
+        return score
 
-def disliked_vector(vectors: Matrix, disliked: Rows) -> Vector | None:
-    """Return the unit mean of the disliked items' vectors; None without any."""
-    return _unit(vectors[disliked].sum(axis=0)) if disliked.size else None
-
-
-def fuse(vectors: Matrix, popularity: Vector, rows: Rows, wants: Wants) -> Vector:
-    """Return float32[len(rows)], the score of each candidate row."""
-    score = POPULARITY_WEIGHT * popularity[rows]
-    block = vectors[rows]
-    if wants.query is not None:
-        score = score + block @ wants.query
-    if wants.taste is not None:
-        score = score + TASTE_WEIGHT * (block @ wants.taste)
-    if wants.disliked is not None:
-        score = score - DISLIKE_WEIGHT * np.maximum(block @ wants.disliked, 0.0)
-    return score.astype(np.float32, copy=False)
-
-
-def _unit(vector: Vector) -> Vector | None:
-    norm = float(np.linalg.norm(vector))
-    # Opposite vectors can cancel out: then there is no direction to search in.
-    return (vector / norm).astype(np.float32) if norm > 1e-6 else None
+    def unlearned(self, want: Want, rows: Rows) -> Vector:
+        """Return float32[len(rows)], the score of candidates where nothing was learned."""
+        score = self.match(want, rows) + self._signals[rows]
+        if want.alike is not None:
+            score += TASTE_WEIGHT * (self._vectors[rows] @ want.alike)
+        return score

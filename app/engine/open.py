@@ -1,18 +1,30 @@
 """Open a bundle as an engine: the one way in, for serving and offline work alike."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from app.bundle import Bundle, load_arrays, load_vectors, open_bundle
-from app.columns import Column, Floats, decode_column
-from app.engine.candidates import popular_order
+from app.columns import Column, decode_column
+from app.engine.behaviour import behaviour_sources
+from app.engine.candidates import Source, best_first
 from app.engine.catalogue import Catalogue
 from app.engine.encoder import PackedEncoder
-from app.engine.engine import Parts, RankEngine
+from app.engine.engine import Learned, Parts, RankEngine
+from app.engine.fusion import Blend
 from app.engine.index import FlatIndex
+from app.engine.scorer import Scorer
+from app.engine.sources import FixedSource, VectorSource, WordSource
+from app.engine.words import WordIndex
 from app.errors import BundleError
-from app.types import EngineInfo
+from app.features import Behaviour, Features, Neighbours, TasteSpace
+from app.ports import Encoder
+from app.types import EngineInfo, Matrix, Vector
+
+_FEW = 50
+"""How many trending and new items stand beside the popular ones where nothing is known."""
 
 
 def open_engine(path: Path, threads: int) -> RankEngine:
@@ -30,25 +42,96 @@ def engine_of(bundle: Bundle, threads: int) -> RankEngine:
     encoder = PackedEncoder(bundle.path / "encoder", threads)
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
         raise BundleError("the encoder of the bundle is not the one its manifest names")
-    columns = _columns(bundle)
+    columns = columns_of(bundle)
     vectors = load_vectors(bundle)
-    popularity = load_arrays(bundle, "signals.safetensors")["popularity"]
-    n_items = len(columns["id"])
-    if not n_items == len(vectors) == len(popularity) == manifest.n_items:
+    signals = load_arrays(bundle, "signals.safetensors")
+    words = WordIndex(load_arrays(bundle, "words.safetensors"))
+    if not len(columns["id"]) == len(vectors) == len(signals["popularity"]) == manifest.n_items:
         raise BundleError("the parts of the bundle disagree on the number of items")
-    parts = Parts(
-        catalogue=Catalogue(columns, manifest.attributes),
-        encoder=encoder,
-        index=FlatIndex(vectors, threads),
-        vectors=vectors,
-        popularity=popularity,
-        popular=popular_order(popularity, _published(columns)),
-    )
+    catalogue = Catalogue(columns, manifest.attributes)
+    index = FlatIndex(vectors, threads)
+    parts = assemble(catalogue, encoder, Texts(vectors, index, words), signals, _learned(bundle))
     return RankEngine(parts, _info(bundle))
 
 
-def _columns(bundle: Bundle) -> dict[str, Column]:
-    """Group the tensors `<column>/<part>` of items.safetensors into columns."""
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of n items: float32[n, dim] unit vectors, those in an index, and the words."""
+
+    vectors: Matrix
+    index: FlatIndex
+    words: WordIndex
+
+
+def assemble(
+    catalogue: Catalogue,
+    encoder: Encoder,
+    texts: Texts,
+    signals: Mapping[str, Vector],
+    learned: Learned | None = None,
+) -> Parts:
+    """Return the parts of an engine; without anything learned, *taste* is nearness of texts.
+
+    `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
+    """
+    near_texts = VectorSource("taste", texts.index, lambda want: want.alike)
+    return Parts(
+        catalogue=catalogue,
+        encoder=encoder,
+        vectors=texts.vectors,
+        sources=(
+            VectorSource("meaning", texts.index, lambda want: want.query_vector),
+            WordSource(texts.words),
+            *((near_texts,) if learned is None else learned.sources),
+        ),
+        fallback=_fallback(signals),
+        blend=Blend(texts.vectors, texts.words, signals),
+        learned=learned,
+    )
+
+
+def _learned(bundle: Bundle) -> Learned | None:
+    """Return what was learned from behaviour, if anything was."""
+    facts = bundle.manifest.learned
+    if facts is None:
+        return None
+    arrays = load_arrays(bundle, "behaviour.safetensors")
+    try:
+        tables = {
+            name: Neighbours(arrays[f"{name}/rows"], arrays[f"{name}/weights"])
+            for name in facts.decays
+        }
+        taste = TasteSpace(arrays["taste/given"], arrays["taste/wanted"], arrays["taste/recency"])
+        behaviour = Behaviour(tables, facts.decays, taste, arrays["items"])
+        sources = behaviour_sources(behaviour, facts.alike_share)
+    except KeyError as error:
+        raise BundleError(f"the bundle lacks what was learned: {error}") from error
+    features = Features(behaviour)
+    n_items = bundle.manifest.n_items
+    sizes = {len(taste.given), len(taste.wanted), *(len(near.rows) for near in tables.values())}
+    if features.names != facts.features or sizes != {n_items}:
+        raise BundleError("what the bundle has learned does not fit its items or its features")
+    scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(features.names))
+    return Learned(sources, features, scorer)
+
+
+def _fallback(signals: Mapping[str, Vector]) -> tuple[Source, ...]:
+    """Return what is asked where a request says too little: popular, trending, newest."""
+    order = best_first(signals["popularity"], signals["freshness"])
+    found: list[Source] = [FixedSource("popular", order, signals["popularity"])]
+    for name, signal in (("trending", "trending"), ("newest", "freshness")):
+        values = signals[signal]
+        if values.any():
+            found.append(FixedSource(name, best_first(values, signals["popularity"]), values, _FEW))
+    return tuple(found)
+
+
+def columns_of(bundle: Bundle) -> dict[str, Column]:
+    """Return the item columns of a bundle by name: `<column>/<part>` of items.safetensors.
+
+    Raises:
+        BundleError: malformed, or not the columns that the manifest names.
+    """
     grouped: dict[str, dict[str, np.ndarray]] = {}
     for name, array in load_arrays(bundle, "items.safetensors").items():
         column, _, part = name.rpartition("/")
@@ -57,10 +140,6 @@ def _columns(bundle: Bundle) -> dict[str, Column]:
     if set(grouped) != set(kinds):
         raise BundleError("the item columns of the bundle are not those its manifest names")
     return {name: decode_column(kind, grouped[name]) for name, kind in kinds.items()}
-
-
-def _published(columns: dict[str, Column]) -> Floats:
-    return columns["published_at"].numbers()
 
 
 def _info(bundle: Bundle) -> EngineInfo:
@@ -75,5 +154,6 @@ def _info(bundle: Bundle) -> EngineInfo:
         dim=manifest.encoder.dim,
         encoder=manifest.encoder.id,
         index=FlatIndex.kind,
+        scorer="blend" if manifest.learned is None else "learned",
         attributes={k: v for k, v in manifest.attributes.items() if k not in {"id", "title"}},
     )

@@ -1,10 +1,12 @@
-"""From files to a published bundle: read, check, export the encoder, encode, count, publish.
+"""From files to a published bundle: read, check, export the encoder, encode, learn, publish.
 
-`build` tells the story from top to bottom. This module does not know how rows are parsed
-(`dataset`), what a signal is (`signals`) or how a bundle is made durable (`app.bundle_writer`).
+`build` tells the story from top to bottom; `retrain` is the same for a catalogue that is there.
+This module does not know how rows are parsed (`dataset`), what is in a file of a bundle
+(`contents`) or how a bundle is made durable (`app.bundle_writer`).
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,33 +14,38 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from safetensors.numpy import save_file
-from tqdm import tqdm
 
-from app.bundle import Bundle, BundleFacts, EncoderFacts
+from app.bundle import (
+    Bundle,
+    BundleFacts,
+    EncoderFacts,
+    LearnedFacts,
+    load_vectors,
+    open_bundle,
+)
 from app.bundle_writer import write_bundle
-from app.columns import Column, decode_column, encode_column
-from app.errors import EngineError, UsageError
+from app.columns import decode_column, encode_column
+from app.engine.open import columns_of
+from app.errors import UsageError
+from app.offline.contents import (
+    describe,
+    write_items,
+    write_learned,
+    write_signals,
+    write_vectors,
+    write_words,
+)
 from app.offline.dataset import Items, read_items
 from app.offline.events import Events, read_events
 from app.offline.recipe import Recipe
-from app.offline.signals import (
-    item_numbers,
-    popularity_of,
-    positive_weights,
-    prefixed,
-    user_arrays,
-)
+from app.offline.signals import Log, log_of
 from app.offline.tally import Tally
-from app.offline.text import TextTemplate
 from app.ports import Encoder
 
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
 
 _NUMERIC_ROLES = ("price", "rating", "runtime")
-_BATCH_TEXTS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,22 @@ class BuildReport:
         )
         details = [line for tally in self.tallies for line in tally.lines()]
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
-        return "\n".join([head, *details, times])
+        return "\n".join([head, *details, _said(manifest.learned), times])
+
+
+def _said(learned: LearnedFacts | None) -> str:
+    if learned is None:
+        return "nothing learned"
+    metrics = learned.metrics
+    return (
+        f"learned from {metrics['examples']:,.0f} examples: NDCG@10 {metrics['ndcg@10']:.4f} on "
+        f"events held back, {metrics['unlearned_ndcg@10']:.4f} without the scorer"
+    )
 
 
 def packed_encoder(model: str, folder: Path) -> Encoder:
     """Export a model into a folder and open it the way that serving does, on all our cores."""
-    # Here, and not above: exporting takes torch, and nothing else of a build does.
+    # Here, and not above: exporting takes torch, and nothing else here does.
     from app.engine.encoder import PackedEncoder  # noqa: PLC0415
     from app.offline.export import export_encoder  # noqa: PLC0415
 
@@ -71,16 +88,19 @@ def packed_encoder(model: str, folder: Path) -> Encoder:
     return PackedEncoder(folder, threads=len(os.sched_getaffinity(0)))
 
 
-def build(
+def build(  # noqa: PLR0913 - all but two have defaults
     items: Path | None,
     events: Path | None,
     recipe: Recipe,
     out: Path,
     make_encoder: MakeEncoder = packed_encoder,
+    *,
+    learning: bool = True,
 ) -> BuildReport:
     """Build the bundle `out` (`models/NAME`) and publish it; on failure nothing changes.
 
-    `items` and `events` override the paths of the recipe.
+    `items` and `events` override the paths of the recipe. Without `learning` the events only count
+    as popularity and histories; `retrain` can learn from them later.
 
     Raises:
         UsageError: no items named, or the recipe does not fit the data.
@@ -89,8 +109,10 @@ def build(
     """
     clock = _Clock()
     catalogue = read_items(_items_path(items, recipe), recipe)
-    log = _read_log(events, recipe)
-    texts = _texts(catalogue, recipe)
+    arrays = {k: encode_column(catalogue.kinds[k], v) for k, v in catalogue.columns.items()}
+    columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
+    described = describe(columns, recipe)
+    log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
     roles = _roles(catalogue, recipe)
     clock.end("read")
 
@@ -98,15 +120,71 @@ def build(
         (folder / "encoder").mkdir()
         encoder = make_encoder(recipe.encoder, folder / "encoder")
         clock.end("export")
-        _write_vectors(folder / "vectors.npy", texts, encoder)
+        write_vectors(folder / "vectors.npy", described.texts, encoder)
         clock.end("encode")
-        _write_items(folder / "items.safetensors", catalogue)
-        _write_behaviour(folder, catalogue, log, recipe)
-        return _facts(catalogue, log, roles, encoder)
+        write_items(folder, arrays)
+        write_words(folder, described)
+        write_signals(folder, described, log)
+        learned = None
+        if learning:
+            # Copy on write: torch takes no read-only arrays.
+            vectors = np.load(folder / "vectors.npy", mmap_mode="c")
+            learned = write_learned(folder, described, vectors, log)
+        clock.end("learn")
+        return BundleFacts(
+            encoder=EncoderFacts(id=encoder.id, dim=encoder.dim),
+            n_items=len(described),
+            attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},
+            roles=roles,
+            counts=catalogue.tally.counts("item") | log.events.tally.counts("event"),
+            learned=learned,
+            recipe=recipe.shown(),
+            **_of_events(log),
+        )
 
     bundle = write_bundle(out, fill)
     clock.end("publish")
-    return BuildReport(bundle, (catalogue.tally, log.tally), clock.seconds)
+    return BuildReport(bundle, (catalogue.tally, log.events.tally), clock.seconds)
+
+
+def retrain(bundle: Path, events: Path, recipe: Recipe | None = None) -> BuildReport:
+    """Learn anew from an event log for the catalogue of a bundle, and publish the result there.
+
+    Items, words and vectors stay as they are, so this takes a fraction of a build.
+
+    Args:
+        bundle: `models/NAME`; its current generation is read, a new one is published.
+        events: the whole log; it replaces what the bundle knew of users.
+        recipe: column names and weights of the log; None = those the bundle was built by.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        BadDataError: the file is unreadable, or more than half of its rows are unusable.
+        UsageError: the recipe does not fit the data.
+    """
+    clock = _Clock()
+    old = open_bundle(bundle)
+    built_by = Recipe.model_validate(old.manifest.recipe)
+    described = describe(columns_of(old), built_by)
+    recipe = recipe or built_by
+    log = log_of(read_events(events, recipe), described.ids, recipe.weights)
+    clock.end("read")
+
+    def fill(folder: Path) -> BundleFacts:
+        shutil.copytree(old.path / "encoder", folder / "encoder")
+        for name in ("items.safetensors", "vectors.npy", "words.safetensors"):
+            shutil.copyfile(old.path / name, folder / name)
+        write_signals(folder, described, log)
+        learned = write_learned(folder, described, load_vectors(old), log)
+        clock.end("learn")
+        facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
+        counted = old.manifest.counts | log.events.tally.counts("event")
+        fresh = {"learned": learned, "counts": counted, **_of_events(log)}
+        return BundleFacts(**facts | fresh)
+
+    published = write_bundle(old.path.parent, fill)
+    clock.end("publish")
+    return BuildReport(published, (log.events.tally,), clock.seconds)
 
 
 class _Clock:
@@ -134,23 +212,6 @@ def _read_log(given: Path | None, recipe: Recipe) -> Events:
     return Events.none() if path is None else read_events(path, recipe)
 
 
-def _texts(items: Items, recipe: Recipe) -> list[str]:
-    """Return the text of each item; a template may use our names, attributes, or mapped columns."""
-    template = TextTemplate(recipe.text)
-    ours = recipe.items.model_dump(exclude={"path"})
-    aliases = {theirs: name for name, theirs in ours.items()} | {name: name for name in items.kinds}
-    used: dict[str, Column] = {}
-    for name in template.names:
-        if name not in aliases:
-            known = ", ".join(sorted(items.kinds))
-            raise UsageError(f"{recipe.file}: text: there is no column {name!r}; there are {known}")
-        used[name] = decode_column(items.kinds[aliases[name]], _encoded(items, aliases[name]))
-    return [
-        template.render({name: column.value(row) for name, column in used.items()}.get)
-        for row in range(len(items))
-    ]
-
-
 def _roles(items: Items, recipe: Recipe) -> dict[str, str]:
     """Return role -> attribute, having checked that the attributes are there and fit."""
     roles = recipe.roles.given()
@@ -162,55 +223,11 @@ def _roles(items: Items, recipe: Recipe) -> dict[str, str]:
     return roles
 
 
-def _write_vectors(path: Path, texts: list[str], encoder: Encoder) -> None:
-    """Encode in batches of texts of like length, straight into a mapped float32[n, dim] file."""
-    vectors = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float32, shape=(len(texts), encoder.dim)
-    )
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    with tqdm(total=len(texts), desc="encode", unit=" texts", disable=None) as bar:
-        for start in range(0, len(order), _BATCH_TEXTS):
-            rows = order[start : start + _BATCH_TEXTS]
-            batch = encoder.encode([texts[row] for row in rows])
-            if not np.allclose(np.linalg.norm(batch, axis=1), 1.0, atol=1e-3):
-                raise EngineError("the encoder returned vectors that are not of unit length")
-            vectors[rows] = batch
-            bar.update(len(rows))
-    vectors.flush()
-
-
-def _encoded(items: Items, name: str) -> dict[str, npt.NDArray[Any]]:
-    return encode_column(items.kinds[name], items.columns[name])
-
-
-def _write_items(path: Path, items: Items) -> None:
-    tensors: dict[str, npt.NDArray[Any]] = {}
-    for name in items.columns:
-        tensors |= prefixed(name, _encoded(items, name))
-    save_file(tensors, path)
-
-
-def _write_behaviour(folder: Path, items: Items, log: Events, recipe: Recipe) -> None:
-    """Write popularity and histories, and count the events that add nothing yet."""
-    numbers, unknown = item_numbers(log, items.ids)
-    weights = positive_weights(log, recipe.weights)
-    strange = np.array([kind not in recipe.weights for kind in log.kinds], dtype=bool)
-    log.tally.noted["unknown_item"] = int(np.count_nonzero(numbers >= len(items)))
-    log.tally.noted["unknown_event"] = int(np.count_nonzero(strange[log.event]))
-    popularity = popularity_of(numbers, weights, len(items))
-    save_file({"popularity": popularity}, folder / "signals.safetensors")
-    save_file(user_arrays(log, numbers, weights, unknown), folder / "users.safetensors")
-
-
-def _facts(items: Items, log: Events, roles: dict[str, str], encoder: Encoder) -> BundleFacts:
-    times = log.timestamp[~np.isnan(log.timestamp)]
-    return BundleFacts(
-        encoder=EncoderFacts(id=encoder.id, dim=encoder.dim),
-        n_items=len(items),
-        n_users=len(log.users),
-        n_events=len(log),
-        attributes={k: v for k, v in items.kinds.items() if k not in {"id", "title"}},
-        roles=roles,
-        counts=items.tally.counts("item") | log.tally.counts("event"),
-        trained_until=float(times.max()) if len(times) else None,
-    )
+def _of_events(log: Log) -> dict[str, Any]:
+    """Return the facts of a manifest that come from events."""
+    times = log.events.timestamp[~np.isnan(log.events.timestamp)]
+    return {
+        "n_users": len(log.events.users),
+        "n_events": len(log.events),
+        "trained_until": float(times.max()) if len(times) else None,
+    }

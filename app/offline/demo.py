@@ -21,7 +21,9 @@ _ITEM_COLUMNS = ["movieId", "title", "year", "genres"]
 _EVENT_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
 
 
-def build_demo(out: Path, make_encoder: MakeEncoder = packed_encoder) -> BuildReport:
+def build_demo(
+    out: Path, make_encoder: MakeEncoder = packed_encoder, *, learning: bool = True
+) -> BuildReport:
     """Build and publish the demo as `out`: 9,066 films, 671 users, 100,004 ratings.
 
     Raises:
@@ -32,7 +34,7 @@ def build_demo(out: Path, make_encoder: MakeEncoder = packed_encoder) -> BuildRe
         raise UsageError("the demo needs models/demo.toml: run it from a checkout of recserve")
     with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
         items, events = write_movielens(Path(work))
-        return build(items, events, load_recipe(RECIPE), out, make_encoder)
+        return build(items, events, load_recipe(RECIPE), out, make_encoder, learning=learning)
 
 
 def write_movielens(folder: Path) -> tuple[Path, Path]:

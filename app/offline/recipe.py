@@ -123,6 +123,10 @@ class Recipe(_Strict):
         """Name of the file it came from, for messages."""
         return self._file
 
+    def shown(self) -> dict[str, Any]:
+        """Return what `Recipe.model_validate` takes back, without the places of files."""
+        return self.model_dump(mode="json", exclude={"items": {"path"}, "events": {"path"}})
+
     def check_columns(self, section: Literal["items", "events"], seen: Set[str], file: str) -> None:
         """Refuse a recipe that names a column which no row of the file has.
 

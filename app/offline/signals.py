@@ -4,6 +4,7 @@ Knows nothing of files; arrays in, arrays out.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,46 @@ def positive_weights(events: Events, weights: Mapping[str, Weight]) -> npt.NDArr
     return np.where(np.isnan(least) | (events.value >= least), weight, 0.0)
 
 
+def negative_events(events: Events, weights: Mapping[str, Weight]) -> npt.NDArray[np.bool_]:
+    """Return bool[n_events]: dislikes, and values below what their kind counts as positive."""
+    of_kind = [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
+    disliked = np.array([w.weight < 0 for w in of_kind], dtype=bool)[events.event]
+    least = np.array(
+        [np.nan if w.positive_from is None else w.positive_from for w in of_kind], dtype=np.float64
+    )[events.event]
+    negative: npt.NDArray[np.bool_] = disliked | (events.value < least)
+    return negative
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An event log beside a catalogue.
+
+    Attributes:
+        events: the log.
+        numbers: int32[n_events], the row of each event's item; see `item_numbers`.
+        unknown: ids that the catalogue does not hold.
+        weights: float64[n_events], 0 for events that are not positive.
+        avoided: bool[n_events], negative events.
+    """
+
+    events: Events
+    numbers: npt.NDArray[np.int32]
+    unknown: list[str]
+    weights: npt.NDArray[np.float64]
+    avoided: npt.NDArray[np.bool_]
+
+
+def log_of(events: Events, ids: list[str], weights: Mapping[str, Weight]) -> Log:
+    """Return a log beside its catalogue, and count in its tally the events that add nothing yet."""
+    numbers, unknown = item_numbers(events, ids)
+    strange = np.array([kind not in weights for kind in events.kinds], dtype=bool)
+    events.tally.noted["unknown_item"] = int(np.count_nonzero(numbers >= len(ids)))
+    events.tally.noted["unknown_event"] = int(np.count_nonzero(strange[events.event]))
+    positive, negative = positive_weights(events, weights), negative_events(events, weights)
+    return Log(events, numbers, unknown, positive, negative)
+
+
 def item_numbers(events: Events, ids: list[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
     """Return int32[n_events]: the row of each event's item, and the ids that have none.
 
@@ -55,6 +96,36 @@ def popularity_of(
     summed = np.log1p(np.bincount(numbers[known], weights[known], minlength=n_items))
     highest = summed.max(initial=0.0)
     return (summed / highest if highest > 0 else summed).astype(np.float32)
+
+
+def trending_of(
+    events: Events,
+    numbers: npt.NDArray[np.int32],
+    weights: npt.NDArray[np.float64],
+    n_items: int,
+) -> Vector:
+    """Return float32[n_items] in [0, 1]: popularity that halves with age; 0 without times.
+
+    The half-life is the age below which a twentieth of the positive events lies, so that it fits
+    a day of news as well as ten years of films.
+    """
+    timed = np.flatnonzero((weights > 0) & ~np.isnan(events.timestamp))
+    if not len(timed):
+        return np.zeros(n_items, np.float32)
+    age = events.timestamp[timed].max() - events.timestamp[timed]
+    half_life = max(float(np.quantile(age, 0.05)), 1.0)
+    return popularity_of(numbers[timed], weights[timed] * 0.5 ** (age / half_life), n_items)
+
+
+def freshness_of(published_at: npt.NDArray[np.float64]) -> Vector:
+    """Return float32[n] in [0, 1]: the share of dated items that are older; 0 where undated.
+
+    >>> freshness_of(np.array([3.0, np.nan, 1.0, 3.0])).round(2).tolist()
+    [0.33, 0.0, 0.0, 0.33]
+    """
+    dated = np.sort(published_at[~np.isnan(published_at)])
+    older = np.searchsorted(dated, published_at, side="left") / max(len(dated), 1)
+    return np.where(np.isnan(published_at), 0.0, older).astype(np.float32)
 
 
 def user_arrays(

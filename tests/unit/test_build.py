@@ -100,14 +100,15 @@ def test_a_build_without_events(tmp_path):
 
 
 def test_the_report_is_a_few_readable_lines(report):
-    head, items, events, times = str(report).splitlines()
+    head, items, events, learned, times = str(report).splitlines()
     assert head.startswith("shop/")
     assert head.endswith("3 items, 2 users, 4 events, encoder hash-8 (8)")
     assert items == (
         "items.jsonl: 3 rows, 0 unusable, 0 duplicates, 1 missing_title, 1 missing_title_and_text"
     )
     assert events == "events.jsonl: 4 rows, 0 unusable, 0 duplicates, 1 unknown_item"
-    assert list(report.seconds) == ["read", "export", "encode", "publish"]
+    assert list(report.seconds) == ["read", "export", "encode", "learn", "publish"]
+    assert learned.startswith("nothing learned")
     assert times.startswith("read ")
 
 
@@ -184,7 +185,7 @@ def test_an_encoder_that_lies_publishes_nothing(tmp_path):
 
 
 def test_the_demo_has_all_films_and_ratings(tmp_path):
-    report = build_demo(tmp_path / "demo", fake_encoder)
+    report = build_demo(tmp_path / "demo", fake_encoder, learning=False)
     manifest = open_bundle(report.bundle.path).manifest
     assert (manifest.n_items, manifest.n_users, manifest.n_events) == (9066, 671, 100_004)
     assert manifest.counts["missing_title"] == 5
@@ -205,6 +206,6 @@ def test_csv_files_as_they_are_downloaded(tmp_path):
         ),
     )
     args = (folder / "movies.csv", folder / "ratings.csv", recipe, tmp_path / "ml", fake_encoder)
-    manifest = build(*args).bundle.manifest
+    manifest = build(*args, learning=False).bundle.manifest
     assert (manifest.n_items, manifest.n_users, manifest.n_events) == (9742, 610, 100_836)
     assert manifest.counts["item_rejected"] == manifest.counts["event_rejected"] == 0

@@ -128,6 +128,9 @@ def test_a_batch_answers_as_its_requests_alone() -> None:
 
 def test_scores_are_the_documented_blend() -> None:
     engine = small_engine(popularity={"mob": 0.5})
+    # Of five dated films, how many are older; both words of "mob crime drama" count in full.
+    older = {"star": 0, "alien": 1, "mob": 2, "heist": 3, "robot": 4}
+    covered = {"heist", "mob"}
     request = RankRequest(
         query="crime", history=("heist", "love"), like=("mob",), dislike=("alien",), k=7
     )
@@ -143,7 +146,9 @@ def test_scores_are_the_documented_blend() -> None:
             vector @ query
             + 0.5 * (vector @ taste)
             - 0.4 * max(0.0, float(vector @ vectors["alien"]))
+            + 0.3 * (name in covered)
             + 0.15 * (0.5 if name == "mob" else 0.0)
+            + 0.05 * older.get(name, 0) / 5
         )
         assert score == pytest.approx(expected, abs=1e-5)
 

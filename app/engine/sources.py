@@ -1,0 +1,71 @@
+"""Sources that need no behaviour: *meaning*, *words*, *taste* by text, and what is popular or new.
+
+Each answers the wants it applies to and leaves the others alone; see `candidates.Source`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from app.engine.candidates import SOURCE_SIZE, Hits
+from app.engine.index import FlatIndex
+from app.engine.wants import Want
+from app.engine.words import WordIndex
+from app.types import Rows, Vector
+
+
+class VectorSource:
+    """The items whose texts lie nearest to a vector of the want: one FAISS search a batch."""
+
+    def __init__(self, name: str, index: FlatIndex, probe: Callable[[Want], Vector | None]) -> None:
+        """Search an index for what `probe` finds in a want."""
+        self.name = name
+        self._index, self._probe = index, probe
+
+    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+        """Return for each want with such a vector its nearest rows."""
+        probes = [self._probe(want) for want in wants]
+        asked = [place for place, probe in enumerate(probes) if probe is not None]
+        found: list[Hits | None] = [None] * len(wants)
+        if asked:
+            # Hidden rows may fill the top: ask for that many more, so that none costs a place.
+            size = SOURCE_SIZE + max(wants[place].hidden.size for place in asked)
+            vectors = np.stack([probe for probe in probes if probe is not None])
+            for place, scores, rows in zip(asked, *self._index.search(vectors, size), strict=True):
+                found[place] = Hits(rows, scores).without(wants[place].hidden)
+        return found
+
+
+class WordSource:
+    """The items whose text holds the words of the query, or words spelt like them."""
+
+    name = "words"
+
+    def __init__(self, index: WordIndex) -> None:
+        """Search an index."""
+        self._index = index
+
+    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+        """Return for each want with words the rows that match them best."""
+        return [self._search(want) if want.query else None for want in wants]
+
+    def _search(self, want: Want) -> Hits:
+        rows, scores = self._index.search(want.query, SOURCE_SIZE + want.hidden.size)
+        return Hits(rows, scores).without(want.hidden)
+
+
+class FixedSource:
+    """The same list for everybody: what is popular, trending or new."""
+
+    def __init__(self, name: str, order: Rows, values: Vector, size: int = SOURCE_SIZE) -> None:
+        """Take all rows, best first, and float32[n], the value of each row of the catalogue."""
+        self.name = name
+        self._order, self._values, self._size = order, values, size
+
+    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+        """Return the first rows of the list for every want."""
+        return [self._search(want) for want in wants]
+
+    def _search(self, want: Want) -> Hits:
+        rows = self._order[: self._size + want.hidden.size]
+        return Hits(rows, self._values[rows]).without(want.hidden, self._size)

@@ -1,0 +1,95 @@
+"""What a request asks for, in the terms of the catalogue: rows and vectors, not ids and words.
+
+Knows neither sources nor scores.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.engine.catalogue import Catalogue
+from app.types import Matrix, RankRequest, Rows, Vector
+
+TASTE_DECAY = 0.85
+"""Weight of the history item before the last, relative to it, and so on backwards."""
+
+_NO_ROWS: Rows = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One request, resolved.
+
+    Attributes:
+        query, query_vector: the words, and float32[dim] of unit norm; None without words.
+        recent: int64[h], rows taken lately, newest first; what is liked counts as newest.
+        length: how many items the caller named in history and likes.
+        alike: float32[dim] of unit norm, the texts of what was taken; None without any.
+        disliked: the same of what is disliked.
+        hidden: int64[e], rows that must not come back.
+        named: int64[c], rows to rank and nothing else; None = find candidates.
+        k: how many items are wanted.
+    """
+
+    query: str = ""
+    query_vector: Vector | None = None
+    recent: Rows = field(default_factory=lambda: _NO_ROWS)
+    length: int = 0
+    alike: Vector | None = None
+    disliked: Vector | None = None
+    hidden: Rows = field(default_factory=lambda: _NO_ROWS)
+    named: Rows | None = None
+    k: int = 10
+
+
+def resolve(
+    request: RankRequest, catalogue: Catalogue, vectors: Matrix, queries: Mapping[str, Vector]
+) -> Want:
+    """Return the want of a request; ids that the catalogue does not hold are left out.
+
+    Args:
+        request: what is asked.
+        catalogue: id to row.
+        vectors: float32[n, dim], unit rows: the items' texts.
+        queries: query -> its vector, for every query of the batch.
+    """
+    history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
+    named, hidden = None, catalogue.rows(request.exclude)
+    if request.candidates is not None:
+        named = catalogue.rows(dict.fromkeys(request.candidates))
+        named = named[~np.isin(named, hidden)]
+    return Want(
+        query=request.query,
+        query_vector=queries.get(request.query),
+        recent=np.concatenate([liked, history[::-1]]),
+        length=max(len(history) + len(liked), 1),
+        alike=_taste_vector(vectors, history, liked),
+        disliked=_mean_vector(vectors, catalogue.rows(request.dislike)),
+        hidden=hidden,
+        named=named,
+        k=request.k,
+    )
+
+
+def _taste_vector(vectors: Matrix, history: Rows, liked: Rows) -> Vector | None:
+    """Return the unit mean of taken and liked items' vectors; None without any.
+
+    The newest history item and every liked item weigh 1; older history fades geometrically.
+    """
+    rows = np.concatenate([history, liked])
+    if rows.size == 0:
+        return None
+    ages = np.arange(history.size - 1, -1, -1)
+    weights = np.concatenate([TASTE_DECAY**ages, np.ones(liked.size)]).astype(np.float32)
+    return _unit(weights @ vectors[rows])
+
+
+def _mean_vector(vectors: Matrix, rows: Rows) -> Vector | None:
+    return _unit(vectors[rows].sum(axis=0)) if rows.size else None
+
+
+def _unit(vector: Vector) -> Vector | None:
+    norm = float(np.linalg.norm(vector))
+    # Opposite vectors can cancel out: then there is no direction to search in.
+    return (vector / norm).astype(np.float32) if norm > 1e-6 else None

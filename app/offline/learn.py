@@ -1,0 +1,227 @@
+"""Everything that is learned from behaviour, from sequences to arrays: the story of training.
+
+    1  hold the last events of users back; fit all sources on the rest
+    2  choose decays and shares on what was held back
+    3  draw candidates of the held-back events with those sources; train the scorer on them
+    4  fit the sources again, on all events, with what was chosen
+
+So the scorer never learns from a source that has seen the answer. Where the scorer does not beat
+the order of the sources on examples kept apart, nothing learned is used. This module does not know
+files.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.engine.behaviour import behaviour_sources
+from app.engine.scorer import Scorer
+from app.features import (
+    RECENT,
+    Behaviour,
+    Features,
+    Neighbours,
+    TasteSpace,
+    feature_names,
+    item_signals,
+)
+from app.offline import neighbours
+from app.offline.examples import (
+    Examples,
+    Question,
+    draw,
+    held_back,
+    questions_of,
+    rough_order,
+)
+from app.offline.sequences import Sequences
+from app.offline.taste import ItemTexts, fit_taste
+from app.offline.text_weights import word_weights
+from app.offline.train import Arrays, Trained, split, train
+from app.types import Matrix
+
+_log = logging.getLogger(__name__)
+
+LEAST_EXAMPLES = 50
+"""With fewer, nothing is learned: there would be nothing to check it on."""
+
+DECAYS = tuple(float(np.exp(-1.0 / steps)) for steps in (1.0, 2.0, 3.0, 5.0, 10.0))
+ALIKE_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+_PROBED = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Sources that have seen everything, and examples from sources that had not."""
+
+    behaviour: Behaviour
+    alike_share: float
+    examples: Examples
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What goes into a bundle. `metrics`: on examples that were kept apart."""
+
+    behaviour: Behaviour
+    alike_share: float
+    scorer: Arrays
+    metrics: Mapping[str, float]
+
+
+def learn(
+    sequences: Sequences,
+    avoided: Sequences,
+    texts: Sequence[str],
+    vectors: Matrix,
+    seed: int = 0,
+) -> Learned | None:
+    """Return what was learned; None where there is too little to learn from, or no gain.
+
+    Args:
+        sequences: the positive events.
+        avoided: items of negative events, per user.
+        texts: n_items texts.
+        vectors: float32[n_items, dim], the encoded texts.
+        seed: of everything random.
+    """
+    prepared = prepare(sequences, avoided, texts, vectors, seed)
+    if prepared is None:
+        _log.warning("nothing learned: fewer than %d events to check it on", LEAST_EXAMPLES)
+        return None
+    trained = train(prepared.examples, seed)
+    metrics = _checked(prepared, trained, seed)
+    if metrics["ndcg@10"] <= metrics["unlearned_ndcg@10"]:
+        _log.warning("nothing learned: no gain over the order of the sources: %s", metrics)
+        return None
+    return Learned(prepared.behaviour, prepared.alike_share, trained.arrays, metrics)
+
+
+def prepare(
+    sequences: Sequences,
+    avoided: Sequences,
+    texts: Sequence[str],
+    vectors: Matrix,
+    seed: int,
+) -> Prepared | None:
+    """Fit the sources twice and draw the examples in between; None where events are too few."""
+    n_items = len(vectors)
+    held = held_back(sequences, seed)
+    questions = questions_of(sequences, held, avoided)
+    if len(questions) < LEAST_EXAMPLES:
+        return None
+    known = ItemTexts(word_weights(texts), vectors)
+    alike = neighbours.alike(known.words)
+    inner = sequences.without_last(held)
+    probe = _Probe(questions, n_items, seed)
+    tables = _tables(inner, n_items, alike)
+    decays, share = _choices(tables, probe)
+    taste, schedule = fit_taste(inner, known, seed, probe=probe.taste)
+    behaviour = Behaviour(tables, decays, taste, _signals(inner, n_items))
+    examples = draw(questions, behaviour_sources(behaviour, share), Features(behaviour), seed)
+    if len(examples) < LEAST_EXAMPLES:
+        return None
+    del inner, tables, behaviour, taste  # the second fit takes as much memory as the first
+    taste, _ = fit_taste(sequences, known, seed, schedule=schedule)
+    tables = _tables(sequences, n_items, alike)
+    behaviour = Behaviour(tables, decays, taste, _signals(sequences, n_items))
+    return Prepared(behaviour, share, examples)
+
+
+def _tables(sequences: Sequences, n_items: int, alike: Neighbours) -> dict[str, Neighbours]:
+    """Return the tables, the strongest first; the dense one only where it fits."""
+    tables = {}
+    if neighbours.fits_dense(n_items):
+        tables["follow"] = neighbours.follow(sequences, n_items)
+    tables["together"] = neighbours.together(sequences, n_items)
+    return {**tables, "alike": alike}
+
+
+def _signals(sequences: Sequences, n_items: int) -> Matrix:
+    return item_signals(sequences.items, sequences.offsets, n_items)
+
+
+class _Probe:
+    """Judges one source at a time on some questions, by NDCG@10 over all items."""
+
+    def __init__(self, questions: Sequence[Question], n_items: int, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(questions))[:_PROBED]
+        self._questions = [questions[place] for place in order.tolist()]
+        self._n_items = n_items
+
+    def taste(self, space: TasteSpace) -> float:
+        """Judge a space of taste."""
+        gained = 0.0
+        for start in range(0, len(self._questions), 64):
+            batch = self._questions[start : start + 64]
+            users = np.stack([space.user(question.recent) for question in batch])
+            scores = users @ space.wanted.T
+            gained += sum(map(_gain, scores, batch))
+        return gained / len(self._questions)
+
+    def tables(self, parts: Sequence[tuple[Neighbours, float, float]]) -> float:
+        """Judge a sum of tables, each with its decay and share."""
+        ages = np.arange(RECENT)
+        gained = 0.0
+        for question in self._questions:
+            recent = question.recent[:RECENT]
+            scores = np.zeros(self._n_items)
+            for near, decay, share in parts:
+                weights = near.weights[recent] * (share * decay ** ages[: len(recent)])[:, None]
+                scores += np.bincount(near.rows[recent].ravel(), weights.ravel(), self._n_items)
+            gained += _gain(scores, question)
+        return gained / len(self._questions)
+
+
+def _judged(probe: _Probe, near: Neighbours) -> Callable[[float], float]:
+    return lambda decay: probe.tables([(near, decay, 1.0)])
+
+
+def _gain(scores: np.ndarray, question: Question) -> float:
+    scores[question.recent] = -np.inf
+    mine = scores[question.target]
+    rank = np.count_nonzero(scores > mine) + (np.count_nonzero(scores == mine) - 1) / 2
+    return float(1.0 / np.log2(rank + 2.0)) if rank < 10 else 0.0
+
+
+def _choices(tables: Mapping[str, Neighbours], probe: _Probe) -> tuple[dict[str, float], float]:
+    """Return the decay of each table, and the share of *alike* beside the first one."""
+    decays = {name: max(DECAYS, key=_judged(probe, near)) for name, near in tables.items()}
+    first = next(iter(tables))
+    strongest = (tables[first], decays[first], 1.0)
+    share = max(
+        ALIKE_SHARES,
+        key=lambda share: probe.tables([strongest, (tables["alike"], decays["alike"], share)]),
+    )
+    return decays, share
+
+
+def _checked(prepared: Prepared, trained: Trained, seed: int) -> dict[str, float]:
+    """Measure the scorer, and the rough order without it, on examples that did not train it."""
+    examples, names = prepared.examples, feature_names(tuple(prepared.behaviour.tables))
+    _, apart = split(len(examples), seed)
+    scorer = Scorer(trained.arrays, len(names))
+    gains = []
+    for example in apart.tolist():
+        part = slice(examples.offsets[example], examples.offsets[example + 1])
+        columns = np.ascontiguousarray(examples.features[part].T, np.float32)
+        weights = np.exp(examples.log_weights[part])
+        orders = scorer.score(columns), rough_order(columns, names)
+        gains.append([_placed(order, weights) for order in orders])
+    learned, unlearned = np.mean(gains, axis=0).tolist()
+    share = len(examples) / examples.asked
+    return {
+        "ndcg@10": learned * share,
+        "unlearned_ndcg@10": unlearned * share,
+        "candidate_recall": share,
+        "examples": float(len(examples)),
+    }
+
+
+def _placed(scores: np.ndarray, weights: np.ndarray) -> float:
+    """Return the gain of the first candidate; each of the others stands for several."""
+    higher, equal = weights[scores > scores[0]].sum(), weights[scores == scores[0]].sum()
+    rank = higher + (equal - 1) / 2
+    return float(1.0 / np.log2(rank + 2.0)) if rank < 10 else 0.0

@@ -1,0 +1,358 @@
+"""Words: how text is cut, and search and coverage against a plainly written oracle."""
+
+import gc
+import math
+import weakref
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from app.engine.words import MAX_QUERY_WORDS, MAX_SIMILAR, WordIndex
+from app.errors import BundleError
+from app.offline.lexicon import MAX_TITLE_WORDS, lexicon_arrays
+from app.words import STOP_WORDS, query_words, stem, trigrams_of, words_of
+
+
+def index_of(titles, texts=None, **options) -> WordIndex:
+    return WordIndex(lexicon_arrays(titles, texts or [t or "" for t in titles]), **options)
+
+
+def found(index, query, size=10) -> list[int]:
+    return index.search(query, size)[0].tolist()
+
+
+def covered(index, query) -> list[float]:
+    return [round(s, 4) for s in index.coverage(query, np.arange(len(index))).tolist()]
+
+
+# -- the oracle: what the docstrings say, item by item and word by word ---------------------------
+
+
+class Oracle:
+    def __init__(self, titles, texts):
+        self.titles = [words_of(title or "")[:MAX_TITLE_WORDS] for title in titles]
+        self.texts = []
+        for title, words in zip(self.titles, map(words_of, texts), strict=True):
+            self.texts.append(words + sorted(set(title) - set(words)))
+        self.vocabulary = {word for words in self.texts for word in words}
+        self.mean = sum(map(len, self.texts)) / len(texts) if texts else 0
+
+    def idf(self, word):
+        df = sum(word in text for text in self.texts)
+        return math.log(1 + (len(self.texts) - df + 0.5) / (df + 0.5))
+
+    def impact(self, word, row):
+        times, length = Counter(self.texts[row])[word], len(self.texts[row])
+        if not times:
+            return 0.0
+        damping = 1.2 * (0.25 + 0.75 * length / self.mean)
+        return self.idf(word) * times * 2.2 / (times + damping)
+
+    def similarity(self, asked, word):
+        if asked == word:
+            return 1.0
+        a, b = trigrams(asked), trigrams(word)
+        dice = 2 * len(a & b) / (len(a) + len(b))
+        return dice if dice >= 0.55 else 0.0
+
+    def splits(self, word, row):
+        """Neighbours in the title of a row that make the word when joined."""
+        cuts = range(1, len(word)) if len(word) > 5 else ()
+        parts = {(left, word[c:]) for c in cuts for left in (word[:c], stem(word[:c]))}
+        return parts & set(pairwise(self.titles[row]))
+
+    def joined(self, words, place):
+        pairs = [words[p] + words[p + 1] for p in (place - 1, place) if 0 <= p < len(words) - 1]
+        return [pair for pair in pairs if pair in self.vocabulary]
+
+    def score(self, query, row):
+        words = query_words(query)
+        total = 0.0
+        for place, asked in enumerate(words):
+            worth = [self.similarity(asked, w) * self.impact(w, row) for w in self.texts[row]]
+            worth += [self.impact(pair, row) / 2 for pair in self.joined(words, place)]
+            for left, right in self.splits(asked, row):
+                worth.append(self.impact(left, row) + self.impact(right, row))
+            total += max(worth, default=0.0)
+        return total
+
+    def coverage(self, query, row):
+        words = query_words(query)
+        title, total = self.titles[row], 0.0
+        for place, asked in enumerate(words):
+            best = max((self.similarity(asked, word) for word in title), default=0.0)
+            if self.splits(asked, row) or set(self.joined(words, place)) & set(title):
+                best = 1.0
+            total += self.idf(asked) * best
+        return total / sum(map(self.idf, words)) if words else 0.0
+
+
+def trigrams(word):
+    edged = f"^{word}$"
+    return {edged[i : i + 3] for i in range(len(edged) - 2)}
+
+
+# Words near enough to be mistaken, joined, split and repeated.
+PIECES = ("flip", "flop", "flipflop", "flips", "flap", "aaa", "aaaa", "the", "16gb", "16", "红茶杯")
+TEXT = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
+ITEMS = st.lists(st.tuples(st.none() | TEXT, TEXT, st.booleans()), max_size=6)
+
+
+@settings(deadline=None, max_examples=200)
+@given(ITEMS, TEXT | st.text(max_size=20), st.data())
+@example([("flip flop", "flip", True), ("flipflop", "", True)], "flip flop flipflop", None)
+def test_search_and_coverage_are_what_they_say(items, query, data):
+    titles = [title for title, _, _ in items]
+    texts = [f"{t or ''} {text}" if whole else text for t, text, whole in items]
+    index, oracle = WordIndex(lexicon_arrays(titles, texts)), Oracle(titles, texts)
+
+    scores = [oracle.score(query, row) for row in range(len(items))]
+    rows, given_scores = index.search(query, 100)
+    assert rows.dtype == np.int64
+    assert given_scores.dtype == np.float32
+    assert sorted(rows.tolist()) == [row for row, score in enumerate(scores) if score > 0]
+    np.testing.assert_allclose(given_scores, [scores[row] for row in rows], rtol=1e-5)
+    assert list(zip(-given_scores, rows, strict=True)) == sorted(
+        zip(-given_scores, rows, strict=True)
+    )
+    size = 2 if data is None else data.draw(st.integers(0, 6))
+    for short, whole in zip(index.search(query, size), (rows, given_scores), strict=True):
+        assert short.tolist() == whole[:size].tolist()
+
+    wanted = np.array([*range(len(items)), *reversed(range(len(items)))], dtype=np.int64)
+    covered = index.coverage(query, wanted)
+    assert covered.dtype == np.float32
+    np.testing.assert_allclose(
+        covered, [oracle.coverage(query, row) for row in wanted], rtol=1e-5, atol=1e-7
+    )
+    assert ((covered >= 0) & (covered <= 1)).all()
+
+
+# -- cutting --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Men's  BOOTS, o’Neill", ["men", "boot", "oneill"]),
+        ("16GB WH-1000XM4", ["16", "gb", "wh", "1000", "xm", "4"]),
+        ("1.5in 2. .5 5'6", ["1.5", "in", "2", "5", "5", "6"]),
+        ("Café cafe\u0301 MÜLLER Straße", ["cafe", "cafe", "muller", "strasse"]),
+        ("Ёлка, ЩЕЛКУНЧИК", ["елка", "щелкунчик"]),
+        ("हिन्दी किताब", ["हिन्दी", "किताब"]),
+        ("红茶杯 茶", ["红茶", "茶杯", "茶"]),
+        ("第3章 한국어", ["第", "3", "章", "한국", "국어"]),
+        ("ガンダム ｶﾞﾝ", ["ガン", "ンダ", "ダム", "ガン"]),
+        ("ＷＨ－１０００ Sony™ a_b", ["wh", "1000", "sony", "a", "b"]),
+        ("soft\u00adhyphen", ["softhyphen"]),
+        (" \n…!?\ud800", []),
+    ],
+)
+def test_text_is_cut(text, words):
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize(
+    ("singular", "plural"),
+    [
+        *(("box", "boxes"), ("dress", "dresses"), ("watch", "watches"), ("dish", "dishes")),
+        *(("battery", "batteries"), ("movie", "movies"), ("pie", "pies"), ("shoe", "shoes")),
+    ],
+)
+def test_a_plural_is_its_singular(singular, plural):
+    assert stem(singular) == stem(plural)
+
+
+@pytest.mark.parametrize("word", ["glass", "bus", "tennis", "is", "gas", "16", "1.5"])
+def test_what_is_no_plural_stays(word):
+    assert stem(word) == word
+
+
+def test_stop_words_go_unless_nothing_is_left():
+    assert query_words("the lord of the rings") == ["lord", "ring"]
+    assert query_words("The Of") == ["the", "of"]
+    assert query_words(" ") == []
+
+
+@given(st.text())
+def test_any_text_can_be_cut(text):
+    words = words_of(text)
+    assert all(words)
+    assert not any(edge in word for word in words for edge in "^$ ")
+    assert query_words(text) == [w for w in words if w not in STOP_WORDS] or words
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="^$", codec="utf-8"), min_size=1)))
+def test_trigrams_are_distinct_and_complete(words):
+    codes, places = trigrams_of(words)
+    shown = [
+        (place, "".join(chr(code >> shift & 0x1FFFFF) for shift in (42, 21, 0)))
+        for code, place in zip(codes.tolist(), places.tolist(), strict=True)
+    ]
+    assert shown == [(p, t) for p, word in enumerate(words) for t in sorted(trigrams(word))]
+
+
+# -- searching ------------------------------------------------------------------------------------
+
+SHELF = [
+    "Harley Davidson leather jacket",
+    "Flipflop sandals",
+    "Sony WH-1000XM4 headphones",
+    "红茶杯 bone china",
+    None,
+    "Screwdriver set 16GB",
+]
+
+
+def test_a_typo_finds_its_word():
+    index = index_of(SHELF)
+    assert found(index, "screwdrver") == [5]
+    dice = 2 * len(trigrams("screwdrver") & trigrams("screwdriver")) / (10 + 11)
+    assert covered(index, "screwdrver") == [0, 0, 0, 0, 0, round(dice, 4)]
+
+
+@pytest.mark.parametrize(
+    ("query", "row"),
+    [
+        *(("wh1000xm4", 2), ("WH 1000 XM-4", 2), ("16 gb", 5), ("茶杯", 3), ("红茶杯", 3)),
+        *(("harleydavidson", 0), ("flip flop", 1), ("flip-flops", 1)),
+    ],
+)
+def test_numbers_compounds_and_chinese_are_found_and_cover_in_full(query, row):
+    index = index_of(SHELF)
+    assert found(index, query)[0] == row
+    assert covered(index, query)[row] == 1
+
+
+def test_a_compound_is_worth_what_the_item_spells():
+    index = index_of([*SHELF, "Christmas lights", "Notebook"])
+    for joined, apart, row in [
+        ("harleydavidson", "harley davidson", 0),
+        ("note book", "notebook", 7),
+        ("christmaslights", "christmas lights", 6),
+    ]:
+        (a, x), (b, y) = index.search(joined, 9), index.search(apart, 9)
+        assert a.tolist() == b.tolist() == [row]
+        assert x[0] == pytest.approx(y[0])
+
+
+def test_words_that_are_not_neighbours_are_no_compound():
+    index = index_of(["note the book", "book note", "note", "book"])
+    assert found(index, "notebook") == []
+    assert covered(index, "notebook") == [0, 0, 0, 0]
+
+
+def test_titles_that_follow_each_other_make_no_compound():
+    index = index_of(["note book", "a note", "book", "book note", "book note"])
+    assert found(index, "notebook") == [0]
+    assert covered(index, "notebook") == [1, 0, 0, 0, 0]
+
+
+def test_an_unknown_word_lowers_coverage_by_its_idf():
+    index = index_of(SHELF)
+    known, unknown = math.log(1 + 5.5 / 1.5), math.log(1 + 6.5 / 0.5)
+    share = round(known / (known + unknown), 4)
+    assert covered(index, "sony zzzzqq") == [0, 0, share, 0, 0, 0]
+    assert found(index, "zzzzqq") == []
+
+
+def test_equal_scores_go_by_row_even_where_the_list_is_cut():
+    index = index_of(["red cup", "red", "red", "red", "blue"])
+    assert found(index, "red", 2) == [1, 2]
+    assert found(index, "red", 9) == [1, 2, 3, 0]
+    assert found(index, "red", 0) == []
+
+
+@pytest.mark.parametrize("query", ["", "?!", "  "])
+def test_nothing_asked_finds_nothing(query):
+    index = index_of(SHELF)
+    assert found(index, query) == []
+    assert covered(index, query) == [0] * 6
+
+
+def test_an_empty_catalogue_answers():
+    for index in (index_of([]), index_of([None, ""])):
+        assert found(index, "red cup") == []
+        assert covered(index, "red cup") == [0] * len(index)
+    assert index.coverage("red", np.empty(0, np.int64)).tolist() == []
+
+
+def test_only_titles_cover_while_titles_and_texts_are_searched():
+    index = index_of(["cup", None, "lamp"], ["red cup", "red", "red"])
+    assert covered(index, "red") == [0, 0, 0]
+    assert sorted(found(index, "red")) == [0, 1, 2]
+    assert (covered(index, "lamp"), found(index, "lamp")) == ([0, 0, 1], [2])
+
+
+def test_long_titles_and_queries_are_read_to_their_limits():
+    # Letter pairs with an x behind share too few trigrams to be mistaken for one another.
+    words = [f"{a}{b}x" for a in "abcdefgh" for b in "abcdefgh"]
+    index = index_of([" ".join(words)])
+    assert covered(index, words[MAX_TITLE_WORDS - 1]) == [1]
+    assert covered(index, words[MAX_TITLE_WORDS]) == [0]
+    head = " ".join(words[:MAX_QUERY_WORDS])
+    assert index.search(f"{head} {words[-1]}", 1)[1] == index.search(head, 1)[1]
+
+
+def test_a_word_stands_for_its_nearest_few():
+    stem_of_all = "abcdefghijklmnop"
+    near = [stem_of_all + chr(ord("a") + n // 26) + chr(ord("a") + n % 26) for n in range(99)]
+    index = index_of([*near, stem_of_all + "zzzz", stem_of_all])
+    rows = found(index, stem_of_all, 200)
+    assert len(rows) == MAX_SIMILAR
+    assert rows[0] == 100
+    assert 99 not in rows
+
+
+def test_a_word_without_end_counts_only_exactly():
+    long = "ab" * 40
+    index = index_of([long, "ba"])
+    assert found(index, long) == [0]
+    assert found(index, long + "c") == []
+
+
+def test_look_ups_are_remembered_within_bounds():
+    index = index_of(SHELF, cache_size=3)
+    for n in range(20):
+        index.search(f"word{chr(97 + n)} sony", 3)
+    for cache in (index._look_up, index._number):
+        assert cache.cache_info().currsize == 3
+    gone = weakref.ref(index)
+    gc.disable()
+    try:
+        del index
+        assert gone() is None  # the caches hold no index alive
+    finally:
+        gc.enable()
+
+
+# -- arrays ---------------------------------------------------------------------------------------
+
+
+def test_arrays_survive_the_bundle_format():
+    arrays = lexicon_arrays(SHELF, [title or "" for title in SHELF])
+    index = WordIndex(load(save(arrays)))
+    assert found(index, "sony") == [2]
+    assert {array.dtype.name for array in arrays.values()} <= {"uint8", "int32", "int64", "float32"}
+
+
+def test_arrays_must_be_sound():
+    arrays = lexicon_arrays(SHELF, [title or "" for title in SHELF])
+    for name in arrays:
+        with pytest.raises(BundleError):
+            WordIndex({other: array for other, array in arrays.items() if other != name})
+        with pytest.raises(BundleError):
+            WordIndex({**arrays, name: arrays[name].astype(np.float64)})
+        if name != "trigram/codes":
+            with pytest.raises(BundleError):
+                WordIndex({**arrays, name: arrays[name][:-1]})
+
+
+def test_every_item_needs_its_text():
+    with pytest.raises(ValueError, match="shorter"):
+        lexicon_arrays(["a", "b"], ["a"])
