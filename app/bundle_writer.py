@@ -2,7 +2,8 @@
 
 A reader sees the old generation or the new one, complete, whenever the builder dies: files are
 synced before the manifest, the manifest before the rename, the rename before `current` moves.
-This module does not know what is in the files.
+A generation that is still to be accepted has its final name, but below a folder that no reader
+looks into. This module does not know what is in the files, or what is acceptable.
 """
 
 import fcntl
@@ -34,15 +35,22 @@ from app.bundle import (
 KEEP_GENERATIONS = 3
 
 _TEMPORARY = ".tmp-"
+_TRIAL = f"{_TEMPORARY}trial"
 _log = logging.getLogger(__name__)
 
 
-def write_bundle(root: Path, fill: Callable[[Path], BundleFacts]) -> Bundle:
+def write_bundle(
+    root: Path,
+    fill: Callable[[Path], BundleFacts],
+    accept: Callable[[Bundle], None] | None = None,
+) -> Bundle:
     """Publish a new generation of the bundle `root` (`models/NAME`) and return it.
 
-    `fill` gets an empty folder, writes the files into it and says what they are. If it raises, what
-    it wrote is removed and nothing changes. Builders of one name queue. The newest three
-    generations are kept, and always the one `current` points to.
+    `fill` gets an empty folder, writes the files into it and says what they are. `accept` gets the
+    finished bundle, which can be opened, while `current` still points to the old one. If either
+    raises, what was written is removed and nothing changes. Builders of one name queue, and both
+    are called while the others wait. The newest three generations are kept, and always the one
+    `current` points to.
 
     Raises:
         OSError: the disk is full or may not be written.
@@ -56,10 +64,12 @@ def write_bundle(root: Path, fill: Callable[[Path], BundleFacts]) -> Bundle:
         try:
             facts = fill(folder)
             manifest = _seal(folder, facts, root.resolve().name, generation)
+            if accept is not None:
+                folder = _on_trial(folder, generation)
+                accept(Bundle(folder, manifest))
             folder.rename(root / generation)
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
+        finally:
+            _remove_leftovers(root)
         _sync(root)
         _point_current_to(root, generation)
         _prune(root, current=generation)
@@ -79,7 +89,7 @@ def _builder_lock(root: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(root: Path) -> None:
-    # Under the lock nobody else is building, so these belong to builders that died.
+    # Under the lock nobody else is building: these are ours, or of builders that died.
     for path in root.glob(f"{_TEMPORARY}*"):
         if path.is_symlink():
             path.unlink()
@@ -117,6 +127,13 @@ def _seal(folder: Path, facts: BundleFacts, name: str, generation: str) -> Manif
     for subfolder, _, _ in os.walk(folder):
         _sync(Path(subfolder))
     return Manifest.model_validate_json(text)
+
+
+def _on_trial(folder: Path, generation: str) -> Path:
+    """Move a sealed folder to where it can be opened by its name, but is not found by readers."""
+    trial = folder.parent / _TRIAL
+    trial.mkdir()
+    return folder.rename(trial / generation)
 
 
 def _point_current_to(root: Path, generation: str) -> None:

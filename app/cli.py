@@ -54,12 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
     build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
     build.add_argument("--no-learn", action="store_true", help="leave learning to `train`")
+    _add_force(build)
     build.set_defaults(run=_build)
 
     train = commands.add_parser("train", help="learn anew from events, for a bundle that is there")
     train.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
     train.add_argument("--events", type=Path, required=True, help=f"event file: {_FORMATS}")
     train.add_argument("--recipe", type=Path, help="recipe (TOML), if not the one built by")
+    _add_force(train)
     train.set_defaults(run=_train)
 
     serve = commands.add_parser("serve", help="serve a bundle over HTTP", epilog=_PRECEDENCE)
@@ -77,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    worse = "publish even what ranks worse than the bundle being served"
+    parser.add_argument("--force", action="store_true", help=worse)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -113,20 +120,24 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _build(arguments: argparse.Namespace) -> int:
     from app.offline.build import build
+    from app.offline.evaluation.gate import PromotionGate
     from app.offline.recipe import Recipe, load_recipe
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
-    learning = not arguments.no_learn
-    print(build(arguments.items, arguments.events, recipe, arguments.out, learning=learning))
+    gate, learning = PromotionGate(force=arguments.force), not arguments.no_learn
+    files = arguments.items, arguments.events
+    print(build(*files, recipe, arguments.out, learning=learning, gate=gate))
     return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from app.offline.build import retrain
+    from app.offline.evaluation.gate import PromotionGate
     from app.offline.recipe import load_recipe
 
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
-    print(retrain(arguments.bundle, arguments.events, recipe))
+    gate = PromotionGate(force=arguments.force)
+    print(retrain(arguments.bundle, arguments.events, recipe, gate=gate))
     return 0
 
 

@@ -97,6 +97,12 @@ class BadDataError(AppError):
     code = "bad_data"
 
 
+class PromotionError(AppError):
+    """A new bundle ranks worse than the one being served, so it was not published."""
+
+    code = "not_promoted"
+
+
 class UsageError(AppError):
     """A command or recipe was written wrongly."""
 

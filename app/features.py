@@ -178,8 +178,9 @@ class Features:
         pairs = np.zeros((len(tables) + 1, len(recent), len(rows) + 1), np.float32)
         line = np.arange(len(recent))[:, None]
         for table, near in enumerate(tables.values()):
-            places = self._place[near.rows[recent]]
-            pairs[table][line, places] = near.weights[recent]
+            # Backwards, so that a neighbour is written after places of weight 0 that name it too.
+            places = self._place[near.rows[recent][:, ::-1]]
+            pairs[table][line, places] = near.weights[recent][:, ::-1]
         self._place[rows] = -1
         np.matmul(taste.given[recent], taste.wanted[rows].T, out=pairs[-1, :, :-1])
         return pairs[:, :, :-1]
@@ -209,6 +210,9 @@ def _pair_features(pairs: Array, totals: Array) -> Array:
 def log_ranks(values: Array) -> Array:
     """Return log(1 + how many values of the same line are higher), float32 of the same shape.
 
+    What differs by less than a millionth of the largest value is equal: how a product was rounded
+    must not tell the places of candidates apart.
+
     >>> np.expm1(log_ranks(np.array([[3.0, 5.0, 3.0, 1.0]], np.float32))).round().tolist()
     [[1.0, 0.0, 1.0, 3.0]]
     """
@@ -216,7 +220,8 @@ def log_ranks(values: Array) -> Array:
     ordered = np.take_along_axis(values, order, axis=1)
     places = np.arange(values.shape[1])
     starts = np.zeros(values.shape, np.int64)
-    starts[:, 1:] = np.where(ordered[:, 1:] < ordered[:, :-1], places[1:], 0)
+    least = 1e-6 * np.abs(values).max(axis=1, keepdims=True)
+    starts[:, 1:] = np.where(ordered[:, :-1] - ordered[:, 1:] > least, places[1:], 0)
     higher = np.maximum.accumulate(starts, axis=1)
     ranks = np.empty(values.shape, np.float32)
     np.put_along_axis(ranks, order, np.log1p(higher).astype(np.float32), axis=1)

@@ -25,6 +25,7 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.EngineError: 500,
     errors.BundleError: 500,
     errors.BadDataError: 500,
+    errors.PromotionError: 500,
     errors.UsageError: 500,
     errors.AppError: 500,
 }

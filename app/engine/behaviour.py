@@ -83,9 +83,8 @@ class TasteSource:
 
     def _best(self, scores: Vector, hidden: Rows) -> Hits:
         scores[hidden] = -np.inf
-        size = min(self._size, len(scores) - len(hidden))
-        rows = np.argpartition(-scores, size - 1)[:size] if size > 0 else np.empty(0, np.int64)
-        return _sorted(rows, scores[rows])
+        rows = np.argpartition(-scores, min(self._size, len(scores)) - 1)[: self._size]
+        return _sorted(*_kept(rows, scores[rows], -np.inf))
 
 
 def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source, ...]:
@@ -109,12 +108,16 @@ def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source,
 
 def _best(rows: Rows, scores: Vector, size: int) -> Hits:
     """Return the `size` highest positive scores, best first."""
-    keep = scores > 0.0
-    rows, scores = rows[keep], scores[keep]
+    rows, scores = _kept(rows, scores, 0.0)
     if len(rows) > size:
         top = np.argpartition(-scores, size - 1)[:size]
         rows, scores = rows[top], scores[top]
     return _sorted(rows, scores)
+
+
+def _kept(rows: Rows, scores: Vector, least: float) -> tuple[Rows, Vector]:
+    keep = scores > least
+    return rows[keep], scores[keep]
 
 
 def _sorted(rows: Rows, scores: Vector) -> Hits:

@@ -19,7 +19,7 @@ from app.engine.scorer import Scorer
 from app.engine.sources import FixedSource, VectorSource, WordSource
 from app.engine.words import WordIndex
 from app.errors import BundleError
-from app.features import Behaviour, Features, Neighbours, TasteSpace
+from app.features import Behaviour, Features, Neighbours, TasteSpace, feature_names
 from app.ports import Encoder
 from app.types import EngineInfo, Matrix, Vector
 
@@ -103,16 +103,36 @@ def _learned(bundle: Bundle) -> Learned | None:
         }
         taste = TasteSpace(arrays["taste/given"], arrays["taste/wanted"], arrays["taste/recency"])
         behaviour = Behaviour(tables, facts.decays, taste, arrays["items"])
-        sources = behaviour_sources(behaviour, facts.alike_share)
+        fits = _fits(behaviour, bundle.manifest.n_items)
     except KeyError as error:
         raise BundleError(f"the bundle lacks what was learned: {error}") from error
-    features = Features(behaviour)
-    n_items = bundle.manifest.n_items
-    sizes = {len(taste.given), len(taste.wanted), *(len(near.rows) for near in tables.values())}
-    if features.names != facts.features or sizes != {n_items}:
+    if not fits or feature_names(tuple(tables)) != facts.features:
         raise BundleError("what the bundle has learned does not fit its items or its features")
+    sources, features = behaviour_sources(behaviour, facts.alike_share), Features(behaviour)
     scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(features.names))
     return Learned(sources, features, scorer)
+
+
+def _fits(behaviour: Behaviour, n_items: int) -> bool:
+    """Tell whether all shapes fit each other and all rows are rows of the catalogue."""
+    taste = behaviour.taste
+    return (
+        "alike" in behaviour.tables
+        and all(_table_fits(near, n_items) for near in behaviour.tables.values())
+        and taste.given.shape == taste.wanted.shape
+        and taste.given.ndim == 2
+        and len(taste.given) == n_items
+        and taste.recency.ndim == 1
+        and len(taste.recency) > 0
+        and behaviour.items.shape == (4, n_items)
+    )
+
+
+def _table_fits(near: Neighbours, n_items: int) -> bool:
+    shape = near.rows.shape
+    if near.weights.shape != shape or len(shape) != 2 or shape[0] != n_items or not shape[1]:
+        return False
+    return bool(near.rows.min() >= 0 and near.rows.max() < n_items)
 
 
 def _fallback(signals: Mapping[str, Vector]) -> tuple[Source, ...]:

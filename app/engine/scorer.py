@@ -26,6 +26,7 @@ class Scorer:
             BundleError: the arrays do not fit each other or the features.
         """
         try:
+            _check_shapes(arrays, n_features)
             mean, deviation = arrays["mean"], arrays["deviation"]
             self._low = (mean - CLIP * deviation)[:, None]
             self._high = (mean + CLIP * deviation)[:, None]
@@ -35,7 +36,7 @@ class Scorer:
             self._w2, self._b2 = arrays["w2"], arrays["b2"][:, None]
             self._w3 = arrays["w3"]
             self.score(np.zeros((n_features, 1), np.float32))
-        except (KeyError, ValueError, EngineError) as error:
+        except (KeyError, ValueError, TypeError, EngineError) as error:
             raise BundleError("the scorer of the bundle does not fit its features") from error
 
     def score(self, features: Matrix) -> Vector:
@@ -51,3 +52,19 @@ class Scorer:
         if not np.isfinite(scores).all():
             raise EngineError("the scorer gave a score that is not finite")
         return scores
+
+
+def _check_shapes(arrays: Mapping[str, npt.NDArray[Any]], n_features: int) -> None:
+    """Refuse what numpy would stretch to fit. Raises `ValueError`, `KeyError`."""
+    h, g = len(arrays["b1"]), len(arrays["b2"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "mean": (n_features,),
+        "deviation": (n_features,),
+        "w1": (h, n_features),
+        "b1": (h,),
+        "w2": (g, h),
+        "b2": (g,),
+        "w3": (g,),
+    }
+    if any(arrays[name].shape != shape for name, shape in shapes.items()):
+        raise ValueError("shapes")

@@ -2,18 +2,19 @@
 
 `build` tells the story from top to bottom; `retrain` is the same for a catalogue that is there.
 This module does not know how rows are parsed (`dataset`), what is in a file of a bundle
-(`contents`) or how a bundle is made durable (`app.bundle_writer`).
+(`contents`), how a bundle is made durable (`app.bundle_writer`) or when it is good enough
+(`evaluation.gate`, which is given to it).
 """
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from app.bundle import (
     Bundle,
@@ -28,6 +29,7 @@ from app.columns import decode_column, encode_column
 from app.engine.open import columns_of
 from app.errors import UsageError
 from app.offline.contents import (
+    Described,
     describe,
     write_items,
     write_learned,
@@ -37,8 +39,9 @@ from app.offline.contents import (
 )
 from app.offline.dataset import Items, read_items
 from app.offline.events import Events, read_events
+from app.offline.promotion import Clock, Gate, Promotion
 from app.offline.recipe import Recipe
-from app.offline.signals import Log, log_of
+from app.offline.signals import Log, log_of, user_arrays
 from app.offline.tally import Tally
 from app.ports import Encoder
 
@@ -50,11 +53,16 @@ _NUMERIC_ROLES = ("price", "rating", "runtime")
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build came to. `seconds`: per stage. `tallies`: of the items, then of the events."""
+    """What a build came to.
+
+    `tallies`: of the items, then of the events. `seconds`: per stage. `verdict`: of the gate, None
+    without one.
+    """
 
     bundle: Bundle
     tallies: tuple[Tally, ...]
     seconds: dict[str, float]
+    verdict: str | None = None
 
     def __str__(self) -> str:
         manifest = self.bundle.manifest
@@ -65,7 +73,8 @@ class BuildReport:
         )
         details = [line for tally in self.tallies for line in tally.lines()]
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
-        return "\n".join([head, *details, _said(manifest.learned), times])
+        verdict = [] if self.verdict is None else [self.verdict]
+        return "\n".join([head, *details, _said(manifest.learned), *verdict, times])
 
 
 def _said(learned: LearnedFacts | None) -> str:
@@ -96,27 +105,32 @@ def build(  # noqa: PLR0913 - all but two have defaults
     make_encoder: MakeEncoder = packed_encoder,
     *,
     learning: bool = True,
+    gate: Gate | None = None,
 ) -> BuildReport:
     """Build the bundle `out` (`models/NAME`) and publish it; on failure nothing changes.
 
     `items` and `events` override the paths of the recipe. Without `learning` the events only count
-    as popularity and histories; `retrain` can learn from them later.
+    as popularity and histories; `retrain` can learn from them later. Without a `gate` it is
+    published however well it ranks.
 
     Raises:
+        PromotionError: the gate refused it.
         UsageError: no items named, or the recipe does not fit the data.
         BadDataError: a file is unreadable, or more than half of its rows are unusable.
         EngineError: the encoder failed.
     """
-    clock = _Clock()
+    clock = Clock()
     catalogue = read_items(_items_path(items, recipe), recipe)
     arrays = {k: encode_column(catalogue.kinds[k], v) for k, v in catalogue.columns.items()}
     columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
     described = describe(columns, recipe)
     log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
     roles = _roles(catalogue, recipe)
+    promotion = Promotion(gate, clock)
     clock.end("read")
 
     def fill(folder: Path) -> BundleFacts:
+        known = promotion.known(out, log, described.ids)
         (folder / "encoder").mkdir()
         encoder = make_encoder(recipe.encoder, folder / "encoder")
         clock.end("export")
@@ -124,12 +138,12 @@ def build(  # noqa: PLR0913 - all but two have defaults
         clock.end("encode")
         write_items(folder, arrays)
         write_words(folder, described)
-        write_signals(folder, described, log)
+        _write_signals(folder, described, log, known)
         learned = None
         if learning:
             # Copy on write: torch takes no read-only arrays.
             vectors = np.load(folder / "vectors.npy", mmap_mode="c")
-            learned = write_learned(folder, described, vectors, log)
+            learned = write_learned(folder, described, vectors, known)
         clock.end("learn")
         return BundleFacts(
             encoder=EncoderFacts(id=encoder.id, dim=encoder.dim),
@@ -139,15 +153,18 @@ def build(  # noqa: PLR0913 - all but two have defaults
             counts=catalogue.tally.counts("item") | log.events.tally.counts("event"),
             learned=learned,
             recipe=recipe.shown(),
-            **_of_events(log),
+            **_of_events(log, known),
         )
 
-    bundle = write_bundle(out, fill)
+    bundle = write_bundle(out, fill, promotion.accept)
     clock.end("publish")
-    return BuildReport(bundle, (catalogue.tally, log.events.tally), clock.seconds)
+    tallies = (catalogue.tally, log.events.tally)
+    return BuildReport(bundle, tallies, clock.seconds, promotion.verdict)
 
 
-def retrain(bundle: Path, events: Path, recipe: Recipe | None = None) -> BuildReport:
+def retrain(
+    bundle: Path, events: Path, recipe: Recipe | None = None, *, gate: Gate | None = None
+) -> BuildReport:
     """Learn anew from an event log for the catalogue of a bundle, and publish the result there.
 
     Items, words and vectors stay as they are, so this takes a fraction of a build.
@@ -156,47 +173,47 @@ def retrain(bundle: Path, events: Path, recipe: Recipe | None = None) -> BuildRe
         bundle: `models/NAME`; its current generation is read, a new one is published.
         events: the whole log; it replaces what the bundle knew of users.
         recipe: column names and weights of the log; None = those the bundle was built by.
+        gate: decides whether the result is published; None = always.
 
     Raises:
+        PromotionError: the gate refused it.
         BundleError: the bundle is damaged.
         BadDataError: the file is unreadable, or more than half of its rows are unusable.
         UsageError: the recipe does not fit the data.
     """
-    clock = _Clock()
+    clock = Clock()
     old = open_bundle(bundle)
     built_by = Recipe.model_validate(old.manifest.recipe)
     described = describe(columns_of(old), built_by)
     recipe = recipe or built_by
     log = log_of(read_events(events, recipe), described.ids, recipe.weights)
+    promotion = Promotion(gate, clock)
     clock.end("read")
 
     def fill(folder: Path) -> BundleFacts:
+        known = promotion.known(old.path.parent, log, described.ids)
         shutil.copytree(old.path / "encoder", folder / "encoder")
         for name in ("items.safetensors", "vectors.npy", "words.safetensors"):
             shutil.copyfile(old.path / name, folder / name)
-        write_signals(folder, described, log)
-        learned = write_learned(folder, described, load_vectors(old), log)
+        _write_signals(folder, described, log, known)
+        learned = write_learned(folder, described, load_vectors(old), known)
         clock.end("learn")
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
         counted = old.manifest.counts | log.events.tally.counts("event")
-        fresh = {"learned": learned, "counts": counted, **_of_events(log)}
+        fresh = {"learned": learned, "counts": counted, **_of_events(log, known)}
         return BundleFacts(**facts | fresh)
 
-    published = write_bundle(old.path.parent, fill)
+    published = write_bundle(old.path.parent, fill, promotion.accept)
     clock.end("publish")
-    return BuildReport(published, (log.events.tally,), clock.seconds)
+    return BuildReport(published, (log.events.tally,), clock.seconds, promotion.verdict)
 
 
-class _Clock:
-    """Seconds per stage: each runs from the end of the one before."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def end(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage], self._last = now - self._last, now
+def _write_signals(folder: Path, items: Described, log: Log, known: Log) -> None:
+    """Write what is known of items; histories hold what was held back too: people did it."""
+    write_signals(folder, items, known)
+    if known is not log:
+        users = user_arrays(log.events, log.numbers, log.weights, log.unknown)
+        save_file(users, folder / "users.safetensors")
 
 
 def _items_path(given: Path | None, recipe: Recipe) -> Path:
@@ -223,9 +240,9 @@ def _roles(items: Items, recipe: Recipe) -> dict[str, str]:
     return roles
 
 
-def _of_events(log: Log) -> dict[str, Any]:
-    """Return the facts of a manifest that come from events."""
-    times = log.events.timestamp[~np.isnan(log.events.timestamp)]
+def _of_events(log: Log, known: Log) -> dict[str, Any]:
+    """Return the facts of a manifest that come from events: all, and those learned from."""
+    times = known.events.timestamp[~np.isnan(known.events.timestamp)]
     return {
         "n_users": len(log.events.users),
         "n_events": len(log.events),

@@ -5,7 +5,7 @@
     3  draw candidates of the held-back events with those sources; train the scorer on them
     4  fit the sources again, on all events, with what was chosen
 
-So the scorer never learns from a source that has seen the answer. Where the scorer does not beat
+So the scorer never learns from a source that has seen the answer. Where the scorer is worse than
 the order of the sources on examples kept apart, nothing learned is used. This module does not know
 files.
 """
@@ -78,7 +78,7 @@ def learn(
     vectors: Matrix,
     seed: int = 0,
 ) -> Learned | None:
-    """Return what was learned; None where there is too little to learn from, or no gain.
+    """Return what was learned; None where there is too little to learn from, or it is worse.
 
     Args:
         sequences: the positive events.
@@ -93,8 +93,8 @@ def learn(
         return None
     trained = train(prepared.examples, seed)
     metrics = _checked(prepared, trained, seed)
-    if metrics["ndcg@10"] <= metrics["unlearned_ndcg@10"]:
-        _log.warning("nothing learned: no gain over the order of the sources: %s", metrics)
+    if metrics["ndcg@10"] < metrics["unlearned_ndcg@10"]:
+        _log.warning("nothing learned: worse than the order of the sources: %s", metrics)
         return None
     return Learned(prepared.behaviour, prepared.alike_share, trained.arrays, metrics)
 

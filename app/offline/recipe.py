@@ -124,8 +124,12 @@ class Recipe(_Strict):
         return self._file
 
     def shown(self) -> dict[str, Any]:
-        """Return what `Recipe.model_validate` takes back, without the places of files."""
-        return self.model_dump(mode="json", exclude={"items": {"path"}, "events": {"path"}})
+        """Return what `Recipe.model_validate` takes back, without the places of files.
+
+        Only what was set: a recipe that names a column claims that it is there.
+        """
+        paths = {"items": {"path"}, "events": {"path"}}
+        return self.model_dump(mode="json", exclude_unset=True, exclude=paths)
 
     def check_columns(self, section: Literal["items", "events"], seen: Set[str], file: str) -> None:
         """Refuse a recipe that names a column which no row of the file has.

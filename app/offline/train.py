@@ -112,7 +112,10 @@ def train(examples: Examples, seed: int) -> Trained:
 
 def _moments(examples: Examples) -> tuple[Matrix, Matrix]:
     some = examples.features[:: max(1, len(examples.features) // 500_000)].astype(np.float32)
-    return some.mean(axis=0), some.std(axis=0) + np.float32(1e-6)
+    mean, deviation = some.mean(axis=0), some.std(axis=0)
+    # A feature that hardly varies says nothing, and dividing by almost 0 would cost all digits.
+    steady = deviation <= 1e-3 * np.abs(mean) + 1e-9
+    return mean, np.where(steady, np.maximum(np.abs(mean), 1.0), deviation).astype(np.float32)
 
 
 @torch.inference_mode()

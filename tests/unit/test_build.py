@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,12 @@ def test_the_report_is_a_few_readable_lines(report):
     assert list(report.seconds) == ["read", "export", "encode", "learn", "publish"]
     assert learned.startswith("nothing learned")
     assert times.startswith("read ")
+
+
+def test_the_verdict_of_the_gate_stands_before_the_times(report):
+    lines = str(replace(report, verdict="gate: fine")).splitlines()
+    assert lines[:-2] == str(report).splitlines()[:-1]
+    assert lines[-2] == "gate: fine"
 
 
 def test_bad_data_publishes_nothing(tmp_path):

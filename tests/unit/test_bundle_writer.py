@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.bundle import CURRENT, open_bundle
+from app.bundle import CURRENT, GENERATION, open_bundle
 from app.bundle_writer import KEEP_GENERATIONS, write_bundle
 from tests.bundles import fill_small as fill
 
@@ -120,3 +120,47 @@ def test_everything_is_on_the_disk_before_the_step_that_needs_it(tmp_path):
         ("replace",),
         ("fsync", "."),
     ]
+
+
+def test_what_is_to_be_accepted_can_be_opened_but_not_found(bundle, tmp_path):
+    shop, seen = tmp_path / "shop", []
+
+    def accept(offered):
+        seen.append(offered)
+        assert open_bundle(offered.path) == offered  # every file is there, and sealed
+        assert open_bundle(shop) == bundle
+        generations = [path.name for path in shop.iterdir() if GENERATION.fullmatch(path.name)]
+        assert generations == [bundle.path.name]
+
+    written = write_bundle(shop, fill, accept)
+    assert [offered.manifest for offered in seen] == [written.manifest]
+    assert open_bundle(shop) == written
+    assert not list(shop.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_is_not_accepted_leaves_nothing(bundle, tmp_path, error):
+    before = sorted((tmp_path / "shop").iterdir())
+
+    def accept(offered):
+        raise error
+
+    with pytest.raises(error):
+        write_bundle(tmp_path / "shop", fill, accept)
+    assert sorted((tmp_path / "shop").iterdir()) == before
+    assert open_bundle(tmp_path / "shop") == bundle
+
+
+def test_a_builder_that_dies_while_its_bundle_is_judged_publishes_nothing(bundle, tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from app.bundle_writer import write_bundle\n"
+        "from tests.bundles import fill_small as fill\n"
+        "write_bundle(Path(sys.argv[1]), fill, lambda offered: os.kill(os.getpid(), 9))"
+    )
+    before = sorted((tmp_path / "shop").iterdir())
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "shop")]).returncode == -9
+    assert open_bundle(tmp_path / "shop") == bundle
+    (left,) = set((tmp_path / "shop").iterdir()) - set(before)
+    assert left.name.startswith(".tmp-")
+    write_bundle(tmp_path / "shop", fill)
+    assert not list((tmp_path / "shop").glob(".tmp-*"))

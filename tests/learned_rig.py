@@ -1,0 +1,60 @@
+"""A bundle learned from walks on a ring, and an engine over it without a model."""
+
+from app.bundle import load_arrays, load_vectors
+from app.engine import open as opening
+from app.engine.catalogue import Catalogue
+from app.engine.engine import RankEngine
+from app.engine.index import FlatIndex
+from app.engine.open import Texts, assemble, columns_of
+from app.engine.words import WordIndex
+from app.offline.build import build
+from app.offline.recipe import Recipe
+from app.testing import HashEncoder
+from tests.bundles import fake_encoder, write_jsonl
+from tests.planted import ring_walks
+
+N_RING, N_DULL = 40, 400
+"""Items on the ring, and items that nobody takes: more of them than the sources bring."""
+
+N_ITEMS = N_RING + N_DULL
+
+
+def ring_name(at):
+    return f"r{at % N_RING}"
+
+
+def write_walks(path, step):
+    """Walks on the ring in one direction as an event log; `r0` is liked by many on top."""
+    walks = ring_walks(N_RING, 150, step=step)
+    rows = [
+        {"user_id": user, "item_id": ring_name(at), "timestamp": user * 1000 + place}
+        for user, walk in enumerate(walks)
+        for place, at in enumerate(walk)
+    ]
+    rows += [{"user_id": f"fan{n}", "item_id": "r0", "timestamp": n} for n in range(30)]
+    return write_jsonl(path, rows)
+
+
+def build_ring(folder, out):
+    """Build the bundle `out`; texts say nothing of the ring."""
+    names = [ring_name(at) for at in range(N_RING)] + [f"dull{n}" for n in range(N_DULL)]
+    items = [
+        {"id": name, "title": f"thing {name}", "categories": ["red" if n % 3 else "blue"]}
+        for n, name in enumerate(names)
+    ]
+    catalogue = write_jsonl(folder / "items.jsonl", items)
+    return build(catalogue, write_walks(folder / "forth.jsonl", 1), Recipe(), out, fake_encoder)
+
+
+def engine_over(bundle):
+    """Open a bundle as `open_engine` does, but with the fake encoder that it was built by."""
+    vectors, manifest = load_vectors(bundle), bundle.manifest
+    words = WordIndex(load_arrays(bundle, "words.safetensors"))
+    parts = assemble(
+        Catalogue(columns_of(bundle), manifest.attributes),
+        HashEncoder(manifest.encoder.dim),
+        Texts(vectors, FlatIndex(vectors, 1), words),
+        load_arrays(bundle, "signals.safetensors"),
+        opening._learned(bundle),
+    )
+    return RankEngine(parts, opening._info(bundle))

@@ -1,0 +1,69 @@
+"""Made-up behaviour with a known pattern, and random learned parts, for the tests of learning."""
+
+import numpy as np
+
+from app.columns import offsets_of
+from app.features import Behaviour, Neighbours, TasteSpace
+from app.offline.sequences import Sequences
+
+DECAYS = {"follow": 0.4, "together": 0.6, "alike": 0.8}
+
+
+def ring_walks(n_items, users, *, step=1, seed=0, noise=0.1, lengths=(5, 8)):
+    """Walks on a ring: the next item is `step` further, but for a share of jumps anywhere."""
+    rng = np.random.default_rng(seed)
+    walks = []
+    for _ in range(users):
+        walk = [int(rng.integers(n_items))]
+        for _ in range(int(rng.integers(*lengths)) - 1):
+            jumps = rng.random() < noise
+            walk.append(int(rng.integers(n_items)) if jumps else (walk[-1] + step) % n_items)
+        walks.append(walk)
+    return walks
+
+
+def as_sequences(lists, weights=None):
+    """The lists as sequences of users 0, 1, 2 …; every event is worth 1 unless given."""
+    items = np.array([item for one in lists for item in one], np.int64)
+    weights = np.ones(len(items)) if weights is None else np.array(weights)
+    offsets = offsets_of([len(one) for one in lists])
+    return Sequences(np.arange(len(lists)), items, weights.astype(np.float32), offsets)
+
+
+def random_neighbours(rng, n_items, m, padding=None):
+    """Up to m neighbours an item, as `app.offline.neighbours` makes them: highest first.
+
+    Some items have none. `padding`: the row in the places that are not needed; None = the item
+    itself, which is nobody's neighbour of itself.
+    """
+    rows = np.repeat(np.arange(n_items, dtype=np.int32)[:, None], m, axis=1)
+    if padding is not None:
+        rows[:] = padding
+    weights = np.zeros((n_items, m), np.float32)
+    for item in range(n_items):
+        others = np.delete(np.arange(n_items), item)
+        size = int(rng.integers(0, m + 1))
+        rows[item, :size] = rng.permutation(others)[:size]
+        weights[item, :size] = -np.sort(-rng.uniform(0.01, 1.0, size))
+    return Neighbours(rows, weights)
+
+
+def random_space(rng, n_items, dim=8):
+    """Unit vectors, and weights that fade."""
+
+    def unit():
+        vectors = rng.standard_normal((n_items, dim)).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    return TasteSpace(unit(), unit(), np.exp(-np.arange(20) / 2).astype(np.float32))
+
+
+def random_behaviour(seed, n_items=40, m=12, padding=None):
+    """Everything that `Features` and the sources read, at random."""
+    rng = np.random.default_rng(seed)
+    tables = {name: random_neighbours(rng, n_items, m, padding) for name in DECAYS}
+    items = rng.uniform(0, 3, (4, n_items)).astype(np.float32)
+    return Behaviour(tables, DECAYS, random_space(rng, n_items), items)
+
+
+NOBODY = as_sequences([])

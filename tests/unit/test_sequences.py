@@ -1,0 +1,192 @@
+"""Sequences, what is held back of them, the questions, and what events say of items."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.offline.events import Events
+from app.offline.examples import MOST_EXAMPLES, MOST_HELD, held_back, questions_of
+from app.offline.recipe import DEFAULT_WEIGHTS
+from app.offline.sequences import avoided_of, sequences_of
+from app.offline.signals import freshness_of, negative_events, popularity_of, trending_of
+from app.offline.tally import Tally
+from tests.planted import NOBODY, as_sequences
+
+N_ITEMS = 4
+
+
+def log_of(rows):
+    """Make a log of (user, item, weight, timestamp) with items as rows: (events, rows, weights)."""
+    user, item, weight, time = (np.array(part) for part in zip(*rows, strict=True))
+    none, kind = np.full(len(rows), np.nan), np.zeros(len(rows), np.int32)
+    log = Events(
+        [], [], [], user.astype(np.int32), item, kind, none, time.astype(float), Tally("x")
+    )
+    return log, item.astype(np.int32), weight.astype(float)
+
+
+EVENT = st.tuples(
+    st.sampled_from([9, 2, 5]),
+    st.integers(0, N_ITEMS + 1),  # the last two are unknown items
+    st.sampled_from([0.0, 0.5, 1.0, 3.0]),
+    st.sampled_from([math.nan, 1.0, 2.0, 3.0]),
+)
+
+
+def plain(rows):
+    """Return {user: [[item, weight], …]}, oldest first, repeats in a row as one."""
+    of_user = {}
+    for user, item, weight, time in rows:
+        if weight > 0 and item < N_ITEMS:
+            of_user.setdefault(user, []).append((item, weight, time))
+    found = {}
+    for user, events in sorted(of_user.items()):
+        events.sort(key=lambda event: -math.inf if math.isnan(event[2]) else event[2])
+        steps = found.setdefault(user, [])
+        for item, weight, _ in events:
+            if steps and steps[-1][0] == item:
+                steps[-1][1] = max(steps[-1][1], weight)
+            else:
+                steps.append([item, weight])
+    return found
+
+
+@settings(deadline=None)
+@given(st.lists(EVENT, min_size=1, max_size=50))
+def test_sequences_equal_plain_loops(rows):
+    found, expected = sequences_of(*log_of(rows), N_ITEMS), plain(rows)
+
+    assert found.users.tolist() == list(expected)
+    assert [found.of(at).tolist() for at in range(len(found))] == [
+        [item for item, _ in steps] for steps in expected.values()
+    ]
+    worth = np.array([weight for steps in expected.values() for _, weight in steps])
+    # A mean of 1 lets the rate of learning mean the same whatever the recipe's weights are.
+    np.testing.assert_allclose(found.weights, worth / worth.mean() if len(worth) else worth, 1e-6)
+    user, place = found.places()
+    assert found.items.tolist() == [found.of(u)[p] for u, p in zip(user, place, strict=True)]
+
+
+def test_a_view_a_click_and_a_purchase_are_one_step():
+    rows = [(0, 1, 0.5, 1), (0, 1, 1.0, 2), (0, 2, 1.0, 3), (0, 1, 3.0, 3), (0, 1, 0.5, 4)]
+    found = sequences_of(*log_of(rows), N_ITEMS)
+    assert found.of(0).tolist() == [1, 2, 1]
+    np.testing.assert_allclose(found.weights, np.array([1, 1, 3]) / (5 / 3), 1e-6)
+
+
+def test_what_was_avoided_are_the_items_of_negative_events():
+    log, numbers, _ = log_of([(3, 1, 0, 1), (1, 2, 0, 1), (3, 0, 0, 2), (3, 9, 0, 3)])
+    avoided = avoided_of(log, numbers, np.array([True, False, True, True]), N_ITEMS)
+    assert avoided.users.tolist() == [3]
+    assert avoided.of(0).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("held", [[0, 0, 0], [1, 0, 2], [2, 0, 3]])
+def test_the_last_events_are_taken_off(held):
+    lists = [[1, 2, 3], [0], [3, 2, 1, 0]]
+    whole = as_sequences(lists, np.arange(8))
+    rest = whole.without_last(np.array(held))
+    assert [rest.of(u).tolist() for u in range(3)] == [
+        one[: len(one) - n] for one, n in zip(lists, held, strict=True)
+    ]
+    assert rest.users.tolist() == whole.users.tolist()
+    kept = [w for u, p, w in zip(*whole.places(), whole.weights, strict=True)
+            if p < len(lists[u]) - held[u]]  # fmt: skip
+    assert rest.weights.tolist() == kept
+
+
+def lists_of(lengths):
+    return as_sequences([[0] * length for length in lengths])
+
+
+@pytest.mark.parametrize("users", [3, 900, 1500, 9000])
+def test_how_many_events_are_held_back(users):
+    lengths = np.random.default_rng(users).integers(1, 120, users)
+    held = held_back(lists_of(lengths.tolist()), 0)
+    each = min(max(math.ceil(8000 / users), 1), MOST_HELD)
+    expected = [
+        min(each, length // 4) if length >= 8 else min(each, length - 1, 1)
+        for length in lengths.tolist()
+    ]
+    assert held.tolist() == expected
+    assert (held < lengths).all()
+
+
+def test_no_more_is_held_back_than_is_learned_from():
+    sequences = lists_of([2] * (MOST_EXAMPLES + 500))
+    held, other = held_back(sequences, 0), held_back(sequences, 1)
+    assert held.sum() == other.sum() == MOST_EXAMPLES
+    assert (held_back(sequences, 0) == held).all()
+    # Whom it leaves out is chance, not the order of the log.
+    assert (held != other).any()
+    assert not held[: MOST_EXAMPLES // 2].all()
+
+
+def test_nobody_can_be_asked():
+    assert held_back(NOBODY, 0).tolist() == []
+    assert held_back(lists_of([1, 1]), 0).tolist() == [0, 0]
+    assert questions_of(lists_of([1, 1]), np.array([0, 0]), NOBODY) == []
+
+
+def test_questions_are_about_what_was_new():
+    sequences = as_sequences([[1, 2, 3], [0, 1, 0, 2], [3, 1]], [1, 1, 2, 1, 1, 1, 4, 1, 1])
+    avoided = as_sequences([[2], [3, 1]])
+    avoided.users[:] = [7, 1]  # a user without positive events, and the second of ours
+    first, second = questions_of(sequences, np.array([1, 2, 0]), avoided)
+
+    assert (first.recent.tolist(), first.target, first.worth) == ([2, 1], 3, 2.0)
+    assert first.avoided.tolist() == []
+    # Place 2 took item 0 again: no question. Place 3 is asked with all that came before it.
+    assert (second.recent.tolist(), second.target, second.worth) == ([0, 1, 0], 2, 4.0)
+    assert second.avoided.tolist() == [3, 1]
+
+
+KINDS = ["click", "dislike", "rating", "impression", "strange"]
+
+
+def test_negative_events_are_dislikes_and_low_values():
+    rows = [(0, v) for v in (math.nan, 1.0)] + [(1, math.nan), (1, 5.0)]
+    rows += [(2, v) for v in (math.nan, 3.4, 3.5, 5.0)] + [(3, math.nan), (4, -1.0)]
+    kind, value = (np.array(part) for part in zip(*rows, strict=True))
+    n = np.zeros(len(rows), np.int32)
+    log = Events(["u"], ["i"], KINDS, n, n, kind, value, value, Tally("x"))
+    expected = [False, False, True, True, False, True, False, False, False, False]
+    assert negative_events(log, DEFAULT_WEIGHTS).tolist() == expected
+
+
+@settings(deadline=None)
+@given(st.lists(EVENT, min_size=1, max_size=50))
+def test_trending_is_popularity_that_halves_with_age(rows):
+    timed = [row for row in rows if row[2] > 0 and not math.isnan(row[3])]
+    expected = np.zeros(N_ITEMS)
+    if timed:
+        ages = [max(row[3] for row in timed) - row[3] for row in timed]
+        half = max(float(np.quantile(ages, 0.05)), 1.0)
+        for age, (_, item, weight, _) in zip(ages, timed, strict=True):
+            if item < N_ITEMS:
+                expected[item] += weight * 0.5 ** (age / half)
+        expected = np.log1p(expected)
+        expected /= max(expected.max(), 1e-30)
+    found = trending_of(*log_of(rows), N_ITEMS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_is_taken_now_is_trending_and_what_was_taken_more_is_popular():
+    rows = [(0, 0, 1.0, day * 86400) for day in range(100)]
+    rows += [(0, 1, 1.0, 99 * 86400 + hour) for hour in range(20)]
+    assert trending_of(*log_of(rows), 2)[1] == 1.0
+    assert popularity_of(*log_of(rows)[1:], 2)[0] == 1.0
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([math.nan, 1.0, 2.0, 3.0, 4.0]), max_size=12))
+def test_freshness_is_the_share_of_older_items(dates):
+    dated = [date for date in dates if not math.isnan(date)]
+    expected = [
+        0.0 if math.isnan(date) else sum(o < date for o in dated) / len(dated) for date in dates
+    ]
+    np.testing.assert_allclose(freshness_of(np.array(dates, float)), expected, rtol=1e-6)

@@ -1,0 +1,257 @@
+"""Sources and what is made of their hits, against plain oracles."""
+
+import numpy as np
+import pytest
+
+from app.engine.behaviour import NeighbourSource, TasteSource, Weighted, behaviour_sources
+from app.engine.candidates import (
+    CandidateSet,
+    Hits,
+    best_first,
+    origins,
+    retrieval_order,
+    retrieve,
+)
+from app.engine.index import FlatIndex
+from app.engine.sources import FixedSource, VectorSource, WordSource
+from app.engine.wants import Want
+from app.engine.words import WordIndex
+from app.offline.lexicon import lexicon_arrays
+from app.types import SourceHit
+from tests.planted import DECAYS, random_behaviour, random_neighbours, random_space
+
+N_ITEMS = 60
+
+
+def want(*recent, hidden=()):
+    return Want(
+        recent=np.array(recent, np.int64), length=len(recent), hidden=np.array(hidden, np.int64)
+    )
+
+
+def some_wants(seed, n=6):
+    """Histories of 1 … 30 with repeats, some rows hidden."""
+    rng = np.random.default_rng(seed)
+    return [
+        want(*rng.integers(0, N_ITEMS, rng.integers(1, 31)), hidden=rng.permutation(N_ITEMS)[:h])
+        for h in rng.integers(0, 20, n)
+    ]
+
+
+def summed(tables, one, size):
+    """Return [(row, score)], best first: the decayed sum over the newest twenty items."""
+    totals = {}
+    for table in tables:
+        for age, item in enumerate(one.recent[:20].tolist()):
+            near = zip(
+                table.near.rows[item].tolist(), table.near.weights[item].tolist(), strict=True
+            )
+            for row, weight in near:
+                part = table.share * table.decay**age * weight
+                totals[row] = totals.get(row, 0.0) + part
+    hidden = set(one.hidden.tolist())
+    found = [(row, total) for row, total in totals.items() if total > 0 and row not in hidden]
+    return sorted(found, key=lambda hit: -hit[1])[:size]
+
+
+def same(hits, expected):
+    assert hits.rows.tolist() == [row for row, _ in expected]
+    np.testing.assert_allclose(hits.scores, [score for _, score in expected], 1e-5, 1e-6)
+    assert hits.rows.dtype == np.int64
+    assert hits.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [5, 1000])
+@pytest.mark.parametrize("shares", [(1.0,), (1.0, 0.2), (1.0, 0.0)])
+@pytest.mark.parametrize("padding", [None, 0])
+def test_neighbours_are_a_decayed_sum(size, shares, padding):
+    rng = np.random.default_rng(1)
+    tables = [
+        Weighted(random_neighbours(rng, N_ITEMS, 9, padding), decay, share)
+        for decay, share in zip((0.4, 0.8), shares, strict=False)
+    ]
+    source, wants = NeighbourSource("behaviour", tables, N_ITEMS, size), some_wants(2)
+    for one, hits in zip(wants, source.search(wants), strict=True):
+        same(hits, summed(tables, one, size))
+
+
+def test_hidden_rows_cost_no_place_in_a_table():
+    near = random_neighbours(np.random.default_rng(0), N_ITEMS, 30)
+    source = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], N_ITEMS, 10)
+    (open_,) = source.search([want(3, 9, 27)])
+    (rest,) = source.search([want(3, 9, 27, hidden=open_.rows[:7])])
+    assert len(open_.rows) == len(rest.rows) == 10
+    assert rest.rows[:3].tolist() == open_.rows[7:].tolist()
+
+
+def test_requests_of_a_batch_leave_nothing_to_each_other():
+    tables = [Weighted(random_neighbours(np.random.default_rng(4), N_ITEMS, 9), 0.6, 1.0)]
+    source, wants = NeighbourSource("near", tables, N_ITEMS, 20), some_wants(5)
+    alone = [NeighbourSource("near", tables, N_ITEMS, 20).search([one])[0] for one in wants]
+    for hits, expected in zip(source.search([*wants, *wants]), [*alone, *alone], strict=True):
+        assert hits.rows.tolist() == expected.rows.tolist()
+        assert hits.scores.tolist() == expected.scores.tolist()
+    assert not source._sum.any()
+
+
+def test_an_item_without_neighbours_brings_nothing():
+    near = random_neighbours(np.random.default_rng(0), N_ITEMS, 5)
+    near.weights[7] = 0
+    (hits,) = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], N_ITEMS, 5).search([want(7)])
+    assert hits.rows.size == hits.scores.size == 0
+    assert retrieve([want(7)], [NeighbourSource("n", [Weighted(near, 1, 1)], N_ITEMS, 5)]) == [{}]
+
+
+@pytest.mark.parametrize("size", [1, 10, N_ITEMS, 350])
+def test_taste_is_exact(size):
+    space = random_space(np.random.default_rng(3), N_ITEMS)
+    wants = some_wants(3)
+    for one, hits in zip(wants, TasteSource(space, size).search(wants), strict=True):
+        newest = one.recent[:20]
+        user = (space.recency[: len(newest), None] * space.given[newest]).sum(axis=0)
+        scores = space.wanted @ (user / np.linalg.norm(user))
+        order = [row for row in np.argsort(-scores).tolist() if row not in set(one.hidden.tolist())]
+        same(hits, [(row, scores[row]) for row in order[:size]])
+
+
+def test_taste_without_anything_left_brings_nothing():
+    space = random_space(np.random.default_rng(3), 4)
+    (hits,) = TasteSource(space).search([want(0, hidden=(0, 1, 2, 3))])
+    assert hits.rows.size == 0
+
+
+def test_rows_hidden_twice_cost_no_place():
+    """What somebody took twice is hidden twice when the scorer's examples are drawn."""
+    space = random_space(np.random.default_rng(3), 10)
+    once, twice = TasteSource(space).search(
+        [want(1, 2, hidden=(1, 2)), want(1, 2, hidden=(1, 2, 1))]
+    )
+    assert once.rows.tolist() == twice.rows.tolist()
+
+
+def test_sources_say_nothing_to_those_who_took_nothing():
+    behaviour = random_behaviour(0, N_ITEMS)
+    for source in behaviour_sources(behaviour, 0.1):
+        first, nothing, last = source.search([want(1), want(), want(2)])
+        assert nothing is None
+        assert [first.rows.tolist()] == [h.rows.tolist() for h in source.search([want(1)])]
+        assert [last.rows.tolist()] == [h.rows.tolist() for h in source.search([want(2)])]
+        assert source.search([]) == []
+
+
+@pytest.mark.parametrize("tables", [("follow", "together", "alike"), ("together", "alike")])
+def test_the_sources_of_behaviour(tables):
+    """The strongest table comes first; likeness in words is a share of it, and its own source."""
+    behaviour = random_behaviour(0, N_ITEMS)
+    near = {name: behaviour.tables[name] for name in tables}
+    made = type(behaviour)(near, DECAYS, behaviour.taste, behaviour.items)
+    sources = behaviour_sources(made, 0.3)
+    wants = some_wants(7)
+    strongest = Weighted(near[tables[0]], DECAYS[tables[0]], 1.0)
+    alike = [Weighted(near["alike"], DECAYS["alike"], share) for share in (0.3, 1.0)]
+
+    assert [source.name for source in sources] == ["behaviour", "alike", "taste"]
+    for one, mixed, words in zip(
+        wants, sources[0].search(wants), sources[1].search(wants), strict=True
+    ):
+        same(mixed, summed([strongest, alike[0]], one, 200))
+        same(words, summed([alike[1]], one, 100))
+
+
+def test_the_nearest_vectors():
+    vectors = random_space(np.random.default_rng(1), 400).given
+    source = VectorSource("taste", FlatIndex(vectors, 1), lambda one: one.alike)
+    probe = vectors[5]
+    hidden = np.argsort(-(vectors @ probe))[:120]
+    asking = [Want(), Want(alike=probe), Want(alike=probe, hidden=hidden)]
+    nothing, plain, rest = source.search(asking)
+    order = np.argsort(-(vectors @ probe))
+    assert nothing is None
+    assert plain.rows.tolist() == order[:200].tolist()
+    assert rest.rows.tolist() == order[120:320].tolist()
+    assert source.search([Want()]) == [None]
+
+
+def test_words_bring_what_holds_them_without_what_is_hidden():
+    titles = ["red shoe", "blue shoe", "red hat", "green tea"]
+    index = WordIndex(lexicon_arrays(titles, titles))
+    source = WordSource(index)
+    nothing, red, rest = source.search(
+        [Want(), Want(query="red shoe"), Want(query="red shoe", hidden=np.array([0, 3]))]
+    )
+    rows, scores = index.search("red shoe", 200)
+    assert nothing is None
+    assert red.rows[0] == 0
+    same(red, list(zip(rows.tolist(), scores.tolist(), strict=True)))
+    assert rest.rows.tolist() == [row for row in rows.tolist() if row != 0]
+
+
+def test_a_fixed_list_is_the_same_for_everybody():
+    values = np.array([0.1, 0.9, 0.5, 0.7, 0.3], np.float32)
+    order = best_first(values, np.zeros(5, np.float32))
+    source = FixedSource("popular", order, values, 2)
+    everybody, somebody = source.search([Want(), want(1, hidden=(1, 2))])
+    same(everybody, [(1, values[1]), (3, values[3])])
+    same(somebody, [(3, values[3]), (4, values[4])])
+
+
+def test_best_first_breaks_ties_by_the_other_and_then_by_row():
+    values = np.array([0.5, 0.9, 0.5, 0.5, 0.9], np.float32)
+    then = np.array([0.1, 0.0, 0.2, 0.1, 0.3], np.float32)
+    assert best_first(values, then).tolist() == [4, 1, 2, 0, 3]
+
+
+def hits_of(seed):
+    """Four lists that overlap, one of them empty."""
+    rng = np.random.default_rng(seed)
+    sizes = {"a": 20, "b": 7, "none": 0, "c": 40}
+    return {
+        name: Hits(rng.permutation(N_ITEMS)[:size], np.sort(rng.random(size, np.float32))[::-1])
+        for name, size in sizes.items()
+    }
+
+
+@pytest.mark.parametrize("also", [None, (59, 3, 0), ()])
+def test_a_union_keeps_the_first_of_each_in_order(also):
+    united = CandidateSet(N_ITEMS)
+    for seed in range(10):  # one buffer for all of them: nothing may be left in it
+        hits = hits_of(seed)
+        rows = [row for one in hits.values() for row in one.rows.tolist()] + list(also or ())
+        named = None if also is None else np.array(also, np.int64)
+        assert united.union(hits, named).tolist() == list(dict.fromkeys(rows))
+    assert united.union({}).tolist() == []
+    assert united.union({}, np.array([4, 2])).tolist() == [4, 2]
+
+
+def test_the_order_of_retrieval_is_reciprocal_rank_fusion():
+    for seed in range(5):
+        hits = hits_of(seed)
+        rows = CandidateSet(N_ITEMS).union(hits, np.arange(N_ITEMS))
+        lists = [one.rows.tolist() for one in hits.values()]
+        expected = [
+            sum(1 / (61 + one.index(row)) for one in lists if row in one) for row in rows.tolist()
+        ]
+        np.testing.assert_allclose(retrieval_order(rows, hits), expected, rtol=1e-6)
+
+
+def test_origins_are_the_places_in_each_list():
+    hits = hits_of(3)
+    rows = np.array([5, 17, 42, 58])
+    expected = [
+        tuple(
+            SourceHit(name, place + 1, float(one.scores[place]))
+            for name, one in hits.items()
+            for place in np.flatnonzero(one.rows == row).tolist()
+        )
+        for row in rows
+    ]
+    assert origins(rows, hits) == expected
+    assert origins(np.empty(0, np.int64), hits) == []
+
+
+def test_hits_come_back_in_the_order_of_the_sources():
+    values = np.ones(3, np.float32)
+    sources = [FixedSource(name, np.arange(3), values) for name in ("z", "a", "m")]
+    found = retrieve([Want(), Want(hidden=np.arange(3))], sources)
+    assert [list(one) for one in found] == [["z", "a", "m"], []]
+    assert retrieve([], sources) == []
