@@ -158,7 +158,8 @@ def test_a_builder_that_dies_while_its_bundle_is_judged_publishes_nothing(bundle
         "write_bundle(Path(sys.argv[1]), fill, lambda offered: os.kill(os.getpid(), 9))"
     )
     before = sorted((tmp_path / "shop").iterdir())
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "shop")]).returncode == -9
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "shop")]) as process:
+        assert process.wait(30) == -9
     assert open_bundle(tmp_path / "shop") == bundle
     (left,) = set((tmp_path / "shop").iterdir()) - set(before)
     assert left.name.startswith(".tmp-")

@@ -14,7 +14,7 @@ from app.offline.examples import FAR, NEAR, Examples, Question, draw, rough_orde
 from app.offline.learn import LEAST_EXAMPLES, learn
 from app.offline.train import padded, split, train
 from app.testing import HashEncoder
-from tests.planted import NOBODY, as_sequences, random_behaviour, ring_walks
+from tests.planted import NOBODY, as_sequences, random_behaviour, ring_walks, with_decoys
 
 N_ITEMS = 40
 MANY = 300
