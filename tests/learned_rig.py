@@ -11,17 +11,12 @@ from app.offline.build import build
 from app.offline.recipe import Recipe
 from app.testing import HashEncoder
 from tests.bundles import fake_encoder, write_jsonl
-from tests.planted import ring_walks, with_decoys
+from tests.planted import ring_walks
 
-N_RING, N_DULL = 40, 360
-"""Items on the ring, each with a decoy, and items that nobody takes: more than sources bring."""
+N_RING, N_DULL = 40, 400
+"""Items on the ring, and items that nobody takes: more of them than the sources bring."""
 
-N_ITEMS = 2 * N_RING + N_DULL
-NAMES = [
-    *(f"r{at}" for at in range(N_RING)),
-    *(f"decoy{at}" for at in range(N_RING)),
-    *(f"dull{at}" for at in range(N_DULL)),
-]
+N_ITEMS = N_RING + N_DULL
 
 
 def ring_name(at):
@@ -30,11 +25,11 @@ def ring_name(at):
 
 def write_walks(path, step):
     """Walks on the ring in one direction as an event log; `r0` is liked by many on top."""
-    walks = with_decoys(ring_walks(N_RING, 150, step=step, lengths=(4, 7)), N_RING)
+    walks = ring_walks(N_RING, 150, step=step)
     rows = [
-        {"user_id": user, "item_id": NAMES[row], "timestamp": user * 1000 + place}
+        {"user_id": user, "item_id": ring_name(at), "timestamp": user * 1000 + place}
         for user, walk in enumerate(walks)
-        for place, row in enumerate(walk)
+        for place, at in enumerate(walk)
     ]
     rows += [{"user_id": f"fan{n}", "item_id": "r0", "timestamp": n} for n in range(30)]
     return write_jsonl(path, rows)
@@ -42,9 +37,10 @@ def write_walks(path, step):
 
 def build_ring(folder, out):
     """Build the bundle `out`; texts say nothing of the ring."""
+    names = [ring_name(at) for at in range(N_RING)] + [f"dull{n}" for n in range(N_DULL)]
     items = [
         {"id": name, "title": f"thing {name}", "categories": ["red" if n % 3 else "blue"]}
-        for n, name in enumerate(NAMES)
+        for n, name in enumerate(names)
     ]
     catalogue = write_jsonl(folder / "items.jsonl", items)
     return build(catalogue, write_walks(folder / "forth.jsonl", 1), Recipe(), out, fake_encoder)

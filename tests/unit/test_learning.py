@@ -195,19 +195,14 @@ def texts_of(n_items):
     return texts, HashEncoder(8).encode(texts)
 
 
-def learn_ring():
-    walks = with_decoys(ring_walks(N_ITEMS, 150, lengths=(4, 7)), N_ITEMS)
-    return learn(as_sequences(walks), NOBODY, *texts_of(2 * N_ITEMS), seed=0)
-
-
 @pytest.fixture(scope="module")
 def learned():
-    return learn_ring()
+    return learn(as_sequences(ring_walks(N_ITEMS, 150)), NOBODY, *texts_of(N_ITEMS), seed=0)
 
 
 def test_learning_finds_the_way_round_the_ring(learned):
     metrics = learned.metrics
-    assert metrics["ndcg@10"] > metrics["unlearned_ndcg@10"] + 0.05  # what is no decoy
+    assert metrics["ndcg@10"] > metrics["unlearned_ndcg@10"]
     assert metrics["ndcg@10"] > 0.7
     assert metrics["candidate_recall"] > 0.95
     assert metrics["examples"] >= LEAST_EXAMPLES
@@ -217,14 +212,14 @@ def test_learning_finds_the_way_round_the_ring(learned):
     right = 0
     for at in range(N_ITEMS):
         recent = np.array([at, at - 1, at - 2]) % N_ITEMS
-        rows = np.setdiff1d(np.arange(2 * N_ITEMS), recent)
+        rows = np.setdiff1d(np.arange(N_ITEMS), recent)
         best = rows[np.argmax(scorer.score(features.compute([recent], [3], [rows])))]
         right += int(best == (at + 1) % N_ITEMS)
-    assert right >= 0.8 * N_ITEMS
+    assert right >= 0.9 * N_ITEMS
 
 
 def test_learning_is_the_same_for_the_same_seed(learned):
-    again = learn_ring()
+    again = learn(as_sequences(ring_walks(N_ITEMS, 150)), NOBODY, *texts_of(N_ITEMS), seed=0)
     assert again.metrics == pytest.approx(learned.metrics, rel=0.02)
     assert (again.behaviour.decays, again.alike_share) == (
         learned.behaviour.decays,
