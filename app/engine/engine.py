@@ -116,11 +116,7 @@ class RankEngine:
         encoded = perf_counter()
         parts = self._parts
         wants = [resolve(request, parts.catalogue, parts.vectors, queries) for request in batch]
-        hits = self._retrieve(wants)
-        rows = [
-            self._candidates.union(found, want.named)
-            for want, found in zip(wants, hits, strict=True)
-        ]
+        hits, rows = self._retrieve(wants)
         retrieved = perf_counter()
         scores, degraded = self._scores(wants, rows, hits)
         results = tuple(
@@ -141,18 +137,26 @@ class RankEngine:
             return {}
         return dict(zip(texts, self._parts.encoder.encode(texts), strict=True))
 
-    def _retrieve(self, wants: Sequence[Want]) -> list[dict[str, Hits]]:
-        """Ask the sources, and the fallback for those who got less than they asked for."""
-        found = retrieve(wants, self._parts.sources)
+    def _retrieve(self, wants: Sequence[Want]) -> tuple[list[dict[str, Hits]], list[Rows]]:
+        """Ask the sources, and the fallback for those who got less than they asked for.
+
+        Returns what each source brought, and the candidates, for each want.
+        """
+        hits = retrieve(wants, self._parts.sources)
+        rows = [
+            self._candidates.union(found, want.named)
+            for want, found in zip(wants, hits, strict=True)
+        ]
         short = [
             place
-            for place, (want, hits) in enumerate(zip(wants, found, strict=True))
-            if want.named is None and self._candidates.union(hits).size < want.k
+            for place, want in enumerate(wants)
+            if want.named is None and rows[place].size < want.k
         ]
         more = retrieve([wants[place] for place in short], self._parts.fallback)
-        for place, hits in zip(short, more, strict=True):
-            found[place] |= hits
-        return found
+        for place, found in zip(short, more, strict=True):
+            hits[place] |= found
+            rows[place] = self._candidates.union(hits[place])
+        return hits, rows
 
     def _scores(
         self,

@@ -24,7 +24,7 @@ class Want:
     Attributes:
         query, query_vector: the words, and float32[dim] of unit norm; None without words.
         recent: int64[h], rows taken lately, newest first; what is liked counts as newest.
-        length: how many items the caller named in history and likes.
+        length: how many known items were named in history and likes, repeats in a row once; ≥ 1.
         alike: float32[dim] of unit norm, the texts of what was taken; None without any.
         disliked: the same of what is disliked.
         hidden: int64[e], rows that must not come back.
@@ -55,6 +55,8 @@ def resolve(
         queries: query -> its vector, for every query of the batch.
     """
     history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
+    # A view, a click and a purchase of one item are one step, here as in training.
+    history = history[np.diff(history, prepend=-1) != 0]
     named, hidden = None, catalogue.rows(request.exclude)
     if request.candidates is not None:
         named = catalogue.rows(dict.fromkeys(request.candidates))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from app.bundle import (
     Bundle,
@@ -29,11 +28,11 @@ from app.columns import decode_column, encode_column
 from app.engine.open import columns_of
 from app.errors import UsageError
 from app.offline.contents import (
-    Described,
     describe,
     write_items,
     write_learned,
     write_signals,
+    write_users,
     write_vectors,
     write_words,
 )
@@ -41,7 +40,7 @@ from app.offline.dataset import Items, read_items
 from app.offline.events import Events, read_events
 from app.offline.promotion import Clock, Gate, Promotion
 from app.offline.recipe import Recipe
-from app.offline.signals import Log, log_of, user_arrays
+from app.offline.signals import Log, log_of
 from app.offline.tally import Tally
 from app.ports import Encoder
 
@@ -138,7 +137,9 @@ def build(  # noqa: PLR0913 - all but two have defaults
         clock.end("encode")
         write_items(folder, arrays)
         write_words(folder, described)
-        _write_signals(folder, described, log, known)
+        write_signals(folder, described, known)
+        # All of it: what was held back from learning is still what people did.
+        write_users(folder, log)
         learned = None
         if learning:
             # Copy on write: torch takes no read-only arrays.
@@ -195,7 +196,8 @@ def retrain(
         shutil.copytree(old.path / "encoder", folder / "encoder")
         for name in ("items.safetensors", "vectors.npy", "words.safetensors"):
             shutil.copyfile(old.path / name, folder / name)
-        _write_signals(folder, described, log, known)
+        write_signals(folder, described, known)
+        write_users(folder, log)
         learned = write_learned(folder, described, load_vectors(old), known)
         clock.end("learn")
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
@@ -206,14 +208,6 @@ def retrain(
     published = write_bundle(old.path.parent, fill, promotion.accept)
     clock.end("publish")
     return BuildReport(published, (log.events.tally,), clock.seconds, promotion.verdict)
-
-
-def _write_signals(folder: Path, items: Described, log: Log, known: Log) -> None:
-    """Write what is known of items; histories hold what was held back too: people did it."""
-    write_signals(folder, items, known)
-    if known is not log:
-        users = user_arrays(log.events, log.numbers, log.weights, log.unknown)
-        save_file(users, folder / "users.safetensors")
 
 
 def _items_path(given: Path | None, recipe: Recipe) -> Path:

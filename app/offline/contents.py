@@ -114,13 +114,17 @@ def write_vectors(path: Path, texts: Sequence[str], encoder: Encoder) -> None:
 
 
 def write_signals(folder: Path, items: Described, log: Log) -> None:
-    """Write what is popular, trending and new, and who took what."""
+    """Write what is popular, trending and new."""
     signals = {
         "popularity": popularity_of(log.numbers, log.weights, len(items)),
         "trending": trending_of(log.events, log.numbers, log.weights, len(items)),
         "freshness": freshness_of(items.published_at),
     }
     save_file(signals, folder / "signals.safetensors")
+
+
+def write_users(folder: Path, log: Log) -> None:
+    """Write who took what."""
     users = user_arrays(log.events, log.numbers, log.weights, log.unknown)
     save_file(users, folder / "users.safetensors")
 

@@ -14,6 +14,7 @@ from app.engine.candidates import CandidateSet, Source, retrieve
 from app.engine.wants import Want
 from app.features import RECENT, Features
 from app.offline.sequences import Ints, Sequences
+from app.offline.signals import MAX_HISTORY
 from app.types import Matrix, Rows, Vector
 
 EXAMPLES = 8_000
@@ -121,7 +122,9 @@ def passes(
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
         wants = [
-            Want(recent=q.recent[:RECENT], length=len(q.recent), hidden=q.recent) for q in batch
+            # Serving reads no longer histories than this.
+            Want(recent=q.recent[:RECENT], length=min(len(q.recent), MAX_HISTORY), hidden=q.recent)
+            for q in batch
         ]
         candidates = [united.union(found) for found in retrieve(wants, sources)]
         recents, lengths = [want.recent for want in wants], [want.length for want in wants]

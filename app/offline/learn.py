@@ -6,8 +6,8 @@
     4  fit the sources again, on all events, with what was chosen
 
 So the scorer never learns from a source that has seen the answer. Where the scorer is worse than
-the order of the sources on examples kept apart, nothing learned is used. This module does not know
-files.
+the order of the sources, beyond chance, on examples kept apart, nothing learned is used. This
+module does not know files.
 """
 
 import logging
@@ -28,6 +28,7 @@ from app.features import (
     item_signals,
 )
 from app.offline import neighbours
+from app.offline.evaluation.intervals import paired_difference
 from app.offline.examples import (
     Examples,
     Question,
@@ -36,11 +37,12 @@ from app.offline.examples import (
     questions_of,
     rough_order,
 )
+from app.offline.metrics import AnyFloats, Numbers, ndcg_at, rank_in
 from app.offline.sequences import Sequences
 from app.offline.taste import ItemTexts, fit_taste
 from app.offline.text_weights import word_weights
 from app.offline.train import Arrays, Trained, split, train
-from app.types import Matrix
+from app.types import Matrix, Vector
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def learn(
     vectors: Matrix,
     seed: int = 0,
 ) -> Learned | None:
-    """Return what was learned; None where there is too little to learn from, or it is worse.
+    """Return what was learned; None where that is too little, or the scorer is worse.
 
     Args:
         sequences: the positive events.
@@ -92,10 +94,11 @@ def learn(
         _log.warning("nothing learned: fewer than %d events to check it on", LEAST_EXAMPLES)
         return None
     trained = train(prepared.examples, seed)
-    metrics = _checked(prepared, trained, seed)
-    if metrics["ndcg@10"] < metrics["unlearned_ndcg@10"]:
-        _log.warning("nothing learned: worse than the order of the sources: %s", metrics)
+    gains, unlearned = _gains(prepared, trained, seed)
+    if is_worse(gains, unlearned, seed):
+        _log.warning("nothing learned: the scorer is worse than the order of its sources")
         return None
+    metrics = _metrics(prepared.examples, gains, unlearned)
     return Learned(prepared.behaviour, prepared.alike_share, trained.arrays, metrics)
 
 
@@ -153,37 +156,35 @@ class _Probe:
 
     def taste(self, space: TasteSpace) -> float:
         """Judge a space of taste."""
-        gained = 0.0
+        ranks: list[float] = []
         for start in range(0, len(self._questions), 64):
             batch = self._questions[start : start + 64]
             users = np.stack([space.user(question.recent) for question in batch])
-            scores = users @ space.wanted.T
-            gained += sum(map(_gain, scores, batch))
-        return gained / len(self._questions)
+            ranks += map(_rank, users @ space.wanted.T, batch)
+        return float(ndcg_at(np.array(ranks), 10).mean())
 
     def tables(self, parts: Sequence[tuple[Neighbours, float, float]]) -> float:
         """Judge a sum of tables, each with its decay and share."""
         ages = np.arange(RECENT)
-        gained = 0.0
+        ranks = []
         for question in self._questions:
             recent = question.recent[:RECENT]
             scores = np.zeros(self._n_items)
             for near, decay, share in parts:
                 weights = near.weights[recent] * (share * decay ** ages[: len(recent)])[:, None]
                 scores += np.bincount(near.rows[recent].ravel(), weights.ravel(), self._n_items)
-            gained += _gain(scores, question)
-        return gained / len(self._questions)
+            ranks.append(_rank(scores, question))
+        return float(ndcg_at(np.array(ranks), 10).mean())
+
+
+def _rank(scores: AnyFloats, question: Question) -> float:
+    """Return the rank of the answer among all items not taken, ties half; changes the scores."""
+    scores[question.recent] = -np.inf
+    return rank_in(scores, question.target)
 
 
 def _judged(probe: _Probe, near: Neighbours) -> Callable[[float], float]:
     return lambda decay: probe.tables([(near, decay, 1.0)])
-
-
-def _gain(scores: np.ndarray, question: Question) -> float:
-    scores[question.recent] = -np.inf
-    mine = scores[question.target]
-    rank = np.count_nonzero(scores > mine) + (np.count_nonzero(scores == mine) - 1) / 2
-    return float(1.0 / np.log2(rank + 2.0)) if rank < 10 else 0.0
 
 
 def _choices(tables: Mapping[str, Neighbours], probe: _Probe) -> tuple[dict[str, float], float]:
@@ -198,30 +199,39 @@ def _choices(tables: Mapping[str, Neighbours], probe: _Probe) -> tuple[dict[str,
     return decays, share
 
 
-def _checked(prepared: Prepared, trained: Trained, seed: int) -> dict[str, float]:
-    """Measure the scorer, and the rough order without it, on examples that did not train it."""
+def _gains(prepared: Prepared, trained: Trained, seed: int) -> tuple[Numbers, Numbers]:
+    """Return the NDCG@10 of the scorer, and of the rough order, on examples it did not train on."""
     examples, names = prepared.examples, feature_names(tuple(prepared.behaviour.tables))
     _, apart = split(len(examples), seed)
     scorer = Scorer(trained.arrays, len(names))
-    gains = []
+    ranks = []
     for example in apart.tolist():
         part = slice(examples.offsets[example], examples.offsets[example + 1])
         columns = np.ascontiguousarray(examples.features[part].T, np.float32)
         weights = np.exp(examples.log_weights[part])
         orders = scorer.score(columns), rough_order(columns, names)
-        gains.append([_placed(order, weights) for order in orders])
-    learned, unlearned = np.mean(gains, axis=0).tolist()
+        ranks.append([_rank_of_first(order, weights) for order in orders])
+    learned, unlearned = ndcg_at(np.array(ranks), 10).T
+    return learned, unlearned
+
+
+def is_worse(gains: Numbers, unlearned: Numbers, seed: int) -> bool:
+    """Tell whether the scorer loses to its sources beyond chance; a few lists seldom show that."""
+    return paired_difference(gains, unlearned, seed).high < 0.0
+
+
+def _metrics(examples: Examples, gains: Numbers, unlearned: Numbers) -> dict[str, float]:
+    """Return the mean gains over all questions: where no source finds the answer, nobody gains."""
     share = len(examples) / examples.asked
     return {
-        "ndcg@10": learned * share,
-        "unlearned_ndcg@10": unlearned * share,
+        "ndcg@10": float(gains.mean()) * share,
+        "unlearned_ndcg@10": float(unlearned.mean()) * share,
         "candidate_recall": share,
         "examples": float(len(examples)),
     }
 
 
-def _placed(scores: np.ndarray, weights: np.ndarray) -> float:
-    """Return the gain of the first candidate; each of the others stands for several."""
+def _rank_of_first(scores: Vector, weights: Vector) -> float:
+    """Return the rank of the first candidate, ties half; each of the others stands for several."""
     higher, equal = weights[scores > scores[0]].sum(), weights[scores == scores[0]].sum()
-    rank = higher + (equal - 1) / 2
-    return float(1.0 / np.log2(rank + 2.0)) if rank < 10 else 0.0
+    return float(higher + (equal - 1) / 2)

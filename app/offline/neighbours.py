@@ -87,7 +87,7 @@ def follow(sequences: Sequences, n_items: int, m: int = TOP) -> Neighbours:
     if not fits_dense(n_items):
         raise ValueError(f"{n_items} items are too many for an inverse in memory")
     steps = _steps(sequences)
-    inverse = _inverse(_past_gram(steps, n_items))
+    inverse = inverse_of(_past_gram(steps, n_items))
     cross = _cross(steps, n_items).T
     # X'X is symmetric: B = P C is (C' P)', sparse times dense, and a block of it wants one of P.
     starts = range(0, n_items, _COLUMNS)
@@ -179,8 +179,11 @@ def _past_gram(steps: _Steps, n_items: int) -> Matrix:
     return flat.reshape((n_items, n_items), order="F")
 
 
-def _inverse(gram: Matrix) -> Matrix:
-    """Return the inverse of a matrix given by its lower triangle, in its place (Cholesky)."""
+def inverse_of(gram: Matrix) -> Matrix:
+    """Return the inverse of float32[n, n], given by its lower triangle, in its place (Cholesky).
+
+    `gram`: in Fortran order. Time O(n³). Raises `ValueError` where float32 cannot invert it.
+    """
     factor, failed = sl.lapack.spotrf(gram, lower=1, overwrite_a=1, clean=0)
     if failed:
         raise ValueError("events on few items outweigh the ridge: float32 cannot invert X'X")

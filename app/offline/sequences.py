@@ -91,6 +91,6 @@ def avoided_of(
     avoided: npt.NDArray[np.bool_],
     n_items: int,
 ) -> Sequences:
-    """Return the known items of each user's negative events, in the order of the log."""
+    """Return the known items of each user's negative events, by time; see `sequences_of`."""
     worth = avoided.astype(np.float64)
     return sequences_of(events, numbers, worth, n_items)

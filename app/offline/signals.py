@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.columns import encode_column, offsets_of
+from app.columns import Floats, encode_column, offsets_of
 from app.offline.events import Events
 from app.offline.recipe import Weight
 from app.types import Vector
@@ -23,24 +23,24 @@ def positive_weights(events: Events, weights: Mapping[str, Weight]) -> npt.NDArr
 
     A kind without a weight counts nothing.
     """
-    of_kind = [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
-    weight = np.array([max(w.weight, 0.0) for w in of_kind], dtype=np.float64)[events.event]
-    least = np.array(
-        [np.nan if w.positive_from is None else w.positive_from for w in of_kind], dtype=np.float64
-    )[events.event]
+    weight, least = _rules(events, weights)
     # A comparison with a missing value is false: an event that needs a value has to have one.
-    return np.where(np.isnan(least) | (events.value >= least), weight, 0.0)
+    return np.where(np.isnan(least) | (events.value >= least), np.maximum(weight, 0.0), 0.0)
 
 
 def negative_events(events: Events, weights: Mapping[str, Weight]) -> npt.NDArray[np.bool_]:
     """Return bool[n_events]: dislikes, and values below what their kind counts as positive."""
-    of_kind = [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
-    disliked = np.array([w.weight < 0 for w in of_kind], dtype=bool)[events.event]
-    least = np.array(
-        [np.nan if w.positive_from is None else w.positive_from for w in of_kind], dtype=np.float64
-    )[events.event]
-    negative: npt.NDArray[np.bool_] = disliked | (events.value < least)
+    weight, least = _rules(events, weights)
+    negative: npt.NDArray[np.bool_] = (weight < 0) | (events.value < least)
     return negative
+
+
+def _rules(events: Events, weights: Mapping[str, Weight]) -> tuple[Floats, Floats]:
+    """Return float64[n_events] twice: the weight of each event, and the value it has to reach."""
+    of_kind = [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
+    weight = np.array([w.weight for w in of_kind], dtype=np.float64)
+    least = [np.nan if w.positive_from is None else w.positive_from for w in of_kind]
+    return weight[events.event], np.array(least, dtype=np.float64)[events.event]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.offline.evaluation.answers import Numbering
 from app.offline.evaluation.baselines.base import Train
 from app.offline.evaluation.datasets import kind_of, read_pairs, read_sequences
 from app.offline.evaluation.measure import next_item_table
-from app.offline.evaluation.models import Comparison, sequences_of
+from app.offline.evaluation.models import Comparison, histories_of
 from app.offline.evaluation.protocols import plan_of_events, sampled
 from app.offline.recipe import DEFAULT_WEIGHTS, Recipe
 from app.testing import HashEncoder
@@ -34,7 +33,7 @@ def test_item_knn_reaches_its_floor_on_beauty():
     assert len(plan.folds[0].events) == 198_502 - 2 * 22_363
     assert plan.notes["target_already_in_history"] == 0
     plan = sampled(plan, 6000, seed=1)
-    sequences = sequences_of(plan.folds[0].events, Recipe(), Numbering.of(shelf.ids))
+    sequences = histories_of(plan.folds[0].events, Recipe(), shelf.ids)
     train = Train(sequences, shelf.titles, HashEncoder(2).encode([""]), seed=0)
     (answers,) = Comparison(plan, [train], {}).ask("item-knn")
     table = next_item_table(answers)

@@ -167,7 +167,7 @@ def test_what_float32_cannot_invert_is_refused():
     # What rounding may leave of two items that always stand together: no longer definite.
     heavy = np.array([[1e9, 0], [1.01e9, 1e9]], np.float32, order="F")
     with pytest.raises(ValueError, match="float32 cannot invert"):
-        neighbours._inverse(heavy)
+        neighbours.inverse_of(heavy)
 
 
 TITLES = [

@@ -30,7 +30,8 @@ from app.offline.evaluation.protocols import LIST_SIZE, Case, Fold, Plan
 from app.offline.evaluation.shelf import write_events
 from app.offline.events import Events
 from app.offline.recipe import EventColumns, ItemColumns, Recipe
-from app.offline.signals import positive_weights
+from app.offline.sequences import sequences_of
+from app.offline.signals import log_of
 from app.ports import Encoder, Engine
 from app.types import EngineInfo, Matrix, RankRequest, Rows, Vector
 
@@ -140,15 +141,11 @@ def told_together(parts: Sequence[Told]) -> Told:
     return Told(ways, joined(pools) if pools else None, parts[-1].info, seconds)
 
 
-def sequences_of(events: Events, recipe: Recipe, numbering: Numbering) -> list[Rows]:
+def histories_of(events: Events, recipe: Recipe, ids: list[str]) -> list[Rows]:
     """Return per user the rows of their positive events on known items, oldest first."""
-    positive = np.flatnonzero(positive_weights(events, recipe.weights) > 0)
-    row_of = np.array([numbering.row_of.get(name, -1) for name in events.items] or [-1], np.int64)
-    positive = positive[row_of[events.item[positive]] >= 0]
-    time = np.nan_to_num(events.timestamp[positive], nan=-np.inf)
-    order = positive[np.lexsort((time, events.user[positive]))]
-    ends = np.flatnonzero(np.diff(events.user[order])) + 1
-    return np.split(row_of[events.item[order]], ends) if len(order) else []
+    log = log_of(events, ids, recipe.weights)
+    sequences = sequences_of(log.events, log.numbers, log.weights, len(ids))
+    return [sequences.of(user) for user in range(len(sequences))]
 
 
 class Comparison:

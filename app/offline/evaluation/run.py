@@ -29,8 +29,8 @@ from app.offline.evaluation.models import (
     Comparison,
     Told,
     build_fold,
+    histories_of,
     remembering,
-    sequences_of,
     tell,
     told_together,
 )
@@ -114,14 +114,16 @@ def _plain_encoder(options: Options, folder: Path) -> Encoder:
 
 
 def _trains(plan: Plan, options: Options, encoder: Encoder) -> list[Train]:
-    numbering, titles = Numbering.of(plan.shelf.ids), plan.shelf.titles
+    titles = plan.shelf.titles
     order = np.argsort([len(title) for title in titles], kind="stable")
     vectors = np.empty((len(titles), encoder.dim), np.float32)
     for start in range(0, len(order), 128):
         rows = order[start : start + 128]
         vectors[rows] = encoder.encode([titles[row] for row in rows.tolist()])
     return [
-        Train(sequences_of(fold.events, options.recipe, numbering), titles, vectors, options.seed)
+        Train(
+            histories_of(fold.events, options.recipe, plan.shelf.ids), titles, vectors, options.seed
+        )
         for fold in plan.folds
     ]
 

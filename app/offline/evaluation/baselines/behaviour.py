@@ -7,18 +7,19 @@ for every catalogue.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import scipy.linalg as sl
 import scipy.sparse as sp
 
 from app.offline.evaluation.baselines.base import (
     NEWEST,
     Ask,
     Train,
+    UnavailableError,
     check_dense,
     decayed,
     dense,
 )
 from app.offline.evaluation.baselines.simple import Meaning
+from app.offline.neighbours import inverse_of
 from app.types import Matrix, Rows
 
 
@@ -138,13 +139,7 @@ def inverse_gram(rows: sp.csr_matrix, ridge: float) -> Matrix:
     """
     gram = (rows.T @ rows).toarray(order="F").astype(np.float32, copy=False)
     gram[np.diag_indices_from(gram)] += ridge
-    factor, _ = sl.lapack.spotrf(gram, lower=1, overwrite_a=1, clean=0)
-    inverse, _ = sl.lapack.spotri(factor, lower=1, overwrite_c=1)
-    # Only the lower half was computed; mirror it in blocks, without a second matrix.
-    for start in range(0, len(inverse), 2048):
-        block = slice(start, start + 2048)
-        corner = inverse[block, block]
-        corner[:] = np.tril(corner) + np.tril(corner, -1).T
-        inverse[block, start + 2048 :] = inverse[start + 2048 :, block].T
-    result: Matrix = inverse
-    return result
+    try:
+        return inverse_of(gram)
+    except ValueError as error:
+        raise UnavailableError(str(error)) from error
