@@ -2,6 +2,7 @@
 
 Knows neither templates nor vectors: texts in, a sparse matrix out. It does not know meaning: no
 stems, no synonyms, no stop words beyond what idf does, and of scripts without spaces only Han.
+Queries are cut by `app.words`, which stems; cut that way, what is learned got worse, not better.
 """
 
 import re
