@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app import __version__
-from app.errors import AppError, BadDataError, UsageError
+from app.errors import AppError, BadDataError, BundleError, UsageError
 from app.settings import Settings
 
 _FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(serve)
     serve.set_defaults(run=_serve)
 
-    demo = commands.add_parser("demo", help="build the MovieLens demo if missing, then serve it")
+    demo = commands.add_parser("demo", help="build the MovieLens demo if it cannot be served yet, and serve it")
     demo.add_argument("--build-only", action="store_true", help="stop once the bundle is built")
     _add_settings(demo)
     demo.set_defaults(run=_demo)
@@ -143,7 +143,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    if not (settings.bundle / "current").exists():
+    if not _usable(settings.bundle):
         from app.offline.demo import build_demo
 
         print(build_demo(settings.bundle), flush=True)
@@ -151,6 +151,19 @@ def _demo(arguments: argparse.Namespace) -> int:
             # Building loaded torch; what serves starts as a new process without it.
             os.execv(sys.executable, [sys.executable, "-m", "app.cli", *sys.argv[1:]])  # noqa: S606
     return 0 if arguments.build_only else _run(settings)
+
+
+def _usable(bundle: Path) -> bool:
+    """Tell whether a bundle can be served; say why not, unless there is none yet."""
+    from app.bundle import CURRENT, open_bundle
+
+    try:
+        open_bundle(bundle)
+    except BundleError as error:
+        if (bundle / CURRENT).exists():
+            print(f"recserve: {error}: building it", file=sys.stderr)
+        return False
+    return True
 
 
 def _serve(arguments: argparse.Namespace) -> int:

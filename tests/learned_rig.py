@@ -25,13 +25,13 @@ def ring_name(at):
 
 def write_walks(path, step):
     """Walks on the ring in one direction as an event log; `r0` is liked by many on top."""
-    walks = ring_walks(N_RING, 150, step=step)
+    walks = ring_walks(N_RING, 600, step=step)
     rows = [
         {"user_id": user, "item_id": ring_name(at), "timestamp": user * 1000 + place}
         for user, walk in enumerate(walks)
         for place, at in enumerate(walk)
     ]
-    rows += [{"user_id": f"fan{n}", "item_id": "r0", "timestamp": n} for n in range(30)]
+    rows += [{"user_id": f"fan{n}", "item_id": "r0", "timestamp": n} for n in range(200)]
     return write_jsonl(path, rows)
 
 
