@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(serve)
     serve.set_defaults(run=_serve)
 
-    demo = commands.add_parser("demo", help="build the MovieLens demo if it cannot be served yet, and serve it")
+    demo = commands.add_parser(
+        "demo", help="build the MovieLens demo if it cannot be served yet, and serve it"
+    )
     demo.add_argument("--build-only", action="store_true", help="stop once the bundle is built")
     _add_settings(demo)
     demo.set_defaults(run=_demo)
@@ -143,7 +145,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    if not _usable(settings.bundle):
+    if not usable(settings.bundle):
         from app.offline.demo import build_demo
 
         print(build_demo(settings.bundle), flush=True)
@@ -153,7 +155,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0 if arguments.build_only else _run(settings)
 
 
-def _usable(bundle: Path) -> bool:
+def usable(bundle: Path) -> bool:
     """Tell whether a bundle can be served; say why not, unless there is none yet."""
     from app.bundle import CURRENT, open_bundle
 

@@ -253,7 +253,9 @@ def test_a_scorer_is_dropped_only_where_it_loses_beyond_chance():
 
 def test_users_of_two_events_can_be_learned_from():
     """Once one is held back, nobody has two left: there is nothing to fit a space of taste on."""
-    found = learn(as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOBODY, *texts_of(N_ITEMS))
+    found = learn(
+        as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOBODY, *texts_of(N_ITEMS)
+    )
     if found is not None:
         assert np.isfinite(found.behaviour.taste.wanted).all()
         assert np.isfinite(found.scorer["w1"]).all()
