@@ -11,8 +11,10 @@ module does not know files.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
@@ -95,7 +97,8 @@ def learn(
     if prepared is None:
         _log.warning("nothing learned: fewer than %d events to check it on", LEAST_EXAMPLES)
         return None
-    trained = train(prepared.examples, seed)
+    with _step("scorer"):
+        trained = train(prepared.examples, seed)
     gains, unlearned = _gains(prepared, trained, seed)
     if is_worse(gains, unlearned, seed):
         _log.warning("nothing learned: the scorer is worse than the order of its sources")
@@ -117,22 +120,38 @@ def prepare(
     questions = questions_of(sequences, held, avoided)
     if len(questions) < LEAST_EXAMPLES:
         return None
-    known = ItemTexts(word_weights(texts), vectors)
-    alike = neighbours.alike(known.words)
+    with _step("words"):
+        known = ItemTexts(word_weights(texts), vectors)
+    with _step("alike"):
+        alike = neighbours.alike(known.words)
     inner = sequences.without_last(held)
     probe = _Probe(questions, n_items, seed)
-    tables = _tables(inner, n_items, alike)
-    decays, share = _choices(tables, probe)
-    taste, schedule = fit_taste(inner, known, seed, probe=probe.taste)
+    with _step("behaviour, for the examples"):
+        tables = _tables(inner, n_items, alike)
+    with _step("decays"):
+        decays, share = _choices(tables, probe)
+    with _step("taste, for the examples"):
+        taste, schedule = fit_taste(inner, known, seed, probe=probe.taste)
     behaviour = Behaviour(tables, decays, taste, _signals(inner, n_items))
-    examples = draw(questions, behaviour_sources(behaviour, share), Features(behaviour), seed)
+    with _step("examples"):
+        examples = draw(questions, behaviour_sources(behaviour, share), Features(behaviour), seed)
     if len(examples) < LEAST_EXAMPLES:
         return None
     del inner, tables, behaviour, taste  # the second fit takes as much memory as the first
-    taste, _ = fit_taste(sequences, known, seed, schedule=schedule)
-    tables = _tables(sequences, n_items, alike)
+    with _step("taste"):
+        taste, _ = fit_taste(sequences, known, seed, schedule=schedule)
+    with _step("behaviour"):
+        tables = _tables(sequences, n_items, alike)
     behaviour = Behaviour(tables, decays, taste, _signals(sequences, n_items))
     return Prepared(behaviour, share, examples)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Log how long a step took: `loadtest.scale` shows what grows how."""
+    start = perf_counter()
+    yield
+    _log.info("%s: %.1f s", name, perf_counter() - start)
 
 
 def _tables(sequences: Sequences, n_items: int, alike: Neighbours) -> dict[str, Neighbours]:
