@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,9 +65,14 @@ class EncoderFacts(_Strict):
 
 
 class IndexFacts(_Strict):
-    """How the vectors are searched; `flat` is filled from vectors.npy at load."""
+    """How the vectors are searched: `flat`, filled from vectors.npy at load, or `lists`.
 
-    kind: str = "flat"
+    `probes`: lists that a search reads. `recall`: of the nearest rows, measured at build.
+    """
+
+    kind: Literal["flat", "lists"] = "flat"
+    probes: NonNegativeInt = 0
+    recall: float = 1.0
 
 
 class FileFacts(_Strict):
@@ -164,7 +169,7 @@ def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
     Raises:
         BundleError: the bundle has no such file, or it is malformed.
     """
-    path = _listed(bundle, name)
+    path = file_of(bundle, name)
     try:
         # The library checks the header in full; but its numpy arrays are copies, ours are views.
         with safe_open(path, framework="numpy"):
@@ -174,13 +179,21 @@ def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
         raise BundleError(f"the bundle file {name} is malformed") from error
 
 
+def file_of(bundle: Bundle, name: str) -> Path:
+    """Return the path of a verified file. Raises `BundleError` where the manifest has none."""
+    # What the manifest does not name was not verified.
+    if name not in bundle.manifest.files:
+        raise BundleError(f"the bundle lacks its file {name!r}")
+    return bundle.path / name
+
+
 def load_vectors(bundle: Bundle, name: str = "vectors.npy") -> Matrix:
     """Return float32[n_items, dim], read-only and memory-mapped.
 
     Raises:
         BundleError: missing, malformed, or of another shape than the manifest says.
     """
-    path = _listed(bundle, name)
+    path = file_of(bundle, name)
     try:
         vectors: Matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -277,13 +290,6 @@ def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
                 yield entry.relative_to(folder).as_posix(), status.st_size
             else:
                 raise BundleError(f"the bundle holds something that is no file: {entry.name!r}")
-
-
-def _listed(bundle: Bundle, name: str) -> Path:
-    # What the manifest does not name was not verified.
-    if name not in bundle.manifest.files:
-        raise BundleError(f"the bundle lacks its file {name!r}")
-    return bundle.path / name
 
 
 def _map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -1,18 +1,48 @@
-"""Nearest vectors by inner product: the exact flat FAISS index.
+"""Nearest vectors by inner product: FAISS, exact or by lists, behind one `search`.
 
-It is filled at load from the checked `vectors.npy`, so there is no index file to parse. Exact
-search is the right choice up to about 100k rows; beyond that its time grows with the catalogue.
+`FlatIndex` is filled at load from the checked `vectors.npy`: exact, no index file to parse, right
+up to about 100k rows. `ListIndex` is for more: it reads only the lists of 8-bit vectors that lie
+nearest to the probe, then scores what it found exactly. Which one, and how many lists, was decided
+by measured recall when the bundle was built (`app.offline.index`).
 """
+
+from pathlib import Path
+from typing import Final, Protocol
 
 import faiss
 import numpy as np
 
-from app.errors import EngineError
+from app.errors import BundleError, EngineError
 from app.types import Matrix, Rows
+
+INDEX_FILE = "index.faiss"
+
+OVERSAMPLE: Final = 1.25
+"""More than is asked for is fetched by 8-bit score: rounding moves rows across the edge."""
+
+
+class VectorIndex(Protocol):
+    """Searches the float32[n, dim] unit vectors of a catalogue (so scores are cosines)."""
+
+    kind: str
+
+    def __len__(self) -> int:
+        """Return n."""
+        ...
+
+    def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
+        """Return (float32[p, n] scores, int64[p, n] rows), best first; n is cut to the catalogue.
+
+        A place that nothing was found for has row −1 and score −inf.
+
+        Raises:
+            EngineError: FAISS refused the search.
+        """
+        ...
 
 
 class FlatIndex:
-    """Exact inner-product search over unit vectors (so scores are cosines)."""
+    """Exact search over all rows."""
 
     kind = "flat"
 
@@ -26,11 +56,7 @@ class FlatIndex:
         return int(self._index.ntotal)
 
     def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
-        """Return (float32[p, n] scores, int64[p, n] rows), best first; n is cut to the catalogue.
-
-        Raises:
-            EngineError: FAISS refused the search.
-        """
+        """See `VectorIndex`; every place is found."""
         # The OpenMP team size is a property of the calling thread, so it is set where we search.
         faiss.omp_set_num_threads(self._threads)
         try:
@@ -38,3 +64,50 @@ class FlatIndex:
         except (AssertionError, RuntimeError) as error:
             raise EngineError("the vector search failed") from error
         return scores, rows
+
+
+class ListIndex:
+    """Search of the nearest lists of 8-bit vectors; the scores of what is found are exact."""
+
+    kind = "lists"
+
+    def __init__(self, index: faiss.IndexIVF, vectors: Matrix, probes: int, threads: int) -> None:
+        """Search `probes` lists of an index over float32[n, dim]; `threads` as in `FlatIndex`."""
+        self._index, self._vectors, self._threads = index, vectors, threads
+        self._parameters = faiss.SearchParametersIVF()
+        self._parameters.nprobe = probes
+
+    @classmethod
+    def open(cls, path: Path, vectors: Matrix, probes: int, threads: int) -> "ListIndex":
+        """Read a verified index file.
+
+        Raises:
+            BundleError: it is no such index, or one over other vectors.
+        """
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise BundleError("the index of the bundle cannot be read") from error
+        if not isinstance(index, faiss.IndexIVF) or (index.ntotal, index.d) != vectors.shape:
+            raise BundleError("the index of the bundle does not fit its vectors")
+        return cls(index, vectors, probes, threads)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
+        """See `VectorIndex`."""
+        n = min(n, len(self))
+        faiss.omp_set_num_threads(self._threads)  # see FlatIndex
+        try:
+            _, rows = self._index.search(
+                probes, min(int(n * OVERSAMPLE), len(self)), params=self._parameters
+            )
+        except (AssertionError, RuntimeError) as error:
+            raise EngineError("the vector search failed") from error
+        scores = np.stack(
+            [self._vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)]
+        )
+        scores[rows < 0] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle import Bundle, load_arrays, load_vectors, open_bundle
+from app.bundle import Bundle, file_of, load_arrays, load_vectors, open_bundle
 from app.columns import Column, decode_column
 from app.engine.behaviour import behaviour_sources
 from app.engine.candidates import Source, best_first
@@ -14,7 +14,7 @@ from app.engine.catalogue import Catalogue
 from app.engine.encoder import PackedEncoder
 from app.engine.engine import Learned, Parts, RankEngine
 from app.engine.fusion import Blend
-from app.engine.index import FlatIndex
+from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.scorer import Scorer
 from app.engine.sources import FixedSource, VectorSource, WordSource
 from app.engine.words import WordIndex
@@ -49,7 +49,7 @@ def engine_of(bundle: Bundle, threads: int) -> RankEngine:
     if not len(columns["id"]) == len(vectors) == len(signals["popularity"]) == manifest.n_items:
         raise BundleError("the parts of the bundle disagree on the number of items")
     catalogue = Catalogue(columns, manifest.attributes)
-    index = FlatIndex(vectors, threads)
+    index = index_of(bundle, vectors, threads)
     parts = assemble(catalogue, encoder, Texts(vectors, index, words), signals, _learned(bundle))
     return RankEngine(parts, _info(bundle))
 
@@ -59,7 +59,7 @@ class Texts:
     """The texts of n items: float32[n, dim] unit vectors, those in an index, and the words."""
 
     vectors: Matrix
-    index: FlatIndex
+    index: VectorIndex
     words: WordIndex
 
 
@@ -88,6 +88,14 @@ def assemble(
         blend=Blend(texts.vectors, texts.words, signals),
         learned=learned,
     )
+
+
+def index_of(bundle: Bundle, vectors: Matrix, threads: int) -> VectorIndex:
+    """Open the index that the bundle was built for. Raises `BundleError`."""
+    facts = bundle.manifest.index
+    if facts.kind == FlatIndex.kind:
+        return FlatIndex(vectors, threads)
+    return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
 
 
 def _learned(bundle: Bundle) -> Learned | None:
@@ -173,7 +181,7 @@ def _info(bundle: Bundle) -> EngineInfo:
         n_events=manifest.n_events,
         dim=manifest.encoder.dim,
         encoder=manifest.encoder.id,
-        index=FlatIndex.kind,
+        index=manifest.index.kind,
         scorer="blend" if manifest.learned is None else "learned",
         attributes={k: v for k, v in manifest.attributes.items() if k not in {"id", "title"}},
     )

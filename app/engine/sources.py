@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from app.engine.candidates import SOURCE_SIZE, Hits
-from app.engine.index import FlatIndex
+from app.engine.index import VectorIndex
 from app.engine.wants import Want
 from app.engine.words import WordIndex
 from app.types import Rows, Vector
@@ -17,7 +17,9 @@ from app.types import Rows, Vector
 class VectorSource:
     """The items whose texts lie nearest to a vector of the want: one FAISS search a batch."""
 
-    def __init__(self, name: str, index: FlatIndex, probe: Callable[[Want], Vector | None]) -> None:
+    def __init__(
+        self, name: str, index: VectorIndex, probe: Callable[[Want], Vector | None]
+    ) -> None:
         """Search an index for what `probe` finds in a want."""
         self.name = name
         self._index, self._probe = index, probe
@@ -32,7 +34,8 @@ class VectorSource:
             size = SOURCE_SIZE + max(wants[place].hidden.size for place in asked)
             vectors = np.stack([probe for probe in probes if probe is not None])
             for place, scores, rows in zip(asked, *self._index.search(vectors, size), strict=True):
-                found[place] = Hits(rows, scores).without(wants[place].hidden)
+                real = rows >= 0
+                found[place] = Hits(rows[real], scores[real]).without(wants[place].hidden)
         return found
 
 

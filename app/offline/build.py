@@ -25,12 +25,14 @@ from app.bundle import (
 )
 from app.bundle_writer import write_bundle
 from app.columns import decode_column, encode_column
+from app.engine.index import INDEX_FILE
 from app.engine.open import columns_of
 from app.errors import UsageError
 from app.offline.contents import (
     describe,
     write_items,
     write_learned,
+    write_search,
     write_signals,
     write_users,
     write_vectors,
@@ -48,6 +50,7 @@ MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
 
 _NUMERIC_ROLES = ("price", "rating", "runtime")
+_KEPT_FILES = ("items.safetensors", "vectors.npy", INDEX_FILE, "words.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ def build(  # noqa: PLR0913 - all but two have defaults
         clock.end("export")
         write_vectors(folder / "vectors.npy", described.texts, encoder)
         clock.end("encode")
+        index = write_search(folder, described.texts, encoder)
+        clock.end("index")
         write_items(folder, arrays)
         write_words(folder, described)
         write_signals(folder, described, known)
@@ -148,6 +153,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         clock.end("learn")
         return BundleFacts(
             encoder=EncoderFacts(id=encoder.id, dim=encoder.dim),
+            index=index,
             n_items=len(described),
             attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},
             roles=roles,
@@ -194,8 +200,9 @@ def retrain(
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(old.path.parent, log, described.ids)
         shutil.copytree(old.path / "encoder", folder / "encoder")
-        for name in ("items.safetensors", "vectors.npy", "words.safetensors"):
-            shutil.copyfile(old.path / name, folder / name)
+        for name in _KEPT_FILES:
+            if name in old.manifest.files:
+                shutil.copyfile(old.path / name, folder / name)
         write_signals(folder, described, known)
         write_users(folder, log)
         learned = write_learned(folder, described, load_vectors(old), known)

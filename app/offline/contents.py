@@ -13,10 +13,11 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from app.bundle import LearnedFacts
+from app.bundle import IndexFacts, LearnedFacts
 from app.columns import Column, Floats
 from app.errors import EngineError, UsageError
 from app.features import feature_names
+from app.offline.index import FLAT_ROWS, query_like, write_index
 from app.offline.lexicon import lexicon_arrays
 from app.offline.recipe import Recipe
 from app.offline.sequences import avoided_of, sequences_of
@@ -111,6 +112,14 @@ def write_vectors(path: Path, texts: Sequence[str], encoder: Encoder) -> None:
             vectors[rows] = batch
             bar.update(len(rows))
     vectors.flush()
+
+
+def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexFacts:
+    """Write an index of the vectors written before, if there are so many that it pays."""
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    if len(vectors) <= FLAT_ROWS:
+        return IndexFacts()
+    return write_index(folder, vectors, query_like(texts, encoder, SEED), SEED)
 
 
 def write_signals(folder: Path, items: Described, log: Log) -> None:

@@ -1,0 +1,121 @@
+"""Search by lists against the exact search, and what a large catalogue is built with."""
+
+import numpy as np
+import pytest
+
+from app.bundle import BundleFacts, EncoderFacts, IndexFacts, load_vectors
+from app.bundle_writer import write_bundle
+from app.engine.index import INDEX_FILE, FlatIndex, ListIndex
+from app.engine.open import index_of
+from app.errors import BundleError
+from app.offline.index import LEAST_RECALL, query_like, write_index
+from app.testing import HashEncoder
+
+N, DIM = 4000, 32
+
+
+def unit(rng, n):
+    """Vectors in 40 loose groups, as texts are: lists pay only where there are some."""
+    centres = rng.standard_normal((40, DIM))
+    found = centres[rng.integers(0, 40, n)] + 0.6 * rng.standard_normal((n, DIM))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return unit(np.random.default_rng(0), N)
+
+
+@pytest.fixture(scope="module")
+def probes():
+    return unit(np.random.default_rng(1), 64)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, vectors, probes):
+    def fill(folder):
+        np.save(folder / "vectors.npy", vectors)
+        return BundleFacts(
+            encoder=EncoderFacts(id="none", dim=DIM),
+            index=write_index(folder, vectors, probes, 0),
+            n_items=N,
+            n_users=0,
+            n_events=0,
+            attributes={},
+        )
+
+    return write_bundle(tmp_path_factory.mktemp("index") / "wide", fill)
+
+
+def opened(bundle):
+    return index_of(bundle, load_vectors(bundle), 1)
+
+
+def test_the_recall_in_the_manifest_is_the_one_that_is_served(bundle, vectors):
+    facts, others = bundle.manifest.index, unit(np.random.default_rng(2), 64)
+    assert facts.kind == "lists"
+    assert LEAST_RECALL <= facts.recall <= 1.0
+    assert 4 <= facts.probes < 4 * N**0.5, "it does not read everything"
+    _, exact = FlatIndex(vectors, 1).search(others, 200)
+    _, found = opened(bundle).search(others, 200)
+    shares = [np.isin(best, rows).mean() for best, rows in zip(exact, found, strict=True)]
+    assert np.mean(shares) > LEAST_RECALL - 0.02
+
+
+def test_scores_are_exact_and_in_order(bundle, vectors, probes):
+    scores, rows = opened(bundle).search(probes[:3], 50)
+    assert scores.shape == rows.shape == (3, 50)
+    np.testing.assert_allclose(
+        scores, np.einsum("pnd,pd->pn", vectors[rows], probes[:3]), rtol=1e-5
+    )
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_a_probe_finds_itself_and_no_row_twice(bundle, vectors):
+    _, rows = opened(bundle).search(vectors[[5, 77]], 100)
+    assert rows[:, 0].tolist() == [5, 77]
+    assert all(len(set(found)) == 100 for found in rows.tolist())
+
+
+def test_what_the_lists_do_not_hold_is_marked(bundle, vectors, probes):
+    narrow = ListIndex.open(bundle.path / INDEX_FILE, vectors, 1, 1)
+    scores, rows = narrow.search(probes[:1], N)
+    missing = rows[0] < 0
+    assert 0 < missing.sum() < N
+    assert (scores[0][missing] == -np.inf).all()
+    assert not missing[: N - missing.sum()].any(), "they stand last"
+
+
+def test_an_index_over_other_vectors_is_refused(bundle, vectors):
+    with pytest.raises(BundleError, match="does not fit"):
+        ListIndex.open(bundle.path / INDEX_FILE, vectors[:-1], 4, 1)
+
+
+def test_a_file_that_is_no_index_is_refused(tmp_path, vectors):
+    (tmp_path / "odd.faiss").write_bytes(b"not an index")
+    with pytest.raises(BundleError, match="cannot be read"):
+        ListIndex.open(tmp_path / "odd.faiss", vectors, 4, 1)
+
+
+def test_a_small_catalogue_is_searched_exactly(tmp_path, vectors):
+    def fill(folder):
+        np.save(folder / "vectors.npy", vectors)
+        facts = EncoderFacts(id="none", dim=DIM)
+        return BundleFacts(encoder=facts, n_items=N, n_users=0, n_events=0, attributes={})
+
+    bundle = write_bundle(tmp_path / "small", fill)
+    assert bundle.manifest.index == IndexFacts()
+    assert isinstance(opened(bundle), FlatIndex)
+
+
+def test_probes_are_short_runs_of_the_texts():
+    class Recorder(HashEncoder):
+        def encode(self, texts):
+            self.seen = list(texts)
+            return super().encode(texts)
+
+    encoder = Recorder()
+    texts = ["one two three four five six", "seven"]
+    assert len(query_like(texts, encoder, 0)) == len(encoder.seen) == 256
+    assert all(run in texts[0] or run == "seven" for run in encoder.seen)
+    assert {len(run.split()) for run in encoder.seen} == {1, 2, 3, 4}
