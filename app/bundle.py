@@ -65,10 +65,7 @@ class EncoderFacts(_Strict):
 
 
 class IndexFacts(_Strict):
-    """How the vectors are searched: `flat`, filled from vectors.npy at load, or `lists`.
-
-    `probes`: lists that a search reads. `recall`: of the nearest rows, measured at build.
-    """
+    """`flat`: filled from vectors.npy at load; else how many lists a search reads, its recall."""
 
     kind: Literal["flat", "lists"] = "flat"
     probes: NonNegativeInt = 0
@@ -122,8 +119,7 @@ class BundleFacts(_Strict):
 class Manifest(BundleFacts):
     """The whole of manifest.json.
 
-    `manifest_sha256` is the checksum of the file itself with this value written as zeros, so that a
-    damaged manifest is noticed too.
+    `manifest_sha256`: checksum of the file itself with this value written as zeros.
     """
 
     format_version: int
@@ -180,8 +176,7 @@ def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def file_of(bundle: Bundle, name: str) -> Path:
-    """Return the path of a verified file. Raises `BundleError` where the manifest has none."""
-    # What the manifest does not name was not verified.
+    """Return the path of a file that was verified. Raises `BundleError` if there is none."""
     if name not in bundle.manifest.files:
         raise BundleError(f"the bundle lacks its file {name!r}")
     return bundle.path / name
