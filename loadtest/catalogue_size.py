@@ -1,0 +1,202 @@
+"""`python -m loadtest.catalogue_size`: what a hundred times as many items cost a query.
+
+Builds the films of the demo as they are, and a catalogue in which each film has many varied copies:
+its vector with noise, its title with a word more. The noise is chosen so that the similarity
+falls from the first to the 200th hit as it does in the real catalogue; else a search would be too
+easy, or too hard. Both are built by `recserve build` and opened as serving opens them, each in a
+process of its own. Prints one JSON document as its last line.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from app.bundle import load_vectors, open_bundle
+from app.engine.encoder import PackedEncoder
+from app.engine.index import INDEX_FILE, FlatIndex
+from app.engine.open import index_of, open_engine
+from app.offline.build import build, packed_encoder
+from app.offline.recipe import Recipe
+from app.ports import Encoder
+from app.types import Matrix, RankRequest
+from loadtest import machine
+from loadtest.queries import demo_titles, unique_queries
+
+_ASKED = 300
+_DEPTH = 200
+_COPY = re.compile(r"#(\d+) .* v\d+\W*$")
+
+
+@dataclass
+class Copies:
+    """An encoder for a catalogue of copies: real for queries, and for items noise on the real."""
+
+    real: Encoder
+    base: Matrix
+    noise: float
+
+    def __post_init__(self) -> None:
+        self.id, self.dim = self.real.id, self.real.dim
+        self._rng = np.random.default_rng(0)
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return float32[len(texts), dim]; `#17 … v5` is the sixth copy of film 17."""
+        rows = [int(found[1]) for text in texts if (found := _COPY.match(text))]
+        if len(rows) < len(texts):
+            return self.real.encode(texts)
+        return varied(self.base[rows], self.noise, self._rng)
+
+
+def varied(vectors: Matrix, noise: float, rng: np.random.Generator) -> Matrix:
+    """Return unit vectors: each plus a random direction of length `noise`."""
+    off = rng.standard_normal(vectors.shape, np.float32)
+    off *= noise / np.linalg.norm(off, axis=1, keepdims=True)
+    found: Matrix = vectors + off
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
+
+
+def gap(base: Matrix, probes: Matrix, copies: int, noise: float) -> float:
+    """Return the mean fall of similarity from the first to the 200th hit among the copies."""
+    rng, falls = np.random.default_rng(1), []
+    for probe in probes:
+        near = np.argsort(-(base @ probe))[: 2 * _DEPTH]
+        scores = np.sort(varied(np.repeat(base[near], copies, axis=0), noise, rng) @ probe)
+        falls.append(float(scores[-1] - scores[-_DEPTH]))
+    return float(np.mean(falls))
+
+
+def noise_for(base: Matrix, probes: Matrix, copies: int) -> tuple[float, float, float]:
+    """Return the noise whose gap is nearest to the real one, that gap, and the real one."""
+    real = gap(base, probes, 1, 0.0)
+    found = [(noise, gap(base, probes, copies, noise)) for noise in np.arange(0.2, 2.01, 0.2)]
+    noise, got = min(found, key=lambda one: abs(one[1] - real))
+    return float(noise), got, real
+
+
+def measure(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
+    """Open a bundle and ask one query at a time, as an idle service is asked."""
+    before = _rss()
+    start = perf_counter()
+    engine = open_engine(bundle, 2)
+    opened = perf_counter() - start
+    times: dict[str, list[float]] = {"encode": [], "retrieve": [], "rerank": []}
+    for query in queries:
+        timings = engine.rank([RankRequest(query=query, k=10)]).timings
+        times["encode"].append(timings.encode_ms)
+        times["retrieve"].append(timings.retrieve_ms)
+        times["rerank"].append(timings.rerank_ms)
+    sums = [sum(parts) for parts in zip(*times.values(), strict=True)]
+    folder = open_bundle(bundle)
+    index = folder.path / INDEX_FILE
+    return {
+        "items": len(load_vectors(folder)),
+        "open_s": round(opened, 2),
+        "p50_ms": round(median(sums), 3),
+        "p99_ms": round(float(np.percentile(sums, 99)), 3),
+        **{f"{stage}_p50_ms": round(median(ms), 3) for stage, ms in times.items()},
+        "rss_bytes": _rss() - before,
+        "index_bytes": index.stat().st_size if index.exists() else 0,
+        "recall_at_200": round(_recall(bundle, queries[:100]), 4),
+    }
+
+
+def _recall(bundle: Path, queries: Sequence[str]) -> float:
+    """Return how much of the exact 200 nearest the index of a bundle finds for the queries."""
+    folder = open_bundle(bundle)
+    vectors = load_vectors(folder)
+    probes = PackedEncoder(folder.path / "encoder", 2).encode(queries)
+    _, found = index_of(folder, vectors, 2).search(probes, _DEPTH)
+    _, exact = FlatIndex(vectors, 2).search(probes, _DEPTH)
+    shares = [np.isin(best, rows).mean() for best, rows in zip(exact, found, strict=True)]
+    return float(np.mean(shares))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Build both, measure each in a fresh process, print."""
+    options = _options(argv)
+    queries = unique_queries(_ASKED + 64, 3, demo_titles())
+    if options.measure is not None:
+        print(json.dumps(measure(options.measure, queries[64:])))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        titles = demo_titles()
+        small = _build(work, "small", titles, packed_encoder)
+        base = np.array(load_vectors(open_bundle(small)))
+        real = packed_encoder("all-MiniLM-L6-v2", work)
+        noise, got, wanted = noise_for(base, real.encode(queries[:64]), options.copies)
+        print(f"noise {noise:.1f}: gap {got:.3f}, real {wanted:.3f}", flush=True)
+
+        def copying(model: str, at: Path) -> Encoder:
+            return Copies(packed_encoder(model, at), base, noise)
+
+        names = [
+            f"#{row} {title} v{n}"
+            for n in range(options.copies)
+            for row, title in enumerate(titles)
+        ]
+        large = _build(work, "large", names, copying)
+        rounds = [{"small": _ask(small), "large": _ask(large)} for _ in range(3)]
+    one, many = (
+        {k: median(r[side][k] for r in rounds) for k in rounds[0][side]}
+        for side in ("small", "large")
+    )
+    document = {
+        "command": f"python -m loadtest.catalogue_size --copies {options.copies}",
+        "commit": machine.commit(),
+        "machine": machine.describe(),
+        "gap": {"real": round(wanted, 4), "copies": round(got, 4), "noise": noise},
+        "small": one,
+        "large": many,
+        "p50_growth": round(many["p50_ms"] / one["p50_ms"], 2),
+        "index_bytes_per_item": round(many["index_bytes"] / many["items"]),
+        "rss_bytes_per_item": round(
+            (many["rss_bytes"] - one["rss_bytes"]) / (many["items"] - one["items"])
+        ),
+    }
+    print(json.dumps(document))
+
+
+def _build(work: Path, name: str, titles: Sequence[str], make_encoder: object) -> Path:
+    path = work / f"{name}.jsonl"
+    with path.open("w", encoding="utf-8") as out:
+        for row, title in enumerate(titles):
+            out.write(json.dumps({"id": str(row), "title": title}) + "\n")
+    start = perf_counter()
+    build(path, None, Recipe(), work / name, make_encoder)  # type: ignore[arg-type]
+    print(f"{name}: {len(titles):,} items built in {perf_counter() - start:.0f} s", flush=True)
+    return work / name
+
+
+def _ask(bundle: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "loadtest.catalogue_size", "--measure", str(bundle)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _rss() -> int:
+    text = Path("/proc/self/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) * 1024
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--copies", type=int, default=110, help="of each film (110: a million)")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()
