@@ -127,6 +127,11 @@ def test_a_protocol_that_the_folder_does_not_hold(folder):
         run("--dataset", folder, "--protocol", "graded")
 
 
+def test_an_ablation_needs_events_enough_to_learn_from(folder):
+    with pytest.raises(BadDataError, match="fewer than 500 events"):
+        run("--dataset", folder, "--ablation")
+
+
 def test_files_that_are_not_there(tmp_path, files):
     with pytest.raises(BadDataError, match=r"absent\.csv"):
         run("--items", tmp_path / "absent.csv", "--events", tmp_path / "absent.csv")
