@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.engine.behaviour import behaviour_sources
 from app.engine.candidates import CandidateSet, retrieve
 from app.engine.scorer import Scorer
 from app.engine.wants import Want
@@ -13,10 +14,10 @@ from app.offline.evaluation import rankers
 from app.offline.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
 from app.offline.evaluation.baselines.base import UnavailableError
 from app.offline.evaluation.datasets import read_sequences
-from app.offline.evaluation.pools import Drawn, Pools, sources_without
+from app.offline.evaluation.pools import Lists, Pools, Traced
 from app.offline.evaluation.protocols import plan_of_events
 from app.offline.evaluation.run import Options
-from app.offline.examples import Question
+from app.offline.examples import Question, draw
 from app.offline.recipe import DEFAULT_WEIGHTS, Recipe
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
@@ -31,50 +32,63 @@ def asked(n, seed=0):
     return [Question(rows[:7], int(rows[7]), 1.0, rows[:0]) for rows in orders]
 
 
-@pytest.mark.parametrize("off", [None, "behaviour", "alike", "taste"])
+SOURCES = ("behaviour", "alike", "taste")
+
+
+def left_over(behaviour, question, off):
+    """The candidates that some source other than `off` brings, asked alone."""
+    sources = [one for one in behaviour_sources(behaviour, 0.1) if one.name != off]
+    (hits,) = retrieve([Want(recent=question.recent, hidden=question.recent)], sources)
+    return CandidateSet(N_ITEMS).union(hits)
+
+
+@pytest.mark.parametrize("off", [None, *SOURCES])
 def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
     behaviour, questions = random_behaviour(1, N_ITEMS), asked(70)
-    sources, features = sources_without(off, behaviour, 0.1), Features(behaviour)
+    features = Features(behaviour)
     muted = muted_of(features.names, ["*.mean", "user.*"])
-    kept = np.setdiff1d(np.arange(len(features.names)), muted)
-    pools = Pools(questions, sources, features)
     weights = np.random.default_rng(2).standard_normal(len(features.names)).astype(np.float32)
-    ranks, expected, sizes = pools.ranks(lambda columns: weights @ columns, muted), [], []
+    pools, place = Pools(questions, Traced(behaviour, 0.1)), off and SOURCES.index(off)
+    ranks = pools.ranks(lambda columns: weights @ columns, place, muted)
+    expected, sizes = [], []
     for question in questions:
-        (hits,) = retrieve([Want(recent=question.recent, hidden=question.recent)], sources)
-        rows = CandidateSet(N_ITEMS).union(hits)
-        columns = features.compute([question.recent], [7], [rows]).astype(np.float16)
-        scores = weights[kept] @ columns.astype(np.float32)[kept]
-        own = scores[rows == question.target]
-        expected.append((scores > own[0]).sum() if own.size else np.inf)
+        everything = left_over(behaviour, question, None)
+        columns = features.compute([question.recent], [7], [everything]).astype(np.float16)
+        columns = columns.astype(np.float32)
+        columns[muted] = 0
+        rows = left_over(behaviour, question, off)
+        scores = (weights @ columns)[np.isin(everything, rows)]
+        own = (weights @ columns)[(everything == question.target) & np.isin(everything, rows)]
+        expected.append((scores > own[0] + 1e-5).sum() if own.size else np.inf)
         sizes.append(len(rows))
 
     np.testing.assert_array_equal(ranks, expected)
-    assert pools.found == np.isfinite(expected).mean()
-    assert pools.size == np.mean(sizes)
-    assert (pools.found < 1) == (off == "taste")  # the only one that finds all of so few items
+    assert pools.found(place) == (np.isfinite(expected).mean(), np.mean(sizes))
+    assert (pools.found(place)[0] < 1) == (off == "taste")  # it finds all of so few items
 
 
-def test_without_alike_its_share_is_gone_too():
-    behaviour = random_behaviour(1, N_ITEMS)
-    want = [Want(recent=np.array([1, 2, 3]))]
-    mixed, alone = (
-        retrieve(want, sources_without(off, behaviour, 0.5))[0] for off in (None, "alike")
-    )
-    assert [*mixed] == ["behaviour", "alike", "taste"]
-    assert [*alone] == ["behaviour", "taste"]
-    near = behaviour.tables["follow"]
-    touched = {int(x) for row in (1, 2, 3) for x in near.rows[row][near.weights[row] > 0]}
-    assert set(alone["behaviour"].rows.tolist()) <= touched
-    assert set(mixed["behaviour"].rows.tolist()) - touched
+@pytest.mark.parametrize("off", SOURCES)
+def test_examples_lose_what_only_the_missing_source_brought(off):
+    behaviour, questions = random_behaviour(1, N_ITEMS), asked(70)
+    lists = Lists.draw(questions, behaviour, 0.1, 0)
+    direct = draw(questions, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
+    np.testing.assert_array_equal(lists.examples.features, direct.features)
+    assert lists.without(None) is lists.examples
 
-
-def test_examples_are_drawn_again_without_each_source():
-    behaviour, drawn = random_behaviour(1, N_ITEMS), Drawn()
-    whole = drawn(asked(70), behaviour, 0.1, 0)
-    assert drawn.without[None] is whole
-    assert len(whole) == len(drawn.without["alike"]) == 70  # *taste* finds everything
-    assert 0 < len(drawn.without["taste"]) < 70
+    left = lists.without(SOURCES.index(off), [0, 3])
+    rows = [left_over(behaviour, question, off) for question in questions]
+    found = [question.target in mine for question, mine in zip(questions, rows, strict=True)]
+    # So few candidates are all kept, once each.
+    assert np.diff(left.offsets).tolist() == [
+        len(m) for m, is_in in zip(rows, found, strict=True) if is_in
+    ]
+    assert len(left) == sum(found) == len(left.worth)
+    assert len(left.log_weights) == len(left.features) == left.offsets[-1]
+    assert not left.features[:, [0, 3]].any()
+    rights = lists.examples.features[lists.examples.offsets[:-1]][found]
+    rights[:, [0, 3]] = 0
+    np.testing.assert_array_equal(left.features[left.offsets[:-1]], rights)
+    assert lists.examples.features[:, 0].any()  # the whole is as it was
 
 
 def test_a_linear_ranker_is_served_as_it_was_trained():

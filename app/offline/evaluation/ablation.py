@@ -1,19 +1,21 @@
 """What each piece of the learned recommender brings: it is learned again without the piece.
 
     1  encode the texts, fit the sources, draw the examples: once, by the code of a build
-    2  for each set of sources, find the candidates of every case and their features: once
+    2  find the candidates of every case and compute their features: once
     3  for each variant, learn from these examples and rank these candidates
 
-A variant without a source has neither its candidates nor its features, in training and after it; a
-variant without some features sees 0 in their place. What is popular or new has no variant: people
+A variant without a source has neither what only that source brings nor its features, in training
+and after it (*behaviour* keeps its share of *alike*); a variant without some features sees 0 in
+their place. What is popular or new has no variant: people
 with a history are given it only where all else brings too little. This module does not know how an
 order is learned (`rankers`).
 """
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -23,25 +25,27 @@ import numpy as np
 from app.bundle import load_vectors, open_bundle
 from app.engine.open import columns_of
 from app.errors import BadDataError, UsageError
-from app.features import Features
+from app.features import Behaviour
 from app.offline.contents import describe
 from app.offline.evaluation import rankers
 from app.offline.evaluation.answers import Numbering
 from app.offline.evaluation.baselines.base import UnavailableError
 from app.offline.evaluation.intervals import mean_intervals, paired_difference
 from app.offline.evaluation.models import build_fold
-from app.offline.evaluation.pools import Drawn, Pools, questions_about, sources_without
+from app.offline.evaluation.pools import Lists, Pools, Traced, questions_about
 from app.offline.evaluation.protocols import Fold, Plan
 from app.offline.evaluation.rankers import Fit
 from app.offline.evaluation.run import Document, Options
 from app.offline.events import Events
-from app.offline.examples import Examples, rough_order
+from app.offline.examples import Examples, Question, rough_order
 from app.offline.learn import LEAST_EXAMPLES, Prepared, prepare
 from app.offline.metrics import Numbers, ndcg_at, recall_at
 from app.offline.sequences import avoided_of, sequences_of
 from app.offline.signals import log_of
 from app.offline.taste import ItemTexts
 from app.offline.text_weights import word_weights
+
+_log = logging.getLogger(__name__)
 
 TOP = 10
 
@@ -107,17 +111,11 @@ def ablate(
     if plan.protocol not in ("strict", "all-but-last"):
         raise UsageError("--ablation goes with --protocol strict or all-but-last only")
     start = time.perf_counter()
-    drawn = Drawn()
-    prepared = _prepared(plan, options, drawn)
-    rows = _Rows(options.seed)
+    prepared, lists = _prepared(plan, options)
     questions = questions_about(plan.folds[0].cases, Numbering.of(plan.shelf.ids))
-    features = Features(prepared.behaviour)
-    for off in dict.fromkeys(variant.off for variant in variants.values()):
-        sources = sources_without(off, prepared.behaviour, prepared.alike_share)
-        pools = Pools(questions, sources, features)
-        for name, variant in variants.items():
-            if variant.off == off:
-                rows.add(name, variant, _Table(drawn.without[off], pools, features.names))
+    traced = Traced(prepared.behaviour, prepared.alike_share)
+    rows = _Rows(lists, Pools(questions, traced), traced, options.seed)
+    found = {name: rows.row(variant) for name, variant in variants.items()}
     return {
         "dataset": dataset,
         "protocol": plan.protocol,
@@ -125,16 +123,13 @@ def ablate(
         "n_users": plan.n_cases,
         "n_items": len(plan.shelf),
         "n_examples": len(prepared.examples),
-        "variants": {name: rows.documents[name] for name in variants},
+        "variants": found,
         "seconds": round(time.perf_counter() - start, 1),
     }
 
 
-def _prepared(plan: Plan, options: Options, drawn: Drawn) -> Prepared:
-    """Build a bundle without events for its texts, and go as far as a build does before training.
-
-    `drawn` is filled on the way.
-    """
+def _prepared(plan: Plan, options: Options) -> tuple[Prepared, Lists]:
+    """Build a bundle without events for its texts; then do what a build does before training."""
     (fold,) = plan.folds
     with tempfile.TemporaryDirectory(prefix="recserve-ablation-") as work:
         silent = Fold(Events.none(), fold.cases)
@@ -146,42 +141,53 @@ def _prepared(plan: Plan, options: Options, drawn: Drawn) -> Prepared:
     log = log_of(fold.events, described.ids, options.recipe.weights)
     sequences = sequences_of(log.events, log.numbers, log.weights, len(known))
     avoided = avoided_of(log.events, log.numbers, log.avoided, len(known))
-    prepared = prepare(sequences, avoided, known, options.seed, drawn)
+    drawn: list[Lists] = []
+
+    def draws(
+        questions: Sequence[Question], behaviour: Behaviour, alike_share: float, seed: int
+    ) -> Examples:
+        drawn.append(Lists.draw(questions, behaviour, alike_share, seed))
+        return drawn[0].examples
+
+    prepared = prepare(sequences, avoided, known, options.seed, draws)
     if prepared is None:
         raise BadDataError(f"nothing is learned from fewer than {LEAST_EXAMPLES} events held back")
-    return prepared
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """What a variant learns from and is asked about: `names` are those of the features."""
-
-    examples: Examples
-    pools: Pools
-    names: Sequence[str]
+    return prepared, drawn[0]
 
 
 class _Rows:
     """Learns and measures variants; the first one is what the others are compared with."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, lists: Lists, pools: Pools, traced: Traced, seed: int) -> None:
+        self._lists, self._pools, self._seed = lists, pools, seed
+        self._sources = [source.name for source in traced.sources]
+        self._names = traced.names[: -len(self._sources)]
         self._whole: Mapping[str, Numbers] | None = None
-        self.documents: dict[str, Document] = {}
 
-    def add(self, name: str, variant: Variant, table: _Table) -> None:
+    def row(self, variant: Variant) -> Document:
         """Learn and measure a variant."""
         start = time.perf_counter()
-        document: Document = {"group": variant.group, "shown": variant.shown}
+        off = None if variant.off is None else self._sources.index(variant.off)
+        recall, mean = self._pools.found(off)
+        document: Document = {
+            "group": variant.group,
+            "shown": variant.shown,
+            "candidates": {"recall": round(recall, 6), "mean": round(mean, 2)},
+        }
         try:
-            document |= self._measured(_ranks(variant, table, self._seed))
+            document |= self._measured(self._ranks(variant, off))
         except UnavailableError as reason:
             document["unavailable"] = str(reason)
-        document["candidates"] = {
-            "recall": round(table.pools.found, 6),
-            "mean": round(table.pools.size, 2),
-        }
-        self.documents[name] = document | {"seconds": round(time.perf_counter() - start, 1)}
+        document["seconds"] = round(time.perf_counter() - start, 1)
+        _log.info("%s %s: %s", variant.group, variant.shown, document)
+        return document
+
+    def _ranks(self, variant: Variant, off: int | None) -> Numbers:
+        muted = muted_of(self._names, variant.muted)
+        if variant.fit is None:
+            return self._pools.ranks(partial(rough_order, names=self._names), off, muted)
+        score = variant.fit(self._lists.without(off, muted), self._seed)
+        return self._pools.ranks(score, off, muted)
 
     def _measured(self, ranks: Numbers) -> Document:
         gains = {f"ndcg@{TOP}": ndcg_at(ranks, TOP), f"recall@{TOP}": recall_at(ranks, TOP)}
@@ -196,19 +202,6 @@ class _Rows:
             for metric, mine in gains.items()
         }
         return document
-
-
-def _ranks(variant: Variant, table: _Table, seed: int) -> Numbers:
-    """Learn without what is muted, and rank the right candidates. Raises `UnavailableError`."""
-    muted = muted_of(table.names, variant.muted)
-    if variant.fit is None:
-        return table.pools.ranks(partial(rough_order, names=table.names), muted)
-    examples = table.examples
-    if muted:
-        features = examples.features.copy()
-        features[:, muted] = 0
-        examples = replace(examples, features=features)
-    return table.pools.ranks(variant.fit(examples, seed), muted)
 
 
 def muted_of(names: Sequence[str], patterns: Sequence[str]) -> list[int]:
