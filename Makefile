@@ -25,6 +25,7 @@ evaluate: .venv/.dev          ## the engine against baselines and SASRec on held
 	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -
 
 ablation: .venv/.dev          ## what each piece of learning brings (DATASET=folder); writes docs/results/
+	mkdir -p docs/results
 	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
 
 load: .venv/.dev              ## 20 s of locust (HOST=); starts the demo if none answers
