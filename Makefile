@@ -4,7 +4,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test lint bench evaluate load lock clean
+.PHONY: serve test lint bench evaluate ablation load lock clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
 	$(BIN)/recserve demo --port $(PORT)
@@ -23,6 +23,10 @@ bench: .venv/.dev             ## side by side with the naive peer; writes loadte
 
 evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
 	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -
+
+ablation: .venv/.dev          ## what each piece of learning brings (DATASET=folder); writes docs/results/
+	mkdir -p docs/results
+	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
 
 load: .venv/.dev              ## 20 s of locust (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))

@@ -4,6 +4,7 @@ import numpy as np
 
 from app.columns import offsets_of
 from app.features import Behaviour, Neighbours, TasteSpace
+from app.offline.examples import Examples
 from app.offline.sequences import Sequences
 
 DECAYS = {"follow": 0.4, "together": 0.6, "alike": 0.8}
@@ -67,3 +68,28 @@ def random_behaviour(seed, n_items=40, m=12, padding=None):
 
 
 NOBODY = as_sequences([])
+
+
+def planted_lists(n=300, seed=0, constant=None):
+    """Lists of 5 … 12 candidates; the right one has the highest sum of the first two features."""
+    rng = np.random.default_rng(seed)
+    lists = [rng.standard_normal((rng.integers(5, 13), 4)) for _ in range(n)]
+    lists = [one[np.argsort(-(one[:, 0] + one[:, 1]))] for one in lists]
+    if constant is not None:
+        for one in lists:
+            one[:, 3] = constant
+    sizes = [len(one) for one in lists]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    features = np.concatenate(lists).astype(np.float16)
+    logs, worth = np.zeros(offsets[-1], np.float32), np.ones(n, np.float32)
+    return Examples(features, offsets, logs, worth, n)
+
+
+def firsts(examples, score, shift=0.0):
+    """Return the share of lists whose first candidate has the highest score."""
+    won = 0
+    for start, end in zip(examples.offsets[:-1], examples.offsets[1:], strict=True):
+        columns = np.ascontiguousarray(examples.features[start:end].T, np.float32)
+        columns[3] += np.float32(shift)
+        won += int(np.argmax(score(columns)) == 0)
+    return won / len(examples)

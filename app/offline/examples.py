@@ -6,13 +6,14 @@ they will be: wrong now and then. This module does not know how a scorer is trai
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from app.engine.candidates import CandidateSet, Source, retrieve
 from app.engine.wants import Want
-from app.features import RECENT, Features
+from app.features import RECENT
 from app.offline.sequences import Ints, Sequences
 from app.offline.signals import MAX_HISTORY
 from app.types import Matrix, Rows, Vector
@@ -26,6 +27,19 @@ NEAR, FAR = 80, 60
 """Negatives of an example: the hardest by a rough order, and some of the rest at random."""
 
 _BATCH = 64
+
+
+class Describes(Protocol):
+    """Computes features: `app.features.Features`, or more than those."""
+
+    names: tuple[str, ...]
+    n_items: int
+
+    def compute(
+        self, recents: Sequence[Rows], lengths: Sequence[int], candidates: Sequence[Rows]
+    ) -> Matrix:
+        """Return float32[f, N], a column per candidate of each request, request after request."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ def questions_of(sequences: Sequences, held: Ints, avoided: Sequences) -> list[Q
 
 
 def draw(
-    questions: Sequence[Question], sources: Sequence[Source], features: Features, seed: int
+    questions: Sequence[Question], sources: Sequence[Source], features: Describes, seed: int
 ) -> Examples:
     """Ask the sources, and keep the right candidate of each question and some wrong ones.
 
@@ -115,7 +129,7 @@ def draw(
 
 
 def passes(
-    questions: Sequence[Question], sources: Sequence[Source], features: Features
+    questions: Sequence[Question], sources: Sequence[Source], features: Describes
 ) -> Iterator[tuple[Sequence[Question], list[Rows], Matrix]]:
     """Yield batches: the questions, the candidates of each, and their features float32[f, N]."""
     united = CandidateSet(features.n_items)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
 
@@ -93,7 +94,9 @@ def learn(
         vectors: float32[n_items, dim], the encoded texts.
         seed: of everything random.
     """
-    prepared = prepare(sequences, avoided, texts, vectors, seed)
+    with _step("words"):
+        known = ItemTexts(word_weights(texts), vectors)
+    prepared = prepare(sequences, avoided, known, seed)
     if prepared is None:
         _log.warning("nothing learned: fewer than %d events to check it on", LEAST_EXAMPLES)
         return None
@@ -107,21 +110,34 @@ def learn(
     return Learned(prepared.behaviour, prepared.alike_share, trained.arrays, metrics)
 
 
+def examples_of(
+    questions: Sequence[Question], behaviour: Behaviour, alike_share: float, seed: int
+) -> Examples:
+    """Return what the scorer learns from: every source is asked, every feature is computed."""
+    sources = behaviour_sources(behaviour, alike_share)
+    return draw(questions, sources, Features(behaviour), seed)
+
+
+Draws: TypeAlias = Callable[[Sequence[Question], Behaviour, float, int], Examples]
+"""(questions, sources that have not seen their answers, share of *alike*, seed) -> examples."""
+
+
 def prepare(
     sequences: Sequences,
     avoided: Sequences,
-    texts: Sequence[str],
-    vectors: Matrix,
+    known: ItemTexts,
     seed: int,
+    draws: Draws = examples_of,
 ) -> Prepared | None:
-    """Fit the sources twice and draw the examples in between; None where events are too few."""
-    n_items = len(vectors)
+    """Fit the sources twice and draw the examples in between; None where events are too few.
+
+    `draws` draws the examples; a comparison of models puts here what also draws others.
+    """
+    n_items = len(known)
     held = held_back(sequences, seed)
     questions = questions_of(sequences, held, avoided)
     if len(questions) < LEAST_EXAMPLES:
         return None
-    with _step("words"):
-        known = ItemTexts(word_weights(texts), vectors)
     with _step("alike"):
         alike = neighbours.alike(known.words)
     inner = sequences.without_last(held)
@@ -134,7 +150,7 @@ def prepare(
         taste, schedule = fit_taste(inner, known, seed, probe=probe.taste)
     behaviour = Behaviour(tables, decays, taste, _signals(inner, n_items))
     with _step("examples"):
-        examples = draw(questions, behaviour_sources(behaviour, share), Features(behaviour), seed)
+        examples = draws(questions, behaviour, share, seed)
     if len(examples) < LEAST_EXAMPLES:
         return None
     del inner, tables, behaviour, taste  # the second fit takes as much memory as the first

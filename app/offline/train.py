@@ -4,8 +4,9 @@ Seeds are fixed; a tenth of the examples decides when to stop. What is written i
 `app.engine.scorer`. This module does not know what the features mean.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -39,10 +40,32 @@ class Trained:
     epoch: int
 
 
-class _Network(nn.Module):
+class Model(nn.Module):
+    """What can be trained here, and then served: float32[f] moments make its inputs even."""
+
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.mean, self.deviation = mean, deviation
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """Return features as `app.engine.scorer.Scorer` reads them."""
+        return ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
+
+    def arrays(self) -> Arrays:
+        """Return what `app.engine.scorer.Scorer` takes."""
+        tensors = {"mean": self.mean, "deviation": self.deviation, **self.layers()}
+        return {name: tensor.detach().numpy().copy() for name, tensor in tensors.items()}
+
+    def layers(self) -> dict[str, Tensor]:
+        """Return `w1`, `b1`, `w2`, `b2` and `w3` of a scorer."""
+        raise NotImplementedError
+
+
+class Network(Model):
+    """The scorer as torch sees it."""
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__(mean, deviation)
         self.first = nn.Linear(len(mean), HIDDEN[0])
         self.second = nn.Linear(*HIDDEN)
         # Within a list only differences count: the last layer needs no bias.
@@ -51,23 +74,29 @@ class _Network(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [..., c] scores for [..., c, f] features."""
-        inputs = ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
-        hidden = self.drop(functional.relu(self.first(inputs)))
+        hidden = self.drop(functional.relu(self.first(self.inputs(features))))
         scores: Tensor = self.third(functional.relu(self.second(hidden))).squeeze(-1)
         return scores
 
-    def arrays(self) -> Arrays:
-        """Return what `app.engine.scorer.Scorer` takes."""
-        tensors = {
-            "mean": self.mean,
-            "deviation": self.deviation,
+    def layers(self) -> dict[str, Tensor]:
+        """Return the weights under their names in a scorer."""
+        return {
             "w1": self.first.weight,
             "b1": self.first.bias,
             "w2": self.second.weight,
             "b2": self.second.bias,
             "w3": self.third.weight[0],
         }
-        return {name: tensor.detach().numpy().copy() for name, tensor in tensors.items()}
+
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""([b, c] scores, [b, c] log weights) -> [b]; the right candidate of each list stands first."""
+
+
+def listwise(scores: Tensor, log_weights: Tensor) -> Tensor:
+    """Return −log softmax of the right candidate, each candidate standing for several."""
+    right = torch.zeros(len(scores), dtype=torch.int64)
+    return functional.cross_entropy(scores + log_weights, right, reduction="none")
 
 
 def split(n: int, seed: int) -> tuple[Ints, Ints]:
@@ -77,15 +106,20 @@ def split(n: int, seed: int) -> tuple[Ints, Ints]:
     return order[held:], order[:held]
 
 
-def train(examples: Examples, seed: int) -> Trained:
-    """Fit the network; at least two examples are needed.
+def train(
+    examples: Examples,
+    seed: int,
+    make: Callable[[Tensor, Tensor], Model] = Network,
+    loss_of: Loss = listwise,
+) -> Trained:
+    """Fit the network; at least two examples are needed. Others are fitted to compare with it.
 
     Time O(epochs · candidates kept · parameters); memory is that of the examples.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     learn, stop = split(len(examples), seed)
-    network = _Network(*map(torch.from_numpy, _moments(examples)))
+    network = make(*map(torch.from_numpy, _moments(examples)))
     steps = -(-len(learn) // BATCH)
     epochs = max(LEAST_EPOCHS, -(-LEAST_STEPS // steps))
     optimizer = torch.optim.AdamW(
@@ -99,10 +133,11 @@ def train(examples: Examples, seed: int) -> Trained:
         network.train()
         for chosen in tqdm(np.array_split(rng.permutation(learn), steps), "scorer", disable=None):
             optimizer.zero_grad()
-            _losses(network, examples, chosen).mean().backward()  # type: ignore[no-untyped-call]
+            losses = _losses(network, loss_of, examples, chosen)
+            losses.mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             rates.step()
-        loss = _validation(network, examples, stop)
+        loss = _validation(network, loss_of, examples, stop)
         if loss < best.loss:
             best = Trained(network.arrays(), loss, epoch)
         elif epoch - best.epoch >= PATIENCE:
@@ -119,9 +154,9 @@ def _moments(examples: Examples) -> tuple[Matrix, Matrix]:
 
 
 @torch.inference_mode()
-def _validation(network: _Network, examples: Examples, chosen: Ints) -> float:
+def _validation(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> float:
     network.eval()
-    parts = [_losses(network, examples, part) for part in _parts(chosen)]
+    parts = [_losses(network, loss_of, examples, part) for part in _parts(chosen)]
     return float(torch.cat(parts).mean())
 
 
@@ -130,12 +165,10 @@ def _parts(chosen: Ints) -> Iterator[Ints]:
         yield chosen[start : start + BATCH]
 
 
-def _losses(network: _Network, examples: Examples, chosen: Ints) -> Tensor:
-    """Return [b]: −log softmax of the right candidate, each candidate standing for several."""
+def _losses(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> Tensor:
+    """Return [b], the loss of some lists, each times what its event is worth."""
     features, log_weights = padded(examples, chosen)
-    scores = network(torch.from_numpy(features)) + torch.from_numpy(log_weights)
-    right = torch.zeros(len(chosen), dtype=torch.int64)
-    losses = functional.cross_entropy(scores, right, reduction="none")
+    losses = loss_of(network(torch.from_numpy(features)), torch.from_numpy(log_weights))
     return losses * torch.from_numpy(examples.worth[chosen])
 
 

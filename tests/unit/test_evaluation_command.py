@@ -113,6 +113,8 @@ def test_a_bundle_that_has_seen_everything_cannot_be_asked(files, tmp_path):
         (("--dataset", "d", "--json", "no/such/folder.json"), "--json: 'folder.json'"),
         (("--dataset", "d", "--report", "/"), "--report"),
         (("--dataset", "d", "--recipe", "absent.toml"), "absent.toml"),
+        (("--bundle", "b", "--events", "e.csv", "--ablation"), "--ablation goes without"),
+        (("--dataset", "d", "--baselines", "ease", "--ablation"), "--ablation goes without"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, message):
@@ -123,6 +125,11 @@ def test_flags_that_do_not_go_together(flags, message):
 def test_a_protocol_that_the_folder_does_not_hold(folder):
     with pytest.raises(UsageError, match="holds sequences: use strict or all-but-last"):
         run("--dataset", folder, "--protocol", "graded")
+
+
+def test_an_ablation_needs_events_enough_to_learn_from(folder):
+    with pytest.raises(BadDataError, match="fewer than 500 events"):
+        run("--dataset", folder, "--ablation")
 
 
 def test_files_that_are_not_there(tmp_path, files):

@@ -10,11 +10,18 @@ from app.engine.candidates import CandidateSet, retrieve
 from app.engine.scorer import Scorer
 from app.engine.wants import Want
 from app.features import Features
-from app.offline.examples import FAR, NEAR, Examples, Question, draw, rough_order
+from app.offline.examples import FAR, NEAR, Question, draw, rough_order
 from app.offline.learn import LEAST_EXAMPLES, is_worse, learn
 from app.offline.train import padded, split, train
 from app.testing import HashEncoder
-from tests.planted import NOBODY, as_sequences, random_behaviour, ring_walks
+from tests.planted import (
+    NOBODY,
+    as_sequences,
+    firsts,
+    planted_lists,
+    random_behaviour,
+    ring_walks,
+)
 
 N_ITEMS = 40
 MANY = 300
@@ -107,49 +114,24 @@ def test_questions_without_answers_give_no_examples():
         assert drawn.offsets.tolist() == [0]
 
 
-def planted(n=300, seed=0, constant=None):
-    """Lists of 5 … 12 candidates; the right one has the highest sum of the first two features."""
-    rng = np.random.default_rng(seed)
-    lists = [rng.standard_normal((rng.integers(5, 13), 4)) for _ in range(n)]
-    lists = [one[np.argsort(-(one[:, 0] + one[:, 1]))] for one in lists]
-    if constant is not None:
-        for one in lists:
-            one[:, 3] = constant
-    sizes = [len(one) for one in lists]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    features = np.concatenate(lists).astype(np.float16)
-    logs, worth = np.zeros(offsets[-1], np.float32), np.ones(n, np.float32)
-    return Examples(features, offsets, logs, worth, n)
-
-
-def firsts(examples, scorer, shift=0.0):
-    """Return the share of lists whose first candidate has the highest score."""
-    won = 0
-    for start, end in zip(examples.offsets[:-1], examples.offsets[1:], strict=True):
-        columns = np.ascontiguousarray(examples.features[start:end].T, np.float32)
-        columns[3] += np.float32(shift)
-        won += int(np.argmax(scorer.score(columns)) == 0)
-    return won / len(examples)
-
-
 def test_training_is_the_same_for_the_same_seed_and_finds_the_pattern():
-    examples = planted()
+    examples = planted_lists()
     one, again, other = (train(examples, seed) for seed in (0, 0, 1))
     assert all((one.arrays[name] == again.arrays[name]).all() for name in one.arrays)
     assert (one.loss, one.epoch) == (again.loss, again.epoch)
     assert any((one.arrays[name] != other.arrays[name]).any() for name in one.arrays)
     assert one.loss < 0.4 * math.log(8)  # a guess among about eight
-    assert firsts(planted(200, seed=9), Scorer(one.arrays, 4)) > 0.85
+    assert firsts(planted_lists(200, seed=9), Scorer(one.arrays, 4).score) > 0.85
 
 
 @pytest.mark.parametrize("shift", [0.0003, 0.5])
 def test_what_never_varied_in_training_does_not_disturb_serving(shift):
     """All histories of one length, say: serving has others, and half precision rounds these."""
-    scorer = Scorer(train(planted(constant=1.9459), 0).arrays, 4)
-    unseen = planted(200, seed=9, constant=1.9459)
-    usual = firsts(unseen, scorer)
+    scorer = Scorer(train(planted_lists(constant=1.9459), 0).arrays, 4)
+    unseen = planted_lists(200, seed=9, constant=1.9459)
+    usual = firsts(unseen, scorer.score)
     assert usual > 0.85
-    assert firsts(unseen, scorer, shift) > usual - 0.03
+    assert firsts(unseen, scorer.score, shift) > usual - 0.03
 
 
 @pytest.mark.parametrize(
@@ -161,7 +143,7 @@ def test_what_never_varied_in_training_does_not_disturb_serving(shift):
 )
 def test_scores_have_the_digits_of_float32(constant):
     """Else they depend on how a matrix product rounds, which depends on who shares the batch."""
-    examples = planted(constant=constant)
+    examples = planted_lists(constant=constant)
     arrays = train(examples, 0).arrays
     exact = {name: array.astype(np.float64) for name, array in arrays.items()}
     inputs = (examples.features.astype(np.float64) - exact["mean"]) / exact["deviation"]
@@ -179,7 +161,7 @@ def test_examples_are_split_into_those_to_learn_from_and_those_to_stop_by():
 
 
 def test_lists_are_padded_with_what_cannot_be_chosen():
-    examples = planted(5)
+    examples = planted_lists(5)
     features, logs = padded(examples, np.array([3, 1]))
     for line, example in enumerate((3, 1)):
         part = slice(examples.offsets[example], examples.offsets[example + 1])

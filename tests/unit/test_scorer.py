@@ -6,7 +6,7 @@ import torch
 
 from app.engine.scorer import CLIP, Scorer
 from app.errors import BundleError, EngineError
-from app.offline.train import HIDDEN, _Network
+from app.offline.train import HIDDEN, Network
 
 N_FEATURES = 9
 
@@ -14,7 +14,7 @@ N_FEATURES = 9
 def network(seed=0):
     torch.manual_seed(seed)
     mean, deviation = torch.randn(N_FEATURES) * 3, torch.rand(N_FEATURES) * 2 + 0.1
-    made = _Network(mean, deviation)
+    made = Network(mean, deviation)
     made.eval()  # dropout is for training only
     return made
 

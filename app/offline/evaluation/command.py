@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"all, none, or some of {', '.join((*BASELINE_NAMES, SASREC))} (default: none)",
     )
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="measure what each piece of learning brings, not the engine (--dataset or --items)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - = to stdout")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report as HTML")
 

@@ -15,6 +15,7 @@ from app.bundle import Bundle, load_arrays, open_bundle
 from app.columns import decode_column
 from app.errors import UsageError
 from app.offline.build import MakeEncoder, packed_encoder
+from app.offline.evaluation.ablation import ablate, table_of
 from app.offline.evaluation.baselines import registry
 from app.offline.evaluation.datasets import (
     kind_of,
@@ -59,14 +60,16 @@ def run_session(
     """
     baselines = registry.chosen(args.baselines)  # first: a typing mistake must not cost minutes
     _check_outputs(args)
+    _check_ablation(args)
     recipe = Recipe() if args.recipe is None else load_recipe(args.recipe)
     plan, name = _plan(args, recipe)
     if args.users is not None:
         plan = sampled(plan, args.users, args.seed)
     options = Options(recipe, args.seed, baselines, args.bundle, make_encoder, opener)
     document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
-    document |= evaluate(plan, name, options)
-    _write(document, args)
+    measure, show = (ablate, table_of) if args.ablation else (evaluate, lines)
+    document |= measure(plan, name, options)
+    _write(document, show(document), args)
     return 0
 
 
@@ -131,6 +134,12 @@ def shelf_of(bundle: Bundle) -> Shelf:
     return Shelf(shown, [str(titles.value(row) or "") for row in range(n)], [])
 
 
+def _check_ablation(args: argparse.Namespace) -> None:
+    given = args.bundle is not None or args.report is not None or args.baselines != "none"
+    if args.ablation and given:
+        raise UsageError("--ablation goes without --bundle, --baselines and --report")
+
+
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse before the work what would fail after it."""
     if args.json is not None and args.json != "-":
@@ -144,13 +153,13 @@ def _check_folder(flag: str, path: Path) -> None:
         raise UsageError(f"{flag}: {path.name!r} cannot be written there")
 
 
-def _write(document: Document, args: argparse.Namespace) -> None:
+def _write(document: Document, shown: list[str], args: argparse.Namespace) -> None:
     encoded = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
     if args.json == "-":
         sys.stdout.write(encoded.decode())
     else:
         if args.json is not None:
             Path(args.json).write_bytes(encoded)
-        sys.stdout.write("\n".join(lines(document)) + "\n")
+        sys.stdout.write("\n".join(shown) + "\n")
     if args.report is not None:
         args.report.write_text(render(document), encoding="utf-8")
