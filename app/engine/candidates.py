@@ -83,6 +83,26 @@ def retrieve(wants: Sequence[Want], sources: Sequence[Source]) -> list[dict[str,
     return found
 
 
+def highest(scores: Vector, hidden: Rows, size: int) -> Hits:
+    """Return the `size` best rows of a whole catalogue that are not hidden.
+
+    `scores`: float32[n], finite; those of hidden rows are overwritten.
+    """
+    scores[hidden] = -np.inf
+    edge = max(len(scores) - size, 0)
+    rows = np.argpartition(scores, edge)[edge:] if edge else np.arange(len(scores))
+    hits = best_of(rows, scores.take(rows))
+    # What is hidden comes last; ascending, it comes first.
+    n = len(rows) - int(np.searchsorted(hits.scores[::-1], -np.inf, side="right"))
+    return Hits(hits.rows[:n], hits.scores[:n])
+
+
+def best_of(rows: Rows, scores: Vector) -> Hits:
+    """Return int64[n] rows in the order of their float32[n] scores, best first."""
+    order = np.argsort(-scores, kind="stable")
+    return Hits(rows.take(order), scores.take(order))
+
+
 def origins(rows: Rows, sources: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
     """Return for each of a few rows where it stands in each source that brought it."""
     found: list[list[SourceHit]] = [[] for _ in range(len(rows))]
