@@ -153,7 +153,7 @@ class Features:
         sums = np.matmul(self._sums[len(recent)], pairs)
         # As `TasteSpace.user`: the mean of the recent items at unit length.
         mean = self._sums[len(recent)][-1, 0] @ given
-        sums[-1, 0] /= max(float(np.linalg.norm(mean)), 1e-9)
+        sums[-1, 0] /= max(math.sqrt(mean @ mean), 1e-9)
         at = len(tables) * len(_TABLE) + len(_TASTE)
         # A table each, taste too: its count, which says nothing, is in the place of what follows.
         _pair_features(out[: at + 1].reshape(len(pairs), len(_TABLE), len(rows)), pairs, sums)

@@ -17,6 +17,9 @@ SOURCE_SIZE = 200
 """Candidates that a source brings, unless it says otherwise."""
 
 
+_ZERO = np.zeros(1, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Hits:
     """What one source brought: int64[n] rows, best first, and their float32[n] scores there."""
@@ -106,10 +109,18 @@ def best_of(rows: Rows, scores: Vector) -> Hits:
 def origins(rows: Rows, sources: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
     """Return for each of a few rows where it stands in each source that brought it."""
     found: list[list[SourceHit]] = [[] for _ in range(len(rows))]
-    for name, hits in sources.items():
-        at, places = np.nonzero(rows[:, None] == hits.rows[None, :])
-        for row, place in zip(at.tolist(), places.tolist(), strict=True):
-            found[row].append(SourceHit(name, place + 1, float(hits.scores[place])))
+    if not sources:
+        return [() for _ in found]
+    brought = np.concatenate([hits.rows for hits in sources.values()])
+    scores = np.concatenate([hits.scores for hits in sources.values()])
+    ends = np.cumsum([len(hits.rows) for hits in sources.values()])
+    at, places = np.divmod(np.flatnonzero(rows[:, None] == brought), len(brought) or 1)
+    source = np.searchsorted(ends, places, side="right")
+    ranks = places + 1 - np.concatenate([_ZERO, ends]).take(source)
+    names = tuple(sources)
+    columns = (column.tolist() for column in (at, source, ranks, scores.take(places)))
+    for row, name, rank, score in zip(*columns, strict=True):
+        found[row].append(SourceHit(names[name], rank, score))
     return [tuple(hits) for hits in found]
 
 

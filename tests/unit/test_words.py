@@ -16,7 +16,7 @@ from app.engine.vocabulary import MAX_SIMILAR
 from app.engine.words import MAX_QUERY_WORDS, WordIndex
 from app.errors import BundleError
 from app.offline.lexicon import MAX_TITLE_WORDS, lexicon_arrays
-from app.words import STOP_WORDS, query_words, stem, trigrams_of, words_of
+from app.words import STOP_WORDS, query_words, stem, trigrams_of, trigrams_of_word, words_of
 
 
 def index_of(titles, texts=None, **options) -> WordIndex:
@@ -196,6 +196,8 @@ def test_trigrams_are_distinct_and_complete(words):
         for code, place in zip(codes.tolist(), places.tolist(), strict=True)
     ]
     assert shown == [(p, t) for p, word in enumerate(words) for t in sorted(trigrams(word))]
+    for place, word in enumerate(words):
+        assert trigrams_of_word(word).tolist() == codes[places == place].tolist()
 
 
 # -- searching ------------------------------------------------------------------------------------
