@@ -92,14 +92,11 @@ class StringColumn(Column):
 
     def value(self, row: int) -> str | None:
         """Return the text of a row, None when missing."""
-        return str(self._slice(row), "utf-8") if self._present[row] else None
+        return self.raw(row).decode() if self._present[row] else None
 
     def raw(self, row: int) -> bytes:
         """Return the UTF-8 bytes of a row, b"" when missing; cheap to compare."""
-        return bytes(self._slice(row))
-
-    def _slice(self, row: int) -> memoryview:
-        return self._data[self._offsets[row] : self._offsets[row + 1]]
+        return bytes(self._data[self._offsets[row] : self._offsets[row + 1]])
 
 
 class NumberColumn(Column):

@@ -6,7 +6,6 @@ word here and two neighbours there ("flipflop", "flip flop"). This module does n
 words of a query come together; see `app.engine.words`.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -122,8 +121,10 @@ class Vocabulary:
     def __init__(self, arrays: Arrays, items: Items) -> None:
         self._items = items
         parts = {name.removeprefix("word/"): part for name, part in arrays.items()}
-        self._words = StringColumn(parts)  # it takes those of its own
-        n = len(self._words)
+        words = StringColumn(parts)  # it takes those of its own
+        n = len(words)
+        # Objects, for once: a word that is new asks for dozens, each way to cut it in two.
+        self._numbers = {words.raw(number): number for number in range(n)}
         self._idf: Vector = _part(arrays, "idf", np.float32, n)
         self._unknown_idf = float(np.log(1 + (len(items.titles) + 0.5) / 0.5))
         self._codes: Rows = _part(arrays, "trigram/codes", np.int64)
@@ -131,13 +132,11 @@ class Vocabulary:
         self._n_trigrams = _part(arrays, "trigram/counts", np.int32, n)
 
     def __len__(self) -> int:
-        return len(self._words)
+        return len(self._numbers)
 
     def number(self, word: str) -> int:
         """Return the place of a word in the vocabulary, −1 if it is not there."""
-        sought = word.encode()
-        place = bisect_left(range(len(self)), sought, key=self._words.raw)
-        return place if place < len(self) and self._words.raw(place) == sought else -1
+        return self._numbers.get(word.encode(), -1)
 
     def look_up(self, word: str) -> Word:
         """Return what a query word matches: itself, similar words, and pairs it is joined of."""
@@ -192,9 +191,11 @@ def _best(rows: Rows, values: Vector) -> tuple[Rows, Vector]:
     """Return int64, each row once, ascending, and the highest of its values."""
     if not len(rows):
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    order = np.argsort(rows, kind="stable")
+    order = rows.argsort(kind="stable")
     ordered = rows.take(order)
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    new = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    starts = new.nonzero()[0]
     return ordered.take(starts).astype(np.int64), np.maximum.reduceat(values.take(order), starts)
 
 

@@ -39,7 +39,7 @@ class _Query:
 class WordIndex:
     """The lexical index of a bundle; pure, so safe to share between threads."""
 
-    def __init__(self, arrays: Arrays, cache_size: int = 4096) -> None:
+    def __init__(self, arrays: Arrays, cache_size: int = 16_384) -> None:
         """Take the arrays of `words.safetensors`; none is copied.
 
         Args:
