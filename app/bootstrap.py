@@ -56,9 +56,14 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
         BundleError: the bundle is missing, damaged or does not fit.
     """
     # Here, not above: importing the server must not load model libraries.
+    from threadpoolctl import threadpool_limits
+
     from app.bundle import open_bundle
     from app.engine.open import engine_of
 
+    # The products of a pass are small: the second thread gains little on an idle machine, and on a
+    # busy one the first waits milliseconds for it. The encoder has threads of its own.
+    threadpool_limits(limits=1, user_api="blas")
     bundle = open_bundle(settings.bundle)
     engine = engine_of(bundle, settings.threads_per_worker())
     users = BundleUserStore.open(bundle)

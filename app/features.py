@@ -5,6 +5,7 @@ of candidates never come in: equal values share a rank. This module does not kno
 come from, nor what is done with the numbers.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -116,21 +117,16 @@ def feature_names(tables: Sequence[str]) -> tuple[str, ...]:
 
 
 class Features:
-    """Computes features. Holds a buffer of one number an item, so one thread at a time uses it."""
+    """Computes features. Holds buffers, so one thread at a time uses it."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         """Prepare for a catalogue."""
         self._behaviour = behaviour
         self.names = feature_names(tuple(behaviour.tables))
         self.n_items = behaviour.items.shape[1]
-        self._place = np.full(self.n_items, -1, np.int32)
-        ages = np.arange(RECENT)
-        taste = np.zeros(RECENT)
-        recency = behaviour.taste.recency[:RECENT]
-        taste[: len(recency)] = recency
-        self._weights = np.stack([*(d**ages for d in behaviour.decays.values()), taste]).astype(
-            np.float32
-        )
+        self._place = np.full(self.n_items, -1, np.intp)
+        self._pairs_flat = np.empty(0, np.float32)
+        self._sums = _sums(behaviour)
 
     def compute(
         self, recents: Sequence[Rows], lengths: Sequence[int], candidates: Sequence[Rows]
@@ -142,8 +138,8 @@ class Features:
             lengths: per request how many items were ever taken, ≥ 1.
             candidates: per request int64[c] rows, each once.
         """
-        ends = np.cumsum([0, *map(len, candidates)])
-        out = np.empty((len(self.names), int(ends[-1])), np.float32)
+        ends = np.cumsum([0, *map(len, candidates)]).tolist()
+        out = np.empty((len(self.names), ends[-1]), np.float32)
         for place, (recent, rows) in enumerate(zip(recents, candidates, strict=True)):
             if len(rows):
                 block = out[:, ends[place] : ends[place + 1]]
@@ -152,59 +148,89 @@ class Features:
 
     def _one(self, out: Array, recent: Rows, length: int, rows: Rows) -> None:
         tables, items = self._behaviour.tables, self._behaviour.items
-        pairs = self._pairs(recent, rows)
-        weights = self._weights[:, : len(recent)]
-        totals = np.matmul(weights[:, None, :], pairs)[:, 0]
-        taste = self._behaviour.taste.user(recent)
-        totals[-1] = self._behaviour.taste.wanted[rows] @ taste
-        out[: len(tables) * len(_TABLE) + len(_TASTE)] = _pair_features(pairs, totals)
+        given = self._behaviour.taste.given.take(recent, axis=0)
+        pairs = self._pairs(given, recent, rows)
+        sums = np.matmul(self._sums[len(recent)], pairs)
+        # As `TasteSpace.user`: the mean of the recent items at unit length.
+        mean = self._sums[len(recent)][-1, 0] @ given
+        sums[-1, 0] /= max(math.sqrt(mean @ mean), 1e-9)
         at = len(tables) * len(_TABLE) + len(_TASTE)
-        out[at : at + len(_ITEM)] = items[:, rows]
-        popularity = items[0, recent]
+        # A table each, taste too: its count, which says nothing, is in the place of what follows.
+        _pair_features(out[: at + 1].reshape(len(pairs), len(_TABLE), len(rows)), pairs, sums)
+        out[at : at + len(_ITEM)] = items.take(rows, axis=1)
+        popularity = items[0].take(recent)
         context = (
-            np.log(length),
+            math.log(length),
             popularity[0],
             popularity.mean(),
-            totals[0].max(),
-            totals[-1].max(),
+            sums[0, 0].max(),
+            sums[-1, 0].max(),
         )
         out[at + len(_ITEM) :] = np.array(context, np.float32)[:, None]
 
-    def _pairs(self, recent: Rows, rows: Rows) -> Array:
-        """Return float32[tables + 1, len(recent), len(rows)]: how near each pair lies."""
-        tables, taste = self._behaviour.tables, self._behaviour.taste
-        self._place[rows] = np.arange(len(rows), dtype=np.int32)
-        # Neighbours that are no candidates have place -1: a last column that is cut off.
-        pairs = np.zeros((len(tables) + 1, len(recent), len(rows) + 1), np.float32)
-        line = np.arange(len(recent))[:, None]
-        for table, near in enumerate(tables.values()):
+    def _pairs(self, given: Matrix, recent: Rows, rows: Rows) -> Array:
+        """Return float32[tables + 1, len(recent), len(rows)]: how near each pair lies.
+
+        It is a buffer, good until the next call.
+        """
+        tables, width = self._behaviour.tables, len(rows) + 1
+        shape = (len(tables) + 1, len(recent), width)
+        size = math.prod(shape)
+        if size > len(self._pairs_flat):
+            self._pairs_flat = np.empty(size, np.float32)
+        flat = self._pairs_flat[:size]
+        flat[: -len(recent) * width] = 0.0
+        self._place[rows] = np.arange(len(rows))
+        # Neighbours that are no candidates have place -1: the last cell of the line before (of the
+        # last line for the first one), in a column that is cut off.
+        line = np.arange(0, len(recent) * width, width)[:, None]
+        for near, cells in zip(tables.values(), flat.reshape(shape[0], -1), strict=False):
+            places = self._place.take(near.rows.take(recent, axis=0))
             # Backwards, so that a neighbour is written after places of weight 0 that name it too.
-            places = self._place[near.rows[recent][:, ::-1]]
-            pairs[table][line, places] = near.weights[recent][:, ::-1]
+            weights = near.weights.take(recent, axis=0)[:, ::-1]
+            cells[np.add(places[:, ::-1], line).ravel()] = weights.ravel()
         self._place[rows] = -1
-        np.matmul(taste.given[recent], taste.wanted[rows].T, out=pairs[-1, :, :-1])
-        return pairs[:, :, :-1]
+        pairs = flat.reshape(shape)[:, :, :-1]
+        wanted = self._behaviour.taste.wanted.take(rows, axis=0)
+        np.matmul(given, wanted.T, out=pairs[-1])
+        return pairs
 
 
-def _pair_features(pairs: Array, totals: Array) -> Array:
-    """Return float32[f, c]: per table its eight features, then the seven of taste."""
-    second = pairs[:, 1] if pairs.shape[1] > 1 else np.zeros_like(totals)
-    columns = np.stack(
-        [
-            totals,
-            pairs[:, 0],
-            second,
-            pairs.max(axis=1),
-            pairs[:, :3].mean(axis=1),
-            pairs.mean(axis=1),
-            log_ranks(totals),
-            np.count_nonzero(pairs > 0, axis=1),
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
-    # Every item lies somewhere in the space of taste: counting the near ones says nothing there.
-    return columns.reshape(-1, pairs.shape[2])[:-1]
+def _sums(behaviour: Behaviour) -> list[Array]:
+    """Return for 0 … 20 recent items float32[tables + 1, 3, r]: what the lines are multiplied by.
+
+    For each table and for taste: the decayed total, the mean of the newest three, the mean of all.
+    """
+    ages = np.arange(RECENT)
+    recency = behaviour.taste.recency[:RECENT]
+    taste = np.pad(recency, (0, RECENT - len(recency)))
+    totals = np.stack([*(d**ages for d in behaviour.decays.values()), taste])
+    found = []
+    for n in range(RECENT + 1):
+        sums = np.zeros((len(totals), 3, n), np.float32)
+        sums[:, 0] = totals[:, :n]
+        sums[:, 1, :3] = 1 / max(min(n, 3), 1)
+        sums[:, 2] = 1 / max(n, 1)
+        found.append(sums)
+    return found
+
+
+def _pair_features(out: Array, pairs: Array, sums: Array) -> None:
+    """Write float32[tables + 1, 8, c]: the features of each table, and of taste.
+
+    Args:
+        out: where to.
+        pairs: float32[tables + 1, r, c].
+        sums: float32[tables + 1, 3, c], see `_sums`.
+    """
+    out[:, 0] = sums[:, 0]
+    out[:, 1] = pairs[:, 0]
+    out[:, 2] = pairs[:, 1] if pairs.shape[1] > 1 else 0.0
+    np.maximum.reduce(pairs, axis=1, out=out[:, 3])
+    out[:, 4:6] = sums[:, 1:]
+    out[:, 6] = log_ranks(sums[:, 0])
+    # At most 20 lines, so a byte holds the count.
+    out[:, 7] = np.add.reduce((pairs > 0).view(np.int8), axis=1, dtype=np.int8)
 
 
 def log_ranks(values: Array) -> Array:
@@ -216,13 +242,15 @@ def log_ranks(values: Array) -> Array:
     >>> np.expm1(log_ranks(np.array([[3.0, 5.0, 3.0, 1.0]], np.float32))).round().tolist()
     [[1.0, 0.0, 1.0, 3.0]]
     """
+    n = values.shape[1]
     order = np.argsort(-values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    places = np.arange(values.shape[1])
-    starts = np.zeros(values.shape, np.int64)
-    least = 1e-6 * np.abs(values).max(axis=1, keepdims=True)
-    starts[:, 1:] = np.where(ordered[:, :-1] - ordered[:, 1:] > least, places[1:], 0)
+    order += np.arange(0, values.size, n)[:, None]
+    ordered = values.ravel().take(order)
+    least = 1e-6 * np.abs(ordered[:, [0, -1]]).max(axis=1, keepdims=True)
+    starts = np.zeros(values.shape, np.intp)
+    places = np.arange(n)
+    np.multiply(ordered[:, :-1] - ordered[:, 1:] > least, places[1:], out=starts[:, 1:])
     higher = np.maximum.accumulate(starts, axis=1)
-    ranks = np.empty(values.shape, np.float32)
-    np.put_along_axis(ranks, order, np.log1p(higher).astype(np.float32), axis=1)
-    return ranks
+    ranks = np.empty(values.size, np.float32)
+    ranks[order.ravel()] = np.log1p(places).astype(np.float32).take(higher.ravel())
+    return ranks.reshape(values.shape)

@@ -53,7 +53,7 @@ def engine_over(bundle):
     parts = assemble(
         Catalogue(columns_of(bundle), manifest.attributes),
         HashEncoder(manifest.encoder.dim),
-        Texts(vectors, FlatIndex(vectors, 1), words),
+        Texts(vectors, FlatIndex(vectors), words),
         load_arrays(bundle, "signals.safetensors"),
         opening._learned(bundle),
     )

@@ -53,7 +53,7 @@ def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) ->
         "freshness": freshness_of(years),
     }
     words = WordIndex(lexicon_arrays(list(titles.values()), texts))
-    texts_found = Texts(vectors, FlatIndex(vectors, 1), words)
+    texts_found = Texts(vectors, FlatIndex(vectors), words)
     parts = assemble(catalogue, encoder, texts_found, signals)
     info = EngineInfo(
         bundle="g1",

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.engine.candidates import Hits, Source
+from app.engine.candidates import Hits, Source, best_of, highest
 from app.engine.wants import Want
 from app.features import RECENT, Behaviour, Neighbours, TasteSpace
-from app.types import Rows, Vector
 
 BEHAVIOUR_SIZE, ALIKE_SIZE, TASTE_SIZE = 200, 100, 350
 """Candidates of each source; about 470 together. Chosen on validation items of `amazon-beauty`."""
@@ -31,15 +30,14 @@ class NeighbourSource:
     """The items that lie nearest to the recent ones: a decayed sum over tables of neighbours."""
 
     def __init__(self, name: str, tables: Sequence[Weighted], n_items: int, size: int) -> None:
-        """Take the tables to add up. Holds buffers, so that one thread at a time may use it."""
+        """Take the tables to add up, over a catalogue of `n_items`."""
         self.name = name
         self._size = size
         ages = np.arange(RECENT)
         self._tables = [
             (t.near, (t.share * t.decay**ages).astype(np.float32)[:, None]) for t in tables
         ]
-        self._sum = np.zeros(n_items, np.float32)
-        self._mark = np.empty(n_items, np.int32)
+        self._n_items = n_items
 
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with recent items the rows with the highest sums."""
@@ -47,19 +45,19 @@ class NeighbourSource:
 
     def _search(self, want: Want) -> Hits:
         recent = want.recent[:RECENT]
-        touched = []
-        for near, weights in self._tables:
-            rows = near.rows[recent].ravel()
-            np.add.at(self._sum, rows, (near.weights[recent] * weights[: len(recent)]).ravel())
-            touched.append(rows)
-        rows = np.concatenate(touched)
-        places = np.arange(len(rows), dtype=np.int32)
-        self._mark[rows] = places
-        rows = rows[self._mark[rows] == places].astype(np.int64)
-        self._sum[want.hidden] = 0.0
-        scores = self._sum[rows]
-        self._sum[rows] = 0.0
-        return _best(rows, scores, self._size)
+        total = np.zeros(self._n_items, np.float32)
+        for near, decayed in self._tables:
+            weights = near.weights.take(recent, axis=0)
+            weights *= decayed[: len(recent)]
+            np.add.at(total, near.rows.take(recent, axis=0).ravel(), weights.ravel())
+        total[want.hidden] = 0.0
+        rows = np.flatnonzero(total > 0)
+        scores = total.take(rows)
+        if len(rows) > self._size:
+            # Chosen among few: a partition is slow where most values are equal, here 0.
+            top = np.argpartition(scores, len(rows) - self._size)[-self._size :]
+            rows, scores = rows.take(top), scores.take(top)
+        return best_of(rows, scores)
 
 
 class TasteSource:
@@ -78,13 +76,8 @@ class TasteSource:
         if asked:
             users = np.stack([self._space.user(wants[place].recent) for place in asked])
             for place, scores in zip(asked, users @ self._space.wanted.T, strict=True):
-                found[place] = self._best(scores, wants[place].hidden)
+                found[place] = highest(scores, wants[place].hidden, self._size)
         return found
-
-    def _best(self, scores: Vector, hidden: Rows) -> Hits:
-        scores[hidden] = -np.inf
-        rows = np.argpartition(-scores, min(self._size, len(scores)) - 1)[: self._size]
-        return _sorted(*_kept(rows, scores[rows], -np.inf))
 
 
 def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source, ...]:
@@ -104,22 +97,3 @@ def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source,
         NeighbourSource("alike", [alike], n_items, ALIKE_SIZE),
         TasteSource(behaviour.taste),
     )
-
-
-def _best(rows: Rows, scores: Vector, size: int) -> Hits:
-    """Return the `size` highest positive scores, best first."""
-    rows, scores = _kept(rows, scores, 0.0)
-    if len(rows) > size:
-        top = np.argpartition(-scores, size - 1)[:size]
-        rows, scores = rows[top], scores[top]
-    return _sorted(rows, scores)
-
-
-def _kept(rows: Rows, scores: Vector, least: float) -> tuple[Rows, Vector]:
-    keep = scores > least
-    return rows[keep], scores[keep]
-
-
-def _sorted(rows: Rows, scores: Vector) -> Hits:
-    order = np.argsort(-scores, kind="stable")
-    return Hits(rows[order], scores[order])

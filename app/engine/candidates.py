@@ -17,6 +17,9 @@ SOURCE_SIZE = 200
 """Candidates that a source brings, unless it says otherwise."""
 
 
+_ZERO = np.zeros(1, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Hits:
     """What one source brought: int64[n] rows, best first, and their float32[n] scores there."""
@@ -83,13 +86,41 @@ def retrieve(wants: Sequence[Want], sources: Sequence[Source]) -> list[dict[str,
     return found
 
 
+def highest(scores: Vector, hidden: Rows, size: int) -> Hits:
+    """Return the `size` best rows of a whole catalogue that are not hidden.
+
+    `scores`: float32[n], finite; those of hidden rows are overwritten.
+    """
+    scores[hidden] = -np.inf
+    edge = max(len(scores) - size, 0)
+    rows = np.argpartition(scores, edge)[edge:] if edge else np.arange(len(scores))
+    hits = best_of(rows, scores.take(rows))
+    # What is hidden comes last; ascending, it comes first.
+    n = len(rows) - int(np.searchsorted(hits.scores[::-1], -np.inf, side="right"))
+    return Hits(hits.rows[:n], hits.scores[:n])
+
+
+def best_of(rows: Rows, scores: Vector) -> Hits:
+    """Return int64[n] rows in the order of their float32[n] scores, best first."""
+    order = np.argsort(-scores, kind="stable")
+    return Hits(rows.take(order), scores.take(order))
+
+
 def origins(rows: Rows, sources: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
     """Return for each of a few rows where it stands in each source that brought it."""
     found: list[list[SourceHit]] = [[] for _ in range(len(rows))]
-    for name, hits in sources.items():
-        at, places = np.nonzero(rows[:, None] == hits.rows[None, :])
-        for row, place in zip(at.tolist(), places.tolist(), strict=True):
-            found[row].append(SourceHit(name, place + 1, float(hits.scores[place])))
+    if not sources:
+        return [() for _ in found]
+    brought = np.concatenate([hits.rows for hits in sources.values()])
+    scores = np.concatenate([hits.scores for hits in sources.values()])
+    ends = np.cumsum([len(hits.rows) for hits in sources.values()])
+    at, places = np.divmod(np.flatnonzero(rows[:, None] == brought), len(brought) or 1)
+    source = np.searchsorted(ends, places, side="right")
+    ranks = places + 1 - np.concatenate([_ZERO, ends]).take(source)
+    names = tuple(sources)
+    columns = (column.tolist() for column in (at, source, ranks, scores.take(places)))
+    for row, name, rank, score in zip(*columns, strict=True):
+        found[row].append(SourceHit(names[name], rank, score))
     return [tuple(hits) for hits in found]
 
 

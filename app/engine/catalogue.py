@@ -4,6 +4,7 @@ Knows nothing of vectors, scores or requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import filterfalse
 
 import numpy as np
 
@@ -33,12 +34,12 @@ class Catalogue:
 
     def rows(self, item_ids: Iterable[str]) -> Rows:
         """Return int64[n], the rows of the known ids in their order; unknown ones are left out."""
-        found = [row for row in map(self.row, item_ids) if row >= 0]
-        return np.asarray(found, dtype=np.int64)
+        found = [row for row in map(self._row_of.get, item_ids) if row is not None]
+        return np.array(found, dtype=np.int64)
 
     def unknown(self, item_ids: Iterable[str]) -> list[str]:
         """Return the ids that the catalogue does not hold, in order, each once."""
-        return list(dict.fromkeys(i for i in item_ids if i not in self._row_of))
+        return list(dict.fromkeys(filterfalse(self._row_of.__contains__, item_ids)))
 
     def id(self, row: int) -> str:
         """Return the id of a row."""

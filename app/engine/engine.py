@@ -21,8 +21,9 @@ from app.engine.candidates import (
 )
 from app.engine.catalogue import Catalogue
 from app.engine.fusion import LEARNED_MATCH_WEIGHT, Blend
+from app.engine.index import VectorIndex
 from app.engine.scorer import Scorer
-from app.engine.wants import Want, resolve
+from app.engine.wants import Asked, Want, resolve
 from app.errors import EngineError
 from app.features import Features
 from app.ports import Encoder
@@ -64,6 +65,7 @@ class Parts:
     catalogue: Catalogue
     encoder: Encoder
     vectors: Matrix
+    index: VectorIndex
     sources: tuple[Source, ...]
     fallback: tuple[Source, ...]
     blend: Blend
@@ -114,8 +116,7 @@ class RankEngine:
         start = perf_counter()
         queries = self._encode(batch)
         encoded = perf_counter()
-        parts = self._parts
-        wants = [resolve(request, parts.catalogue, parts.vectors, queries) for request in batch]
+        wants = self._wants(batch, queries)
         hits, rows = self._retrieve(wants)
         retrieved = perf_counter()
         scores, degraded = self._scores(wants, rows, hits)
@@ -136,6 +137,21 @@ class RankEngine:
         if not texts:
             return {}
         return dict(zip(texts, self._parts.encoder.encode(texts), strict=True))
+
+    def _wants(self, batch: Sequence[RankRequest], queries: Mapping[str, Vector]) -> list[Want]:
+        parts = self._parts
+        asked: dict[str, Asked] = {}
+        if queries:
+            cosines = parts.index.cosines(np.stack(list(queries.values())))
+            asked = {
+                query: Asked(vector, None if cosines is None else cosines[place])
+                for place, (query, vector) in enumerate(queries.items())
+            }
+        by_text = parts.learned is None
+        return [
+            resolve(request, parts.catalogue, parts.vectors, asked, by_text=by_text)
+            for request in batch
+        ]
 
     def _retrieve(self, wants: Sequence[Want]) -> tuple[list[dict[str, Hits]], list[Rows]]:
         """Ask the sources, and the fallback for those who got less than they asked for.

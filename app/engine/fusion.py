@@ -41,17 +41,23 @@ class Blend:
         score = np.zeros(len(rows), np.float32)
         if want.query_vector is None and want.disliked is None:
             return score
-        block = self._vectors[rows]
+        if want.cosines is not None:
+            score += want.cosines.take(rows)
+        elif want.query_vector is not None:
+            score += self._cosines(rows, want.query_vector)
         if want.query_vector is not None:
-            score += block @ want.query_vector
             score += COVERAGE_WEIGHT * self._words.coverage(want.query, rows)
         if want.disliked is not None:
-            score -= DISLIKE_WEIGHT * np.maximum(block @ want.disliked, 0.0)
+            score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, want.disliked), 0.0)
         return score
+
+    def _cosines(self, rows: Rows, vector: Vector) -> Vector:
+        near: Vector = self._vectors.take(rows, axis=0) @ vector
+        return near
 
     def unlearned(self, want: Want, rows: Rows) -> Vector:
         """Return float32[len(rows)], the score of candidates where nothing was learned."""
         score = self.match(want, rows) + self._signals[rows]
         if want.alike is not None:
-            score += TASTE_WEIGHT * (self._vectors[rows] @ want.alike)
+            score += TASTE_WEIGHT * self._cosines(rows, want.alike)
         return score

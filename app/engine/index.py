@@ -1,9 +1,10 @@
-"""Nearest vectors by inner product: FAISS, exact or by lists, behind one `search`.
+"""Nearest vectors by inner product, exactly or by the lists of FAISS, behind one `search`.
 
-`FlatIndex` is filled at load from the checked `vectors.npy`: exact, no index file to parse, right
-up to about 100k rows. `ListIndex` is for more: it reads only the lists of 8-bit vectors that lie
-nearest to the probe, then scores what it found exactly. Which one, and how many lists, was decided
-by measured recall when the bundle was built (`app.offline.index`).
+`FlatIndex` multiplies by the checked `vectors.npy`: exact, no index file to parse, right up to
+about 100k rows. It is no flat index of FAISS: on one thread a product answers sooner, and the
+candidates of other sources need its cosines too. `ListIndex` is for more rows: it reads only the lists of 8-bit vectors that lie nearest
+to the probe, then scores what it found exactly. Which one, and how many lists, was decided by
+measured recall when the bundle was built (`app.offline.index`).
 """
 
 from pathlib import Path
@@ -30,6 +31,10 @@ class VectorIndex(Protocol):
         """Return n."""
         ...
 
+    def cosines(self, probes: Matrix) -> Matrix | None:
+        """Return float32[p, n], of each probe with every row; None where that is too much work."""
+        ...
+
     def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
         """Return (float32[p, n] scores, int64[p, n] rows), best first; n is cut to the catalogue.
 
@@ -42,28 +47,29 @@ class VectorIndex(Protocol):
 
 
 class FlatIndex:
-    """Exact search over all rows."""
+    """Exact search over all rows: one matrix product a batch."""
 
     kind = "flat"
 
-    def __init__(self, vectors: Matrix, threads: int) -> None:
-        """Copy float32[n, dim] into an index; `threads` bounds the OpenMP team of a search."""
-        self._threads = threads
-        self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+    def __init__(self, vectors: Matrix) -> None:
+        """Search float32[n, dim], which is not copied."""
+        self._vectors = vectors
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return len(self._vectors)
+
+    def cosines(self, probes: Matrix) -> Matrix:
+        """See `VectorIndex`: always there."""
+        return probes @ self._vectors.T
 
     def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
         """See `VectorIndex`; every place is found."""
-        # The OpenMP team size is a property of the calling thread, so it is set where we search.
-        faiss.omp_set_num_threads(self._threads)
-        try:
-            scores, rows = self._index.search(probes, min(n, len(self)))
-        except (AssertionError, RuntimeError) as error:
-            raise EngineError("the vector search failed") from error
-        return scores, rows
+        n = min(n, len(self))
+        scores = self.cosines(probes)
+        rows = np.argpartition(scores, len(self) - n, axis=1)[:, len(self) - n :]
+        found = np.take_along_axis(scores, rows, 1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        return np.take_along_axis(found, order, 1), np.take_along_axis(rows, order, 1)
 
 
 class ListIndex:
@@ -72,7 +78,7 @@ class ListIndex:
     kind = "lists"
 
     def __init__(self, index: faiss.IndexIVF, vectors: Matrix, probes: int, threads: int) -> None:
-        """Search `probes` lists of an index over float32[n, dim]; `threads` as in `FlatIndex`."""
+        """Search `probes` lists of an index over float32[n, dim]; `threads` of OpenMP."""
         self._index, self._vectors, self._threads = index, vectors, threads
         self._parameters = faiss.SearchParametersIVF()
         self._parameters.nprobe = probes
@@ -95,10 +101,14 @@ class ListIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
+    def cosines(self, probes: Matrix) -> None:
+        """See `VectorIndex`: never."""
+
     def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
         """See `VectorIndex`."""
         n = min(n, len(self))
-        faiss.omp_set_num_threads(self._threads)  # see FlatIndex
+        # The OpenMP team size is a property of the calling thread, so it is set where we search.
+        faiss.omp_set_num_threads(self._threads)
         try:
             _, rows = self._index.search(
                 probes, min(int(n * OVERSAMPLE), len(self)), params=self._parameters

@@ -16,7 +16,7 @@ from app.engine.engine import Learned, Parts, RankEngine
 from app.engine.fusion import Blend
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.scorer import Scorer
-from app.engine.sources import FixedSource, VectorSource, WordSource
+from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
 from app.engine.words import WordIndex
 from app.errors import BundleError
 from app.features import Behaviour, Features, Neighbours, TasteSpace, feature_names
@@ -43,7 +43,8 @@ def engine_of(bundle: Bundle, threads: int) -> RankEngine:
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
         raise BundleError("the encoder of the bundle is not the one its manifest names")
     columns = columns_of(bundle)
-    vectors = load_vectors(bundle)
+    # A plain array: every view of a memmap costs microseconds more.
+    vectors = np.asarray(load_vectors(bundle))
     signals = load_arrays(bundle, "signals.safetensors")
     words = WordIndex(load_arrays(bundle, "words.safetensors"))
     if not len(columns["id"]) == len(vectors) == len(signals["popularity"]) == manifest.n_items:
@@ -79,8 +80,9 @@ def assemble(
         catalogue=catalogue,
         encoder=encoder,
         vectors=texts.vectors,
+        index=texts.index,
         sources=(
-            VectorSource("meaning", texts.index, lambda want: want.query_vector),
+            MeaningSource(texts.index),
             WordSource(texts.words),
             *((near_texts,) if learned is None else learned.sources),
         ),
@@ -94,7 +96,7 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int) -> VectorIndex:
     """Open the index that the bundle was built for. Raises `BundleError`."""
     facts = bundle.manifest.index
     if facts.kind == FlatIndex.kind:
-        return FlatIndex(vectors, threads)
+        return FlatIndex(vectors)
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from app.engine.candidates import SOURCE_SIZE, Hits
+from app.engine.candidates import SOURCE_SIZE, Hits, highest
 from app.engine.index import VectorIndex
 from app.engine.wants import Want
 from app.engine.words import WordIndex
@@ -15,7 +15,7 @@ from app.types import Rows, Vector
 
 
 class VectorSource:
-    """The items whose texts lie nearest to a vector of the want: one FAISS search a batch."""
+    """The items whose texts lie nearest to a vector of the want: one search a batch."""
 
     def __init__(
         self, name: str, index: VectorIndex, probe: Callable[[Want], Vector | None]
@@ -39,6 +39,26 @@ class VectorSource:
         return found
 
 
+class MeaningSource:
+    """The items whose texts lie nearest to the words of the query."""
+
+    name = "meaning"
+
+    def __init__(self, index: VectorIndex) -> None:
+        """Search an index where the want does not know how near every item lies."""
+        self._unknown = VectorSource(
+            self.name, index, lambda want: want.query_vector if want.cosines is None else None
+        )
+
+    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+        """Return for each want with words its nearest rows."""
+        found = self._unknown.search(wants)
+        for place, want in enumerate(wants):
+            if want.cosines is not None:
+                found[place] = highest(want.cosines.copy(), want.hidden, SOURCE_SIZE)
+        return found
+
+
 class WordSource:
     """The items whose text holds the words of the query, or words spelt like them."""
 
@@ -50,11 +70,10 @@ class WordSource:
 
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with words the rows that match them best."""
-        return [self._search(want) if want.query else None for want in wants]
-
-    def _search(self, want: Want) -> Hits:
-        rows, scores = self._index.search(want.query, SOURCE_SIZE + want.hidden.size)
-        return Hits(rows, scores).without(want.hidden)
+        return [
+            Hits(*self._index.search(want.query, SOURCE_SIZE, want.hidden)) if want.query else None
+            for want in wants
+        ]
 
 
 class FixedSource:

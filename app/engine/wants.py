@@ -15,6 +15,7 @@ TASTE_DECAY = 0.85
 """Weight of the history item before the last, relative to it, and so on backwards."""
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
+_FIRST = np.ones(1, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,11 @@ class Want:
 
     Attributes:
         query, query_vector: the words, and float32[dim] of unit norm; None without words.
+        cosines: float32[n], of the query with every item; None without words, or not computed.
         recent: int64[h], rows taken lately, newest first; what is liked counts as newest.
         length: how many known items were named in history and likes, repeats in a row once; ≥ 1.
-        alike: float32[dim] of unit norm, the texts of what was taken; None without any.
+        alike: float32[dim] of unit norm, the texts of what was taken; None without any, or where
+            taste is learned from behaviour.
         disliked: the same of what is disliked.
         hidden: int64[e], rows that must not come back.
         named: int64[c], rows to rank and nothing else; None = find candidates.
@@ -34,6 +37,7 @@ class Want:
 
     query: str = ""
     query_vector: Vector | None = None
+    cosines: Vector | None = None
     recent: Rows = field(default_factory=lambda: _NO_ROWS)
     length: int = 0
     alike: Vector | None = None
@@ -43,8 +47,21 @@ class Want:
     k: int = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The words of a query as the engine sees them; fields as in `Want`."""
+
+    vector: Vector
+    cosines: Vector | None
+
+
 def resolve(
-    request: RankRequest, catalogue: Catalogue, vectors: Matrix, queries: Mapping[str, Vector]
+    request: RankRequest,
+    catalogue: Catalogue,
+    vectors: Matrix,
+    queries: Mapping[str, Asked],
+    *,
+    by_text: bool = True,
 ) -> Want:
     """Return the want of a request; ids that the catalogue does not hold are left out.
 
@@ -52,21 +69,25 @@ def resolve(
         request: what is asked.
         catalogue: id to row.
         vectors: float32[n, dim], unit rows: the items' texts.
-        queries: query -> its vector, for every query of the batch.
+        queries: for every query of the batch.
+        by_text: whether taste is told by texts (`alike`).
     """
+    asked = queries.get(request.query)
     history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
-    # A view, a click and a purchase of one item are one step, here as in training.
-    history = history[np.diff(history, prepend=-1) != 0]
+    if len(history) > 1:
+        # A view, a click and a purchase of one item are one step, here as in training.
+        history = history[np.concatenate([_FIRST, history[1:] != history[:-1]])]
     named, hidden = None, catalogue.rows(request.exclude)
     if request.candidates is not None:
         named = catalogue.rows(dict.fromkeys(request.candidates))
         named = named[~np.isin(named, hidden)]
     return Want(
         query=request.query,
-        query_vector=queries.get(request.query),
+        query_vector=None if asked is None else asked.vector,
+        cosines=None if asked is None else asked.cosines,
         recent=np.concatenate([liked, history[::-1]]),
         length=max(len(history) + len(liked), 1),
-        alike=_taste_vector(vectors, history, liked),
+        alike=_taste_vector(vectors, history, liked) if by_text else None,
         disliked=_mean_vector(vectors, catalogue.rows(request.dislike)),
         hidden=hidden,
         named=named,

@@ -28,6 +28,9 @@ _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
 
 
+_STAGES: Final = ("total", "queue", "encode", "retrieve", "rerank")
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a recommender is wired from. `shared` is None where there is no shared cache."""
@@ -59,6 +62,9 @@ class Recommender:
         self._parts = parts
         self._clock = clock
         self._fills: set[asyncio.Task[None]] = set()
+        # Looked up once: finding a label costs as much as observing.
+        seconds = parts.metrics.stage_seconds
+        self._stage_seconds = {stage: seconds.labels(stage) for stage in _STAGES}
 
     def __repr__(self) -> str:
         parts = self._parts
@@ -194,13 +200,13 @@ class Recommender:
         *,
         worked: bool,
     ) -> None:
-        seconds = self._parts.metrics.stage_seconds
-        seconds.labels("total").observe(total_s)
+        seconds = self._stage_seconds
+        seconds["total"].observe(total_s)
         if worked:
-            seconds.labels("queue").observe(queue_ms / 1e3)
-            seconds.labels("encode").observe(stages.encode_ms / 1e3)
-            seconds.labels("retrieve").observe(stages.retrieve_ms / 1e3)
-            seconds.labels("rerank").observe(stages.rerank_ms / 1e3)
+            seconds["queue"].observe(queue_ms / 1e3)
+            seconds["encode"].observe(stages.encode_ms / 1e3)
+            seconds["retrieve"].observe(stages.retrieve_ms / 1e3)
+            seconds["rerank"].observe(stages.rerank_ms / 1e3)
         for reason in degraded:
             self._parts.metrics.degraded.labels(reason).inc()
 

@@ -167,7 +167,7 @@ def test_the_index_agrees_with_exact_search() -> None:
     vectors = random.standard_normal((500, 32)).astype(np.float32)
     probes = random.standard_normal((30, 32)).astype(np.float32)
 
-    _, rows = FlatIndex(vectors, 2).search(probes, 20)
+    _, rows = FlatIndex(vectors).search(probes, 20)
 
     for probe, found in zip(probes, rows, strict=True):
         assert found.tolist() == np.argsort(-(vectors @ probe), kind="stable")[:20].tolist()

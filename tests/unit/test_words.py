@@ -12,10 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from app.engine.words import MAX_QUERY_WORDS, MAX_SIMILAR, WordIndex
+from app.engine.vocabulary import MAX_SIMILAR
+from app.engine.words import MAX_QUERY_WORDS, WordIndex
 from app.errors import BundleError
 from app.offline.lexicon import MAX_TITLE_WORDS, lexicon_arrays
-from app.words import STOP_WORDS, query_words, stem, trigrams_of, words_of
+from app.words import STOP_WORDS, query_words, stem, trigrams_of, trigrams_of_word, words_of
 
 
 def index_of(titles, texts=None, **options) -> WordIndex:
@@ -195,6 +196,8 @@ def test_trigrams_are_distinct_and_complete(words):
         for code, place in zip(codes.tolist(), places.tolist(), strict=True)
     ]
     assert shown == [(p, t) for p, word in enumerate(words) for t in sorted(trigrams(word))]
+    for place, word in enumerate(words):
+        assert trigrams_of_word(word).tolist() == codes[places == place].tolist()
 
 
 # -- searching ------------------------------------------------------------------------------------
@@ -320,7 +323,7 @@ def test_look_ups_are_remembered_within_bounds():
     index = index_of(SHELF, cache_size=3)
     for n in range(20):
         index.search(f"word{chr(97 + n)} sony", 3)
-    for cache in (index._look_up, index._number):
+    for cache in (index._look_up, index._join):
         assert cache.cache_info().currsize == 3
     gone = weakref.ref(index)
     gc.disable()
