@@ -2,9 +2,9 @@
 
 `FlatIndex` multiplies by the checked `vectors.npy`: exact, no index file to parse, right up to
 about 100k rows. It is no flat index of FAISS: on one thread a product answers sooner, and the
-candidates of other sources need its cosines too. `ListIndex` is for more rows: it reads only the lists of 8-bit vectors that lie nearest
-to the probe, then scores what it found exactly. Which one, and how many lists, was decided by
-measured recall when the bundle was built (`app.offline.index`).
+candidates of other sources need its cosines too. `ListIndex` is for more rows: it reads only the
+lists of 8-bit vectors that lie nearest to the probe, then scores what it found exactly. Which one,
+and how many lists, was decided by measured recall when the bundle was built (`app.offline.index`).
 """
 
 from pathlib import Path
