@@ -4,13 +4,22 @@ Covers everything that decides an answer except who asks. Knows neither caches n
 user did has already become part of the request's history.
 """
 
+import json
 from dataclasses import fields
+from types import NoneType
 from typing import Final
+
+import orjson
 
 from app.request import normalised_query
 from app.types import RankRequest
 
-_VERSION: Final = b"recserve fingerprint 1"
+_VERSION: Final = "recserve fingerprint 2"
+_PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
+"""Types whose JSON says their type and where they end, so that no two values share it."""
+
+_NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
+"""Names of the fields of a request: asking for them costs as much as all the rest."""
 
 
 def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
@@ -30,30 +39,24 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
     >>> fingerprint(one, **where) == fingerprint(two, **where)
     True
     """
-    parts = [_VERSION, _packed(bundle), _packed(catalogue)]
-    for field in fields(request):
-        value = getattr(request, field.name)
-        if field.name == "query":
+    parts: list[object] = [_VERSION, bundle, catalogue]
+    for name in _names_of(request):
+        value = getattr(request, name)
+        if name == "query":
             value = normalised_query(value)
-        parts += [_packed(field.name), _packed(value)]
-    return b"".join(parts)
-
-
-def _packed(value: object) -> bytes:
-    """Type, length, content: no two values share an encoding, whatever they contain."""
-    match value:
-        case None:
-            kind, content = b"n", b""
-        case bool():
-            kind, content = b"b", b"1" if value else b"0"
-        case int():
-            kind, content = b"i", str(value).encode()
-        case str():
-            kind, content = b"s", value.encode("utf-8", "surrogatepass")
-        case tuple():
-            kind, content = b"l", b"".join(map(_packed, value))
-        case frozenset():
-            kind, content = b"f", b"".join(sorted(map(_packed, value)))
-        case _:
+        elif type(value) is frozenset:
+            value = sorted(value)
+        elif type(value) not in _PLAIN:
             raise TypeError(f"no canonical form for {type(value).__name__}")
-    return kind + len(content).to_bytes(8) + content
+        parts += (name, value)
+    try:
+        return orjson.dumps(parts)
+    except TypeError:  # a lone surrogate, or an integer beyond 64 bits
+        return json.dumps(parts).encode()
+
+
+def _names_of(request: RankRequest) -> tuple[str, ...]:
+    kind = type(request)
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(field.name for field in fields(kind))
+    return _NAMES[kind]

@@ -59,6 +59,10 @@ class Recommender:
         self._parts = parts
         self._clock = clock
         self._fills: set[asyncio.Task[None]] = set()
+        # Looked up once: finding a series costs more than counting in it.
+        seconds = parts.metrics.stage_seconds
+        self._total_seconds = seconds.labels("total")
+        self._stages = [seconds.labels(name) for name in ("queue", "encode", "retrieve", "rerank")]
 
     def __repr__(self) -> str:
         parts = self._parts
@@ -194,13 +198,11 @@ class Recommender:
         *,
         worked: bool,
     ) -> None:
-        seconds = self._parts.metrics.stage_seconds
-        seconds.labels("total").observe(total_s)
+        self._total_seconds.observe(total_s)
         if worked:
-            seconds.labels("queue").observe(queue_ms / 1e3)
-            seconds.labels("encode").observe(stages.encode_ms / 1e3)
-            seconds.labels("retrieve").observe(stages.retrieve_ms / 1e3)
-            seconds.labels("rerank").observe(stages.rerank_ms / 1e3)
+            spent = (queue_ms, stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)
+            for seconds, ms in zip(self._stages, spent, strict=True):
+                seconds.observe(ms / 1e3)
         for reason in degraded:
             self._parts.metrics.degraded.labels(reason).inc()
 
