@@ -113,6 +113,14 @@ class Batcher(Generic[T, R]):
             wait += abs(self._running.tokens * rate - elapsed)
         return wait
 
+    def admit(self, deadline: float) -> None:
+        """Refuse now what `submit` would refuse: for callers who can spare themselves the way.
+
+        Raises:
+            NotReadyError, OverloadedError, DeadlineExceededError: as `submit`.
+        """
+        self._admit(self._clock(), deadline)
+
     async def submit(self, item: T, deadline: float) -> Submitted[R]:
         """Queue one item and return its result.
 

@@ -57,6 +57,10 @@ class SingleFlight(Generic[R]):
         callers = sum(flight.callers for flight in self._flights.values())
         return f"<SingleFlight {len(self._flights)} flights, {callers} callers>"
 
+    def flying(self, key: bytes) -> bool:
+        """Whether `run` would join a computation, not start one."""
+        return self._joinable(key) is not None
+
     async def run(self, key: bytes, deadline: float, work: Work[R]) -> Shared[R]:
         """Join the computation under `key`, or start `work` as its leader.
 

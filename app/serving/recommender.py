@@ -98,7 +98,10 @@ class Recommender:
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
-        # 4.-6. Admission and engine, once for all identical requests in flight.
+        # 4.-6. Admission and engine, once for all identical requests in flight. What the batcher
+        #    would refuse is refused here: a refusal must cost little when there are many.
+        if not self._parts.flights.flying(key):
+            self._parts.batcher.admit(deadline)
         shared = await self._parts.flights.run(
             key, deadline, lambda: self._compute(request, key, deadline, degraded)
         )
