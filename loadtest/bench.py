@@ -30,7 +30,10 @@ _NAIVE = [
     for endpoint in ("def", "async")
     for threads in (1, 2)
 ]
-_INFINITY = [{"omp_num_threads": threads} for threads in (1, 2)]
+_INFINITY = [
+    {"compile": compiled, "omp_num_threads": threads}
+    for compiled, threads in ((False, 1), (True, 1), (True, 2))
+]
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,11 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
         lambda setting: services.naive(log, setting["endpoint"], setting["omp_num_threads"]),
         _NAIVE,
         Bodies.write(folder / "naive.jsonl", asks, fresh=True),
+        tries=2,
+        prepares=True,
     )
     infinity = Peer(
-        lambda setting: services.infinity(log, setting["omp_num_threads"]),
+        lambda setting: services.infinity(log, setting["omp_num_threads"], setting["compile"]),
         _INFINITY,
         Bodies.write(folder / "infinity.jsonl", embed, route="/embeddings", fresh=True),
     )

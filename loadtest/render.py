@@ -114,6 +114,7 @@ def _trials(peer: Document) -> str:
 
 def _setting(trial: Document) -> str:
     words = [f"`{trial['endpoint']}`"] if "endpoint" in trial else []
+    words += ["compiled"] if trial.get("compile") else []
     return " ".join([*words, f"OMP_NUM_THREADS={trial['omp_num_threads']}"])
 
 

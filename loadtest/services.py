@@ -161,7 +161,7 @@ def naive(log: Path, endpoint: str, threads: int) -> Service:
     return Service("naive", command, port, log, env, cwd=folder)
 
 
-def infinity(log: Path, threads: int) -> Service:
+def infinity(log: Path, threads: int, compiled: bool) -> Service:
     """Return the embedding server infinity-emb with its torch engine and our sentence encoder."""
     port, folder = free_port(), PEERS / "infinity"
     python = _python(folder)
@@ -169,7 +169,8 @@ def infinity(log: Path, threads: int) -> Service:
     done = subprocess.run([python, "-c", where], check=True, capture_output=True, text=True)
     command = [str(python.with_name("infinity_emb")), "v2", "--model-id", done.stdout.strip()]
     command += ["--served-model-name", INFINITY_MODEL, "--engine", "torch", "--device", "cpu"]
-    command += ["--no-bettertransformer", "--no-compile", "--log-level", "warning"]
+    command += ["--no-bettertransformer", "--compile" if compiled else "--no-compile"]
+    command += ["--log-level", "warning"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     env = {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", **_model_env(threads)}
     return Service("infinity", command, port, log, env, cwd=folder, ready="/health")

@@ -1,7 +1,7 @@
 """Finds the best setting of a peer and keeps it running: a peer is measured at its best.
 
-Each setting is tried twice and judged by its slower time: with two threads the naive service can be
-the fastest for some seconds and then all but stop, and a bench that picks that would flatter us.
+A setting is judged by the slower of its tries: with two threads the naive service can be the
+fastest for some seconds and then all but stop, and a bench that picks that would flatter us.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,16 @@ Setting = dict[str, Any]
 
 @dataclass(frozen=True)
 class Peer:
-    """How a peer is started, what it may be set to, and what it is asked."""
+    """How a peer is started, what it may be set to, how often each is tried, what it is asked.
+
+    `prepares`: its first start makes files that later ones find.
+    """
 
     start: Callable[[Setting], Service]
     settings: Sequence[Setting]
     unique: Bodies
+    tries: int = 1
+    prepares: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,12 @@ class Chosen:
 
 def choose(peer: Peer, connections: int, seconds: int, stack: ExitStack) -> Chosen:
     """Try every setting, and leave the best one running until `stack` closes."""
-    with peer.start(peer.settings[0]):
-        pass  # the first start ever may prepare files: not counted
+    if peer.prepares:
+        with peer.start(peer.settings[0]):
+            pass
     runs: list[list[wrk.Run]] = [[] for _ in peer.settings]
     starts = []
-    for place in [*range(len(runs))] * 2:
+    for place in [*range(len(runs))] * peer.tries:
         with peer.start(peer.settings[place]) as service:
             runs[place].append(Side(service).load(peer.unique, connections, seconds))
         starts.append(service.start_s)

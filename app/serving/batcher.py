@@ -113,6 +113,18 @@ class Batcher(Generic[T, R]):
             wait += abs(self._running.tokens * rate - elapsed)
         return wait
 
+    def _predicted_pass(self) -> float:
+        """Estimate, in seconds, the pass that would answer a request submitted now.
+
+        As many as are ahead of it may come after it and go along; an idle engine starts at once.
+        """
+        requests = len(self._pending) + len(self._running.take)
+        if not requests:
+            return 0.0
+        tokens = self._pending_tokens + self._running.tokens
+        share = min(1.0, self._limits.max_requests / requests)
+        return min(self._limits.max_tokens, tokens * share) * self._rate.seconds_per_token
+
     def admit(self, deadline: float) -> None:
         """Refuse now what `submit` would refuse: for callers who can spare themselves the way.
 
@@ -181,9 +193,9 @@ class Batcher(Generic[T, R]):
             raise self._late()
         wait = self.predicted_wait()
         full = len(self._pending) >= self._limits.max_pending
-        if full or now + wait > deadline:
+        if full or now + wait + self._predicted_pass() > deadline:
             self._metrics.rejected.labels("overloaded").inc()
-            message = "too many requests are waiting" if full else "cannot start in time"
+            message = "too many requests are waiting" if full else "cannot be done in time"
             raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
 
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:
