@@ -28,6 +28,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
+_PLANNED_SHARE: Final = 0.8
+"""Share of its time that a request may be foreseen to take. Predictions are averages: if time is
+planned to the last moment, one slow pass makes all deadlines tight, and batches shrink for them.
+"""
 _IDLE: Final[BatchPlan[Any]] = BatchPlan((), (), (), 0)
 
 
@@ -193,7 +197,7 @@ class Batcher(Generic[T, R]):
             raise self._late()
         wait = self.predicted_wait()
         full = len(self._pending) >= self._limits.max_pending
-        if full or now + wait + self._predicted_pass() > deadline:
+        if full or wait + self._predicted_pass() > _PLANNED_SHARE * (deadline - now):
             self._metrics.rejected.labels("overloaded").inc()
             message = "too many requests are waiting" if full else "cannot be done in time"
             raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))

@@ -91,9 +91,9 @@ async def test_a_deadline_that_cannot_be_met_is_refused_before_any_work():
         tasks += await r.waiting("b c")  # 3 tokens queued
         assert r.batcher.predicted_wait() == pytest.approx(5.0)
         with pytest.raises(OverloadedError, match="in time") as refused:
-            await r.batcher.submit(RankRequest("z"), r.clock.now + 9.9)
+            await r.batcher.submit(RankRequest("z"), r.clock.now + 12.4)
         assert refused.value.retry_after_ms == 5000
-        tasks += await r.waiting("y", deadline=r.clock.now + 10.1)  # its pass is foreseen as well
+        tasks += await r.waiting("y", deadline=r.clock.now + 12.6)  # (5 + its pass: 5) / 0.8
         r.engine.release()
         assert await outcomes(tasks) == ["a", "b c", "y"]
 
@@ -104,8 +104,8 @@ async def test_the_pass_that_is_foreseen_is_no_larger_than_the_limits_allow():
         tasks = await r.running("a")  # 2 tokens running
         tasks += await r.waiting("b", "c", "d")  # 6 tokens queued; 2 of 4 requests go together
         with pytest.raises(OverloadedError):
-            await r.batcher.submit(RankRequest("z"), r.clock.now + 8 + 3.9)
-        tasks += await r.waiting("y", deadline=r.clock.now + 8 + 4.1)
+            await r.batcher.submit(RankRequest("z"), r.clock.now + 14.9)
+        tasks += await r.waiting("y", deadline=r.clock.now + 15.1)  # (8 + 4) / 0.8
         r.engine.release()
         assert await outcomes(tasks) == ["a", "b", "c", "d", "y"]
 
