@@ -25,6 +25,8 @@ from loadtest.wrk import Bodies
 #: What the brochure asks first; here the query that everybody asks.
 HOT = "space adventure with robots"
 _MIX = 40_000
+#: A closed loop asks for throughput: no answer is refused or dropped for its time.
+_PATIENT = {"budget_ms": 10_000}
 _NAIVE = [
     {"endpoint": endpoint, "omp_num_threads": threads}
     for endpoint in ("def", "async")
@@ -32,7 +34,7 @@ _NAIVE = [
 ]
 _INFINITY = [
     {"compile": compiled, "omp_num_threads": threads}
-    for compiled, threads in ((False, 1), (True, 1), (True, 2))
+    for compiled, threads in ((True, 1), (True, 2))
 ]
 
 
@@ -79,7 +81,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     films = demo_films()
     texts = unique_queries(options.queries, options.seed, list(films.values()))
-    asks = [{"query": text, "k": 10} for text in texts]
+    asks = [_ask(text) for text in texts]
     embed = [
         {"model": services.INFINITY_MODEL, "input": [text], "encoding_format": "base64"}
         for text in texts
@@ -114,6 +116,10 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     return Sides(recserve, bare, *chosen, hot, mix)
 
 
+def _ask(query: str) -> dict[str, Any]:
+    return {"query": query, "k": 10, **_PATIENT}
+
+
 def _recserve(side: Side, stack: ExitStack) -> Side:
     """Start it three times, and keep the last."""
     stack.callback(side.service.stop)
@@ -127,7 +133,7 @@ def _recserve(side: Side, stack: ExitStack) -> Side:
 def _answer(port: int) -> bytes:
     """Return a cached answer to the hot query: what the bare route shall answer as well."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/recommend", json.dumps({"query": HOT, "k": 10}).encode()
+        f"http://127.0.0.1:{port}/recommend", json.dumps(_ask(HOT)).encode()
     )
     for _ in range(2):
         with urllib.request.urlopen(request, timeout=10) as response:

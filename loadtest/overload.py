@@ -47,9 +47,9 @@ class OpenLoop:
         self._prove(peak * _OVER)
 
     def _run(self, side: Side, rate: float) -> open_loop.Report:
-        if side.unique is None:
+        if side.paced is None:
             raise RuntimeError(f"{side.service.name} has no unique queries")
-        bodies = side.unique.take(int(rate * self.seconds))
+        bodies = side.paced.take(int(rate * self.seconds))
         found = open_loop.measure(side.service.port, bodies, Offer(rate, self.seconds))
         if found.errors:
             raise RuntimeError(f"{found.errors} errors at {rate:.0f}/s from {side.service.name}")

@@ -19,11 +19,13 @@ Series = dict[str, list[float]]
 class Side:
     """One service, its unique queries, and what was measured so far.
 
-    `encodes`: whether its metrics tell what was encoded, so that it can be checked.
+    `paced`: other unique queries, for the open loop. `encodes`: whether its metrics tell what was
+    encoded, so that it can be checked.
     """
 
     service: Service
     unique: Bodies | None = None
+    paced: Bodies | None = None
     encodes: bool = False
     series: Series = field(default_factory=dict)
     checks: list[dict[str, int]] = field(default_factory=list)

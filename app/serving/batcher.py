@@ -28,9 +28,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
-_PLANNED_SHARE: Final = 0.8
-"""Share of its time that a request may be foreseen to take. Predictions are averages: if time is
-planned to the last moment, one slow pass makes all deadlines tight, and batches shrink for them.
+_PLANNED_SHARE: Final = 2 / 3
+"""Share of its time that a request may be foreseen to wait; its own pass comes after that. Planned
+to the last moment, all deadlines get tight, and one slow pass loses many of them.
 """
 _IDLE: Final[BatchPlan[Any]] = BatchPlan((), (), (), 0)
 
@@ -117,18 +117,6 @@ class Batcher(Generic[T, R]):
             wait += abs(self._running.tokens * rate - elapsed)
         return wait
 
-    def _predicted_pass(self) -> float:
-        """Estimate, in seconds, the pass that would answer a request submitted now.
-
-        As many as are ahead of it may come after it and go along; an idle engine starts at once.
-        """
-        requests = len(self._pending) + len(self._running.take)
-        if not requests:
-            return 0.0
-        tokens = self._pending_tokens + self._running.tokens
-        share = min(1.0, self._limits.max_requests / requests)
-        return min(self._limits.max_tokens, tokens * share) * self._rate.seconds_per_token
-
     def admit(self, deadline: float) -> None:
         """Refuse now what `submit` would refuse: for callers who can spare themselves the way.
 
@@ -197,7 +185,7 @@ class Batcher(Generic[T, R]):
             raise self._late()
         wait = self.predicted_wait()
         full = len(self._pending) >= self._limits.max_pending
-        if full or wait + self._predicted_pass() > _PLANNED_SHARE * (deadline - now):
+        if full or wait > _PLANNED_SHARE * (deadline - now):
             self._metrics.rejected.labels("overloaded").inc()
             message = "too many requests are waiting" if full else "cannot be done in time"
             raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
