@@ -30,13 +30,13 @@ class Shared(Generic[R]):
 
 
 class _Flight(Generic[R]):
-    """One computation in its own task, and who waits for it: one future a caller."""
+    """One computation in its own task, and who waits for it, in order: one future a caller."""
 
     __slots__ = ("callers", "task")
 
     def __init__(self, task: asyncio.Task[R]) -> None:
         self.task = task
-        self.callers: set[asyncio.Future[None]] = set()
+        self.callers: dict[asyncio.Future[None], None] = {}
 
     def wake(self) -> None:
         for caller in self.callers:
@@ -131,12 +131,12 @@ class SingleFlight(Generic[R]):
         loop = asyncio.get_running_loop()
         caller: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(max(0.0, deadline - self._clock()), _wake, caller)
-        flight.callers.add(caller)
+        flight.callers[caller] = None
         try:
             await caller
         finally:
             timer.cancel()
-            flight.callers.discard(caller)
+            del flight.callers[caller]
             if not flight.callers and not flight.task.done():
                 self._forget(key, flight)
                 flight.task.cancel()
