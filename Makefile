@@ -18,7 +18,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.dev             ## side by side with the naive peer; writes loadtest/results/
+bench: .venv/.dev             ## side by side with three peers; writes loadtest/results/
 	$(BIN)/python -m loadtest.bench
 
 evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
@@ -28,7 +28,7 @@ ablation: .venv/.dev          ## what each piece of learning brings (DATASET=fol
 	mkdir -p docs/results
 	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
 
-load: .venv/.dev              ## 20 s of locust (HOST=); starts the demo if none answers
+load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
 # A stamp per set of extras, so that a second `make` starts at once.

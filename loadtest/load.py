@@ -1,4 +1,6 @@
-"""`make load`: 20 s of locust. Starts the demo itself where no service answers, and stops it again.
+"""`make load`: 20 s of locust, then the throughput-latency curve as a picture (`load-curve.svg`).
+
+Starts the demo itself where no service answers, and stops it again.
 
 python -m loadtest.load [--host URL] [--seconds 20] [--users 32]. Exit status 1 = a request failed.
 """
@@ -12,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loadtest import services
+from loadtest import curve, services
 
 _LOCAL = ("127.0.0.1", "localhost")
 
@@ -23,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="http://127.0.0.1:8000", help="of a service")
     parser.add_argument("--seconds", type=int, default=20, help="of load (default: 20)")
     parser.add_argument("--users", type=int, default=32, help="at once (default: 32)")
+    parser.add_argument(
+        "--curve", type=Path, default=services.ROOT / "load-curve.svg", help="where to draw it"
+    )
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         where = urlsplit(options.host)
@@ -30,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if where.hostname in _LOCAL and services.get(port, "/readyz")[0] == 0:
             print(f"nobody answers on {options.host}: starting the demo there", flush=True)
             stack.enter_context(services.recserve(Path(folder) / "recserve.log", port))
-        return _locust(options)
+        status = _locust(options)
+        if status == 0:
+            curve.main(["--host", options.host, "--out", str(options.curve)])
+        return status
 
 
 def _locust(options: argparse.Namespace) -> int:

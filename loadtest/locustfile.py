@@ -1,21 +1,24 @@
-"""Users for locust: popular queries, new queries, known users, batches, and bad input.
+"""Users for locust: popular, new and known; scenarios; batches; and bad input.
 
-    make load                         20 s, against the service on this machine
-    locust -f loadtest/locustfile.py  with a page to watch
+    make load                                      20 s, against the service on this machine
+    locust -f loadtest/locustfile.py               with a page to watch
+    locust -f loadtest/locustfile.py FlashCrowd    one scenario: BrowsingSession, SearchBurst,
+                                                   FlashCrowd, ColdStart (at a service just started)
+    locust -f loadtest/locustfile.py,loadtest/arrivals.py --arrivals 100    at a constant rate
 
 Anything but the expected status is a failure, so the exit status of a headless run tells.
 """
 
 import itertools
-import json
 import random
-import urllib.request
+import time
+import uuid
 from collections.abc import Sequence
 
-from locust import FastHttpUser, between, events, task
+from locust import FastHttpUser, between, constant_pacing, events, task
 from locust.env import Environment
 
-from loadtest.queries import Zipf, titles_of_service, unique_queries
+from loadtest.queries import Zipf, beginnings, titles_at, unique_queries
 
 _POPULAR, _UNIQUE, _USERS = 1_000, 50_000, 671
 
@@ -27,6 +30,7 @@ class Texts:
     popularity = Zipf(_POPULAR)
     unique: Sequence[str] = ()
     numbers = itertools.count()
+    first = itertools.count()
 
     @classmethod
     def hot(cls) -> str:
@@ -47,7 +51,7 @@ def _prepare(environment: Environment, **_: object) -> None:
         SystemExit: there are none; without texts a run would tell nothing.
     """
     try:
-        titles = titles_of_service(lambda query, k: _titles(environment.host or "", query, k))
+        titles = titles_at(environment.host or "")
     except (OSError, ValueError, KeyError) as error:
         raise SystemExit(f"{environment.host}/recommend: {error}") from error
     if not titles:
@@ -56,27 +60,21 @@ def _prepare(environment: Environment, **_: object) -> None:
     Texts.popular, Texts.unique = texts[:_POPULAR], texts[_POPULAR:]
 
 
-def _titles(host: str, query: str, k: int) -> list[str]:
-    request = urllib.request.Request(  # a service's address, given on the command line
-        f"{host}/recommend",
-        json.dumps({"query": query, "k": k}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return [item["title"] for item in json.load(response)["items"] if item["title"]]
-
-
 class Client(FastHttpUser):
     """What all users share: a moment between requests, and how an answer is judged."""
 
     abstract = True
     wait_time = between(0.02, 0.2)
 
-    def recommend(self, name: str, **body: str | int) -> None:
-        """Send one request; the answer must be 200 and have items."""
+    def recommend(self, name: str, **body: str | int | list[str]) -> list[str]:
+        """Send one request; the answer must be 200 and have items. Returns their ids."""
         with self.client.post("/recommend", json=body, name=name, catch_response=True) as response:
-            if response.status_code == 200 and not response.json()["items"]:
+            if response.status_code != 200:
+                return []
+            items = response.json()["items"]
+            if not items:
                 response.failure("no items")
+            return [item["id"] for item in items]
 
 
 class HotUser(Client):
@@ -117,6 +115,63 @@ class KnownUser(Client):
         self.recommend(
             "user + query", user_id=str(random.randint(1, _USERS)), query=Texts.new(), k=10
         )
+
+
+class BrowsingSession(Client):
+    """One visit: home, a popular search, then closer to what was opened, step by step."""
+
+    weight = 3
+
+    @task
+    def visit(self) -> None:
+        """Open items from each answer; the next request knows them."""
+        session, seen = f"visit-{uuid.uuid4().hex}", list[str]()
+        first = self.recommend("visit: home", session_id=session, k=20)
+        seen += first[:1]
+        found = self.recommend("visit: search", query=Texts.hot(), session_id=session, k=20)
+        for _ in range(random.randint(1, 4)):
+            fresh = [item for item in found if item not in seen]
+            seen += fresh[: random.randint(1, 2)]
+            found = self.recommend("visit: more", history=seen, session_id=session, k=20)
+            self.wait()
+
+
+class SearchBurst(Client):
+    """Types: a request for every word, at once."""
+
+    weight = 2
+
+    @task
+    def type(self) -> None:
+        """Send ever longer beginnings of one query."""
+        for beginning in beginnings(Texts.new()):
+            self.recommend("search as you type", query=beginning, k=5)
+
+
+class FlashCrowd(Client):
+    """Everybody asks the same new thing at the same moment; a moment later, another one."""
+
+    weight = 1
+    wait_time = constant_pacing(0.5)
+
+    @task
+    def ask(self) -> None:
+        """Ask what is asked in this half second."""
+        moment = int(time.time() / 0.5)
+        self.recommend("flash crowd", query=Texts.unique[moment % len(Texts.unique)], k=10)
+
+
+class ColdStart(Client):
+    """After a deployment: popular queries, at a service that remembers none of them yet."""
+
+    weight = 1
+
+    @task
+    def ask(self) -> None:
+        """Go through the popular queries, each once, then by popularity."""
+        number = next(Texts.first)
+        text = Texts.popular[number] if number < len(Texts.popular) else Texts.hot()
+        self.recommend("cold start", query=text, k=10)
 
 
 class BatchUser(Client):

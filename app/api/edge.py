@@ -3,28 +3,25 @@
 Pure ASGI: `BaseHTTPMiddleware` costs up to three times the price of a cheap route.
 """
 
-import asyncio
 import os
 import re
-from collections.abc import Coroutine
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import direct
+from app.api.caller import CallerLeftError, header
 from app.api.problems import problem_response, translate
-from app.errors import BodyTooLargeError, InvalidRequestError
 from app.telemetry import Metrics
-
-T = TypeVar("T")
 
 _CALLER_LEFT: Final = 499  # nobody sees it but the metrics
 _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
-_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
 class Edge:
@@ -34,6 +31,7 @@ class Edge:
         """Wrap `app`; requests are counted in `metrics`."""
         self._app = app
         self._metrics = metrics
+        self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event stream."""
@@ -43,16 +41,18 @@ class Edge:
         start = perf_counter()
         status = 500
         request_id = scope.setdefault("state", {})["request_id"] = _request_id(scope)
+        is_direct = scope["path"] == direct.ROUTE and scope["method"] == "POST"
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).append("x-request-id", request_id)
+                mine = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", ()), mine]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await (direct.recommend if is_direct else self._app)(scope, receive, send_with_id)
         except CallerLeftError:
             status = _CALLER_LEFT
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace leaves the house
@@ -60,15 +60,27 @@ class Edge:
             response = Response(body, status, headers, media_type="application/json")
             await response(scope, receive, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.request_seconds.labels(route).observe(perf_counter() - start)
+            matched = getattr(scope.get("route"), "path", "unmatched")
+            count, seconds = self._counts(direct.ROUTE if is_direct else matched, status)
+            count.inc()
+            seconds.observe(perf_counter() - start)
+
+    def _counts(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        """Return the metrics of an outcome; looked up once, for that costs more than counting."""
+        found = self._bound.get((route, status))
+        if found is None:
+            count = self._metrics.requests.labels(route, str(status))
+            found = count, self._metrics.request_seconds.labels(route)
+            self._bound[route, status] = found
+        return found
 
 
 def _request_id(scope: Scope) -> str:
     """Keep the caller's id if it is harmless in a header and a log line, else make one."""
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    given = header(scope, b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return os.urandom(16).hex()
 
 
 async def problem_handler(request: Request, error: Exception) -> Response:
@@ -84,51 +96,3 @@ async def http_exception_handler(request: Request, error: Exception) -> Response
     code = _ROUTER_CODES.get(error.status_code, "invalid_request")
     body = {"code": code, "message": error.detail, "request_id": request.state.request_id}
     return JSONResponse({"error": body}, error.status_code, error.headers)
-
-
-class CallerLeftError(Exception):
-    """The connection was closed before the answer was there; nobody will read what is sent."""
-
-
-async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns, but stop it as soon as the caller closes the connection.
-
-    The server tells a handler only if it listens. To be called once the body has been read.
-
-    Raises:
-        CallerLeftError: the caller left; the work has been cancelled.
-    """
-    task = asyncio.ensure_future(work)
-    await asyncio.sleep(0)
-    if task.done():  # a cached answer: no reason to listen
-        return task.result()
-    left = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise CallerLeftError
-        return task.result()
-    finally:
-        for unfinished in (task, left):
-            unfinished.cancel()
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body, refusing it while it streams once it exceeds `limit` bytes.
-
-    Raises:
-        BodyTooLargeError: a declared or actual size over the limit.
-    """
-    too_large = BodyTooLargeError(f"the body may have at most {limit} bytes")
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdigit():
-        raise InvalidRequestError("content-length is not a number")
-    if int(declared) > limit:
-        raise too_large
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)

@@ -21,12 +21,11 @@ from starlette.responses import Response
 from app import __version__
 from app import request as limits
 from app.api import schemas
-from app.api.edge import read_body, unless_left
+from app.api.caller import read_body, unless_left
 from app.api.problems import MEANING, problem, translate
 from app.bootstrap import Service
 from app.errors import NotFoundError, NotReadyError
 from app.request import RecommendRequest
-from app.serving.answer import Answer
 
 router = APIRouter()
 
@@ -93,21 +92,9 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
     responses=_responses(schemas.ANSWER, *_CAN_FAIL),
     openapi_extra=_takes(schemas.recommend_request(), schemas.EXAMPLES),
 )
-async def recommend(request: Request) -> Response:
+async def recommend() -> None:
     """Return ranked items, each with its score and the sources that brought it."""
-    # The service is read directly: a dependency would cost more than the rest of a cached answer.
-    service = service_of(request)
-    body = await read_body(request, service.settings.max_body_bytes)
-    ask = RecommendRequest.model_validate_json(body)
-    answer = await unless_left(request, service.recommender.recommend(ask))
-    return Response(answer.body, headers=_headers(answer), media_type="application/json")
-
-
-def _headers(answer: Answer) -> dict[str, str]:
-    headers = {"x-cache": answer.x_cache}
-    if answer.degraded:
-        headers["x-degraded"] = ", ".join(answer.degraded)
-    return headers
+    # Only the documentation: `app.api.edge` hands these requests to `app.api.direct`.
 
 
 @router.post(

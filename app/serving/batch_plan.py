@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 _WEIGHT_OF_NEWEST: Final = 0.2
+_MOST_SURPRISE: Final = 3.0
 
 
 class Pending(Protocol):
@@ -77,7 +78,9 @@ def next_batch(
 
     The batch stops growing at the first request that would exceed a limit, or that would make the
     pass end, by `seconds_per_token`, after a deadline that the batch would otherwise meet. A
-    deadline that is lost anyway holds nothing back: batches of one would lose the others too.
+    deadline that is lost anyway holds nothing back: batches of one would lose the others too. For
+    the same reason no deadline cuts a batch below a quarter of `max_requests`: under overload all
+    deadlines are near, and batches of a few requests would lose more of them than they save.
     """
     take: list[PendingT] = []
     expired: list[PendingT] = []
@@ -93,7 +96,8 @@ def next_batch(
             continue
         end = now + (tokens + entry.cost) * seconds_per_token
         full = tokens + entry.cost > limits.max_tokens or len(take) == limits.max_requests
-        if take and (full or end > soonest or entry.alone or take[0].alone):
+        late = end > soonest and len(take) >= limits.max_requests // 4
+        if take and (full or late or entry.alone or take[0].alone):
             break
         take.append(entry)
         tokens += entry.cost
@@ -107,7 +111,8 @@ class TokenRate:
 
     A ratio of two exponential averages, not an average of ratios: a pass counts by its size, so
     the first large batch after an idle spell corrects the estimate at once (small passes are dear
-    per token).
+    per token). A single pass counts as at most three times what was foreseen: one that was held up
+    says little about the next, and must not have everybody refused.
     """
 
     def __init__(self) -> None:
@@ -116,6 +121,8 @@ class TokenRate:
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Learn from one pass over `tokens` tokens."""
+        if self._tokens:
+            seconds = min(seconds, _MOST_SURPRISE * tokens * self.seconds_per_token)
         self._seconds += _WEIGHT_OF_NEWEST * (seconds - self._seconds)
         self._tokens += _WEIGHT_OF_NEWEST * (tokens - self._tokens)
 

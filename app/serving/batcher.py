@@ -28,6 +28,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
+_PLANNED_SHARE: Final = 2 / 3
+"""Share of its time that a request may be foreseen to wait; its own pass comes after that. Planned
+to the last moment, all deadlines get tight, and one slow pass loses many of them.
+"""
 _IDLE: Final[BatchPlan[Any]] = BatchPlan((), (), (), 0)
 
 
@@ -113,6 +117,14 @@ class Batcher(Generic[T, R]):
             wait += abs(self._running.tokens * rate - elapsed)
         return wait
 
+    def admit(self, deadline: float) -> None:
+        """Refuse now what `submit` would refuse: for callers who can spare themselves the way.
+
+        Raises:
+            NotReadyError, OverloadedError, DeadlineExceededError: as `submit`.
+        """
+        self._admit(self._clock(), deadline)
+
     async def submit(self, item: T, deadline: float) -> Submitted[R]:
         """Queue one item and return its result.
 
@@ -173,9 +185,9 @@ class Batcher(Generic[T, R]):
             raise self._late()
         wait = self.predicted_wait()
         full = len(self._pending) >= self._limits.max_pending
-        if full or now + wait > deadline:
+        if full or wait > _PLANNED_SHARE * (deadline - now):
             self._metrics.rejected.labels("overloaded").inc()
-            message = "too many requests are waiting" if full else "cannot start in time"
+            message = "too many requests are waiting" if full else "cannot be done in time"
             raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
 
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:

@@ -30,13 +30,22 @@ class Shared(Generic[R]):
 
 
 class _Flight(Generic[R]):
-    """One computation in its own task, and how many callers wait for it."""
+    """One computation in its own task, and who waits for it, in order: one future a caller."""
 
     __slots__ = ("callers", "task")
 
     def __init__(self, task: asyncio.Task[R]) -> None:
         self.task = task
-        self.callers = 0
+        self.callers: dict[asyncio.Future[None], None] = {}
+
+    def wake(self) -> None:
+        for caller in self.callers:
+            _wake(caller)
+
+
+def _wake(caller: "asyncio.Future[None]") -> None:
+    if not caller.done():
+        caller.set_result(None)
 
 
 class SingleFlight(Generic[R]):
@@ -54,8 +63,12 @@ class SingleFlight(Generic[R]):
         self._tasks: set[asyncio.Task[R]] = set()
 
     def __repr__(self) -> str:
-        callers = sum(flight.callers for flight in self._flights.values())
+        callers = sum(len(flight.callers) for flight in self._flights.values())
         return f"<SingleFlight {len(self._flights)} flights, {callers} callers>"
+
+    def flying(self, key: bytes) -> bool:
+        """Whether `run` would join a computation, not start one."""
+        return self._joinable(key) is not None
 
     async def run(self, key: bytes, deadline: float, work: Work[R]) -> Shared[R]:
         """Join the computation under `key`, or start `work` as its leader.
@@ -104,6 +117,7 @@ class SingleFlight(Generic[R]):
     def _landed(self, key: bytes, flight: _Flight[R], task: asyncio.Task[R]) -> None:
         self._forget(key, flight)
         self._tasks.discard(task)
+        flight.wake()
         if not task.cancelled():
             task.exception()  # read it: the last caller may have left since
 
@@ -113,12 +127,17 @@ class SingleFlight(Generic[R]):
 
     async def _wait(self, key: bytes, flight: _Flight[R], deadline: float) -> R:
         """Wait for a flight without owning it; the last caller to leave cancels it."""
-        flight.callers += 1
+        # By hand: `asyncio.wait` for one task costs as much as the rest of a flight.
+        loop = asyncio.get_running_loop()
+        caller: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(max(0.0, deadline - self._clock()), _wake, caller)
+        flight.callers[caller] = None
         try:
-            await asyncio.wait({flight.task}, timeout=max(0.0, deadline - self._clock()))
+            await caller
         finally:
-            flight.callers -= 1
-            if flight.callers == 0 and not flight.task.done():
+            timer.cancel()
+            del flight.callers[caller]
+            if not flight.callers and not flight.task.done():
                 self._forget(key, flight)
                 flight.task.cancel()
         if not flight.task.done():

@@ -28,9 +28,6 @@ _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
 
 
-_STAGES: Final = ("total", "queue", "encode", "retrieve", "rerank")
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a recommender is wired from. `shared` is None where there is no shared cache."""
@@ -62,9 +59,10 @@ class Recommender:
         self._parts = parts
         self._clock = clock
         self._fills: set[asyncio.Task[None]] = set()
-        # Looked up once: finding a label costs as much as observing.
+        # Looked up once: finding a series costs more than counting in it.
         seconds = parts.metrics.stage_seconds
-        self._stage_seconds = {stage: seconds.labels(stage) for stage in _STAGES}
+        self._total_seconds = seconds.labels("total")
+        self._stages = [seconds.labels(name) for name in ("queue", "encode", "retrieve", "rerank")]
 
     def __repr__(self) -> str:
         parts = self._parts
@@ -100,7 +98,10 @@ class Recommender:
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
-        # 4.-6. Admission and engine, once for all identical requests in flight.
+        # 4.-6. Admission and engine, once for all identical requests in flight. What the batcher
+        #    would refuse is refused here: a refusal must cost little when there are many.
+        if not self._parts.flights.flying(key):
+            self._parts.batcher.admit(deadline)
         shared = await self._parts.flights.run(
             key, deadline, lambda: self._compute(request, key, deadline, degraded)
         )
@@ -200,13 +201,11 @@ class Recommender:
         *,
         worked: bool,
     ) -> None:
-        seconds = self._stage_seconds
-        seconds["total"].observe(total_s)
+        self._total_seconds.observe(total_s)
         if worked:
-            seconds["queue"].observe(queue_ms / 1e3)
-            seconds["encode"].observe(stages.encode_ms / 1e3)
-            seconds["retrieve"].observe(stages.retrieve_ms / 1e3)
-            seconds["rerank"].observe(stages.rerank_ms / 1e3)
+            spent = (queue_ms, stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)
+            for seconds, ms in zip(self._stages, spent, strict=True):
+                seconds.observe(ms / 1e3)
         for reason in degraded:
             self._parts.metrics.degraded.labels(reason).inc()
 

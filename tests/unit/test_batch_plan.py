@@ -118,3 +118,23 @@ def test_the_rate_of_passes_weighs_them_by_size():
     assert rate.seconds_per_token == pytest.approx(0.0006)
     rate.observe(tokens=1000, seconds=0.120)
     assert rate.seconds_per_token == pytest.approx(0.00013, rel=0.05)
+
+
+def test_one_pass_that_was_held_up_hardly_moves_the_rate_but_a_slow_engine_does():
+    rate = TokenRate()
+    for _ in range(50):
+        rate.observe(tokens=5, seconds=0.005)
+    rate.observe(tokens=5, seconds=2.0)
+    assert rate.seconds_per_token == pytest.approx(0.0014, rel=0.01)  # 0.8 + 0.2 * 3
+    for _ in range(60):
+        rate.observe(tokens=5, seconds=0.05)
+    assert rate.seconds_per_token == pytest.approx(0.01, rel=0.01)
+
+
+def test_tight_deadlines_do_not_cut_a_batch_below_a_quarter_of_what_it_may_hold():
+    limits = Limits(max_requests=40, max_tokens=1000, max_pending=1000)
+    waiting = [Waiting(f"{n}", deadline=2.5) for n in range(30)]  # 2 of 1 s each would be in time
+
+    plan = next_batch(waiting, 0.0, limits, seconds_per_token=1.0)
+
+    assert len(plan.take) == 10

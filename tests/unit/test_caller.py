@@ -1,0 +1,128 @@
+"""Listening for a caller that leaves: only while there is something to wait for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from app.api.caller import CallerLeftError, read_body, unless_left
+from app.errors import BodyTooLargeError
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def request(receive: Receive, headers: list[tuple[bytes, bytes]] | None = None) -> Request:
+    return Request({"type": "http", "headers": headers or []}, receive)
+
+
+class Line:
+    """A connection that says what it is told to say, and counts who listened."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self.messages = list(messages)
+        self.listened = 0
+        self.closed = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        self.listened += 1
+        if self.messages:
+            return self.messages.pop(0)
+        await self.closed.wait()
+        return {"type": "http.disconnect"}
+
+
+async def test_work_that_never_waits_is_not_listened_for() -> None:
+    line = Line()
+
+    async def work() -> int:
+        return 7
+
+    assert await unless_left(request(line.receive), work()) == 7
+    await asyncio.sleep(0)
+    assert line.listened == 0
+
+
+async def test_work_that_waits_goes_on_in_the_same_task_and_gets_its_values() -> None:
+    seen: list[object] = [asyncio.current_task()]
+
+    async def work() -> str:
+        for word in ("a", "b"):
+            future = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(future.set_result, word)
+            seen.append(await future)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        seen.append(asyncio.current_task())
+        return "done"
+
+    assert await unless_left(request(Line().receive), work()) == "done"
+    assert seen[1:3] == ["a", "b"]
+    assert seen[0] is seen[3]
+
+
+async def test_a_caller_that_leaves_cancels_the_work_and_nothing_else() -> None:
+    line, ended = Line(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    line.closed.set()
+    with pytest.raises(CallerLeftError):
+        await unless_left(request(line.receive), work())
+
+    assert ended == ["cancelled"]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    started = asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(unless_left(request(Line().receive), work()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_of_the_work_comes_through() -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await unless_left(request(Line().receive), work())
+
+
+async def test_a_body_in_parts_is_whole_and_bounded() -> None:
+    def parts(*bodies: bytes) -> Line:
+        more = [{"type": "http.request", "body": body, "more_body": True} for body in bodies]
+        return Line(*more, {"type": "http.request"})
+
+    assert await read_body(request(parts(b"ab", b"", b"c").receive), 3) == b"abc"
+    over = parts(b"ab", b"cd", b"ef")
+    with pytest.raises(BodyTooLargeError):
+        await read_body(request(over.receive), 3)
+    assert over.listened == 2
+    with pytest.raises(BodyTooLargeError):
+        await read_body(request(Line().receive, [(b"content-length", b"4")]), 3)
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_the_body_has_left() -> None:
+    line = Line({"type": "http.request", "body": b"a", "more_body": True})
+    line.closed.set()
+
+    with pytest.raises(CallerLeftError):
+        await read_body(request(line.receive), 10)
