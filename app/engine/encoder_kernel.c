@@ -18,7 +18,7 @@
 
 #include "encoder_kernel_math.h"
 
-enum { BLOCK = 512, PANEL = 16, ROWS = 4, CHUNK = 64, TOKEN_MAX = 4095 };
+enum { BLOCK = 512, PANEL = 16, ROWS = 4, CHUNK = 128, TOKEN_MAX = 4095 };
 
 typedef struct { const int16_t *weight; const float *scale, *bias; } Dense;
 typedef struct { const float *scale, *shift; } Norm;
@@ -95,17 +95,18 @@ static void normalise_rows(float *x, int n, int width, Norm norm, float epsilon)
 
 /* ---- dense: y[m, n] (+)= x[m, k] * weight + bias ---- */
 
+/* A few rows by PANEL columns: as many sums as the registers hold beside what they multiply. */
 static inline __attribute__((always_inline)) void tile(
     const int rows, const int16_t *x, int stride, int k, const int16_t *w, const float *sx,
     const float *scale, const float *bias, float *y, int n, int add) {
     __m256i acc[ROWS][2];
-#pragma GCC unroll 6
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 2
     for (int i = 0; i < k; i += 2, w += 2 * PANEL) {
         __m256i w0 = _mm256_load_si256((const __m256i *)w);
         __m256i w1 = _mm256_load_si256((const __m256i *)(w + PANEL));
-#pragma GCC unroll 6
+#pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             int32_t pair;
             memcpy(&pair, x + (size_t)r * stride + i, 4);
@@ -114,7 +115,7 @@ static inline __attribute__((always_inline)) void tile(
             acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(v, w1));
         }
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
         for (int half = 0; half < 2; half++) {
             __m256 f = _mm256_mul_ps(_mm256_loadu_ps(scale + 8 * half), _mm256_set1_ps(sx[r]));
@@ -124,6 +125,12 @@ static inline __attribute__((always_inline)) void tile(
             _mm256_storeu_ps(to, _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[r][half]), f, b));
         }
     }
+}
+
+/* Asks for the share [from, to) / m of the n weights that follow: they come from far away. */
+static inline void prefetch(const int16_t *w, int n, int from, int to, int m) {
+    for (int i = n * from / m; i < n * to / m; i += 32)
+        _mm_prefetch((const char *)(w + i), _MM_HINT_T1);
 }
 
 #define TILE(R) case R: tile(R, xr, k, take_k, w, sx + r, d.scale + p, bias, yr, n, more); break
@@ -139,6 +146,7 @@ static void dense(
             for (int r = 0, take; r < m; r += take) {
                 int left = m - r;
                 take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
+                prefetch(w + (size_t)take_k * PANEL, take_k * PANEL, r, r + take, m);
                 const int16_t *xr = x + (size_t)r * k + from;
                 float *yr = y + (size_t)r * n + p;
                 switch (take) { TILE(4); TILE(3); TILE(2); TILE(1); }
@@ -147,6 +155,20 @@ static void dense(
 }
 
 /* ---- attention of one text: qkv[n, 3 * width]; the result replaces the queries ---- */
+
+/* Raises e to n scores, less the largest, with zeros up to a multiple of 8; returns the sum. */
+static float exponentials(float *scores, int n) {
+    __m256 top = _mm256_set1_ps(-INFINITY), total = _mm256_setzero_ps();
+    for (int j = n; j % 8; j++) scores[j] = -INFINITY;
+    for (int j = 0; j < n; j += 8) top = _mm256_max_ps(top, _mm256_loadu_ps(scores + j));
+    const __m256 most = _mm256_set1_ps(max8(top));
+    for (int j = 0; j < n; j += 8) {
+        __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(scores + j), most));
+        total = _mm256_add_ps(total, e);
+        _mm256_storeu_ps(scores + j, e);
+    }
+    return sum8(total);
+}
 
 static void attend(float *qkv, int n, int width, int heads, float *keys, float *scores) {
     const int d = width / heads, step = 3 * width, cells = (n + 7) / 8 * 8;
@@ -159,7 +181,6 @@ static void attend(float *qkv, int n, int width, int heads, float *keys, float *
             for (int j = n; j < cells; j++) keys[i * cells + j] = 0;
         }
         for (int r = 0; r < n; r++, q += step) {
-            __m256 top = _mm256_set1_ps(-INFINITY);
             for (int j = 0; j < cells; j += 8) {
                 __m256 a = _mm256_setzero_ps(), b = a;
                 const float *key = keys + j;
@@ -170,16 +191,7 @@ static void attend(float *qkv, int n, int width, int heads, float *keys, float *
                 a = _mm256_mul_ps(_mm256_add_ps(a, b), _mm256_set1_ps(scale));
                 _mm256_storeu_ps(scores + j, a);
             }
-            for (int j = n; j < cells; j++) scores[j] = -INFINITY;
-            for (int j = 0; j < cells; j += 8)
-                top = _mm256_max_ps(top, _mm256_loadu_ps(scores + j));
-            __m256 most = _mm256_set1_ps(max8(top)), total = _mm256_setzero_ps();
-            for (int j = 0; j < cells; j += 8) {
-                __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(scores + j), most));
-                total = _mm256_add_ps(total, e);
-                _mm256_storeu_ps(scores + j, e);
-            }
-            __m256 part = _mm256_set1_ps(1.0f / sum8(total));
+            __m256 part = _mm256_set1_ps(1.0f / exponentials(scores, n));
             for (int i = 0; i < d; i += 16) {
                 __m256 a = _mm256_setzero_ps(), b = a;
                 for (int j = 0; j < n; j++) {
@@ -309,7 +321,7 @@ int encode(const Model *m, const int32_t *ids, const int32_t *starts, int32_t te
         /* Ends as near as whole texts allow to an equal share of the tokens. */
         chunks[job.n_chunks++] = t;
         int64_t goal = starts[t] + want;
-        for (t++; t < texts && starts[t] + starts[t + 1] <= 2 * goal; t++) {}
+        for (t++; t < texts && (int64_t)starts[t] + starts[t + 1] <= 2 * goal; t++) {}
     }
     chunks[job.n_chunks] = texts;
     pthread_t others[64];
