@@ -27,6 +27,7 @@ from app.engine.encoder import PackedEncoder
 from app.engine.native import Unavailable
 from app.offline.export import export_encoder, resolve
 from loadtest import machine
+from loadtest.encoder_report import section
 from loadtest.queries import demo_titles, unique_queries
 
 MODEL = "all-MiniLM-L6-v2"
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         export_encoder(MODEL, Path(folder))
         document = _measure(reference, _encoders(Path(folder)), texts, options)
-    _show(document)
+    print(section(document), file=sys.stderr)
     if options.json:
         text = json.dumps(document, indent=2) + "\n"
         sys.stdout.write(text) if options.json == "-" else Path(options.json).write_text(text)
@@ -94,7 +95,8 @@ def _measure(
     tokens = float(np.mean([len(ids) for ids in reference.tokenizer(texts)["input_ids"]]))
     peak = {name: median(values) for name, values in peaks.items()}
     return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds": options.rounds,
         "commit": machine.commit(),
         "machine": machine.describe(),
         "versions": machine.versions(),
@@ -233,15 +235,6 @@ def _fidelity(
         "cosine_min": round(float(cosine.min()), 6),
         "batched_against_single": float(np.abs(batched - single).max()),
     }
-
-
-def _show(document: dict[str, Any]) -> None:
-    print(f"{'':30}{'texts/s':>9}{'cpu ms':>8}{'% of peak':>13}{'times':>7}", file=sys.stderr)
-    for name, row in document["series"].items():
-        figures = (row["texts_per_s"], row["cpu_ms_per_text"], row["percent_of_peak"])
-        ratio = document["times_sentence_transformers"][name]
-        print("{:30}{:9.0f}{:8.2f}{:13.1f}{:7.2f}".format(name, *figures, ratio), file=sys.stderr)
-    print(json.dumps(document["fidelity"]), file=sys.stderr)
 
 
 if __name__ == "__main__":
