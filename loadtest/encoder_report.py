@@ -29,7 +29,7 @@ def table(document: Document) -> str:
     ]
     for name, row in document["series"].items():
         who, _, batch = name.partition("/")
-        how = "1,024 a call, sorted by length" if batch == "sorted" else f"batch {batch}"
+        how = "512 a call, sorted by length" if batch == "sorted" else f"batch {batch}"
         call = f"{row['p50_call_ms']:.2f}" if "p50_call_ms" in row else ""
         lines.append(
             f"| {NAMES[who]}, {how} | {row['texts_per_s']:.0f} "
