@@ -18,7 +18,7 @@
 
 #include "encoder_kernel_math.h"
 
-enum { BLOCK = 512, PANEL = 16, ROWS = 4, CHUNK = 128, TOKEN_MAX = 4095 };
+enum { BLOCK = 512, PANEL = 16, ROWS = 4, FEW = 16, CHUNK = 128, TOKEN_MAX = 4095 };
 
 typedef struct { const int16_t *weight; const float *scale, *bias; } Dense;
 typedef struct { const float *scale, *shift; } Norm;
@@ -97,13 +97,14 @@ static void normalise_rows(float *x, int n, int width, Norm norm, float epsilon)
 
 /* A few rows by PANEL columns: as many sums as the registers hold beside what they multiply. */
 static inline __attribute__((always_inline)) void tile(
-    const int rows, const int16_t *x, int stride, int k, const int16_t *w, const float *sx,
-    const float *scale, const float *bias, float *y, int n, int add) {
+    const int rows, const int few, const int16_t *x, int stride, int k, const int16_t *w,
+    const float *sx, const float *scale, const float *bias, float *y, int n, int add) {
     __m256i acc[ROWS][2];
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 2
     for (int i = 0; i < k; i += 2, w += 2 * PANEL) {
+        if (few) _mm_prefetch((const char *)w + 4096, _MM_HINT_T0);
         __m256i w0 = _mm256_load_si256((const __m256i *)w);
         __m256i w1 = _mm256_load_si256((const __m256i *)(w + PANEL));
 #pragma GCC unroll 4
@@ -127,13 +128,17 @@ static inline __attribute__((always_inline)) void tile(
     }
 }
 
-/* Asks for the share [from, to) / m of the n weights that follow: they come from far away. */
+/* Asks for the share [from, to) / m of n weights. */
 static inline void prefetch(const int16_t *w, int n, int from, int to, int m) {
     for (int i = n * from / m; i < n * to / m; i += 32)
         _mm_prefetch((const char *)(w + i), _MM_HINT_T1);
 }
 
-#define TILE(R) case R: tile(R, xr, k, take_k, w, sx + r, d.scale + p, bias, yr, n, more); break
+#define TILE(R) \
+    case R: tile(R, 0, xr, k, take_k, w, sx + r, d.scale + p, bias, yr, n, more); break; \
+    case R + 8: tile(R, 1, xr, k, take_k, w, sx + r, d.scale + p, bias, yr, n, more); break
+/* The weights come from far away. Few rows are done with a block before the next one could arrive:
+ * they ask for it line by line, a page ahead. */
 static void dense(
     const int16_t *x, const float *sx, int m, int k, Dense d, float *y, int n, int add) {
     static const float none[PANEL];
@@ -146,10 +151,10 @@ static void dense(
             for (int r = 0, take; r < m; r += take) {
                 int left = m - r;
                 take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
-                prefetch(w + (size_t)take_k * PANEL, take_k * PANEL, r, r + take, m);
+                if (m > FEW) prefetch(w + (size_t)take_k * PANEL, take_k * PANEL, r, r + take, m);
                 const int16_t *xr = x + (size_t)r * k + from;
                 float *yr = y + (size_t)r * n + p;
-                switch (take) { TILE(4); TILE(3); TILE(2); TILE(1); }
+                switch (take + 8 * (m <= FEW)) { TILE(4); TILE(3); TILE(2); TILE(1); }
             }
         }
 }
