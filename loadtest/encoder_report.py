@@ -44,7 +44,7 @@ def section(document: Document) -> str:
     computer, peer = document["machine"], document["sentence_transformers"]
     peaks = ", ".join(f"{name}: {v:.0f}" for name, v in document["peak_gflops_float32"].items())
     near = "; ".join(
-        f"{NAMES[name]}: mean {row['cosine_mean']:.5f}, lowest {row['cosine_min']:.5f}, "
+        f"{NAMES[name]}: mean {row['cosine_mean']:.6f}, lowest {row['cosine_min']:.6f}, "
         f"batched against single at most {row['batched_against_single']:.0e}"
         for name, row in document["fidelity"].items()
     )
