@@ -27,7 +27,7 @@ from app.columns import Kind
 from app.errors import BundleError
 from app.types import Matrix
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CURRENT = "current"
 MANIFEST = "manifest.json"
 GENERATION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")

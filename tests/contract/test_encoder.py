@@ -1,17 +1,20 @@
 """The served encoder against fp32 `SentenceTransformer.encode`: same vectors in any batch."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
+from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from app.engine.encoder import PackedEncoder, sub_batches
+from app.engine.encoder import PackedEncoder, RuntimeName
+from app.engine.encoder_graph import sub_batches
+from app.engine.native import Unavailable
 from app.errors import BundleError, EngineError
 from app.offline.export import export_encoder, resolve
 from app.testing import HashEncoder
@@ -47,9 +50,21 @@ def folder(tmp_path_factory) -> Path:
     return directory
 
 
+def opened(folder: Path, threads: int, runtime: RuntimeName) -> PackedEncoder:
+    try:
+        return PackedEncoder(folder, threads, runtime)
+    except Unavailable as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture(scope="module", params=["kernel", "onnxruntime"])
+def runtime(request) -> RuntimeName:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def encoder(folder) -> PackedEncoder:
-    return PackedEncoder(folder, threads=2)
+def encoder(folder, runtime) -> PackedEncoder:
+    return opened(folder, 2, runtime)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +108,12 @@ def test_hard_texts_each_meet_the_bar(batched, reference):
     assert dict(zip(HARD, cosine >= 0.999, strict=True)) == dict.fromkeys(HARD, True)
 
 
+def test_the_kernel_gives_the_same_bits_in_every_batch(encoder, batched, single):
+    if encoder.runtime != "kernel":
+        pytest.skip("ONNX Runtime only promises to be close")
+    assert np.array_equal(batched, single)
+
+
 def test_batched_equals_single(batched, single, reference):
     assert np.abs(batched - single).max() <= 1e-3
     fp32 = reference @ reference.T
@@ -111,9 +132,9 @@ def test_order_is_kept_and_shape_is_promised(encoder, texts, batched):
     assert encoder.encode([]).shape == (0, 384)
 
 
-@pytest.mark.parametrize("kind", ["fake", "real"])
-def test_what_every_encoder_promises(kind, request):
-    any_encoder = HashEncoder() if kind == "fake" else request.getfixturevalue("encoder")
+@pytest.mark.parametrize("kind", ["fake", "kernel", "onnxruntime"])
+def test_what_every_encoder_promises(kind, folder):
+    any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
     texts = ["space adventure", "", "最新电影", "heist", "space adventure"]
 
     together = any_encoder.encode(texts)
@@ -127,20 +148,20 @@ def test_what_every_encoder_promises(kind, request):
     assert any_encoder.id
 
 
-def test_the_check_can_fail(folder, texts, reference, tmp_path):
+def test_the_check_can_fail(folder, texts, reference, tmp_path, runtime):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    graph = next(tmp_path.glob("*.onnx"))
-    model = onnx.load(str(graph))
+    weights = next(tmp_path.glob("*.safetensors"))
     rng = np.random.default_rng(7)
-    for constant in model.graph.initializer:
-        value = numpy_helper.to_array(constant)
-        if value.dtype == np.float16:
-            noise = rng.standard_normal(value.shape) * value.std() * 0.2
-            changed = numpy_helper.from_array((value + noise).astype(np.float16), constant.name)
-            constant.CopyFrom(changed)
-    graph.write_bytes(model.SerializeToString())
-    vectors = PackedEncoder(tmp_path, threads=2).encode(texts[:64])
+
+    def spoilt(value: np.ndarray) -> np.ndarray:
+        if value.dtype != np.float16:
+            return value
+        noise = rng.standard_normal(value.shape) * value.std() * 0.2
+        return (value + noise).astype(np.float16)
+
+    save_file({name: spoilt(value) for name, value in load_file(weights).items()}, weights)
+    vectors = opened(tmp_path, 2, runtime).encode(texts[:64])
     with pytest.raises(AssertionError):
         assert_faithful(vectors, reference[:64])
 
@@ -153,50 +174,88 @@ def test_a_difference_in_the_top_ten_is_noticed():
     assert disputed(scores, swapped, scores) > 1e-3
 
 
-def _in_fresh_process(folder: Path, code: str) -> object:
+def _in_fresh_process(folder: Path, runtime: RuntimeName, code: str) -> object:
     # An engine that needed what the tests have already imported would pass in this process.
     start = (
         "import json, os, sys, pathlib; from app.engine.encoder import PackedEncoder;"
         "folder = pathlib.Path(sys.argv[1]); tasks = lambda: len(os.listdir('/proc/self/task'));"
+        "runtime = sys.argv[2];"
     )
-    command = [sys.executable, "-c", start + code, str(folder)]
+    command = [sys.executable, "-c", start + code, str(folder), runtime]
     shown = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     return json.loads(shown.stdout)
 
 
-def test_encoding_loads_no_training_library(folder):
+def test_encoding_loads_no_training_library(encoder, folder, runtime):
     code = (
-        "PackedEncoder(folder, 2).encode(['a', 'b']);"
+        "PackedEncoder(folder, 2, runtime).encode(['a', 'b']);"
         "names = ('torch', 'transformers', 'sentence_transformers', 'onnx');"
         "print(json.dumps([name for name in names if name in sys.modules]))"
     )
-    assert _in_fresh_process(folder, code) == []
+    assert _in_fresh_process(folder, runtime, code) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_is_honoured(folder, threads):
+def test_the_number_of_threads_is_honoured(encoder, folder, runtime, threads):
+    # Those of ONNX Runtime stay; the kernel's end with the call: most of it has as many.
     code = (
-        "before = tasks();"
-        f"encoder = PackedEncoder(folder, {threads});"
-        "encoder.encode(['red sofa', 'a table of oak'] * 100);"
-        "print(tasks() - before)"
+        "import statistics, threading;"
+        f"before = tasks(); encoder = PackedEncoder(folder, {threads}, runtime); seen = [];"
+        "call = threading.Thread(target=encoder.encode, args=(['red sofa', 'oak table'] * 500,));"
+        "call.start();"
+        "[seen.append(tasks() - 1) for _ in iter(call.is_alive, False)]; call.join();"
+        "print(json.dumps((statistics.mode(seen) if runtime == 'kernel' else tasks()) - before))"
     )
-    assert _in_fresh_process(folder, code) == threads - 1  # the calling thread works too
+    assert _in_fresh_process(folder, runtime, code) == threads - 1  # the calling thread works too
 
 
-def test_foreign_errors_are_translated(encoder, folder, tmp_path):
+def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runtime, tmp_path):
+    if runtime != "kernel":
+        pytest.skip("about the kernel")
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "app", tmp_path / "app", ignore=shutil.ignore_patterns("*.so", "__py*"))
+    bare = {**os.environ, "PATH": "/nonexistent", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def python(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        env = {**env, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env
+        )
+
+    show = (
+        "from pathlib import Path; from app.engine.encoder import PackedEncoder;"
+        f"print(PackedEncoder(Path({str(folder)!r}), 1).runtime)"
+    )
+    without = python("-c", show, env=bare)
+    assert without.stdout == "onnxruntime\n"
+    assert "there is no C compiler" in without.stderr
+    python("-m", "app.engine.native", env=dict(os.environ))
+    assert python("-c", show, env=bare).stdout == "kernel\n"
+
+
+def test_the_kernel_reads_no_row_that_is_not_there(encoder, runtime):
+    if runtime != "kernel":
+        pytest.skip("about the kernel")
+    run = encoder._runtime.run
+    for tokens in ([[30522]], [[-1]], [[]], [[101] * 257]):
+        with pytest.raises(ValueError, match="no row"):
+            run([[101, 102], *tokens])
+
+
+def test_foreign_errors_are_translated(encoder, folder, runtime, tmp_path):
     with pytest.raises(EngineError):
         encoder.encode(["fine", "\ud800"])  # half of a surrogate pair is no text
     assert encoder.encode(["fine"]).shape == (1, 384)
     with pytest.raises(BundleError):
-        PackedEncoder(tmp_path, threads=1)
+        PackedEncoder(tmp_path, 1, runtime)
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[:200_000])
     with pytest.raises(BundleError):
-        PackedEncoder(tmp_path, threads=1)
+        PackedEncoder(tmp_path, 1, runtime)
 
 
 def test_sub_batches_hold_each_row_once_within_the_budget():

@@ -156,7 +156,7 @@ def test_a_manifest_that_points_outside_is_refused(bundle, name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 1}, "has format 1, not 2: build it again"),
+        ({"format_version": 1}, "has format 1, not 3: build it again"),
         ({"format_version": None}, "has format None"),
         ({"colour": "red"}, "wrong at 'colour'"),
         ({"n_items": -1}, "wrong at 'n_items'"),

@@ -16,6 +16,7 @@ from sentence_transformers.sentence_transformer.modules import (
 from transformers import BertConfig, BertModel, BertTokenizer, RobertaConfig, RobertaModel
 
 from app.engine.encoder import PackedEncoder
+from app.engine.native import Unavailable
 from app.errors import BundleError
 from app.offline.export import export_encoder
 
@@ -65,6 +66,31 @@ def test_export_equals_the_original(tmp_path, pooling, normalised):
     assert (encoder.id, encoder.dim) == (info.id, 24)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("runtime", ["kernel", "onnxruntime"])
+def test_both_runtimes_run_another_shape(tmp_path, pooling, runtime):
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
+    bert = _bert(tmp_path / "bert", **sizes, num_hidden_layers=3)
+    source = _saved(tmp_path / "src", bert, Pooling(32, pooling))
+    export_encoder(str(source), tmp_path / "out")
+    try:
+        encoder = PackedEncoder(tmp_path / "out", 2, runtime)
+    except Unavailable as why:
+        pytest.skip(str(why))
+    original = SentenceTransformer(str(source), device="cpu")
+    expected = original.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=5e-3)
+
+
+def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):
+    source = _saved(tmp_path / "src", _bert(tmp_path / "bert"), Pooling(24, "mean"))
+    export_encoder(str(source), tmp_path / "out")
+    assert PackedEncoder(tmp_path / "out", threads=1).runtime == "onnxruntime"
+    assert "texts are encoded by ONNX Runtime" in caplog.text
+    with pytest.raises(Unavailable):
+        PackedEncoder(tmp_path / "out", 1, "kernel")
+
+
 def test_the_folder_says_what_it_holds(tmp_path):
     source = _saved(tmp_path / "src", _bert(tmp_path / "bert"), Pooling(24, "mean"))
     info = export_encoder(str(source), tmp_path / "out")
@@ -72,7 +98,7 @@ def test_the_folder_says_what_it_holds(tmp_path):
     assert written["id"] == info.id
     assert info.id.startswith("src-")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        ["encoder.json", written["tokenizer"], *written["graphs"].values()]
+        ["encoder.json", written["tokenizer"], written["weights"], written["graph"]]
     )
     assert len(written["weights_sha256"]) == 64
     assert written["versions"]["torch"] == torch.__version__

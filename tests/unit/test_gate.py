@@ -415,8 +415,8 @@ def test_a_damaged_bundle_does_not_stop_a_build(served):
 
 def test_an_older_format_does_not_stop_a_build(served):
     manifest = served.root / CURRENT / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 1'))
-    unopposed(served.build(WHOLE, UNASKED), "the bundle has format 1, not 2")
+    manifest.write_text(manifest.read_text().replace('"format_version": 3', '"format_version": 1'))
+    unopposed(served.build(WHOLE, UNASKED), "the bundle has format 1, not 3")
 
 
 def test_a_link_to_nothing_does_not_stop_a_build(served):

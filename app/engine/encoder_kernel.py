@@ -1,0 +1,155 @@
+"""The encoder on our own kernel, `encoder_kernel.c`: 16-bit integers on AVX2.
+
+Here live the layout that the C file shares with us, and the check of all that it trusts: sizes,
+and that every token has a row. Not the arithmetic.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import safe_open
+
+from app.engine.encoder_info import EncoderInfo
+from app.engine.native import Unavailable, load_library
+
+_LANES = 16
+"""The kernel has no tail loops: every width is a multiple of this."""
+
+
+class _Dense(Structure):
+    _fields_ = [("weight", c_void_p), ("scale", c_void_p), ("bias", c_void_p)]
+
+
+class _Norm(Structure):
+    _fields_ = [("scale", c_void_p), ("shift", c_void_p)]
+
+
+class _Layer(Structure):
+    _fields_ = [
+        ("qkv", _Dense),
+        ("mix", _Dense),
+        ("mixed", _Norm),
+        ("widen", _Dense),
+        ("narrow", _Dense),
+        ("out", _Norm),
+    ]
+
+
+class _Model(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("layers", "width", "heads", "inner", "mean")),
+        ("epsilon", c_float),
+        ("words", c_void_p),
+        ("places", c_void_p),
+        ("embedded", _Norm),
+        ("layer", POINTER(_Layer)),
+    ]
+
+
+class KernelRuntime:
+    """The weights of an exported folder, packed for the kernel; see `encoder.Runtime`."""
+
+    def __init__(self, directory: Path, info: EncoderInfo, threads: int) -> None:
+        """Load and quantise the weights.
+
+        Raises:
+            Unavailable: the kernel cannot run here, or not a model of this shape.
+        """
+        self._held: list[npt.NDArray[Any]] = []  # what the kernel points to lives as long as we do
+        self._threads, self._dim = threads, info.dim
+        self._library = load_library()
+        with safe_open(directory / info.weights, framework="numpy") as file:
+            self._file = file
+            self._inner = inner = file.get_slice("0.widen.weight").get_shape()[0]
+            if any(width % _LANES for width in (info.dim, info.dim // info.heads, inner)):
+                raise Unavailable(f"the kernel needs widths that are multiples of {_LANES}")
+            layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
+            self._rows = [file.get_slice(name).get_shape()[0] for name in ("words", "places")]
+            words, places = (
+                self._read(name, np.float16, rows, info.dim)
+                for name, rows in zip(("words", "places"), self._rows, strict=True)
+            )
+            self._model = _Model(
+                *(info.layers, info.dim, info.heads, inner, info.pooling == "mean"),
+                *(info.epsilon, words, places, self._norm("embedded"), layers),
+            )
+        del self._file
+
+    def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Return float32[len(tokens), dim], rows of unit norm; each as if it were alone.
+
+        Raises:
+            ValueError: a token without a row, a text that is empty or longer than the places.
+            MemoryError: no room for what lies between the layers.
+        """
+        lengths = np.array([len(ids) for ids in tokens])
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        ids = np.concatenate([np.asarray(each, np.int32) for each in tokens])
+        words, places = self._rows
+        if ids.min() < 0 or ids.max() >= words or lengths.min() < 1 or lengths.max() > places:
+            raise ValueError("tokens that the weights have no row for")
+        vectors = np.empty((len(tokens), self._dim), np.float32)
+        failed = self._library.encode(
+            ctypes.byref(self._model),
+            *(c_void_p(array.ctypes.data) for array in (ids, starts)),
+            c_int32(len(tokens)),
+            c_void_p(vectors.ctypes.data),
+            c_int32(self._threads),
+        )
+        if failed:
+            raise MemoryError
+        return vectors
+
+    def _layer(self, name: str) -> _Layer:
+        width, inner = self._dim, self._inner
+        return _Layer(
+            self._dense(name + "qkv", 3 * width, width),
+            self._dense(name + "mix", width, width),
+            self._norm(name + "mixed"),
+            self._dense(name + "widen", inner, width),
+            self._dense(name + "narrow", width, inner),
+            self._norm(name + "out"),
+        )
+
+    def _dense(self, name: str, rows: int, columns: int) -> _Dense:
+        weight = self._tensor(name + ".weight", np.float16, rows, columns)
+        packed, scale = _aligned(rows * columns), np.empty(rows, np.float32)
+        self._library.pack(
+            c_void_p(weight.ctypes.data),
+            *(c_int32(rows), c_int32(columns)),
+            *(c_void_p(array.ctypes.data) for array in (packed, scale)),
+        )
+        bias = self._read(name + ".bias", np.float32, rows)
+        return _Dense(self._hold(packed), self._hold(scale), bias)
+
+    def _norm(self, name: str) -> _Norm:
+        ends = (".scale", ".shift")
+        return _Norm(*(self._read(name + end, np.float32, self._dim) for end in ends))
+
+    def _read(self, name: str, kind: type[np.floating[Any]], *shape: int) -> int:
+        return self._hold(self._tensor(name, kind, *shape))
+
+    def _tensor(
+        self, name: str, kind: type[np.floating[Any]], *shape: int
+    ) -> npt.NDArray[np.floating[Any]]:
+        array: npt.NDArray[np.floating[Any]] = self._file.get_tensor(name)
+        if array.dtype != kind or array.shape != shape or not array.flags.c_contiguous:
+            raise ValueError(f"the weights {name} have another type or shape")
+        return array
+
+    def _hold(self, array: npt.NDArray[Any]) -> int:
+        self._held.append(array)
+        return array.ctypes.data
+
+
+def _aligned(length: int) -> npt.NDArray[np.int16]:
+    """Return an uninitialised array that starts on a cache line."""
+    size = length * 2
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(np.int16)

@@ -1,0 +1,241 @@
+"""The encoder against `SentenceTransformer.encode`, in alternating rounds of one run.
+
+    python -m loadtest.encoder --json -
+
+Peers: sentence-transformers in batches sorted by length, at the best of its settings, and our
+encoder on each runtime that this machine has. Queries are short, as people type them
+(`loadtest.queries`). What each figure means: docs/benchmarks.md.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from app.engine.encoder import PackedEncoder
+from app.engine.native import Unavailable
+from app.offline.export import export_encoder, resolve
+from loadtest import machine
+from loadtest.encoder_report import section
+from loadtest.queries import demo_titles, unique_queries
+
+MODEL = "all-MiniLM-L6-v2"
+BATCHES = (1, 8, 32, 128)
+#: Multiplications of a token that goes through the model, and as many additions.
+PRODUCTS_PER_TOKEN = 10.6e6
+#: (out, in) of its matrix products.
+SHAPES = ((1152, 384), (384, 384), (1536, 384), (384, 1536))
+#: Products of 16-bit integers that one instruction makes, against those of float32.
+_GAIN = {"kernel": 2}
+_SETTINGS = [(threads, batch) for threads in (1, 2) for batch in (32, 64, 128)]
+
+Encode = Callable[[Sequence[str]], np.ndarray]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser("python -m loadtest.encoder", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of one series (default: 0.5)")
+    parser.add_argument("--seed", type=int, default=7, help="of the texts (default: 7)")
+    parser.add_argument("--json", metavar="FILE", help="write the result here; - is stdout")
+    options = parser.parse_args(argv)
+    texts = unique_queries(20_000, options.seed, demo_titles())
+    reference = SentenceTransformer(resolve(MODEL), device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        export_encoder(MODEL, Path(folder))
+        document = _measure(reference, _encoders(Path(folder)), texts, options)
+    print(section(document), file=sys.stderr)
+    if options.json:
+        text = json.dumps(document, indent=2) + "\n"
+        sys.stdout.write(text) if options.json == "-" else Path(options.json).write_text(text)
+
+
+def _encoders(folder: Path) -> dict[str, PackedEncoder]:
+    """Open our encoder on each runtime that this machine has, on all cores."""
+    found = {}
+    for runtime in ("kernel", "onnxruntime"):
+        try:
+            found[runtime] = PackedEncoder(folder, len(os.sched_getaffinity(0)), runtime)
+        except Unavailable as why:
+            print(f"without {runtime}: {why}", file=sys.stderr)
+    return found
+
+
+def _measure(
+    reference: SentenceTransformer,
+    encoders: dict[str, PackedEncoder],
+    texts: Sequence[str],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    setting, tried = _best_setting(reference, texts)
+    torch.set_num_threads(setting[0])
+    series: dict[str, dict[str, list[float]]] = {}
+    peaks: dict[str, list[float]] = {}
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds} …", file=sys.stderr, flush=True)
+        _add(series, "sentence-transformers/1", _series(reference.encode, texts, 1, options))
+        # One call of many texts: it sorts them by length and then cuts them into batches.
+        _add(series, "sentence-transformers/sorted", _sorted_calls(reference, texts, setting))
+        for name, encoder in encoders.items():
+            for batch in BATCHES:
+                _add(series, f"{name}/{batch}", _series(encoder.encode, texts, batch, options))
+        for name, value in _peaks().items():
+            peaks.setdefault(name, []).append(value)
+    tokens = float(np.mean([len(ids) for ids in reference.tokenizer(texts)["input_ids"]]))
+    peak = {name: median(values) for name, values in peaks.items()}
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds": options.rounds,
+        "commit": machine.commit(),
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "tokens_per_text": round(tokens, 3),
+        "sentence_transformers": {"threads": setting[0], "batch": setting[1], "tried": tried},
+        "peak_gflops_float32": {name: round(value, 1) for name, value in peak.items()},
+        "series": {
+            name: _summary(each, tokens, max(peak.values()) * _GAIN.get(name.partition("/")[0], 1))
+            for name, each in series.items()
+        },
+        "times_sentence_transformers": _ratios(series),
+        "fidelity": {n: _fidelity(reference, e, texts[:2000]) for n, e in encoders.items()},
+    }
+
+
+def _best_setting(
+    model: SentenceTransformer, texts: Sequence[str]
+) -> tuple[tuple[int, int], dict[str, float]]:
+    """Return (threads, batch) of most texts a second, and what each setting reached."""
+    reached = {}
+    for threads, batch in _SETTINGS:
+        torch.set_num_threads(threads)
+        model.encode(texts[:batch], batch_size=batch)
+        reached[(threads, batch)] = 1 / _sorted_calls(model, texts, (threads, batch))["wall_s"]
+    best = max(reached, key=reached.__getitem__)
+    return best, {f"{t} threads, {b} a batch": round(v, 1) for (t, b), v in reached.items()}
+
+
+def _sorted_calls(
+    model: SentenceTransformer, texts: Sequence[str], setting: tuple[int, int]
+) -> dict[str, float]:
+    rows = np.random.default_rng(time.monotonic_ns()).choice(len(texts), 512, replace=False)
+    chosen = [texts[row] for row in rows]
+    return _timed(lambda: model.encode(chosen, batch_size=setting[1]), len(chosen))
+
+
+def _series(
+    encode: Encode, texts: Sequence[str], batch: int, options: argparse.Namespace
+) -> dict[str, float]:
+    """Encode other texts in each call, one call after the other, for about the time given."""
+    encode(texts[:batch])
+    calls = []
+    ends = time.perf_counter() + options.seconds
+    start = int(time.monotonic_ns() // 1000 % (len(texts) // 2))
+    while time.perf_counter() < ends:
+        if start + batch > len(texts):
+            start = 0
+        chosen = texts[start : start + batch]
+        calls.append(_timed(lambda chosen=chosen: encode(chosen), batch))
+        start += batch
+    return {
+        "wall_s": sum(call["wall_s"] for call in calls) / len(calls),
+        "cpu_s": sum(call["cpu_s"] for call in calls) / len(calls),
+        "p50_call_ms": median(call["wall_s"] for call in calls) * batch * 1e3,
+    }
+
+
+def _timed(work: Callable[[], object], n: int) -> dict[str, float]:
+    """Return the seconds of one text, by the clock and of all threads of this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return {
+        "wall_s": (time.perf_counter() - wall) / n,
+        "cpu_s": (time.process_time() - cpu) / n,
+    }
+
+
+def _add(series: dict[str, dict[str, list[float]]], name: str, figures: dict[str, float]) -> None:
+    for figure, value in figures.items():
+        series.setdefault(name, {}).setdefault(figure, []).append(value)
+
+
+def _summary(figures: dict[str, list[float]], tokens: float, peak: float) -> dict[str, float]:
+    """Return medians; operations are those of the float32 model, whoever computes them."""
+    wall, cpu = median(figures["wall_s"]), median(figures["cpu_s"])
+    speed = 2 * PRODUCTS_PER_TOKEN * tokens / wall / 1e9
+    found = {
+        "texts_per_s": round(1 / wall, 1),
+        "cpu_ms_per_text": round(cpu * 1e3, 3),
+        "gflops": round(speed, 1),
+        "percent_of_peak": round(100 * speed / peak, 1),
+    }
+    if "p50_call_ms" in figures:
+        found["p50_call_ms"] = round(median(figures["p50_call_ms"]), 3)
+    return found
+
+
+def _ratios(series: dict[str, dict[str, list[float]]]) -> dict[str, float]:
+    """Return how many times the texts a second of the peer; batch 1 against its batch 1."""
+    walls = {name: median(each["wall_s"]) for name, each in series.items()}
+    return {
+        name: round(
+            walls["sentence-transformers/" + ("1" if name.endswith("/1") else "sorted")] / wall, 2
+        )
+        for name, wall in walls.items()
+    }
+
+
+def _peaks() -> dict[str, float]:
+    """Return the 10⁹ float32 operations a second that two libraries reach on products alone."""
+    rng = np.random.default_rng(7)
+    found = {}
+    for name, shapes in (("4096", ((4096, 4096),)), ("layers", SHAPES)):
+        rows = 4096 if name == "4096" else 202  # as many tokens as 32 queries have
+        pairs = [
+            (rng.random((rows, k), np.float32), rng.random((k, n), np.float32)) for n, k in shapes
+        ]
+        work = sum(2 * rows * n * k for n, k in shapes)
+        repeat = 1 if name == "4096" else 40
+        for library, product in (("numpy", np.matmul), ("torch", _torch_product)):
+            product(*pairs[0])
+            start = time.perf_counter()
+            for _ in range(repeat):
+                for left, right in pairs:
+                    product(left, right)
+            found[f"{library} {name}"] = repeat * work / (time.perf_counter() - start) / 1e9
+    return found
+
+
+def _torch_product(left: np.ndarray, right: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(left) @ torch.from_numpy(right)
+
+
+def _fidelity(
+    model: SentenceTransformer, encoder: PackedEncoder, texts: Sequence[str]
+) -> dict[str, float]:
+    """Compare with the original, and a text in a batch with the same text alone."""
+    wanted = model.encode(list(texts), normalize_embeddings=True)
+    single = np.concatenate([encoder.encode([text]) for text in texts])
+    batched = np.concatenate([encoder.encode(texts[i : i + 32]) for i in range(0, len(texts), 32)])
+    cosine = (batched * wanted).sum(axis=1)
+    return {
+        "texts": len(texts),
+        "cosine_mean": round(float(cosine.mean()), 6),
+        "cosine_min": round(float(cosine.min()), 6),
+        "batched_against_single": float(np.abs(batched - single).max()),
+    }
+
+
+if __name__ == "__main__":
+    main()

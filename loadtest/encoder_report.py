@@ -1,0 +1,83 @@
+"""Put a result of `loadtest.encoder` into docs/benchmarks.md.
+
+python -m loadtest.encoder_report loadtest/results/encoder/RESULT.json
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loadtest.render import PAGE
+
+BEGIN, END = "<!-- encoder:begin -->", "<!-- encoder:end -->"
+NAMES = {
+    "sentence-transformers": "`SentenceTransformer.encode`",
+    "kernel": "recserve, kernel",
+    "onnxruntime": "recserve, ONNX Runtime",
+}
+
+Document = Mapping[str, Any]
+
+
+def table(document: Document) -> str:
+    """Return the series as a Markdown table."""
+    lines = [
+        "| | texts/s | times | CPU ms a text | % of peak | ms a call, p50 |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in document["series"].items():
+        who, _, batch = name.partition("/")
+        how = "512 a call, sorted by length" if batch == "sorted" else f"batch {batch}"
+        call = f"{row['p50_call_ms']:.2f}" if "p50_call_ms" in row else ""
+        lines.append(
+            f"| {NAMES[who]}, {how} | {row['texts_per_s']:.0f} "
+            f"| {document['times_sentence_transformers'][name]:.1f} "
+            f"| {row['cpu_ms_per_text']:.2f} | {row['percent_of_peak']:.0f} | {call} |"
+        )
+    return "\n".join(lines)
+
+
+def section(document: Document) -> str:
+    """Return the table, and below it what it was measured on and how near the vectors are."""
+    computer, peer = document["machine"], document["sentence_transformers"]
+    peaks = ", ".join(f"{name}: {v:.0f}" for name, v in document["peak_gflops_float32"].items())
+    near = "; ".join(
+        f"{NAMES[name]}: mean {row['cosine_mean']:.6f}, lowest {row['cosine_min']:.6f}, "
+        f"batched against single at most {row['batched_against_single']:.0e}"
+        for name, row in document["fidelity"].items()
+    )
+    return f"""{table(document)}
+
+Median of {document["rounds"]} rounds on {computer["cpu"]}, {computer["cores"]} cores \
+({", ".join(computer["cpu_features"])}); {document["date"][:10]}, commit `{document["commit"]}`; \
+{document["tokens_per_text"]:.1f} tokens a text.
+Peer at the best of its settings: {peer["threads"]} threads, {peer["batch"]} texts a batch.
+Peak of float32, in Gflop/s: {peaks}.
+Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}."""
+
+
+def page(text: str, document: Document) -> str:
+    """`text` with the section between the markers replaced.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"no {BEGIN} … {END} in the page")
+    return f"{head}{BEGIN}\n{section(document)}\n{END}{tail}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser("python -m loadtest.encoder_report", description=__doc__)
+    parser.add_argument("result", type=Path)
+    document = json.loads(parser.parse_args(argv).result.read_text())
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
