@@ -149,9 +149,7 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
     for side in (ours, bare, sides.naive.side):
         hot = side.load(sides.hot, connections, seconds)
         side.add(hot_per_s=hot.per_second, hot_p50_ms=hot.p50_ms, hot_p99_ms=hot.p99_ms)
-    ours.load(
-        sides.mix, connections, max(2, seconds // 2)
-    )  # what has expired since is filled again
+    ours.load(sides.mix, connections, 2 * seconds)  # fills the cache, again where it expired
     for side in (ours, bare):
         mix = side.load(sides.mix, connections, seconds)
         side.add(mix_per_s=mix.per_second, mix_p50_ms=mix.p50_ms, mix_p99_ms=mix.p99_ms)
