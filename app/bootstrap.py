@@ -118,7 +118,7 @@ async def wire(
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()
         stack.push_async_callback(_stop_engine, batcher, engine, settings.drain_timeout_ms / 1e3)
-        await _warm_up(batcher)
+        await _warm_up(batcher, min(limits.max_requests, limits.max_pending))
         lag = asyncio.create_task(measure_loop_lag(metrics, _LAG_INTERVAL_S), name="recserve-lag")
         stack.callback(lag.cancel)
         yield Service(settings, metrics, engine, batcher, recommender)
@@ -145,8 +145,13 @@ async def _stop_engine(
         log.warning("a pass is still running; the engine is left to the end of the process")
 
 
-async def _warm_up(batcher: Batcher[RankRequest, RankResult]) -> None:
-    """Send real requests of several lengths through all stages; a failure stops the start."""
+async def _warm_up(batcher: Batcher[RankRequest, RankResult], most: int) -> None:
+    """Send real requests through all stages, of several lengths, then `most` at once.
+
+    A failure stops the start. The batcher learns from them what passes of several sizes cost.
+    """
     deadline = time.monotonic() + _WARM_UP_S
     for repeats in _WARM_UP_REPEATS:
         await batcher.submit(RankRequest(query=" ".join(["warm up"] * repeats)), deadline)
+    crowd = (RankRequest(query=f"warm up {number}") for number in range(most))
+    await asyncio.gather(*(batcher.submit(request, deadline) for request in crowd))

@@ -24,8 +24,6 @@ WORDS_IN_QUERY = {1: 23, 2: 109, 3: 169, 4: 99, 5: 41, 6: 16, 7: 11, 8: 8, 9: 3,
 #: A length whose texts run out (there are only so many single words) becomes one word longer.
 _TRIES_PER_LENGTH = 30
 
-_POPULAR = 3_000
-
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 #: Asks the service: (query, k) -> titles of the answer.
@@ -68,18 +66,16 @@ def demo_films() -> dict[str, str]:
     return {str(film): title for film, title in films if isinstance(title, str)}
 
 
-def hot_mix(n: int, seed: int, titles: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
-    """`n` request bodies as a popular site sees them: 3,000 different ones, by Zipf's law.
+def hot_mix(n: int, seed: int, texts: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
+    """`n` request bodies as a popular site sees them: queries out of `texts`, by Zipf's law.
 
-    Every fifth of the 3,000 comes with a history of one to five items of `ids`.
+    Every fifth of the texts comes with a history of one to five items of `ids`.
     """
     rng = random.Random(seed)
-    asks: list[dict[str, Any]] = [
-        {"query": text, "k": 10} for text in unique_queries(_POPULAR, seed, titles)
-    ]
+    asks: list[dict[str, Any]] = [{"query": text, "k": 10} for text in texts]
     for ask in asks[::5]:
         ask["history"] = rng.sample(ids, rng.randint(1, 5))
-    zipf = Zipf(_POPULAR, seed=seed)
+    zipf = Zipf(len(asks), seed=seed)
     return [asks[zipf.draw()] for _ in range(n)]
 
 

@@ -106,27 +106,36 @@ def next_batch(
     return BatchPlan(tuple(take), tuple(expired), tuple(left), tokens)
 
 
-class TokenRate:
-    """Seconds per token, from the passes seen so far.
+class PassTimes:
+    """What passes cost, from those seen so far: a table by size, each a power of two of tokens.
 
-    A ratio of two exponential averages, not an average of ratios: a pass counts by its size, so
-    the first large batch after an idle spell corrects the estimate at once (small passes are dear
-    per token). A single pass counts as at most three times what was foreseen: one that was held up
-    says little about the next, and must not have everybody refused.
+    Small passes are dear per token, so one rate for all would foresee far too much for a full queue
+    after an idle spell, refuse everybody, and never see a large pass to learn better from. A single
+    pass counts as at most three times what was foreseen: one that was held up says little about the
+    next.
     """
 
     def __init__(self) -> None:
-        self._seconds = 0.0
-        self._tokens = 0.0
+        self._rates: dict[int, float] = {}
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Learn from one pass over `tokens` tokens."""
-        if self._tokens:
-            seconds = min(seconds, _MOST_SURPRISE * tokens * self.seconds_per_token)
-        self._seconds += _WEIGHT_OF_NEWEST * (seconds - self._seconds)
-        self._tokens += _WEIGHT_OF_NEWEST * (tokens - self._tokens)
+        rate, known = seconds / tokens, self._rates.get(tokens.bit_length())
+        if known is not None:
+            rate = known + _WEIGHT_OF_NEWEST * (min(rate, _MOST_SURPRISE * known) - known)
+        self._rates[tokens.bit_length()] = rate
 
-    @property
-    def seconds_per_token(self) -> float:
-        """The estimate; 0 before the first pass."""
-        return self._seconds / self._tokens if self._tokens else 0.0
+    def seconds_per_token(self, tokens: int) -> float:
+        """Estimate, for `tokens` tokens, as in passes of that size, or the next that is known.
+
+        0 before the first pass.
+        """
+        if not self._rates:
+            return 0.0
+        size = tokens.bit_length()
+        best = min((s for s in self._rates if s >= size), default=max(self._rates))
+        return self._rates[best]
+
+    def seconds(self, tokens: int) -> float:
+        """Estimate how long `tokens` tokens take; those beyond the largest pass follow it."""
+        return tokens * self.seconds_per_token(tokens)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 from app.errors import DeadlineExceededError, EngineError, NotReadyError, OverloadedError
-from app.serving.batch_plan import BatchPlan, Limits, TokenRate, next_batch
+from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
 from app.serving.entry import Entry, Pass, Submitted
 from app.serving.model_thread import ModelThread
 from app.telemetry import Metrics
@@ -65,7 +65,7 @@ class Batcher(Generic[T, R]):
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._rate = TokenRate()
+        self._times = PassTimes()
         self._pending: OrderedDict[Entry[T, R], None] = OrderedDict()
         self._pending_tokens = 0
         self._running: BatchPlan[Entry[T, R]] = _IDLE
@@ -110,11 +110,10 @@ class Batcher(Generic[T, R]):
         A pass that is late is expected to take as long again as it is late: behind an engine that
         hangs, the wait grows until everybody is refused at the door.
         """
-        rate = self._rate.seconds_per_token
-        wait = self._pending_tokens * rate
+        wait = self._times.seconds(self._pending_tokens)
         if self._running.take:
             elapsed = self._clock() - self._running_since
-            wait += abs(self._running.tokens * rate - elapsed)
+            wait += abs(self._times.seconds(self._running.tokens) - elapsed)
         return wait
 
     def admit(self, deadline: float) -> None:
@@ -223,7 +222,8 @@ class Batcher(Generic[T, R]):
     def _plan(self) -> BatchPlan[Entry[T, R]]:
         """Move the next batch from waiting to running, answering those whose time is up."""
         now = self._clock()
-        plan = next_batch(self._pending, now, self._limits, self._rate.seconds_per_token)
+        rate = self._times.seconds_per_token(min(self._pending_tokens, self._limits.max_tokens))
+        plan = next_batch(self._pending, now, self._limits, rate)
         self._running, self._running_since = plan, now
         for entry in (*plan.take, *plan.left, *plan.expired):
             self._forget(entry)
@@ -242,7 +242,7 @@ class Batcher(Generic[T, R]):
         if isinstance(outcome, Exception):
             self._failed(plan.take, outcome)
         else:
-            self._rate.observe(plan.tokens, seconds)
+            self._times.observe(plan.tokens, seconds)
             self._answer(plan.take, outcome)
         self._running = _IDLE
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.batch_plan import BatchPlan, Limits, TokenRate, next_batch
+from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
 
 LIMITS = Limits(max_requests=4, max_tokens=100, max_pending=1000)
 
@@ -110,25 +110,27 @@ def test_planning_again_and_again_empties_any_queue(pending, now, rate):
     assert taken == [e for e in pending if not e.left and e.deadline > now]  # in order
 
 
-def test_the_rate_of_passes_weighs_them_by_size():
-    rate = TokenRate()
-    assert rate.seconds_per_token == 0.0
+def test_what_a_pass_costs_is_learned_by_its_size():
+    times = PassTimes()
+    assert times.seconds(5) == 0.0
     for _ in range(50):
-        rate.observe(tokens=5, seconds=0.003)
-    assert rate.seconds_per_token == pytest.approx(0.0006)
-    rate.observe(tokens=1000, seconds=0.120)
-    assert rate.seconds_per_token == pytest.approx(0.00013, rel=0.05)
+        times.observe(tokens=5, seconds=0.003)
+    assert times.seconds(5) == pytest.approx(0.003)
+    assert times.seconds(500) == pytest.approx(0.3)  # nothing larger seen yet
+    times.observe(tokens=1000, seconds=0.120)
+    assert times.seconds(5) == pytest.approx(0.003)
+    assert times.seconds(500) == pytest.approx(0.06)  # as the next larger
+    assert times.seconds(10_000) == pytest.approx(1.2)  # as passes of the largest
 
 
-def test_one_pass_that_was_held_up_hardly_moves_the_rate_but_a_slow_engine_does():
-    rate = TokenRate()
-    for _ in range(50):
-        rate.observe(tokens=5, seconds=0.005)
-    rate.observe(tokens=5, seconds=2.0)
-    assert rate.seconds_per_token == pytest.approx(0.0014, rel=0.01)  # 0.8 + 0.2 * 3
+def test_a_pass_that_was_held_up_hardly_counts_but_a_slow_engine_does():
+    times = PassTimes()
+    times.observe(tokens=5, seconds=0.005)
+    times.observe(tokens=5, seconds=2.0)
+    assert times.seconds(5) == pytest.approx(0.007)  # 0.8 of it and 0.2 of three times as much
     for _ in range(60):
-        rate.observe(tokens=5, seconds=0.05)
-    assert rate.seconds_per_token == pytest.approx(0.01, rel=0.01)
+        times.observe(tokens=5, seconds=0.05)
+    assert times.seconds(5) == pytest.approx(0.05, rel=0.01)
 
 
 def test_tight_deadlines_do_not_cut_a_batch_below_a_quarter_of_what_it_may_hold():

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.telemetry import Metrics
 from app.testing import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
 
-WARM_UP_PASSES = 6
+WARM_UP_PASSES = 7
 
 
 def ask(**fields: Any) -> RecommendRequest:
