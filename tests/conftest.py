@@ -1,5 +1,5 @@
 """Fixtures for every folder of tests."""
 
-from tests.redis_server import redis_server
+from tests.redis_server import durable_redis, redis_server
 
-__all__ = ["redis_server"]
+__all__ = ["durable_redis", "redis_server"]
