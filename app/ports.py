@@ -49,8 +49,8 @@ class Encoder(Protocol):
 class Engine(Protocol):
     """All model work for a batch of requests as one pure, blocking function.
 
-    `rank` is called from one thread at a time; `cost`, `item` and `info` from any. Same batch,
-    same answer: it reads no clock and keeps no state between calls.
+    `rank` is called from one thread at a time, the others from any. Same batch, same answer: it
+    reads no clock and keeps no state between calls.
     """
 
     @property
@@ -70,6 +70,10 @@ class Engine(Protocol):
         """Look up one item; None if the catalogue does not hold it."""
         ...
 
+    def holds(self, item_id: str) -> bool:
+        """Tell whether the catalogue holds an item. Cheap: it runs on the event loop."""
+        ...
+
     def close(self) -> None:
         """Free what the engine holds. Idempotent."""
         ...
@@ -82,12 +86,15 @@ class Cache(Protocol):
     reported through `CacheRead.failed` and a metric, and never takes longer than its timeout.
     """
 
-    async def get(self, fingerprint: bytes) -> CacheRead:
-        """Return the value stored under exactly this fingerprint, or a miss."""
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
+        """Return the value stored last under exactly this fingerprint, or a miss.
+
+        It has to have been stored with this very `state`, whose length goes with the fingerprint.
+        """
         ...
 
-    async def put(self, fingerprint: bytes, value: bytes) -> None:
-        """Store a value; best effort."""
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
+        """Store a value in place of any older one, whatever the state of that; best effort."""
         ...
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
 """What makes two requests the same: one canonical byte string per answer.
 
-Covers everything that decides an answer except who asks. Knows neither caches nor users; what a
-user did has already become part of the request's history.
+Covers everything that decides an answer. Where a user takes part, the fingerprint holds what was
+said and by whom; what that user did is a state beside it, so that one answer is kept per question.
 """
 
 import hashlib
@@ -11,10 +11,12 @@ from typing import Final
 from app.request import normalised_query
 from app.types import RankRequest
 
-_VERSION: Final = b"recserve fingerprint 1"
+_VERSION: Final = b"recserve fingerprint 2"
 
 
-def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
+def fingerprint(
+    request: RankRequest, *, bundle: str, catalogue: int, who: tuple[str, ...] = ()
+) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
     The query counts up to Unicode normalisation (NFC) and white space, `exclude` as a set; the
@@ -22,7 +24,8 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
     later too.
 
     Args:
-        request: what is asked, after user state has been resolved.
+        request: what is asked; with `who`, what was said, before user state was resolved.
+        who: the user, and what else decides how their state is used.
         bundle: generation of the bundle that answers.
         catalogue: generation of the catalogue that answers.
 
@@ -31,13 +34,24 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
     >>> fingerprint(one, **where) == fingerprint(two, **where)
     True
     """
-    parts = [_VERSION, _packed(bundle), _packed(catalogue)]
+    parts = [_VERSION, _packed(bundle), _packed(catalogue), _packed(who)]
     for field in fields(request):
         value = getattr(request, field.name)
         if field.name == "query":
             value = normalised_query(value)
         parts += [_packed(field.name), _packed(value)]
     return b"".join(parts)
+
+
+def state_of(version: bytes, request: RankRequest) -> bytes:
+    """Return 16 bytes that differ after every change of a user, and of what it means for a request.
+
+    Args:
+        version: of the user, as the store has it.
+        request: what is asked, after user state has been resolved.
+    """
+    resolved = fingerprint(request, bundle="", catalogue=0)
+    return hashlib.blake2b(_packed(version.hex()) + resolved, digest_size=16).digest()
 
 
 def hashed_user(user: str) -> str:

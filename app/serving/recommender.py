@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import InvalidRequestError, StoreError
-from app.ports import Cache, Engine, UserStore, user_key
+from app.ports import Cache, Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
 from app.serving.batcher import Batcher
 from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
-from app.serving.keys import fingerprint
+from app.serving.keys import fingerprint, state_of
 from app.serving.local_cache import LocalCache
+from app.serving.user_state import UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
 from app.types import RankRequest, RankResult, StageTimings
 
@@ -35,7 +36,7 @@ class Parts:
     engine: Engine
     batcher: Batcher[RankRequest, RankResult]
     flights: "SingleFlight[Computed]"
-    users: UserStore
+    users: UserStates
     local: LocalCache
     shared: Cache | None
     metrics: Metrics
@@ -54,10 +55,16 @@ class Computed:
 class Recommender:
     """Answers requests. All methods belong to one event loop."""
 
-    def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wire the parts; `clock` is monotonic seconds, the one deadlines are on."""
+    def __init__(
+        self,
+        parts: Parts,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Wire the parts. `clock`: monotonic seconds, for deadlines; `now`: unix seconds."""
         self._parts = parts
         self._clock = clock
+        self._now = now
         self._fills: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -80,23 +87,24 @@ class Recommender:
         self._check_fields(ask)
 
         # 2. User state. A store that is down costs the personal part, not the answer.
-        history, degraded = await self._history(ask)
-        request = _rank_request(ask, history)
-        key = self._key(request)
+        user = user_key(ask.user_id, ask.session_id) if ask.personalize else None
+        user_state, degraded = await self._user_state(ask, user)
+        request = self._request(ask, user_state)
+        key, state = self._key(ask, user, user_state, request)
 
         # 3. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state is no answer to a whole request, nor the other way round.
         trouble = False
         if degraded:
-            key += b"".join(reason.encode() for reason in degraded)
+            state = b"".join(reason.encode() for reason in degraded)
         else:
-            tail, trouble = await self._cached(key)
+            tail, trouble = await self._cached(key, state)
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
         # 4.-6. Admission and engine, once for all identical requests in flight.
         shared = await self._parts.flights.run(
-            key, deadline, lambda: self._compute(request, key, deadline, degraded)
+            key + state, deadline, lambda: self._compute(request, key, state, deadline, degraded)
         )
 
         # 7. Respond.
@@ -114,22 +122,37 @@ class Recommender:
                 there_are = ", ".join(sorted(known))
                 raise InvalidRequestError(f"no such field; there are: {there_are}", field="fields")
 
-    def _key(self, request: RankRequest) -> bytes:
-        info = self._parts.engine.info
-        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue)
+    def _key(
+        self, ask: RecommendRequest, user: str | None, user_state: UserState, request: RankRequest
+    ) -> tuple[bytes, bytes]:
+        """Return what the answer is cached under, and the state that a hit must have been made in.
 
-    async def _cached(self, key: bytes) -> tuple[bytes | None, bool]:
+        With a user the key is what was said and by whom, so that one answer is kept per question.
+        """
+        info = self._parts.engine.info
+        if user is None:
+            return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue), b""
+        said, who = self._request(ask, UserState()), (user, ask.seen.model_dump_json())
+        key = fingerprint(said, bundle=info.bundle, catalogue=info.catalogue, who=who)
+        return key, state_of(user_state.stored.version, request)
+
+    async def _cached(self, key: bytes, state: bytes) -> tuple[bytes | None, bool]:
         """Return a stored tail, or None, and whether the shared cache was in trouble."""
-        tail = self._parts.local.get(key)
+        tail = self._parts.local.get(key, state)
         if tail is not None or self._parts.shared is None:
             return tail, False
-        read = await self._parts.shared.get(key)
+        read = await self._parts.shared.get(key, state)
         if read.value is not None:
-            self._parts.local.put(key, read.value)
+            self._parts.local.put(key, read.value, state)
         return read.value, read.failed
 
     async def _compute(
-        self, request: RankRequest, key: bytes, deadline: float, degraded: tuple[str, ...]
+        self,
+        request: RankRequest,
+        key: bytes,
+        state: bytes,
+        deadline: float,
+        degraded: tuple[str, ...],
     ) -> Computed:
         """Do the work of one flight and leave it in the caches."""
         # 4.-6. The batcher refuses before any model work, or runs it.
@@ -138,20 +161,39 @@ class Recommender:
 
         # A degraded answer is not what the next caller should get.
         if not computed.degraded:
-            self._fill(key, computed.tail)
+            self._fill(key, computed.tail, state)
         return computed
 
-    async def _history(self, ask: RecommendRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return what the user did, oldest first, and what had to be left out."""
-        user = user_key(ask.user_id, ask.session_id)
+    async def _user_state(
+        self, ask: RecommendRequest, user: str | None
+    ) -> tuple[UserState, tuple[str, ...]]:
+        """Return what is known of the user, and what had to be left out."""
         if user is None:
-            return ask.history, ()
+            return UserState(), ()
         try:
-            stored = await self._parts.users.history(user)
+            return await self._parts.users.read(user, ask.seen.events or ()), ()
         except StoreError as error:
             log.warning("recommending without user state: %s", error.message)
-            return ask.history, ("user_state",)
-        return (*stored, *ask.history)[-MAX_HISTORY:], ()
+            return UserState(), ("user_state",)
+
+    def _request(self, ask: RecommendRequest, user: UserState) -> RankRequest:
+        """Say what the engine shall do: here it is decided what may not come back."""
+        rules = self._parts.users.rules
+        taste = taste_of(user, rules)
+        # What the request itself says of an item counts more than what is stored.
+        said = {*ask.history, *ask.like, *ask.dislike}
+        disliked = tuple(item for item in taste.disliked if item not in said)
+        used = () if ask.repeats else (*said, *disliked)
+        return RankRequest(
+            query=ask.query,
+            history=(*taste.history, *ask.history)[-MAX_HISTORY:],
+            like=ask.like,
+            dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
+            exclude=frozenset((*ask.exclude, *used)) | seen(user, ask.seen, rules, self._now()),
+            candidates=ask.candidates,
+            k=ask.size,
+            fields=ask.fields,
+        )
 
     def _computed(self, done: Submitted[RankResult], degraded: tuple[str, ...]) -> Computed:
         result = done.result
@@ -160,11 +202,11 @@ class Recommender:
         tail = write_tail(result, done.batch_size, self._parts.engine.info)
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
 
-    def _fill(self, key: bytes, tail: bytes) -> None:
-        self._parts.local.put(key, tail)
+    def _fill(self, key: bytes, tail: bytes, state: bytes) -> None:
+        self._parts.local.put(key, tail, state)
         if self._parts.shared is None or len(self._fills) >= _MOST_FILLS:
             return
-        task = asyncio.create_task(self._parts.shared.put(key, tail), name="recserve-fill")
+        task = asyncio.create_task(self._parts.shared.put(key, tail, state), name="recserve-fill")
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
 
@@ -203,18 +245,3 @@ class Recommender:
             seconds.labels("rerank").observe(stages.rerank_ms / 1e3)
         for reason in degraded:
             self._parts.metrics.degraded.labels(reason).inc()
-
-
-def _rank_request(ask: RecommendRequest, history: tuple[str, ...]) -> RankRequest:
-    """Say what the engine shall do: here it is decided what may not come back."""
-    used = () if ask.repeats else (*history, *ask.like, *ask.dislike)
-    return RankRequest(
-        query=ask.query,
-        history=history,
-        like=ask.like,
-        dislike=ask.dislike,
-        exclude=frozenset((*ask.exclude, *used)),
-        candidates=ask.candidates,
-        k=ask.size,
-        fields=ask.fields,
-    )

@@ -97,7 +97,10 @@ def serving(bundle: Path, folder: Path, *flags: str) -> Iterator[Running]:
     log = folder / f"serve-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [RECSERVE, "serve", "--bundle", str(bundle), "--port", str(port), *flags],
+            [
+                *(RECSERVE, "serve", "--bundle", str(bundle), "--port", str(port)),
+                *("--data-dir", str(folder / "data"), *flags),
+            ],
             stdout=out,
             stderr=subprocess.STDOUT,
         )
