@@ -147,6 +147,12 @@ async def open_event_store(settings: Settings) -> EventStore:
     return store
 
 
+async def check_event_file(settings: Settings) -> None:
+    """Open and close the embedded event store, if that is the one. Raises `StoreError`."""
+    if (settings.store_url or "sqlite:").startswith("sqlite:"):
+        await (await open_event_store(settings)).aclose()
+
+
 def _path_of(url: str) -> Path:
     """Return the path of sqlite:///relative or sqlite:////absolute."""
     return Path(url.removeprefix("sqlite:///"))

@@ -218,10 +218,12 @@ def _run(settings: Settings) -> int:
     """Serve until told to stop. Spawned workers read the settings from the environment."""
     import uvicorn
 
+    from app.bootstrap import check_event_file
     from app.bundle import open_bundle
 
     # Verified here for a plain message; each worker verifies again what it loads.
     open_bundle(settings.bundle)
+    asyncio.run(check_event_file(settings))
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"RECSERVE_{name.upper()}"] = str(value)
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
