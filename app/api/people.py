@@ -63,7 +63,7 @@ async def user(user_id: str, service: ServiceDep) -> Response:
 @router.delete(
     "/users/{user_id:path}",
     summary="Forget a user",
-    responses=responses(schemas.USER_DELETED, 422, 429, 503),
+    responses=responses(schemas.USER_DELETED, 404, 422, 429, 503),
 )
 async def delete_user(user_id: str, service: ServiceDep) -> Response:
     """Make all that is known of a user unreachable, now and in every process.
@@ -80,7 +80,7 @@ async def delete_user(user_id: str, service: ServiceDep) -> Response:
 @router.post(
     "/users/{user_id:path}/merge",
     summary="A session turns out to be a user",
-    responses=responses(schemas.USER_MERGED, 413, 422, 429, 503),
+    responses=responses(schemas.USER_MERGED, 404, 413, 422, 429, 503),
     openapi_extra=takes(schemas.MERGE_REQUEST),
 )
 async def merge(user_id: str, request: Request, service: ServiceDep) -> Response:

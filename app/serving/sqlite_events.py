@@ -17,7 +17,6 @@ from app.serving.keys import hashed_user
 from app.types import Event, StoredUser
 
 _FORMAT: Final = 1
-_BUSY_MS: Final = 5000
 _CHECKPOINT_PAGES: Final = 4000
 
 _SCHEMA: Final = (
@@ -37,15 +36,17 @@ _AFTER: Final = """SELECT id, user, item, kind, time, value, recommendation, seq
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, patience_s: float) -> sqlite3.Connection:
     """Open the file with full durability, and make what is missing in it.
+
+    `patience_s`: how long to wait while another process writes.
 
     Raises:
         StoreError: not a store of ours, or it cannot be opened.
     """
     try:
         connection = sqlite3.connect(
-            path, timeout=_BUSY_MS / 1e3, isolation_level=None, check_same_thread=False
+            path, timeout=patience_s, isolation_level=None, check_same_thread=False
         )
     except sqlite3.Error as error:
         raise StoreError(f"the event store {path.name} cannot be opened") from error
@@ -200,7 +201,9 @@ def expire(connection: sqlite3.Connection, per_kind: int, oldest: float) -> int:
 def vacuum(connection: sqlite3.Connection) -> None:
     """Write the file anew without what was deleted, and empty the log. Outside a transaction."""
     connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("somebody reads: the log still holds deleted values")
 
 
 def after(connection: sqlite3.Connection, seq: int, n: int) -> tuple[list[Event], int]:

@@ -24,6 +24,7 @@ from app.types import Event, Retention, StoredUser
 R = TypeVar("R")
 
 _MOST_WAITING: Final = 50_000
+_PATIENCE_S: Final = 5.0
 _MOST_TOGETHER: Final = 5000
 _RETRY_MS: Final = 250
 _SCAN_ROWS: Final = 1000
@@ -49,8 +50,18 @@ class SqliteEventStore:
         path: Path,
         retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        most_waiting: int = _MOST_WAITING,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
-        """Open or make the file, its folder included. `clock`: unix seconds.
+        """Open or make the file, its folder included.
+
+        Args:
+            path: of the file.
+            retention: how long events are kept.
+            clock: unix seconds.
+            most_waiting: events that may wait to be written; more are refused.
+            patience_s: how long to wait while another process writes.
 
         Raises:
             StoreError: it cannot be opened, or is no store of ours.
@@ -58,6 +69,7 @@ class SqliteEventStore:
         self._retention = retention or Retention()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._most_waiting = most_waiting
         self._waiting = 0
         self._closed = False
         self.commits = 0
@@ -66,7 +78,7 @@ class SqliteEventStore:
         except OSError as error:
             raise StoreError(f"the folder of {path.name} cannot be made") from error
         self._path = path
-        self._write, self._read = sql.connect(path), sql.connect(path)
+        self._write, self._read = sql.connect(path, patience_s), sql.connect(path, patience_s)
         self._read.execute("PRAGMA query_only = 1")
         self._reader = ThreadPoolExecutor(1, "recserve-store-read")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -135,7 +147,7 @@ class SqliteEventStore:
     ) -> Any:  # noqa: ANN401 - whatever the work returns
         if self._closed:
             raise StoreError("the event store is closed")
-        if self._waiting + size > _MOST_WAITING:
+        if self._waiting + size > self._most_waiting:
             raise OverloadedError("too many events are waiting", retry_after_ms=_RETRY_MS)
         job = _Job(work, self._loop.create_future(), size, alone)
         self._waiting += size

@@ -1,5 +1,7 @@
 """What only the shared store promises: it says what Redis's set-up risks, and survives trouble."""
 
+import asyncio
+
 import pytest
 
 from app.errors import StoreError
@@ -54,6 +56,24 @@ async def test_deleted_values_leave_the_files_when_compacted(
 
     assert b"secret" not in left
     assert b"u:bob" in left
+
+
+async def test_a_reply_that_nobody_waited_for_reaches_nobody_else(
+    redis_server: RedisServer,
+) -> None:
+    """Over one connection: what was asked for one user must not be taken for another's."""
+    client = open_client(redis_server.url, RedisLimits(0.0, 10.0, 1))
+    store = RedisEventStore(client, None, lambda: NOW)
+    await store.append([event("1", "u:ann", item="hers"), event("2", "u:bob", item="his")])
+    redis_server.pause()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await store.read("u:ann")
+    redis_server.resume()
+
+    for user, item in (("u:bob", "his"), ("u:ann", "hers")) * 3:
+        assert [kept.item for kept in (await store.read(user)).events] == [item]
+    await store.aclose()
 
 
 async def test_a_redis_that_is_not_there_is_a_store_error() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from app.errors import OverloadedError, StoreError
-from app.serving import sqlite_store
 from app.serving.sqlite_store import SqliteEventStore
 from tests.event_stores import content, event
 
@@ -96,12 +95,9 @@ async def test_a_full_disk_acknowledges_nothing_and_is_survived(tmp_path: Path) 
     await store.aclose()
 
 
-async def test_more_than_may_wait_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_store, "_MOST_WAITING", 10)
+async def test_more_than_may_wait_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
-    store = SqliteEventStore(path)
+    store = SqliteEventStore(path, most_waiting=10)
     held = hold(path)
     waiting = asyncio.create_task(store.append([event(f"{n}") for n in range(8)]))
     await asyncio.sleep(0)
@@ -125,6 +121,25 @@ async def test_deleted_values_leave_the_files_when_compacted(tmp_path: Path) -> 
 
     assert b"secret" not in left
     assert b"u:bob" in left
+    await store.aclose()
+
+
+async def test_compacting_says_when_a_reader_keeps_deleted_values_in_the_log(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.sqlite"
+    store = SqliteEventStore(path, patience_s=0.01)
+    await store.append([event("1", "u:secretname")])
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM events").fetchone()
+    await store.delete("u:secretname")
+    with pytest.raises(StoreError):
+        await store.compact()
+    reader.close()
+    await store.compact()
+
+    assert b"secret" not in content(tmp_path)
     await store.aclose()
 
 
