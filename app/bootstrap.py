@@ -18,6 +18,7 @@ from app.ports import Cache, Engine, EventStore, UserStore
 from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
 from app.serving.breaker import Breaker
+from app.serving.cursor import LIFE_S
 from app.serving.flight import SingleFlight
 from app.serving.ingest import Ingest
 from app.serving.local_cache import LocalCache
@@ -114,7 +115,10 @@ async def wire(  # noqa: PLR0913 - one argument a part
         flights: SingleFlight[Computed] = SingleFlight(metrics)
         local = LocalCache(settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics)
         states = UserStates(users, events, rules, settings.store_read_timeout_ms / 1e3)
-        recommender = Recommender(Parts(engine, batcher, flights, states, local, shared, metrics))
+        # A cached answer may have lain its time in the shared cache, then in ours.
+        life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
+        parts = Parts(engine, batcher, flights, states, local, shared, metrics, life_s)
+        recommender = Recommender(parts)
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()

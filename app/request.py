@@ -32,6 +32,8 @@ DEFAULT_K: Final = 10
 MAX_BATCH: Final = 64
 MAX_SEEN_KINDS: Final = 16
 MAX_EVENTS: Final = 1000
+MAX_CURSOR_ITEMS: Final = 1000
+MAX_CURSOR_CHARACTERS: Final = 400_000
 
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
@@ -167,6 +169,11 @@ class RecommendRequest(BaseModel):
         default=None,
         description="Which stored events keep their items out: true (positive ones; the default), "
         "false, or kinds and a time.",
+    )
+    cursor: str | None = Field(
+        default=None,
+        max_length=MAX_CURSOR_CHARACTERS,
+        description="next_cursor of an answer: what was shown up to there does not come back.",
     )
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."

@@ -15,6 +15,7 @@ from app.ports import Cache, Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
 from app.serving.batcher import Batcher
+from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
 from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
 from app.serving.keys import fingerprint, state_of
@@ -31,7 +32,10 @@ _MOST_FILLS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a recommender is wired from. `shared` is None where there is no shared cache."""
+    """What a recommender is wired from.
+
+    `shared` is None where there is no shared cache. `cursor_life_s`: age up to which cursors hold.
+    """
 
     engine: Engine
     batcher: Batcher[RankRequest, RankResult]
@@ -40,6 +44,7 @@ class Parts:
     local: LocalCache
     shared: Cache | None
     metrics: Metrics
+    cursor_life_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,18 @@ class Computed:
     degraded: tuple[str, ...]
     queue_ms: float
     stages: StageTimings
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one computation is to do, and under what its answer is kept."""
+
+    request: RankRequest
+    key: bytes
+    state: bytes
+    deadline: float
+    degraded: tuple[str, ...]
+    page: Page
 
 
 class Recommender:
@@ -75,7 +92,8 @@ class Recommender:
         """Answer one request within its budget.
 
         Raises:
-            InvalidRequestError: a field name the catalogue does not have (422).
+            InvalidRequestError: a field that the catalogue does not have, a cursor that does not
+                hold any more (422).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
@@ -85,27 +103,31 @@ class Recommender:
         start = self._clock()
         deadline = start + ask.budget_ms / 1e3
         self._check_fields(ask)
+        page = self._page(ask)
 
         # 2. User state. A store that is down costs the personal part, not the answer.
         user = user_key(ask.user_id, ask.session_id) if ask.personalize else None
         user_state, degraded = await self._user_state(ask, user)
-        request = self._request(ask, user_state)
-        key, state = self._key(ask, user, user_state, request)
+        if not degraded:
+            page = owned_by(user_state.stored.version, page)
+        request = self._request(ask, user_state, page)
+        key, state = self._key(ask, user, request, page), b""
+        if user is not None:
+            state = state_of(user_state.stored.version, request)
 
         # 3. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state is no answer to a whole request, nor the other way round.
         trouble = False
         if degraded:
-            state = b"".join(reason.encode() for reason in degraded)
+            state += b"".join(reason.encode() for reason in degraded)
         else:
             tail, trouble = await self._cached(key, state)
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
         # 4.-6. Admission and engine, once for all identical requests in flight.
-        shared = await self._parts.flights.run(
-            key + state, deadline, lambda: self._compute(request, key, state, deadline, degraded)
-        )
+        plan = _Plan(request, key, state, deadline, degraded, page)
+        shared = await self._parts.flights.run(key + state, deadline, lambda: self._compute(plan))
 
         # 7. Respond.
         word: CacheWord = "bypass" if degraded else "miss" if shared.leader else "coalesced"
@@ -122,19 +144,25 @@ class Recommender:
                 there_are = ", ".join(sorted(known))
                 raise InvalidRequestError(f"no such field; there are: {there_are}", field="fields")
 
-    def _key(
-        self, ask: RecommendRequest, user: str | None, user_state: UserState, request: RankRequest
-    ) -> tuple[bytes, bytes]:
-        """Return what the answer is cached under, and the state that a hit must have been made in.
+    def _page(self, ask: RecommendRequest) -> Page:
+        if ask.cursor is None:
+            return Page()
+        return read_cursor(ask.cursor, self._now(), self._parts.cursor_life_s)
 
-        With a user the key is what was said and by whom, so that one answer is kept per question.
+    def _key(
+        self, ask: RecommendRequest, user: str | None, request: RankRequest, page: Page
+    ) -> bytes:
+        """Return what the answer is cached under.
+
+        With a user that is what was said and by whom, so that one answer is kept per question; what
+        the user did is the state beside it, in which a hit must have been made.
         """
+        who: tuple[str, ...] = ()
+        if user is not None:
+            request = self._request(ask, UserState(), page)
+            who = (user, ask.seen.model_dump_json())
         info = self._parts.engine.info
-        if user is None:
-            return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue), b""
-        said, who = self._request(ask, UserState()), (user, ask.seen.model_dump_json())
-        key = fingerprint(said, bundle=info.bundle, catalogue=info.catalogue, who=who)
-        return key, state_of(user_state.stored.version, request)
+        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue, who=who)
 
     async def _cached(self, key: bytes, state: bytes) -> tuple[bytes | None, bool]:
         """Return a stored tail, or None, and whether the shared cache was in trouble."""
@@ -146,22 +174,15 @@ class Recommender:
             self._parts.local.put(key, read.value, state)
         return read.value, read.failed
 
-    async def _compute(
-        self,
-        request: RankRequest,
-        key: bytes,
-        state: bytes,
-        deadline: float,
-        degraded: tuple[str, ...],
-    ) -> Computed:
+    async def _compute(self, plan: _Plan) -> Computed:
         """Do the work of one flight and leave it in the caches."""
         # 4.-6. The batcher refuses before any model work, or runs it.
-        done = await self._parts.batcher.submit(request, deadline)
-        computed = self._computed(done, degraded)
+        done = await self._parts.batcher.submit(plan.request, plan.deadline)
+        computed = self._computed(done, plan)
 
         # A degraded answer is not what the next caller should get.
         if not computed.degraded:
-            self._fill(key, computed.tail, state)
+            self._fill(plan.key, computed.tail, plan.state)
         return computed
 
     async def _user_state(
@@ -176,7 +197,7 @@ class Recommender:
             log.warning("recommending without user state: %s", error.message)
             return UserState(), ("user_state",)
 
-    def _request(self, ask: RecommendRequest, user: UserState) -> RankRequest:
+    def _request(self, ask: RecommendRequest, user: UserState, page: Page) -> RankRequest:
         """Say what the engine shall do: here it is decided what may not come back."""
         rules = self._parts.users.rules
         taste = taste_of(user, rules)
@@ -189,18 +210,28 @@ class Recommender:
             history=(*taste.history, *ask.history)[-MAX_HISTORY:],
             like=ask.like,
             dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
-            exclude=frozenset((*ask.exclude, *used)) | seen(user, ask.seen, rules, self._now()),
+            exclude=frozenset((*ask.exclude, *used, *page.shown))
+            | seen(user, ask.seen, rules, self._now()),
             candidates=ask.candidates,
             k=ask.size,
             fields=ask.fields,
         )
 
-    def _computed(self, done: Submitted[RankResult], degraded: tuple[str, ...]) -> Computed:
+    def _computed(self, done: Submitted[RankResult], plan: _Plan) -> Computed:
         result = done.result
-        if degraded:
-            result = RankResult(result.items, result.missing_ids, (*degraded, *result.degraded))
-        tail = write_tail(result, done.batch_size, self._parts.engine.info)
+        if plan.degraded:
+            degraded = (*plan.degraded, *result.degraded)
+            result = RankResult(result.items, result.missing_ids, degraded)
+        info = self._parts.engine.info
+        tail = write_tail(result, done.batch_size, info, self._next_cursor(result, plan))
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
+
+    def _next_cursor(self, result: RankResult, plan: _Plan) -> str | None:
+        """Return where the next page starts; None where this one is the last."""
+        if plan.request.candidates is not None or len(result.items) < plan.request.k:
+            return None
+        shown = (*plan.page.shown, *(item.id for item in result.items))
+        return write_cursor(shown, plan.page.owner, self._now())
 
     def _fill(self, key: bytes, tail: bytes, state: bytes) -> None:
         self._parts.local.put(key, tail, state)
