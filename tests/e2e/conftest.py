@@ -99,7 +99,8 @@ def serving(bundle: Path, folder: Path, *flags: str) -> Iterator[Running]:
         process = subprocess.Popen(
             [
                 *(RECSERVE, "serve", "--bundle", str(bundle), "--port", str(port)),
-                *("--data-dir", str(folder / "data"), *flags),
+                # Nothing is timed here, and the machine may be busy.
+                *("--data-dir", str(folder / "data"), "--store-read-timeout-ms", "5000", *flags),
             ],
             stdout=out,
             stderr=subprocess.STDOUT,

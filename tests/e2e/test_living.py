@@ -34,7 +34,7 @@ def pair(
 ) -> Iterator[tuple[Running, Running]]:
     """Two processes that share cache and event store."""
     flags = ("--cache-url", durable_redis.url, "--store-url", durable_redis.url)
-    flags += ("--cache-timeout-ms", "1000", "--store-read-timeout-ms", "5000")
+    flags += ("--cache-timeout-ms", "1000")
     with serving(bundle, tmp_path, *flags) as one, serving(bundle, tmp_path, *flags) as other:
         yield one, other
 
