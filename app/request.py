@@ -104,16 +104,25 @@ class SeenRule(BaseModel):
     )
 
     @property
+    def everything(self) -> bool:
+        """Whether it is the rule without limits."""
+        return self.events is None and self.within is None
+
+    @property
     def within_s(self) -> int | None:
         """How far back, in seconds; None = without limit."""
         found = _WITHIN.fullmatch(self.within or "")
         return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
+SEEN_ALL: Final = SeenRule()
+SEEN_NOTHING: Final = SeenRule(events=())
+
+
 def _rule_of(value: object) -> object:
     """Spell the two short forms out: true is every positive event, false is none."""
     if isinstance(value, bool):
-        return SeenRule() if value else SeenRule(events=())
+        return SEEN_ALL if value else SEEN_NOTHING
     return value
 
 
@@ -199,7 +208,7 @@ class RecommendRequest(BaseModel):
         """Which stored events keep their items out."""
         if self.exclude_seen is not None:
             return self.exclude_seen
-        return SeenRule(events=()) if self.repeats else SeenRule()
+        return SEEN_NOTHING if self.repeats else SEEN_ALL
 
     @property
     def repeats(self) -> bool:

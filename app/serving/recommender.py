@@ -20,7 +20,7 @@ from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
 from app.serving.keys import fingerprint, state_of
 from app.serving.local_cache import LocalCache
-from app.serving.user_state import UserState, UserStates, seen, taste_of
+from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
 from app.types import RankRequest, RankResult, StageTimings
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
+_NO_TASTE: Final = Taste()
+_FIRST_PAGE: Final = Page()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Recommender:
 
     def _page(self, ask: RecommendRequest) -> Page:
         if ask.cursor is None:
-            return Page()
+            return _FIRST_PAGE
         return read_cursor(ask.cursor, self._now(), self._parts.cursor_life_s)
 
     def _key(
@@ -159,8 +161,8 @@ class Recommender:
         """
         who: tuple[str, ...] = ()
         if user is not None:
-            request = self._request(ask, UserState(), page)
-            who = (user, ask.seen.model_dump_json())
+            request = self._request(ask, STRANGER, page)
+            who = (user, f"{ask.seen.events} {ask.seen.within}")
         info = self._parts.engine.info
         return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue, who=who)
 
@@ -190,17 +192,18 @@ class Recommender:
     ) -> tuple[UserState, tuple[str, ...]]:
         """Return what is known of the user, and what had to be left out."""
         if user is None:
-            return UserState(), ()
+            return STRANGER, ()
         try:
             return await self._parts.users.read(user, ask.seen.events or ()), ()
         except StoreError as error:
             log.warning("recommending without user state: %s", error.message)
-            return UserState(), ("user_state",)
+            return STRANGER, ("user_state",)
 
     def _request(self, ask: RecommendRequest, user: UserState, page: Page) -> RankRequest:
         """Say what the engine shall do: here it is decided what may not come back."""
         rules = self._parts.users.rules
-        taste = taste_of(user, rules)
+        taste = taste_of(user, rules) if user else _NO_TASTE
+        had = seen(user, ask.seen, rules, self._now()) if user else ()
         # What the request itself says of an item counts more than what is stored.
         said = {*ask.history, *ask.like, *ask.dislike}
         disliked = tuple(item for item in taste.disliked if item not in said)
@@ -210,8 +213,7 @@ class Recommender:
             history=(*taste.history, *ask.history)[-MAX_HISTORY:],
             like=ask.like,
             dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
-            exclude=frozenset((*ask.exclude, *used, *page.shown))
-            | seen(user, ask.seen, rules, self._now()),
+            exclude=frozenset((*ask.exclude, *used, *page.shown, *had)),
             candidates=ask.candidates,
             k=ask.size,
             fields=ask.fields,

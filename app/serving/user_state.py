@@ -29,6 +29,13 @@ class UserState:
     frozen: tuple[str, ...] = ()
     stored: StoredUser = _NOBODY
 
+    def __bool__(self) -> bool:
+        """Tell whether it says anything."""
+        return bool(self.frozen or self.stored.events)
+
+
+STRANGER: Final = UserState()
+
 
 @dataclass(frozen=True, slots=True)
 class Taste:
@@ -119,7 +126,7 @@ def seen(
         if event.time >= since
         and (_sign(event, rules) > 0 if rule.events is None else event.kind in rule.events)
     }
-    return frozenset(found.union(state.frozen) if rule == SeenRule() else found)
+    return frozenset(found.union(state.frozen) if rule.everything else found)
 
 
 def _sign(event: Event, rules: Mapping[str, Weight]) -> int:
