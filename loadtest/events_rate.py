@@ -2,24 +2,25 @@
 
 python -m loadtest.events_rate [--seconds 3] [--callers 32]
 
-The routes and the store are real, the engine is a fake one (it takes no part); the callers share
+The routes and the store are real, the engine is a fake one (it takes no part). wrk sends; it shares
 the machine with the service. Prints one JSON line a measurement. "fsync/s" is what the disk alone
 does with 4 KiB appends.
 """
 
 import argparse
-import http.client
 import itertools
 import json
 import os
+import re
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest import services
+from loadtest import services, wrk
+
+_BODIES = {1: 60_000, 100: 3000}
 
 
 def fsyncs(folder: Path, seconds: float) -> float:
@@ -33,54 +34,49 @@ def fsyncs(folder: Path, seconds: float) -> float:
     return n / (time.perf_counter() - began)
 
 
-def rate(port: int, batch: int, callers: int, seconds: float) -> dict[str, float]:
+def bodies(path: Path, batch: int, name: str) -> wrk.Bodies:
+    """Write bodies of fresh events; 10,000 users take part."""
+    serial = itertools.count()
+    lines = []
+    for _ in range(_BODIES[batch]):
+        events = [
+            {"event_id": f"{name}-{n}", "user_id": str(n % 10_000), "item_id": f"i{n % 300}"}
+            for n in itertools.islice(serial, batch)
+        ]
+        lines.append(json.dumps(events))
+    path.write_text("\n".join(lines) + "\n")
+    return wrk.Bodies(path, len(lines))
+
+
+def rate(
+    service: services.Service, sent: wrk.Bodies, batch: int, callers: int, seconds: int
+) -> dict[str, float]:
     """Return events/s and the median and 99th percentile of a call's time in ms."""
-    times: list[float] = []
-    began = time.perf_counter()
-
-    def call(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        for serial in itertools.count():
-            body = _body(f"{batch}-{number}-{serial}-{began}", batch)
-            start = time.perf_counter()
-            if start - began > seconds:
-                break
-            connection.request("POST", "/events", body)
-            response = connection.getresponse()
-            answer = json.loads(response.read())
-            if response.status != 200 or answer["accepted"] != batch:
-                raise RuntimeError(f"{response.status}: {answer}")
-            times.append(time.perf_counter() - start)
-        connection.close()
-
-    threads = [threading.Thread(target=call, args=(n,)) for n in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    took = time.perf_counter() - began
-    times.sort()
+    before = _accepted(service.port)
+    run = wrk.run(service.port, sent, connections=callers, seconds=seconds, route="/events")
+    taken = _accepted(service.port) - before
+    if taken < run.answered * batch:
+        raise RuntimeError(f"{taken} events accepted in {run.answered} answers")
     return {
-        "events_per_s": round(len(times) * batch / took),
-        "p50_ms": round(1e3 * times[len(times) // 2], 2),
-        "p99_ms": round(1e3 * times[int(len(times) * 0.99)], 2),
+        "events_per_s": round(run.per_second * batch),
+        "p50_ms": round(run.p50_ms, 2),
+        "p99_ms": round(run.p99_ms, 2),
     }
 
 
-def _body(name: str, batch: int) -> bytes:
-    events = [
-        {"event_id": f"{name}-{n}", "user_id": str(hash((name, n)) % 10_000), "item_id": f"i{n}"}
-        for n in range(batch)
-    ]
-    return json.dumps(events).encode()
+def _accepted(port: int) -> float:
+    text = services.get(port, "/metrics")[1]
+    found = re.search(r'^recserve_events_total\{result="accepted"\} (\S+)$', text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure SQLite and Redis at batches of 1 and 100, alternating, twice each."""
     parser = argparse.ArgumentParser("python -m loadtest.events_rate", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("--callers", type=int, default=32, help="at once (default: 32)")
     options = parser.parse_args(argv)
+    wrk.require()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(json.dumps({"fsync_per_s": round(fsyncs(folder, 1.0))}), flush=True)
@@ -90,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             for store, batch in [*itertools.product(urls, (1, 100))] * 2:
                 with services.ingest(folder / "log", urls[store]) as service:
+                    sent = bodies(folder / "bodies", batch, os.urandom(4).hex())
                     for callers in (1, options.callers):
-                        found = rate(service.port, batch, callers, options.seconds)
+                        found = rate(service, sent, batch, callers, options.seconds)
                         case = {"store": store, "batch": batch, "callers": callers}
                         print(json.dumps(case | found), flush=True)
         finally:

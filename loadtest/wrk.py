@@ -49,8 +49,16 @@ def require() -> None:
         raise SystemExit("wrk is missing: apt-get install wrk (or brew install wrk)")
 
 
-def run(port: int, bodies: Bodies, *, connections: int, seconds: int, fresh: bool = True) -> Run:
-    """Send bodies to `POST /recommend` of 127.0.0.1 as fast as they are answered.
+def run(  # noqa: PLR0913 - all but two have names
+    port: int,
+    bodies: Bodies,
+    *,
+    connections: int,
+    seconds: int,
+    fresh: bool = True,
+    route: str = "/recommend",
+) -> Run:
+    """Send bodies to a route of 127.0.0.1 by POST, as fast as they are answered.
 
     `fresh`: each body once, going on where the last run stopped; otherwise from the start, again
     and again.
@@ -60,7 +68,7 @@ def run(port: int, bodies: Bodies, *, connections: int, seconds: int, fresh: boo
     """
     first = bodies.used if fresh else 0
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", "10s"]
-    command += ["-s", str(_SCRIPT), f"http://127.0.0.1:{port}/recommend"]
+    command += ["-s", str(_SCRIPT), f"http://127.0.0.1:{port}{route}"]
     command += ["--", str(bodies.path), str(first)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 60, check=False
