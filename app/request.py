@@ -33,7 +33,7 @@ MAX_BATCH: Final = 64
 MAX_SEEN_KINDS: Final = 16
 MAX_EVENTS: Final = 1000
 MAX_CURSOR_ITEMS: Final = 1000
-MAX_CURSOR_CHARACTERS: Final = 400_000
+MAX_CURSOR_CHARACTERS: Final = 32_768
 
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
@@ -182,6 +182,7 @@ class RecommendRequest(BaseModel):
     cursor: str | None = Field(
         default=None,
         max_length=MAX_CURSOR_CHARACTERS,
+        pattern=r"^[A-Za-z0-9_-]+$",
         description="next_cursor of an answer: what was shown up to there does not come back.",
     )
     personalize: bool = Field(

@@ -45,8 +45,9 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.include_router(routes.router)
-    app.include_router(people.router)
+    for router in (routes.router, people.router):
+        app.include_router(router)
+    app.state.routes = [*routes.router.routes, *people.router.routes]
     for kind in (AppError, ValidationError):
         app.add_exception_handler(kind, problem_handler)
     app.add_exception_handler(HTTPException, http_exception_handler)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import InvalidRequestError
-from app.request import MAX_CURSOR_ITEMS
+from app.request import MAX_CURSOR_CHARACTERS, MAX_CURSOR_ITEMS
 
 LIFE_S: Final = 900
 """Seconds for which the cursor of an answer holds at least."""
@@ -41,7 +41,8 @@ def write_cursor(shown: Sequence[str], owner: bytes, now: float) -> str | None:
         return None
     ids = zlib.compress("\n".join(shown).encode())
     head = _HEAD.pack(_VERSION, int(now), owner, zlib.crc32(ids))
-    return base64.urlsafe_b64encode(head + ids).decode().rstrip("=")
+    text = base64.urlsafe_b64encode(head + ids).decode().rstrip("=")
+    return text if len(text) <= MAX_CURSOR_CHARACTERS else None
 
 
 def read_cursor(text: str, now: float, life_s: float) -> Page:
