@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api import schemas
@@ -52,8 +53,9 @@ async def events(request: Request, service: ServiceDep) -> Response:
     summary="What is known of a user",
     responses=responses(schemas.USER, 404, 422, 503),
 )
-async def user(user_id: str, service: ServiceDep) -> Response:
+async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Return what shapes a user's recommendations, the newest events of all kinds, and counts."""
+    _refuse_merge(request)
     state = await service.users.read_all(_key(user_id))
     if not state.frozen and not state.stored.events:
         raise NotFoundError("nothing is known of this user", field="user_id")
@@ -65,12 +67,13 @@ async def user(user_id: str, service: ServiceDep) -> Response:
     summary="Forget a user",
     responses=responses(schemas.USER_DELETED, 404, 422, 429, 503),
 )
-async def delete_user(user_id: str, service: ServiceDep) -> Response:
+async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Make all that is known of a user unreachable, now and in every process.
 
     The values leave the store's files with `recserve compact`, and the bundle when it is next
     built; cached answers cannot be reached any more and expire.
     """
+    _refuse_merge(request)
     user = _key(user_id)
     frozen = (await service.users.read_all(user)).frozen
     gone = await service.users.events.delete(user)
@@ -90,6 +93,12 @@ async def merge(user_id: str, request: Request, service: ServiceDep) -> Response
     session_id = _Merge.model_validate_json(body).session_id
     moved = await service.users.events.merge(str(user_key(None, session_id)), user)
     return as_json({"user_id": user_id, "session_id": session_id, "moved": moved})
+
+
+def _refuse_merge(request: Request) -> None:
+    """Leave /users/ID/merge to its own route; the user "ID/merge" is sent as ID%2Fmerge."""
+    if request.scope["raw_path"].endswith(b"/merge"):
+        raise HTTPException(405)
 
 
 def _key(user_id: str) -> str:

@@ -381,3 +381,16 @@ async def test_a_wrong_method_is_told_the_right_ones(
 
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
     jsonschema_rs.validate(schemas.ERROR, answer.json())
+
+
+async def test_a_user_whose_id_ends_like_a_route_can_be_forgotten(
+    client: httpx.AsyncClient,
+) -> None:
+    await send(client, {"user_id": "7/merge", "item_id": "alien"})
+    for method in ("GET", "DELETE"):
+        other = await client.request(method, "/users/7/merge")
+        assert (other.status_code, other.headers["allow"]) == (405, "POST")
+
+    assert (await user(client, "7%2Fmerge"))["history"] == ["alien"]
+    gone = await client.delete("/users/7%2Fmerge")
+    assert gone.json() == {"user_id": "7/merge", "deleted": {"store": 1, "bundle": 0}}
