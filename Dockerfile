@@ -85,7 +85,10 @@ COPY --from=builder /srv/recserve/models/demo models/demo
 COPY --from=package /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --no-deps /wheels/*.whl
 COPY --from=kernel /kernel/*.so /opt/venv/lib/python3.11/site-packages/app/engine/
-ENV RECSERVE_HOST=0.0.0.0 RECSERVE_PORT=8000 RECSERVE_BUNDLE=/srv/recserve/models/demo
+# What people do is kept here: mount a volume, or set RECSERVE_STORE_URL.
+RUN install --directory --owner 10001 --group 10001 data
+ENV RECSERVE_HOST=0.0.0.0 RECSERVE_PORT=8000 RECSERVE_BUNDLE=/srv/recserve/models/demo \
+    RECSERVE_DATA_DIR=/srv/recserve/data
 USER 10001:10001
 EXPOSE 8000
 # slim has no curl. http.client and not urllib: it ignores HTTP_PROXY.

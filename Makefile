@@ -4,7 +4,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test lint bench evaluate ablation load lock clean
+.PHONY: serve test lint bench evaluate ablation load chaos-living lock clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
 	$(BIN)/recserve demo --port $(PORT)
@@ -30,6 +30,9 @@ ablation: .venv/.dev          ## what each piece of learning brings (DATASET=fol
 
 load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
+
+chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis (some 5 minutes)
+	$(BIN)/python -m loadtest.chaos_living
 
 # A stamp per set of extras, so that a second `make` starts at once.
 .venv/.train: pyproject.toml constraints.txt

@@ -7,18 +7,27 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from app.ports import Cache, Engine, UserStore
+from app.bundle import Bundle
+from app.errors import StoreError
+from app.event_rules import DEFAULT_WEIGHTS, Weight
+from app.ports import Cache, Engine, EventStore, UserStore
 from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
 from app.serving.breaker import Breaker
+from app.serving.cursor import LIFE_S
 from app.serving.flight import SingleFlight
+from app.serving.ingest import Ingest
 from app.serving.local_cache import LocalCache
 from app.serving.recommender import Computed, Parts, Recommender
 from app.serving.redis_cache import RedisCache, RedisLimits, open_client
+from app.serving.redis_store import RedisEventStore
+from app.serving.sqlite_store import SqliteEventStore
+from app.serving.user_state import UserStates
 from app.serving.users import BundleUserStore
 from app.settings import Settings
 from app.telemetry import Metrics, measure_loop_lag
@@ -43,6 +52,8 @@ class Service:
     engine: Engine
     batcher: Batcher[RankRequest, RankResult]
     recommender: Recommender
+    users: UserStates
+    ingest: Ingest
 
     @property
     def ready(self) -> bool:
@@ -56,6 +67,7 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
 
     Raises:
         BundleError: the bundle is missing, damaged or does not fit.
+        StoreError: the file of the event store cannot be used.
     """
     # Here, not above: importing the server must not load model libraries.
     from threadpoolctl import threadpool_limits
@@ -70,7 +82,10 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
     engine = engine_of(bundle, settings.threads_per_worker())
     users = BundleUserStore.open(bundle)
     shared = _open_shared_cache(settings, metrics)
-    async with wire(settings, metrics, engine, users, shared) as service:
+    events = await open_event_store(settings)
+    async with wire(
+        settings, metrics, engine, users, shared, events=events, rules=_rules(bundle)
+    ) as service:
         log.info("ready: %s", engine)
         with _settled_memory():
             yield service
@@ -95,10 +110,21 @@ def _settled_memory() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def wire(
-    settings: Settings, metrics: Metrics, engine: Engine, users: UserStore, shared: Cache | None
+async def wire(  # noqa: PLR0913 - one argument a part
+    settings: Settings,
+    metrics: Metrics,
+    engine: Engine,
+    users: UserStore,
+    shared: Cache | None,
+    *,
+    events: EventStore,
+    rules: Mapping[str, Weight] = DEFAULT_WEIGHTS,
 ) -> AsyncIterator[Service]:
-    """Put a service together from its parts, and close them all when it ends."""
+    """Put a service together from its parts, and close them all when it ends.
+
+    `users`: what the bundle knows; `events`: what happens while it serves; `rules`: what each kind
+    of event says of an item.
+    """
     limits = Limits(
         max_requests=settings.max_batch_requests,
         max_tokens=settings.max_batch_tokens,
@@ -106,6 +132,7 @@ async def wire(
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(users.aclose)
+        stack.push_async_callback(events.aclose)
         if shared is not None:
             stack.push_async_callback(shared.aclose)
         batcher: Batcher[RankRequest, RankResult] = Batcher(
@@ -113,7 +140,11 @@ async def wire(
         )
         flights: SingleFlight[Computed] = SingleFlight(metrics)
         local = LocalCache(settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics)
-        recommender = Recommender(Parts(engine, batcher, flights, users, local, shared, metrics))
+        states = UserStates(users, events, rules, settings.store_read_timeout_ms / 1e3)
+        # A cached answer may have lain its time in the shared cache, then in ours.
+        life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
+        parts = Parts(engine, batcher, flights, states, local, shared, metrics, life_s)
+        recommender = Recommender(parts)
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()
@@ -121,7 +152,46 @@ async def wire(
         await _warm_up(batcher, min(limits.max_requests, limits.max_pending))
         lag = asyncio.create_task(measure_loop_lag(metrics, _LAG_INTERVAL_S), name="recserve-lag")
         stack.callback(lag.cancel)
-        yield Service(settings, metrics, engine, batcher, recommender)
+        ingest = Ingest(engine, events, settings.retention(), metrics)
+        yield Service(settings, metrics, engine, batcher, recommender, states, ingest)
+
+
+async def open_event_store(settings: Settings) -> EventStore:
+    """Open the event store of the settings; a Redis that is down may come up later.
+
+    Raises:
+        StoreError: the file cannot be used.
+    """
+    url = settings.store_url
+    if url is None or url.startswith("sqlite:"):
+        path = settings.data_dir / "store.sqlite" if url is None else _path_of(url)
+        return SqliteEventStore(path, settings.retention())
+    # Not a cache: patient, and without a breaker.
+    limits = RedisLimits(0.0, settings.store_timeout_ms / 1e3, settings.store_max_connections)
+    store = RedisEventStore(open_client(url, limits), settings.retention())
+    try:
+        for line in await store.warnings():
+            log.warning("the event store may lose what was acknowledged: %s", line)
+    except StoreError:
+        log.warning("the event store does not answer; it is asked again for every request")
+    return store
+
+
+async def check_event_file(settings: Settings) -> None:
+    """Open and close the embedded event store, if that is the one. Raises `StoreError`."""
+    if (settings.store_url or "sqlite:").startswith("sqlite:"):
+        await (await open_event_store(settings)).aclose()
+
+
+def _path_of(url: str) -> Path:
+    """Return the path of sqlite:///relative or sqlite:////absolute."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def _rules(bundle: Bundle) -> Mapping[str, Weight]:
+    """Return what the recipe of a bundle says of each kind of event."""
+    weights = bundle.manifest.recipe.get("weights", {})
+    return {**DEFAULT_WEIGHTS, **{kind: Weight(**rule) for kind, rule in weights.items()}}
 
 
 def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:

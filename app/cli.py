@@ -1,9 +1,10 @@
-"""The command line: `recserve build | train | demo | serve | evaluate`; imports inside branches.
+"""The command line, `recserve COMMAND`; imports inside branches.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
 """
 
 import argparse
+import asyncio
 import os
 import signal
 import sys
@@ -77,6 +78,23 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--build-only", action="store_true", help="stop once the bundle is built")
     _add_settings(demo)
     demo.set_defaults(run=_demo)
+
+    compact = commands.add_parser("compact", help="drop old events, rewrite the event store")
+    _add_settings(compact)
+    compact.set_defaults(run=_compact)
+
+    taken = commands.add_parser("export", help="write what the service collected to a file")
+    taken.add_argument("what", choices=["events"])
+    taken.add_argument("--out", type=Path, default=Path("-"), help="FILE.jsonl (default: -)")
+    _add_settings(taken)
+    taken.set_defaults(run=_export)
+
+    given = commands.add_parser("import", help="add what is in a file to what was collected")
+    given.add_argument("what", choices=["events"])
+    given.add_argument("file", type=Path, help=_FORMATS)
+    given.add_argument("--recipe", type=Path, help="recipe (TOML): names of the columns")
+    _add_settings(given)
+    given.set_defaults(run=_import)
 
     evaluate = commands.add_parser("evaluate", help="measure the engine on what was held out")
     _add_evaluate(evaluate)
@@ -171,6 +189,30 @@ def usable(bundle: Path) -> bool:
     return True
 
 
+def _compact(arguments: argparse.Namespace) -> int:
+    from app.store_commands import compact
+
+    print(asyncio.run(compact(_settings(arguments))))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from app.store_commands import export_events
+
+    # Not on standard output, where the events may go.
+    print(asyncio.run(export_events(_settings(arguments), arguments.out)), file=sys.stderr)
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from app.offline.recipe import Recipe, load_recipe
+    from app.store_commands import import_events
+
+    recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
+    print(asyncio.run(import_events(_settings(arguments), arguments.file, recipe)))
+    return 0
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     return _run(_settings(arguments))
 
@@ -179,10 +221,12 @@ def _run(settings: Settings) -> int:
     """Serve until told to stop. Spawned workers read the settings from the environment."""
     import uvicorn
 
+    from app.bootstrap import check_event_file
     from app.bundle import open_bundle
 
     # Verified here for a plain message; each worker verifies again what it loads.
     open_bundle(settings.bundle)
+    asyncio.run(check_event_file(settings))
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"RECSERVE_{name.upper()}"] = str(value)
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:

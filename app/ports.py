@@ -3,10 +3,25 @@
 Fakes (`app.testing`) and real parts pass the same contract suites in `tests/contract/`.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Protocol
 
-from app.types import BatchResult, CacheRead, EngineInfo, Item, Matrix, RankRequest
+from app.types import (
+    BatchResult,
+    CacheRead,
+    EngineInfo,
+    Event,
+    Item,
+    Matrix,
+    RankRequest,
+    StoredUser,
+)
+
+NEWEST_EVENTS: Final = 200
+"""Events of one kind that are read of a user at most."""
+
+MOST_MERGED: Final = 100
+"""Sessions that a user is remembered to have been, the newest."""
 
 
 class Encoder(Protocol):
@@ -34,8 +49,8 @@ class Encoder(Protocol):
 class Engine(Protocol):
     """All model work for a batch of requests as one pure, blocking function.
 
-    `rank` is called from one thread at a time; `cost`, `item` and `info` from any. Same batch,
-    same answer: it reads no clock and keeps no state between calls.
+    `rank` is called from one thread at a time, the others from any. Same batch, same answer: it
+    reads no clock and keeps no state between calls.
     """
 
     @property
@@ -55,6 +70,10 @@ class Engine(Protocol):
         """Look up one item; None if the catalogue does not hold it."""
         ...
 
+    def holds(self, item_id: str) -> bool:
+        """Tell whether the catalogue holds an item. Cheap: it runs on the event loop."""
+        ...
+
     def close(self) -> None:
         """Free what the engine holds. Idempotent."""
         ...
@@ -67,12 +86,15 @@ class Cache(Protocol):
     reported through `CacheRead.failed` and a metric, and never takes longer than its timeout.
     """
 
-    async def get(self, fingerprint: bytes) -> CacheRead:
-        """Return the value stored under exactly this fingerprint, or a miss."""
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
+        """Return the value stored last under exactly this fingerprint, or a miss.
+
+        It has to have been stored with this very `state`, whose length goes with the fingerprint.
+        """
         ...
 
-    async def put(self, fingerprint: bytes, value: bytes) -> None:
-        """Store a value; best effort."""
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
+        """Store a value in place of any older one, whatever the state of that; best effort."""
         ...
 
     async def aclose(self) -> None:
@@ -81,7 +103,7 @@ class Cache(Protocol):
 
 
 class UserStore(Protocol):
-    """What users did. Raises `StoreError` where it cannot be read; the answer then says so."""
+    """What users did before the bundle was built. Raises `StoreError` where it cannot be read."""
 
     async def history(self, user: str) -> tuple[str, ...]:
         """Return ids of the user's positive events, oldest first, newest 200; () if unknown.
@@ -92,6 +114,54 @@ class UserStore(Protocol):
 
     async def aclose(self) -> None:
         """Release what the store holds. Idempotent."""
+        ...
+
+
+class EventStore(Protocol):
+    """What users do while the service runs. Several processes may share one.
+
+    An append, merge or deletion that returned is durable, and seen by every read that starts
+    later, in any process. All users are keys made by `user_key`. Every method raises `StoreError`
+    where the store cannot do its work; what it was asked to write may then have happened or not,
+    and asking again does no harm. `OverloadedError`: too many writes are waiting.
+    """
+
+    async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
+        """Keep events, all or none; tell for each whether it is new.
+
+        An id that is held already, whoever's it is, counts once: the first stays. What retention
+        does not keep is dropped, oldest first.
+        """
+        ...
+
+    async def read(self, user: str, kinds: Sequence[str] | None = None) -> StoredUser:
+        """Return a user's newest `NEWEST_EVENTS` of each of `kinds` (None: of all), in one trip."""
+        ...
+
+    async def merge(self, session: str, user: str) -> int:
+        """Make a session's events those of a user, at one moment; return how many moved.
+
+        The session is then deleted, and named in the user's `merged`; doing it again moves 0.
+        """
+        ...
+
+    async def delete(self, user: str) -> int:
+        """Forget a user at once, return how many events went. `read` then says `deleted`."""
+        ...
+
+    async def compact(self) -> int:
+        """Drop what retention does not keep, return how many events that were.
+
+        Afterwards deleted values are no longer in the store's files either.
+        """
+        ...
+
+    def scan(self) -> AsyncIterator[list[Event]]:
+        """Yield all events, in parts; what is written meanwhile may be missing or there twice."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish the writes under way and release everything. Idempotent."""
         ...
 
 

@@ -4,6 +4,7 @@ Unknown fields and wrong types are refused. This module knows neither HTTP nor t
 whether an id or a field name exists is found out later.
 """
 
+import re
 import unicodedata
 from typing import Annotated, Final, Self
 
@@ -19,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from app.event_rules import MAX_KIND_CHARS
+
 MAX_QUERY_CHARACTERS: Final = 512
 MAX_HISTORY: Final = 200
 MAX_CANDIDATES: Final = 1000
@@ -27,6 +30,10 @@ MAX_FIELDS: Final = 64
 MAX_K: Final = 100
 DEFAULT_K: Final = 10
 MAX_BATCH: Final = 64
+MAX_SEEN_KINDS: Final = 16
+MAX_EVENTS: Final = 1000
+MAX_CURSOR_ITEMS: Final = 1000
+MAX_CURSOR_CHARACTERS: Final = 32_768
 
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
@@ -73,6 +80,52 @@ Query = Annotated[
 ]
 
 
+EventKind = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_KIND_CHARS, pattern=_NO_CONTROL_CHARACTERS),
+]
+
+_WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class SeenRule(BaseModel):
+    """Which stored events make an item one that was seen; `true` is the rule without limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    events: Annotated[tuple[EventKind, ...], Strict(strict=False)] | None = Field(
+        default=None,
+        max_length=MAX_SEEN_KINDS,
+        description="Kinds of events, impressions too; by default those that are positive.",
+    )
+    within: Annotated[str, StringConstraints(pattern=rf"^{_WITHIN.pattern}$")] | None = Field(
+        default=None, description="How far back: a number and s, m, h, d or w, as 30d."
+    )
+
+    @property
+    def everything(self) -> bool:
+        """Whether it is the rule without limits."""
+        return self.events is None and self.within is None
+
+    @property
+    def within_s(self) -> int | None:
+        """How far back, in seconds; None = without limit."""
+        found = _WITHIN.fullmatch(self.within or "")
+        return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
+SEEN_ALL: Final = SeenRule()
+SEEN_NOTHING: Final = SeenRule(events=())
+
+
+def _rule_of(value: object) -> object:
+    """Spell the two short forms out: true is every positive event, false is none."""
+    if isinstance(value, bool):
+        return SEEN_ALL if value else SEEN_NOTHING
+    return value
+
+
 class RecommendRequest(BaseModel):
     """One request for recommendations: words, a user, both or neither."""
 
@@ -117,6 +170,25 @@ class RecommendRequest(BaseModel):
         "with candidates: true).",
     )
 
+    exclude_seen: Annotated[
+        SeenRule | None,
+        BeforeValidator(_rule_of),
+        WithJsonSchema({"anyOf": [{"type": "boolean"}, SeenRule.model_json_schema()]}),
+    ] = Field(
+        default=None,
+        description="Which stored events keep their items out: true (positive ones; the default), "
+        "false, or kinds and a time.",
+    )
+    cursor: str | None = Field(
+        default=None,
+        max_length=MAX_CURSOR_CHARACTERS,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="next_cursor of an answer: what was shown up to there does not come back.",
+    )
+    personalize: bool = Field(
+        default=True, description="false: no state of the user is read, whoever is named."
+    )
+
     @model_validator(mode="after")
     def _one_who(self) -> Self:
         if self.user_id is not None and self.session_id is not None:
@@ -131,6 +203,13 @@ class RecommendRequest(BaseModel):
         if self.k is not None:
             return self.k
         return DEFAULT_K if self.candidates is None else len(self.candidates)
+
+    @property
+    def seen(self) -> SeenRule:
+        """Which stored events keep their items out."""
+        if self.exclude_seen is not None:
+            return self.exclude_seen
+        return SEEN_NOTHING if self.repeats else SEEN_ALL
 
     @property
     def repeats(self) -> bool:

@@ -16,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.types import Retention
+
 
 class Settings(BaseSettings):
     """Everything that can be set; each field says what it is for, in which unit."""
@@ -73,6 +75,33 @@ class Settings(BaseSettings):
         67_108_864, ge=0, description="Size of the in-process cache, in bytes; 0 = off."
     )
 
+    data_dir: Path = Field(
+        Path("data"), description="Folder of what the service itself keeps; made if missing."
+    )
+    store_url: str | None = Field(
+        None,
+        pattern=r"^((rediss?|unix)://|sqlite:///.)",
+        description="Event store: redis://… or sqlite:///path; unset = store.sqlite in data_dir.",
+    )
+    store_timeout_ms: int = Field(
+        2000,
+        ge=10,
+        le=60_000,
+        description="Longest wait for a Redis event store, in ms.",
+    )
+    store_read_timeout_ms: int = Field(
+        200, ge=5, le=10_000, description="Longest wait for user state when recommending, in ms."
+    )
+    store_max_connections: int = Field(
+        16, ge=1, le=1000, description="Most connections to a Redis event store per process."
+    )
+    store_events_per_kind: int = Field(
+        1000, ge=1, le=100_000, description="Events kept of each user and kind, the newest."
+    )
+    store_max_age_days: int = Field(
+        0, ge=0, le=36_500, description="Age beyond which events are dropped, in days; 0 = none."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -85,6 +114,11 @@ class Settings(BaseSettings):
         """Order the sources: flags (given to the constructor) > environment > TOML > defaults."""
         config = Path(os.environ.get("RECSERVE_CONFIG", "recserve.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)
+
+    def retention(self) -> Retention:
+        """How long events are kept."""
+        days = self.store_max_age_days
+        return Retention(self.store_events_per_kind, days * 86_400.0 if days else None)
 
     def threads_per_worker(self) -> int:
         """Threads the engine of one process may use; all workers together fit the cores."""

@@ -32,6 +32,7 @@ class Metrics:
         self._http()
         self._batching()
         self._caching()
+        self._events()
 
     def _http(self) -> None:
         self.requests = self._counter("requests", "HTTP requests answered.", "route", "status")
@@ -70,7 +71,8 @@ class Metrics:
     def _caching(self) -> None:
         self.cache_reads = self._counter(
             "cache_reads",
-            "Cache look-ups by tier (local, shared) and result (hit, miss, error, foreign).",
+            "Cache look-ups by tier (local, shared) and result (hit, miss, outdated, error, "
+            "foreign).",
             "tier",
             "result",
         )
@@ -79,6 +81,14 @@ class Metrics:
         )
         self.cache_breaker_open = self._gauge(
             "cache_breaker_open", "1 while the shared cache is being left alone."
+        )
+
+    def _events(self) -> None:
+        self.events = self._counter(
+            "events", "Events sent, by result: accepted, duplicate, rejected.", "result"
+        )
+        self.event_write_seconds = self._seconds(
+            "event_write_seconds", "Time until the events of a call were durable."
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

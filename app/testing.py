@@ -121,6 +121,10 @@ class GatedEngine:
         """Look up one of the made-up items."""
         return self._items.get(item_id)
 
+    def holds(self, item_id: str) -> bool:
+        """Tell whether the item is one of ours."""
+        return item_id in self._items
+
     def close(self) -> None:
         """Remember that it was closed."""
         self.closed = True
@@ -158,13 +162,15 @@ class MemoryCache:
     def __repr__(self) -> str:
         return f"<MemoryCache {len(self.values)} values>"
 
-    async def get(self, fingerprint: bytes) -> CacheRead:
-        """Return what was put."""
-        return CacheRead(self.values.get(fingerprint))
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
+        """Return what was put last, if with this state."""
+        value = self.values.get(fingerprint)
+        fits = value is not None and value.startswith(state)
+        return CacheRead(value[len(state) :] if value is not None and fits else None)
 
-    async def put(self, fingerprint: bytes, value: bytes) -> None:
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
         """Keep the value."""
-        self.values[fingerprint] = value
+        self.values[fingerprint] = state + value
 
     async def aclose(self) -> None:
         """Nothing to release."""
@@ -173,11 +179,11 @@ class MemoryCache:
 class DownCache:
     """A `Cache` whose server is gone: every look-up is a failed miss, every put is lost."""
 
-    async def get(self, fingerprint: bytes) -> CacheRead:  # noqa: ARG002 - the port's signature
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:  # noqa: ARG002 - the port's signature
         """Report trouble."""
         return CacheRead(None, failed=True)
 
-    async def put(self, fingerprint: bytes, value: bytes) -> None:
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
         """Lose the value."""
 
     async def aclose(self) -> None:

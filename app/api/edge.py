@@ -12,6 +12,7 @@ from fastapi import Request
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import direct
@@ -95,4 +96,16 @@ async def http_exception_handler(request: Request, error: Exception) -> Response
         raise error
     code = _ROUTER_CODES.get(error.status_code, "invalid_request")
     body = {"code": code, "message": error.detail, "request_id": request.state.request_id}
-    return JSONResponse({"error": body}, error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers |= _allowed(request)
+    return JSONResponse({"error": body}, error.status_code, headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Return the header Allow of the most specific path; the router names those of one route."""
+    found: dict[str, set[str]] = {}
+    for route in request.app.state.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found.setdefault(route.path, set()).update(route.methods or ())
+    return {"Allow": ", ".join(sorted(found[max(found, key=len)]))} if found else {}

@@ -59,7 +59,7 @@ class _Batch(BaseModel):
     )
 
 
-def _responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
+def responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe what a route answers: its schema, and the problems it can end in."""
 
     def described(meaning: str, body: schemas.Schema) -> dict[str, Any]:
@@ -71,14 +71,16 @@ def _responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[s
     return {200: described("OK", schema), **problems}
 
 
-def _takes(schema: schemas.Schema, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def takes(schema: schemas.Schema, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Describe the body that a route takes."""
     content: dict[str, Any] = {"schema": schema}
     if examples:
         content["examples"] = examples
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def _json(content: object, status: int = 200) -> Response:
+def as_json(content: object, status: int = 200) -> Response:
+    """Return a JSON response of plain data."""
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
@@ -89,8 +91,8 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
 @router.post(
     "/recommend",
     summary="Recommend items for words, a user, both or neither",
-    responses=_responses(schemas.ANSWER, *_CAN_FAIL),
-    openapi_extra=_takes(schemas.recommend_request(), schemas.EXAMPLES),
+    responses=responses(schemas.ANSWER, *_CAN_FAIL),
+    openapi_extra=takes(schemas.recommend_request(), schemas.EXAMPLES),
 )
 async def recommend() -> None:
     """Return ranked items, each with its score and the sources that brought it."""
@@ -100,8 +102,8 @@ async def recommend() -> None:
 @router.post(
     "/recommend/batch",
     summary="Several requests in one call",
-    responses=_responses(schemas.BATCH_ANSWER, 413, 422),
-    openapi_extra=_takes(
+    responses=responses(schemas.BATCH_ANSWER, 413, 422),
+    openapi_extra=takes(
         schemas.BATCH_REQUEST,
         {"two": {"value": {"requests": [{"query": "heist", "k": 3}, {"user_id": "7", "k": 3}]}}},
     ),
@@ -138,39 +140,39 @@ def _problem_bytes(error: Exception, request_id: str) -> bytes:
 @router.get(
     "/items/{item_id:path}",
     summary="One item of the catalogue",
-    responses=_responses(schemas.ITEM, 404, 503),
+    responses=responses(schemas.ITEM, 404, 503),
 )
 async def item(item_id: str, service: ServiceDep) -> Response:
     """Return an item with all its fields."""
     found = service.engine.item(item_id)
     if found is None:
         raise NotFoundError("there is no such item", field="item_id")
-    return _json({"id": found.id, "title": found.title, "fields": found.fields})
+    return as_json({"id": found.id, "title": found.title, "fields": found.fields})
 
 
-@router.get("/livez", summary="Is the process alive?", responses=_responses(schemas.STATUS_ANSWER))
+@router.get("/livez", summary="Is the process alive?", responses=responses(schemas.STATUS_ANSWER))
 async def livez() -> Response:
     """Answer as long as the event loop turns."""
-    return _json({"status": "ok"})
+    return as_json({"status": "ok"})
 
 
 @router.get(
     "/readyz",
     summary="Can it answer?",
-    responses=_responses(schemas.STATUS_ANSWER, 503),
+    responses=responses(schemas.STATUS_ANSWER, 503),
 )
 async def readyz(service: ServiceDep) -> Response:
     """Answer 200 once warm and while the engine works, whether or not a shared cache is up."""
     if not service.ready:
         raise NotReadyError("the engine is not running")
-    return _json({"status": "ok"})
+    return as_json({"status": "ok"})
 
 
-@router.get("/info", summary="What is being served", responses=_responses(schemas.INFO))
+@router.get("/info", summary="What is being served", responses=responses(schemas.INFO))
 async def info(service: ServiceDep) -> Response:
     """Return bundle, versions, limits and backend."""
     engine, settings = service.engine.info, service.settings
-    return _json(
+    return as_json(
         {
             "version": __version__,
             "libraries": {name: version(name) for name in _LIBRARIES},
@@ -195,6 +197,7 @@ async def info(service: ServiceDep) -> Response:
                 "local_bytes": settings.cache_local_bytes,
                 "shared": settings.cache_url is not None,
             },
+            "store": {"shared": (settings.store_url or "sqlite:").partition(":")[0] != "sqlite"},
             "limits": {
                 "query_characters": limits.MAX_QUERY_CHARACTERS,
                 "history": limits.MAX_HISTORY,
@@ -203,6 +206,8 @@ async def info(service: ServiceDep) -> Response:
                 "fields": limits.MAX_FIELDS,
                 "k": limits.MAX_K,
                 "batch": limits.MAX_BATCH,
+                "events": limits.MAX_EVENTS,
+                "events_per_kind": settings.store_events_per_kind,
                 "body_bytes": settings.max_body_bytes,
                 "pending_requests": settings.max_pending_requests,
             },

@@ -5,7 +5,7 @@
 
 from typing import Any, Final
 
-from app.request import MAX_BATCH, RecommendRequest
+from app.request import MAX_BATCH, MAX_EVENTS, RecommendRequest
 
 Schema = dict[str, Any]
 
@@ -115,9 +115,88 @@ INFO: Final = _object(
         "fields": {"type": "object", "additionalProperties": _STRING},
         "backend": _object({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
         "cache": _object({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),
+        "store": _object({"shared": {"type": "boolean"}}),
         "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
     }
 )
+
+_ID: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 256}
+
+_REMARK: Final = _object(
+    {
+        "index": {**_COUNT, "description": "place of the event in the request, from 0"},
+        "code": _STRING,
+        "message": _STRING,
+        "field": {"type": ["string", "null"]},
+    }
+)
+
+EVENTS_ANSWER: Final = _object(
+    {
+        "accepted": _COUNT,
+        "duplicates": {**_COUNT, "description": "events whose event_id is held already"},
+        "rejected": {**_array(_REMARK), "description": "events that were not kept, and why"},
+        "warnings": {**_array(_REMARK), "description": "events that were kept all the same"},
+    }
+)
+
+_SENT_EVENTS: Final[Schema] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_EVENTS,
+    "items": {
+        "description": "user_id or session_id, item_id, event (click), value, timestamp (now), "
+        "event_id, recommendation_id; a wrong one is rejected by itself",
+    },
+}
+
+EVENTS_REQUEST: Final[Schema] = {
+    "anyOf": [_SENT_EVENTS, _object({"events": _SENT_EVENTS})],
+}
+
+EVENT_EXAMPLES: Final = {
+    "click": {"value": [{"user_id": "7", "item_id": "260"}]},
+    "rating": {
+        "value": {"events": [{"user_id": "7", "item_id": "1", "event": "rating", "value": 5}]}
+    },
+}
+
+USER: Final = _object(
+    {
+        "user_id": _STRING,
+        "history": {**_array(_STRING), "description": "items taken, oldest first, newest 200"},
+        "disliked": {**_array(_STRING), "description": "items turned away from, oldest first"},
+        "events": {
+            **_array(
+                _object(
+                    {
+                        "event_id": _STRING,
+                        "item_id": _STRING,
+                        "event": _STRING,
+                        "value": {"type": ["number", "null"]},
+                        "timestamp": {**_NUMBER, "description": "unix seconds"},
+                        "recommendation_id": {"type": ["string", "null"]},
+                    }
+                )
+            ),
+            "description": "stored events of all kinds, newest first, at most 200",
+        },
+        "counts": _object(
+            {
+                "bundle": {**_COUNT, "description": "events of the bundle that shape the taste"},
+                "events": {"type": "object", "additionalProperties": _COUNT},
+            }
+        ),
+    }
+)
+
+USER_DELETED: Final = _object(
+    {"user_id": _STRING, "deleted": _object({"store": _COUNT, "bundle": _COUNT})}
+)
+
+MERGE_REQUEST: Final = _object({"session_id": _ID})
+
+USER_MERGED: Final = _object({"user_id": _STRING, "session_id": _STRING, "moved": _COUNT})
 
 EXAMPLES: Final = {
     "words": {"value": {"query": "space adventure with robots", "k": 5}},

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__
+from app.api import people, routes
 from app.api.edge import Edge, http_exception_handler, problem_handler
-from app.api.routes import router
 from app.bootstrap import Service, open_service
 from app.errors import AppError
 from app.settings import Settings
@@ -45,7 +45,9 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.include_router(router)
+    for router in (routes.router, people.router):
+        app.include_router(router)
+    app.state.routes = [*routes.router.routes, *people.router.routes]
     for kind in (AppError, ValidationError):
         app.add_exception_handler(kind, problem_handler)
     app.add_exception_handler(HTTPException, http_exception_handler)

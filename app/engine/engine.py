@@ -108,6 +108,10 @@ class RankEngine:
         """Look up one item; None if the catalogue does not hold it."""
         return self._parts.catalogue.item(item_id)
 
+    def holds(self, item_id: str) -> bool:
+        """Tell whether the catalogue holds an item."""
+        return self._parts.catalogue.row(item_id) >= 0
+
     def close(self) -> None:
         """Do nothing: all it holds is memory, which goes with the object."""
 

@@ -55,6 +55,36 @@ class Events:
         return _Log().events([], Tally("no events"))
 
 
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One row of an event file; `value` and `timestamp` (unix seconds) are NaN where missing."""
+
+    user: str
+    item: str
+    event: str
+    value: float
+    timestamp: float
+    event_id: str | None
+
+
+def parse_row(cells: Cells, names: EventColumns, form: Format) -> EventRow:
+    """Return what a row says. Raises `Unusable`."""
+    user = _user(cells, names, form)
+    item = _first(cells, names.item_id, "item_id", "item")
+    moment = parse_time(cells.get(names.timestamp), "timestamp")
+    event_id = cells.get(names.event_id)
+    return EventRow(
+        user=user,
+        item=parse_id(item, "item_id", whole_floats=form.whole_floats),
+        event=parse_event(cells.get(names.event), names.default_event),
+        value=parse_number(cells.get(names.value), "value"),
+        timestamp=math.nan if moment is None else moment.seconds,
+        event_id=None
+        if is_missing(event_id)
+        else parse_id(event_id, "event_id", whole_floats=form.whole_floats),
+    )
+
+
 def read_events(path: Path, recipe: Recipe) -> Events:
     """Read an event log; item ids are not looked up here.
 
@@ -95,21 +125,13 @@ class _Log:
 
     def add(self, cells: Cells, names: EventColumns, form: Format) -> str | None:
         """Append one event, return its `event_id`. Raises `Unusable`, having appended nothing."""
-        user = _user(cells, names, form)
-        item = _first(cells, names.item_id, "item_id", "item")
-        item = parse_id(item, "item_id", whole_floats=form.whole_floats)
-        event = parse_event(cells.get(names.event), names.default_event)
-        value = parse_number(cells.get(names.value), "value")
-        moment = parse_time(cells.get(names.timestamp), "timestamp")
-        event_id = cells.get(names.event_id)
-        if not is_missing(event_id):
-            event_id = parse_id(event_id, "event_id", whole_floats=form.whole_floats)
-        self.user.append(self._users.setdefault(user, len(self._users)))
-        self.item.append(self._items.setdefault(item, len(self._items)))
-        self.event.append(self._kinds.setdefault(event, len(self._kinds)))
-        self.value.append(value)
-        self.timestamp.append(math.nan if moment is None else moment.seconds)
-        return None if is_missing(event_id) else event_id
+        row = parse_row(cells, names, form)
+        self.user.append(self._users.setdefault(row.user, len(self._users)))
+        self.item.append(self._items.setdefault(row.item, len(self._items)))
+        self.event.append(self._kinds.setdefault(row.event, len(self._kinds)))
+        self.value.append(row.value)
+        self.timestamp.append(row.timestamp)
+        return row.event_id
 
     def events(self, dead: list[int], tally: Tally) -> Events:
         """Return the log without the rows that a later one replaced."""

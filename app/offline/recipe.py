@@ -10,7 +10,6 @@
 This module reads and checks recipes; it does not open data files.
 """
 
-import math
 import tomllib
 from collections.abc import Set
 from pathlib import Path
@@ -27,8 +26,8 @@ from pydantic import (
 )
 
 from app.errors import UsageError
+from app.event_rules import DEFAULT_WEIGHTS, MAX_KIND_CHARS, Weight
 from app.offline.text import TextTemplate
-from app.offline.values import MAX_EVENT_CHARS
 
 
 class _Strict(BaseModel):
@@ -57,24 +56,7 @@ class EventColumns(_Strict):
     value: str = "value"
     timestamp: str = "timestamp"
     event_id: str = "event_id"
-    default_event: str = Field(default="click", min_length=1, max_length=MAX_EVENT_CHARS)
-
-
-class Weight(_Strict):
-    """How much an event of a kind counts.
-
-    It is positive if `weight` > 0 and, where `positive_from` is set, its value reaches that.
-    """
-
-    weight: float
-    positive_from: float | None = None
-
-    @field_validator("weight")
-    @classmethod
-    def _finite(cls, weight: float) -> float:
-        if not math.isfinite(weight):
-            raise ValueError("must be a finite number")
-        return weight
+    default_event: str = Field(default="click", min_length=1, max_length=MAX_KIND_CHARS)
 
 
 _Section = TypeVar("_Section", ItemColumns, EventColumns)
@@ -92,18 +74,6 @@ class Roles(_Strict):
     def given(self) -> dict[str, str]:
         """Return role -> attribute for the roles that are set."""
         return {role: name for role, name in self.model_dump().items() if name is not None}
-
-
-DEFAULT_WEIGHTS = {
-    "click": Weight(weight=1.0),
-    "view": Weight(weight=0.5),
-    "cart": Weight(weight=2.0),
-    "purchase": Weight(weight=3.0),
-    "like": Weight(weight=2.0),
-    "dislike": Weight(weight=-1.0),
-    "rating": Weight(weight=1.0, positive_from=3.5),
-    "impression": Weight(weight=0.0),
-}
 
 
 class Recipe(_Strict):

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.columns import Floats, encode_column, offsets_of
+from app.event_rules import Weight
 from app.offline.events import Events
-from app.offline.recipe import Weight
 from app.types import Vector
 
 MAX_HISTORY = 200

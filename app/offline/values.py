@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 import orjson
 
 from app.columns import Instant, Kind
+from app.event_rules import MAX_KIND_CHARS
 
 Cell: TypeAlias = Any
 """What a reader hands over: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
 
 MAX_ID_CHARS = 256
-MAX_EVENT_CHARS = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
@@ -94,8 +94,8 @@ def parse_event(value: Cell, default: str) -> str:
     """Return the kind of an event, 1–64 characters; `default` when missing."""
     if is_missing(value):
         return default
-    if not isinstance(value, str) or len(value) > MAX_EVENT_CHARS or _CONTROL.search(value):
-        raise Unusable(f"event is not text of at most {MAX_EVENT_CHARS} characters")
+    if not isinstance(value, str) or len(value) > MAX_KIND_CHARS or _CONTROL.search(value):
+        raise Unusable(f"event is not text of at most {MAX_KIND_CHARS} characters")
     return value.strip()
 
 

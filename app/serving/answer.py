@@ -29,7 +29,9 @@ class Answer:
     degraded: tuple[str, ...] = ()
 
 
-def write_tail(result: RankResult, batch_size: int, engine: EngineInfo) -> bytes:
+def write_tail(
+    result: RankResult, batch_size: int, engine: EngineInfo, next_cursor: str | None
+) -> bytes:
     """Return the JSON of the lasting part, without its opening brace."""
     tail = {
         "batch_size": batch_size,
@@ -37,7 +39,7 @@ def write_tail(result: RankResult, batch_size: int, engine: EngineInfo) -> bytes
         "degraded": result.degraded,
         "generation": {"bundle": engine.bundle, "catalogue": engine.catalogue},
         "missing_ids": result.missing_ids,
-        "next_cursor": None,  # one page is all there is so far
+        "next_cursor": next_cursor,
     }
     return orjson.dumps(tail)[1:]
 

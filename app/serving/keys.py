@@ -1,9 +1,10 @@
 """What makes two requests the same: one canonical byte string per answer.
 
-Covers everything that decides an answer except who asks. Knows neither caches nor users; what a
-user did has already become part of the request's history.
+Covers everything that decides an answer. Where a user takes part, the fingerprint holds what was
+said and by whom; what that user did is a state beside it, so that one answer is kept per question.
 """
 
+import hashlib
 import json
 from dataclasses import fields
 from types import NoneType
@@ -14,7 +15,7 @@ import orjson
 from app.request import normalised_query
 from app.types import RankRequest
 
-_VERSION: Final = "recserve fingerprint 2"
+_VERSION: Final = "recserve fingerprint 3"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
 """Types whose JSON says their type and where they end, so that no two values share it."""
 
@@ -22,7 +23,9 @@ _NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
 """Names of the fields of a request: asking for them costs as much as all the rest."""
 
 
-def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
+def fingerprint(
+    request: RankRequest, *, bundle: str, catalogue: int, who: tuple[str, ...] = ()
+) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
     The query counts up to Unicode normalisation (NFC) and white space, `exclude` as a set; the
@@ -30,7 +33,8 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
     later too.
 
     Args:
-        request: what is asked, after user state has been resolved.
+        request: what is asked; with `who`, what was said, before user state was resolved.
+        who: the user, and what else decides how their state is used.
         bundle: generation of the bundle that answers.
         catalogue: generation of the catalogue that answers.
 
@@ -39,7 +43,7 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
     >>> fingerprint(one, **where) == fingerprint(two, **where)
     True
     """
-    parts: list[object] = [_VERSION, bundle, catalogue]
+    parts: list[object] = [_VERSION, bundle, catalogue, who]
     for name in _names_of(request):
         value = getattr(request, name)
         if name == "query":
@@ -53,6 +57,27 @@ def fingerprint(request: RankRequest, *, bundle: str, catalogue: int) -> bytes:
         return orjson.dumps(parts)
     except TypeError:  # a lone surrogate, or an integer beyond 64 bits
         return json.dumps(parts).encode()
+
+
+def state_of(version: bytes, request: RankRequest) -> bytes:
+    """Return 16 bytes that differ after every change of a user, and of what it means for a request.
+
+    Args:
+        version: of the user, as the store has it.
+        request: what is asked, after user state has been resolved.
+    """
+    resolved = fingerprint(request, bundle="", catalogue=0)
+    whole = b"%d:%b%b" % (len(version), version, resolved)
+    return hashlib.blake2b(whole, digest_size=16).digest()
+
+
+def hashed_user(user: str) -> str:
+    """Return the name under which a store remembers a user: what is deleted leaves no id behind.
+
+    >>> len(hashed_user("u:7"))
+    32
+    """
+    return hashlib.blake2b(user.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _names_of(request: RankRequest) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class LocalCache:
         self._max_bytes = max_bytes
         self._ttl_s = ttl_s
         self._hits = metrics.cache_reads.labels("local", "hit")
+        self._outdated = metrics.cache_reads.labels("local", "outdated")
         self._misses = metrics.cache_reads.labels("local", "miss")
         self._clock = clock
         self._chance = chance
@@ -55,8 +56,11 @@ class LocalCache:
     def __repr__(self) -> str:
         return f"<LocalCache {len(self._entries)} values, {self._bytes}/{self._max_bytes} bytes>"
 
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value, now the most recently used one; None if absent or expired. O(1)."""
+    def get(self, key: bytes, state: bytes = b"") -> bytes | None:
+        """Return the value, now the most recently used one; None if absent or expired. O(1).
+
+        It has to have been put with this very `state`, whose length goes with the key.
+        """
         entry = self._entries.get(key)
         if entry is not None and entry.expires <= self._clock():
             self._drop(key)
@@ -64,13 +68,17 @@ class LocalCache:
         if entry is None:
             self._misses.inc()
             return None
+        if not entry.value.startswith(state):
+            self._outdated.inc()
+            return None
         self._entries.move_to_end(key)
         self._hits.inc()
-        return entry.value
+        return entry.value[len(state) :]
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: bytes, value: bytes, state: bytes = b"") -> None:
         """Keep a value in place of any older one; one larger than the whole cache is not kept."""
         self._drop(key)
+        value = state + value
         size = _size(key, value)
         if size > self._max_bytes:
             return

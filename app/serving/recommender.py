@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import InvalidRequestError, StoreError
-from app.ports import Cache, Engine, UserStore, user_key
+from app.ports import Cache, Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
 from app.serving.batcher import Batcher
+from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
 from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
-from app.serving.keys import fingerprint
+from app.serving.keys import fingerprint, state_of
 from app.serving.local_cache import LocalCache
+from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
 from app.types import RankRequest, RankResult, StageTimings
 
@@ -26,19 +28,25 @@ log = logging.getLogger(__name__)
 
 _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
+_NO_TASTE: Final = Taste()
+_FIRST_PAGE: Final = Page()
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a recommender is wired from. `shared` is None where there is no shared cache."""
+    """What a recommender is wired from.
+
+    `shared` is None where there is no shared cache. `cursor_life_s`: age up to which cursors hold.
+    """
 
     engine: Engine
     batcher: Batcher[RankRequest, RankResult]
     flights: "SingleFlight[Computed]"
-    users: UserStore
+    users: UserStates
     local: LocalCache
     shared: Cache | None
     metrics: Metrics
+    cursor_life_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,31 @@ class Computed:
     stages: StageTimings
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one computation is to do, and under what its answer is kept."""
+
+    request: RankRequest
+    key: bytes
+    state: bytes
+    deadline: float
+    degraded: tuple[str, ...]
+    page: Page
+
+
 class Recommender:
     """Answers requests. All methods belong to one event loop."""
 
-    def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wire the parts; `clock` is monotonic seconds, the one deadlines are on."""
+    def __init__(
+        self,
+        parts: Parts,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Wire the parts. `clock`: monotonic seconds, for deadlines; `now`: unix seconds."""
         self._parts = parts
         self._clock = clock
+        self._now = now
         self._fills: set[asyncio.Task[None]] = set()
         # Looked up once: finding a series costs more than counting in it.
         seconds = parts.metrics.stage_seconds
@@ -72,7 +98,8 @@ class Recommender:
         """Answer one request within its budget.
 
         Raises:
-            InvalidRequestError: a field name the catalogue does not have (422).
+            InvalidRequestError: a field that the catalogue does not have, a cursor that does not
+                hold any more (422).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
@@ -82,29 +109,34 @@ class Recommender:
         start = self._clock()
         deadline = start + ask.budget_ms / 1e3
         self._check_fields(ask)
+        page = self._page(ask)
 
         # 2. User state. A store that is down costs the personal part, not the answer.
-        history, degraded = await self._history(ask)
-        request = _rank_request(ask, history)
-        key = self._key(request)
+        user = user_key(ask.user_id, ask.session_id) if ask.personalize else None
+        user_state, degraded = await self._user_state(ask, user)
+        if not degraded:
+            page = owned_by(user_state.stored.version, page)
+        request = self._request(ask, user_state, page)
+        key, state = self._key(ask, user, request, page), b""
+        if user is not None:
+            state = state_of(user_state.stored.version, request)
 
         # 3. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state is no answer to a whole request, nor the other way round.
         trouble = False
         if degraded:
-            key += b"".join(reason.encode() for reason in degraded)
+            state += b"".join(reason.encode() for reason in degraded)
         else:
-            tail, trouble = await self._cached(key)
+            tail, trouble = await self._cached(key, state)
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
         # 4.-6. Admission and engine, once for all identical requests in flight. What the batcher
         #    would refuse is refused here: a refusal must cost little when there are many.
-        if not self._parts.flights.flying(key):
+        if not self._parts.flights.flying(key + state):
             self._parts.batcher.admit(deadline)
-        shared = await self._parts.flights.run(
-            key, deadline, lambda: self._compute(request, key, deadline, degraded)
-        )
+        plan = _Plan(request, key, state, deadline, degraded, page)
+        shared = await self._parts.flights.run(key + state, deadline, lambda: self._compute(plan))
 
         # 7. Respond.
         word: CacheWord = "bypass" if degraded else "miss" if shared.leader else "coalesced"
@@ -121,57 +153,100 @@ class Recommender:
                 there_are = ", ".join(sorted(known))
                 raise InvalidRequestError(f"no such field; there are: {there_are}", field="fields")
 
-    def _key(self, request: RankRequest) -> bytes:
-        info = self._parts.engine.info
-        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue)
+    def _page(self, ask: RecommendRequest) -> Page:
+        if ask.cursor is None:
+            return _FIRST_PAGE
+        return read_cursor(ask.cursor, self._now(), self._parts.cursor_life_s)
 
-    async def _cached(self, key: bytes) -> tuple[bytes | None, bool]:
+    def _key(
+        self, ask: RecommendRequest, user: str | None, request: RankRequest, page: Page
+    ) -> bytes:
+        """Return what the answer is cached under.
+
+        With a user that is what was said and by whom, so that one answer is kept per question; what
+        the user did is the state beside it, in which a hit must have been made.
+        """
+        who: tuple[str, ...] = ()
+        if user is not None:
+            request = self._request(ask, STRANGER, page)
+            who = (user, f"{ask.seen.events} {ask.seen.within}")
+        info = self._parts.engine.info
+        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue, who=who)
+
+    async def _cached(self, key: bytes, state: bytes) -> tuple[bytes | None, bool]:
         """Return a stored tail, or None, and whether the shared cache was in trouble."""
-        tail = self._parts.local.get(key)
+        tail = self._parts.local.get(key, state)
         if tail is not None or self._parts.shared is None:
             return tail, False
-        read = await self._parts.shared.get(key)
+        read = await self._parts.shared.get(key, state)
         if read.value is not None:
-            self._parts.local.put(key, read.value)
+            self._parts.local.put(key, read.value, state)
         return read.value, read.failed
 
-    async def _compute(
-        self, request: RankRequest, key: bytes, deadline: float, degraded: tuple[str, ...]
-    ) -> Computed:
+    async def _compute(self, plan: _Plan) -> Computed:
         """Do the work of one flight and leave it in the caches."""
         # 4.-6. The batcher refuses before any model work, or runs it.
-        done = await self._parts.batcher.submit(request, deadline)
-        computed = self._computed(done, degraded)
+        done = await self._parts.batcher.submit(plan.request, plan.deadline)
+        computed = self._computed(done, plan)
 
         # A degraded answer is not what the next caller should get.
         if not computed.degraded:
-            self._fill(key, computed.tail)
+            self._fill(plan.key, computed.tail, plan.state)
         return computed
 
-    async def _history(self, ask: RecommendRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return what the user did, oldest first, and what had to be left out."""
-        user = user_key(ask.user_id, ask.session_id)
+    async def _user_state(
+        self, ask: RecommendRequest, user: str | None
+    ) -> tuple[UserState, tuple[str, ...]]:
+        """Return what is known of the user, and what had to be left out."""
         if user is None:
-            return ask.history, ()
+            return STRANGER, ()
         try:
-            stored = await self._parts.users.history(user)
+            return await self._parts.users.read(user, ask.seen.events or ()), ()
         except StoreError as error:
             log.warning("recommending without user state: %s", error.message)
-            return ask.history, ("user_state",)
-        return (*stored, *ask.history)[-MAX_HISTORY:], ()
+            return STRANGER, ("user_state",)
 
-    def _computed(self, done: Submitted[RankResult], degraded: tuple[str, ...]) -> Computed:
+    def _request(self, ask: RecommendRequest, user: UserState, page: Page) -> RankRequest:
+        """Say what the engine shall do: here it is decided what may not come back."""
+        rules = self._parts.users.rules
+        taste = taste_of(user, rules) if user else _NO_TASTE
+        had = seen(user, ask.seen, rules, self._now()) if user else ()
+        # What the request itself says of an item counts more than what is stored.
+        said = {*ask.history, *ask.like, *ask.dislike}
+        disliked = tuple(item for item in taste.disliked if item not in said)
+        used = () if ask.repeats else (*said, *disliked)
+        return RankRequest(
+            query=ask.query,
+            history=(*taste.history, *ask.history)[-MAX_HISTORY:],
+            like=ask.like,
+            dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
+            exclude=frozenset((*ask.exclude, *used, *page.shown, *had)),
+            candidates=ask.candidates,
+            k=ask.size,
+            fields=ask.fields,
+        )
+
+    def _computed(self, done: Submitted[RankResult], plan: _Plan) -> Computed:
         result = done.result
-        if degraded:
-            result = RankResult(result.items, result.missing_ids, (*degraded, *result.degraded))
-        tail = write_tail(result, done.batch_size, self._parts.engine.info)
+        if plan.degraded:
+            degraded = (*plan.degraded, *result.degraded)
+            result = RankResult(result.items, result.missing_ids, degraded)
+        info = self._parts.engine.info
+        tail = write_tail(result, done.batch_size, info, self._next_cursor(result, plan))
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
 
-    def _fill(self, key: bytes, tail: bytes) -> None:
-        self._parts.local.put(key, tail)
+    def _next_cursor(self, result: RankResult, plan: _Plan) -> str | None:
+        """Return where the next page starts; None where this one is the last."""
+        if plan.request.candidates is not None or len(result.items) < plan.request.k:
+            return None
+        shown = (*plan.page.shown, *(item.id for item in result.items))
+        return write_cursor(shown, plan.page.owner, self._now())
+
+    def _fill(self, key: bytes, tail: bytes, state: bytes) -> None:
+        self._parts.local.put(key, tail, state)
         if self._parts.shared is None or len(self._fills) >= _MOST_FILLS:
             return
-        task = asyncio.create_task(self._parts.shared.put(key, tail), name="recserve-fill")
+        task = asyncio.create_task(self._parts.shared.put(key, tail, state), name="recserve-fill")
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
 
@@ -208,18 +283,3 @@ class Recommender:
                 seconds.observe(ms / 1e3)
         for reason in degraded:
             self._parts.metrics.degraded.labels(reason).inc()
-
-
-def _rank_request(ask: RecommendRequest, history: tuple[str, ...]) -> RankRequest:
-    """Say what the engine shall do: here it is decided what may not come back."""
-    used = () if ask.repeats else (*history, *ask.like, *ask.dislike)
-    return RankRequest(
-        query=ask.query,
-        history=history,
-        like=ask.like,
-        dislike=ask.dislike,
-        exclude=frozenset((*ask.exclude, *used)),
-        candidates=ask.candidates,
-        k=ask.size,
-        fields=ask.fields,
-    )

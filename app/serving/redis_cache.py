@@ -111,8 +111,8 @@ class RedisCache:
     def __repr__(self) -> str:
         return f"<RedisCache {self._breaker!r}>"
 
-    async def get(self, fingerprint: bytes) -> CacheRead:
-        """Return the value stored under exactly this fingerprint, or a miss."""
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
+        """Return the value stored under exactly this fingerprint with this state, or a miss."""
         # GETRANGE, not GET: however large a foreign value is, no more than this is sent.
         done, value = await self._command("GETRANGE", _key(fingerprint), 0, _MAX_VALUE_BYTES)
         if not done:
@@ -120,11 +120,15 @@ class RedisCache:
         if value == b"":
             return self._counted("miss", CacheRead())
         payload = unpack(value, fingerprint)
-        return self._counted("foreign" if payload is None else "hit", CacheRead(payload))
+        if payload is None:
+            return self._counted("foreign", CacheRead())
+        if not payload.startswith(state):
+            return self._counted("outdated", CacheRead())
+        return self._counted("hit", CacheRead(payload[len(state) :]))
 
-    async def put(self, fingerprint: bytes, value: bytes) -> None:
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
         """Store a value for about the TTL; best effort. A value over 1 MiB is not stored."""
-        packed = pack(fingerprint, value)
+        packed = pack(fingerprint, state + value)
         if len(packed) > _MAX_VALUE_BYTES:
             return
         life_ms = int(1000 * self._limits.ttl_s * (0.9 + 0.2 * self._chance()))

@@ -16,17 +16,20 @@ from app.bootstrap import Service, wire
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.testing import GatedEngine, MemoryUserStore
+from app.testing_events import MemoryEventStore
 from tests.small_engine import small_engine
 
 
 @asynccontextmanager
-async def served(engine: Any = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    engine = engine or small_engine()
+async def served(
+    engine: Any = None, events: MemoryEventStore | None = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    engine, events = engine or small_engine(), events or MemoryEventStore()
 
     @asynccontextmanager
     async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
         users = MemoryUserStore({"u:7": ["heist"]})
-        async with wire(settings, metrics, engine, users, None) as service:
+        async with wire(settings, metrics, engine, users, None, events=events) as service:
             yield service
 
     app = create_app(Settings(**settings), open_service)
@@ -332,6 +335,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
 
     assert set(paths) == {
         *("/recommend", "/recommend/batch", "/items/{item_id}"),
+        *("/events", "/users/{user_id}", "/users/{user_id}/merge"),
         *("/livez", "/readyz", "/info", "/metrics"),
     }
     assert "https://" not in page

@@ -44,6 +44,15 @@ async def test_any_bytes_are_a_fingerprint_and_near_ones_stay_apart(cache):
     assert [(await cache.get(key)).value for key in keys] == [b"%d" % n for n in range(len(keys))]
 
 
+async def test_a_value_comes_back_only_in_the_state_it_was_put_in(cache):
+    await cache.put(b"key", b"value", b"state 1")
+    assert await cache.get(b"key", b"state 2") == CacheRead(None, failed=False)
+    assert (await cache.get(b"key", b"state 1")).value == b"value"
+    await cache.put(b"key", b"newer", b"state 2")
+    assert (await cache.get(b"key", b"state 1")).value is None
+    assert (await cache.get(b"key", b"state 2")).value == b"newer"
+
+
 async def test_concurrent_callers_each_get_their_own(cache):
     chance = random.Random(1)
     names = [b"%d" % chance.randrange(200) for _ in range(1000)]

@@ -97,7 +97,11 @@ def serving(bundle: Path, folder: Path, *flags: str) -> Iterator[Running]:
     log = folder / f"serve-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [RECSERVE, "serve", "--bundle", str(bundle), "--port", str(port), *flags],
+            [
+                *(RECSERVE, "serve", "--bundle", str(bundle), "--port", str(port)),
+                # Nothing is timed here, and the machine may be busy.
+                *("--data-dir", str(folder / "data"), "--store-read-timeout-ms", "5000", *flags),
+            ],
             stdout=out,
             stderr=subprocess.STDOUT,
         )

@@ -15,8 +15,16 @@ from app.settings import Settings
 UNWANTED = ("torch", "transformers", "sentence_transformers", "pyarrow", "onnx")
 
 
-async def main(bundle: Path) -> None:
-    app = create_app(Settings(bundle=bundle))
+BODIES = {
+    "/recommend": {"query": "crime"},
+    "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
+    "/events": [{"user_id": "ann", "item_id": "1"}],
+    "/users/{user_id}/merge": {"session_id": "s"},
+}
+
+
+async def main(bundle: Path, data: Path) -> None:
+    app = create_app(Settings(bundle=bundle, data_dir=data))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -24,15 +32,11 @@ async def main(bundle: Path) -> None:
     ):
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path, methods in paths.items():
-            if "post" in methods:
-                bodies = {
-                    "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]}
-                }
-                answer = await client.post(path, json=bodies.get(path, {"query": "crime"}))
-            else:
-                answer = await client.get(path.replace("{item_id}", "1"))
-            answer.raise_for_status()
+            for method in methods:
+                url = path.replace("{item_id}", "1").replace("{user_id}", "ann")
+                answer = await client.request(method, url, json=BODIES.get(path))
+                answer.raise_for_status()
     print(len(paths), "routes", [name for name in UNWANTED if name in sys.modules])
 
 
-asyncio.run(main(Path(sys.argv[1])))
+asyncio.run(main(*map(Path, sys.argv[1:])))

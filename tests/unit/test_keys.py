@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.request import normalised_query
-from app.serving.keys import fingerprint
+from app.serving.keys import fingerprint, state_of
 from app.types import RankRequest
 
 WHERE = {"bundle": "demo/1", "catalogue": 1}
@@ -107,3 +107,22 @@ def test_a_field_added_later_takes_part_by_itself():
 def test_a_field_without_a_canonical_form_is_an_error_not_a_shared_key():
     with pytest.raises(TypeError, match="no canonical form for dict"):
         fingerprint(LaterRequest(odd={}), **WHERE)
+
+
+def test_the_state_of_a_user_differs_by_version_and_by_what_it_means():
+    request = RankRequest("heist")
+    states = {
+        state_of(version, asked)
+        for version in (b"", b"a:1", b"a:2", b"b:1")
+        for asked in (request, RankRequest("heist", history=("i1",)))
+    }
+    assert len(states) == 8
+    assert {len(state) for state in states} == {16}
+    assert state_of(b"a:1", request) == state_of(b"a:1", RankRequest(" heist "))
+
+
+def test_who_asks_is_part_of_a_fingerprint():
+    where = {"bundle": "b", "catalogue": 1}
+    request = RankRequest("heist")
+    names = [(), ("u:1",), ("u:1", "x"), ("u:1x",), ("s:1",)]
+    assert len({fingerprint(request, **where, who=who) for who in names}) == len(names)

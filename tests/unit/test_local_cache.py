@@ -98,3 +98,22 @@ def test_hits_and_misses_are_counted():
     value = metrics.registry.get_sample_value
     assert value("recserve_cache_reads_total", {"tier": "local", "result": "hit"}) == 2
     assert value("recserve_cache_reads_total", {"tier": "local", "result": "miss"}) == 1
+
+
+def test_a_value_comes_back_only_in_the_state_it_was_put_in_and_is_counted_so():
+    metrics = Metrics(CollectorRegistry())
+    cache = LocalCache(10_000, 100.0, metrics)
+    cache.put(b"key", b"value", b"state 1")
+
+    assert cache.get(b"key", b"state 2") is None
+    assert cache.get(b"key", b"state 1") == b"value"
+    cache.put(b"key", b"newer", b"state 2")
+    assert cache.get(b"key", b"state 1") is None
+    assert cache.get(b"key", b"state 2") == b"newer"
+    reads = {
+        result: metrics.registry.get_sample_value(
+            "recserve_cache_reads_total", {"tier": "local", "result": result}
+        )
+        for result in ("hit", "outdated", "miss")
+    }
+    assert reads == {"hit": 2, "outdated": 2, "miss": 0}

@@ -16,6 +16,7 @@ from app.request import RecommendRequest
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.testing import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
+from app.testing_events import MemoryEventStore
 
 WARM_UP_PASSES = 7
 
@@ -49,12 +50,17 @@ OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
 
 @asynccontextmanager
 async def rig(
-    shared: Cache | None = None, users: UserStore | None = None, **settings: Any
+    shared: Cache | None = None,
+    users: UserStore | None = None,
+    events: MemoryEventStore | None = None,
+    engine: GatedEngine | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Rig]:
-    engine = GatedEngine()
+    engine = engine or GatedEngine()
     metrics = Metrics(CollectorRegistry())
     users = users or MemoryUserStore({})
-    async with wire(Settings(**settings), metrics, engine, users, shared) as service:
+    events = events or MemoryEventStore()
+    async with wire(Settings(**settings), metrics, engine, users, shared, events=events) as service:
         yield Rig(service, engine)
 
 

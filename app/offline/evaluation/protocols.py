@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import BadDataError, UsageError
+from app.event_rules import Weight
 from app.offline.evaluation.datasets import Impression
 from app.offline.evaluation.names import ProtocolName
 from app.offline.evaluation.shelf import Shelf, events_of
 from app.offline.events import Events
-from app.offline.recipe import Weight
 from app.offline.signals import MAX_HISTORY, positive_weights
 from app.offline.tally import Tally
 from app.ports import user_key

@@ -1,0 +1,117 @@
+"""What a caller may send as events: an array, or an object with `events`; each judged by itself."""
+
+import os
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from app.api.problems import translate
+from app.errors import InvalidRequestError
+from app.offline.values import Unusable, parse_time
+from app.ports import user_key
+from app.request import MAX_EVENTS, EventKind, Id
+from app.serving.ingest import Remark
+from app.types import Event
+
+
+def _seconds(value: object) -> object:
+    """Return unix seconds of what may be sent as a time; the rules are those of event files."""
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    try:
+        moment = parse_time(value, "timestamp")
+    except Unusable as reason:
+        raise ValueError(str(reason)) from reason
+    return None if moment is None else moment.seconds
+
+
+class EventInput(BaseModel):
+    """One event as it is sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    user_id: Id | None = None
+    session_id: Id | None = None
+    item_id: Id
+    event: EventKind = "click"
+    value: float | None = Field(default=None, allow_inf_nan=False)
+    timestamp: Annotated[float | None, BeforeValidator(_seconds)] = None
+    event_id: Id | None = None
+    recommendation_id: Id | None = None
+
+    def event_at(self, now: float) -> Event:
+        """Return it as it is kept; what has no time happened `now`, what has no id gets one.
+
+        Raises:
+            InvalidRequestError: not exactly one of user_id and session_id.
+        """
+        user = user_key(self.user_id, self.session_id)
+        if user is None or None not in {self.user_id, self.session_id}:
+            raise InvalidRequestError("give exactly one of user_id and session_id", field="user_id")
+        return Event(
+            id=os.urandom(16).hex() if self.event_id is None else self.event_id,
+            user=user,
+            item=self.item_id,
+            kind=self.event,
+            time=now if self.timestamp is None else self.timestamp,
+            value=self.value,
+            recommendation=self.recommendation_id,
+        )
+
+
+def _or_error(
+    entry: object, validate: ValidatorFunctionWrapHandler
+) -> EventInput | ValidationError:
+    try:
+        event: EventInput = validate(entry)
+    except ValidationError as error:
+        return error
+    return event
+
+
+_Entries = Annotated[
+    list[Annotated[EventInput, WrapValidator(_or_error)]],
+    Field(min_length=1, max_length=MAX_EVENTS),
+]
+
+
+class _Envelope(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: _Entries
+
+
+_ARRAY: Final[TypeAdapter[list[EventInput]]] = TypeAdapter(_Entries)
+
+
+def parse_events(body: bytes, now: Callable[[], float]) -> list[Event | Remark]:
+    """Return an event, or why it is none, for each entry of a body. `now`: unix seconds.
+
+    Raises:
+        ValidationError: the body as a whole is wrong.
+    """
+    if body.lstrip(b" \t\r\n").startswith(b"["):
+        entries: list[Any] = _ARRAY.validate_json(body)
+    else:
+        entries = list(_Envelope.model_validate_json(body).events)
+    moment = now()
+    return [_parsed(index, entry, moment) for index, entry in enumerate(entries)]
+
+
+def _parsed(index: int, entry: EventInput | ValidationError, now: float) -> Event | Remark:
+    try:
+        if isinstance(entry, ValidationError):
+            raise translate(entry)
+        return entry.event_at(now)
+    except InvalidRequestError as error:
+        return Remark(index, "invalid_event", error.message, error.field)

@@ -1,0 +1,58 @@
+"""What an event of a kind says of an item: that it was wanted, unwanted, or nothing.
+
+One set of rules for building and serving: a recipe holds them, the manifest of a bundle carries
+them. Knows neither files nor stores.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+MAX_KIND_CHARS: Final = 64
+
+
+class Weight(BaseModel):
+    """How much an event of a kind counts.
+
+    It is positive if `weight` > 0 and, where `positive_from` is set, its value reaches that.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    weight: float
+    positive_from: float | None = None
+
+    @field_validator("weight")
+    @classmethod
+    def _finite(cls, weight: float) -> float:
+        if not math.isfinite(weight):
+            raise ValueError("must be a finite number")
+        return weight
+
+    def sign(self, value: float | None) -> int:
+        """Return 1 for a positive event of this kind, -1 for a negative one, 0 for neither.
+
+        >>> rating = Weight(weight=1.0, positive_from=3.5)
+        >>> rating.sign(4.0), rating.sign(2.0), rating.sign(None), Weight(weight=-1.0).sign(None)
+        (1, -1, 0, -1)
+        """
+        least = self.positive_from
+        below = least is not None and value is not None and value < least
+        if self.weight < 0 or below:
+            return -1
+        reached = least is None or (value is not None and value >= least)
+        return int(self.weight > 0 and reached)
+
+
+DEFAULT_WEIGHTS: Final[Mapping[str, Weight]] = {
+    "click": Weight(weight=1.0),
+    "view": Weight(weight=0.5),
+    "cart": Weight(weight=2.0),
+    "purchase": Weight(weight=3.0),
+    "like": Weight(weight=2.0),
+    "dislike": Weight(weight=-1.0),
+    "rating": Weight(weight=1.0, positive_from=3.5),
+    "impression": Weight(weight=0.0),
+}

@@ -1,0 +1,169 @@
+"""What the Redis event store does in one step, as scripts: Lua 5.1, commands of Redis ≤ 6.2.
+
+    PREFIX events          hash: event id -> owner's key, line break, JSON
+    PREFIX u:HASH          hash of a user: epoch, n, deleted, merged, k:KIND (events of that kind)
+    PREFIX z:HASH:KIND     sorted set: time -> n in 16 digits, event id
+
+The first argument of every script is the prefix. Key names are made inside, so this is for one
+Redis (with replicas, if you like), not for a cluster. `n` counts a user's changes: it is half of
+the version, and keeps events of one time in the order they came.
+"""
+
+from typing import Final
+
+_COMMON: Final = """
+local P = table.remove(ARGV, 1)
+local E = P .. 'events'
+local function meta(h) return P .. 'u:' .. h end
+local function set_of(h, kind) return P .. 'z:' .. h .. ':' .. kind end
+local function add(h, kind, id, time)
+  local n = redis.call('HINCRBY', meta(h), 'n', 1)
+  redis.call('ZADD', set_of(h, kind), time, string.format('%016d', n) .. id)
+  redis.call('HINCRBY', meta(h), 'k:' .. kind, 1)
+end
+local function drop(h, kind, members)
+  for _, member in ipairs(members) do
+    redis.call('HDEL', E, string.sub(member, 17))
+    redis.call('ZREM', set_of(h, kind), member)
+  end
+  if #members > 0 and redis.call('HINCRBY', meta(h), 'k:' .. kind, -#members) <= 0 then
+    redis.call('HDEL', meta(h), 'k:' .. kind)
+  end
+  return #members
+end
+local function trim(h, kind, keep, oldest)
+  local z = set_of(h, kind)
+  local gone = drop(h, kind, redis.call('ZRANGEBYSCORE', z, '-inf', '(' .. oldest))
+  local over = redis.call('ZCARD', z) - keep
+  if over > 0 then gone = gone + drop(h, kind, redis.call('ZRANGE', z, 0, over - 1)) end
+  return gone
+end
+local function kinds_of(h)
+  local kinds = {}
+  for _, field in ipairs(redis.call('HKEYS', meta(h))) do
+    if string.sub(field, 1, 2) == 'k:' then kinds[#kinds + 1] = string.sub(field, 3) end
+  end
+  return kinds
+end
+local function forget(h, epoch)
+  local gone = 0
+  for _, kind in ipairs(kinds_of(h)) do
+    gone = gone + drop(h, kind, redis.call('ZRANGE', set_of(h, kind), 0, -1))
+  end
+  redis.call('DEL', meta(h))
+  redis.call('HSET', meta(h), 'epoch', epoch, 'n', 0, 'deleted', 1)
+  return gone
+end
+"""
+
+APPEND: Final = (
+    _COMMON
+    + """
+-- per kind to keep, oldest time, epoch, then for each event: hash, kind, id, time, value
+local keep, oldest, epoch = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local fresh, touched = {}, {}
+for i = 4, #ARGV, 5 do
+  local h, kind, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local new = redis.call('HSETNX', E, id, ARGV[i + 4])
+  if new == 1 then
+    redis.call('HSETNX', meta(h), 'epoch', epoch)
+    add(h, kind, id, ARGV[i + 3])
+    touched[set_of(h, kind)] = {h, kind}
+  end
+  fresh[#fresh + 1] = new
+end
+for _, t in pairs(touched) do trim(t[1], t[2], keep, oldest) end
+return fresh
+"""
+)
+
+READ: Final = (
+    _COMMON
+    + """
+-- hash, oldest time, most events of a kind, '1' = all kinds and their counts, then the kinds
+local h, oldest, most = ARGV[1], ARGV[2], ARGV[3]
+local head = redis.call('HMGET', meta(h), 'epoch', 'n', 'deleted', 'merged')
+local counts, events, kinds = {}, {}, {}
+if ARGV[4] == '1' then
+  kinds = kinds_of(h)
+  for _, kind in ipairs(kinds) do
+    counts[#counts + 1] = kind
+    counts[#counts + 1] = redis.call('ZCOUNT', set_of(h, kind), oldest, '+inf')
+  end
+else
+  for i = 5, #ARGV do kinds[#kinds + 1] = ARGV[i] end
+end
+for _, kind in ipairs(head[1] and kinds or {}) do
+  local z = set_of(h, kind)
+  for _, member in ipairs(redis.call('ZREVRANGEBYSCORE', z, '+inf', oldest, 'LIMIT', 0, most)) do
+    events[#events + 1] = member
+    events[#events + 1] = redis.call('HGET', E, string.sub(member, 17))
+  end
+end
+return {head, counts, events}
+"""
+)
+
+MERGE: Final = (
+    _COMMON
+    + """
+-- session's hash, user's hash, user's key, per kind to keep, oldest, epoch (twice),
+-- session's key, most merged names
+local s, u, key = ARGV[1], ARGV[2], ARGV[3]
+local moving = {}
+for _, kind in ipairs(kinds_of(s)) do
+  local found = redis.call('ZRANGE', set_of(s, kind), 0, -1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    moving[#moving + 1] = {tonumber(found[i + 1]), found[i], kind, found[i + 1]}
+  end
+end
+table.sort(moving, function(a, b)
+  if a[1] ~= b[1] then return a[1] < b[1] end
+  return a[2] < b[2]
+end)
+redis.call('HSETNX', meta(u), 'epoch', ARGV[6])
+redis.call('HINCRBY', meta(u), 'n', 1)
+local touched = {}
+for _, m in ipairs(moving) do
+  local id, kind = string.sub(m[2], 17), m[3]
+  local value = redis.call('HGET', E, id)
+  redis.call('HSET', E, id, key .. string.sub(value, string.find(value, '\\n', 1, true), -1))
+  redis.call('ZREM', set_of(s, kind), m[2])
+  add(u, kind, id, m[4])
+  touched[kind] = true
+end
+for kind, _ in pairs(touched) do trim(u, kind, tonumber(ARGV[4]), ARGV[5]) end
+local merged, there = {}, {}
+for _, names in ipairs({redis.call('HGET', meta(u), 'merged') or '',
+                        redis.call('HGET', meta(s), 'merged') or '', ARGV[8]}) do
+  for name in string.gmatch(names, '[^\\n]+') do
+    if not there[name] then merged[#merged + 1] = name end
+    there[name] = true
+  end
+end
+local first = math.max(1, #merged - tonumber(ARGV[9]) + 1)
+redis.call('HSET', meta(u), 'merged', table.concat(merged, '\\n', first))
+forget(s, ARGV[7])
+return #moving
+"""
+)
+
+DELETE: Final = (
+    _COMMON
+    + """
+-- hash, epoch
+return forget(ARGV[1], ARGV[2])
+"""
+)
+
+TRIM: Final = (
+    _COMMON
+    + """
+-- hash, per kind to keep, oldest time
+local gone = 0
+for _, kind in ipairs(kinds_of(ARGV[1])) do
+  gone = gone + trim(ARGV[1], kind, tonumber(ARGV[2]), ARGV[3])
+end
+return gone
+"""
+)

@@ -1,0 +1,134 @@
+"""What is known of a user right now: what the bundle froze, then what the event store holds.
+
+`UserStates` reads it, in one trip to the event store; the functions below say what it means for a
+request. Knows neither caches nor the engine.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from app.errors import StoreError
+from app.event_rules import Weight
+from app.ports import EventStore, UserStore
+from app.request import MAX_HISTORY, SeenRule
+from app.types import Event, StoredUser
+
+_NOBODY: Final = StoredUser()
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """A user at one moment.
+
+    `frozen`: items of positive events from the bundle, oldest first, without kinds or times; empty
+    where the user was deleted. `stored`: what happened since, and its version.
+    """
+
+    frozen: tuple[str, ...] = ()
+    stored: StoredUser = _NOBODY
+
+    def __bool__(self) -> bool:
+        """Tell whether it says anything."""
+        return bool(self.frozen or self.stored.events)
+
+
+STRANGER: Final = UserState()
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """What a state says of a user's taste.
+
+    `history`: items taken, oldest first, the newest 200. `disliked`: items whose newest event that
+    says anything is negative, oldest first.
+    """
+
+    history: tuple[str, ...] = ()
+    disliked: tuple[str, ...] = ()
+
+
+class UserStates:
+    """Reads users. `rules`: what each kind of event says; a kind without a rule says nothing."""
+
+    def __init__(
+        self,
+        frozen: UserStore,
+        events: EventStore,
+        rules: Mapping[str, Weight],
+        timeout_s: float,
+    ) -> None:
+        """Join the two layers; a read takes at most `timeout_s`."""
+        self.events = events
+        self.rules = rules
+        self._frozen = frozen
+        self._timeout_s = timeout_s
+        self._telling = tuple(
+            kind for kind, rule in rules.items() if rule.weight or rule.positive_from is not None
+        )
+
+    async def read(self, user: str, also: Iterable[str] = ()) -> UserState:
+        """Return a user's state: events that say something, and those of the kinds in `also`.
+
+        Raises:
+            StoreError: it cannot be read, or not in time.
+        """
+        kinds = tuple(dict.fromkeys((*self._telling, *also)))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._layered(user, await self.events.read(user, kinds))
+        except TimeoutError as error:
+            raise StoreError("user state cannot be read in time") from error
+
+    async def read_all(self, user: str) -> UserState:
+        """Return a user's state with events of all kinds, and their counts. Raises StoreError."""
+        return await self._layered(user, await self.events.read(user))
+
+    async def _layered(self, user: str, stored: StoredUser) -> UserState:
+        users = stored.merged if stored.deleted else (user, *stored.merged)
+        parts = [await self._frozen.history(name) for name in users]
+        return UserState(tuple(item for part in parts for item in part)[-MAX_HISTORY:], stored)
+
+
+def taste_of(state: UserState, rules: Mapping[str, Weight]) -> Taste:
+    """Return what a user took and what they turned away from; the newest event of an item counts.
+
+    An item of the bundle's history that has stored events is where those put it: an event log that
+    was exported and built from would count twice.
+    """
+    signs: dict[str, int] = {}
+    taken: list[str] = []
+    for event in state.stored.events:
+        sign = _sign(event, rules)
+        if sign:
+            signs.pop(event.item, None)  # so that the newest is the last
+            signs[event.item] = sign
+        if sign > 0:
+            taken.append(event.item)
+    before = [item for item in state.frozen if item not in signs]
+    history = (*before, *(item for item in taken if signs[item] > 0))
+    disliked = tuple(item for item, sign in signs.items() if sign < 0)
+    return Taste(history[-MAX_HISTORY:], disliked[-MAX_HISTORY:])
+
+
+def seen(
+    state: UserState, rule: SeenRule, rules: Mapping[str, Weight], now: float
+) -> frozenset[str]:
+    """Return the items that a rule calls seen. `now`: unix seconds.
+
+    What the bundle holds has neither kind nor time: it counts where the rule asks for neither.
+    """
+    since = float("-inf") if rule.within_s is None else now - rule.within_s
+    found = {
+        event.item
+        for event in state.stored.events
+        if event.time >= since
+        and (_sign(event, rules) > 0 if rule.events is None else event.kind in rule.events)
+    }
+    return frozenset(found.union(state.frozen) if rule.everything else found)
+
+
+def _sign(event: Event, rules: Mapping[str, Weight]) -> int:
+    rule = rules.get(event.kind)
+    return 0 if rule is None else rule.sign(event.value)

@@ -1,0 +1,48 @@
+"""The HTTP surface over the real event store, with a fake engine: starts in a second.
+
+python -m loadtest.ingest_server --port PORT --store-url URL
+
+For trials of the store: kills under ingestion, and the rate of ingestion.
+"""
+
+import argparse
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from app.api.server import create_app
+from app.bootstrap import Service, open_event_store, wire
+from app.settings import Settings
+from app.telemetry import Metrics
+from app.testing import GatedEngine, MemoryUserStore
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
+    events = await open_event_store(settings)
+    engine, users = GatedEngine(), MemoryUserStore({})
+    async with wire(settings, metrics, engine, users, None, events=events) as service:
+        yield service
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser("python -m loadtest.ingest_server", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--store-url", required=True)
+    options = parser.parse_args(argv)
+    settings = Settings(store_url=options.store_url, store_events_per_kind=100_000)
+    app = create_app(settings, _opened)
+    uvicorn.run(
+        app,
+        port=options.port,
+        http="httptools",
+        loop="uvloop",
+        access_log=False,
+        log_config=None,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""What every `EventStore` promises: over the fake, over SQLite and over a real Redis."""
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import StoreError
+from app.ports import MOST_MERGED, NEWEST_EVENTS, EventStore
+from app.types import Event, StoredUser
+from tests.clock import Clock
+from tests.event_stores import (
+    NOW,
+    RETENTION,
+    event,
+    open_memory_store,
+    open_redis_store,
+    open_sqlite_store,
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.now = NOW
+    return clock
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> AsyncIterator[EventStore]:
+    if request.param == "memory":
+        store: EventStore = open_memory_store(clock)
+    elif request.param == "sqlite":
+        store = open_sqlite_store(tmp_path, clock)
+    else:
+        store = open_redis_store(request.getfixturevalue("redis_server"), clock)
+    yield store
+    await store.aclose()
+
+
+async def items(store: EventStore, user: str = "u:ann") -> list[str]:
+    return [kept.item for kept in (await store.read(user)).events]
+
+
+async def everything(store: EventStore) -> set[Event]:
+    return {kept async for part in store.scan() for kept in part}
+
+
+async def test_an_event_comes_back_exactly(store: EventStore) -> None:
+    odd = [
+        event("1", item="最新|a:b,\"'", kind="k:ind", value=1e-17, recommendation="r"),
+        event("2", item="é", kind="click", value=-0.1, time=NOW + 0.123456),
+        event("3:x", item=" ", kind="日", value=None, time=NOW + 1 / 3 + 1),
+    ]
+    assert await store.append(odd) == (True, True, True)
+
+    assert (await store.read("u:ann")).events == tuple(odd)
+    assert await everything(store) == set(odd)
+
+
+async def test_nobody_is_known_at_first(store: EventStore) -> None:
+    for user in ("u:bob", "u:", "s:ann", "u:最新", "u:\x00", "u:\ud800"):
+        assert await store.read(user) == StoredUser()
+        assert await store.read(user, ["click"]) == StoredUser()
+    assert await everything(store) == set()
+    assert await store.append([]) == ()
+
+
+async def test_an_event_id_counts_once_whoever_sends_it_again(store: EventStore) -> None:
+    assert await store.append([event("1"), event("2", item="b"), event("1", item="c")]) == (
+        True,
+        True,
+        False,
+    )
+    again = [event("2", item="x"), event("1", user="u:bob"), event("3", item="d")]
+    assert await store.append(again) == (False, False, True)
+
+    assert await items(store) == ["a", "b", "d"]
+    assert await store.read("u:bob") == StoredUser()
+
+
+async def test_oldest_first_by_time_and_then_as_they_came(store: EventStore) -> None:
+    await store.append([event("9", item="b"), event("1", item="c", time=NOW + 1)])
+    await store.append([event("8", item="d"), event("2", item="a", time=NOW - 1)])
+    await store.append([event("7", item="e", kind="view"), event("6", item="f")])
+
+    assert await items(store) == ["a", "b", "d", "e", "f", "c"]
+
+
+async def test_the_newest_of_each_kind_that_was_asked_for(store: EventStore) -> None:
+    n = NEWEST_EVENTS + 50
+    shown = [event(f"i{k}", item=f"{k}", kind="impression", time=NOW + k) for k in range(n)]
+    await store.append([event("1", item="first"), *shown, event("2", kind="view", item="v")])
+
+    both = (await store.read("u:ann", ["click", "impression"])).events
+    assert [kept.item for kept in both] == ["first", *(f"{k}" for k in range(50, n))]
+    clicked = await store.read("u:ann", ["click"])
+    assert [kept.item for kept in clicked.events] == ["first"]
+    assert clicked.counts == {}
+    assert (await store.read("u:ann", [])).events == ()
+    assert (await store.read("u:ann")).counts == {"click": 1, "impression": n, "view": 1}
+
+
+async def test_every_change_changes_the_version_and_only_that_users(store: EventStore) -> None:
+    seen = {(await store.read("u:ann")).version}
+    await store.append([event("other", user="u:bob")])
+    other = (await store.read("u:bob")).version
+
+    async def changed() -> bool:
+        version = (await store.read("u:ann", [])).version
+        new = version not in seen
+        seen.add(version)
+        return new
+
+    assert not await changed()
+    await store.append([event("1")])
+    assert await changed()
+    await store.append([event("1")])  # a duplicate is no change
+    assert not await changed()
+    await store.append([event("2"), event("3")])
+    assert await changed()
+    await store.append([event("4", user="s:1")])
+    await store.merge("s:1", "u:ann")
+    assert await changed()
+    # A counter alone would now repeat.
+    for n in range(3):
+        await store.delete("u:ann")
+        assert await changed()
+        await store.append([event(f"after{n}")])
+        assert await changed()
+    assert (await store.read("u:bob")).version == other
+
+
+async def test_a_deleted_user_is_gone_and_known_to_be(store: EventStore) -> None:
+    await store.append([event("1"), event("2", kind="view"), event("3", user="u:bob")])
+
+    assert await store.delete("u:ann") == 2
+    gone = await store.read("u:ann")
+    assert (gone.events, gone.counts, gone.deleted, gone.merged) == ((), {}, True, ())
+    assert await store.delete("u:ann") == 0
+    assert {kept.id for kept in await everything(store)} == {"3"}
+    assert not (await store.read("u:bob")).deleted
+
+    # Their ids are forgotten too, and who comes back starts anew.
+    assert await store.append([event("1", item="new")]) == (True,)
+    back = await store.read("u:ann")
+    assert ([kept.item for kept in back.events], back.deleted) == (["new"], True)
+
+
+async def test_deleting_somebody_unknown_is_remembered(store: EventStore) -> None:
+    assert await store.delete("u:bundle-only") == 0
+    assert (await store.read("u:bundle-only")).deleted
+
+
+async def test_a_session_becomes_a_user(store: EventStore) -> None:
+    await store.append([event("1", item="a", time=NOW), event("2", item="c", time=NOW + 2)])
+    session = [
+        event("3", "s:1", item="b", time=NOW + 1, value=0.1, recommendation="r"),
+        event("4", "s:1", item="d", kind="view", time=NOW + 2),
+        event("5", "s:1", item="e", time=NOW + 2),
+    ]
+    await store.append(session)
+
+    assert await store.merge("s:1", "u:ann") == 3
+    assert await items(store) == ["a", "b", "c", "d", "e"]
+    merged = await store.read("u:ann")
+    assert merged.merged == ("s:1",)
+    assert merged.counts == {"click": 4, "view": 1}
+    assert merged.events[1] == event("3", item="b", time=NOW + 1, value=0.1, recommendation="r")
+    old = await store.read("s:1")
+    assert (old.events, old.deleted) == ((), True)
+
+    assert await store.merge("s:1", "u:ann") == 0
+    assert await store.append(session) == (False, False, False)
+    assert (await store.read("u:ann")).merged == ("s:1",)
+
+
+async def test_merging_into_nobody_makes_somebody_and_follows_older_merges(
+    store: EventStore,
+) -> None:
+    await store.append([event("1", "s:1")])
+    await store.merge("s:1", "s:2")
+    await store.merge("s:2", "u:ann")
+    await store.merge("s:unknown", "u:ann")
+
+    ann = await store.read("u:ann")
+    assert ([kept.id for kept in ann.events], ann.merged) == (["1"], ("s:1", "s:2", "s:unknown"))
+    assert {kept.user for kept in await everything(store)} == {"u:ann"}
+
+
+async def test_merged_sessions_are_bounded_and_go_with_their_user(store: EventStore) -> None:
+    for n in range(MOST_MERGED + 2):
+        await store.merge(f"s:{n}", "u:ann")
+    names = tuple(f"s:{n}" for n in range(2, MOST_MERGED + 2))
+    assert (await store.read("u:ann")).merged == names
+    await store.delete("u:ann")
+    assert (await store.read("u:ann")).merged == ()
+
+
+async def test_only_the_newest_of_a_kind_are_kept(store: EventStore) -> None:
+    keep = RETENTION.per_kind
+    many = [event(f"{n}", item=f"{n}", time=NOW + n) for n in range(keep)]
+    await store.append([*many, event("view", kind="view", time=NOW - 5)])
+    late = [event("late", item="late", time=NOW - 1), event("new", item="new", time=NOW + keep)]
+    assert await store.append(late) == (True, True)
+
+    user = await store.read("u:ann")
+    assert user.counts == {"click": keep, "view": 1}
+    assert {kept.id for kept in await everything(store)} == {
+        *(f"{n}" for n in range(1, keep)),
+        *("new", "view"),
+    }
+
+
+async def test_what_is_too_old_is_gone_at_once_and_from_the_store_when_compacted(
+    store: EventStore, clock: Clock
+) -> None:
+    await store.append([event("1", item="old"), event("2", item="new", time=NOW + 10)])
+    await store.append([event("3", user="u:bob"), event("4", user="u:bob", kind="view")])
+    assert await store.compact() == 0
+
+    clock.now = NOW + RETENTION.max_age_s + 5
+    assert await items(store) == ["new"]
+    assert (await store.read("u:ann")).counts == {"click": 1}
+    assert (await store.read("u:bob")).counts == {}
+    assert await store.compact() == 3
+    assert {kept.id for kept in await everything(store)} == {"2"}
+    assert await store.append([event("1", time=clock.now)]) == (True,)
+
+
+async def test_many_at_once_lose_and_double_nothing(store: EventStore) -> None:
+    """Every event is sent by three tasks in batches of their own; each counts once."""
+    chance = random.Random(3)
+    events = [event(f"{n}", user=f"u:{n % 7}", item=f"{n}") for n in range(600)]
+
+    async def send() -> int:
+        mine = chance.sample(events, len(events))
+        parts = [mine[n : n + 23] for n in range(0, len(mine), 23)]
+        return sum(map(sum, await asyncio.gather(*map(store.append, parts))))
+
+    assert sum(await asyncio.gather(send(), send(), send())) == len(events)
+    assert await everything(store) == set(events)
+    for n in range(7):
+        assert (await store.read(f"u:{n}", [])).version.endswith(
+            b":%d" % sum(e.user == f"u:{n}" for e in events)
+        )
+
+
+async def test_a_merge_or_deletion_beside_appends_leaves_one_owner(store: EventStore) -> None:
+    events = [event(f"{n}", user="s:1", time=NOW + n) for n in range(100)]
+    calls = [store.append([one]) for one in events]
+    calls.insert(50, store.merge("s:1", "u:ann"))
+    await asyncio.gather(*calls)
+
+    ann, session = await store.read("u:ann"), await store.read("s:1")
+    ids = [kept.id for kept in (*ann.events, *session.events)]
+    assert sorted(ids, key=int) == [f"{n}" for n in range(100)]
+
+
+async def test_numbers_without_end_are_not_asked_for(store: EventStore) -> None:
+    assert RETENTION.oldest(NOW) == NOW - RETENTION.max_age_s
+    assert type(RETENTION)().oldest(NOW) == -math.inf
+
+
+async def test_closing_twice_is_fine(store: EventStore) -> None:
+    await store.append([event("1")])
+    await store.aclose()
+    await store.aclose()
+
+
+async def test_a_store_that_is_down_says_so() -> None:
+    down = open_memory_store(Clock())
+    down.down = True
+    for call in (down.read("u:ann"), down.append([event("1")]), down.delete("u:ann")):
+        with pytest.raises(StoreError):
+            await call

@@ -1,0 +1,81 @@
+"""Which event store the settings open, and what is said of one that may lose events."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.bootstrap import _rules, check_event_file, open_event_store
+from app.bundle import Bundle
+from app.errors import StoreError
+from app.event_rules import DEFAULT_WEIGHTS
+from app.offline.recipe import Recipe, Weight
+from app.serving.redis_store import RedisEventStore
+from app.serving.sqlite_store import SqliteEventStore
+from app.settings import Settings
+from tests.bundles import build_small
+from tests.event_stores import event
+from tests.redis_server import RedisServer, free_port
+
+
+async def test_a_file_in_the_data_folder_is_the_default(tmp_path: Path) -> None:
+    store = await open_event_store(Settings(data_dir=tmp_path / "a" / "b"))
+    assert isinstance(store, SqliteEventStore)
+    await store.append([event("1")])
+    await store.aclose()
+
+    named = Settings(store_url=f"sqlite:///{tmp_path}/a/b/store.sqlite")
+    again = await open_event_store(named)
+    assert len((await again.read("u:ann")).events) == 1
+    await again.aclose()
+
+
+async def test_a_redis_that_may_lose_events_is_warned_of(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        store = await open_event_store(Settings(store_url=redis_server.url))
+    assert isinstance(store, RedisEventStore)
+    await store.aclose()
+
+    assert "appendonly is no, not yes" in caplog.text
+    assert "appendfsync is everysec, not always" in caplog.text
+
+
+async def test_a_redis_that_is_down_stops_no_start(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(store_url=f"redis://127.0.0.1:{free_port()}/0")
+    with caplog.at_level(logging.WARNING):
+        await (await open_event_store(settings)).aclose()
+        await check_event_file(settings)
+
+    assert "does not answer" in caplog.text
+
+
+async def test_a_file_that_cannot_be_used_does(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite").mkdir()
+    with pytest.raises(StoreError):
+        await check_event_file(Settings(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize("url", ["sqlite:///", "sqlite://x", "postgres://x", "x.sqlite", ""])
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(store_url=url)
+
+
+def test_retention_follows_the_settings() -> None:
+    assert Settings().retention().max_age_s is None
+    kept = Settings(store_max_age_days=2, store_events_per_kind=7).retention()
+    assert (kept.max_age_s, kept.per_kind) == (172_800.0, 7)
+
+
+def test_what_a_kind_says_is_in_the_bundle(tmp_path: Path) -> None:
+    plain = build_small(tmp_path, tmp_path / "models" / "plain").bundle
+    assert _rules(plain) == DEFAULT_WEIGHTS
+
+    recipe = Recipe(weights={"click": Weight(weight=0.0), "share": Weight(weight=4.0)})
+    own: Bundle = build_small(tmp_path, tmp_path / "models" / "own", recipe).bundle
+    rules = _rules(own)
+    assert (rules["click"].sign(None), rules["share"].sign(None)) == (0, 1)
+    assert rules["purchase"] == DEFAULT_WEIGHTS["purchase"]

@@ -1,0 +1,85 @@
+"""What only the shared store promises: it says what Redis's set-up risks, and survives trouble."""
+
+import asyncio
+
+import pytest
+
+from app.errors import StoreError
+from app.serving.redis_cache import RedisLimits, open_client
+from app.serving.redis_store import RedisEventStore
+from tests.event_stores import NOW, content, event, open_redis_store
+from tests.redis_server import RedisServer, free_port
+
+
+async def test_a_redis_that_may_lose_events_is_named(redis_server: RedisServer) -> None:
+    store = open_redis_store(redis_server, lambda: NOW)
+    said = await store.warnings()
+    await store.aclose()
+
+    assert [line.split(" is ")[0] for line in said] == ["appendonly", "appendfsync"]
+
+
+async def test_a_durable_redis_gives_no_warning(durable_redis: RedisServer) -> None:
+    store = open_redis_store(durable_redis, lambda: NOW)
+    assert await store.warnings() == []
+    await store.aclose()
+
+
+async def test_events_survive_a_redis_that_is_killed(durable_redis: RedisServer) -> None:
+    store = open_redis_store(durable_redis, lambda: NOW)
+    await store.append([event("1"), event("2", kind="view")])
+    version = (await store.read("u:ann")).version
+    durable_redis.stop()
+    with pytest.raises(StoreError):
+        await store.append([event("3")])
+    durable_redis.start()
+
+    # The scripts are gone from the new server; connections are dead. Neither shows.
+    assert await store.append([event("1"), event("3")]) == (False, True)
+    after = await store.read("u:ann")
+    assert [kept.id for kept in after.events] == ["1", "2", "3"]
+    assert after.version != version
+    await store.aclose()
+
+
+async def test_deleted_values_leave_the_files_when_compacted(
+    durable_redis: RedisServer, tmp_path
+) -> None:
+    store = open_redis_store(durable_redis, lambda: NOW)
+    await store.append([event(f"{n}", "u:secretname", item="secretitem") for n in range(50)])
+    await store.append([event("other", "u:bob")])
+    await store.merge("u:secretname", "u:othersecret")
+    await store.delete("u:othersecret")
+    await store.compact()
+    await store.aclose()
+    left = content(tmp_path / "redis")
+
+    assert b"secret" not in left
+    assert b"u:bob" in left
+
+
+async def test_a_reply_that_nobody_waited_for_reaches_nobody_else(
+    redis_server: RedisServer,
+) -> None:
+    """Over one connection: what was asked for one user must not be taken for another's."""
+    client = open_client(redis_server.url, RedisLimits(0.0, 10.0, 1))
+    store = RedisEventStore(client, None, lambda: NOW)
+    await store.append([event("1", "u:ann", item="hers"), event("2", "u:bob", item="his")])
+    redis_server.pause()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await store.read("u:ann")
+    redis_server.resume()
+
+    for user, item in (("u:bob", "his"), ("u:ann", "hers")) * 3:
+        assert [kept.item for kept in (await store.read(user)).events] == [item]
+    await store.aclose()
+
+
+async def test_a_redis_that_is_not_there_is_a_store_error() -> None:
+    client = open_client(f"redis://127.0.0.1:{free_port()}/0", RedisLimits(0.0, 1.0, 2))
+    store = RedisEventStore(client)
+    for call in (store.read("u:ann"), store.append([event("1")]), store.warnings()):
+        with pytest.raises(StoreError):
+            await call
+    await store.aclose()

@@ -1,0 +1,138 @@
+"""`recserve compact`, `export events`, `import events` on the embedded store."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from app.serving.sqlite_store import SqliteEventStore
+from app.types import Event
+from tests.bundles import write_jsonl
+from tests.event_stores import NOW, content
+
+EVENTS = [
+    Event("e1", "u:ann", "a", "click", NOW),
+    Event("e2", "s:最新", "b|c", "rating", NOW + 0.123456, 4.5, "r1"),
+]
+
+
+async def filled(folder: Path, events: list[Event]) -> None:
+    store = SqliteEventStore(folder / "store.sqlite")
+    await store.append(events)
+    await store.aclose()
+
+
+async def held(folder: Path) -> list[Event]:
+    store = SqliteEventStore(folder / "store.sqlite")
+    found = [event async for part in store.scan() for event in part]
+    await store.aclose()
+    return found
+
+
+def run(*arguments: object) -> int:
+    return main(list(map(str, arguments)))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def sync(coroutine):
+    return asyncio.run(coroutine)
+
+
+def test_what_is_exported_can_be_imported_and_imported_again(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync(filled(data, EVENTS))
+    out = tmp_path / "events.jsonl"
+    assert run("export", "events", "--out", out, "--data-dir", data) == 0
+    assert "2 events exported" in capsys.readouterr().err
+
+    other = tmp_path / "other"
+    for imported in ("2 events", "0 events"):
+        assert run("import", "events", out, "--data-dir", other) == 0
+        assert f"{imported} imported" in capsys.readouterr().out
+    assert sync(held(other)) == EVENTS
+
+
+def test_events_go_to_standard_output_and_nothing_else_does(
+    data: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    sync(filled(data, EVENTS))
+    assert run("export", "events", "--data-dir", data) == 0
+    lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+
+    assert [line["item_id"] for line in lines] == ["a", "b|c"]
+    assert lines[1]["session_id"] == "最新"
+
+
+def test_a_foreign_file_is_imported_by_its_recipe_and_again_without_doubling(
+    tmp_path: Path, data: Path
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("who,film,stars\n7,a,5\n7,a,5\n8,b,\n")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[events]\nuser_id = "who"\nitem_id = "film"\nvalue = "stars"\ndefault_event = "rating"\n'
+    )
+    for _ in range(2):
+        assert run("import", "events", log, "--recipe", recipe, "--data-dir", data) == 0
+
+    found = sync(held(data))
+    assert [(e.user, e.item, e.kind, e.value) for e in found] == [
+        ("u:7", "a", "rating", 5.0),
+        ("u:7", "a", "rating", 5.0),
+        ("u:8", "b", "rating", None),
+    ]
+
+
+def test_a_mostly_wrong_file_imports_nothing(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"user_id": "a", "item_id": "b"}, {"user_id": "a"}, {"item_id": "b"}]
+    log = write_jsonl(tmp_path / "log.jsonl", rows)
+
+    assert run("import", "events", log, "--data-dir", data) == 3
+    assert "item_id is missing" in capsys.readouterr().err
+    assert not data.exists()
+
+
+def test_compact_applies_the_retention_of_the_settings(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [Event(f"old{n}", "u:oldname", "a", "click", NOW - n) for n in range(20)]
+    sync(filled(data, many))
+    flags = ("--data-dir", data, "--store-events-per-kind", 5)
+    assert run("compact", *flags) == 0
+
+    assert "15 events dropped" in capsys.readouterr().out
+    assert len(sync(held(data))) == 5
+    assert run("compact", "--data-dir", data, "--store-max-age-days", 1) == 0
+    assert b"oldname" not in content(data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("export", "events", "--out", "x.csv"), 2, "JSON Lines"),
+        (("export", "events", "--out", "absent/x.jsonl"), 1, "absent"),
+        (("import", "events", "absent.jsonl"), 3, "absent.jsonl"),
+        (("import", "events", "x.txt"), 2, "ending"),
+        (("compact", "--store-url", "sqlite:////proc/nothing/x"), 1, "cannot be made"),
+        (("compact", "--store-url", "mysql://x"), 2, "store_url"),
+        (("compact", "--store-url", "redis://127.0.0.1:1/0"), 1, "cannot be read or written"),
+    ],
+)
+def test_mistakes_end_with_a_code_and_a_message(
+    data: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(*arguments, "--data-dir", data) == code
+    assert message in capsys.readouterr().err

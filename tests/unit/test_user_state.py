@@ -1,0 +1,151 @@
+"""What a user's events mean for a request."""
+
+import asyncio
+
+import pytest
+
+from app.errors import StoreError
+from app.event_rules import DEFAULT_WEIGHTS, Weight
+from app.request import MAX_HISTORY, RecommendRequest, SeenRule
+from app.serving.user_state import UserState, UserStates, seen, taste_of
+from app.testing import MemoryUserStore
+from app.testing_events import MemoryEventStore
+from app.types import Event, StoredUser
+from tests.event_stores import NOW, event
+
+RULES = {**DEFAULT_WEIGHTS, "skip": Weight(weight=-0.5)}
+DAY = 86_400.0
+
+
+def state(*events: Event, frozen: tuple[str, ...] = (), **stored) -> UserState:
+    return UserState(frozen, StoredUser(b"v", events, **stored))
+
+
+def test_history_is_the_bundle_and_then_what_was_done_since() -> None:
+    taste = taste_of(
+        state(
+            event("1", item="c"),
+            event("2", item="shown", kind="impression"),
+            event("3", item="odd", kind="never heard of"),
+            event("4", item="d", kind="rating", value=4.0),
+            event("5", item="low", kind="rating", value=2.0),
+            event("6", item="unrated", kind="rating"),
+            event("7", item="e", kind="purchase"),
+            frozen=("a", "b"),
+        ),
+        RULES,
+    )
+
+    assert taste.history == ("a", "b", "c", "d", "e")
+    assert taste.disliked == ("low",)
+
+
+def test_the_newest_event_of_an_item_decides() -> None:
+    taste = taste_of(
+        state(
+            event("1", item="a", kind="dislike"),
+            event("2", item="b"),
+            event("3", item="a"),
+            event("4", item="b", kind="skip"),
+            event("5", item="c", kind="skip"),
+            event("6", item="a", kind="impression"),
+            frozen=("c", "x", "b"),
+        ),
+        RULES,
+    )
+
+    assert taste.history == ("x", "a")
+    assert taste.disliked == ("b", "c")
+
+
+def test_what_is_in_bundle_and_store_counts_where_the_store_has_it() -> None:
+    """An event log that was exported and built from would count twice."""
+    taste = taste_of(
+        state(event("1", item="a"), event("2", item="b"), frozen=("a", "b", "z")), RULES
+    )
+    assert taste.history == ("z", "a", "b")
+
+
+def test_a_repeat_stays_a_repeat_and_the_newest_count() -> None:
+    many = [event(f"{n}", item=f"{n % 150}") for n in range(300)]
+    taste = taste_of(state(*many, frozen=("old",)), RULES)
+    assert taste.history == tuple(f"{n % 150}" for n in range(100, 300))
+    assert len(taste.history) == MAX_HISTORY
+
+
+SEEN = state(
+    event("1", item="old", time=NOW - 40 * DAY),
+    event("2", item="new", time=NOW - DAY),
+    event("3", item="shown", kind="impression", time=NOW - DAY),
+    event("4", item="shown long ago", kind="impression", time=NOW - 40 * DAY),
+    event("5", item="bad", kind="dislike", time=NOW),
+    frozen=("frozen",),
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "items"),
+    [
+        (True, {"old", "new", "frozen"}),
+        ({}, {"old", "new", "frozen"}),
+        (False, set()),
+        ({"within": "30d"}, {"new"}),
+        ({"within": "6w"}, {"new", "old"}),
+        ({"events": ["impression"]}, {"shown", "shown long ago"}),
+        ({"events": ["impression", "click"], "within": "720h"}, {"shown", "new"}),
+        ({"events": ["impression", "click"], "within": "86400s"}, {"shown", "new"}),
+        ({"events": ["impression", "click"], "within": "86399s"}, set()),
+        ({"events": ["dislike"], "within": "1m"}, {"bad"}),
+        (None, {"old", "new", "frozen"}),
+    ],
+    ids=str,
+)
+def test_what_counts_as_seen(rule, items: set[str]) -> None:
+    ask = RecommendRequest.model_validate({"exclude_seen": rule})
+    assert seen(SEEN, ask.seen, RULES, NOW) == items
+
+
+def test_without_a_word_candidates_and_repeat_see_nothing() -> None:
+    for said in ({"candidates": ["a"]}, {"repeat": True}):
+        assert RecommendRequest.model_validate(said).seen == SeenRule(events=())
+    explicit = RecommendRequest.model_validate({"candidates": ["a"], "exclude_seen": True})
+    assert explicit.seen == SeenRule()
+
+
+def states(frozen: dict[str, list[str]], events: MemoryEventStore, **rest) -> UserStates:
+    return UserStates(MemoryUserStore(frozen), events, RULES, rest.get("timeout_s", 10.0))
+
+
+async def test_only_kinds_that_say_something_are_read_unless_asked_for() -> None:
+    store = MemoryEventStore()
+    await store.append([event("1"), event("2", kind="impression"), event("3", kind="odd")])
+    read = states({}, store)
+
+    assert [kept.kind for kept in (await read.read("u:ann")).stored.events] == ["click"]
+    both = (await read.read("u:ann", ("impression",))).stored.events
+    assert [kept.kind for kept in both] == ["click", "impression"]
+    assert len((await read.read_all("u:ann")).stored.events) == 3
+
+
+async def test_a_deleted_user_has_no_bundle_history_and_a_merged_session_lends_its_own() -> None:
+    store = MemoryEventStore()
+    read = states({"u:ann": ["a"], "s:1": ["b"], "s:2": ["c"]}, store)
+    assert (await read.read("u:ann")).frozen == ("a",)
+
+    await store.merge("s:1", "u:ann")
+    assert (await read.read("u:ann")).frozen == ("a", "b")
+    assert (await read.read("s:1")).frozen == ()
+
+    await store.delete("u:ann")
+    assert (await read.read("u:ann")).frozen == ()
+    await store.merge("s:2", "u:ann")
+    assert (await read.read("u:ann")).frozen == ("c",)
+
+
+async def test_a_store_that_takes_too_long_is_a_store_that_is_down() -> None:
+    class Slow(MemoryEventStore):
+        async def read(self, user, kinds=None):
+            await asyncio.Event().wait()
+
+    with pytest.raises(StoreError, match="in time"):
+        await states({}, Slow(), timeout_s=0.001).read("u:ann")
