@@ -11,19 +11,20 @@ from tests.e2e.conftest import serving
 
 pytestmark = pytest.mark.e2e
 
-# A budget of 1 ms may run out, on a busy machine more often: 504 is an answer, as documented.
-OUT_OF_TIME = """
+SCHEMATHESIS = str(Path(sys.executable).parent / "st")
+
+# A generated `budget_ms` may be a single one: on a busy machine the answer is then 504, rightly.
+CONFIGURATION = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", "504"]
 """
-SCHEMATHESIS = str(Path(sys.executable).parent / "st")
 
 
 def test_generated_requests_meet_the_schema(bundle: Path, tmp_path: Path) -> None:
     """All checks but one: rules between fields, and field names that only this catalogue knows,
     are not in the schema, so input that fits it may be refused.
     """
-    (tmp_path / "schemathesis.toml").write_text(OUT_OF_TIME)
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     with serving(bundle, tmp_path) as service:
         done = subprocess.run(
             [
