@@ -5,7 +5,9 @@
 
 from typing import Any, Final
 
-from app.request import MAX_BATCH, MAX_EVENTS, RecommendRequest
+from pydantic import TypeAdapter
+
+from app.request import MAX_BATCH, MAX_EVENTS, Id, RecommendRequest
 
 Schema = dict[str, Any]
 
@@ -120,7 +122,7 @@ INFO: Final = _object(
     }
 )
 
-_ID: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 256}
+_ID: Final[Schema] = TypeAdapter(Id).json_schema()
 
 _REMARK: Final = _object(
     {
