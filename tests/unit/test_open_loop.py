@@ -1,6 +1,7 @@
 """The constant-rate runner: what it reads, what it sums up, and that nothing is lost on the way."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -56,18 +57,24 @@ def test_a_report_counts_from_when_a_request_was_due_and_leaves_the_ramp_out() -
 
 async def test_every_request_is_sent_once_and_answered_once() -> None:
     seen: list[bytes] = []
+    served: list[asyncio.Future[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(over := asyncio.get_running_loop().create_future())
         while head := await _until(reader, b"\r\n\r\n"):
             seen.append(await reader.readexactly(int(head.split(b"length: ")[1])))
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        over.set_result(None)
 
     bodies = [b'{"query":"%d"}' % number for number in range(40)]
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         offered = Offer(rate=400, seconds=0.1, connections=3)
         outcomes = await offer("127.0.0.1", port, [message(body) for body in bodies], offered)
+        await asyncio.gather(*served)
 
     assert sorted(seen) == sorted(bodies)
     assert [outcome.status for outcome in outcomes] == [200] * 40
