@@ -82,6 +82,7 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     films = demo_films()
     texts = unique_queries(options.queries + _POPULAR, options.seed, list(films.values()))
     popular, texts = texts[:_POPULAR], texts[_POPULAR:]  # no unique query may be a cached one
+    paced, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
     asks = [_ask(text) for text in texts]
     embed = [
         {"model": services.INFINITY_MODEL, "input": [text], "encoding_format": "base64"}
@@ -90,8 +91,11 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
     mix = Bodies.write(folder / "mix.jsonl", hot_mix(_MIX, options.seed, popular, list(films)))
     ours = Bodies.write(folder / "recserve.jsonl", asks, fresh=True)
+    # An open loop asks within the usual budget: here refusing is part of the answer.
+    open_asks = [{"query": text, "k": 10} for text in paced]
+    open_loop = Bodies.write(folder / "open_loop.jsonl", open_asks, fresh=True)
     recserve = _recserve(
-        Side(services.recserve(folder / "recserve.log"), ours, encodes=True), stack
+        Side(services.recserve(folder / "recserve.log"), ours, open_loop, encodes=True), stack
     )
     warm = max(2, options.seconds // 2)
     recserve.load(ours, options.connections, warm)
