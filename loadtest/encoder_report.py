@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.render import PAGE
+from loadtest.render import PAGE, put
 
-BEGIN, END = "<!-- encoder:begin -->", "<!-- encoder:end -->"
 NAMES = {
     "sentence-transformers": "`SentenceTransformer.encode`",
     "kernel": "recserve, kernel",
@@ -58,25 +57,13 @@ Peak of float32, in Gflop/s: {peaks}.
 Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}."""
 
 
-def page(text: str, document: Document) -> str:
-    """`text` with the section between the markers replaced.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"no {BEGIN} … {END} in the page")
-    return f"{head}{BEGIN}\n{section(document)}\n{END}{tail}"
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser("python -m loadtest.encoder_report", description=__doc__)
     parser.add_argument("result", type=Path)
     document = json.loads(parser.parse_args(argv).result.read_text())
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
+    text = put(PAGE.read_text(encoding="utf-8"), "encoder", section(document))
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

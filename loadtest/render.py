@@ -14,7 +14,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "loadtest" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 #: Figure -> (what it is called, format, unit)
 ROWS = {
@@ -144,16 +143,22 @@ answered in time, p99 {bare["runner_p99_ms"]:.1f} ms, sent at most \
 
 
 def page(text: str, document: Document) -> str:
-    """`text` with the section between the markers replaced.
+    """`text` with the section of the bench replaced. Raises `ValueError` if it has none."""
+    return put(text, "bench", section(document))
+
+
+def put(text: str, name: str, content: str) -> str:
+    """Return a page with what stands between the markers of a section replaced.
 
     Raises:
         ValueError: a marker is missing.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"no {BEGIN} … {END} in the page")
-    return f"{head}{BEGIN}\n{section(document)}\n{END}{tail}"
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"no {begin} … {end} in the page")
+    return f"{head}{begin}\n{content}\n{end}{tail}"
 
 
 def newest() -> Path:

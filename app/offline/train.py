@@ -4,6 +4,7 @@ Seeds are fixed; a tenth of the examples decides when to stop. What is written i
 `app.engine.scorer`. This module does not know what the features mean.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,7 +41,7 @@ class Trained:
     epoch: int
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """What can be trained here, and then served: float32[f] moments make its inputs even."""
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
@@ -56,9 +57,9 @@ class Model(nn.Module):
         tensors = {"mean": self.mean, "deviation": self.deviation, **self.layers()}
         return {name: tensor.detach().numpy().copy() for name, tensor in tensors.items()}
 
+    @abstractmethod
     def layers(self) -> dict[str, Tensor]:
         """Return `w1`, `b1`, `w2`, `b2` and `w3` of a scorer."""
-        raise NotImplementedError
 
 
 class Network(Model):

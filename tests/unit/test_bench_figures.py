@@ -68,7 +68,7 @@ def test_better_is_more_per_second_or_less_time(document: dict[str, object]) -> 
 
 
 def test_the_page_shows_every_peer_and_stays_as_it_is(document: dict[str, object]) -> None:
-    text = f"before {render.BEGIN} old {render.END} after"
+    text = "before <!-- bench:begin --> old <!-- bench:end --> after"
 
     page = render.page(text, json.loads(json.dumps(document)))
 
