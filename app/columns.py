@@ -2,7 +2,7 @@
 
 A column is a few numpy arrays, never a Python object per row, so that it stays memory-mapped and
 processes share its pages. Missing values are part of every kind. This module knows neither files
-nor which column is which; kinds are inferred in `app.offline.values`.
+nor which column is which; kinds are inferred in `app.values`.
 """
 
 from abc import ABC, abstractmethod
@@ -250,6 +250,11 @@ def offsets_of(lengths: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def prefixed(name: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays under their tensor names, `<column>/<part>`."""
+    return {f"{name}/{part}": array for part, array in arrays.items()}
 
 
 def _text(arrays: Arrays, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from app.engine.engine import RankEngine
 from app.engine.index import FlatIndex
 from app.engine.open import Texts, assemble
 from app.engine.words import WordIndex
-from app.offline.lexicon import lexicon_arrays
+from app.lexicon import lexicon_arrays
 from app.offline.signals import freshness_of
 from app.testing import HashEncoder
 from app.types import EngineInfo

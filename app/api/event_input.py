@@ -17,11 +17,11 @@ from pydantic import (
 
 from app.api.problems import translate
 from app.errors import InvalidRequestError
-from app.offline.values import Unusable, parse_time
 from app.ports import user_key
 from app.request import MAX_EVENTS, EventKind, Id
 from app.serving.ingest import Remark
 from app.types import Event
+from app.values import Unusable, parse_time
 
 
 def _seconds(value: object) -> object:

@@ -1,6 +1,6 @@
 """Query words to what they match: vocabulary words, the items that hold them, and their titles.
 
-It reads the arrays that `app.offline.lexicon` writes, as they lie in the bundle. A vocabulary word
+It reads the arrays that `app.lexicon` writes, as they lie in the bundle. A vocabulary word
 is similar to a query word from a Dice coefficient of their trigrams of 0.55 on. A compound is one
 word here and two neighbours there ("flipflop", "flip flop"). This module does not know how the
 words of a query come together; see `app.engine.words`.

@@ -47,7 +47,7 @@ class WordIndex:
         """Take the arrays of `words.safetensors`; none is copied.
 
         Args:
-            arrays: as `app.offline.lexicon.lexicon_arrays` returns them.
+            arrays: as `app.lexicon.lexicon_arrays` returns them.
             cache_size: query words (and pairs of them) whose matches are remembered; fewer in a
                 catalogue in which one word may match millions of rows.
 

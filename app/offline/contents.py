@@ -14,15 +14,15 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from app.bundle import IndexFacts, LearnedFacts
-from app.columns import Column, Floats
+from app.columns import Column, Floats, prefixed
 from app.errors import EngineError, UsageError
 from app.features import feature_names
+from app.item_text import TextTemplate
+from app.lexicon import lexicon_arrays
 from app.offline.index import FLAT_ROWS, query_like, write_index
-from app.offline.lexicon import lexicon_arrays
 from app.offline.recipe import Recipe
 from app.offline.sequences import avoided_of, sequences_of
-from app.offline.signals import Log, freshness_of, popularity_of, prefixed, trending_of, user_arrays
-from app.offline.text import TextTemplate
+from app.offline.signals import Log, freshness_of, popularity_of, trending_of, user_arrays
 from app.ports import Encoder
 from app.types import Matrix
 

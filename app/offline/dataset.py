@@ -14,7 +14,7 @@ from app.errors import BadDataError
 from app.offline.readers import Cells, Format, format_of
 from app.offline.recipe import ItemColumns, Recipe
 from app.offline.tally import Tally, counted_rows
-from app.offline.values import (
+from app.values import (
     Cell,
     Unusable,
     convert,

@@ -14,8 +14,8 @@ from app.offline.events import EventRow, parse_row
 from app.offline.readers import format_of
 from app.offline.recipe import Recipe
 from app.offline.tally import Tally, counted_rows
-from app.offline.values import Unusable, is_missing, parse_id
 from app.types import Event
+from app.values import Unusable, is_missing, parse_id
 
 _WHO = {"u": "user_id", "s": "session_id"}
 

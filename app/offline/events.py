@@ -16,7 +16,8 @@ import numpy.typing as npt
 from app.offline.readers import Cells, Format, format_of
 from app.offline.recipe import EventColumns, Recipe
 from app.offline.tally import Tally, counted_rows
-from app.offline.values import (
+from app.ports import user_key
+from app.values import (
     Cell,
     Unusable,
     is_missing,
@@ -25,7 +26,6 @@ from app.offline.values import (
     parse_number,
     parse_time,
 )
-from app.ports import user_key
 
 
 @dataclass(frozen=True, slots=True)

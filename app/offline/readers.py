@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.errors import BadDataError, UsageError
-from app.offline.values import Cell, Unusable
+from app.values import Cell, Unusable
 
 Cells: TypeAlias = dict[str, Cell]
 Rows: TypeAlias = Iterator[tuple[int, Cells | Unusable]]

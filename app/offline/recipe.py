@@ -27,7 +27,7 @@ from pydantic import (
 
 from app.errors import UsageError
 from app.event_rules import DEFAULT_WEIGHTS, MAX_KIND_CHARS, Weight
-from app.offline.text import TextTemplate
+from app.item_text import TextTemplate
 
 
 class _Strict(BaseModel):

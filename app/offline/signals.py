@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.columns import Floats, encode_column, offsets_of
+from app.columns import Floats, encode_column, offsets_of, prefixed
 from app.event_rules import Weight
 from app.offline.events import Events
 from app.types import Vector
@@ -155,8 +155,3 @@ def user_arrays(
         "history/items": items[from_the_end <= MAX_HISTORY],
         **prefixed("unknown", encode_column("string", unknown)),
     }
-
-
-def prefixed(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays under their tensor names, `<column>/<part>`."""
-    return {f"{name}/{part}": array for part, array in arrays.items()}

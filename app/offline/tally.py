@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from app.errors import BadDataError
 from app.offline.readers import Cells, read_rows
-from app.offline.values import Unusable
+from app.values import Unusable
 
 MAX_EXAMPLES = 20
 _MOST_UNUSABLE = 0.5

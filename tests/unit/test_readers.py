@@ -13,7 +13,7 @@ from app.errors import BadDataError, UsageError
 from app.offline.dataset import read_items
 from app.offline.readers import read_rows
 from app.offline.recipe import Recipe
-from app.offline.values import Unusable
+from app.values import Unusable
 
 
 def write(path, text):

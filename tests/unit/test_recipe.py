@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import UsageError
+from app.item_text import TextTemplate
 from app.offline.demo import RECIPE
 from app.offline.recipe import DEFAULT_WEIGHTS, Recipe, Weight, load_recipe
-from app.offline.text import TextTemplate
 
 
 def load(tmp_path, text):

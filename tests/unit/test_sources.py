@@ -18,7 +18,7 @@ from app.engine.index import FlatIndex
 from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
 from app.engine.wants import Want
 from app.engine.words import WordIndex
-from app.offline.lexicon import lexicon_arrays
+from app.lexicon import lexicon_arrays
 from app.types import SourceHit
 from tests.planted import DECAYS, random_behaviour, random_neighbours, random_space
 

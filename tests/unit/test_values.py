@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.columns import Instant
-from app.offline.values import (
+from app.values import (
     Unusable,
     convert,
     infer_kind,

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from app.engine.vocabulary import MAX_SIMILAR
 from app.engine.words import MAX_QUERY_WORDS, WordIndex
 from app.errors import BundleError
-from app.offline.lexicon import MAX_TITLE_WORDS, lexicon_arrays
+from app.lexicon import MAX_TITLE_WORDS, lexicon_arrays
 from app.words import STOP_WORDS, query_words, stem, trigrams_of, trigrams_of_word, words_of
 
 

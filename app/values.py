@@ -1,4 +1,4 @@
-"""What a cell of a data file means: ids, times, texts, categories, kinds of attributes.
+"""What a value of an item or event means, in a data file or a request: ids, times, texts, kinds.
 
 Every rule for a wrong value lives here, as a function that returns the value or raises `Unusable`.
 This module knows neither file formats nor which column is which.

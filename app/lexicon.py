@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.columns import encode_column, offsets_of
-from app.offline.signals import prefixed
+from app.columns import encode_column, offsets_of, prefixed
 from app.types import Vector
 from app.words import trigrams_of, words_of
 
