@@ -14,7 +14,7 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -55,8 +55,21 @@ class _Counts:
     title_lengths: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What words weigh in another catalogue, of which these items are a part.
+
+    `idf`: of a word. `words_per_item`: distinct words an item, in the mean.
+    """
+
+    idf: Callable[[str], float]
+    words_per_item: float
+
+
 def lexicon_arrays(
-    titles: Sequence[str | None], texts: Sequence[str]
+    titles: Sequence[str | None],
+    texts: Sequence[str],
+    statistics: Statistics | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays listed above for N items.
 
@@ -66,6 +79,7 @@ def lexicon_arrays(
     Args:
         titles: by row, None where there is none.
         texts: by row, the whole text of the item, usually its title too.
+        statistics: what words weigh, where not these items alone decide it.
 
     Raises:
         ValueError: there are more or fewer titles than texts.
@@ -77,7 +91,7 @@ def lexicon_arrays(
     number[order] = np.arange(len(order), dtype=np.int32)
     return {
         **prefixed("word", encode_column("string", words)),
-        **_postings(number[counts.word], counts, len(words)),
+        **_postings(number[counts.word], counts, words, statistics),
         "title/offsets": offsets_of(counts.title_lengths),
         "title/words": number[counts.title],
         **_trigrams(words),
@@ -111,13 +125,23 @@ def _counted(titles: Sequence[str | None], texts: Sequence[str]) -> _Counts:
 
 
 def _postings(
-    word: npt.NDArray[np.int32], counts: _Counts, n_words: int
+    word: npt.NDArray[np.int32],
+    counts: _Counts,
+    words: Sequence[str],
+    statistics: Statistics | None,
 ) -> dict[str, npt.NDArray[Any]]:
     n_items = len(counts.lengths)
-    df = np.bincount(word, minlength=n_words)
-    idf = np.log(1 + (n_items - df + 0.5) / (df + 0.5)).astype(np.float32)
-    # Items without words are items all the same: they count in the mean length.
-    mean = max(float(counts.lengths.mean()), 1e-9) if n_items else 1.0
+    df = np.bincount(word, minlength=len(words))
+    if statistics is None:
+        idf = np.log(1 + (n_items - df + 0.5) / (df + 0.5)).astype(np.float32)
+        # Items without words are items all the same: they count in the mean length.
+        mean = float(counts.lengths.mean()) if n_items else 1.0
+    else:
+        idf = np.array([statistics.idf(each) for each in words], np.float32)
+        # The mean length is not known there; that of distinct words is, and words repeat alike.
+        repeats = float(counts.lengths.sum()) / max(int(counts.distinct.sum()), 1)
+        mean = statistics.words_per_item * repeats
+    mean = max(mean, 1e-9)
     damping = (_K1 * (1 - _B + _B * counts.lengths / mean)).astype(np.float32)
     rows = np.repeat(np.arange(n_items, dtype=np.int32), counts.distinct)
     impacts = idf[word] * (counts.times * np.float32(_K1 + 1)) / (counts.times + damping[rows])

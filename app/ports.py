@@ -11,6 +11,7 @@ from app.types import (
     CacheRead,
     EngineInfo,
     Event,
+    Facets,
     Item,
     Matrix,
     RankRequest,
@@ -66,8 +67,23 @@ class Engine(Protocol):
         """Rank every request; results keep the order of `batch`. Raises `EngineError`."""
         ...
 
+    def check_filter(self, filter_text: str) -> None:
+        """Refuse a filter (as `app.filters.filter_text` writes it) that `rank` could not take.
+
+        Cheap: it runs on the event loop. Raises `InvalidRequestError`.
+        """
+        ...
+
     def item(self, item_id: str) -> Item | None:
         """Look up one item; None if the catalogue does not hold it."""
+        ...
+
+    def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
+        """Count what the items that pass a filter ("" = all) have in some fields.
+
+        `limit`: frequent values named of each. Called where `rank` is. Raises
+        `InvalidRequestError`.
+        """
         ...
 
     def holds(self, item_id: str) -> bool:

@@ -6,7 +6,7 @@ whether an id or a field name exists is found out later.
 
 import re
 import unicodedata
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -184,6 +184,15 @@ class RecommendRequest(BaseModel):
         max_length=MAX_CURSOR_CHARACTERS,
         pattern=r"^[A-Za-z0-9_-]+$",
         description="next_cursor of an answer: what was shown up to there does not come back.",
+    )
+    filter: dict[str, Any] | None = Field(
+        default=None,
+        description="What the fields of items must be (see docs/api.md); empty = anything.",
+    )
+    on_empty: Literal["none", "popular", "relax"] = Field(
+        default="none",
+        description="What fills up where a filter leaves less than k: nothing, what is popular, or "
+        "what fits apart from the filter; `passing` in the answer says how many pass.",
     )
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."

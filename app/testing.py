@@ -12,10 +12,13 @@ from typing import Final
 import numpy as np
 
 from app.errors import EngineError, StoreError
+from app.filters import holds, parse_filter
 from app.types import (
     BatchResult,
     CacheRead,
     EngineInfo,
+    Facets,
+    FieldFacts,
     Item,
     Matrix,
     RankedItem,
@@ -117,6 +120,18 @@ class GatedEngine:
         results = tuple(self._rank_one(request) for request in batch)
         return BatchResult(results[: len(batch) - self.short_by], StageTimings(1.0, 2.0, 3.0))
 
+    def check_filter(self, filter_text: str) -> None:
+        """Know the one field there is."""
+        parse_filter(filter_text, self.info.attributes)
+
+    def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:  # noqa: ARG002 - a number has no frequent values
+        """Count the one field there is."""
+        test = parse_filter(filter_text, self.info.attributes) if filter_text else None
+        passing = [i.fields["n"] for i in self._items.values() if not test or holds(test, i.fields)]
+        low, high = (passing[0], passing[-1]) if passing else (None, None)
+        facts = [FieldFacts(name, "number", len(passing), low=low, high=high) for name in fields]
+        return Facets(len(passing), tuple(facts))
+
     def item(self, item_id: str) -> Item | None:
         """Look up one of the made-up items."""
         return self._items.get(item_id)
@@ -138,6 +153,9 @@ class GatedEngine:
     def _rank_one(self, request: RankRequest) -> RankResult:
         pool = self._items if request.candidates is None else request.candidates
         wanted = [name for name in pool if name in self._items and name not in request.exclude]
+        if request.filter:
+            test = parse_filter(request.filter, self.info.attributes)
+            wanted = [name for name in wanted if holds(test, self._items[name].fields)]
         items = tuple(
             RankedItem(
                 name,

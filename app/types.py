@@ -29,6 +29,11 @@ class RankRequest:
 
     `history`, `like` and `dislike` shape taste; only `exclude` keeps items out of the answer.
     With `candidates`, exactly the known ones not in `exclude` are ranked.
+
+    Attributes:
+        filter: what the items' fields must be, as `app.filters.filter_text` writes it; "" = none.
+        on_empty: what fills up where less than `k` pass it: "popular", "relax" (anything else that
+            fits) or "none".
     """
 
     query: str = ""
@@ -39,6 +44,8 @@ class RankRequest:
     candidates: tuple[str, ...] | None = None
     k: int = 10
     fields: tuple[str, ...] = ()
+    filter: str = ""
+    on_empty: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +74,14 @@ class RankResult:
 
     `missing_ids`: ids in history, like, dislike or candidates that the catalogue does not hold.
     `degraded`: names of the parts that were left out and may have changed the list.
+    `passing`: how many of the items pass the filter, where it left too little and others follow
+    them; None where all do.
     """
 
     items: tuple[RankedItem, ...]
     missing_ids: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    passing: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,35 @@ class EngineInfo:
     index: str
     scorer: str
     attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFacts:
+    """What items have in a field.
+
+    Attributes:
+        name, kind: of the field.
+        count: items that have a value.
+        distinct, values: how many values there are, and (value, items) of the most frequent, unless
+            it is a number or time.
+        low, high: the range of a number or time; None where there is none.
+    """
+
+    name: str
+    kind: str
+    count: int
+    distinct: int | None = None
+    values: tuple[tuple[str | bool, int], ...] = ()
+    low: JsonValue = None
+    high: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The facets of the items that may come back and pass a filter; `total`: how many those are."""
+
+    total: int
+    fields: tuple[FieldFacts, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,10 @@ ANSWER: Final = _object(
         "degraded": {**_array(_STRING), "description": "left-out parts that may change the list"},
         "generation": _object({"bundle": _STRING, "catalogue": _COUNT}),
         "missing_ids": _array(_STRING),
+        "passing": {
+            "type": ["integer", "null"],
+            "description": "how many items, from the first, pass the filter; null: all of them",
+        },
         "next_cursor": {"type": ["string", "null"]},
     }
 )

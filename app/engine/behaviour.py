@@ -51,6 +51,8 @@ class NeighbourSource:
             weights *= decayed[: len(recent)]
             np.add.at(total, near.rows.take(recent, axis=0).ravel(), weights.ravel())
         total[want.hidden] = 0.0
+        if want.blocked is not None:
+            np.putmask(total, want.blocked, 0.0)
         rows = np.flatnonzero(total > 0)
         scores = total.take(rows)
         if len(rows) > self._size:
@@ -76,7 +78,7 @@ class TasteSource:
         if asked:
             users = np.stack([self._space.user(wants[place].recent) for place in asked])
             for place, scores in zip(asked, users @ self._space.wanted.T, strict=True):
-                found[place] = highest(scores, wants[place].hidden, self._size)
+                found[place] = highest(scores, wants[place], self._size)
         return found
 
 

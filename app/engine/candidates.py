@@ -1,7 +1,8 @@
 """From the hits of each source to one list of candidate rows per request.
 
-A source is an ordered list of (row, score). Hidden rows are dropped inside every source, before it
-is cut to size, so that hiding an item never costs a place.
+A source is an ordered list of (row, score). Rows that must not come back (hidden by the request,
+blocked by its filter or gone) are dropped inside every source, before it is cut to size, so that
+they never cost a place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from app.engine.attributes import Mask
 from app.engine.wants import Want
 from app.types import Rows, SourceHit, Vector
 
@@ -27,18 +29,22 @@ class Hits:
     rows: Rows
     scores: Vector
 
-    def without(self, hidden: Rows, size: int = SOURCE_SIZE) -> "Hits":
-        """Return the best `size` hits that are not hidden."""
-        if not hidden.size:
+    def without(self, hidden: Rows, blocked: Mask | None = None, size: int = SOURCE_SIZE) -> "Hits":
+        """Return the best `size` hits that are neither hidden nor blocked."""
+        if not hidden.size and blocked is None:
             return Hits(self.rows[:size], self.scores[:size])
-        keep = np.flatnonzero(~np.isin(self.rows, hidden))[:size]
-        return Hits(self.rows[keep], self.scores[keep])
+        keep = ~np.isin(self.rows, hidden)
+        if blocked is not None:
+            keep &= ~blocked[self.rows]
+        first = np.flatnonzero(keep)[:size]
+        return Hits(self.rows[first], self.scores[first])
 
 
 class Source(Protocol):
     """Brings candidates for those wants of a batch that it has something to say about.
 
-    Blocking, deterministic, called from one thread at a time. Hidden rows never come back.
+    Blocking, deterministic, called from one thread at a time. Rows that the want
+    hides or blocks never come back.
     """
 
     @property
@@ -86,16 +92,18 @@ def retrieve(wants: Sequence[Want], sources: Sequence[Source]) -> list[dict[str,
     return found
 
 
-def highest(scores: Vector, hidden: Rows, size: int) -> Hits:
-    """Return the `size` best rows of a whole catalogue that are not hidden.
+def highest(scores: Vector, want: Want, size: int) -> Hits:
+    """Return the `size` best rows of a whole catalogue that a want neither hides nor blocks.
 
-    `scores`: float32[n], finite; those of hidden rows are overwritten.
+    `scores`: float32[n], finite; those of other rows are overwritten.
     """
-    scores[hidden] = -np.inf
+    scores[want.hidden] = -np.inf
+    if want.blocked is not None:
+        np.putmask(scores, want.blocked, -np.inf)
     edge = max(len(scores) - size, 0)
     rows = np.argpartition(scores, edge)[edge:] if edge else np.arange(len(scores))
     hits = best_of(rows, scores.take(rows))
-    # What is hidden comes last; ascending, it comes first.
+    # What must not come back is last; ascending, it is first.
     n = len(rows) - int(np.searchsorted(hits.scores[::-1], -np.inf, side="right"))
     return Hits(hits.rows[:n], hits.scores[:n])
 

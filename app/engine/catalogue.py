@@ -1,32 +1,76 @@
-"""The items as columns: id to row, row to title and fields.
+"""The items: id to row, row to title and fields, and which rows may come back.
 
-Knows nothing of vectors, scores or requests.
+Columns of a bundle below, and above them the records that changed since. Knows nothing of vectors,
+scores or requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import filterfalse
 
 import numpy as np
 
 from app.columns import Column
+from app.engine.attributes import Attributes, Mask
+from app.filters import holds, parse_filter
 from app.types import Item, JsonValue, Rows
 
 _NOT_ATTRIBUTES = frozenset({"id", "title"})
+_FILTERS_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An item as it was changed while serving.
+
+    Attributes:
+        item: as callers see it.
+        values: field -> value, as filters read them: times as unix seconds.
+        text: what it is found by.
+        hidden: whether it must not be recommended.
+        start, end: unix seconds from which and until which it may be.
+    """
+
+    item: Item
+    values: Mapping[str, JsonValue]
+    text: str
+    hidden: bool = False
+    start: float = float("-inf")
+    end: float = float("inf")
+
+    def visible(self, now: float) -> bool:
+        """Tell whether it may be recommended at a moment in unix seconds."""
+        return not self.hidden and self.start <= now < self.end
 
 
 class Catalogue:
-    """Read-only view over the item columns of a bundle, in row order."""
+    """Items in row order. Rows behind the last item, and those of deleted ones, are blocked.
 
-    def __init__(self, columns: Mapping[str, Column], attributes: Mapping[str, str]) -> None:
-        """Take columns of equal length; `id` and `title` must be among them."""
+    Reads of single items may come from any thread; everything else belongs to the thread that
+    ranks.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Column], attributes: Mapping[str, str], room: int = 0
+    ) -> None:
+        """Take columns of equal length, `id` and `title` among them, and `room` for more rows."""
         self._columns = columns
         self._ids = columns["id"]
         self._titles = columns["title"]
         self.attributes = {k: v for k, v in attributes.items() if k not in _NOT_ATTRIBUTES}
         self._row_of = {str(self._ids.value(row)): row for row in range(len(self._ids))}
+        self._records: dict[int, Record] = {}
+        self._n = len(self._ids)
+        self._blocked = np.zeros(self._n + room, np.bool_)
+        self._blocked[self._n :] = True
+        self._any_blocked = room > 0
+        self.table = Attributes(columns, self._n)
+        self._failing = lru_cache(_FILTERS_REMEMBERED)(self._failing_now)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        """Return the number of rows, blocked ones included."""
+        return len(self._blocked)
 
     def row(self, item_id: str) -> int:
         """Return the row of an item, -1 if the catalogue does not hold it."""
@@ -43,15 +87,22 @@ class Catalogue:
 
     def id(self, row: int) -> str:
         """Return the id of a row."""
-        return str(self._ids.value(row))
+        record = self._records.get(row)
+        return str(self._ids.value(row)) if record is None else record.item.id
 
     def title(self, row: int) -> str | None:
         """Return the title of a row, None where the data had none."""
+        record = self._records.get(row)
+        if record is not None:
+            return record.item.title
         value = self._titles.value(row)
         return None if value is None else str(value)
 
     def fields(self, row: int, names: Sequence[str]) -> dict[str, JsonValue]:
         """Return the named attributes of a row."""
+        record = self._records.get(row)
+        if record is not None:
+            return {name: record.item.fields.get(name) for name in names}
         return {name: self._columns[name].value(row) for name in names}
 
     def item(self, item_id: str) -> Item | None:
@@ -60,3 +111,31 @@ class Catalogue:
         if row < 0:
             return None
         return Item(item_id, self.title(row), self.fields(row, tuple(self.attributes)))
+
+    def blocked(self, filter_text: str = "") -> Mask | None:
+        """Return bool[rows], read-only: what must not come back; None where all may.
+
+        Raises:
+            InvalidRequestError: a filter that does not fit these attributes.
+        """
+        if filter_text:
+            return self._failing(filter_text)
+        return self._blocked if self._any_blocked else None
+
+    def visible(self) -> Mask:
+        """Return bool[rows], a fresh array: what may come back."""
+        return ~self._blocked
+
+    def records(self) -> Mapping[int, Record]:
+        """Return row -> record of all items that changed."""
+        return self._records
+
+    def _failing_now(self, filter_text: str) -> Mask:
+        test = parse_filter(filter_text, self.attributes)
+        failing = np.ones(len(self), np.bool_)
+        failing[: len(self._ids)] = ~self.table.passing(test)
+        for row, record in self._records.items():
+            failing[row] = not holds(test, record.values)
+        failing |= self._blocked
+        failing.setflags(write=False)
+        return failing

@@ -6,7 +6,7 @@ know users, caches, deadlines or HTTP.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -20,16 +20,19 @@ from app.engine.candidates import (
     retrieve,
 )
 from app.engine.catalogue import Catalogue
+from app.engine.facets import field_facts
 from app.engine.fusion import LEARNED_MATCH_WEIGHT, Blend
 from app.engine.index import VectorIndex
 from app.engine.scorer import Scorer
 from app.engine.wants import Asked, Want, resolve
 from app.errors import EngineError
 from app.features import Features
+from app.filters import parse_filter
 from app.ports import Encoder
 from app.types import (
     BatchResult,
     EngineInfo,
+    Facets,
     Item,
     Matrix,
     RankedItem,
@@ -115,8 +118,35 @@ class RankEngine:
     def close(self) -> None:
         """Do nothing: all it holds is memory, which goes with the object."""
 
+    def check_filter(self, filter_text: str) -> None:
+        """Refuse a filter that does not fit the catalogue. Raises `InvalidRequestError`."""
+        parse_filter(filter_text, self._info.attributes)
+
+    def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
+        """Count what the items that pass a filter have in some fields; see the port."""
+        catalogue = self._parts.catalogue
+        blocked = catalogue.blocked(filter_text)
+        rows = catalogue.visible() if blocked is None else ~blocked
+        found = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
+        return Facets(int(np.count_nonzero(rows)), found)
+
     def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
         """Rank every request of a batch; results keep its order. Raises `EngineError`."""
+        done = self._pass(batch)
+        wider = {
+            place: _widened(request, result)
+            for place, (request, result) in enumerate(zip(batch, done.results, strict=True))
+            if request.filter and request.on_empty != "none" and len(result.items) < request.k
+        }
+        if not wider:
+            return done
+        more = self._pass(list(wider.values()))
+        results = list(done.results)
+        for place, result in zip(wider, more.results, strict=True):
+            results[place] = _joined(results[place], result)
+        return BatchResult(tuple(results), _summed(done.timings, more.timings))
+
+    def _pass(self, batch: Sequence[RankRequest]) -> BatchResult:
         start = perf_counter()
         queries = self._encode(batch)
         encoded = perf_counter()
@@ -244,3 +274,30 @@ class RankEngine:
         )
         named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
         return RankResult(items, tuple(catalogue.unknown(named)), degraded)
+
+
+def _widened(request: RankRequest, result: RankResult) -> RankRequest:
+    """Return what fills up an answer: anything else that fits, or what is popular."""
+    rest = replace(
+        request,
+        filter="",
+        k=request.k - len(result.items),
+        exclude=request.exclude.union(item.id for item in result.items),
+    )
+    if request.on_empty == "relax":
+        return rest
+    return replace(rest, query="", history=(), like=(), dislike=())
+
+
+def _joined(result: RankResult, more: RankResult) -> RankResult:
+    degraded = tuple(dict.fromkeys((*result.degraded, *more.degraded)))
+    items = (*result.items, *more.items)
+    return RankResult(items, result.missing_ids, degraded, passing=len(result.items))
+
+
+def _summed(one: StageTimings, other: StageTimings) -> StageTimings:
+    return StageTimings(
+        one.encode_ms + other.encode_ms,
+        one.retrieve_ms + other.retrieve_ms,
+        one.rerank_ms + other.rerank_ms,
+    )

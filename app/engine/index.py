@@ -13,10 +13,14 @@ from typing import Final, Protocol
 import faiss
 import numpy as np
 
+from app.engine.attributes import Mask
 from app.errors import BundleError, EngineError
 from app.types import Matrix, Rows
 
 INDEX_FILE = "index.faiss"
+
+FEW_PASSING: Final = 0.3
+"""Share of rows up to which a filter's rows are scored one and all: lists lose recall below it."""
 
 OVERSAMPLE: Final = 1.25
 """More than is asked for is fetched by 8-bit score: rounding moves rows across the edge."""
@@ -35,10 +39,11 @@ class VectorIndex(Protocol):
         """Return float32[p, n], of each probe with every row; None where that is too much work."""
         ...
 
-    def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
+    def search(self, probes: Matrix, n: int, blocked: Mask | None = None) -> tuple[Matrix, Rows]:
         """Return (float32[p, n] scores, int64[p, n] rows), best first; n is cut to the catalogue.
 
-        A place that nothing was found for has row −1 and score −inf.
+        Rows that are blocked (bool[rows]) are not found. A place that nothing was found for has
+        row −1 and score −inf.
 
         Raises:
             EngineError: FAISS refused the search.
@@ -62,14 +67,14 @@ class FlatIndex:
         """See `VectorIndex`: always there."""
         return probes @ self._vectors.T
 
-    def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
-        """See `VectorIndex`; every place is found."""
+    def search(self, probes: Matrix, n: int, blocked: Mask | None = None) -> tuple[Matrix, Rows]:
+        """See `VectorIndex`; every place is found that is not blocked."""
         n = min(n, len(self))
         scores = self.cosines(probes)
+        if blocked is not None:
+            scores[:, blocked] = -np.inf
         rows = np.argpartition(scores, len(self) - n, axis=1)[:, len(self) - n :]
-        found = np.take_along_axis(scores, rows, 1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        return np.take_along_axis(found, order, 1), np.take_along_axis(rows, order, 1)
+        return _best(np.take_along_axis(scores, rows, 1), rows, n)
 
 
 class ListIndex:
@@ -104,20 +109,43 @@ class ListIndex:
     def cosines(self, probes: Matrix) -> None:
         """See `VectorIndex`: never."""
 
-    def search(self, probes: Matrix, n: int) -> tuple[Matrix, Rows]:
-        """See `VectorIndex`."""
+    def search(self, probes: Matrix, n: int, blocked: Mask | None = None) -> tuple[Matrix, Rows]:
+        """See `VectorIndex`; where few rows pass, all of those are scored."""
         n = min(n, len(self))
-        # The OpenMP team size is a property of the calling thread, so it is set where we search.
-        faiss.omp_set_num_threads(self._threads)
-        try:
-            _, rows = self._index.search(
-                probes, min(int(n * OVERSAMPLE), len(self)), params=self._parameters
-            )
-        except (AssertionError, RuntimeError) as error:
-            raise EngineError("the vector search failed") from error
+        if blocked is None:
+            rows = self._nearest(probes, n, self._parameters)
+        else:
+            passing = np.flatnonzero(~blocked)
+            if len(passing) <= max(n, FEW_PASSING * len(self)):
+                scores = probes @ self._vectors[passing].T
+                return _best(scores, np.broadcast_to(passing, scores.shape), n)
+            bits = np.packbits(~blocked, bitorder="little")
+            parameters = faiss.SearchParametersIVF()
+            parameters.nprobe = self._parameters.nprobe
+            parameters.sel = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            rows = self._nearest(probes, n, parameters)
         scores = np.stack(
             [self._vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)]
         )
         scores[rows < 0] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-        return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+        return _best(scores, rows, n)
+
+    def _nearest(self, probes: Matrix, n: int, parameters: faiss.SearchParametersIVF) -> Rows:
+        # The OpenMP team size is a property of the calling thread, so it is set where we search.
+        faiss.omp_set_num_threads(self._threads)
+        try:
+            _, rows = self._index.search(
+                probes, min(int(n * OVERSAMPLE), len(self)), params=parameters
+            )
+        except (AssertionError, RuntimeError) as error:
+            raise EngineError("the vector search failed") from error
+        found: Rows = rows
+        return found
+
+
+def _best(scores: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:
+    """Return the n best of each line, best first; what has no score is no row."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
+    best = np.take_along_axis(scores, order, 1)
+    found = np.take_along_axis(rows, order, 1)
+    return best, np.where(np.isneginf(best), -1, found)

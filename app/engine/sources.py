@@ -29,14 +29,23 @@ class VectorSource:
         probes = [self._probe(want) for want in wants]
         asked = [place for place, probe in enumerate(probes) if probe is not None]
         found: list[Hits | None] = [None] * len(wants)
-        if asked:
+        # Equal filters share one mask, and a search takes one.
+        for group in _grouped(asked, [id(wants[place].blocked) for place in asked]):
             # Hidden rows may fill the top: ask for that many more, so that none costs a place.
-            size = SOURCE_SIZE + max(wants[place].hidden.size for place in asked)
-            vectors = np.stack([probe for probe in probes if probe is not None])
-            for place, scores, rows in zip(asked, *self._index.search(vectors, size), strict=True):
+            size = SOURCE_SIZE + max(wants[place].hidden.size for place in group)
+            vectors = np.stack([np.asarray(probes[place]) for place in group])
+            hits = self._index.search(vectors, size, wants[group[0]].blocked)
+            for place, scores, rows in zip(group, *hits, strict=True):
                 real = rows >= 0
                 found[place] = Hits(rows[real], scores[real]).without(wants[place].hidden)
         return found
+
+
+def _grouped(places: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
+    groups: dict[int, list[int]] = {}
+    for place, key in zip(places, keys, strict=True):
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
 
 
 class MeaningSource:
@@ -55,7 +64,7 @@ class MeaningSource:
         found = self._unknown.search(wants)
         for place, want in enumerate(wants):
             if want.cosines is not None:
-                found[place] = highest(want.cosines.copy(), want.hidden, SOURCE_SIZE)
+                found[place] = highest(want.cosines.copy(), want, SOURCE_SIZE)
         return found
 
 
@@ -71,7 +80,9 @@ class WordSource:
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with words the rows that match them best."""
         return [
-            Hits(*self._index.search(want.query, SOURCE_SIZE, want.hidden)) if want.query else None
+            Hits(*self._index.search(want.query, SOURCE_SIZE, want.hidden, want.blocked))
+            if want.query
+            else None
             for want in wants
         ]
 
@@ -89,5 +100,9 @@ class FixedSource:
         return [self._search(want) for want in wants]
 
     def _search(self, want: Want) -> Hits:
-        rows = self._order[: self._size + want.hidden.size]
-        return Hits(rows, self._values[rows]).without(want.hidden, self._size)
+        rows = self._order
+        if want.blocked is None:
+            rows = rows[: self._size + want.hidden.size]
+        else:
+            rows = rows[~want.blocked[rows]][: self._size + want.hidden.size]
+        return Hits(rows, self._values[rows]).without(want.hidden, size=self._size)

@@ -88,6 +88,11 @@ class Items:
         self.postings, self._rows = _csr(arrays, "posting", "rows", np.int32)
         self._impacts: Vector = _part(arrays, "posting/impacts", np.float32, len(self._rows))
 
+    @property
+    def n_postings(self) -> int:
+        """How many pairs of a word and an item that holds it there are."""
+        return len(self._rows)
+
     def matched(self, words: Rows, worth: Vector) -> Matched:
         """Return what some of the words match; impacts are multiplied by the worth of the word."""
         places, owners = self.postings.places(words)
@@ -138,10 +143,14 @@ class Vocabulary:
         """Return the place of a word in the vocabulary, −1 if it is not there."""
         return self._numbers.get(word.encode(), -1)
 
+    def idf(self, word: str) -> float:
+        """Return the idf of a word; an unknown one has that of df 0."""
+        number = self.number(word)
+        return float(self._idf[number]) if number >= 0 else self._unknown_idf
+
     def look_up(self, word: str) -> Word:
         """Return what a query word matches: itself, similar words, and pairs it is joined of."""
-        number = self.number(word)
-        idf = float(self._idf[number]) if number >= 0 else self._unknown_idf
+        number, idf = self.number(word), self.idf(word)
         if len(word) > MAX_FUZZY_LENGTH:
             return Word(idf, self._exactly(number, 1.0))
         matched = self._items.matched(*self._similar(word))

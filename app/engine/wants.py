@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.engine.attributes import Mask
 from app.engine.catalogue import Catalogue
 from app.types import Matrix, RankRequest, Rows, Vector
 
@@ -31,6 +32,8 @@ class Want:
             taste is learned from behaviour.
         disliked: the same of what is disliked.
         hidden: int64[e], rows that must not come back.
+        blocked: bool[n], more rows that must not: those that fail the filter, and those that nobody
+            gets; None where there are none.
         named: int64[c], rows to rank and nothing else; None = find candidates.
         k: how many items are wanted.
     """
@@ -43,6 +46,7 @@ class Want:
     alike: Vector | None = None
     disliked: Vector | None = None
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
+    blocked: Mask | None = None
     named: Rows | None = None
     k: int = 10
 
@@ -78,9 +82,12 @@ def resolve(
         # A view, a click and a purchase of one item are one step, here as in training.
         history = history[np.concatenate([_FIRST, history[1:] != history[:-1]])]
     named, hidden = None, catalogue.rows(request.exclude)
+    blocked = catalogue.blocked(request.filter)
     if request.candidates is not None:
         named = catalogue.rows(dict.fromkeys(request.candidates))
         named = named[~np.isin(named, hidden)]
+        if blocked is not None:
+            named = named[~blocked[named]]
     return Want(
         query=request.query,
         query_vector=None if asked is None else asked.vector,
@@ -90,6 +97,7 @@ def resolve(
         alike=_taste_vector(vectors, history, liked) if by_text else None,
         disliked=_mean_vector(vectors, catalogue.rows(request.dislike)),
         hidden=hidden,
+        blocked=blocked,
         named=named,
         k=request.k,
     )

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from app.columns import Arrays
+from app.engine.attributes import Mask
 from app.engine.vocabulary import Items, Matched, Vocabulary, Word
 from app.errors import BundleError
 from app.types import Rows, Vector
@@ -40,6 +41,20 @@ class _Query:
     weights: Vector
 
 
+class Words(Protocol):
+    """Search by the words of n items."""
+
+    def search(
+        self, query: str, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
+    ) -> tuple[Rows, Vector]:
+        """Return the rows that match the words of a query best; see `WordIndex`."""
+        ...
+
+    def coverage(self, query: str, rows: Rows) -> Vector:
+        """Return how much of a query the titles of the rows hold; see `WordIndex`."""
+        ...
+
+
 class WordIndex:
     """The lexical index of a bundle; pure, so safe to share between threads."""
 
@@ -59,6 +74,8 @@ class WordIndex:
         if len(items.postings) != len(vocabulary):
             raise BundleError("the lexical index of the bundle has the postings of another one")
         self._n_items = len(items.titles)
+        self._n_postings = items.n_postings
+        self.idf = vocabulary.idf
         cache_size = min(cache_size, max(MOST_REMEMBERED_ROWS // max(self._n_items, 1), 64))
         # Around methods of the vocabulary, not of ours: a cache that holds its owner never dies.
         self._look_up = lru_cache(cache_size)(vocabulary.look_up)
@@ -69,26 +86,22 @@ class WordIndex:
         """Return the number of items."""
         return self._n_items
 
-    def search(self, query: str, size: int, hidden: Rows = _NO_ROWS) -> tuple[Rows, Vector]:
+    def search(
+        self, query: str, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
+    ) -> tuple[Rows, Vector]:
         """Return (int64[n] rows, float32[n] scores > 0), n ≤ `size`, best first, then by row.
 
         The score is BM25 over the words of the query. A similar word counts with its impact times
         its similarity, a compound as if the query were spelled like the item; of all that one
         query word matches in an item only the best counts. Items that match nothing are left out,
-        and so are the hidden ones.
+        and so are the hidden and (bool[n]) blocked ones.
         """
         total = np.zeros(len(self), dtype=np.float32)
-        for matched in self._read(query).matched:
-            total[matched.rows] += matched.impacts
+        self.add_impacts(query, total)
         total[hidden] = 0.0
-        rows = np.flatnonzero(total > 0)
-        scores = total.take(rows)
-        if len(rows) > size > 0:
-            edge = len(rows) - size
-            keep = scores >= np.partition(scores, edge)[edge]
-            rows, scores = rows[keep], scores[keep]
-        order = np.argsort(-scores, kind="stable")[:size]
-        return rows.take(order), scores.take(order)
+        if blocked is not None:
+            np.putmask(total, blocked, 0.0)
+        return highest_words(total, size)
 
     def coverage(self, query: str, rows: Rows) -> Vector:
         """Return float32[len(rows)] in [0, 1]: how much of the query the titles of the rows hold.
@@ -101,10 +114,39 @@ class WordIndex:
             rows: int64[n], each 0 … len − 1, in any order, repeats allowed.
         """
         covered = np.zeros(len(self), dtype=np.float32)
-        asked = self._read(query)
-        for matched, weight in zip(asked.matched, asked.weights, strict=True):
-            covered[matched.titles] += weight * matched.worth
+        self.add_coverage(query, self.weights(query), covered)
         return np.minimum(covered.take(rows), 1.0)
+
+    @property
+    def words_per_item(self) -> float:
+        """Return how many distinct words an item has, in the mean."""
+        return self._n_postings / max(self._n_items, 1)
+
+    def weights(self, query: str) -> Vector:
+        """Return float32[m]: the part of each word in the query, by idf; the sum is 1."""
+        return self._read(query).weights
+
+    def add_impacts(self, query: str, total: Vector) -> None:
+        """Add to float32[≥ len] the impacts of what matches."""
+        for matched in self._read(query).matched:
+            total[matched.rows] += matched.impacts
+
+    def add_coverage(self, query: str, weights: Vector, covered: Vector) -> None:
+        """Add to float32[≥ len] how much of the query titles hold, by the weights of its words."""
+        for matched, weight in zip(self._read(query).matched, weights, strict=True):
+            covered[matched.titles] += weight * matched.worth
+
+
+def highest_words(total: Vector, size: int) -> tuple[Rows, Vector]:
+    """Return (int64[n] rows, float32[n] scores > 0), n ≤ `size`, best first, then by row."""
+    rows = np.flatnonzero(total > 0)
+    scores = total.take(rows)
+    if len(rows) > size > 0:
+        edge = len(rows) - size
+        keep = scores >= np.partition(scores, edge)[edge]
+        rows, scores = rows[keep], scores[keep]
+    order = np.argsort(-scores, kind="stable")[:size]
+    return rows.take(order), scores.take(order)
 
 
 def _read(

@@ -39,6 +39,7 @@ def write_tail(
         "degraded": result.degraded,
         "generation": {"bundle": engine.bundle, "catalogue": engine.catalogue},
         "missing_ids": result.missing_ids,
+        "passing": result.passing,
         "next_cursor": next_cursor,
     }
     return orjson.dumps(tail)[1:]

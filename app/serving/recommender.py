@@ -7,10 +7,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.errors import InvalidRequestError, StoreError
+from app.filters import filter_text
 from app.ports import Cache, Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
@@ -98,8 +99,8 @@ class Recommender:
         """Answer one request within its budget.
 
         Raises:
-            InvalidRequestError: a field that the catalogue does not have, a cursor that does not
-                hold any more (422).
+            InvalidRequestError: a field that the catalogue does not have, a filter that does not
+                fit it, a cursor that does not hold any more (422).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
@@ -108,7 +109,7 @@ class Recommender:
         # 1. The deadline is absolute from here on; what can never work is refused.
         start = self._clock()
         deadline = start + ask.budget_ms / 1e3
-        self._check_fields(ask)
+        self._check(ask)
         page = self._page(ask)
 
         # 2. User state. A store that is down costs the personal part, not the answer.
@@ -146,7 +147,9 @@ class Recommender:
         """Let cache writes under way end. Idempotent."""
         await asyncio.gather(*self._fills, return_exceptions=True)
 
-    def _check_fields(self, ask: RecommendRequest) -> None:
+    def _check(self, ask: RecommendRequest) -> None:
+        if ask.filter:
+            self._parts.engine.check_filter(filter_text(ask.filter))
         known = self._parts.engine.info.attributes
         for name in ask.fields:
             if name not in known:
@@ -224,13 +227,15 @@ class Recommender:
             candidates=ask.candidates,
             k=ask.size,
             fields=ask.fields,
+            filter=filter_text(ask.filter),
+            on_empty=ask.on_empty if ask.filter else "none",
         )
 
     def _computed(self, done: Submitted[RankResult], plan: _Plan) -> Computed:
         result = done.result
         if plan.degraded:
             degraded = (*plan.degraded, *result.degraded)
-            result = RankResult(result.items, result.missing_ids, degraded)
+            result = replace(result, degraded=degraded)
         info = self._parts.engine.info
         tail = write_tail(result, done.batch_size, info, self._next_cursor(result, plan))
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
