@@ -13,19 +13,22 @@ import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 from app.errors import DeadlineExceededError, EngineError, NotReadyError, OverloadedError
 from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
+from app.serving.between import Between
 from app.serving.entry import Entry, Pass, Submitted
 from app.serving.model_thread import ModelThread
+from app.serving.waiting import Waiting
 from app.telemetry import Metrics
 
 T = TypeVar("T")
 R = TypeVar("R")
+V = TypeVar("V")
 
 _log = logging.getLogger(__name__)
 _PLANNED_SHARE: Final = 2 / 3
@@ -66,12 +69,12 @@ class Batcher(Generic[T, R]):
         self._metrics = metrics
         self._clock = clock
         self._times = PassTimes()
-        self._pending: OrderedDict[Entry[T, R], None] = OrderedDict()
-        self._pending_tokens = 0
+        self._pending: Waiting[Entry[T, R]] = Waiting()
+        self._between = Between()
         self._running: BatchPlan[Entry[T, R]] = _IDLE
         self._running_since = 0.0
         self._wake = asyncio.Event()
-        self._thread: ModelThread[Sequence[T], Pass[R]] | None = None
+        self._thread: ModelThread | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         metrics.queue_requests.set_function(lambda: len(self._pending))
@@ -82,7 +85,7 @@ class Batcher(Generic[T, R]):
         return f"<Batcher {state}, {len(self._pending)} waiting, {len(self._running.take)} running>"
 
     async def __aenter__(self) -> Self:
-        self._thread = ModelThread(self._checked, "recserve-model")
+        self._thread = ModelThread("recserve-model")
         self._task = asyncio.create_task(self._serve(self._thread), name="recserve-batcher")
         self._task.add_done_callback(self._on_end)
         return self
@@ -107,11 +110,12 @@ class Batcher(Generic[T, R]):
     def predicted_wait(self) -> float:
         """Estimate, in seconds, how long a request submitted now would queue.
 
-        A pass that is late is expected to take as long again as it is late: behind an engine that
-        hangs, the wait grows until everybody is refused at the door.
+        A pass that is late is expected to take as long again as it is late, and so is a call
+        between two passes: behind an engine that hangs, the wait grows until everybody is refused
+        at the door.
         """
-        wait = self._times.seconds(self._pending_tokens)
-        if self._running.take:
+        wait = self._times.seconds(self._pending.tokens)
+        if self._running.take or self._between.running:
             elapsed = self._clock() - self._running_since
             wait += abs(self._times.seconds(self._running.tokens) - elapsed)
         return wait
@@ -151,9 +155,25 @@ class Batcher(Generic[T, R]):
             raise
         finally:
             timer.cancel()
-            self._forget(entry)
+            self._pending.discard(entry)
             if not entry.answer.cancelled():
                 entry.answer.exception()  # read it: the caller may have left since it was set
+
+    async def between(self, call: Callable[[], V]) -> V:
+        """Run a blocking call in the model thread between two passes, ahead of waiting requests.
+
+        For what no pass may see half done. One call at a time, in order; where several wait, a pass
+        goes between each two. It runs to its end even if the caller leaves meanwhile. Keep it
+        short: all requests wait.
+
+        Raises:
+            NotReadyError: not open, closing, or the engine was lost; it may have begun then.
+            Exception: what the call raised; requests are not disturbed.
+        """
+        if not self.ready:
+            raise _not_ready()
+        self._wake.set()
+        return await self._between.result(call)
 
     async def aclose(self, drain_s: float = 5.0) -> bool:
         """Refuse new submits, finish the waiting ones within `drain_s` seconds, fail the rest.
@@ -190,17 +210,8 @@ class Batcher(Generic[T, R]):
             raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
 
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:
-        self._pending[entry] = None
-        self._pending_tokens += entry.cost
-        if front:
-            self._pending.move_to_end(entry, last=False)
+        self._pending.add(entry, front=front)
         self._wake.set()
-
-    def _forget(self, entry: Entry[T, R]) -> None:
-        """Take an entry out of the queue, if it is still there: its place is free at once."""
-        if entry in self._pending:
-            del self._pending[entry]
-            self._pending_tokens -= entry.cost
 
     def _late(self) -> DeadlineExceededError:
         self._metrics.rejected.labels("deadline").inc()
@@ -210,34 +221,34 @@ class Batcher(Generic[T, R]):
         if not entry.left:
             entry.fail(self._late())
 
-    async def _serve(self, thread: ModelThread[Sequence[T], Pass[R]]) -> None:
-        while self._pending or not self._closing:
+    async def _serve(self, thread: ModelThread) -> None:
+        while self._between or self._pending or not self._closing:
+            self._running_since = self._clock()
+            await self._between.run_next(thread)
             plan = self._plan()
             if plan.take:
                 await self._pass(thread, plan)
-            elif not self._closing:
+            elif not self._between and not self._closing:
                 self._wake.clear()
                 await self._wake.wait()
 
     def _plan(self) -> BatchPlan[Entry[T, R]]:
         """Move the next batch from waiting to running, answering those whose time is up."""
         now = self._clock()
-        rate = self._times.seconds_per_token(min(self._pending_tokens, self._limits.max_tokens))
+        rate = self._times.seconds_per_token(min(self._pending.tokens, self._limits.max_tokens))
         plan = next_batch(self._pending, now, self._limits, rate)
         self._running, self._running_since = plan, now
         for entry in (*plan.take, *plan.left, *plan.expired):
-            self._forget(entry)
+            self._pending.discard(entry)
         for entry in plan.expired:
             self._expire(entry)
         return plan
 
-    async def _pass(
-        self, thread: ModelThread[Sequence[T], Pass[R]], plan: BatchPlan[Entry[T, R]]
-    ) -> None:
+    async def _pass(self, thread: ModelThread, plan: BatchPlan[Entry[T, R]]) -> None:
         """Run one batch and answer it, or send it back."""
         self._metrics.batch_size.observe(len(plan.take))
         self._metrics.batch_tokens.observe(plan.tokens)
-        outcome = await thread.run([entry.item for entry in plan.take])
+        outcome = await thread.run(partial(self._checked, [entry.item for entry in plan.take]))
         seconds = self._clock() - self._running_since
         if isinstance(outcome, Exception):
             self._failed(plan.take, outcome)
@@ -277,7 +288,7 @@ class Batcher(Generic[T, R]):
         for entry in (*self._running.take, *self._pending):
             entry.fail(_not_ready())
         self._pending.clear()
-        self._pending_tokens = 0
+        self._between.fail(_not_ready())
 
 
 def _not_ready() -> NotReadyError:

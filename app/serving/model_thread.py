@@ -10,9 +10,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
-A = TypeVar("A")
 B = TypeVar("B")
 
 _log = logging.getLogger(__name__)
@@ -22,17 +21,16 @@ class ThreadDiedError(RuntimeError):
     """The thread has ended; it runs nothing any more."""
 
 
-class ModelThread(Generic[A, B]):
-    """Runs `call(argument)` in one daemon thread; the owner awaits each run before the next.
+class ModelThread:
+    """Runs calls in one daemon thread; the owner awaits each run before the next.
 
     Anything that is not an `Exception` (SystemExit, say) ends the thread.
     """
 
-    def __init__(self, call: Callable[[A], B], name: str) -> None:
+    def __init__(self, name: str) -> None:
         """Prepare the thread; must be made and used inside the running event loop."""
-        self._call = call
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[tuple[A, asyncio.Future[B | Exception]] | None] = (
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
             queue.SimpleQueue()
         )
         self._ended = asyncio.Event()
@@ -55,8 +53,8 @@ class ModelThread(Generic[A, B]):
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    async def run(self, argument: A) -> B | Exception:
-        """Run the call; an exception it raises is returned, not raised.
+    async def run(self, call: Callable[[], B]) -> B | Exception:
+        """Run a call; an exception it raises is returned, not raised.
 
         Raises:
             ThreadDiedError: the thread is dead or dies in this call.
@@ -65,7 +63,7 @@ class ModelThread(Generic[A, B]):
             raise ThreadDiedError("the model thread is dead")
         answer: asyncio.Future[B | Exception] = self._loop.create_future()
         self._busy = True
-        self._jobs.put((argument, answer))
+        self._jobs.put((call, answer))
         return await answer
 
     def stop(self) -> None:
@@ -78,15 +76,20 @@ class ModelThread(Generic[A, B]):
 
     def _work(self) -> None:
         try:
-            while (job := self._jobs.get()) is not None and self._survives(*job):
+            while self._turn():
                 pass
         finally:
             self._post(self._ended.set)
 
-    def _survives(self, argument: A, answer: "asyncio.Future[B | Exception]") -> bool:
+    def _turn(self) -> bool:
+        """Take and run one call; False if it was the last. Nothing of it is kept afterwards."""
+        job = self._jobs.get()
+        return job is not None and self._survives(*job)
+
+    def _survives(self, call: Callable[[], B], answer: "asyncio.Future[B | Exception]") -> bool:
         """Run one call and hand over its outcome; False if the thread must not go on."""
         try:
-            outcome: B | Exception = self._call(argument)
+            outcome: B | Exception = call()
         except Exception as error:  # noqa: BLE001 - handed to whoever asked
             outcome = error
         except BaseException as error:  # noqa: BLE001 - logged; the owner learns of it at once
