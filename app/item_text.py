@@ -7,8 +7,12 @@ import re
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.types import JsonValue
+
+DEFAULT_TEXT: Final = "{title}. {categories}. {text}"
+"""The text of an item where a recipe does not say otherwise."""
 
 # Between two fields: what closes the left one, what separates, what opens the right one.
 _BETWEEN = re.compile(r"([)\]}\"'»”]*)([.,;:|/!?–—-]*)(.*)", re.DOTALL)

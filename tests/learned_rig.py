@@ -5,7 +5,8 @@ from app.engine import open as opening
 from app.engine.catalogue import Catalogue
 from app.engine.engine import RankEngine
 from app.engine.index import FlatIndex
-from app.engine.open import Texts, assemble, columns_of
+from app.engine.open import columns_of
+from app.engine.parts import Texts, assemble
 from app.engine.words import WordIndex
 from app.offline.build import build
 from app.offline.recipe import Recipe
@@ -53,8 +54,8 @@ def engine_over(bundle):
     parts = assemble(
         Catalogue(columns_of(bundle), manifest.attributes),
         HashEncoder(manifest.encoder.dim),
-        Texts(vectors, FlatIndex(vectors), words),
+        Texts(vectors, FlatIndex(vectors), words, opening.render_of(bundle)),
         load_arrays(bundle, "signals.safetensors"),
-        opening._learned(bundle),
+        opening.learned_of(bundle),
     )
-    return RankEngine(parts, opening._info(bundle))
+    return RankEngine(parts, opening.info_of(bundle))

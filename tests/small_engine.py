@@ -1,17 +1,19 @@
 """A small catalogue and an engine over it, without a model: what several suites are run on."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from app.columns import decode_column, encode_column
 from app.engine.catalogue import Catalogue
 from app.engine.engine import RankEngine
 from app.engine.index import FlatIndex
-from app.engine.open import Texts, assemble
+from app.engine.parts import Texts, assemble
 from app.engine.words import WordIndex
 from app.lexicon import lexicon_arrays
 from app.offline.signals import freshness_of
 from app.testing import HashEncoder
-from app.types import EngineInfo
+from app.types import EngineInfo, JsonValue
 
 TITLES = {
     "alien": "alien space horror",
@@ -24,6 +26,11 @@ TITLES = {
 }
 YEARS = {"alien": 1979.0, "star": 1977.0, "robot": 2020.0, "heist": 1995.0, "mob": 1990.0}
 ATTRIBUTES = {"categories": "strings", "year": "number"}
+
+
+def render(value_of: Callable[[str], JsonValue]) -> str:
+    """The text of a film is its title."""
+    return str(value_of("title") or "")
 
 
 def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) -> RankEngine:
@@ -53,7 +60,7 @@ def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) ->
         "freshness": freshness_of(years),
     }
     words = WordIndex(lexicon_arrays(list(titles.values()), texts))
-    texts_found = Texts(vectors, FlatIndex(vectors), words)
+    texts_found = Texts(vectors, FlatIndex(vectors), words, render)
     parts = assemble(catalogue, encoder, texts_found, signals)
     info = EngineInfo(
         bundle="g1",

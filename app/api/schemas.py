@@ -12,7 +12,8 @@ from app.request import MAX_BATCH, MAX_EVENTS, Id, RecommendRequest
 Schema = dict[str, Any]
 
 
-def _object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
+def object_of(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
+    """Return the schema of an object that has these properties and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -21,7 +22,8 @@ def _object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
     }
 
 
-def _array(items: Schema) -> Schema:
+def array_of(items: Schema) -> Schema:
+    """Return the schema of a list."""
     return {"type": "array", "items": items}
 
 
@@ -39,23 +41,23 @@ _VALUE: Final[Schema] = {
 _FIELDS: Final[Schema] = {"type": "object", "additionalProperties": _VALUE}
 _TITLE: Final[Schema] = {"type": ["string", "null"]}
 
-_SOURCE: Final = _object(
+_SOURCE: Final = object_of(
     {"name": _STRING, "rank": {"type": "integer", "minimum": 1}, "score": _NUMBER}
 )
 
-_RANKED_ITEM: Final = _object(
+_RANKED_ITEM: Final = object_of(
     {
         "id": _STRING,
         "score": {**_NUMBER, "description": "the scorer's own; comparable within one answer"},
         "title": _TITLE,
         "fields": _FIELDS,
-        "sources": _array(_SOURCE),
+        "sources": array_of(_SOURCE),
     }
 )
 
-ERROR: Final = _object(
+ERROR: Final = object_of(
     {
-        "error": _object(
+        "error": object_of(
             {
                 "code": _STRING,
                 "message": _STRING,
@@ -68,18 +70,18 @@ ERROR: Final = _object(
     }
 )
 
-ANSWER: Final = _object(
+ANSWER: Final = object_of(
     {
         "recommendation_id": _STRING,
         "cache": {"enum": ["hit", "miss", "coalesced", "bypass"]},
-        "timings_ms": _object(
+        "timings_ms": object_of(
             {"queue": _MS, "encode": _MS, "retrieve": _MS, "rerank": _MS, "total": _MS}
         ),
         "batch_size": {**_COUNT, "description": "requests in the engine pass that made the list"},
-        "items": _array(_RANKED_ITEM),
-        "degraded": {**_array(_STRING), "description": "left-out parts that may change the list"},
-        "generation": _object({"bundle": _STRING, "catalogue": _COUNT}),
-        "missing_ids": _array(_STRING),
+        "items": array_of(_RANKED_ITEM),
+        "degraded": {**array_of(_STRING), "description": "left-out parts that may change the list"},
+        "generation": object_of({"bundle": _STRING, "catalogue": _COUNT}),
+        "missing_ids": array_of(_STRING),
         "passing": {
             "type": ["integer", "null"],
             "description": "how many items, from the first, pass the filter; null: all of them",
@@ -88,9 +90,9 @@ ANSWER: Final = _object(
     }
 )
 
-BATCH_ANSWER: Final = _object({"results": _array({"anyOf": [ANSWER, ERROR]})})
+BATCH_ANSWER: Final = object_of({"results": array_of({"anyOf": [ANSWER, ERROR]})})
 
-BATCH_REQUEST: Final = _object(
+BATCH_REQUEST: Final = object_of(
     {
         "requests": {
             "type": "array",
@@ -103,32 +105,32 @@ BATCH_REQUEST: Final = _object(
     }
 )
 
-ITEM: Final = _object({"id": _STRING, "title": _TITLE, "fields": _FIELDS})
+ITEM: Final = object_of({"id": _STRING, "title": _TITLE, "fields": _FIELDS})
 
-STATUS_ANSWER: Final = _object({"status": {"enum": ["ok", "not_ready"]}})
+STATUS_ANSWER: Final = object_of({"status": {"enum": ["ok", "not_ready"]}})
 
-INFO: Final = _object(
+INFO: Final = object_of(
     {
         "version": _STRING,
         "libraries": {"type": "object", "additionalProperties": _STRING},
-        "bundle": _object({"name": _STRING, "generation": _STRING, "catalogue": _COUNT}),
+        "bundle": object_of({"name": _STRING, "generation": _STRING, "catalogue": _COUNT}),
         "items": _COUNT,
         "users": _COUNT,
         "events": _COUNT,
-        "encoder": _object({"id": _STRING, "dim": _COUNT}),
+        "encoder": object_of({"id": _STRING, "dim": _COUNT}),
         "index": _STRING,
         "scorer": _STRING,
         "fields": {"type": "object", "additionalProperties": _STRING},
-        "backend": _object({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
-        "cache": _object({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),
-        "store": _object({"shared": {"type": "boolean"}}),
+        "backend": object_of({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
+        "cache": object_of({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),
+        "store": object_of({"shared": {"type": "boolean"}}),
         "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
     }
 )
 
 _ID: Final[Schema] = TypeAdapter(Id).json_schema()
 
-_REMARK: Final = _object(
+_REMARK: Final = object_of(
     {
         "index": {**_COUNT, "description": "place of the event in the request, from 0"},
         "code": _STRING,
@@ -137,12 +139,12 @@ _REMARK: Final = _object(
     }
 )
 
-EVENTS_ANSWER: Final = _object(
+EVENTS_ANSWER: Final = object_of(
     {
         "accepted": _COUNT,
         "duplicates": {**_COUNT, "description": "events whose event_id is held already"},
-        "rejected": {**_array(_REMARK), "description": "events that were not kept, and why"},
-        "warnings": {**_array(_REMARK), "description": "events that were kept all the same"},
+        "rejected": {**array_of(_REMARK), "description": "events that were not kept, and why"},
+        "warnings": {**array_of(_REMARK), "description": "events that were kept all the same"},
     }
 )
 
@@ -157,7 +159,7 @@ _SENT_EVENTS: Final[Schema] = {
 }
 
 EVENTS_REQUEST: Final[Schema] = {
-    "anyOf": [_SENT_EVENTS, _object({"events": _SENT_EVENTS})],
+    "anyOf": [_SENT_EVENTS, object_of({"events": _SENT_EVENTS})],
 }
 
 EVENT_EXAMPLES: Final = {
@@ -167,14 +169,14 @@ EVENT_EXAMPLES: Final = {
     },
 }
 
-USER: Final = _object(
+USER: Final = object_of(
     {
         "user_id": _STRING,
-        "history": {**_array(_STRING), "description": "items taken, oldest first, newest 200"},
-        "disliked": {**_array(_STRING), "description": "items turned away from, oldest first"},
+        "history": {**array_of(_STRING), "description": "items taken, oldest first, newest 200"},
+        "disliked": {**array_of(_STRING), "description": "items turned away from, oldest first"},
         "events": {
-            **_array(
-                _object(
+            **array_of(
+                object_of(
                     {
                         "event_id": _STRING,
                         "item_id": _STRING,
@@ -187,7 +189,7 @@ USER: Final = _object(
             ),
             "description": "stored events of all kinds, newest first, at most 200",
         },
-        "counts": _object(
+        "counts": object_of(
             {
                 "bundle": {**_COUNT, "description": "events of the bundle that shape the taste"},
                 "events": {"type": "object", "additionalProperties": _COUNT},
@@ -196,13 +198,13 @@ USER: Final = _object(
     }
 )
 
-USER_DELETED: Final = _object(
-    {"user_id": _STRING, "deleted": _object({"store": _COUNT, "bundle": _COUNT})}
+USER_DELETED: Final = object_of(
+    {"user_id": _STRING, "deleted": object_of({"store": _COUNT, "bundle": _COUNT})}
 )
 
-MERGE_REQUEST: Final = _object({"session_id": _ID})
+MERGE_REQUEST: Final = object_of({"session_id": _ID})
 
-USER_MERGED: Final = _object({"user_id": _STRING, "session_id": _STRING, "moved": _COUNT})
+USER_MERGED: Final = object_of({"user_id": _STRING, "session_id": _STRING, "moved": _COUNT})
 
 EXAMPLES: Final = {
     "words": {"value": {"query": "space adventure with robots", "k": 5}},

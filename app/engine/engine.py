@@ -6,7 +6,7 @@ know users, caches, deadlines or HTTP.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -14,27 +14,22 @@ import numpy as np
 from app.engine.candidates import (
     CandidateSet,
     Hits,
-    Source,
     origins,
     retrieval_order,
     retrieve,
 )
-from app.engine.catalogue import Catalogue
 from app.engine.facets import field_facts
-from app.engine.fusion import LEARNED_MATCH_WEIGHT, Blend
-from app.engine.index import VectorIndex
-from app.engine.scorer import Scorer
+from app.engine.fusion import LEARNED_MATCH_WEIGHT
+from app.engine.parts import Parts
 from app.engine.wants import Asked, Want, resolve
+from app.engine.widening import joined, summed, widened
 from app.errors import EngineError
-from app.features import Features
 from app.filters import parse_filter
-from app.ports import Encoder
 from app.types import (
     BatchResult,
     EngineInfo,
     Facets,
     Item,
-    Matrix,
     RankedItem,
     RankRequest,
     RankResult,
@@ -46,33 +41,6 @@ from app.types import (
 log = logging.getLogger(__name__)
 
 _MAX_QUERY_TOKENS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What was learned from behaviour: sources, and the scorer with what computes its features."""
-
-    sources: tuple[Source, ...]
-    features: Features
-    scorer: Scorer
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an engine is made of; all arrays are in catalogue row order.
-
-    `sources` are always asked, `fallback` where those bring too little. `learned`: None where
-    nothing was learned from behaviour.
-    """
-
-    catalogue: Catalogue
-    encoder: Encoder
-    vectors: Matrix
-    index: VectorIndex
-    sources: tuple[Source, ...]
-    fallback: tuple[Source, ...]
-    blend: Blend
-    learned: Learned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +102,7 @@ class RankEngine:
         """Rank every request of a batch; results keep its order. Raises `EngineError`."""
         done = self._pass(batch)
         wider = {
-            place: _widened(request, result)
+            place: widened(request, result)
             for place, (request, result) in enumerate(zip(batch, done.results, strict=True))
             if request.filter and request.on_empty != "none" and len(result.items) < request.k
         }
@@ -143,8 +111,8 @@ class RankEngine:
         more = self._pass(list(wider.values()))
         results = list(done.results)
         for place, result in zip(wider, more.results, strict=True):
-            results[place] = _joined(results[place], result)
-        return BatchResult(tuple(results), _summed(done.timings, more.timings))
+            results[place] = joined(results[place], result)
+        return BatchResult(tuple(results), summed(done.timings, more.timings))
 
     def _pass(self, batch: Sequence[RankRequest]) -> BatchResult:
         start = perf_counter()
@@ -176,14 +144,14 @@ class RankEngine:
         parts = self._parts
         asked: dict[str, Asked] = {}
         if queries:
-            cosines = parts.index.cosines(np.stack(list(queries.values())))
+            cosines = parts.texts.index.cosines(np.stack(list(queries.values())))
             asked = {
                 query: Asked(vector, None if cosines is None else cosines[place])
                 for place, (query, vector) in enumerate(queries.items())
             }
         by_text = parts.learned is None
         return [
-            resolve(request, parts.catalogue, parts.vectors, asked, by_text=by_text)
+            resolve(request, parts.catalogue, parts.texts.vectors, asked, by_text=by_text)
             for request in batch
         ]
 
@@ -274,30 +242,3 @@ class RankEngine:
         )
         named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
         return RankResult(items, tuple(catalogue.unknown(named)), degraded)
-
-
-def _widened(request: RankRequest, result: RankResult) -> RankRequest:
-    """Return what fills up an answer: anything else that fits, or what is popular."""
-    rest = replace(
-        request,
-        filter="",
-        k=request.k - len(result.items),
-        exclude=request.exclude.union(item.id for item in result.items),
-    )
-    if request.on_empty == "relax":
-        return rest
-    return replace(rest, query="", history=(), like=(), dislike=())
-
-
-def _joined(result: RankResult, more: RankResult) -> RankResult:
-    degraded = tuple(dict.fromkeys((*result.degraded, *more.degraded)))
-    items = (*result.items, *more.items)
-    return RankResult(items, result.missing_ids, degraded, passing=len(result.items))
-
-
-def _summed(one: StageTimings, other: StageTimings) -> StageTimings:
-    return StageTimings(
-        one.encode_ms + other.encode_ms,
-        one.retrieve_ms + other.retrieve_ms,
-        one.rerank_ms + other.rerank_ms,
-    )

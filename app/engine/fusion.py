@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from app.engine.wants import Want
-from app.engine.words import WordIndex
+from app.engine.words import Words
 from app.types import Matrix, Rows, Vector
 
 COVERAGE_WEIGHT = 0.3
@@ -29,7 +29,7 @@ LEARNED_MATCH_WEIGHT = 10.0
 class Blend:
     """The fixed blend over one catalogue."""
 
-    def __init__(self, vectors: Matrix, words: WordIndex, signals: Mapping[str, Vector]) -> None:
+    def __init__(self, vectors: Matrix, words: Words, signals: Mapping[str, Vector]) -> None:
         """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
         self._vectors, self._words = vectors, words
         self._signals: Vector = np.zeros(len(vectors), np.float32)

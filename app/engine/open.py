@@ -1,30 +1,23 @@
 """Open a bundle as an engine: the one way in, for serving and offline work alike."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from app.bundle import Bundle, file_of, load_arrays, load_vectors, open_bundle
 from app.columns import Column, decode_column
-from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import Source, best_first
 from app.engine.catalogue import Catalogue
 from app.engine.encoder import PackedEncoder
-from app.engine.engine import Learned, Parts, RankEngine
-from app.engine.fusion import Blend
+from app.engine.engine import RankEngine
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
+from app.engine.parts import Learned, Texts, assemble
 from app.engine.scorer import Scorer
-from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
 from app.engine.words import WordIndex
 from app.errors import BundleError
-from app.features import Behaviour, Features, Neighbours, TasteSpace, feature_names
-from app.ports import Encoder
-from app.types import EngineInfo, Matrix, Vector
-
-_FEW = 50
-"""How many trending and new items stand beside the popular ones where nothing is known."""
+from app.features import Behaviour, Neighbours, TasteSpace, feature_names
+from app.item_text import DEFAULT_TEXT, TextTemplate
+from app.types import EngineInfo, JsonValue, Matrix
 
 
 def open_engine(path: Path, threads: int) -> RankEngine:
@@ -51,45 +44,19 @@ def engine_of(bundle: Bundle, threads: int) -> RankEngine:
         raise BundleError("the parts of the bundle disagree on the number of items")
     catalogue = Catalogue(columns, manifest.attributes)
     index = index_of(bundle, vectors, threads)
-    parts = assemble(catalogue, encoder, Texts(vectors, index, words), signals, _learned(bundle))
-    return RankEngine(parts, _info(bundle))
+    texts = Texts(vectors, index, words, render_of(bundle))
+    parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
+    return RankEngine(parts, info_of(bundle))
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts of n items: float32[n, dim] unit vectors, those in an index, and the words."""
-
-    vectors: Matrix
-    index: VectorIndex
-    words: WordIndex
-
-
-def assemble(
-    catalogue: Catalogue,
-    encoder: Encoder,
-    texts: Texts,
-    signals: Mapping[str, Vector],
-    learned: Learned | None = None,
-) -> Parts:
-    """Return the parts of an engine; without anything learned, *taste* is nearness of texts.
-
-    `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
-    """
-    near_texts = VectorSource("taste", texts.index, lambda want: want.alike)
-    return Parts(
-        catalogue=catalogue,
-        encoder=encoder,
-        vectors=texts.vectors,
-        index=texts.index,
-        sources=(
-            MeaningSource(texts.index),
-            WordSource(texts.words),
-            *((near_texts,) if learned is None else learned.sources),
-        ),
-        fallback=_fallback(signals),
-        blend=Blend(texts.vectors, texts.words, signals),
-        learned=learned,
-    )
+def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:
+    """Return what makes the text of an item, by the recipe that the bundle was built by."""
+    recipe = bundle.manifest.recipe
+    template = TextTemplate(recipe.get("text", DEFAULT_TEXT))
+    # A template may name the columns of the file, which a recipe maps to our own names.
+    ours = {theirs: name for name, theirs in recipe.get("items", {}).items()}
+    ours |= {name: name for name in ("id", "title", *bundle.manifest.attributes)}
+    return lambda value_of: template.render(lambda name: value_of(ours.get(name, name)))
 
 
 def index_of(bundle: Bundle, vectors: Matrix, threads: int) -> VectorIndex:
@@ -100,8 +67,8 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int) -> VectorIndex:
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
 
 
-def _learned(bundle: Bundle) -> Learned | None:
-    """Return what was learned from behaviour, if anything was."""
+def learned_of(bundle: Bundle) -> Learned | None:
+    """Return what was learned from behaviour, if anything was. Raises `BundleError`."""
     facts = bundle.manifest.learned
     if facts is None:
         return None
@@ -118,9 +85,8 @@ def _learned(bundle: Bundle) -> Learned | None:
         raise BundleError(f"the bundle lacks what was learned: {error}") from error
     if not fits or feature_names(tuple(tables)) != facts.features:
         raise BundleError("what the bundle has learned does not fit its items or its features")
-    sources, features = behaviour_sources(behaviour, facts.alike_share), Features(behaviour)
-    scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(features.names))
-    return Learned(sources, features, scorer)
+    scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(facts.features))
+    return Learned.of(behaviour, facts.alike_share, scorer)
 
 
 def _fits(behaviour: Behaviour, n_items: int) -> bool:
@@ -145,17 +111,6 @@ def _table_fits(near: Neighbours, n_items: int) -> bool:
     return bool(near.rows.min() >= 0 and near.rows.max() < n_items)
 
 
-def _fallback(signals: Mapping[str, Vector]) -> tuple[Source, ...]:
-    """Return what is asked where a request says too little: popular, trending, newest."""
-    order = best_first(signals["popularity"], signals["freshness"])
-    found: list[Source] = [FixedSource("popular", order, signals["popularity"])]
-    for name, signal in (("trending", "trending"), ("newest", "freshness")):
-        values = signals[signal]
-        if values.any():
-            found.append(FixedSource(name, best_first(values, signals["popularity"]), values, _FEW))
-    return tuple(found)
-
-
 def columns_of(bundle: Bundle) -> dict[str, Column]:
     """Return the item columns of a bundle by name: `<column>/<part>` of items.safetensors.
 
@@ -172,7 +127,8 @@ def columns_of(bundle: Bundle) -> dict[str, Column]:
     return {name: decode_column(kind, grouped[name]) for name, kind in kinds.items()}
 
 
-def _info(bundle: Bundle) -> EngineInfo:
+def info_of(bundle: Bundle) -> EngineInfo:
+    """Return what a manifest says of the engine over its bundle."""
     manifest = bundle.manifest
     return EngineInfo(
         bundle=manifest.generation,

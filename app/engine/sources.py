@@ -10,7 +10,7 @@ import numpy as np
 from app.engine.candidates import SOURCE_SIZE, Hits, highest
 from app.engine.index import VectorIndex
 from app.engine.wants import Want
-from app.engine.words import WordIndex
+from app.engine.words import Words
 from app.types import Rows, Vector
 
 
@@ -73,7 +73,7 @@ class WordSource:
 
     name = "words"
 
-    def __init__(self, index: WordIndex) -> None:
+    def __init__(self, index: Words) -> None:
         """Search an index."""
         self._index = index
 

@@ -27,7 +27,7 @@ from pydantic import (
 
 from app.errors import UsageError
 from app.event_rules import DEFAULT_WEIGHTS, MAX_KIND_CHARS, Weight
-from app.item_text import TextTemplate
+from app.item_text import DEFAULT_TEXT, TextTemplate
 
 
 class _Strict(BaseModel):
@@ -80,7 +80,7 @@ class Recipe(_Strict):
     """A whole recipe; `Recipe()` takes our own column names."""
 
     encoder: str = "all-MiniLM-L6-v2"
-    text: str = "{title}. {categories}. {text}"
+    text: str = DEFAULT_TEXT
     items: ItemColumns = ItemColumns()
     events: EventColumns = EventColumns()
     weights: dict[str, Weight] = {}

@@ -20,6 +20,7 @@ BODIES = {
     "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
     "/events": [{"user_id": "ann", "item_id": "1"}],
     "/users/{user_id}/merge": {"session_id": "s"},
+    "/facets": {"filter": {"published_at": {"gte": 1900}}},
 }
 
 

@@ -136,7 +136,7 @@ def test_scores_are_the_documented_blend() -> None:
     )
     shown = {item.id: item.score for item in engine.rank([request]).results[0].items}
 
-    vectors = dict(zip(TITLES, engine._parts.vectors, strict=True))
+    vectors = dict(zip(TITLES, engine._parts.texts.vectors, strict=True))
     query = engine._parts.encoder.encode(["crime"])[0]
     taste = 0.85 * vectors["heist"] + vectors["love"] + vectors["mob"]
     taste /= np.linalg.norm(taste)

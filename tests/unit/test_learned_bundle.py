@@ -94,7 +94,7 @@ def test_unknown_ids_in_a_history_change_nothing_else(engine):
 def retrieved(engine, request):
     """Return the rows of a request, in no order, and what each source brought."""
     parts = engine._parts
-    want = resolve(request, parts.catalogue, parts.vectors, {})
+    want = resolve(request, parts.catalogue, parts.texts.vectors, {})
     (hits,) = retrieve([want], parts.sources)
     return CandidateSet(N_ITEMS).union(hits, want.named), hits
 
@@ -147,7 +147,7 @@ def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     parts = engine._parts
     request = after(20, k=20, query="thing r33", dislike=("r9",))
     queries = {request.query: Asked(parts.encoder.encode([request.query])[0], None)}
-    want = resolve(request, parts.catalogue, parts.vectors, queries)
+    want = resolve(request, parts.catalogue, parts.texts.vectors, queries)
     (hits,) = retrieve([want], parts.sources)
     rows = CandidateSet(N_ITEMS).union(hits)
     columns = parts.learned.features.compute([want.recent], [3], [rows])
@@ -239,7 +239,7 @@ def test_what_was_learned_about_other_items_is_refused(bundle, tmp_path, change)
     name, cut = change
     old = load_arrays(bundle, "behaviour.safetensors")
     with pytest.raises(BundleError):
-        opening._learned(changed(bundle, tmp_path / "shop", {name: cut(old[name])}))
+        opening.learned_of(changed(bundle, tmp_path / "shop", {name: cut(old[name])}))
 
 
 def facts_of(bundle, case):
@@ -268,4 +268,4 @@ def facts_of(bundle, case):
 )
 def test_facts_that_do_not_fit_what_was_learned_are_refused(bundle, tmp_path, case):
     with pytest.raises(BundleError):
-        opening._learned(changed(bundle, tmp_path / "shop", learned=facts_of(bundle, case)))
+        opening.learned_of(changed(bundle, tmp_path / "shop", learned=facts_of(bundle, case)))

@@ -1,0 +1,112 @@
+"""What an engine is made of, and how its parts are put together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.engine.behaviour import behaviour_sources
+from app.engine.candidates import Source, best_first
+from app.engine.catalogue import Catalogue
+from app.engine.fusion import Blend
+from app.engine.index import VectorIndex
+from app.engine.scorer import Scorer
+from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
+from app.engine.words import Words
+from app.features import Behaviour, Features
+from app.ports import Encoder
+from app.types import JsonValue, Matrix, Vector
+
+_FEW = 50
+"""How many trending and new items stand beside the popular ones where nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned from behaviour: its tables, what reads them, and the scorer.
+
+    `alike_share`: weight of likeness in words in the source *behaviour*.
+    """
+
+    behaviour: Behaviour
+    alike_share: float
+    sources: tuple[Source, ...]
+    features: Features
+    scorer: Scorer
+
+    @classmethod
+    def of(cls, behaviour: Behaviour, alike_share: float, scorer: Scorer) -> "Learned":
+        """Put the readers of tables on top of them."""
+        sources = behaviour_sources(behaviour, alike_share)
+        return cls(behaviour, alike_share, sources, Features(behaviour), scorer)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of n items: float32[n, dim] unit vectors, those in an index, and the words.
+
+    `render`: the text that an item is found by, of its fields by name.
+    """
+
+    vectors: Matrix
+    index: VectorIndex
+    words: Words
+    render: Callable[[Callable[[str], JsonValue]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine is made of; all arrays are in catalogue row order.
+
+    Attributes:
+        signals: float32[n] in [0, 1] by name: popularity, trending, freshness.
+        sources, fallback: always asked, and asked where those bring too little.
+        blend: the fixed part of the score.
+        learned: None where nothing was learned from behaviour.
+    """
+
+    catalogue: Catalogue
+    encoder: Encoder
+    texts: Texts
+    signals: Mapping[str, Vector]
+    sources: tuple[Source, ...]
+    fallback: tuple[Source, ...]
+    blend: Blend
+    learned: Learned | None = None
+
+
+def assemble(
+    catalogue: Catalogue,
+    encoder: Encoder,
+    texts: Texts,
+    signals: Mapping[str, Vector],
+    learned: Learned | None = None,
+) -> Parts:
+    """Return the parts of an engine; without anything learned, *taste* is nearness of texts.
+
+    `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
+    """
+    near_texts = VectorSource("taste", texts.index, lambda want: want.alike)
+    return Parts(
+        catalogue=catalogue,
+        encoder=encoder,
+        texts=texts,
+        signals=signals,
+        sources=(
+            MeaningSource(texts.index),
+            WordSource(texts.words),
+            *((near_texts,) if learned is None else learned.sources),
+        ),
+        fallback=fallback_of(signals),
+        blend=Blend(texts.vectors, texts.words, signals),
+        learned=learned,
+    )
+
+
+def fallback_of(signals: Mapping[str, Vector]) -> tuple[Source, ...]:
+    """Return what is asked where a request says too little: popular, trending, newest."""
+    order = best_first(signals["popularity"], signals["freshness"])
+    found: list[Source] = [FixedSource("popular", order, signals["popularity"])]
+    for name, signal in (("trending", "trending"), ("newest", "freshness")):
+        values = signals[signal]
+        if values.any():
+            found.append(FixedSource(name, best_first(values, signals["popularity"]), values, _FEW))
+    return tuple(found)
