@@ -12,10 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from redis.asyncio import Redis
+
 from app.bundle import Bundle
 from app.errors import StoreError
 from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.ports import Cache, Engine, EventStore, UserStore
+from app.ports import Cache, Engine, EventStore, Journal, UserStore
 from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
 from app.serving.breaker import Breaker
@@ -25,7 +27,9 @@ from app.serving.ingest import Ingest
 from app.serving.local_cache import LocalCache
 from app.serving.recommender import Computed, Parts, Recommender
 from app.serving.redis_cache import RedisCache, RedisLimits, open_client
+from app.serving.redis_journal import RedisJournal
 from app.serving.redis_store import RedisEventStore
+from app.serving.sqlite_journal import SqliteJournal
 from app.serving.sqlite_store import SqliteEventStore
 from app.serving.user_state import UserStates
 from app.serving.users import BundleUserStore
@@ -162,13 +166,10 @@ async def open_event_store(settings: Settings) -> EventStore:
     Raises:
         StoreError: the file cannot be used.
     """
-    url = settings.store_url
-    if url is None or url.startswith("sqlite:"):
-        path = settings.data_dir / "store.sqlite" if url is None else _path_of(url)
-        return SqliteEventStore(path, settings.retention())
-    # Not a cache: patient, and without a breaker.
-    limits = RedisLimits(0.0, settings.store_timeout_ms / 1e3, settings.store_max_connections)
-    store = RedisEventStore(open_client(url, limits), settings.retention())
+    place = _store_of(settings)
+    if isinstance(place, Path):
+        return SqliteEventStore(place, settings.retention())
+    store = RedisEventStore(place, settings.retention())
     try:
         for line in await store.warnings():
             log.warning("the event store may lose what was acknowledged: %s", line)
@@ -177,15 +178,34 @@ async def open_event_store(settings: Settings) -> EventStore:
     return store
 
 
+def open_journal(settings: Settings, catalogue: str) -> Journal:
+    """Open the journal of a catalogue, beside the events; within a running event loop.
+
+    Raises:
+        StoreError: the file cannot be used. A Redis that is down shows at the first call.
+    """
+    place = _store_of(settings)
+    if isinstance(place, Path):
+        return SqliteJournal(place, catalogue)
+    return RedisJournal(place, catalogue)
+
+
 async def check_event_file(settings: Settings) -> None:
     """Open and close the embedded event store, if that is the one. Raises `StoreError`."""
     if (settings.store_url or "sqlite:").startswith("sqlite:"):
         await (await open_event_store(settings)).aclose()
 
 
-def _path_of(url: str) -> Path:
-    """Return the path of sqlite:///relative or sqlite:////absolute."""
-    return Path(url.removeprefix("sqlite:///"))
+def _store_of(settings: Settings) -> Path | Redis:
+    """Return the file that events and changes are kept in, or a client of the Redis."""
+    url = settings.store_url
+    if url is None:
+        return settings.data_dir / "store.sqlite"
+    if url.startswith("sqlite:"):  # sqlite:///relative or sqlite:////absolute
+        return Path(url.removeprefix("sqlite:///"))
+    # Not a cache: patient, and without a breaker.
+    limits = RedisLimits(0.0, settings.store_timeout_ms / 1e3, settings.store_max_connections)
+    return open_client(url, limits)
 
 
 def _rules(bundle: Bundle) -> Mapping[str, Weight]:

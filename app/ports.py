@@ -3,12 +3,13 @@
 Fakes (`app.testing`) and real parts pass the same contract suites in `tests/contract/`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from app.types import (
     BatchResult,
     CacheRead,
+    Change,
     EngineInfo,
     Event,
     Facets,
@@ -174,6 +175,40 @@ class EventStore(Protocol):
 
     def scan(self) -> AsyncIterator[list[Event]]:
         """Yield all events, in parts; what is written meanwhile may be missing or there twice."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish the writes under way and release everything. Idempotent."""
+        ...
+
+
+class Journal(Protocol):
+    """The changes of one catalogue while it is served. Several processes may share one.
+
+    An append that returned is durable, and seen by every read that starts later, in any process.
+    Only the newest change of an item is kept, so that a journal is bounded by the items that were
+    ever touched. Every method raises `StoreError` where the store cannot do its work; what it was
+    asked to append may then be there or not. `OverloadedError`: too many writes are waiting.
+    """
+
+    async def append(
+        self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
+    ) -> tuple[Change, ...]:
+        """Keep changes, all or none, as (item id, record or None = deleted), in their order.
+
+        They get consecutive numbers. `TypeError`: a record is no JSON; nothing was written.
+        """
+        ...
+
+    async def after(self, seq: int, limit: int) -> tuple[Change, ...]:
+        """Return the kept changes with a higher number, oldest first, at most `limit` ≥ 1.
+
+        Every change that is missing between two of them was followed by a newer one of its item.
+        """
+        ...
+
+    async def newest(self) -> int:
+        """Return the highest number ever given, 0 if none."""
         ...
 
     async def aclose(self) -> None:

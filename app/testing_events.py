@@ -112,7 +112,7 @@ class MemoryEventStore:
 
     def _check(self) -> None:
         if self.down:
-            raise StoreError("user state cannot be read or written")
+            raise StoreError("the event store cannot be read or written")
 
     def _add(self, event: Event) -> None:
         user = self._users.setdefault(event.user, _User())

@@ -192,6 +192,22 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one item of the catalogue: its newest state, or that it is gone.
+
+    Attributes:
+        seq: grows with every change of a catalogue; 0 = not yet journalled.
+        item: id.
+        record: the whole item, a JSON object of texts, numbers, booleans, nulls and lists of texts;
+            None = deleted.
+    """
+
+    seq: int
+    item: str
+    record: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredUser:
     """What an event store holds of one user, all read at one moment.
 

@@ -25,6 +25,7 @@ from app.types import Event, Retention, StoredUser
 
 R = TypeVar("R")
 
+_NAME: Final = "the event store"
 _PREFIX: Final = b"recserve:store:1:"
 _SCAN: Final = 1000
 _POLL_S: Final = 0.05
@@ -104,7 +105,7 @@ class RedisEventStore:
         gone = 0
         prefix = _PREFIX + b"u:"
         users = self._client.scan_iter(match=prefix + b"*", count=_SCAN)
-        with _translated():
+        with translated(_NAME):
             async for key in users:
                 user = key.removeprefix(prefix)
                 gone += int(await self._run(self._trim, [user, *self._limits()]))
@@ -115,7 +116,7 @@ class RedisEventStore:
         """Yield all events in no order."""
         cursor = 0
         while True:
-            with _translated():
+            with translated(_NAME):
                 reply: Any = await self._client.hscan(_PREFIX + b"events", cursor, count=_SCAN)
             cursor, found = reply
             if found:
@@ -129,7 +130,7 @@ class RedisEventStore:
         Raises:
             StoreError: it does not answer.
         """
-        with _translated(), contextlib.suppress(ResponseError):
+        with translated(_NAME), contextlib.suppress(ResponseError):
             found = [
                 (name, wanted, meaning, (await self._client.config_get(name)).get(name))
                 for name, wanted, meaning in _SAFE
@@ -151,7 +152,7 @@ class RedisEventStore:
         return self._retention.per_kind, repr(oldest) if oldest > float("-inf") else "-inf"
 
     async def _run(self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> Any:  # noqa: ANN401 - a reply
-        with _translated():
+        with translated(_NAME):
             return await script(args=[_PREFIX, *arguments])
 
     async def _rewrite(self) -> None:
@@ -171,12 +172,13 @@ class RedisEventStore:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
+    """Turn trouble with the Redis that holds `name` ("the event store") into a `StoreError`."""
     try:
         yield
     except (RedisError, OSError, TimeoutError, UnicodeError) as error:
-        _log.warning("the event store does not answer: %r", error)
-        raise StoreError("user state cannot be read or written") from error
+        _log.warning("%s does not answer: %r", name, error)
+        raise StoreError(f"{name} cannot be read or written") from error
 
 
 def _epoch() -> str:

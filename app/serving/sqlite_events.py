@@ -6,20 +6,15 @@ name. This module knows neither threads nor when a transaction ends.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 import orjson
 
-from app.errors import StoreError
 from app.ports import MOST_MERGED, NEWEST_EVENTS
 from app.serving.keys import hashed_user
 from app.types import Event, StoredUser
 
-_FORMAT: Final = 1
-_CHECKPOINT_PAGES: Final = 4000
-
-_SCHEMA: Final = (
+TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS events (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, kind TEXT NOT NULL,
         time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT)""",
@@ -34,47 +29,6 @@ _NEWEST: Final = """SELECT id, user, item, kind, time, value, recommendation, se
     WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
 _AFTER: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
     WHERE seq > ? ORDER BY seq LIMIT ?"""
-
-
-def connect(path: Path, patience_s: float) -> sqlite3.Connection:
-    """Open the file with full durability, and make what is missing in it.
-
-    `patience_s`: how long to wait while another process writes.
-
-    Raises:
-        StoreError: not a store of ours, or it cannot be opened.
-    """
-    try:
-        connection = sqlite3.connect(
-            path, timeout=patience_s, isolation_level=None, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise StoreError(f"the event store {path.name} cannot be opened") from error
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit returns once its part of the log is on the disk.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        _make(connection)
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreError(f"the event store {path.name} cannot be opened: {error}") from error
-    except StoreError:
-        connection.close()
-        raise
-    return connection
-
-
-def _make(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in {0, _FORMAT}:
-        connection.execute("ROLLBACK")
-        raise StoreError(f"the event store has format {found}, this version reads {_FORMAT}")
-    for statement in _SCHEMA:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {_FORMAT}")
-    connection.execute("COMMIT")
 
 
 def append(

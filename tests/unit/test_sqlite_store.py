@@ -22,7 +22,7 @@ async def test_writes_that_wait_are_committed_together(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     store = SqliteEventStore(path)
     await store.append([event("first")])
-    before = store.commits
+    before = store._file.commits
     held = hold(path)
     calls = [asyncio.create_task(store.append([event(f"{n}")])) for n in range(100)]
     await asyncio.sleep(0)
@@ -30,15 +30,15 @@ async def test_writes_that_wait_are_committed_together(tmp_path: Path) -> None:
     assert await asyncio.gather(*calls) == [(True,)] * 100
 
     # The first was taken alone if the writer was already waiting for it; the rest came together.
-    assert 1 <= store.commits - before <= 2
+    assert 1 <= store._file.commits - before <= 2
     await store.aclose()
 
 
 async def test_the_file_is_written_with_full_durability(tmp_path: Path) -> None:
     store = SqliteEventStore(tmp_path / "store.sqlite")
 
-    assert store._write.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._write.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert store._file._write.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._file._write.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     await store.aclose()
 
 
@@ -83,14 +83,14 @@ async def test_a_write_that_cannot_be_done_fails_alone(tmp_path: Path) -> None:
 async def test_a_full_disk_acknowledges_nothing_and_is_survived(tmp_path: Path) -> None:
     store = SqliteEventStore(tmp_path / "store.sqlite")
     await store.append([event("1")])
-    pages = store._write.execute("PRAGMA page_count").fetchone()[0]
-    store._write.execute(f"PRAGMA max_page_count = {pages + 2}")
+    pages = store._file._write.execute("PRAGMA page_count").fetchone()[0]
+    store._file._write.execute(f"PRAGMA max_page_count = {pages + 2}")
     large = [event(f"large{n}", item="x" * 200) for n in range(500)]
     with pytest.raises(StoreError, match="cannot be written"):
         await store.append(large)
 
     assert [kept.id for kept in (await store.read("u:ann")).events] == ["1"]
-    store._write.execute("PRAGMA max_page_count = 1000000")
+    store._file._write.execute("PRAGMA max_page_count = 1000000")
     assert all(await store.append(large))
     await store.aclose()
 

@@ -1,0 +1,28 @@
+"""The three journals behind one way to open them: any number on one store."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.ports import Journal
+from app.serving.redis_cache import RedisLimits, open_client
+from app.serving.redis_journal import RedisJournal
+from app.serving.sqlite_journal import SqliteJournal
+from app.testing_journal import MemoryChanges, MemoryJournal
+from tests.redis_server import RedisServer
+
+OpenJournal = Callable[..., Journal]
+
+
+def in_memory() -> OpenJournal:
+    store: dict[str, MemoryChanges] = {}
+    return lambda catalogue="films": MemoryJournal(catalogue, store)
+
+
+def in_sqlite(folder: Path) -> OpenJournal:
+    path = folder / "new" / "store.sqlite"
+    return lambda catalogue="films": SqliteJournal(path, catalogue)
+
+
+def in_redis(server: RedisServer) -> OpenJournal:
+    limits = RedisLimits(0.0, 10.0, 8)
+    return lambda catalogue="films": RedisJournal(open_client(server.url, limits), catalogue)
