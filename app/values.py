@@ -167,6 +167,38 @@ def convert(value: Cell, kind: Kind) -> Any:  # noqa: ANN401 — as wide as `enc
             return value if isinstance(value, str) else _shown(value)
 
 
+def column_value(kind: str, value: object) -> Any:  # noqa: ANN401 — as wide as `encode_column` takes
+    """Return a value of an item's record as `encode_column` takes it, None when missing.
+
+    `value`: as `Column.value` shows it. A record may be older than the bundle, and its attributes
+    have been of other kinds then: what cannot be read as this kind is missing.
+
+    >>> column_value("time", 1995).is_year, column_value("number", "high")
+    (True, None)
+    """
+    if is_missing(value):
+        return None
+    match kind:
+        case "boolean":
+            return value if isinstance(value, bool) else None
+        case "number":
+            number = _number_of(value)
+            return number if number is not None and math.isfinite(number) else None
+        case "time":
+            return _time_or_none(value)
+        case "strings":
+            return value if _is_list_of_texts(value) else None
+        case _:
+            return value if isinstance(value, str) else _shown(value)
+
+
+def _time_or_none(value: Cell) -> Instant | None:
+    try:
+        return parse_time(value, "time", years=True)
+    except Unusable:
+        return None
+
+
 def _shown(value: Cell) -> str:
     """Return any other JSON value as text: numbers and booleans as in JSON, the rest compactly."""
     if isinstance(value, float) and value.is_integer():
@@ -221,6 +253,7 @@ def _iso(text: str, name: str) -> Instant:
     try:
         moment = datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return Instant(zoned.timestamp())
+        # In UTC, too, it has to lie in the years 1 to 9999: others cannot be shown.
+        return Instant(zoned.astimezone(UTC).timestamp())
     except (ValueError, OverflowError) as error:
         raise Unusable(f"{name} is neither ISO 8601 nor unix seconds") from error

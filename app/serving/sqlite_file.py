@@ -220,10 +220,13 @@ def _connect(path: Path, tables: Sequence[str], name: str, patience_s: float) ->
     """Open the file with full durability, and make what is missing in it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder of {path.name} cannot be made") from error
+    try:
         connection = sqlite3.connect(
             path, timeout=patience_s, isolation_level=None, check_same_thread=False
         )
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
         raise StoreError(f"{name} {path.name} cannot be opened") from error
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -85,7 +85,14 @@ def test_milliseconds_are_refused_and_the_reason_says_so(value):
         parse_time(value, "timestamp")
 
 
-@pytest.mark.parametrize("value", ["yesterday", "2016-13-01", True, [], -1e11, math.inf, 10**400])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("yesterday", "2016-13-01", True, [], -1e11, math.inf, 10**400),
+        # In UTC, as times are shown, these lie outside the years 1 to 9999.
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+    ],
+)
 def test_what_is_no_time(value):
     with pytest.raises(Unusable):
         parse_time(value, "timestamp")
