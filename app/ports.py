@@ -4,7 +4,7 @@ Fakes (`app.testing`) and real parts pass the same contract suites in `tests/con
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from app.types import (
     BatchResult,
@@ -93,6 +93,47 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds. Idempotent."""
+        ...
+
+
+class LiveEngine(Engine, Protocol):
+    """An engine whose items can change between two passes.
+
+    One change at a time: `encode` the texts, `plan` beside the passes, `perform` between two. From
+    then on every pass, and every other method, sees the items as they are.
+    """
+
+    @property
+    def next_boundary(self) -> float:
+        """When an item becomes visible or invisible by its own times, unix seconds; inf = never."""
+        ...
+
+    def text_of(self, record: Mapping[str, object]) -> str:
+        """Return the text that an item is found by, of what a journal says of it."""
+        ...
+
+    def record(self, item_id: str) -> dict[str, object] | None:
+        """Return what a journal would say of an item as it is; None if unknown."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return float32[n, dim], the vectors of texts. Called where `rank` is."""
+        ...
+
+    def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> Any:  # noqa: ANN401 - its own
+        """Work out what changes mean, for `perform`; may take long, and disturbs no pass.
+
+        `vectors`: float32[m, dim], of the texts of those changes that put an item. `now`: unix
+        seconds.
+        """
+        ...
+
+    def perform(self, plan: Any) -> None:  # noqa: ANN401 - as above
+        """Do what was planned last. Fast; called where `rank` is."""
+        ...
+
+    def advance(self, now: float) -> None:
+        """Show and hide what a moment makes visible or not. Fast; called where `rank` is."""
         ...
 
 

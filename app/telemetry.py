@@ -91,6 +91,10 @@ class Metrics:
             "event_write_seconds", "Time until the events of a call were durable."
         )
 
+        self.catalogue_changes = self._counter(
+            "catalogue_changes", "Changes of items that this process acknowledged."
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"recserve_{name}", text, labels, registry=self.registry)
 

@@ -114,8 +114,12 @@ class Item:
 class EngineInfo:
     """What an engine was opened from; reported by `/info`.
 
-    `scorer`: "learned" from behaviour, or the fixed "blend". `attributes` maps each field name that
-    `fields` may ask for to its kind.
+    Attributes:
+        catalogue: number of the newest change that it has taken in.
+        moment: when an item last became visible or invisible by its own times, unix milliseconds.
+        n_items: items that can be recommended.
+        scorer: "learned" from behaviour, or the fixed "blend".
+        attributes: each field name that `fields` may ask for, and its kind.
     """
 
     bundle: str
@@ -129,6 +133,7 @@ class EngineInfo:
     index: str
     scorer: str
     attributes: Mapping[str, str]
+    moment: int = 0
 
 
 @dataclass(frozen=True, slots=True)

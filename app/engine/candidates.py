@@ -64,6 +64,9 @@ class CandidateSet:
         """Prepare for a catalogue."""
         self._first = np.empty(n_items, np.int32)
 
+    def __len__(self) -> int:
+        return len(self._first)
+
     def union(self, sources: Mapping[str, Hits], also: Rows | None = None) -> Rows:
         """Return int64[n], every row that some source brought or that is in `also`, once each.
 

@@ -5,6 +5,7 @@ scores or requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import filterfalse
@@ -60,6 +61,7 @@ class Catalogue:
         self._titles = columns["title"]
         self.attributes = {k: v for k, v in attributes.items() if k not in _NOT_ATTRIBUTES}
         self._row_of = {str(self._ids.value(row)): row for row in range(len(self._ids))}
+        self._gone: dict[str, int] = {}
         self._records: dict[int, Record] = {}
         self._n = len(self._ids)
         self._blocked = np.zeros(self._n + room, np.bool_)
@@ -110,6 +112,9 @@ class Catalogue:
         row = self.row(item_id)
         if row < 0:
             return None
+        record = self._records.get(row)
+        if record is not None:
+            return record.item
         return Item(item_id, self.title(row), self.fields(row, tuple(self.attributes)))
 
     def blocked(self, filter_text: str = "") -> Mask | None:
@@ -127,8 +132,66 @@ class Catalogue:
         return ~self._blocked
 
     def records(self) -> Mapping[int, Record]:
-        """Return row -> record of all items that changed."""
+        """Return row -> record of all items that changed and are still there."""
         return self._records
+
+    @property
+    def n_used(self) -> int:
+        """How many rows are or were an item; those behind them are free."""
+        return self._n
+
+    def with_room(self, room: int) -> "Catalogue":
+        """Return a copy with that many free rows; what was changed in one is not in the other."""
+        other = copy(self)
+        other._separate(room)  # noqa: SLF001 - its own class
+        return other
+
+    def _separate(self, room: int) -> None:
+        self._row_of, self._gone = dict(self._row_of), dict(self._gone)
+        self._records = dict(self._records)
+        used = self._blocked[: self._n]
+        self._blocked = np.ones(self._n + room, np.bool_)
+        self._blocked[: self._n] = used
+        self._any_blocked = True
+        self._failing = lru_cache(_FILTERS_REMEMBERED)(self._failing_now)
+
+    def places(self, item_ids: Sequence[str]) -> list[int]:
+        """Return where the items are or would be put: a deleted one that comes back, as before."""
+        free = iter(range(self._n, self._n + len(item_ids)))
+        known = (self._row_of.get(name, self._gone.get(name)) for name in item_ids)
+        return [next(free) if row is None else row for row in known]
+
+    def put(self, row: int, record: Record, now: float) -> None:
+        """Let an item be what a record says, in its place. `now`: unix seconds."""
+        self._records[row] = record
+        self._row_of[record.item.id] = row
+        self._gone.pop(record.item.id, None)
+        self._n = max(self._n, row + 1)
+        self._block(row, blocked=not record.visible(now))
+
+    def delete(self, item_id: str) -> None:
+        """Let an item be gone; an unknown one is."""
+        row = self._row_of.pop(item_id, None)
+        if row is not None:
+            self._gone[item_id] = row
+            self._records.pop(row, None)
+            self._block(row, blocked=True)
+
+    def advance(self, now: float) -> None:
+        """Show and hide what a moment, in unix seconds, has made visible or not."""
+        for row, record in self._records.items():
+            self._block(row, blocked=not record.visible(now))
+
+    def boundaries(self, now: float) -> tuple[float, float]:
+        """Return when an item last became visible or invisible, and when one next will."""
+        times = [t for record in self._records.values() for t in (record.start, record.end)]
+        before = max((t for t in times if t <= now), default=float("-inf"))
+        return before, min((t for t in times if t > now), default=float("inf"))
+
+    def _block(self, row: int, *, blocked: bool) -> None:
+        self._blocked[row] = blocked
+        self._any_blocked |= blocked
+        self._failing.cache_clear()
 
     def _failing_now(self, filter_text: str) -> Mask:
         test = parse_filter(filter_text, self.attributes)

@@ -1,16 +1,17 @@
 """One blocking pass over a batch: encode ▸ retrieve ▸ features ▸ score. All a request computes.
 
-It keeps no state between calls and reads no clock for anything but its stage timings. It does not
-know users, caches, deadlines or HTTP.
+A pass keeps no state and reads no clock for anything but its stage timings; between two passes the
+items may change (`live`). It does not know users, caches, deadlines or HTTP.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 
+from app.engine import live
 from app.engine.candidates import (
     CandidateSet,
     Hits,
@@ -27,9 +28,11 @@ from app.errors import EngineError
 from app.filters import parse_filter
 from app.types import (
     BatchResult,
+    Change,
     EngineInfo,
     Facets,
     Item,
+    Matrix,
     RankedItem,
     RankRequest,
     RankResult,
@@ -60,6 +63,7 @@ class RankEngine:
         self._parts = parts
         self._info = info
         self._candidates = CandidateSet(len(parts.catalogue))
+        self.next_boundary = float("inf")
 
     def __repr__(self) -> str:
         return (
@@ -82,6 +86,44 @@ class RankEngine:
     def holds(self, item_id: str) -> bool:
         """Tell whether the catalogue holds an item."""
         return self._parts.catalogue.row(item_id) >= 0
+
+    def text_of(self, record: Mapping[str, object]) -> str:
+        """Return the text that an item is found by, of what a journal says of it."""
+        return live.record_of("", record, self._parts).text
+
+    def record(self, item_id: str) -> dict[str, object] | None:
+        """Return what a journal would say of an item as it is; None if unknown."""
+        return live.raw_of(item_id, self._parts.catalogue)
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return float32[n, dim], the vectors of texts. Raises `EngineError`."""
+        return self._parts.encoder.encode(texts)
+
+    def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> live.Plan:
+        """Work out what changes mean; see the port."""
+        return live.plan(self._parts, changes, vectors, now)
+
+    def perform(self, plan: live.Plan) -> None:
+        """Do what was planned; see the port."""
+        self._parts = live.perform(plan)
+        if len(self._parts.catalogue) != len(self._candidates):
+            self._candidates = CandidateSet(len(self._parts.catalogue))
+        self._look(plan.now, plan.seq)
+
+    def advance(self, now: float) -> None:
+        """Show and hide what a moment, in unix seconds, makes visible or not."""
+        self._parts.catalogue.advance(now)
+        self._look(now, self._info.catalogue)
+
+    def _look(self, now: float, seq: int) -> None:
+        catalogue = self._parts.catalogue
+        before, self.next_boundary = catalogue.boundaries(now)
+        self._info = replace(
+            self._info,
+            catalogue=max(seq, self._info.catalogue),
+            moment=int(before * 1e3) if np.isfinite(before) else 0,
+            n_items=int(np.count_nonzero(catalogue.visible())),
+        )
 
     def close(self) -> None:
         """Do nothing: all it holds is memory, which goes with the object."""

@@ -33,8 +33,13 @@ class Blend:
         """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
         self._vectors, self._words = vectors, words
         self._signals: Vector = np.zeros(len(vectors), np.float32)
+        self.change(np.arange(len(vectors)), signals)
+
+    def change(self, rows: Rows, signals: Mapping[str, Vector]) -> None:
+        """Take the signals of some rows (int64[c]) anew, of float32[n] for each signal."""
+        self._signals[rows] = 0.0
         for name, weight in SIGNAL_WEIGHTS.items():
-            self._signals += weight * signals[name]
+            self._signals[rows] += weight * signals[name][rows]
 
     def match(self, want: Want, rows: Rows) -> Vector:
         """Return float32[len(rows)]: how each candidate fits the words and the dislikes."""

@@ -35,6 +35,14 @@ class VectorIndex(Protocol):
         """Return n."""
         ...
 
+    def over(self, vectors: Matrix) -> "VectorIndex":
+        """Return an index over more rows, of which those of this one come first."""
+        ...
+
+    def change(self, rows: Rows) -> None:
+        """Take notice of all rows (int64[c]) whose vectors are not what they were once."""
+        ...
+
     def cosines(self, probes: Matrix) -> Matrix | None:
         """Return float32[p, n], of each probe with every row; None where that is too much work."""
         ...
@@ -63,6 +71,13 @@ class FlatIndex:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    def over(self, vectors: Matrix) -> "FlatIndex":
+        """See `VectorIndex`."""
+        return FlatIndex(vectors)
+
+    def change(self, rows: Rows) -> None:
+        """See `VectorIndex`: the vectors themselves are searched, whatever they are."""
+
     def cosines(self, probes: Matrix) -> Matrix:
         """See `VectorIndex`: always there."""
         return probes @ self._vectors.T
@@ -87,6 +102,7 @@ class ListIndex:
         self._index, self._vectors, self._threads = index, vectors, threads
         self._parameters = faiss.SearchParametersIVF()
         self._parameters.nprobe = probes
+        self._changed: Rows = np.empty(0, np.int64)
 
     @classmethod
     def open(cls, path: Path, vectors: Matrix, probes: int, threads: int) -> "ListIndex":
@@ -104,7 +120,15 @@ class ListIndex:
         return cls(index, vectors, probes, threads)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return len(self._vectors)
+
+    def over(self, vectors: Matrix) -> "ListIndex":
+        """See `VectorIndex`; the lists are shared."""
+        return ListIndex(self._index, vectors, self._parameters.nprobe, self._threads)
+
+    def change(self, rows: Rows) -> None:
+        """See `VectorIndex`; these rows are scored for every probe, for the lists hold old ones."""
+        self._changed = rows
 
     def cosines(self, probes: Matrix) -> None:
         """See `VectorIndex`: never."""
@@ -124,6 +148,8 @@ class ListIndex:
             parameters.nprobe = self._parameters.nprobe
             parameters.sel = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
             rows = self._nearest(probes, n, parameters)
+        if len(self._changed):
+            rows = self._with_changed(rows, blocked)
         scores = np.stack(
             [self._vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)]
         )
@@ -135,12 +161,17 @@ class ListIndex:
         faiss.omp_set_num_threads(self._threads)
         try:
             _, rows = self._index.search(
-                probes, min(int(n * OVERSAMPLE), len(self)), params=parameters
+                probes, min(int(n * OVERSAMPLE), self._index.ntotal), params=parameters
             )
         except (AssertionError, RuntimeError) as error:
             raise EngineError("the vector search failed") from error
         found: Rows = rows
         return found
+
+    def _with_changed(self, rows: Rows, blocked: Mask | None) -> Rows:
+        old = np.where(np.isin(rows, self._changed), -1, rows)
+        mine = self._changed if blocked is None else self._changed[~blocked[self._changed]]
+        return np.concatenate([old, np.broadcast_to(mine, (len(rows), len(mine)))], axis=1)
 
 
 def _best(scores: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:

@@ -33,6 +33,12 @@ class LiveWords:
         self._main, self._n = main, n_rows
         self._changed: Changed | None = None
 
+    def over(self, n_rows: int) -> "LiveWords":
+        """Return the same for more rows."""
+        other = LiveWords(self._main, n_rows)
+        other.use(self._changed)
+        return other
+
     def index_of(self, texts: Mapping[int, tuple[str | None, str]]) -> Changed | None:
         """Return the index of changed rows, given their titles and texts; it is not used yet."""
         if not texts:

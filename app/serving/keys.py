@@ -15,7 +15,7 @@ import orjson
 from app.request import normalised_query
 from app.types import RankRequest
 
-_VERSION: Final = "recserve fingerprint 3"
+_VERSION: Final = "recserve fingerprint 4"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
 """Types whose JSON says their type and where they end, so that no two values share it."""
 
@@ -24,7 +24,12 @@ _NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
 
 
 def fingerprint(
-    request: RankRequest, *, bundle: str, catalogue: int, who: tuple[str, ...] = ()
+    request: RankRequest,
+    *,
+    bundle: str,
+    catalogue: int,
+    moment: int = 0,
+    who: tuple[str, ...] = (),
 ) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
@@ -37,13 +42,14 @@ def fingerprint(
         who: the user, and what else decides how their state is used.
         bundle: generation of the bundle that answers.
         catalogue: generation of the catalogue that answers.
+        moment: since when it is what it is, by the times of its items.
 
     >>> one, two = RankRequest("a  heist", k=5), RankRequest("a heist ", k=5)
     >>> where = {"bundle": "demo/1", "catalogue": 1}
     >>> fingerprint(one, **where) == fingerprint(two, **where)
     True
     """
-    parts: list[object] = [_VERSION, bundle, catalogue, who]
+    parts: list[object] = [_VERSION, bundle, catalogue, moment, who]
     for name in _names_of(request):
         value = getattr(request, name)
         if name == "query":

@@ -150,7 +150,7 @@ async def test_a_foreign_file_is_refused_and_a_closed_one_says_so(tmp_path: Path
     (tmp_path / "text").write_text("not a database, but long enough to look at" * 100)
     (tmp_path / "folder").mkdir()
     for name in ("text", "folder", "text/below"):
-        with pytest.raises(StoreError, match="the journal|the folder"):
+        with pytest.raises(StoreError, match=r"the journal|the folder"):
             SqliteJournal(tmp_path / name, "films")
 
     journal = SqliteJournal(tmp_path / "store.sqlite", "films")

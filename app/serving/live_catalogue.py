@@ -1,0 +1,222 @@
+"""The catalogue while it serves: changes are journalled, then shown by the very next pass.
+
+    validate ─▶ journal (durable) ─▶ encode, in slices between passes ─▶ plan beside them ─▶ perform
+
+Every process reads the same journal, so all of them come to the same catalogue; what another one
+acknowledged is taken in by `watch`. This module does not know what an item looks like.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+
+from app.errors import AppError, DeadlineExceededError, NotFoundError, OverloadedError, StoreError
+from app.ports import Journal, LiveEngine
+from app.telemetry import Metrics
+from app.types import Change, Matrix
+
+V = TypeVar("V")
+
+_TOGETHER: Final = 256
+"""Changes that are taken in at once: their index of words is made anew each time."""
+
+_SLICE_S: Final = 0.008
+"""How long live queries wait for the encoding of items at most, so that they hardly notice."""
+
+_FIRST_GUESS_S: Final = 1e-4
+_WEIGHT_OF_NEWEST: Final = 0.3
+_MOST_WAITING: Final = 64
+_RETRY_MS: Final = 500
+_log = logging.getLogger(__name__)
+
+
+class Between(Protocol):
+    """Runs a blocking call where no pass sees it half done; `Batcher.between` does."""
+
+    async def __call__(self, call: Callable[[], V], /) -> V:
+        """Return what the call returns."""
+        ...
+
+
+class LiveCatalogue:
+    """Changes the items of an engine. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        engine: LiveEngine,
+        between: Between,
+        journal: Journal,
+        metrics: Metrics,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Change `engine`, by what `journal` says. `now`: unix seconds."""
+        self._engine = engine
+        self._between = between
+        self._journal = journal
+        self._metrics = metrics
+        self._now = now
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+        self._seconds_per_token = _FIRST_GUESS_S
+
+    def __repr__(self) -> str:
+        return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
+
+    async def put(self, records: Sequence[Mapping[str, Any]]) -> int:
+        """Let items (each with its `id`) be so; return the number of the last change.
+
+        Raises:
+            StoreError: the journal cannot be written; nothing is acknowledged.
+            OverloadedError: too many changes wait.
+        """
+        changes = [(str(r["id"]), {k: v for k, v in r.items() if k != "id"}) for r in records]
+        async with self._turn():
+            return await self._done(changes)
+
+    async def patch(self, item_id: str, fields: Mapping[str, object]) -> int:
+        """Change some fields of an item, None = remove; return the number of the change.
+
+        Raises:
+            NotFoundError: there is no such item.
+            StoreError, OverloadedError: as `put`.
+        """
+        async with self._turn():
+            # What another process changed meanwhile must not be undone.
+            await self._catch_up()
+            before = self._engine.record(item_id)
+            if before is None:
+                raise NotFoundError("there is no such item", field="item_id")
+            after = {k: v for k, v in {**before, **fields}.items() if v is not None}
+            return await self._done([(item_id, after)])
+
+    async def delete(self, item_id: str) -> int:
+        """Let an item be gone; return the number of the change. Raises as `patch`."""
+        async with self._turn():
+            await self._catch_up()
+            if not self._engine.holds(item_id):
+                raise NotFoundError("there is no such item", field="item_id")
+            return await self._done([(item_id, None)])
+
+    async def reach(self, seq: int, deadline: float) -> None:
+        """Return once a change has been taken in. `deadline`: monotonic seconds.
+
+        Raises:
+            DeadlineExceededError: it was not there in time.
+        """
+        while self._engine.info.catalogue < seq:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    async with self._turn():
+                        await self._catch_up()
+                    if self._engine.info.catalogue < seq:
+                        await asyncio.sleep(0.02)
+            except (TimeoutError, StoreError) as error:
+                if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+                    message = "the catalogue has not come so far"
+                    raise DeadlineExceededError(message, field="min_catalogue") from error
+                await asyncio.sleep(0.02)
+
+    async def open(self) -> None:
+        """Take in what was changed before; without a journal to read, later."""
+        try:
+            async with self._turn():
+                await self._catch_up()
+        except StoreError as error:
+            _log.warning("serving without the changes of the catalogue: %s", error.message)
+
+    async def watch(self, interval_s: float) -> None:
+        """Take in what other processes change, and what becomes visible; runs until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                if await self._journal.newest() > self._engine.info.catalogue:
+                    async with self._turn():
+                        await self._catch_up()
+                now = self._now()
+                if now >= self._engine.next_boundary:
+                    await self._between(lambda: self._engine.advance(self._now()))
+            except AppError as error:
+                _log.warning("the catalogue may be behind: %s", error.message)
+
+    @asynccontextmanager
+    async def handover(self, engine: LiveEngine) -> AsyncIterator[None]:
+        """Bring an engine that nobody uses yet to where this one is; it is the one from then on.
+
+        Inside, nothing changes: there the engine is put in place of the old one.
+
+        Raises:
+            StoreError: the journal cannot be read; the old engine stays.
+        """
+        async with self._lock:
+            await self._catch_up(engine, asyncio.to_thread)
+            yield
+            self._engine = engine
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting >= _MOST_WAITING:
+            raise OverloadedError("too many changes are waiting", retry_after_ms=_RETRY_MS)
+        self._waiting += 1
+        try:
+            async with self._lock:
+                yield
+        finally:
+            self._waiting -= 1
+
+    async def _done(self, changes: Sequence[tuple[str, Mapping[str, object] | None]]) -> int:
+        """Journal changes and take them in, after those that others journalled before."""
+        kept = await self._journal.append(changes)
+        await self._catch_up()
+        self._metrics.catalogue_changes.inc(len(kept))
+        return kept[-1].seq
+
+    async def _catch_up(
+        self,
+        engine: LiveEngine | None = None,
+        run: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None,
+    ) -> None:
+        engine, run = engine or self._engine, run or self._between
+        while changes := await self._journal.after(engine.info.catalogue, _TOGETHER):
+            await self._take_in(engine, changes, run)
+
+    async def _take_in(
+        self,
+        engine: LiveEngine,
+        changes: Sequence[Change],
+        run: Callable[[Callable[[], Any]], Awaitable[Any]],
+    ) -> None:
+        texts = [engine.text_of(change.record) for change in changes if change.record is not None]
+        vectors = await self._encoded(engine, texts, run)
+        plan = await asyncio.to_thread(engine.plan, changes, vectors, self._now())
+        await run(lambda: engine.perform(plan))
+
+    async def _encoded(
+        self,
+        engine: LiveEngine,
+        texts: Sequence[str],
+        run: Callable[[Callable[[], Any]], Awaitable[Any]],
+    ) -> Matrix:
+        found: list[Matrix] = []
+        at = 0
+        while at < len(texts):
+            end, tokens = at, 0
+            while end < len(texts) and (end == at or tokens * self._seconds_per_token < _SLICE_S):
+                tokens += 2 + len(texts[end].encode()) // 3
+                end += 1
+            vectors, seconds = await run(lambda part=texts[at:end]: _timed(engine, part))  # type: ignore[misc]
+            rate = seconds / tokens
+            self._seconds_per_token += _WEIGHT_OF_NEWEST * (rate - self._seconds_per_token)
+            found.append(vectors)
+            at = end
+        return np.concatenate(found) if found else np.empty((0, engine.info.dim), np.float32)
+
+
+def _timed(engine: LiveEngine, texts: Sequence[str]) -> tuple[Matrix, float]:
+    start = time.perf_counter()
+    vectors = engine.encode(texts)
+    return vectors, time.perf_counter() - start

@@ -1,0 +1,193 @@
+"""Changes of the catalogue: journalled first, shown by the next pass, the same in every process."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.errors import DeadlineExceededError, NotFoundError, OverloadedError, StoreError
+from app.serving.live_catalogue import LiveCatalogue
+from app.telemetry import Metrics
+from app.testing_journal import MemoryChanges, MemoryJournal
+from app.types import RankRequest
+from tests.small_engine import small_engine
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait until it is so; five seconds are far more than it takes."""
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - what is awaited sets no event
+            await asyncio.sleep(0.001)
+
+
+class Between:
+    """Runs what it is given at once, and remembers when a call was made."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, call: Callable[[], Any], /) -> Any:
+        self.calls += 1
+        await asyncio.sleep(0)
+        return call()
+
+
+class Process:
+    """One process: an engine, a catalogue over it, a journal that others may share."""
+
+    def __init__(self, store: dict[str, MemoryChanges] | None = None) -> None:
+        self.engine = small_engine()
+        self.journal = MemoryJournal("small", store)
+        self.between = Between()
+        metrics = Metrics(CollectorRegistry())
+        self.clock = 1000.0
+        self.catalogue = LiveCatalogue(
+            self.engine, self.between, self.journal, metrics, lambda: self.clock
+        )
+
+    def ids(self, query: str = "", k: int = 20) -> list[str]:
+        result = self.engine.rank([RankRequest(query=query, k=k)]).results[0]
+        return [item.id for item in result.items]
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+async def test_what_was_put_is_in_the_next_pass(process: Process) -> None:
+    seq = await process.catalogue.put([{"id": "new", "title": "submarine"}])
+
+    assert process.ids("submarine")[0] == "new"
+    assert seq == process.engine.info.catalogue == 1
+
+
+async def test_a_patch_changes_what_it_names(process: Process) -> None:
+    await process.catalogue.patch("star", {"year": 2001, "categories": None})
+    item = process.engine.item("star")
+
+    assert item is not None
+    assert (item.title, dict(item.fields)) == (
+        "star space adventure",
+        {"year": 2001, "categories": None},
+    )
+
+
+async def test_what_is_not_there_cannot_be_patched_or_deleted(process: Process) -> None:
+    with pytest.raises(NotFoundError):
+        await process.catalogue.patch("?", {"year": 1})
+    with pytest.raises(NotFoundError):
+        await process.catalogue.delete("?")
+    assert await process.journal.newest() == 0
+
+
+async def test_what_cannot_be_journalled_is_not_shown(process: Process) -> None:
+    process.journal.down = True
+    with pytest.raises(StoreError):
+        await process.catalogue.put([{"id": "new", "title": "submarine"}])
+
+    assert "new" not in process.ids("submarine")
+
+
+async def test_a_restart_comes_to_the_same_catalogue() -> None:
+    store: dict[str, MemoryChanges] = {}
+    first = Process(store)
+    await first.catalogue.put([{"id": "new", "title": "submarine"}, {"id": "b", "title": "x"}])
+    await first.catalogue.delete("alien")
+    await first.catalogue.delete("b")
+    second = Process(store)
+    await second.catalogue.open()
+
+    assert second.ids("submarine space") == first.ids("submarine space")
+    assert second.engine.info == first.engine.info
+
+
+async def test_processes_see_each_others_changes() -> None:
+    store: dict[str, MemoryChanges] = {}
+    one, other = Process(store), Process(store)
+    await one.catalogue.put([{"id": "new", "title": "submarine"}])
+    seq = await other.catalogue.put([{"id": "newer", "title": "other submarine"}])
+
+    assert {"new", "newer"} <= set(other.ids())
+    await one.catalogue.reach(seq, asyncio.get_running_loop().time() + 5)
+    assert set(one.ids()) == set(other.ids())
+
+
+async def test_watching_takes_in_what_others_change() -> None:
+    store: dict[str, MemoryChanges] = {}
+    one, other = Process(store), Process(store)
+    watch = asyncio.create_task(other.catalogue.watch(0.001))
+    await one.catalogue.delete("mob")
+    await until(lambda: not other.engine.holds("mob"))
+    watch.cancel()
+
+    assert "mob" not in other.ids()
+
+
+async def test_watching_outlives_a_journal_that_is_down(process: Process) -> None:
+    process.journal.down = True
+    watch = asyncio.create_task(process.catalogue.watch(0.001))
+    await asyncio.sleep(0.01)
+    process.journal.down = False
+    await process.journal.append([("mob", None)])
+    await until(lambda: not process.engine.holds("mob"))
+    assert not watch.done()
+    watch.cancel()
+
+
+async def test_items_appear_at_their_time(process: Process) -> None:
+    await process.catalogue.put([{"id": "soon", "title": "soon", "available_from": 2000.0}])
+    assert "soon" not in process.ids()
+    watch = asyncio.create_task(process.catalogue.watch(0.001))
+    process.clock = 2000.0
+    await until(lambda: "soon" in process.ids())
+    watch.cancel()
+
+
+async def test_a_start_without_a_journal_serves_the_bundle(process: Process) -> None:
+    await process.journal.append([("mob", None)])
+    process.journal.down = True
+    await process.catalogue.open()
+
+    assert "mob" in process.ids()
+
+
+async def test_a_change_that_never_comes_is_not_waited_for_beyond_the_deadline(
+    process: Process,
+) -> None:
+    loop = asyncio.get_running_loop()
+    with pytest.raises(DeadlineExceededError):
+        await process.catalogue.reach(9, loop.time() + 0.05)
+
+
+async def test_many_items_are_encoded_in_slices(process: Process) -> None:
+    items = [{"id": f"n{n}", "title": f"title number {n} " * 20} for n in range(400)]
+    await process.catalogue.put(items)
+
+    assert process.between.calls > 10
+    assert process.engine.info.n_items == 407
+
+
+async def test_too_many_waiting_changes_are_refused(process: Process) -> None:
+    puts = [process.catalogue.put([{"id": str(n), "title": "x"}]) for n in range(100)]
+    done = await asyncio.gather(*puts, return_exceptions=True)
+    refused = [result for result in done if isinstance(result, OverloadedError)]
+
+    assert 0 < len(refused) < 100
+    assert process.engine.info.n_items == 7 + 100 - len(refused)
+
+
+async def test_a_new_engine_takes_over_with_all_changes(process: Process) -> None:
+    await process.catalogue.put([{"id": "new", "title": "submarine"}])
+    await process.catalogue.delete("mob")
+    fresh = small_engine()
+    async with process.catalogue.handover(fresh):
+        pass
+    process.engine = fresh
+
+    assert process.ids("submarine")[0] == "new"
+    assert "mob" not in process.ids()
+    await process.catalogue.delete("new")
+    assert not fresh.holds("new")
