@@ -16,6 +16,7 @@ from app.types import (
     BatchResult,
     CacheRead,
     EngineInfo,
+    Generation,
     Item,
     Matrix,
     RankedItem,
@@ -45,12 +46,15 @@ class GatedEngine:
         closed: whether `close` was called.
     """
 
-    def __init__(self, n_items: int = 300, *, held: bool = False) -> None:
+    def __init__(
+        self, n_items: int = 300, *, held: bool = False, bundle: str = "fake/1", catalogue: int = 1
+    ) -> None:
         self.batches: list[tuple[RankRequest, ...]] = []
         self.poison: set[str] = set()
         self.short_by = 0
         self.death: BaseException | None = None
         self.closed = False
+        self._generation = Generation(bundle, catalogue)
         self._items = {f"i{n}": Item(f"i{n}", f"Item {n}", {"n": n}) for n in range(n_items)}
         self._changed = threading.Condition()
         self._held = held
@@ -63,9 +67,9 @@ class GatedEngine:
     def info(self) -> EngineInfo:
         """A made-up catalogue with one field, `n`."""
         return EngineInfo(
-            bundle="fake/1",
+            bundle=self._generation.bundle,
             bundle_name="fake",
-            catalogue=1,
+            catalogue=self._generation.catalogue,
             n_items=len(self._items),
             n_users=0,
             n_events=0,
@@ -115,7 +119,8 @@ class GatedEngine:
             if request.query in self.poison:
                 raise EngineError("poison")
         results = tuple(self._rank_one(request) for request in batch)
-        return BatchResult(results[: len(batch) - self.short_by], StageTimings(1.0, 2.0, 3.0))
+        timings = StageTimings(1.0, 2.0, 3.0)
+        return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)
 
     def item(self, item_id: str) -> Item | None:
         """Look up one of the made-up items."""
@@ -143,7 +148,7 @@ class GatedEngine:
                 name,
                 1.0 / place,
                 request.query,
-                {field: self._items[name].fields[field] for field in request.fields},
+                {field: self._items[name].fields.get(field) for field in request.fields},
                 (SourceHit("fake", place, 1.0 / place),),
             )
             for place, name in enumerate(wanted[: request.k], start=1)

@@ -84,11 +84,20 @@ class StageTimings:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """What an answer was made from: id of the bundle's generation, number of the catalogue's."""
+
+    bundle: str
+    catalogue: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchResult:
-    """Results in the order of the batch, and what the pass cost."""
+    """Results in the order of the batch, what the pass cost, and what it ranked by."""
 
     results: tuple[RankResult, ...]
     timings: StageTimings
+    generation: Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,11 @@ class EngineInfo:
     index: str
     scorer: str
     attributes: Mapping[str, str]
+
+    @property
+    def generation(self) -> Generation:
+        """What an answer of this engine is made from."""
+        return Generation(self.bundle, self.catalogue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ ERROR: Final = _object(
     }
 )
 
+_GENERATION: Final = _object({"bundle": _STRING, "catalogue": _COUNT})
+
 ANSWER: Final = _object(
     {
         "recommendation_id": _STRING,
@@ -78,7 +80,7 @@ ANSWER: Final = _object(
         "batch_size": {**_COUNT, "description": "requests in the engine pass that made the list"},
         "items": _array(_RANKED_ITEM),
         "degraded": {**_array(_STRING), "description": "left-out parts that may change the list"},
-        "generation": _object({"bundle": _STRING, "catalogue": _COUNT}),
+        "generation": _GENERATION,
         "missing_ids": _array(_STRING),
         "next_cursor": {"type": ["string", "null"]},
     }
@@ -100,6 +102,17 @@ BATCH_REQUEST: Final = _object(
 )
 
 ITEM: Final = _object({"id": _STRING, "title": _TITLE, "fields": _FIELDS})
+
+RELOAD_REQUEST: Final = _object({})
+
+RELOAD: Final = _object(
+    {
+        "generation": {**_GENERATION, "description": "what serves now"},
+        "previous": {**_STRING, "description": "generation that served before, maybe this one"},
+        "reloaded": {"type": "boolean", "description": "whether another one took over"},
+        "seconds": {"type": "number", "minimum": 0},
+    }
+)
 
 STATUS_ANSWER: Final = _object({"status": {"enum": ["ok", "not_ready"]}})
 

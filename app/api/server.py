@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.api import people, routes
+from app.api import admin, people, routes
 from app.api.edge import Edge, http_exception_handler, problem_handler
 from app.bootstrap import Service, open_service
 from app.errors import AppError
@@ -45,9 +45,10 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
     )
-    for router in (routes.router, people.router):
+    routers = (routes.router, people.router, admin.router)
+    for router in routers:
         app.include_router(router)
-    app.state.routes = [*routes.router.routes, *people.router.routes]
+    app.state.routes = [route for router in routers for route in router.routes]
     for kind in (AppError, ValidationError):
         app.add_exception_handler(kind, problem_handler)
     app.add_exception_handler(HTTPException, http_exception_handler)

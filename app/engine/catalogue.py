@@ -51,8 +51,9 @@ class Catalogue:
         return None if value is None else str(value)
 
     def fields(self, row: int, names: Sequence[str]) -> dict[str, JsonValue]:
-        """Return the named attributes of a row."""
-        return {name: self._columns[name].value(row) for name in names}
+        """Return the named attributes of a row; null for those that there are not."""
+        columns = self._columns
+        return {name: columns[name].value(row) if name in columns else None for name in names}
 
     def item(self, item_id: str) -> Item | None:
         """Return one item with all its attributes, None if unknown."""

@@ -134,7 +134,7 @@ class RankEngine:
         timings = StageTimings(
             (encoded - start) * 1e3, (retrieved - encoded) * 1e3, (done - retrieved) * 1e3
         )
-        return BatchResult(results, timings)
+        return BatchResult(results, timings, self._info.generation)
 
     def _encode(self, batch: Sequence[RankRequest]) -> Mapping[str, Vector]:
         texts = list(dict.fromkeys(request.query for request in batch if request.query))

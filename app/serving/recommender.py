@@ -22,7 +22,7 @@ from app.serving.keys import fingerprint, state_of
 from app.serving.local_cache import LocalCache
 from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
-from app.types import RankRequest, RankResult, StageTimings
+from app.types import Generation, RankRequest, RankResult, StageTimings
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +61,14 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What one computation is to do, and under what its answer is kept."""
+    """What one computation is to do, and under what its answer is kept.
+
+    `generation`: the one that the key names.
+    """
 
     request: RankRequest
     key: bytes
+    generation: Generation
     state: bytes
     deadline: float
     degraded: tuple[str, ...]
@@ -117,7 +121,8 @@ class Recommender:
         if not degraded:
             page = owned_by(user_state.stored.version, page)
         request = self._request(ask, user_state, page)
-        key, state = self._key(ask, user, request, page), b""
+        generation = self._parts.engine.info.generation
+        key, state = self._key(ask, user, request, page, generation), b""
         if user is not None:
             state = state_of(user_state.stored.version, request)
 
@@ -135,7 +140,7 @@ class Recommender:
         #    would refuse is refused here: a refusal must cost little when there are many.
         if not self._parts.flights.flying(key + state):
             self._parts.batcher.admit(deadline)
-        plan = _Plan(request, key, state, deadline, degraded, page)
+        plan = _Plan(request, key, generation, state, deadline, degraded, page)
         shared = await self._parts.flights.run(key + state, deadline, lambda: self._compute(plan))
 
         # 7. Respond.
@@ -159,7 +164,12 @@ class Recommender:
         return read_cursor(ask.cursor, self._now(), self._parts.cursor_life_s)
 
     def _key(
-        self, ask: RecommendRequest, user: str | None, request: RankRequest, page: Page
+        self,
+        ask: RecommendRequest,
+        user: str | None,
+        request: RankRequest,
+        page: Page,
+        generation: Generation,
     ) -> bytes:
         """Return what the answer is cached under.
 
@@ -170,8 +180,8 @@ class Recommender:
         if user is not None:
             request = self._request(ask, STRANGER, page)
             who = (user, f"{ask.seen.events} {ask.seen.within}")
-        info = self._parts.engine.info
-        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue, who=who)
+        bundle, catalogue = generation.bundle, generation.catalogue
+        return fingerprint(request, bundle=bundle, catalogue=catalogue, who=who)
 
     async def _cached(self, key: bytes, state: bytes) -> tuple[bytes | None, bool]:
         """Return a stored tail, or None, and whether the shared cache was in trouble."""
@@ -189,8 +199,9 @@ class Recommender:
         done = await self._parts.batcher.submit(plan.request, plan.deadline)
         computed = self._computed(done, plan)
 
-        # A degraded answer is not what the next caller should get.
-        if not computed.degraded:
+        # A degraded answer is not what the next caller should get, nor is one that was ranked by
+        # another generation, which took over while the request waited, than its key names.
+        if not computed.degraded and done.generation == plan.generation:
             self._fill(plan.key, computed.tail, plan.state)
         return computed
 
@@ -231,8 +242,8 @@ class Recommender:
         if plan.degraded:
             degraded = (*plan.degraded, *result.degraded)
             result = RankResult(result.items, result.missing_ids, degraded)
-        info = self._parts.engine.info
-        tail = write_tail(result, done.batch_size, info, self._next_cursor(result, plan))
+        cursor = self._next_cursor(result, plan)
+        tail = write_tail(result, done.batch_size, done.generation, cursor)
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
 
     def _next_cursor(self, result: RankResult, plan: _Plan) -> str | None:

@@ -336,7 +336,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
     assert set(paths) == {
         *("/recommend", "/recommend/batch", "/items/{item_id}"),
         *("/events", "/users/{user_id}", "/users/{user_id}/merge"),
-        *("/livez", "/readyz", "/info", "/metrics"),
+        *("/livez", "/readyz", "/info", "/metrics", "/admin/reload"),
     }
     assert "https://" not in page
     script = page.split('<script src="')[1].split('"')[0]
