@@ -4,7 +4,6 @@ What opens closes, in reverse order; ready only after a real request has passed 
 """
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -14,25 +13,28 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.bundle import Bundle
 from app.errors import StoreError
 from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.ports import Cache, Engine, EventStore, Journal, UserStore
+from app.generations import is_generation
+from app.loading import bundle_source, load, settled_memory, warm_up_batches
+from app.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
 from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
 from app.serving.breaker import Breaker
+from app.serving.current_engine import CurrentEngine, Loaded
 from app.serving.cursor import LIFE_S
 from app.serving.flight import SingleFlight
 from app.serving.ingest import Ingest
+from app.serving.live_catalogue import LiveCatalogue
 from app.serving.local_cache import LocalCache
 from app.serving.recommender import Computed, Parts, Recommender
 from app.serving.redis_cache import RedisCache, RedisLimits, open_client
 from app.serving.redis_journal import RedisJournal
 from app.serving.redis_store import RedisEventStore
+from app.serving.reloader import BundleSource, Reloader
 from app.serving.sqlite_journal import SqliteJournal
 from app.serving.sqlite_store import SqliteEventStore
 from app.serving.user_state import UserStates
-from app.serving.users import BundleUserStore
 from app.settings import Settings
 from app.telemetry import Metrics, measure_loop_lag
 from app.types import RankRequest, RankResult
@@ -43,8 +45,6 @@ _LAG_INTERVAL_S = 0.25
 _BREAKER_FAILURES = 5
 _BREAKER_PAUSE_S = 2.0
 _WARM_UP_S = 60.0
-_ALLOCATIONS_PER_COLLECTION = 20_000
-_WARM_UP_REPEATS = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Service:
     recommender: Recommender
     users: UserStates
     ingest: Ingest
+    catalogue: LiveCatalogue
+    reloader: Reloader
 
     @property
     def ready(self) -> bool:
@@ -76,88 +78,102 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
     # Here, not above: importing the server must not load model libraries.
     from threadpoolctl import threadpool_limits
 
-    from app.bundle import open_bundle
-    from app.engine.open import engine_of
-
     # The products of a pass are small: the second thread gains little on an idle machine, and on a
     # busy one the first waits milliseconds for it. The encoder has threads of its own.
     threadpool_limits(limits=1, user_api="blas")
-    bundle = open_bundle(settings.bundle)
-    engine = engine_of(bundle, settings.threads_per_worker())
-    users = BundleUserStore.open(bundle)
+    loaded = load(settings)
     shared = _open_shared_cache(settings, metrics)
     events = await open_event_store(settings)
     async with wire(
-        settings, metrics, engine, users, shared, events=events, rules=_rules(bundle)
+        *(settings, metrics, loaded.engine, loaded.users, shared),
+        events=events,
+        journal=open_journal(settings, loaded.engine.info.bundle_name),
+        rules=loaded.rules,
+        source=bundle_source(settings),
     ) as service:
-        log.info("ready: %s", engine)
-        with _settled_memory():
+        del loaded  # or the first bundle would stay in memory for ever
+        log.info("ready: %s", service.engine)
+        with settled_memory(), _watching(service):
             yield service
 
 
 @contextmanager
-def _settled_memory() -> Iterator[None]:
-    """Keep the garbage collector away from what was loaded, and from running at every turn.
-
-    Requests leave no cycles behind, so collecting seldom costs no memory; a full collection over
-    the libraries' objects would stop the event loop for tens of milliseconds.
-    """
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION, *thresholds[1:])
+def _watching(service: Service) -> Iterator[None]:
+    """Follow `current`, unless the settings name one generation."""
+    settings = service.settings
+    if not settings.watch_bundle_ms or is_generation(settings.bundle):
+        yield
+        return
+    watch = service.reloader.watch(settings.watch_bundle_ms / 1e3)
+    task = asyncio.create_task(watch, name="recserve-watch")
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        task.cancel()
 
 
 @asynccontextmanager
 async def wire(  # noqa: PLR0913 - one argument a part
     settings: Settings,
     metrics: Metrics,
-    engine: Engine,
+    engine: LiveEngine,
     users: UserStore,
     shared: Cache | None,
     *,
     events: EventStore,
+    journal: Journal,
     rules: Mapping[str, Weight] = DEFAULT_WEIGHTS,
+    source: BundleSource | None = None,
 ) -> AsyncIterator[Service]:
     """Put a service together from its parts, and close them all when it ends.
 
-    `users`: what the bundle knows; `events`: what happens while it serves; `rules`: what each kind
-    of event says of an item.
+    `users`: what the bundle knows; `events`, `journal`: what people do and how items change while
+    it serves; `rules`: what each kind of event says of an item; `source`: where other bundles come
+    from (None: nowhere).
     """
+    current = CurrentEngine(loaded := Loaded(engine, users, rules))
+    source = source or BundleSource.fixed(loaded)
+    del engine, users, loaded  # what serves is named by `current` alone
     limits = Limits(
         max_requests=settings.max_batch_requests,
         max_tokens=settings.max_batch_tokens,
         max_pending=settings.max_pending_requests,
     )
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(users.aclose)
+        stack.push_async_callback(_close_users, current)
         stack.push_async_callback(events.aclose)
+        stack.push_async_callback(journal.aclose)
         if shared is not None:
             stack.push_async_callback(shared.aclose)
         batcher: Batcher[RankRequest, RankResult] = Batcher(
-            engine.rank, engine.cost, limits, metrics
+            current.rank, current.cost, limits, metrics
         )
         flights: SingleFlight[Computed] = SingleFlight(metrics)
         local = LocalCache(settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics)
-        states = UserStates(users, events, rules, settings.store_read_timeout_ms / 1e3)
+        states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)
         # A cached answer may have lain its time in the shared cache, then in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
-        parts = Parts(engine, batcher, flights, states, local, shared, metrics, life_s)
+        catalogue = LiveCatalogue(current.loaded.engine, batcher.between, journal, metrics)
+        parts = Parts(
+            *(current, batcher, flights, states, local, shared, metrics, life_s, catalogue.reach)
+        )
         recommender = Recommender(parts)
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()
-        stack.push_async_callback(_stop_engine, batcher, engine, settings.drain_timeout_ms / 1e3)
+        stack.push_async_callback(_stop_engine, batcher, current, settings.drain_timeout_ms / 1e3)
         await _warm_up(batcher, min(limits.max_requests, limits.max_pending))
         lag = asyncio.create_task(measure_loop_lag(metrics, _LAG_INTERVAL_S), name="recserve-lag")
         stack.callback(lag.cancel)
-        ingest = Ingest(engine, events, settings.retention(), metrics)
-        yield Service(settings, metrics, engine, batcher, recommender, states, ingest)
+        await catalogue.open()
+        watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
+        stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)
+        ingest = Ingest(current, events, settings.retention(), metrics)
+        reloader = Reloader(current, batcher, source, metrics, catalogue.handover)
+        yield Service(
+            *(settings, metrics, current, batcher, recommender, states, ingest),
+            *(catalogue, reloader),
+        )
 
 
 async def open_event_store(settings: Settings) -> EventStore:
@@ -208,12 +224,6 @@ def _store_of(settings: Settings) -> Path | Redis:
     return open_client(url, limits)
 
 
-def _rules(bundle: Bundle) -> Mapping[str, Weight]:
-    """Return what the recipe of a bundle says of each kind of event."""
-    weights = bundle.manifest.recipe.get("weights", {})
-    return {**DEFAULT_WEIGHTS, **{kind: Weight(**rule) for kind, rule in weights.items()}}
-
-
 def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
     if settings.cache_url is None:
         return None
@@ -224,6 +234,10 @@ def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
     )
     breaker = Breaker(_BREAKER_FAILURES, _BREAKER_PAUSE_S)
     return RedisCache(open_client(settings.cache_url, limits), limits, breaker, metrics)
+
+
+async def _close_users(current: CurrentEngine) -> None:
+    await current.loaded.users.aclose()
 
 
 async def _stop_engine(
@@ -241,7 +255,5 @@ async def _warm_up(batcher: Batcher[RankRequest, RankResult], most: int) -> None
     A failure stops the start. The batcher learns from them what passes of several sizes cost.
     """
     deadline = time.monotonic() + _WARM_UP_S
-    for repeats in _WARM_UP_REPEATS:
-        await batcher.submit(RankRequest(query=" ".join(["warm up"] * repeats)), deadline)
-    crowd = (RankRequest(query=f"warm up {number}") for number in range(most))
-    await asyncio.gather(*(batcher.submit(request, deadline) for request in crowd))
+    for batch in warm_up_batches(most):
+        await asyncio.gather(*(batcher.submit(request, deadline) for request in batch))

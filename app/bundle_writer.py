@@ -56,8 +56,7 @@ def write_bundle(
         OSError: the disk is full or may not be written.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with _builder_lock(root):
-        _remove_leftovers(root)
+    with builder_lock(root):
         generation = _new_generation()
         folder = root / f"{_TEMPORARY}{generation}"
         folder.mkdir()
@@ -71,25 +70,29 @@ def write_bundle(
         finally:
             _remove_leftovers(root)
         _sync(root)
-        _point_current_to(root, generation)
+        point_current_to(root, generation)
         _prune(root, current=generation)
     return Bundle(root / generation, manifest)
 
 
 @contextmanager
-def _builder_lock(root: Path) -> Iterator[None]:
-    """Hold the lock of this bundle; the kernel frees it when a builder dies."""
+def builder_lock(root: Path) -> Iterator[None]:
+    """Hold the lock of this bundle, of which nothing half done is left then.
+
+    The kernel frees it when its holder dies.
+    """
     with (root / ".lock").open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             _log.warning("another build of %s is running: waiting for it to end", root.name)
             fcntl.flock(file, fcntl.LOCK_EX)
+        # Nobody else is building: these are of builders that died.
+        _remove_leftovers(root)
         yield
 
 
 def _remove_leftovers(root: Path) -> None:
-    # Under the lock nobody else is building: these are ours, or of builders that died.
     for path in root.glob(f"{_TEMPORARY}*"):
         if path.is_symlink():
             path.unlink()
@@ -136,7 +139,8 @@ def _on_trial(folder: Path, generation: str) -> Path:
     return folder.rename(trial / generation)
 
 
-def _point_current_to(root: Path, generation: str) -> None:
+def point_current_to(root: Path, generation: str) -> None:
+    """Let `current` point to a generation, in one step and durably; only under the lock."""
     link = root / f"{_TEMPORARY}{CURRENT}"
     link.symlink_to(generation)
     link.replace(root / CURRENT)

@@ -68,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_force(train)
     train.set_defaults(run=_train)
 
+    published = commands.add_parser("publish", help="let services take a generation that is there")
+    published.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
+    published.add_argument("generation", help="name of its folder in the bundle folder")
+    published.set_defaults(run=_publish)
+
+    back = commands.add_parser("rollback", help="let services go back to an older generation")
+    back.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
+    back.set_defaults(run=_roll_back)
+
     serve = commands.add_parser("serve", help="serve a bundle over HTTP", epilog=_PRECEDENCE)
     _add_settings(serve)
     serve.set_defaults(run=_serve)
@@ -161,6 +170,20 @@ def _train(arguments: argparse.Namespace) -> int:
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
     gate = PromotionGate(force=arguments.force)
     print(retrain(arguments.bundle, arguments.events, recipe, gate=gate))
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from app.generations import publish
+
+    print(publish(arguments.bundle, arguments.generation))
+    return 0
+
+
+def _roll_back(arguments: argparse.Namespace) -> int:
+    from app.generations import roll_back
+
+    print(roll_back(arguments.bundle))
     return 0
 
 

@@ -65,7 +65,11 @@ class Engine(Protocol):
         ...
 
     def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
-        """Rank every request; results keep the order of `batch`. Raises `EngineError`."""
+        """Rank every request; results keep the order of `batch`. Raises `EngineError`.
+
+        Fields that the catalogue does not have are null: requests are checked before they wait, and
+        another bundle may have taken over since.
+        """
         ...
 
     def check_filter(self, filter_text: str) -> None:

@@ -194,6 +194,12 @@ class RecommendRequest(BaseModel):
         description="What fills up where a filter leaves less than k: nothing, what is popular, or "
         "what fits apart from the filter; `passing` in the answer says how many pass.",
     )
+    min_catalogue: int = Field(
+        default=0,
+        ge=0,
+        le=2**53,
+        description="generation.catalogue of an earlier answer: wait for a catalogue as new.",
+    )
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."
     )

@@ -27,6 +27,18 @@ class Settings(BaseSettings):
     bundle: Path = Field(
         Path("models/demo"), description="Bundle to serve: NAME or NAME/GENERATION."
     )
+    watch_catalogue_ms: int = Field(
+        250,
+        ge=10,
+        le=60_000,
+        description="How often changes of items by other processes are looked for, in ms.",
+    )
+    watch_bundle_ms: int = Field(
+        1000,
+        ge=0,
+        le=3_600_000,
+        description="How often to look whether NAME/current has moved, in ms; 0 = never.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=64, description="Processes, each a full replica.")

@@ -67,6 +67,9 @@ class Metrics:
         self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")
         self.coalesced = self._counter("coalesced", "Requests that joined identical work.")
         self.engine_up = self._gauge("engine_up", "1 while the engine takes work.")
+        self.reloads = self._counter(
+            "reloads", "Bundles that were to take over, by result: done, refused.", "result"
+        )
 
     def _caching(self) -> None:
         self.cache_reads = self._counter(

@@ -16,9 +16,11 @@ from app.filters import holds, parse_filter
 from app.types import (
     BatchResult,
     CacheRead,
+    Change,
     EngineInfo,
     Facets,
     FieldFacts,
+    Generation,
     Item,
     Matrix,
     RankedItem,
@@ -48,12 +50,15 @@ class GatedEngine:
         closed: whether `close` was called.
     """
 
-    def __init__(self, n_items: int = 300, *, held: bool = False) -> None:
+    def __init__(
+        self, n_items: int = 300, *, held: bool = False, bundle: str = "fake/1", catalogue: int = 0
+    ) -> None:
         self.batches: list[tuple[RankRequest, ...]] = []
         self.poison: set[str] = set()
         self.short_by = 0
         self.death: BaseException | None = None
         self.closed = False
+        self._generation = Generation(bundle, catalogue)
         self._items = {f"i{n}": Item(f"i{n}", f"Item {n}", {"n": n}) for n in range(n_items)}
         self._changed = threading.Condition()
         self._held = held
@@ -66,9 +71,9 @@ class GatedEngine:
     def info(self) -> EngineInfo:
         """A made-up catalogue with one field, `n`."""
         return EngineInfo(
-            bundle="fake/1",
+            bundle=self._generation.bundle,
             bundle_name="fake",
-            catalogue=1,
+            catalogue=self._generation.catalogue,
             n_items=len(self._items),
             n_users=0,
             n_events=0,
@@ -118,7 +123,8 @@ class GatedEngine:
             if request.query in self.poison:
                 raise EngineError("poison")
         results = tuple(self._rank_one(request) for request in batch)
-        return BatchResult(results[: len(batch) - self.short_by], StageTimings(1.0, 2.0, 3.0))
+        timings = StageTimings(1.0, 2.0, 3.0)
+        return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)
 
     def check_filter(self, filter_text: str) -> None:
         """Know the one field there is."""
@@ -139,6 +145,37 @@ class GatedEngine:
     def holds(self, item_id: str) -> bool:
         """Tell whether the item is one of ours."""
         return item_id in self._items
+
+    next_boundary = float("inf")
+
+    def text_of(self, record: Mapping[str, object]) -> str:
+        """Items have titles and nothing else."""
+        return str(record.get("title", ""))
+
+    def record(self, item_id: str) -> dict[str, object] | None:
+        """Return the title of one of the items."""
+        item = self._items.get(item_id)
+        return None if item is None else {"title": item.title}
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Nothing is known of texts."""
+        return np.zeros((len(texts), self.info.dim), np.float32)
+
+    def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> Sequence[Change]:  # noqa: ARG002 - the port's signature
+        """Nothing need be prepared."""
+        return changes
+
+    def perform(self, plan: Sequence[Change]) -> None:
+        """Change the items at once."""
+        for change in plan:
+            self._items.pop(change.item, None)
+            if change.record is not None:
+                title = self.text_of(change.record)
+                self._items[change.item] = Item(change.item, title, {"n": None})
+            self._generation = Generation(self._generation.bundle, change.seq)
+
+    def advance(self, now: float) -> None:
+        """Items have no times."""
 
     def close(self) -> None:
         """Remember that it was closed."""
@@ -161,7 +198,7 @@ class GatedEngine:
                 name,
                 1.0 / place,
                 request.query,
-                {field: self._items[name].fields[field] for field in request.fields},
+                {field: self._items[name].fields.get(field) for field in request.fields},
                 (SourceHit("fake", place, 1.0 / place),),
             )
             for place, name in enumerate(wanted[: request.k], start=1)

@@ -94,11 +94,24 @@ class StageTimings:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """What an answer was made from: id of the bundle's generation, number of the catalogue's.
+
+    `moment`: see `EngineInfo`.
+    """
+
+    bundle: str
+    catalogue: int
+    moment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BatchResult:
-    """Results in the order of the batch, and what the pass cost."""
+    """Results in the order of the batch, what the pass cost, and what it ranked by."""
 
     results: tuple[RankResult, ...]
     timings: StageTimings
+    generation: Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,11 @@ class EngineInfo:
     scorer: str
     attributes: Mapping[str, str]
     moment: int = 0
+
+    @property
+    def generation(self) -> Generation:
+        """What an answer of this engine is made from."""
+        return Generation(self.bundle, self.catalogue, self.moment)
 
 
 @dataclass(frozen=True, slots=True)

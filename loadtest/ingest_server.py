@@ -16,13 +16,16 @@ from app.bootstrap import Service, open_event_store, wire
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.testing import GatedEngine, MemoryUserStore
+from app.testing_journal import MemoryJournal
 
 
 @asynccontextmanager
 async def _opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
     events = await open_event_store(settings)
     engine, users = GatedEngine(), MemoryUserStore({})
-    async with wire(settings, metrics, engine, users, None, events=events) as service:
+    async with wire(
+        settings, metrics, engine, users, None, events=events, journal=MemoryJournal("films")
+    ) as service:
         yield service
 
 

@@ -60,7 +60,8 @@ class ScoreEngine:
         self.closed += 1
 
     def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
-        return BatchResult(tuple(map(self._one, batch)), StageTimings(0.0, 1.0, 1.0))
+        results = tuple(map(self._one, batch))
+        return BatchResult(results, StageTimings(0.0, 1.0, 1.0), self.info.generation)
 
     def _one(self, request: RankRequest) -> RankResult:
         scores = self.score(request, self.ids, self.popularity)

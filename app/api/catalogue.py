@@ -1,4 +1,7 @@
-"""The routes of the catalogue: what can be filtered by, and the items themselves. No logic."""
+"""The routes of the catalogue: what can be filtered by, and the items themselves.
+
+No logic of their own.
+"""
 
 from typing import Annotated, Any, Final
 
@@ -8,6 +11,7 @@ from starlette.responses import Response
 
 from app.api import catalogue_schemas as schemas
 from app.api.caller import read_body
+from app.api.item_input import ItemRules, parse_items, parse_patch
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
 from app.errors import InvalidRequestError
@@ -37,9 +41,8 @@ class _Facets(BaseModel):
 async def catalogue(service: ServiceDep) -> Response:
     """Return every field with its kind, how many items have it, and its frequent values."""
     found = await _counted(service, "", tuple(service.engine.info.attributes), _FREQUENT)
-    info = service.engine.info
-    generation = {"bundle": info.bundle, "catalogue": info.catalogue}
-    return as_json({"items": found.total, "generation": generation, "fields": _shown(found)})
+    shown = _shown(found)
+    return as_json({"items": found.total, "generation": _generation(service), "fields": shown})
 
 
 @router.post(
@@ -81,3 +84,62 @@ def _field(facts: FieldFacts) -> dict[str, object]:
         return {**shown, "min": facts.low, "max": facts.high}
     values = [{"value": value, "count": count} for value, count in facts.values]
     return {**shown, "distinct": facts.distinct, "values": values}
+
+
+@router.put(
+    "/items",
+    summary="Add or replace items",
+    responses=responses(schemas.ITEMS_ANSWER, 413, 422, 429, 503),
+    openapi_extra=takes(schemas.ITEMS_REQUEST, schemas.ITEM_EXAMPLES),
+)
+async def put_items(request: Request, service: ServiceDep) -> Response:
+    """Keep the items that can be kept, and say what is wrong with the others.
+
+    Once this answers, what was accepted is durable and can be recommended.
+    """
+    body = await read_body(request, service.settings.max_body_bytes)
+    parsed = parse_items(body, _rules(service))
+    if parsed.records:
+        await service.catalogue.put(list(parsed.records.values()))
+    return as_json(
+        {
+            "accepted": len(parsed.records),
+            "duplicates": len(parsed.warnings),
+            "rejected": parsed.rejected,
+            "warnings": parsed.warnings,
+            "generation": _generation(service),
+        }
+    )
+
+
+@router.patch(
+    "/items/{item_id:path}",
+    summary="Change some fields of an item",
+    responses=responses(schemas.CHANGED_ITEM, 404, 413, 422, 429, 503),
+    openapi_extra=takes(schemas.PATCH_REQUEST, {"title": {"value": {"title": "Another title"}}}),
+)
+async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Response:
+    """Change what is named, null = remove; everything else stays."""
+    body = await read_body(request, service.settings.max_body_bytes)
+    await service.catalogue.patch(item_id, parse_patch(body, _rules(service)))
+    return as_json({"item_id": item_id, "generation": _generation(service)})
+
+
+@router.delete(
+    "/items/{item_id:path}",
+    summary="Remove an item",
+    responses=responses(schemas.CHANGED_ITEM, 404, 429, 503),
+)
+async def delete_item(item_id: str, service: ServiceDep) -> Response:
+    """Let an item be gone, now here and within a moment in every other process."""
+    await service.catalogue.delete(item_id)
+    return as_json({"item_id": item_id, "generation": _generation(service)})
+
+
+def _rules(service: Service) -> ItemRules:
+    return ItemRules(service.engine.info.attributes)
+
+
+def _generation(service: Service) -> dict[str, object]:
+    generation = service.engine.info.generation
+    return {"bundle": generation.bundle, "catalogue": generation.catalogue}

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from app.api.schemas import Schema, array_of, object_of
+from app.api.item_input import MAX_ITEMS
+from app.api.schemas import GENERATION, REMARK, Schema, array_of, object_of
 
 _STRING: Final[Schema] = {"type": "string"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
@@ -29,7 +30,7 @@ _FIELDS: Final[Schema] = {"type": "object", "additionalProperties": _FIELD}
 CATALOGUE: Final = object_of(
     {
         "items": {**_COUNT, "description": "items that can be recommended"},
-        "generation": object_of({"bundle": _STRING, "catalogue": _COUNT}),
+        "generation": GENERATION,
         "fields": _FIELDS,
     }
 )
@@ -44,3 +45,35 @@ FACETS_REQUEST: Final = object_of(
     },
     optional=("fields", "filter", "limit"),
 )
+
+ITEMS_ANSWER: Final = object_of(
+    {
+        "accepted": _COUNT,
+        "duplicates": {**_COUNT, "description": "items whose id comes again later in the call"},
+        "rejected": {**array_of(REMARK), "description": "items that were not kept, and why"},
+        "warnings": {**array_of(REMARK), "description": "what is odd about the call"},
+        "generation": GENERATION,
+    }
+)
+
+_SENT_ITEMS: Final[Schema] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_ITEMS,
+    "items": {
+        "description": "id, title, text, the fields that GET /catalogue names, hidden (false), "
+        "available_from, available_until; a wrong one is rejected by itself",
+    },
+}
+ITEMS_REQUEST: Final[Schema] = {
+    "anyOf": [_SENT_ITEMS, object_of({"items": _SENT_ITEMS})],
+}
+ITEM_EXAMPLES: Final = {
+    "new": {"value": [{"id": "n1", "title": "The Last Lighthouse", "categories": ["Drama"]}]},
+}
+PATCH_REQUEST: Final[Schema] = {
+    "type": "object",
+    "minProperties": 1,
+    "description": "fields of the item; null removes one",
+}
+CHANGED_ITEM: Final = object_of({"item_id": _STRING, "generation": GENERATION})

@@ -23,7 +23,7 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.NotReadyError: 503,
     errors.StoreError: 503,
     errors.EngineError: 500,
-    errors.BundleError: 500,
+    errors.BundleError: 409,
     errors.BadDataError: 500,
     errors.PromotionError: 500,
     errors.UsageError: 500,
@@ -32,6 +32,7 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
 
 MEANING: Final[Mapping[int, str]] = {
     404: "There is no such thing.",
+    409: "The bundle cannot serve; the one before serves on.",
     413: "The body is larger than the limit.",
     422: "The request can never work; `field` says where.",
     429: "Overloaded: nothing was started; try again after `retry_after_ms`.",

@@ -70,6 +70,8 @@ ERROR: Final = object_of(
     }
 )
 
+GENERATION: Final = object_of({"bundle": _STRING, "catalogue": _COUNT})
+
 ANSWER: Final = object_of(
     {
         "recommendation_id": _STRING,
@@ -80,7 +82,7 @@ ANSWER: Final = object_of(
         "batch_size": {**_COUNT, "description": "requests in the engine pass that made the list"},
         "items": array_of(_RANKED_ITEM),
         "degraded": {**array_of(_STRING), "description": "left-out parts that may change the list"},
-        "generation": object_of({"bundle": _STRING, "catalogue": _COUNT}),
+        "generation": GENERATION,
         "missing_ids": array_of(_STRING),
         "passing": {
             "type": ["integer", "null"],
@@ -107,6 +109,17 @@ BATCH_REQUEST: Final = object_of(
 
 ITEM: Final = object_of({"id": _STRING, "title": _TITLE, "fields": _FIELDS})
 
+RELOAD_REQUEST: Final = object_of({})
+
+RELOAD: Final = object_of(
+    {
+        "generation": {**GENERATION, "description": "what serves now"},
+        "previous": {**_STRING, "description": "generation that served before, maybe this one"},
+        "reloaded": {"type": "boolean", "description": "whether another one took over"},
+        "seconds": {"type": "number", "minimum": 0},
+    }
+)
+
 STATUS_ANSWER: Final = object_of({"status": {"enum": ["ok", "not_ready"]}})
 
 INFO: Final = object_of(
@@ -130,7 +143,7 @@ INFO: Final = object_of(
 
 _ID: Final[Schema] = TypeAdapter(Id).json_schema()
 
-_REMARK: Final = object_of(
+REMARK: Final = object_of(
     {
         "index": {**_COUNT, "description": "place of the event in the request, from 0"},
         "code": _STRING,
@@ -143,8 +156,8 @@ EVENTS_ANSWER: Final = object_of(
     {
         "accepted": _COUNT,
         "duplicates": {**_COUNT, "description": "events whose event_id is held already"},
-        "rejected": {**array_of(_REMARK), "description": "events that were not kept, and why"},
-        "warnings": {**array_of(_REMARK), "description": "events that were kept all the same"},
+        "rejected": {**array_of(REMARK), "description": "events that were not kept, and why"},
+        "warnings": {**array_of(REMARK), "description": "events that were kept all the same"},
     }
 )
 

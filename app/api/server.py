@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.api import catalogue, people, routes
+from app.api import admin, catalogue, people, routes
 from app.api.edge import Edge, http_exception_handler, problem_handler
 from app.bootstrap import Service, open_service
 from app.errors import AppError
@@ -45,7 +45,7 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
     )
-    routers = (routes.router, people.router, catalogue.router)
+    routers = (routes.router, people.router, catalogue.router, admin.router)
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]

@@ -101,11 +101,12 @@ class Catalogue:
         return None if value is None else str(value)
 
     def fields(self, row: int, names: Sequence[str]) -> dict[str, JsonValue]:
-        """Return the named attributes of a row."""
+        """Return the named attributes of a row; null for those that there are not."""
         record = self._records.get(row)
         if record is not None:
             return {name: record.item.fields.get(name) for name in names}
-        return {name: self._columns[name].value(row) for name in names}
+        columns = self._columns
+        return {name: columns[name].value(row) if name in columns else None for name in names}
 
     def item(self, item_id: str) -> Item | None:
         """Return one item with all its attributes, None if unknown."""

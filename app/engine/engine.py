@@ -154,7 +154,7 @@ class RankEngine:
         results = list(done.results)
         for place, result in zip(wider, more.results, strict=True):
             results[place] = joined(results[place], result)
-        return BatchResult(tuple(results), summed(done.timings, more.timings))
+        return BatchResult(tuple(results), summed(done.timings, more.timings), done.generation)
 
     def _pass(self, batch: Sequence[RankRequest]) -> BatchResult:
         start = perf_counter()
@@ -174,7 +174,7 @@ class RankEngine:
         timings = StageTimings(
             (encoded - start) * 1e3, (retrieved - encoded) * 1e3, (done - retrieved) * 1e3
         )
-        return BatchResult(results, timings)
+        return BatchResult(results, timings, self._info.generation)
 
     def _encode(self, batch: Sequence[RankRequest]) -> Mapping[str, Vector]:
         texts = list(dict.fromkeys(request.query for request in batch if request.query))

@@ -10,7 +10,7 @@ from typing import Literal
 
 import orjson
 
-from app.types import EngineInfo, RankedItem, RankResult, StageTimings
+from app.types import Generation, RankedItem, RankResult, StageTimings
 
 CacheWord = Literal["hit", "miss", "coalesced", "bypass"]
 
@@ -30,14 +30,14 @@ class Answer:
 
 
 def write_tail(
-    result: RankResult, batch_size: int, engine: EngineInfo, next_cursor: str | None
+    result: RankResult, batch_size: int, generation: Generation, next_cursor: str | None
 ) -> bytes:
     """Return the JSON of the lasting part, without its opening brace."""
     tail = {
         "batch_size": batch_size,
         "items": [_item(item) for item in result.items],
         "degraded": result.degraded,
-        "generation": {"bundle": engine.bundle, "catalogue": engine.catalogue},
+        "generation": {"bundle": generation.bundle, "catalogue": generation.catalogue},
         "missing_ids": result.missing_ids,
         "passing": result.passing,
         "next_cursor": next_cursor,

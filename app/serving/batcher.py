@@ -268,7 +268,7 @@ class Batcher(Generic[T, R]):
         for entry, result in zip(batch, done.results, strict=True):
             queue_s = self._running_since - entry.since
             self._metrics.queue_wait_seconds.observe(queue_s)
-            entry.succeed(Submitted(result, queue_s, len(batch), done.timings))
+            entry.succeed(Submitted(result, queue_s, len(batch), done.timings, done.generation))
 
     def _failed(self, batch: Sequence[Entry[T, R]], error: Exception) -> None:
         """Fail a lone request; send those of a larger batch back to the front, each alone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from app.errors import AppError, EngineError
-from app.types import StageTimings
+from app.types import Generation, StageTimings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,6 +29,11 @@ class Pass(Protocol[R_co]):
         """What the whole pass cost."""
         ...
 
+    @property
+    def generation(self) -> Generation:
+        """What ranked the whole batch."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted(Generic[R]):
@@ -39,12 +44,14 @@ class Submitted(Generic[R]):
         queue_s: seconds from submission to the start of the pass that answered.
         batch_size: requests in that pass.
         timings: stages of that pass, shared by all its requests.
+        generation: what ranked in that pass.
     """
 
     result: R
     queue_s: float
     batch_size: int
     timings: StageTimings
+    generation: Generation
 
 
 class Entry(Generic[T, R]):

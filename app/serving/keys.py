@@ -13,9 +13,10 @@ from typing import Final
 import orjson
 
 from app.request import normalised_query
-from app.types import RankRequest
+from app.types import Generation, RankRequest
 
 _VERSION: Final = "recserve fingerprint 4"
+_NOWHERE: Final = Generation("", 0)
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
 """Types whose JSON says their type and where they end, so that no two values share it."""
 
@@ -24,12 +25,7 @@ _NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
 
 
 def fingerprint(
-    request: RankRequest,
-    *,
-    bundle: str,
-    catalogue: int,
-    moment: int = 0,
-    who: tuple[str, ...] = (),
+    request: RankRequest, generation: Generation, *, who: tuple[str, ...] = ()
 ) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
@@ -40,15 +36,14 @@ def fingerprint(
     Args:
         request: what is asked; with `who`, what was said, before user state was resolved.
         who: the user, and what else decides how their state is used.
-        bundle: generation of the bundle that answers.
-        catalogue: generation of the catalogue that answers.
-        moment: since when it is what it is, by the times of its items.
+        generation: what answers.
 
     >>> one, two = RankRequest("a  heist", k=5), RankRequest("a heist ", k=5)
-    >>> where = {"bundle": "demo/1", "catalogue": 1}
-    >>> fingerprint(one, **where) == fingerprint(two, **where)
+    >>> here = Generation("demo/1", catalogue=1)
+    >>> fingerprint(one, here) == fingerprint(two, here)
     True
     """
+    bundle, catalogue, moment = generation.bundle, generation.catalogue, generation.moment
     parts: list[object] = [_VERSION, bundle, catalogue, moment, who]
     for name in _names_of(request):
         value = getattr(request, name)
@@ -72,7 +67,7 @@ def state_of(version: bytes, request: RankRequest) -> bytes:
         version: of the user, as the store has it.
         request: what is asked, after user state has been resolved.
     """
-    resolved = fingerprint(request, bundle="", catalogue=0)
+    resolved = fingerprint(request, _NOWHERE)
     whole = b"%d:%b%b" % (len(version), version, resolved)
     return hashlib.blake2b(whole, digest_size=16).digest()
 

@@ -60,7 +60,7 @@ class ModelThread:
             ThreadDiedError: the thread is dead or dies in this call.
         """
         if not self.alive:
-            raise ThreadDiedError("the model thread is dead")
+            raise ThreadDiedError("the thread is dead")
         answer: asyncio.Future[B | Exception] = self._loop.create_future()
         self._busy = True
         self._jobs.put((call, answer))
@@ -82,22 +82,23 @@ class ModelThread:
             self._post(self._ended.set)
 
     def _turn(self) -> bool:
-        """Take and run one call; False if it was the last. Nothing of it is kept afterwards."""
-        job = self._jobs.get()
-        return job is not None and self._survives(*job)
-
-    def _survives(self, call: Callable[[], B], answer: "asyncio.Future[B | Exception]") -> bool:
         """Run one call and hand over its outcome; False if the thread must not go on."""
+        job = self._jobs.get()
+        if job is None:
+            return False
+        call, answer = job
+        del job
         try:
-            outcome: B | Exception = call()
+            outcome: object = call()
         except Exception as error:  # noqa: BLE001 - handed to whoever asked
             outcome = error
         except BaseException as error:  # noqa: BLE001 - logged; the owner learns of it at once
-            _log.critical("the model thread died", exc_info=error)
+            _log.critical("the thread %s died", self._thread.name, exc_info=error)
             # Before anybody is told: who asks `busy` then must not be told of a call that is over.
             self._busy = False
-            self._post(_fail, answer, ThreadDiedError("the model thread died"))
+            self._post(_fail, answer, ThreadDiedError("the thread died"))
             return False
+        del call  # whoever is told that an engine was closed may count on its being let go
         self._busy = False
         self._post(_set, answer, outcome)
         return True

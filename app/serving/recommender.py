@@ -6,7 +6,7 @@ It sees ports only: which engine, cache or store stands behind them is decided i
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,9 +21,10 @@ from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
 from app.serving.keys import fingerprint, state_of
 from app.serving.local_cache import LocalCache
+from app.serving.observed import Observed
 from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
-from app.types import RankRequest, RankResult, StageTimings
+from app.types import Generation, RankRequest, RankResult, StageTimings
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Parts:
     """What a recommender is wired from.
 
     `shared` is None where there is no shared cache. `cursor_life_s`: age up to which cursors hold.
+    `reach`: waits until a change of the catalogue has been taken in, `LiveCatalogue.reach`.
     """
 
     engine: Engine
@@ -48,6 +50,7 @@ class Parts:
     shared: Cache | None
     metrics: Metrics
     cursor_life_s: float
+    reach: Callable[[int, float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,14 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What one computation is to do, and under what its answer is kept."""
+    """What one computation is to do, and under what its answer is kept.
+
+    `generation`: the one that the key names.
+    """
 
     request: RankRequest
     key: bytes
+    generation: Generation
     state: bytes
     deadline: float
     degraded: tuple[str, ...]
@@ -86,10 +93,7 @@ class Recommender:
         self._clock = clock
         self._now = now
         self._fills: set[asyncio.Task[None]] = set()
-        # Looked up once: finding a series costs more than counting in it.
-        seconds = parts.metrics.stage_seconds
-        self._total_seconds = seconds.labels("total")
-        self._stages = [seconds.labels(name) for name in ("queue", "encode", "retrieve", "rerank")]
+        self._observed = Observed(parts.metrics)
 
     def __repr__(self) -> str:
         parts = self._parts
@@ -109,6 +113,8 @@ class Recommender:
         # 1. The deadline is absolute from here on; what can never work is refused.
         start = self._clock()
         deadline = start + ask.budget_ms / 1e3
+        if ask.min_catalogue > self._parts.engine.info.catalogue:
+            await self._parts.reach(ask.min_catalogue, deadline)
         self._check(ask)
         page = self._page(ask)
 
@@ -118,7 +124,8 @@ class Recommender:
         if not degraded:
             page = owned_by(user_state.stored.version, page)
         request = self._request(ask, user_state, page)
-        key, state = self._key(ask, user, request, page), b""
+        generation = self._parts.engine.info.generation
+        key, state = self._key(ask, user, request, page, generation), b""
         if user is not None:
             state = state_of(user_state.stored.version, request)
 
@@ -136,7 +143,7 @@ class Recommender:
         #    would refuse is refused here: a refusal must cost little when there are many.
         if not self._parts.flights.flying(key + state):
             self._parts.batcher.admit(deadline)
-        plan = _Plan(request, key, state, deadline, degraded, page)
+        plan = _Plan(request, key, generation, state, deadline, degraded, page)
         shared = await self._parts.flights.run(key + state, deadline, lambda: self._compute(plan))
 
         # 7. Respond.
@@ -162,7 +169,12 @@ class Recommender:
         return read_cursor(ask.cursor, self._now(), self._parts.cursor_life_s)
 
     def _key(
-        self, ask: RecommendRequest, user: str | None, request: RankRequest, page: Page
+        self,
+        ask: RecommendRequest,
+        user: str | None,
+        request: RankRequest,
+        page: Page,
+        generation: Generation,
     ) -> bytes:
         """Return what the answer is cached under.
 
@@ -173,8 +185,7 @@ class Recommender:
         if user is not None:
             request = self._request(ask, STRANGER, page)
             who = (user, f"{ask.seen.events} {ask.seen.within}")
-        info = self._parts.engine.info
-        return fingerprint(request, bundle=info.bundle, catalogue=info.catalogue, who=who)
+        return fingerprint(request, generation, who=who)
 
     async def _cached(self, key: bytes, state: bytes) -> tuple[bytes | None, bool]:
         """Return a stored tail, or None, and whether the shared cache was in trouble."""
@@ -192,8 +203,9 @@ class Recommender:
         done = await self._parts.batcher.submit(plan.request, plan.deadline)
         computed = self._computed(done, plan)
 
-        # A degraded answer is not what the next caller should get.
-        if not computed.degraded:
+        # A degraded answer is not what the next caller should get, nor is one that was ranked by
+        # another generation, which took over while the request waited, than its key names.
+        if not computed.degraded and done.generation == plan.generation:
             self._fill(plan.key, computed.tail, plan.state)
         return computed
 
@@ -236,8 +248,8 @@ class Recommender:
         if plan.degraded:
             degraded = (*plan.degraded, *result.degraded)
             result = replace(result, degraded=degraded)
-        info = self._parts.engine.info
-        tail = write_tail(result, done.batch_size, info, self._next_cursor(result, plan))
+        cursor = self._next_cursor(result, plan)
+        tail = write_tail(result, done.batch_size, done.generation, cursor)
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
 
     def _next_cursor(self, result: RankResult, plan: _Plan) -> str | None:
@@ -268,23 +280,6 @@ class Recommender:
         stages = computed.stages if computed else NO_TIMINGS
         queue_ms = computed.queue_ms if computed else 0.0
         degraded = computed.degraded if computed else ()
-        self._observe(total, queue_ms, stages, degraded, worked=computed is not None)
+        self._observed.count(total, queue_ms, stages, degraded, worked=computed is not None)
         head = write_head(word, queue_ms, stages, total * 1e3)
         return Answer(head + tail, "error" if trouble else word, degraded)
-
-    def _observe(
-        self,
-        total_s: float,
-        queue_ms: float,
-        stages: StageTimings,
-        degraded: tuple[str, ...],
-        *,
-        worked: bool,
-    ) -> None:
-        self._total_seconds.observe(total_s)
-        if worked:
-            spent = (queue_ms, stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)
-            for seconds, ms in zip(self._stages, spent, strict=True):
-                seconds.observe(ms / 1e3)
-        for reason in degraded:
-            self._parts.metrics.degraded.labels(reason).inc()

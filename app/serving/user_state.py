@@ -13,6 +13,7 @@ from app.errors import StoreError
 from app.event_rules import Weight
 from app.ports import EventStore, UserStore
 from app.request import MAX_HISTORY, SeenRule
+from app.serving.current_engine import CurrentEngine
 from app.types import Event, StoredUser
 
 _NOBODY: Final = StoredUser()
@@ -50,23 +51,18 @@ class Taste:
 
 
 class UserStates:
-    """Reads users. `rules`: what each kind of event says; a kind without a rule says nothing."""
+    """Reads users."""
 
-    def __init__(
-        self,
-        frozen: UserStore,
-        events: EventStore,
-        rules: Mapping[str, Weight],
-        timeout_s: float,
-    ) -> None:
-        """Join the two layers; a read takes at most `timeout_s`."""
+    def __init__(self, current: CurrentEngine, events: EventStore, timeout_s: float) -> None:
+        """Join what came with the engine with `events`; a read takes at most `timeout_s`."""
         self.events = events
-        self.rules = rules
-        self._frozen = frozen
+        self._current = current
         self._timeout_s = timeout_s
-        self._telling = tuple(
-            kind for kind, rule in rules.items() if rule.weight or rule.positive_from is not None
-        )
+
+    @property
+    def rules(self) -> Mapping[str, Weight]:
+        """What each kind of event says now; a kind without a rule says nothing."""
+        return self._current.loaded.rules
 
     async def read(self, user: str, also: Iterable[str] = ()) -> UserState:
         """Return a user's state: events that say something, and those of the kinds in `also`.
@@ -74,21 +70,31 @@ class UserStates:
         Raises:
             StoreError: it cannot be read, or not in time.
         """
-        kinds = tuple(dict.fromkeys((*self._telling, *also)))
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._layered(user, await self.events.read(user, kinds))
+                return await self._read(user, tuple(also))
         except TimeoutError as error:
             raise StoreError("user state cannot be read in time") from error
 
     async def read_all(self, user: str) -> UserState:
         """Return a user's state with events of all kinds, and their counts. Raises StoreError."""
-        return await self._layered(user, await self.events.read(user))
+        stored = await self.events.read(user)
+        return await _layered(self._current.loaded.users, user, stored)
 
-    async def _layered(self, user: str, stored: StoredUser) -> UserState:
-        users = stored.merged if stored.deleted else (user, *stored.merged)
-        parts = [await self._frozen.history(name) for name in users]
-        return UserState(tuple(item for part in parts for item in part)[-MAX_HISTORY:], stored)
+    async def _read(self, user: str, also: tuple[str, ...]) -> UserState:
+        while True:
+            loaded = self._current.loaded
+            kinds = tuple(dict.fromkeys((*_telling(loaded.rules), *also)))
+            state = await _layered(loaded.users, user, await self.events.read(user, kinds))
+            # If another bundle took over meanwhile, its rules may ask for other events.
+            if loaded is self._current.loaded:
+                return state
+
+
+async def _layered(frozen: UserStore, user: str, stored: StoredUser) -> UserState:
+    users = stored.merged if stored.deleted else (user, *stored.merged)
+    parts = [await frozen.history(name) for name in users]
+    return UserState(tuple(item for part in parts for item in part)[-MAX_HISTORY:], stored)
 
 
 def taste_of(state: UserState, rules: Mapping[str, Weight]) -> Taste:
@@ -127,6 +133,11 @@ def seen(
         and (_sign(event, rules) > 0 if rule.events is None else event.kind in rule.events)
     }
     return frozenset(found.union(state.frozen) if rule.everything else found)
+
+
+def _telling(rules: Mapping[str, Weight]) -> list[str]:
+    """Return the kinds of events that say something."""
+    return [kind for kind, rule in rules.items() if rule.weight or rule.positive_from is not None]
 
 
 def _sign(event: Event, rules: Mapping[str, Weight]) -> int:

@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.telemetry import Metrics
 from app.testing import GatedEngine, MemoryUserStore
 from app.testing_events import MemoryEventStore
+from app.testing_journal import MemoryJournal
 from tests.small_engine import small_engine
 
 
@@ -29,7 +30,9 @@ async def served(
     @asynccontextmanager
     async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
         users = MemoryUserStore({"u:7": ["heist"]})
-        async with wire(settings, metrics, engine, users, None, events=events) as service:
+        async with wire(
+            settings, metrics, engine, users, None, events=events, journal=MemoryJournal("films")
+        ) as service:
             yield service
 
     app = create_app(Settings(**settings), open_service)
@@ -337,7 +340,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
         *("/recommend", "/recommend/batch", "/items/{item_id}"),
         *("/catalogue", "/facets"),
         *("/events", "/users/{user_id}", "/users/{user_id}/merge"),
-        *("/livez", "/readyz", "/info", "/metrics"),
+        *("/livez", "/readyz", "/info", "/metrics", "/admin/reload"),
     }
     assert "https://" not in page
     script = page.split('<script src="')[1].split('"')[0]

@@ -1,16 +1,24 @@
-"""What every `Engine` promises, over the fake and over the real one."""
+"""What every `Engine` promises, over the fake, the real one, and what serves either."""
+
+import gc
+import weakref
 
 import pytest
 
+from app.event_rules import DEFAULT_WEIGHTS
 from app.ports import Engine
-from app.testing import GatedEngine
+from app.serving.current_engine import CurrentEngine, Loaded
+from app.testing import GatedEngine, MemoryUserStore
 from app.types import RankRequest
 from tests.small_engine import small_engine
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "real", "current fake", "current real"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return GatedEngine(n_items=7) if request.param == "fake" else small_engine()
+    made: Engine = GatedEngine(n_items=7) if "fake" in request.param else small_engine()
+    if "current" not in request.param:
+        return made
+    return CurrentEngine(Loaded(made, MemoryUserStore({}), DEFAULT_WEIGHTS))
 
 
 def ids(engine: Engine, request: RankRequest) -> list[str]:
@@ -63,6 +71,44 @@ def test_fields_and_items_show_the_declared_attributes(engine: Engine) -> None:
     assert set(ranked.fields) == set(names) == set(item.fields)
     assert ranked.fields == item.fields
     assert engine.item("?") is None
+
+
+def test_a_field_that_there_is_not_is_null(engine: Engine) -> None:
+    """The request was checked before another bundle took over."""
+    (ranked,) = engine.rank([RankRequest(k=1, fields=("gone",))]).results[0].items
+
+    assert ranked.fields == {"gone": None}
+
+
+def test_a_pass_says_what_it_ranked_by(engine: Engine) -> None:
+    assert engine.rank([RankRequest()]).generation == engine.info.generation
+    assert engine.info.generation.bundle == engine.info.bundle
+    assert engine.info.generation.catalogue == engine.info.catalogue
+
+
+def test_holds_and_item_agree(engine: Engine) -> None:
+    (known,) = ids(engine, RankRequest(k=1))
+
+    assert (engine.holds(known), engine.holds("?")) == (True, False)
+    assert engine.item(known) is not None
+
+
+def test_closing_twice_is_fine(engine: Engine) -> None:
+    engine.close()
+    engine.close()
+
+
+def test_the_real_one_is_freed_without_the_collector() -> None:
+    """What is frozen is never collected, so a cycle would keep every old bundle in memory."""
+    gc.disable()
+    try:
+        engine = small_engine()
+        engine.rank([RankRequest(query="space"), RankRequest(history=("mob",))])
+        parts = [weakref.ref(part) for part in (engine, engine._parts.catalogue)]
+        del engine
+        assert [part() for part in parts] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_longer_query_costs_no_less(engine: Engine) -> None:

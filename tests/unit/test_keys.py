@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from app.request import normalised_query
 from app.serving.keys import fingerprint, state_of
-from app.types import RankRequest
+from app.types import Generation, RankRequest
 
-WHERE = {"bundle": "demo/1", "catalogue": 1}
+WHERE = Generation("demo/1", 1)
 
 ids = st.text(max_size=4)
 id_lists = st.lists(ids, max_size=3).map(tuple)
@@ -36,8 +36,8 @@ def meaning(request: RankRequest) -> RankRequest:
 @given(requests, requests, places, places)
 def test_equal_exactly_for_equal_inputs(one, two, here, there):
     same = meaning(one) == meaning(two) and here == there
-    assert (fingerprint(one, **here) == fingerprint(two, **there)) == same
-    assert fingerprint(one, **here) == fingerprint(replace(one), **here)
+    assert (fingerprint(one, here) == fingerprint(two, there)) == same
+    assert fingerprint(one, here) == fingerprint(replace(one), here)
 
 
 @given(requests, st.data())
@@ -45,7 +45,7 @@ def test_a_change_of_one_field_is_a_change(request_, data):
     name = data.draw(st.sampled_from(["history", "like", "dislike", "candidates", "fields"]))
     moved = (*(getattr(request_, name) or ()), "x")
     changed = replace(request_, **{name: moved})
-    assert fingerprint(changed, **WHERE) != fingerprint(request_, **WHERE)
+    assert fingerprint(changed, WHERE) != fingerprint(request_, WHERE)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_change_of_one_field_is_a_change(request_, data):
     ],
 )
 def test_what_differs_stays_apart(one, two):
-    assert fingerprint(one, **WHERE) != fingerprint(two, **WHERE)
+    assert fingerprint(one, WHERE) != fingerprint(two, WHERE)
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def test_what_differs_stays_apart(one, two):
     ],
 )
 def test_spellings_of_one_query_share_a_fingerprint(one, two):
-    assert fingerprint(RankRequest(one), **WHERE) == fingerprint(RankRequest(two), **WHERE)
+    assert fingerprint(RankRequest(one), WHERE) == fingerprint(RankRequest(two), WHERE)
 
 
 def test_the_order_of_exclude_does_not_matter():
     names = [f"i{n}" for n in range(50)]
     one = RankRequest(exclude=frozenset(names))
     two = RankRequest(exclude=frozenset(reversed(names)))
-    assert fingerprint(one, **WHERE) == fingerprint(two, **WHERE)
+    assert fingerprint(one, WHERE) == fingerprint(two, WHERE)
 
 
 def test_the_place_takes_part_and_its_borders_hold():
     ask = RankRequest("a")
     seen = {
-        fingerprint(ask, bundle=bundle, catalogue=catalogue)
+        fingerprint(ask, Generation(bundle, catalogue))
         for bundle, catalogue in [("x", 1), ("x", 2), ("", 1), ("x1", 1), ("x", 11), ("1", 1)]
     }
     assert len(seen) == 6
@@ -101,12 +101,12 @@ class LaterRequest(RankRequest):
 
 def test_a_field_added_later_takes_part_by_itself():
     one, two = LaterRequest(flag=True), LaterRequest(flag=False)
-    assert fingerprint(one, **WHERE) != fingerprint(two, **WHERE)
+    assert fingerprint(one, WHERE) != fingerprint(two, WHERE)
 
 
 def test_a_field_without_a_canonical_form_is_an_error_not_a_shared_key():
     with pytest.raises(TypeError, match="no canonical form for dict"):
-        fingerprint(LaterRequest(odd={}), **WHERE)
+        fingerprint(LaterRequest(odd={}), WHERE)
 
 
 def test_the_state_of_a_user_differs_by_version_and_by_what_it_means():
@@ -122,7 +122,7 @@ def test_the_state_of_a_user_differs_by_version_and_by_what_it_means():
 
 
 def test_who_asks_is_part_of_a_fingerprint():
-    where = {"bundle": "b", "catalogue": 1}
+    where = Generation("b", 1)
     request = RankRequest("heist")
     names = [(), ("u:1",), ("u:1", "x"), ("u:1x",), ("s:1",)]
-    assert len({fingerprint(request, **where, who=who) for who in names}) == len(names)
+    assert len({fingerprint(request, where, who=who) for who in names}) == len(names)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,10 +14,12 @@ from app.bootstrap import Service, wire
 from app.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
 from app.ports import Cache, UserStore
 from app.request import RecommendRequest
+from app.serving.current_engine import CurrentEngine
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.testing import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
 from app.testing_events import MemoryEventStore
+from app.testing_journal import MemoryJournal
 
 WARM_UP_PASSES = 7
 
@@ -60,7 +63,15 @@ async def rig(
     metrics = Metrics(CollectorRegistry())
     users = users or MemoryUserStore({})
     events = events or MemoryEventStore()
-    async with wire(Settings(**settings), metrics, engine, users, shared, events=events) as service:
+    async with wire(
+        Settings(**settings),
+        metrics,
+        engine,
+        users,
+        shared,
+        events=events,
+        journal=MemoryJournal("films"),
+    ) as service:
         yield Rig(service, engine)
 
 
@@ -237,3 +248,39 @@ async def test_after_closing_nothing_is_taken() -> None:
         await r.get(query="late")
     assert r.engine.closed
     assert not r.service.ready
+
+
+async def test_an_answer_of_another_generation_than_its_key_names_is_not_kept() -> None:
+    """Asked while the old bundle served, ranked once the new one had taken over."""
+    old, new = GatedEngine(), GatedEngine(bundle="fake/2")
+    async with rig(engine=old) as r:
+        current = r.service.engine
+        assert isinstance(current, CurrentEngine)
+        old.hold()
+        first = asyncio.create_task(r.get(query="first"))
+        await asyncio.to_thread(old.wait_entered, WARM_UP_PASSES + 1)
+        waits = asyncio.create_task(r.get(query="waits"))
+        await settled(lambda: "1 waiting" in repr(r.service.batcher))
+        before = current.replace(replace(current.loaded, engine=new))
+        old.release()
+
+        assert (await first)["generation"]["bundle"] == "fake/1"
+        assert (await waits)["generation"]["bundle"] == "fake/2"
+        assert (await r.get(query="first"))["cache"] == "miss"
+        current.replace(before)
+        again = await r.get(query="waits")
+        assert (again["cache"], again["generation"]["bundle"]) == ("miss", "fake/1")
+        assert (await r.get(query="first"))["cache"] == "hit"
+        assert (await r.get(query="waits"))["cache"] == "hit"
+
+
+async def test_a_page_of_an_old_generation_goes_on_in_the_new_one() -> None:
+    async with rig() as r:
+        first = await r.get(k=3)
+        current = r.service.engine
+        assert isinstance(current, CurrentEngine)
+        current.replace(replace(current.loaded, engine=GatedEngine(bundle="fake/2")))
+        second = await r.get(k=3, cursor=first["next_cursor"])
+
+    assert second["generation"]["bundle"] == "fake/2"
+    assert [item["id"] for item in second["items"]] == ["i3", "i4", "i5"]

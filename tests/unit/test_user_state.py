@@ -7,8 +7,9 @@ import pytest
 from app.errors import StoreError
 from app.event_rules import DEFAULT_WEIGHTS, Weight
 from app.request import MAX_HISTORY, RecommendRequest, SeenRule
+from app.serving.current_engine import CurrentEngine, Loaded
 from app.serving.user_state import UserState, UserStates, seen, taste_of
-from app.testing import MemoryUserStore
+from app.testing import GatedEngine, MemoryUserStore
 from app.testing_events import MemoryEventStore
 from app.types import Event, StoredUser
 from tests.event_stores import NOW, event
@@ -113,7 +114,8 @@ def test_without_a_word_candidates_and_repeat_see_nothing() -> None:
 
 
 def states(frozen: dict[str, list[str]], events: MemoryEventStore, **rest) -> UserStates:
-    return UserStates(MemoryUserStore(frozen), events, RULES, rest.get("timeout_s", 10.0))
+    current = CurrentEngine(Loaded(GatedEngine(), MemoryUserStore(frozen), RULES))
+    return UserStates(current, events, rest.get("timeout_s", 10.0))
 
 
 async def test_only_kinds_that_say_something_are_read_unless_asked_for() -> None:
