@@ -132,6 +132,18 @@ async def test_a_change_that_cannot_be_written_takes_no_other_along(tmp_path: Pa
     await journal.aclose()
 
 
+async def test_a_writer_that_never_ends_is_a_store_error(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    journal = SqliteJournal(path, "films", patience_s=0.01)
+    held = hold(path)
+    with pytest.raises(StoreError, match="cannot be written"):
+        await journal.append([HEAT])
+    held.close()
+
+    assert [change.seq for change in await journal.append([HEAT])] == [1]
+    await journal.aclose()
+
+
 async def test_more_than_may_wait_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     journal = SqliteJournal(path, "films", most_waiting=10)
@@ -150,7 +162,7 @@ async def test_a_foreign_file_is_refused_and_a_closed_one_says_so(tmp_path: Path
     (tmp_path / "text").write_text("not a database, but long enough to look at" * 100)
     (tmp_path / "folder").mkdir()
     for name in ("text", "folder", "text/below"):
-        with pytest.raises(StoreError, match="the journal|the folder"):
+        with pytest.raises(StoreError, match=r"the journal|the folder"):
             SqliteJournal(tmp_path / name, "films")
 
     journal = SqliteJournal(tmp_path / "store.sqlite", "films")
