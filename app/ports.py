@@ -248,7 +248,8 @@ class Journal(Protocol):
     async def after(self, seq: int, limit: int) -> tuple[Change, ...]:
         """Return the kept changes with a higher number, oldest first, at most `limit` ≥ 1.
 
-        Every change that is missing between two of them was followed by a newer one of its item.
+        A number that is missing was followed by a newer change of its item: what has been read up
+        to a number needs never be read again.
         """
         ...
 

@@ -10,6 +10,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _FORMAT: Final = 1
 _CHECKPOINT_PAGES: Final = 4000
 _MOST_TOGETHER: Final = 5000
 _RETRY_MS: Final = 250
+_LOOK_AGAIN_S: Final = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class SqliteFile:
         self._name = name
         self._loop = asyncio.get_running_loop()
         self._most_waiting = most_waiting
+        self._patience_s = patience_s
         self._closed = False
         self.waiting = 0
         self.commits = 0
@@ -187,7 +190,31 @@ class SqliteFile:
         if job.alone and self._write.in_transaction:
             self._write.execute("COMMIT")
         elif not job.alone and not self._write.in_transaction:
+            self._lock()
+
+    def _lock(self) -> None:
+        """Begin a transaction that may write, as soon as nobody else is in one.
+
+        SQLite itself looks only every 100 ms after a while: where another writer is always busy,
+        and the file free for moments only, it would wait for seconds.
+        """
+        deadline = time.monotonic() + self._patience_s
+        self._write.execute("PRAGMA busy_timeout = 0")
+        try:
+            while not self._locked(deadline):
+                time.sleep(_LOOK_AGAIN_S)
+        finally:
+            self._write.execute(f"PRAGMA busy_timeout = {int(1000 * self._patience_s)}")
+
+    def _locked(self, deadline: float) -> bool:
+        try:
             self._write.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            return False
+        return True
 
     def _tried(self, job: _Job) -> Any:  # noqa: ANN401 - a result, or why there is none
         """Do one job's work; if it fails, it alone is undone."""

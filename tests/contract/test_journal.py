@@ -192,6 +192,26 @@ async def test_appends_at_once_are_whole_and_share_no_number(open_journal: OpenJ
     assert await journals[1].newest() == len(everything) == 40 * size
 
 
+async def test_who_follows_misses_nothing(open_journal: OpenJournal) -> None:
+    """A number that was seen is never followed by a change with a lower one."""
+    writers = [open_journal(), open_journal()]
+    reader = open_journal()
+
+    async def follow() -> list[Change]:
+        found: list[Change] = []
+        while len(found) < 200:
+            found += await reader.after(found[-1].seq if found else 0, 7)
+            await asyncio.sleep(0)  # the fake lets nobody else run
+        return found
+
+    async def send(n: int) -> None:
+        await writers[n % 2].append([film(f"{n}-{place}") for place in range(5)])
+
+    found, *_ = await asyncio.gather(follow(), *(send(n) for n in range(40)))
+    assert [change.seq for change in found] == list(range(1, 201))
+    assert len({change.item for change in found}) == 200
+
+
 async def test_closing_twice_is_fine(journal: Journal) -> None:
     await journal.append([film("a")])
     await journal.aclose()

@@ -132,6 +132,18 @@ async def test_a_change_that_cannot_be_written_takes_no_other_along(tmp_path: Pa
     await journal.aclose()
 
 
+async def test_a_writer_that_never_ends_is_a_store_error(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    journal = SqliteJournal(path, "films", patience_s=0.01)
+    held = hold(path)
+    with pytest.raises(StoreError, match="cannot be written"):
+        await journal.append([HEAT])
+    held.close()
+
+    assert [change.seq for change in await journal.append([HEAT])] == [1]
+    await journal.aclose()
+
+
 async def test_more_than_may_wait_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     journal = SqliteJournal(path, "films", most_waiting=10)
