@@ -3,8 +3,6 @@
 They pass the contract suites of the real parts. No network, no model, no clock.
 """
 
-import hashlib
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -28,11 +26,9 @@ from app.types import (
     RankResult,
     SourceHit,
     StageTimings,
-    Vector,
 )
 
 _PATIENCE_S: Final = 10.0
-_WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
 _NEWEST: Final = 200
 
 
@@ -268,41 +264,3 @@ class DownUserStore:
 
     async def aclose(self) -> None:
         """Nothing to release."""
-
-
-class HashEncoder:
-    """An `Encoder` without a model: the unit sum of one pseudo-random vector per word.
-
-    Texts that share words are similar; a Chinese character counts as a word. Means nothing beyond
-    that: it is not held to the fidelity bar.
-    """
-
-    def __init__(self, dim: int = 64) -> None:
-        self._dim = dim
-        self._words: dict[str, Vector] = {}
-
-    @property
-    def id(self) -> str:
-        """`hash-<dim>`."""
-        return f"hash-{self._dim}"
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return self._dim
-
-    def encode(self, texts: Sequence[str]) -> Matrix:
-        """Return float32[len(texts), dim], rows of unit norm, in the order of `texts`."""
-        rows = np.empty((len(texts), self._dim), np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            words = _WORD.findall(text.casefold()) or [""]
-            total = np.sum([self._word(word) for word in words], axis=0, dtype=np.float64)
-            row[:] = total / np.linalg.norm(total)
-        return rows
-
-    def _word(self, word: str) -> Vector:
-        if word not in self._words:
-            seed = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
-            generator = np.random.default_rng(int.from_bytes(seed))
-            self._words[word] = generator.standard_normal(self._dim).astype(np.float32)
-        return self._words[word]

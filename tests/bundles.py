@@ -12,7 +12,7 @@ from app.bundle import BundleFacts, EncoderFacts
 from app.offline.build import BuildReport, build
 from app.offline.recipe import Recipe
 from app.ports import Encoder
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 
 ITEMS = [
     {"id": 1, "title": "Heat", "categories": "Crime|Drama", "published_at": 1995, "price": 9.5},

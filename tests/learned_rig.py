@@ -10,7 +10,7 @@ from app.engine.parts import Texts, assemble
 from app.engine.words import WordIndex
 from app.offline.build import build
 from app.offline.recipe import Recipe
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 from tests.bundles import fake_encoder, write_jsonl
 from tests.planted import ring_walks
 

@@ -12,7 +12,7 @@ from app.engine.parts import Texts, assemble
 from app.engine.words import WordIndex
 from app.lexicon import lexicon_arrays
 from app.offline.signals import freshness_of
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 from app.types import EngineInfo, JsonValue
 
 TITLES = {

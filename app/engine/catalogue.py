@@ -7,7 +7,6 @@ scores or requests.
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import filterfalse
 
 import numpy as np
@@ -68,7 +67,7 @@ class Catalogue:
         self._blocked[self._n :] = True
         self._any_blocked = room > 0
         self.table = Attributes(columns, self._n)
-        self._failing = lru_cache(_FILTERS_REMEMBERED)(self._failing_now)
+        self._failing: dict[str, Mask] = {}
 
     def __len__(self) -> int:
         """Return the number of rows, blocked ones included."""
@@ -125,7 +124,11 @@ class Catalogue:
             InvalidRequestError: a filter that does not fit these attributes.
         """
         if filter_text:
-            return self._failing(filter_text)
+            if len(self._failing) >= _FILTERS_REMEMBERED:
+                self._failing.clear()
+            if filter_text not in self._failing:
+                self._failing[filter_text] = self._failing_now(filter_text)
+            return self._failing[filter_text]
         return self._blocked if self._any_blocked else None
 
     def visible(self) -> Mask:
@@ -154,7 +157,7 @@ class Catalogue:
         self._blocked = np.ones(self._n + room, np.bool_)
         self._blocked[: self._n] = used
         self._any_blocked = True
-        self._failing = lru_cache(_FILTERS_REMEMBERED)(self._failing_now)
+        self._failing = {}
 
     def places(self, item_ids: Sequence[str]) -> list[int]:
         """Return where the items are or would be put: a deleted one that comes back, as before."""
@@ -192,7 +195,7 @@ class Catalogue:
     def _block(self, row: int, *, blocked: bool) -> None:
         self._blocked[row] = blocked
         self._any_blocked |= blocked
-        self._failing.cache_clear()
+        self._failing.clear()
 
     def _failing_now(self, filter_text: str) -> Mask:
         test = parse_filter(filter_text, self.attributes)

@@ -78,7 +78,7 @@ async def test_another_generation_takes_over(sent: dict[str, Any]) -> None:
         jsonschema_rs.validate(schemas.RELOAD, body)
         assert body.pop("seconds") >= 0
         assert body == {
-            "generation": {"bundle": "fake/2", "catalogue": 1},
+            "generation": {"bundle": "fake/2", "catalogue": 0},
             "previous": "fake/1",
             "reloaded": True,
         }

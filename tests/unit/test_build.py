@@ -15,7 +15,7 @@ from app.offline.build import build
 from app.offline.demo import build_demo
 from app.offline.recipe import EventColumns, ItemColumns, Recipe, Roles, load_recipe
 from app.serving.users import BundleUserStore
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
 
 

@@ -22,7 +22,7 @@ from app.offline.evaluation.baselines.registry import BASELINES, chosen, fitting
 from app.offline.evaluation.baselines.simple import Bm25, Meaning, Popularity, WordsAndMeaning
 from app.offline.evaluation.baselines.trees import LambdaMart
 from app.offline.evaluation.names import BASELINE_NAMES
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 from tests.evaluation_rig import walks
 
 TITLES = ["red sofa", "red table", "oak table", "lamp", ""]

@@ -11,7 +11,7 @@ from app.offline.evaluation.measure import next_item_table
 from app.offline.evaluation.models import Comparison, histories_of
 from app.offline.evaluation.protocols import plan_of_events, sampled
 from app.offline.recipe import DEFAULT_WEIGHTS, Recipe
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 
 
 def data(name: str) -> Path:

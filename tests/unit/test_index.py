@@ -9,7 +9,7 @@ from app.engine.index import INDEX_FILE, FlatIndex, ListIndex
 from app.engine.open import index_of
 from app.errors import BundleError
 from app.offline.index import LEAST_RECALL, query_like, write_index
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 
 N, DIM = 4000, 32
 

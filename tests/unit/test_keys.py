@@ -26,7 +26,7 @@ requests = st.builds(
     k=st.integers(1, 1000),
     fields=id_lists,
 )
-places = st.fixed_dictionaries({"bundle": ids, "catalogue": st.integers(0, 100)})
+places = st.builds(Generation, ids, st.integers(0, 100), st.integers(0, 3))
 
 
 def meaning(request: RankRequest) -> RankRequest:

@@ -13,7 +13,7 @@ from app.features import Features
 from app.offline.examples import FAR, NEAR, Question, draw, rough_order
 from app.offline.learn import LEAST_EXAMPLES, is_worse, learn
 from app.offline.train import padded, split, train
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 from tests.planted import (
     NOBODY,
     as_sequences,

@@ -8,7 +8,7 @@ import pytest
 from app.engine.engine import RankEngine
 from app.engine.index import FlatIndex
 from app.filters import filter_text
-from app.testing import HashEncoder
+from app.testing_encoder import HashEncoder
 from app.types import Change, RankRequest
 from tests import learned_rig
 from tests.small_engine import small_engine

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.bootstrap import _rules, check_event_file, open_event_store
+from app.bootstrap import check_event_file, open_event_store
 from app.bundle import Bundle
 from app.errors import StoreError
 from app.event_rules import DEFAULT_WEIGHTS
+from app.loading import _rules
 from app.offline.recipe import Recipe, Weight
 from app.serving.redis_store import RedisEventStore
 from app.serving.sqlite_store import SqliteEventStore

@@ -95,7 +95,7 @@ async def test_the_generation_that_is_pointed_to_takes_over():
         r.points_to = "b"
         done = await r.reloader.reload()
 
-        assert (done.generation, done.previous, done.reloaded) == (Generation("b", 1), "a", True)
+        assert (done.generation, done.previous, done.reloaded) == (Generation("b", 0), "a", True)
         assert await r.answered_by("after") == "b"
         assert r.loads == ["recserve-reload"]
         assert (r.engine("a").closed, r.engine("b").closed, r.settled) == (True, False, 1)
