@@ -1,0 +1,95 @@
+"""A catalogue that changes: two processes on one Redis, kill -9 and a restart, a new bundle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.conftest import EVENTS, FILMS, Running, recserve, serving
+from tests.redis_server import RedisServer
+
+LIGHTHOUSE = {"id": "n1", "title": "The Last Lighthouse", "categories": ["Drama"]}
+
+
+def ids(service: Running, **said: object) -> list[str]:
+    answer = service.recommend(k=10, **said)
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()["items"]]
+
+
+def changed(service: Running, method: str, path: str, body: Any = None) -> int:
+    """Make a change; return the catalogue that shows it."""
+    answer = service.client.request(method, path, json=body)
+    assert answer.status_code == 200, answer.text
+    seq: int = answer.json()["generation"]["catalogue"]
+    return seq
+
+
+def test_a_change_in_one_process_is_seen_by_the_other(
+    bundle: Path, tmp_path: Path, durable_redis: RedisServer
+) -> None:
+    flags = ("--cache-url", durable_redis.url, "--store-url", durable_redis.url)
+    with serving(bundle, tmp_path, *flags) as one, serving(bundle, tmp_path, *flags) as other:
+        assert "4" in ids(other, query="crime thriller")
+        put = changed(one, "PUT", "/items", [LIGHTHOUSE])
+        assert ids(one, query="last lighthouse")[0] == "n1"
+        assert ids(other, query="last lighthouse", min_catalogue=put)[0] == "n1"
+
+        gone = changed(other, "DELETE", "/items/4")
+        patched = changed(one, "PATCH", "/items/1", {"title": "Aliens"})
+        assert patched > gone > put
+        for service in (one, other):
+            assert "4" not in ids(service, query="crime thriller", min_catalogue=patched)
+            assert service.client.get("/items/1").json()["title"] == "Aliens"
+            # Without asking for it: both have come so far by now.
+            assert "4" not in ids(service, query="crime thriller")
+
+
+def test_a_killed_process_comes_back_with_what_it_acknowledged(
+    bundle: Path, tmp_path: Path
+) -> None:
+    with serving(bundle, tmp_path) as service:
+        changed(service, "PUT", "/items", [LIGHTHOUSE, {"id": "n2", "title": "Another"}])
+        changed(service, "DELETE", "/items/n2")
+        changed(service, "DELETE", "/items/5")
+        changed(service, "PATCH", "/items/2", {"hidden": True})
+        before = ids(service, query="lighthouse crime star")
+        service.process.kill()
+        service.process.wait()
+    with serving(bundle, tmp_path) as service:
+        assert ids(service, query="lighthouse crime star") == before
+        assert "n1" in before
+        assert not {"2", "5", "n2"} & set(before)
+        assert service.client.get("/catalogue").json()["items"] == len(FILMS) - 1
+
+
+def test_a_new_bundle_brings_nothing_back_and_keeps_what_was_added(tmp_path: Path) -> None:
+    items, events, out = tmp_path / "items.jsonl", tmp_path / "events.jsonl", tmp_path / "small"
+
+    def build(suffix: str) -> None:
+        names = ("id", "title", "categories", "published_at")
+        rows = [dict(zip(names, film, strict=True)) for film in FILMS]
+        for row in rows:
+            row["title"] = f"{row['title']} {suffix}"
+        items.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        lines = [{"user_id": user, "item_id": item} for user, item in EVENTS]
+        events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        files = ("--items", str(items), "--events", str(events))
+        done = recserve("build", *files, "--out", str(out), "--force")
+        assert done.returncode == 0, done.stderr
+
+    build("one")
+    with serving(out, tmp_path, "--watch-bundle-ms", "0") as service:
+        changed(service, "PUT", "/items", [LIGHTHOUSE])
+        changed(service, "DELETE", "/items/4")
+        build("two")
+        reloaded = service.client.post("/admin/reload").json()
+        assert reloaded["reloaded"] is True
+        assert reloaded["generation"]["catalogue"] == 2
+
+        answer = service.recommend(query="lighthouse heat", k=10).json()
+        titles = {item["id"]: item["title"] for item in answer["items"]}
+        assert "4" not in titles
+        assert titles.pop("n1") == LIGHTHOUSE["title"]
+        assert all(title.endswith(" two") for title in titles.values())
+        changed(service, "PUT", "/items", [{"id": "4", "title": "Heat again"}])
+        assert ids(service, query="heat again")[0] == "4"
