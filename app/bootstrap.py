@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from app.errors import StoreError
 from app.event_rules import DEFAULT_WEIGHTS, Weight
 from app.generations import is_generation
-from app.loading import bundle_source, load, settled_memory, warm_up_batches
+from app.loading import bundle_source, load, warm_up_batches
+from app.memory import settled
 from app.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
 from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
@@ -93,7 +94,7 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
     ) as service:
         del loaded  # or the first bundle would stay in memory for ever
         log.info("ready: %s", service.engine)
-        with settled_memory(), _watching(service):
+        with settled(), _watching(service):
             yield service
 
 

@@ -246,7 +246,9 @@ def _run(settings: Settings) -> int:
 
     from app.bootstrap import check_event_file
     from app.bundle import open_bundle
+    from app.memory import share_one_arena
 
+    share_one_arena()
     # Verified here for a plain message; each worker verifies again what it loads.
     open_bundle(settings.bundle)
     asyncio.run(check_event_file(settings))

@@ -1,18 +1,16 @@
-"""Loading a bundle for serving: verified, opened, warm; and keeping memory settled around it.
+"""Loading a bundle for serving: verified, opened, warm.
 
 Blocking throughout: `app.bootstrap` calls it before anything is served, a reload in a thread.
 """
 
-import ctypes
-import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from functools import partial
 
 from app.bundle import Bundle, open_bundle
 from app.errors import BundleError
 from app.event_rules import DEFAULT_WEIGHTS, Weight
 from app.generations import generation_at
+from app.memory import settle
 from app.ports import Engine
 from app.serving.current_engine import Loaded
 from app.serving.reloader import BundleSource
@@ -20,16 +18,16 @@ from app.serving.users import BundleUserStore
 from app.settings import Settings
 from app.types import RankRequest
 
-_ALLOCATIONS_PER_COLLECTION = 20_000
 _WARM_UP_REPEATS = (1, 2, 4, 8, 16, 32)
+_CROWD_BESIDE_ANOTHER = 8
 
 
 def bundle_source(settings: Settings) -> BundleSource:
     """Return where the generations of the settings' bundle come from."""
     return BundleSource(
         points_to=partial(generation_at, settings.bundle),
-        load=lambda: _warmed_up(load(settings), settings.max_batch_requests),
-        settle=_settle,
+        load=lambda: _warmed_up(load(settings)),
+        settle=settle,
     )
 
 
@@ -43,14 +41,16 @@ def load(settings: Settings) -> Loaded:
     return Loaded(engine, BundleUserStore.open(bundle), _rules(bundle))
 
 
-def _warmed_up(loaded: Loaded, most: int) -> Loaded:
+def _warmed_up(loaded: Loaded) -> Loaded:
     """Let an engine answer that does not serve yet, through all stages. Blocking.
+
+    In small batches: the other one serves on the same cores.
 
     Raises:
         BundleError: an answer is missing, empty or degraded.
         EngineError: a pass failed.
     """
-    for batch in warm_up_batches(most):
+    for batch in warm_up_batches(_CROWD_BESIDE_ANOTHER):
         items = _first_items(loaded.engine, batch)
     _first_items(loaded.engine, [RankRequest(history=items)])
     return loaded
@@ -70,36 +70,6 @@ def warm_up_batches(most: int) -> Iterator[list[RankRequest]]:
     for repeats in _WARM_UP_REPEATS:
         yield [RankRequest(query=" ".join(["warm up"] * repeats))]
     yield [RankRequest(query=f"warm up {number}") for number in range(most)]
-
-
-def _settle() -> None:
-    """Give back what the old bundle took, and keep the collector away from the new one.
-
-    A bundle's parts make no cycles, so the old one is freed by now; what was frozen before stays
-    frozen, for a collection over all of it stops the event loop for 50 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    # The C library keeps what was freed, in an arena of every thread; others than glibc do not.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-@contextmanager
-def settled_memory() -> Iterator[None]:
-    """Keep the garbage collector away from what was loaded, and from running at every turn.
-
-    Requests leave no cycles behind, so collecting seldom costs no memory; a full collection over
-    the libraries' objects would stop the event loop for tens of milliseconds.
-    """
-    thresholds = gc.get_threshold()
-    _settle()
-    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 def _rules(bundle: Bundle) -> Mapping[str, Weight]:
