@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from app import __version__
 from app.errors import AppError, BadDataError, BundleError, UsageError
 from app.settings import Settings
 
+_ALL_SETTINGS = tuple(Settings.model_fields)
 _FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
 
 
@@ -63,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="learn anew from events, for a bundle that is there")
     train.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
-    train.add_argument("--events", type=Path, required=True, help=f"event file: {_FORMATS}")
+    train.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
+    collected = "learn from what the service collected, and from --events if given"
+    train.add_argument("--events-from-store", action="store_true", help=collected)
+    _add_settings(train, ("data_dir", "store_url"))
     train.add_argument("--recipe", type=Path, help="recipe (TOML), if not the one built by")
     _add_force(train)
     train.set_defaults(run=_train)
@@ -125,10 +129,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Offer every setting as a flag; what is not given stays with environment, file or default."""
+def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = _ALL_SETTINGS) -> None:
+    """Offer settings as flags; what is not given stays with environment, file or default."""
     group = parser.add_argument_group("settings")
-    for name, field in Settings.model_fields.items():
+    for name in names:
+        field = Settings.model_fields[name]
         default = "unset" if field.default is None else field.default
         group.add_argument(
             f"--{name.replace('_', '-')}",
@@ -169,7 +174,15 @@ def _train(arguments: argparse.Namespace) -> int:
 
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
     gate = PromotionGate(force=arguments.force)
-    print(retrain(arguments.bundle, arguments.events, recipe, gate=gate))
+    if arguments.events_from_store:
+        from app.store_commands import train_from_store
+
+        settings = _settings(arguments)
+        print(train_from_store(settings, arguments.bundle, arguments.events, recipe, gate))
+    elif arguments.events is None:
+        raise UsageError("nothing to learn from: give --events FILE or --events-from-store")
+    else:
+        print(retrain(arguments.bundle, arguments.events, recipe, gate=gate))
     return 0
 
 

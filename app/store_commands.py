@@ -1,8 +1,9 @@
-"""The commands on the event store: `recserve compact`, `export events`, `import events`.
+"""The commands on the event store: `compact`, `export events`, `import events`, training from it.
 
 They may run beside a service that uses the same store.
 """
 
+import asyncio
 import os
 import sys
 import tempfile
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from app.bootstrap import open_event_store
-from app.errors import UsageError
+from app.bundle import open_bundle
+from app.errors import BadDataError, UsageError
+from app.offline.build import BuildReport, retrain
 from app.offline.event_files import events_of, line_of
-from app.offline.recipe import Recipe
+from app.offline.promotion import Gate
+from app.offline.recipe import EventColumns, Recipe
 from app.offline.tally import Tally
 from app.ports import EventStore
 from app.settings import Settings
@@ -68,6 +72,54 @@ async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
             sent += len(part)
     tally.duplicates = sent - new
     return "\n".join([f"{new:,} events imported", *tally.lines()])
+
+
+def train_from_store(
+    settings: Settings, bundle: Path, log: Path | None, recipe: Recipe | None, gate: Gate
+) -> BuildReport:
+    """Learn anew from what was collected, and from a log beside it; publish through the gate.
+
+    Args:
+        settings: where the store is.
+        bundle: `models/NAME`.
+        log: an event file, usually the one that the bundle was built from; what is in both counts
+            once, by its `event_id`.
+        recipe: columns of the log, weights of both; None = those the bundle was built by.
+        gate: decides whether the result is published.
+
+    Raises:
+        BadDataError: neither holds an event.
+        Exception: as `app.offline.build.retrain`.
+    """
+    recipe = recipe or Recipe.model_validate(open_bundle(bundle).manifest.recipe)
+    with tempfile.TemporaryDirectory(prefix="recserve-") as folder:
+        events = Path(folder) / "collected.jsonl"
+        with events.open("wb") as file:
+            n = asyncio.run(_collect(settings, log, recipe, file))
+        if not n:
+            raise BadDataError("the event store holds no events")
+        # Written with our own names of columns, whatever the log calls them.
+        ours = recipe.model_copy(update={"events": EventColumns()})
+        return retrain(bundle, events, ours, gate=gate)
+
+
+async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: BinaryIO) -> int:
+    """Write the events of a log and of the store, each once; return how many."""
+    known: set[str] = set()
+    if log is not None:
+        tally = Tally(log.name)
+        # What has no time is the oldest, here as in a build.
+        for event in events_of(log, recipe, 0.0, float("-inf"), tally):
+            known.add(event.id)
+            file.write(line_of(event))
+        tally.check()
+    n = len(known)
+    async with _opened(settings) as store:
+        async for part in store.scan():
+            fresh = [event for event in part if event.id not in known]
+            file.writelines(map(line_of, fresh))
+            n += len(fresh)
+    return n
 
 
 @asynccontextmanager

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from app.bundle import open_bundle
 from app.cli import main
+from app.offline.build import build
+from app.offline.recipe import load_recipe
 from app.serving.sqlite_store import SqliteEventStore
 from app.types import Event
-from tests.bundles import write_jsonl
+from tests.bundles import fake_encoder, write_jsonl
 from tests.event_stores import NOW, content
 
 EVENTS = [
@@ -136,3 +139,42 @@ def test_mistakes_end_with_a_code_and_a_message(
 ) -> None:
     assert run(*arguments, "--data-dir", data) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    items = [{"id": name, "title": f"thing {name}"} for name in "abc"]
+    log = [{"who": "ann", "what": "a", "event_id": "old"}]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[events]\nuser_id = "who"\nitem_id = "what"\n')
+    build(
+        write_jsonl(tmp_path / "items.jsonl", items),
+        write_jsonl(tmp_path / "log.jsonl", log),
+        load_recipe(recipe),
+        tmp_path / "shop",
+        fake_encoder,
+    )
+    return tmp_path / "shop"
+
+
+def test_a_bundle_is_trained_from_what_was_collected(
+    shop: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync(filled(data, EVENTS))
+    flags = ("train", "--bundle", shop, "--events-from-store", "--data-dir", data)
+    assert run(*flags) == 0
+    assert (open_bundle(shop).manifest.n_users, open_bundle(shop).manifest.n_events) == (2, 2)
+
+    # With the log that it was built from, in its own columns; "e1" is in both and counts once.
+    log = [{"who": "ann", "what": "a", "event_id": "e1"}, {"who": "bob", "what": "b"}]
+    assert run(*flags, "--events", write_jsonl(tmp_path / "log.jsonl", log)) == 0
+    assert (open_bundle(shop).manifest.n_users, open_bundle(shop).manifest.n_events) == (3, 3)
+
+
+def test_there_must_be_something_to_learn_from(
+    shop: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "--bundle", shop) == 2
+    assert "--events-from-store" in capsys.readouterr().err
+    assert run("train", "--bundle", shop, "--events-from-store", "--data-dir", data) == 3
+    assert "holds no events" in capsys.readouterr().err
