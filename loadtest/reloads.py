@@ -3,8 +3,8 @@
     python -m loadtest.reloads --bundle models/demo
 
 The newest two generations of a bundle are copied; a service is offered a constant rate of requests
-(unique queries, every third with a user), first in peace, then while they take turns. What it is
-called by: `recserve publish`'s code, then `POST /admin/reload`. Prints one JSON line.
+(unique queries, every third with a user), first in peace, then while they take turns: each is
+published, then `POST /admin/reload` is called. Prints one JSON line.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -100,6 +101,7 @@ def _measured(
     first, second = turns.answers.values()
     outcomes = [*quiet, *during]
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": "python -m loadtest.reloads",
         "commit": machine.commit(),
         "machine": machine.describe(),

@@ -101,6 +101,7 @@ class ModelThread:
         del call  # whoever is told that an engine was closed may count on its being let go
         self._busy = False
         self._post(_set, answer, outcome)
+        del outcome, answer  # an error holds this frame, which would hold the error
         return True
 
     def _post(self, callback: Callable[..., object], *arguments: object) -> None:

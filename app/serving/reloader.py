@@ -145,12 +145,21 @@ class Reloader:
             thread.stop()
         if not isinstance(outcome, Exception):
             return outcome
+        try:
+            raise self._refused(outcome) from outcome.__cause__
+        finally:
+            # An error holds its frames, and with them what was loaded so far: no cycle, see
+            # `app.memory`.
+            del outcome
+
+    def _refused(self, error: Exception) -> BundleError:
+        """Count and log why a bundle does not take over, and return what callers are told."""
         self._metrics.reloads.labels("refused").inc()
-        if isinstance(outcome, BundleError):
-            log.error("a bundle was refused, %r serves on: %s", self._current, outcome.message)
-            raise outcome
-        log.error("a bundle was refused, %r serves on", self._current, exc_info=outcome)
-        raise BundleError("the bundle cannot be loaded") from outcome
+        if isinstance(error, BundleError):
+            log.error("a bundle was refused, %r serves on: %s", self._current, error.message)
+            return error
+        log.error("a bundle was refused, %r serves on", self._current, exc_info=error)
+        return BundleError("the bundle cannot be loaded")
 
     async def _swap(self, loaded: Loaded) -> None:
         async with self._handover(loaded.engine):

@@ -4,10 +4,11 @@ Nothing here sleeps: engines and loads have gates, the watcher's sleep is the te
 """
 
 import asyncio
+import gc
 import threading
 import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -188,6 +189,30 @@ async def test_the_old_bundle_is_let_go():
         await r.reloader.reload()
 
         assert [part() for part in gone] == [None, None]
+
+
+async def test_what_was_loaded_of_a_refused_bundle_is_let_go():
+    """Without the collector: the error holds the frames that it came through."""
+    gone = threading.Event()
+
+    def fails() -> Loaded:
+        half = loaded("half")
+        weakref.finalize(half.engine, gone.set)
+        raise BundleError("the other half is missing")
+
+    gc.disable()
+    try:
+        async with rig() as r:
+            r.points_to = "half"
+            reloader = Reloader(
+                r.current, r.batcher, BundleSource(lambda: "half", fails), r.metrics
+            )
+            with suppress(BundleError):
+                await reloader.reload()
+            # The loop holds what woke us for this turn, the thread its last call for a moment.
+            assert await asyncio.to_thread(gone.wait, 10)
+    finally:
+        gc.enable()
 
 
 async def test_a_service_that_stops_meanwhile_ends_the_reload():
