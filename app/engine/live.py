@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.columns import Instant
+from app.engine.candidates import Source
 from app.engine.catalogue import Catalogue, Record
-from app.engine.live_words import Changed, LiveWords
+from app.engine.live_words import LiveWords, Segment
 from app.engine.parts import Learned, Parts, assemble, fallback_of
 from app.engine.words import WordIndex
 from app.features import Behaviour, Neighbours, TasteSpace, item_signals
@@ -48,7 +49,8 @@ class Plan:
         taste: float32[c, d] twice, given and wanted places in the space of taste; None where
             nothing was learned.
         new: bool[c], which of them need such places.
-        words: the index of all that changed.
+        words: the segments of `LiveWords`.
+        fallback: as in `Parts`.
     """
 
     parts: Parts
@@ -60,7 +62,8 @@ class Plan:
     vectors: Matrix
     taste: tuple[Matrix, Matrix] | None
     new: npt.NDArray[np.bool_]
-    words: Changed | None
+    words: tuple[Segment, ...]
+    fallback: tuple[Source, ...]
     signals: Mapping[str, Vector]
 
 
@@ -135,6 +138,7 @@ def plan(parts: Parts, changes: Sequence[Change], vectors: Matrix, now: float) -
         taste=_taste(parts, mine) if parts.learned and records else None,
         new=rows >= parts.catalogue.n_used,
         words=_words(parts, rows, records, deleted),
+        fallback=fallback_of(signals) if records else parts.fallback,
         signals=signals,
     )
 
@@ -156,8 +160,7 @@ def perform(done: Plan) -> Parts:
         taste, new = parts.learned.behaviour.taste, done.rows[done.new]
         taste.given[new], taste.wanted[new] = (part[done.new] for part in done.taste)
     parts.blend.change(done.rows, done.signals)
-    fallback = fallback_of(done.signals)
-    return replace(parts, signals=done.signals, fallback=fallback)
+    return replace(parts, signals=done.signals, fallback=done.fallback)
 
 
 def _roomy(parts: Parts, n: int) -> Parts:
@@ -239,15 +242,16 @@ def _taste(parts: Parts, vectors: Matrix) -> tuple[Matrix, Matrix]:
 
 def _words(
     parts: Parts, rows: Rows, records: Sequence[Record], deleted: Sequence[str]
-) -> Changed | None:
+) -> tuple[Segment, ...]:
     words = parts.texts.words
     if not isinstance(words, LiveWords):
-        return None
+        return ()
     everything = dict(parts.catalogue.records())
     for name in deleted:
         everything.pop(parts.catalogue.row(name), None)
     everything.update(zip(rows.tolist(), records, strict=True))
-    return words.index_of({row: (r.item.title, r.text) for row, r in everything.items()})
+    texts = {row: (record.item.title, record.text) for row, record in everything.items()}
+    return words.segments_of(texts, rows.tolist())
 
 
 def _shown(value: object) -> JsonValue:
