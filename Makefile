@@ -48,4 +48,5 @@ lock: .venv/.dev              ## rewrite constraints.txt from what is installed 
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
 
 clean:
-	rm -rf .venv models/*/ .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	find models -mindepth 1 -maxdepth 1 -type d ! -name presets -exec rm -rf {} +
