@@ -22,6 +22,7 @@ from app.engine.candidates import (
 from app.engine.facets import field_facts
 from app.engine.fusion import LEARNED_MATCH_WEIGHT
 from app.engine.parts import Parts
+from app.engine.remembered import RememberedQueries
 from app.engine.wants import Asked, Want, resolve
 from app.engine.widening import joined, summed, widened
 from app.errors import EngineError
@@ -63,6 +64,7 @@ class RankEngine:
         self._parts = parts
         self._info = info
         self._candidates = CandidateSet(len(parts.catalogue))
+        self._queries = RememberedQueries(parts.encoder)
         self.next_boundary = float("inf")
 
     def __repr__(self) -> str:
@@ -180,7 +182,7 @@ class RankEngine:
         texts = list(dict.fromkeys(request.query for request in batch if request.query))
         if not texts:
             return {}
-        return dict(zip(texts, self._parts.encoder.encode(texts), strict=True))
+        return dict(zip(texts, self._queries.encode(texts), strict=True))
 
     def _wants(self, batch: Sequence[RankRequest], queries: Mapping[str, Vector]) -> list[Want]:
         parts = self._parts

@@ -1,0 +1,70 @@
+"""Queries asked again are not encoded again, whatever else is asked with them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.engine.engine import RankEngine
+from app.engine.remembered import RememberedQueries
+from app.testing_encoder import HashEncoder
+from app.types import Matrix, RankRequest
+from tests.small_engine import small_engine
+
+
+class Counted(HashEncoder):
+    """Remembers what it was asked to encode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[list[str]] = []
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        self.asked.append(list(texts))
+        return super().encode(texts)
+
+
+def test_only_what_is_new_is_encoded_and_the_order_is_kept() -> None:
+    encoder = Counted()
+    queries = RememberedQueries(encoder)
+    first = queries.encode(["a", "b"])
+    second = queries.encode(["c", "b", "a"])
+
+    assert encoder.asked == [["a", "b"], ["c"]]
+    assert np.array_equal(np.stack(second), HashEncoder().encode(["c", "b", "a"]))
+    assert np.array_equal(second[1], first[1])
+
+
+def test_what_was_asked_longest_ago_goes_first() -> None:
+    encoder = Counted()
+    queries = RememberedQueries(encoder, most=2)
+    for query in ("a", "b", "a", "c", "a", "b"):
+        queries.encode([query])
+
+    assert encoder.asked == [["a"], ["b"], ["c"], ["b"]]
+    assert len(queries) == 2
+    assert len(queries.encode(["d", "e", "f"])) == 3  # more than it remembers
+
+
+def test_a_failed_encoding_leaves_nothing_behind() -> None:
+    class Failing(HashEncoder):
+        def encode(self, texts: Sequence[str]) -> Matrix:
+            raise ValueError(texts)
+
+    queries = RememberedQueries(Failing())
+    with pytest.raises(ValueError, match="a"):
+        queries.encode(["a"])
+    assert len(queries) == 0
+
+
+def test_an_engine_encodes_a_query_once() -> None:
+    encoder = Counted()
+    parts = replace(small_engine()._parts, encoder=encoder)
+    engine = RankEngine(parts, small_engine().info)
+    request = RankRequest(query="space")
+    first = engine.rank([request]).results
+
+    assert engine.rank([request]).results == first
+    engine.rank([RankRequest(query="space", k=3), RankRequest(query="heist")])
+    assert encoder.asked == [["space"], ["heist"]]
