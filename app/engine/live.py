@@ -191,12 +191,13 @@ def _live_words(parts: Parts, n_rows: int) -> LiveWords:
 
 
 def _roomy_learned(learned: Learned, used: int, room: int) -> Learned:
+    # Copies throughout: one view would keep the whole mapped file in memory.
     old = learned.behaviour
     nothing: Rows = np.empty(0, np.int64)
     taste = TasteSpace(
         _grown(old.taste.given[:used], room),
         _grown(old.taste.wanted[:used], room),
-        old.taste.recency,
+        old.taste.recency.copy(),
     )
     untaken = item_signals(nothing, np.zeros(1, np.int64), room)
     tables = {
