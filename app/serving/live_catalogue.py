@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -19,8 +20,6 @@ from app.errors import AppError, DeadlineExceededError, NotFoundError, Overloade
 from app.ports import Journal, LiveEngine
 from app.telemetry import Metrics
 from app.types import Change, Matrix
-
-V = TypeVar("V")
 
 _TOGETHER: Final = 256
 """Changes that are taken in at once: their index of words is made anew each time."""
@@ -35,12 +34,8 @@ _RETRY_MS: Final = 500
 _log = logging.getLogger(__name__)
 
 
-class Between(Protocol):
-    """Runs a blocking call where no pass sees it half done; `Batcher.between` does."""
-
-    async def __call__(self, call: Callable[[], V], /) -> V:
-        """Return what the call returns."""
-        ...
+Between: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a blocking call where no pass sees it half done; `Batcher.between` does."""
 
 
 class LiveCatalogue:
@@ -139,15 +134,19 @@ class LiveCatalogue:
                         await self._catch_up()
                 now = self._now()
                 if now >= self._engine.next_boundary:
-                    await self._between(lambda: self._engine.advance(self._now()))
+                    # In turn: a plan that is being made has copied what may be seen.
+                    async with self._turn():
+                        await self._between(partial(self._engine.advance, now))
             except AppError as error:
                 _log.warning("the catalogue may be behind: %s", error.message)
+            except Exception:  # the next change shall be seen all the same
+                _log.exception("a change of the catalogue could not be taken in")
 
     @asynccontextmanager
     async def handover(self, engine: LiveEngine) -> AsyncIterator[None]:
         """Bring an engine that nobody uses yet to where this one is; it is the one from then on.
 
-        Inside, nothing changes: there the engine is put in place of the old one.
+        No item changes inside the block, where it is put in the place of the old one.
 
         Raises:
             StoreError: the journal cannot be read; the old engine stays.
@@ -178,7 +177,7 @@ class LiveCatalogue:
     async def _catch_up(
         self,
         engine: LiveEngine | None = None,
-        run: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None,
+        run: Between | None = None,
     ) -> None:
         engine, run = engine or self._engine, run or self._between
         while changes := await self._journal.after(engine.info.catalogue, _TOGETHER):
@@ -188,7 +187,7 @@ class LiveCatalogue:
         self,
         engine: LiveEngine,
         changes: Sequence[Change],
-        run: Callable[[Callable[[], Any]], Awaitable[Any]],
+        run: Between,
     ) -> None:
         texts = [engine.text_of(change.record) for change in changes if change.record is not None]
         vectors = await self._encoded(engine, texts, run)
@@ -199,7 +198,7 @@ class LiveCatalogue:
         self,
         engine: LiveEngine,
         texts: Sequence[str],
-        run: Callable[[Callable[[], Any]], Awaitable[Any]],
+        run: Between,
     ) -> Matrix:
         found: list[Matrix] = []
         at = 0
@@ -208,7 +207,7 @@ class LiveCatalogue:
             while end < len(texts) and (end == at or tokens * self._seconds_per_token < _SLICE_S):
                 tokens += 2 + len(texts[end].encode()) // 3
                 end += 1
-            vectors, seconds = await run(lambda part=texts[at:end]: _timed(engine, part))  # type: ignore[misc]
+            vectors, seconds = await run(partial(_timed, engine, texts[at:end]))
             rate = seconds / tokens
             self._seconds_per_token += _WEIGHT_OF_NEWEST * (rate - self._seconds_per_token)
             found.append(vectors)
