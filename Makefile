@@ -31,8 +31,10 @@ ablation: .venv/.dev          ## what each piece of learning brings (DATASET=fol
 load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
-chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis (some 5 minutes)
+chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items that change under load (some 6 minutes)
 	$(BIN)/python -m loadtest.chaos_living
+	$(BIN)/recserve demo --build-only
+	$(BIN)/python -m loadtest.changes
 
 # A stamp per set of extras, so that a second `make` starts at once.
 .venv/.train: pyproject.toml constraints.txt

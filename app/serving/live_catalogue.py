@@ -139,7 +139,7 @@ class LiveCatalogue:
                         await self._between(partial(self._engine.advance, now))
             except AppError as error:
                 _log.warning("the catalogue may be behind: %s", error.message)
-            except Exception:  # the next change shall be seen all the same
+            except Exception:  # noqa: BLE001 - the next change shall be seen all the same
                 _log.exception("a change of the catalogue could not be taken in")
 
     @asynccontextmanager
