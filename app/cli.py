@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="measure the engine on what was held out")
     _add_evaluate(evaluate)
+
+    bench = commands.add_parser("bench", help="measure what requests cost on this machine")
+    _add_bench(bench)
     return parser
 
 
@@ -123,6 +126,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
     add_arguments(parser)
     parser.set_defaults(run=run)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from app.bench.command import add_arguments, run
+
+    add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: run(arguments, _settings(arguments)))
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
