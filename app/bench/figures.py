@@ -97,7 +97,7 @@ class Advice:
 
     Attributes:
         batch: the best one: requests a second as good as the highest, in the shortest pass.
-        max_batch_requests: the same, unless larger ones might be better and were not measured.
+        max_batch_requests: the same; what is set (or more) where not all sizes were measured.
         max_batch_tokens: what is set, or more where that would cut the best batch.
         threads: the fewest whose rate is as good as the highest.
         processes, processes_rate: workers of one thread that have a core each, and the requests/s
@@ -135,11 +135,11 @@ def best_batch(curve: Curve) -> int:
 def advice_of(figures: Figures) -> Advice:
     """Return what to set, from what was measured."""
     setup, batch = figures.setup, best_batch(figures.curve)
-    is_bound = batch in (SIZES[-1], *list(figures.curve)[:-1])
+    whole = SIZES[-1] in figures.curve
     rates = {threads: mix_rate(curve[batch]) for threads, curve in figures.by_threads.items()}
     return Advice(
         batch=batch,
-        max_batch_requests=batch if is_bound else max(batch, setup.max_batch_requests),
+        max_batch_requests=batch if whole else max(batch, setup.max_batch_requests),
         max_batch_tokens=max(setup.max_batch_tokens, ceil(batch * figures.tokens)),
         threads=_least_that_is_enough(rates),
         processes=figures.machine.cores,

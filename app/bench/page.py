@@ -6,6 +6,7 @@ from typing import Any
 from app.bench.figures import (
     ENOUGH,
     KINDS,
+    SIZES,
     Advice,
     Cost,
     Costs,
@@ -89,7 +90,7 @@ def _per_request(cost: Cost) -> list[float]:
 def _advice(figures: Figures, advice: Advice) -> Iterator[str]:
     setup, best = figures.setup, advice.batch
     why = f"larger: at most {_LESS} more, and every pass longer"
-    if best == max(figures.curve):
+    if best == SIZES[-1] or SIZES[-1] not in figures.curve:
         why = "larger ones were not measured"
     yield _set("max-batch-requests", advice.max_batch_requests, why)
     if advice.max_batch_tokens > setup.max_batch_tokens:

@@ -1,6 +1,6 @@
 """`recserve bench`: what is asked, what is measured, what is made of it. No time is judged here.
 
-The command over a real bundle is run in `tests/e2e/test_bench_command.py`.
+The command over a real bundle is run in `tests/e2e/test_bench.py`.
 """
 
 import itertools
@@ -243,8 +243,9 @@ def test_long_queries_need_more_tokens_in_a_batch():
 
 def test_what_was_not_measured_bounds_no_batch():
     """Few queries or little time leave large batches out; those may be better all the same."""
-    found = figures({1: 2.0, 2: 2.5})
-    assert (advice_of(found).batch, advice_of(found).max_batch_requests) == (2, 64)
+    assert advice_of(figures({1: 2.0, 2: 2.5})).batch == 2
+    found = figures({1: 2.0, 2: 4.0})
+    assert (advice_of(found).batch, advice_of(found).max_batch_requests) == (1, 64)
     assert "--max-batch-requests 64   larger ones were not measured" in page(found)
 
 
