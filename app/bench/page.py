@@ -50,7 +50,8 @@ def _head(figures: Figures) -> Iterator[str]:
     yield f"machine  {machine.cpu}"
     yield f"         {_many(machine.cores, 'core')}, {_many(figures.setup.threads, 'thread')}"
     if machine.load > _DISTURBED * machine.cores:
-        yield f"         BUSY: load {machine.load:.1f} before this began; repeat it when the machine is idle"
+        load = f"load {machine.load:.1f} before this began"
+        yield f"         BUSY: {load}; repeat it when the machine is idle"
     yield f"memory   {_mib(machine.memory)} once loaded, {_mib(machine.mapped)} of it shared files"
     yield f"asked    {figures.queries}; {figures.histories}"
     yield f"         for {figures.seconds:g} s; times are medians"

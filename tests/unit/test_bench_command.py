@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from app.bench import session
 from app.bench.figures import (
     KINDS,
     SIZES,
@@ -33,10 +34,12 @@ from app.bench.requests import (
 )
 from app.bundle import open_bundle
 from app.cli import main
-from app.errors import BadDataError
+from app.errors import BadDataError, UsageError
+from app.offline.build import build
+from app.offline.recipe import Recipe
 from app.serving.users import BundleUserStore
 from app.types import BatchResult, Generation, StageTimings
-from tests.bundles import build_small
+from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
 from tests.clock import Clock
 from tests.small_engine import small_engine
 
@@ -122,6 +125,31 @@ def test_made_histories_have_one_to_twenty_items():
     rng = random.Random(1)
     lengths = {len(made) for made in made_histories(lambda: str(rng.random()), rng)}
     assert lengths == set(range(1, 21))
+
+
+def built(folder, items):
+    """A bundle of some items, without events."""
+    build(write_jsonl(folder / "items.jsonl", items), None, Recipe(), folder / "b", fake_encoder)
+    return open_bundle(folder / "b")
+
+
+def test_a_bundle_without_users_is_asked_with_its_items(tmp_path):
+    asked = session._asked(built(tmp_path, ITEMS), None)
+    assert "no users" in asked.histories
+    both = asked.requests.take("both", 50)
+    assert {item for request in both for item in request.history} == {"1", "2", "drei"}
+    assert {word for request in both for word in request.query.split()} == {"heat", "alien"}
+
+
+def test_without_titles_there_is_nothing_to_make_queries_of(tmp_path):
+    bundle = built(tmp_path, [{"id": "a", "title": None}, {"id": "b", "title": None}])
+    with pytest.raises(UsageError, match="no titles to make queries of: give --queries"):
+        session._asked(bundle, None)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("one\ntwo\n")
+    asked = session._asked(bundle, mine)
+    assert (asked.queries, asked.most) == ("2 queries of mine.txt", 2)
+    assert {request.query for request in asked.requests.take("words", 4)} == {"one", "two"}
 
 
 # What is measured
