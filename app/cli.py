@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -92,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(demo)
     demo.set_defaults(run=_demo)
 
+    _add_store_commands(commands)
+
+    evaluate = commands.add_parser("evaluate", help="measure the engine on what was held out")
+    _add_evaluate(evaluate)
+
+    bench = commands.add_parser("bench", help="measure what requests cost on this machine")
+    _add_bench(bench)
+    return parser
+
+
+def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     compact = commands.add_parser("compact", help="drop old events, rewrite the event store")
     _add_settings(compact)
     compact.set_defaults(run=_compact)
@@ -109,10 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(given)
     given.set_defaults(run=_import)
 
-    evaluate = commands.add_parser("evaluate", help="measure the engine on what was held out")
-    _add_evaluate(evaluate)
-    return parser
-
 
 _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
 
@@ -127,6 +133,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
     add_arguments(parser)
     parser.set_defaults(run=run)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from app.bench.command import add_arguments, run
+
+    add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: run(arguments, _settings(arguments)))
 
 
 def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = _ALL_SETTINGS) -> None:
@@ -209,7 +223,11 @@ def _demo(arguments: argparse.Namespace) -> int:
         if not arguments.build_only:
             # Building loaded torch; what serves starts as a new process without it.
             os.execv(sys.executable, [sys.executable, "-m", "app.cli", *sys.argv[1:]])  # noqa: S606
-    return 0 if arguments.build_only else _run(settings)
+    if arguments.build_only:
+        return 0
+    from app.server_process import run
+
+    return run(settings)
 
 
 def usable(bundle: Path) -> bool:
@@ -250,50 +268,9 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    return _run(_settings(arguments))
+    from app.server_process import run
 
-
-def _run(settings: Settings) -> int:
-    """Serve until told to stop. Spawned workers read the settings from the environment."""
-    import uvicorn
-
-    from app.bootstrap import check_event_file
-    from app.bundle import open_bundle
-    from app.memory import share_one_arena
-
-    share_one_arena()
-    # Verified here for a plain message; each worker verifies again what it loads.
-    open_bundle(settings.bundle)
-    asyncio.run(check_event_file(settings))
-    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
-        os.environ[f"RECSERVE_{name.upper()}"] = str(value)
-    # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
-    # without a handler of ours the process would end as if killed.
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        uvicorn.run(
-            "app.api.server:create_app",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            http="httptools",
-            loop="uvloop",
-            access_log=False,
-            server_header=False,
-            log_config=None,
-            # Longer than what clients keep idle connections for, or they meet a closed one.
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
-        )
-    except SystemExit as stopped:
-        # The library's own code for a failed start is 3, which is "bad data" with us.
-        return 1 if stopped.code else 0
-    return 0
-
-
-def _stop(*_: object) -> None:
-    raise SystemExit(0)
+    return run(_settings(arguments))
 
 
 if __name__ == "__main__":

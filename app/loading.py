@@ -42,6 +42,11 @@ def load(settings: Settings) -> Loaded:
 
 
 def _warmed_up(loaded: Loaded) -> Loaded:
+    warm_up(loaded.engine)
+    return loaded
+
+
+def warm_up(engine: Engine) -> None:
     """Let an engine answer that does not serve yet, through all stages. Blocking.
 
     In small batches: the other one serves on the same cores.
@@ -51,9 +56,8 @@ def _warmed_up(loaded: Loaded) -> Loaded:
         EngineError: a pass failed.
     """
     for batch in warm_up_batches(_CROWD_BESIDE_ANOTHER):
-        items = _first_items(loaded.engine, batch)
-    _first_items(loaded.engine, [RankRequest(history=items)])
-    return loaded
+        items = _first_items(engine, batch)
+    _first_items(engine, [RankRequest(history=items)])
 
 
 def _first_items(engine: Engine, batch: Sequence[RankRequest]) -> tuple[str, ...]:

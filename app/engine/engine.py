@@ -22,7 +22,7 @@ from app.engine.candidates import (
 from app.engine.facets import field_facts
 from app.engine.fusion import LEARNED_MATCH_WEIGHT
 from app.engine.parts import Parts
-from app.engine.remembered import RememberedQueries
+from app.engine.remembered import MOST, RememberedQueries
 from app.engine.wants import Asked, Want, resolve
 from app.engine.widening import joined, summed, widened
 from app.errors import EngineError
@@ -59,12 +59,12 @@ class _Scored:
 class RankEngine:
     """The engine over one bundle. Implements the port `Engine`."""
 
-    def __init__(self, parts: Parts, info: EngineInfo) -> None:
-        """Wire the parts."""
+    def __init__(self, parts: Parts, info: EngineInfo, remembered: int = MOST) -> None:
+        """Wire the parts; the vectors of the newest `remembered` queries are kept."""
         self._parts = parts
         self._info = info
         self._candidates = CandidateSet(len(parts.catalogue))
-        self._queries = RememberedQueries(parts.encoder)
+        self._queries = RememberedQueries(parts.encoder, remembered)
         self.next_boundary = float("inf")
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from app.engine.encoder import PackedEncoder
 from app.engine.engine import RankEngine
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.parts import Learned, Texts, assemble
+from app.engine.remembered import MOST
 from app.engine.scorer import Scorer
 from app.engine.words import WordIndex
 from app.errors import BundleError
@@ -29,8 +30,11 @@ def open_engine(path: Path, threads: int) -> RankEngine:
     return engine_of(open_bundle(path), threads)
 
 
-def engine_of(bundle: Bundle, threads: int) -> RankEngine:
-    """Load the parts of a verified bundle; see `open_engine`."""
+def engine_of(bundle: Bundle, threads: int, remembered: int = MOST) -> RankEngine:
+    """Load the parts of a verified bundle; see `open_engine`.
+
+    `remembered`: queries whose vectors are kept.
+    """
     manifest = bundle.manifest
     encoder = PackedEncoder(bundle.path / "encoder", threads)
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
@@ -46,7 +50,7 @@ def engine_of(bundle: Bundle, threads: int) -> RankEngine:
     index = index_of(bundle, vectors, threads)
     texts = Texts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
-    return RankEngine(parts, info_of(bundle))
+    return RankEngine(parts, info_of(bundle), remembered)
 
 
 def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:

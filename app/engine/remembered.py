@@ -14,7 +14,7 @@ MOST: Final = 4096
 class RememberedQueries:
     """The newest `most` queries with their vectors. One thread at a time uses it."""
 
-    def __init__(self, encoder: Encoder, most: int = MOST) -> None:
+    def __init__(self, encoder: Encoder, most: int) -> None:
         """Ask `encoder` for what is not remembered."""
         self._encoder, self._most = encoder, most
         self._vectors: OrderedDict[str, Vector] = OrderedDict()

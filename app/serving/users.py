@@ -55,6 +55,10 @@ class BundleUserStore:
     def __repr__(self) -> str:
         return f"<BundleUserStore users={len(self)} events={len(self._items)}>"
 
+    def key(self, place: int) -> str:
+        """Return the key of one of the users, 0 ≤ `place` < their number, sorted by bytes."""
+        return self._keys.raw(place).decode(errors="surrogatepass")
+
     async def history(self, user: str) -> tuple[str, ...]:
         """Return ids of the user's positive events, oldest first, newest 200; () if unknown."""
         row = self._row(user.encode(errors="surrogatepass"))

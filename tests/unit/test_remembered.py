@@ -27,7 +27,7 @@ class Counted(HashEncoder):
 
 def test_only_what_is_new_is_encoded_and_the_order_is_kept() -> None:
     encoder = Counted()
-    queries = RememberedQueries(encoder)
+    queries = RememberedQueries(encoder, 9)
     first = queries.encode(["a", "b"])
     second = queries.encode(["c", "b", "a"])
 
@@ -52,7 +52,7 @@ def test_a_failed_encoding_leaves_nothing_behind() -> None:
         def encode(self, texts: Sequence[str]) -> Matrix:
             raise ValueError(texts)
 
-    queries = RememberedQueries(Failing())
+    queries = RememberedQueries(Failing(), 9)
     with pytest.raises(ValueError, match="a"):
         queries.encode(["a"])
     assert len(queries) == 0

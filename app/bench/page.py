@@ -1,0 +1,197 @@
+"""The figures as one page of plain text, and as a document for JSON. Computes nothing new."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from app.bench.figures import (
+    ENOUGH,
+    KINDS,
+    SIZES,
+    Advice,
+    Cost,
+    Costs,
+    Curve,
+    Figures,
+    advice_of,
+    mix_ms,
+    mix_rate,
+)
+
+_WIDTH = 80
+_DISTURBED = 0.3
+_MIB = 2**20
+_INDENT = 26
+_LESS = f"{100 * (1 - ENOUGH):.0f} %"
+
+
+def page(figures: Figures) -> str:
+    """Return the page: at most 40 lines of 80 characters."""
+    advice = advice_of(figures)
+    lines = [
+        *_head(figures),
+        "",
+        *_table(figures.curve),
+        "",
+        *_answers(figures, advice),
+        "",
+        *_stages(figures.curve, advice.batch),
+        "",
+        *_advice(figures, advice),
+        "",
+        "Not measured: HTTP, JSON, the cache, Redis, the event store.",
+    ]
+    return "\n".join(line[:_WIDTH].rstrip() for line in lines) + "\n"
+
+
+def _head(figures: Figures) -> Iterator[str]:
+    info, machine = figures.info, figures.machine
+    yield f"bundle   {info.bundle_name}, generation {info.bundle}"
+    yield f"         {info.n_items:,} items, index: {info.index}, scorer: {info.scorer}"
+    yield f"machine  {machine.cpu}"
+    yield f"         {_many(machine.cores, 'core')}, {_many(figures.setup.threads, 'thread')}"
+    if machine.load > _DISTURBED * machine.cores:
+        load = f"load {machine.load:.1f} before this began"
+        yield f"         BUSY: {load}; repeat it when the machine is idle"
+    yield f"memory   {_mib(machine.memory)} once loaded, {_mib(machine.mapped)} of it shared files"
+    yield f"asked    {figures.queries}; {figures.histories}"
+    yield f"         for {figures.seconds:g} s; times are medians"
+
+
+def _table(curve: Curve) -> Iterator[str]:
+    yield "       " + "".join(f"{kind:>18}" for kind in (*KINDS, "mix"))
+    yield "batch  " + f"{'ms':>9}{'req/s':>9}" * (len(KINDS) + 1)
+    for size, costs in curve.items():
+        columns = [(costs[kind].ms, costs[kind].rate) for kind in KINDS]
+        columns.append((size * mix_ms(costs), mix_rate(costs)))
+        yield f"{size:5}  " + "".join(f"{ms:9.2f}{rate:9,.0f}" for ms, rate in columns)
+
+
+def _answers(figures: Figures, advice: Advice) -> Iterator[str]:
+    alone, best = figures.curve[1], figures.curve[advice.batch]
+    each = ", ".join(f"{kind} {alone[kind].ms:.1f} ms" for kind in KINDS)
+    yield f"a request alone  {each}"
+    yield f"best batch       {advice.batch}: the smallest within {_LESS} of the highest rate (mix)"
+    yield f"ceiling          {mix_rate(best):,.0f} uncached requests/s of one process (mix)"
+
+
+def _stages(curve: Curve, batch: int) -> Iterator[str]:
+    titles = f"{'encode':>10}{'retrieve':>10}{'rerank':>10}"
+    yield f"{'ms a request':13}{'alone:':>30} |{f'in a batch of {batch}:':>30}"
+    yield f"{'':13}{titles} |{titles}"
+    for kind in KINDS:
+        sides = (_per_request(curve[size][kind]) for size in (1, batch))
+        yield f"{kind:13}" + " |".join("".join(f"{ms:10.2f}" for ms in side) for side in sides)
+
+
+def _per_request(cost: Cost) -> list[float]:
+    stages = cost.stages
+    return [ms / cost.size for ms in (stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)]
+
+
+def _advice(figures: Figures, advice: Advice) -> Iterator[str]:
+    setup, best = figures.setup, advice.batch
+    why = f"larger: at most {_LESS} more, and every pass longer"
+    if best == SIZES[-1] or SIZES[-1] not in figures.curve:
+        why = "larger ones were not measured"
+    yield _set("max-batch-requests", advice.max_batch_requests, why)
+    if advice.max_batch_tokens > setup.max_batch_tokens:
+        why = f"{figures.tokens:.0f} a query: {setup.max_batch_tokens} would cut a batch of {best}"
+        yield _set("max-batch-tokens", advice.max_batch_tokens, why)
+    first, *more = list(_threads(figures, best)) or ["there is one core"]
+    yield _set("threads", advice.threads, first)
+    yield from (" " * _INDENT + line for line in more)
+    yield _set("workers", 1, "unless HTTP, which was not measured, is the limit")
+    if advice.processes > 1:
+        now = mix_rate(figures.by_threads[setup.threads][best])
+        own = _mib(figures.machine.memory - figures.machine.mapped)
+        indent, rate = " " * _INDENT, f"{advice.processes_rate:,.0f}/s instead of {now:,.0f}"
+        yield f"{indent}{advice.processes} of 1 thread: at most {rate},"
+        yield f"{indent}each takes {own}, and what HTTP needs"
+
+
+def _set(flag: str, value: int, why: str) -> str:
+    return f"{f'--{flag} {value}':{_INDENT}}{why}"
+
+
+def _threads(figures: Figures, batch: int) -> Iterator[str]:
+    base = figures.by_threads[1]
+    for threads, curve in figures.by_threads.items():
+        if threads > 1:
+            gain = mix_rate(curve[batch]) / mix_rate(base[batch])
+            alone = f"{mix_ms(curve[1]):.1f} : {mix_ms(base[1]):.1f} ms"
+            yield f"{threads} against 1: {gain:.2f} × the requests/s, alone {alone}"
+
+
+def document(figures: Figures) -> dict[str, Any]:
+    """Return everything for JSON: milliseconds a pass, requests per second, bytes."""
+    info, machine, setup = figures.info, figures.machine, figures.setup
+    advice = advice_of(figures)
+    return {
+        "bundle": {
+            "name": info.bundle_name,
+            "generation": info.bundle,
+            "items": info.n_items,
+            "users": info.n_users,
+            "index": info.index,
+            "scorer": info.scorer,
+        },
+        "machine": {"cpu": machine.cpu, "cores": machine.cores, "load_before": machine.load},
+        "memory_bytes": {"resident": machine.memory, "shared_files": machine.mapped},
+        "settings": {
+            "threads": setup.threads,
+            "max_batch_requests": setup.max_batch_requests,
+            "max_batch_tokens": setup.max_batch_tokens,
+        },
+        "asked": {
+            "queries": figures.queries,
+            "histories": figures.histories,
+            "tokens_per_query": figures.tokens,
+        },
+        "seconds": figures.seconds,
+        "batches": _sizes(figures.curve),
+        "threads": [
+            {"threads": threads, "batches": _sizes(curve)}
+            for threads, curve in figures.by_threads.items()
+        ],
+        "best_batch": advice.batch,
+        "requests_per_second": mix_rate(figures.curve[advice.batch]),
+        "advice": {
+            "max_batch_requests": advice.max_batch_requests,
+            "max_batch_tokens": advice.max_batch_tokens,
+            "threads": advice.threads,
+            "workers": 1,
+        },
+    }
+
+
+def _sizes(curve: Curve) -> list[dict[str, Any]]:
+    return [
+        {
+            "batch": size,
+            "mix": {"ms": size * mix_ms(costs), "requests_per_second": mix_rate(costs)},
+            **_kinds(costs),
+        }
+        for size, costs in curve.items()
+    ]
+
+
+def _kinds(costs: Costs) -> dict[str, dict[str, Any]]:
+    return {
+        kind: {
+            "ms": cost.ms,
+            "requests_per_second": cost.rate,
+            "encode_ms": cost.stages.encode_ms,
+            "retrieve_ms": cost.stages.retrieve_ms,
+            "rerank_ms": cost.stages.rerank_ms,
+            "passes": cost.passes,
+        }
+        for kind, cost in costs.items()
+    }
+
+
+def _many(n: int, name: str) -> str:
+    return f"{n} {name}" if n == 1 else f"{n} {name}s"
+
+
+def _mib(size: int) -> str:
+    return f"{size / _MIB:,.0f} MiB"

@@ -1,0 +1,105 @@
+"""What `recserve bench` asks: words, users, and both. Knows neither engine nor clock."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from app.errors import BadDataError
+from app.request import MAX_QUERY_CHARACTERS, normalised_query
+from app.serving.users import BundleUserStore
+from app.types import RankRequest
+
+WORDS_IN_QUERY: Final = {1: 5, 2: 23, 3: 35, 4: 21, 5: 9, 6: 7}
+"""Words -> percent of the queries, as in a public set of queries of a shop (WANDS)."""
+
+MOST_HISTORIES: Final = 2000
+
+_ITEMS_IN_HISTORY: Final = 20
+_TRIES: Final = 40
+_TRIES_PER_LENGTH: Final = 10
+
+
+class Requests:
+    """Requests of every kind, without end; a query comes twice only where there are no others."""
+
+    def __init__(self, queries: Iterator[str], histories: Sequence[tuple[str, ...]]) -> None:
+        """Take queries and histories without end, the latter by going round and round."""
+        self._queries = queries
+        self._histories = itertools.cycle(histories)
+
+    def take(self, kind: str, n: int) -> list[RankRequest]:
+        """Return the next `n` requests of a kind: "words", "user" or "both"."""
+        return [self._next(kind) for _ in range(n)]
+
+    def _next(self, kind: str) -> RankRequest:
+        query = "" if kind == "user" else next(self._queries)
+        history = () if kind == "words" else next(self._histories)
+        return RankRequest(query=query, history=history, exclude=frozenset(history))
+
+
+def read_queries(path: Path) -> list[str]:
+    """Read a text file, a query a line, each once; blank lines are skipped.
+
+    Raises:
+        BadDataError: no UTF-8, no query, or one that is longer than the service takes.
+        OSError: it cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadDataError(f"{path.name}: not a text file in UTF-8") from error
+    for number, line in enumerate(lines, 1):
+        if len(line.strip()) > MAX_QUERY_CHARACTERS:
+            raise BadDataError(
+                f"{path.name}, line {number}: longer than {MAX_QUERY_CHARACTERS} characters"
+            )
+    queries = list(dict.fromkeys(filter(None, map(normalised_query, lines))))
+    if not queries:
+        raise BadDataError(f"{path.name}: no query in it")
+    return queries
+
+
+def made_queries(title: Callable[[], str | None], rng: random.Random) -> Iterator[str]:
+    """Yield texts without end: runs of words of titles, as long as real queries are.
+
+    Each is new, unless the titles have too few different words. `title` returns any title; one of
+    the next few must have a word.
+    """
+    words = _words(title)
+    lengths, weights = list(WORDS_IN_QUERY), list(WORDS_IN_QUERY.values())
+    seen: set[str] = set()
+    while True:
+        length = rng.choices(lengths, weights)[0]
+        for attempt in range(_TRIES):
+            # A length whose texts run out (there are only so many single words) grows by a word.
+            run = itertools.islice(words, length + attempt // _TRIES_PER_LENGTH)
+            text = normalised_query(" ".join(run)[:MAX_QUERY_CHARACTERS])
+            if text not in seen:
+                break
+        seen.add(text)
+        yield text
+
+
+def _words(title: Callable[[], str | None]) -> Iterator[str]:
+    while True:
+        yield from (title() or "").lower().split()
+
+
+def histories_of(users: BundleUserStore, rng: random.Random) -> list[tuple[str, ...]]:
+    """Return the histories of some users, at random, whole as serving reads them; none is empty."""
+    places = rng.sample(range(len(users)), min(len(users), MOST_HISTORIES))
+    found = asyncio.run(_read(users, [users.key(place) for place in places]))
+    return [history for history in found if history]
+
+
+async def _read(users: BundleUserStore, keys: Sequence[str]) -> list[tuple[str, ...]]:
+    return [await users.history(key) for key in keys]
+
+
+def made_histories(item: Callable[[], str], rng: random.Random) -> list[tuple[str, ...]]:
+    """Return histories of one to twenty items. `item` returns the id of any item."""
+    lengths = [rng.randint(1, _ITEMS_IN_HISTORY) for _ in range(MOST_HISTORIES)]
+    return [tuple(dict.fromkeys(item() for _ in range(length))) for length in lengths]

@@ -1,0 +1,153 @@
+"""One run of `recserve bench`: opens the bundle as serving does, asks, measures."""
+
+import itertools
+import os
+import platform
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from time import perf_counter
+from typing import Final
+
+from threadpoolctl import threadpool_limits
+
+from app.bench.figures import SIZES, Curve, Figures, Machine, Setup, best_batch
+from app.bench.measure import Meter
+from app.bench.requests import (
+    Requests,
+    histories_of,
+    made_histories,
+    made_queries,
+    read_queries,
+)
+from app.bundle import Bundle, open_bundle
+from app.columns import Column
+from app.engine.engine import RankEngine
+from app.engine.open import columns_of, engine_of
+from app.errors import UsageError
+from app.loading import warm_up
+from app.memory import settled, share_one_arena
+from app.serving.users import BundleUserStore
+from app.settings import Settings
+
+_SHARE_OF_CURVE: Final = 0.75
+_MOST_TITLES: Final = 10_000
+_SAMPLE: Final = 256
+_SEED: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked, and where it came from, in words; `most`: different queries, at most."""
+
+    requests: Requests
+    queries: str
+    histories: str
+    most: float
+
+
+def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figures:
+    """Measure the bundle of the settings for about `seconds`, loading apart.
+
+    Args:
+        settings: those that serving would run with.
+        queries: text file, a query a line; None = words of titles.
+        seconds: how long to measure.
+
+    Raises:
+        UsageError: the bundle has no items, or neither titles nor `queries`.
+        BadDataError: the file of queries cannot be used.
+        BundleError, EngineError, OSError: as they are.
+    """
+    load, threads = os.getloadavg()[0], settings.threads_per_worker()
+    share_one_arena()
+    bundle = open_bundle(settings.bundle)
+    asked = _asked(bundle, queries)
+    # As while serving (`app.bootstrap`): one thread for numpy, a quiet garbage collector.
+    with threadpool_limits(limits=1, user_api="blas"):
+        engine = _warm(bundle, threads)
+        with settled():
+            machine = _machine(load)
+            engines = {threads: engine}
+            curve, by_threads = _curves(bundle, engines, asked, machine.cores, seconds)
+    return Figures(
+        info=engine.info,
+        machine=machine,
+        setup=Setup(threads, settings.max_batch_requests, settings.max_batch_tokens),
+        queries=asked.queries,
+        histories=asked.histories,
+        tokens=mean(map(engine.cost, asked.requests.take("words", _SAMPLE))),
+        seconds=seconds,
+        curve=curve,
+        by_threads=by_threads,
+    )
+
+
+def _curves(
+    bundle: Bundle, engines: dict[int, RankEngine], asked: _Asked, cores: int, seconds: float
+) -> tuple[Curve, dict[int, Curve]]:
+    """Return the curve of the one engine, and what other numbers of threads make of its best."""
+    (threads,) = engines
+    counts = sorted({1, threads, cores})
+    share = 1.0 if len(counts) == 1 else _SHARE_OF_CURVE
+    meter = Meter(asked.requests, perf_counter)
+    sizes = [size for size in SIZES if size <= asked.most]
+    curves = meter.curves(engines, sizes, share * seconds)
+    curve = curves[threads]
+    if len(counts) == 1:
+        return curve, curves
+    others = {n: engines[n] if n in engines else _warm(bundle, n) for n in counts}
+    sizes = sorted({1, best_batch(curve)})
+    least = len(sizes) * len(others)
+    return curve, meter.curves(others, sizes, (1 - share) * seconds, least)
+
+
+def _warm(bundle: Bundle, threads: int) -> RankEngine:
+    # Nothing is remembered: what is measured is the work.
+    engine = engine_of(bundle, threads, remembered=0)
+    warm_up(engine)
+    return engine
+
+
+def _asked(bundle: Bundle, path: Path | None) -> _Asked:
+    rng = random.Random(_SEED)  # noqa: S311 - the same requests in every run
+    columns, n = columns_of(bundle), bundle.manifest.n_items
+    if not n:
+        raise UsageError("the bundle has no items")
+    if path is None:
+        titles = _titles(columns["title"], n, rng)
+        stream = made_queries(lambda: rng.choice(titles), rng)
+        queries, most = "words of titles", float("inf")
+    else:
+        read = read_queries(path)
+        stream, most = itertools.cycle(rng.sample(read, len(read))), len(read)
+        queries = f"{most:,} queries of {path.name}"
+    found = histories_of(BundleUserStore.open(bundle), rng)
+    histories = "histories of the bundle's users"
+    if not found:
+        found = made_histories(lambda: str(columns["id"].value(rng.randrange(n))), rng)
+        histories = "histories of items at random (the bundle has no users)"
+    return _Asked(Requests(stream, found), queries, histories, most)
+
+
+def _titles(column: Column, n: int, rng: random.Random) -> list[str]:
+    rows = rng.sample(range(n), min(n, _MOST_TITLES))
+    titles = [title for row in rows if (title := str(column.value(row) or "").strip())]
+    if not titles:
+        raise UsageError("the catalogue has no titles to make queries of: give --queries")
+    return titles
+
+
+def _machine(load: float) -> Machine:
+    resident, mapped = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    size = os.sysconf("SC_PAGE_SIZE")
+    named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return Machine(
+        cpu=named[1].strip() if named else platform.machine(),
+        cores=len(os.sched_getaffinity(0)),
+        load=load,
+        memory=resident * size,
+        mapped=mapped * size,
+    )

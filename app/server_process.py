@@ -1,0 +1,49 @@
+"""The process that serves: settings in, uvicorn around the application, an exit code out."""
+
+import asyncio
+import os
+import signal
+
+import uvicorn
+
+from app.bootstrap import check_event_file
+from app.bundle import open_bundle
+from app.memory import share_one_arena
+from app.settings import Settings
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to stop. Spawned workers read the settings from the environment."""
+    share_one_arena()
+    # Verified here for a plain message; each worker verifies again what it loads.
+    open_bundle(settings.bundle)
+    asyncio.run(check_event_file(settings))
+    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
+        os.environ[f"RECSERVE_{name.upper()}"] = str(value)
+    # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
+    # without a handler of ours the process would end as if killed.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        uvicorn.run(
+            "app.api.server:create_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            http="httptools",
+            loop="uvloop",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            # Longer than what clients keep idle connections for, or they meet a closed one.
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
+        )
+    except SystemExit as stopped:
+        # The library's own code for a failed start is 3, which is "bad data" with us.
+        return 1 if stopped.code else 0
+    return 0
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit(0)
