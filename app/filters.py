@@ -22,6 +22,8 @@ MAX_DEPTH: Final = 8
 MAX_TESTS: Final = 64
 MAX_VALUES: Final = 1000
 
+_MOST_NAMED: Final = 300
+
 _SETS: Final = ("any", "all", "not", "eq")
 _RANGES: Final = ("gt", "gte", "lt", "lte")
 _ORDERED: Final = frozenset({"number", "time"})
@@ -228,7 +230,8 @@ def _list(operand: object, where: str) -> list[object]:
 
 
 def _wrong(message: str, where: str) -> InvalidRequestError:
-    return InvalidRequestError(message, field=where)
+    # Names are the caller's own, however long.
+    return InvalidRequestError(message, field=where[:_MOST_NAMED])
 
 
 def holds(test: Filter, values: Mapping[str, JsonValue]) -> bool:
