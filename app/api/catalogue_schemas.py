@@ -40,7 +40,7 @@ FACETS: Final = object_of({"total": _COUNT, "fields": _FIELDS})
 FACETS_REQUEST: Final = object_of(
     {
         "fields": {**array_of(_STRING), "description": "fields to count; all by default"},
-        "filter": {"type": "object", "description": "as for POST /recommend"},
+        "filter": {"type": ["object", "null"], "description": "as for POST /recommend"},
         "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
     },
     optional=("fields", "filter", "limit"),

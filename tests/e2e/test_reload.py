@@ -178,7 +178,7 @@ def test_a_loaded_bundle_is_freed_without_the_collector(bundle: Path) -> None:
         parts = loaded.engine._parts
         gone = [weakref.ref(part) for part in (loaded.engine, loaded.users, parts.encoder)]
         gone += [weakref.ref(part) for part in (parts.encoder._runtime, parts.catalogue)]
-        gone += [weakref.ref(part) for part in (parts.index, parts.blend)]
+        gone += [weakref.ref(part) for part in (parts.texts.index, parts.blend)]
         del loaded, parts
         assert [part() for part in gone] == [None] * len(gone)
     finally:
