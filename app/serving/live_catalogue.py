@@ -170,7 +170,11 @@ class LiveCatalogue:
     async def _done(self, changes: Sequence[tuple[str, Mapping[str, object] | None]]) -> int:
         """Journal changes and take them in, after those that others journalled before."""
         kept = await self._journal.append(changes)
-        await self._catch_up()
+        if kept[0].seq == self._engine.info.catalogue + 1:
+            for start in range(0, len(kept), _TOGETHER):
+                await self._take_in(self._engine, kept[start : start + _TOGETHER], self._between)
+        else:
+            await self._catch_up()
         self._metrics.catalogue_changes.inc(len(kept))
         return kept[-1].seq
 
@@ -180,8 +184,12 @@ class LiveCatalogue:
         run: Between | None = None,
     ) -> None:
         engine, run = engine or self._engine, run or self._between
-        while changes := await self._journal.after(engine.info.catalogue, _TOGETHER):
-            await self._take_in(engine, changes, run)
+        more = True
+        while more:
+            changes = await self._journal.after(engine.info.catalogue, _TOGETHER)
+            if changes:
+                await self._take_in(engine, changes, run)
+            more = len(changes) == _TOGETHER
 
     async def _take_in(
         self,
