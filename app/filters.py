@@ -8,7 +8,7 @@ A filter is parsed once into a small tree, which `holds` reads for one item and
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -145,8 +145,7 @@ class _Parser:
             return _GROUPS[name](tuple(parts))
         kind = self._kinds.get(name)
         if kind is None:
-            there_are = ", ".join(sorted(self._kinds)) or "none"
-            raise _wrong(f"no such field; there are: {there_are}", where)
+            raise no_such_field(self._kinds, where)
         if not isinstance(value, dict) or not value:
             raise _wrong('an object such as {"any": [...]} is wanted', where)
         tests = [
@@ -227,6 +226,12 @@ def _list(operand: object, where: str) -> list[object]:
     if not isinstance(operand, list) or not 1 <= len(operand) <= MAX_VALUES:
         raise _wrong(f"a list of 1 to {MAX_VALUES} values is wanted", where)
     return operand
+
+
+def no_such_field(known: Iterable[str], where: str) -> InvalidRequestError:
+    """Return the problem of a name in the request field `where` that is no field of the items."""
+    there_are = ", ".join(sorted(known)) or "none"
+    return _wrong(f"no such field; there are: {there_are}", where)
 
 
 def _wrong(message: str, where: str) -> InvalidRequestError:

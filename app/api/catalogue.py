@@ -14,8 +14,7 @@ from app.api.caller import read_body
 from app.api.item_input import ItemRules, parse_items, parse_patch
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
-from app.errors import InvalidRequestError
-from app.filters import filter_text
+from app.filters import filter_text, no_such_field
 from app.request import MAX_FIELDS, FieldNames
 from app.types import Facets, FieldFacts
 
@@ -60,8 +59,7 @@ async def facets(request: Request, service: ServiceDep) -> Response:
     known = service.engine.info.attributes
     for name in asked.fields:
         if name not in known:
-            there_are = ", ".join(sorted(known))
-            raise InvalidRequestError(f"no such field; there are: {there_are}", field="fields")
+            raise no_such_field(known, "fields")
     text = filter_text(asked.filter)
     if text:
         service.engine.check_filter(text)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.errors import InvalidRequestError, StoreError
-from app.filters import filter_text
+from app.errors import StoreError
+from app.filters import filter_text, no_such_field
 from app.ports import Cache, Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
@@ -160,8 +160,7 @@ class Recommender:
         known = self._parts.engine.info.attributes
         for name in ask.fields:
             if name not in known:
-                there_are = ", ".join(sorted(known))
-                raise InvalidRequestError(f"no such field; there are: {there_are}", field="fields")
+                raise no_such_field(known, "fields")
 
     def _page(self, ask: RecommendRequest) -> Page:
         if ask.cursor is None:

@@ -125,9 +125,8 @@ class Reloader:
                 continue
             tried = points_to
             try:
-                await self.reload()
-            except BundleError:
-                pass  # `reload` has said so
+                with suppress(BundleError):  # `_load` has logged and counted it
+                    await self.reload()
             except StoreError as error:
                 log.warning("a new bundle has to wait: %s", error.message)
                 tried = None
