@@ -146,9 +146,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         stack.push_async_callback(journal.aclose)
         if shared is not None:
             stack.push_async_callback(shared.aclose)
-        batcher: Batcher[RankRequest, RankResult] = Batcher(
-            current.rank, current.cost, limits, metrics
-        )
+        batcher: Batcher[RankRequest, RankResult] = Batcher(current, limits, metrics)
         flights: SingleFlight[Computed] = SingleFlight(metrics)
         local = LocalCache(settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics)
         states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)

@@ -17,20 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app import __version__
-from app.bundle import (
-    CURRENT,
-    FORMAT_VERSION,
-    GENERATION,
-    MANIFEST,
-    UNSEALED,
-    Bundle,
-    BundleFacts,
-    FileFacts,
-    Manifest,
-    sealed,
-    sha256_of,
-    walk_files,
-)
+from app.bundle import CURRENT, FORMAT_VERSION, UNSEALED, Bundle, sealed, sha256_of, walk_files
+from app.manifest import GENERATION, MANIFEST, BundleFacts, FileFacts, Manifest
 
 KEEP_GENERATIONS = 3
 

@@ -9,9 +9,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.bundle import CURRENT, GENERATION, MANIFEST, open_bundle
+from app.bundle import CURRENT, open_bundle
 from app.bundle_writer import builder_lock, point_current_to
 from app.errors import BundleError
+from app.manifest import GENERATION, MANIFEST
 
 _log = logging.getLogger(__name__)
 

@@ -64,8 +64,24 @@ class Engine(Protocol):
         """Estimated encoder tokens of a request, ≥ 1. Cheap: it runs on the event loop."""
         ...
 
-    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+    def hurried(self, request: RankRequest) -> RankRequest | None:
+        """Return a request that costs less for much the same list; None if there is none.
+
+        The list may differ: `degraded` then says so. Cheap: it runs on the event loop.
+        """
+        ...
+
+    def prepare(self, batch: Sequence[RankRequest]) -> Any:  # noqa: ANN401 - its own
+        """Do the first half of a pass: encode the queries. Raises `EngineError`.
+
+        Called from one thread, which may be another than that of `rank`, and overlap with it.
+        """
+        ...
+
+    def rank(self, batch: Sequence[RankRequest], prepared: Any = None) -> BatchResult:  # noqa: ANN401 - as above
         """Rank every request; results keep the order of `batch`. Raises `EngineError`.
+
+        `prepared`: what `prepare` made of the same batch; None = both halves here.
 
         Fields that the catalogue does not have are null: requests are checked before they wait, and
         another bundle may have taken over since.

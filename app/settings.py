@@ -47,7 +47,10 @@ class Settings(BaseSettings):
     )
 
     threads: int = Field(
-        0, ge=0, le=256, description="Threads of the model work per process; 0 = cores / workers."
+        0,
+        ge=0,
+        le=256,
+        description="Encoder threads per process; 0 = cores / workers - 1, as one ranks.",
     )
     max_batch_requests: int = Field(
         64, ge=1, le=1024, description="Most requests in one engine pass."
@@ -133,6 +136,6 @@ class Settings(BaseSettings):
         return Retention(self.store_events_per_kind, days * 86_400.0 if days else None)
 
     def threads_per_worker(self) -> int:
-        """Threads the engine of one process may use; all workers together fit the cores."""
+        """Threads that encode in one process; with one more that ranks they fit the cores."""
         cores = len(os.sched_getaffinity(0))
-        return self.threads or max(1, cores // self.workers)
+        return self.threads or max(1, cores // self.workers - 1)

@@ -5,6 +5,7 @@ They pass the contract suites of the real parts. No network, no model, no clock.
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -35,14 +36,14 @@ _NEWEST: Final = 200
 class GatedEngine:
     """An `Engine` that ranks its items in fixed order and waits where a test wants it to.
 
-    While held, `rank` blocks before it does anything. A title echoes the query it answers, so an
+    While held, `prepare` blocks before it does anything. A title echoes the query it answers, so an
     answer given to the wrong caller shows.
 
     Attributes:
-        batches: every batch that entered `rank`, in order.
+        batches: every batch that entered a pass, in order.
         poison: queries that make a pass fail with `EngineError`.
         short_by: how many results a pass leaves out.
-        death: raised by `rank` in place of everything else, if set.
+        death: raised by `prepare` in place of everything else, if set.
         closed: whether `close` was called.
     """
 
@@ -105,10 +106,16 @@ class GatedEngine:
 
     def cost(self, request: RankRequest) -> int:
         """One token a word, and one for the request."""
+        if request.hurried:
+            return 1
         return 1 + len(request.query.split())
 
-    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
-        """Rank by catalogue order, once the gate lets this pass through."""
+    def hurried(self, request: RankRequest) -> RankRequest | None:
+        """Cost one token, whatever the query."""
+        return replace(request, hurried=True) if request.query else None
+
+    def prepare(self, batch: Sequence[RankRequest]) -> bool:
+        """Wait until the gate lets this pass through."""
         with self._changed:
             self.batches.append(tuple(batch))
             self._changed.notify_all()
@@ -118,6 +125,12 @@ class GatedEngine:
         for request in batch:
             if request.query in self.poison:
                 raise EngineError("poison")
+        return True
+
+    def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+        """Rank by catalogue order."""
+        if prepared is None:
+            self.prepare(batch)
         results = tuple(self._rank_one(request) for request in batch)
         timings = StageTimings(1.0, 2.0, 3.0)
         return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)

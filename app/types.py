@@ -34,6 +34,7 @@ class RankRequest:
         filter: what the items' fields must be, as `app.filters.filter_text` writes it; "" = none.
         on_empty: what fills up where less than `k` pass it: "popular", "relax" (anything else that
             fits) or "none".
+        hurried: the query may be encoded by the fast tier; `degraded` then says so.
     """
 
     query: str = ""
@@ -46,6 +47,7 @@ class RankRequest:
     fields: tuple[str, ...] = ()
     filter: str = ""
     on_empty: str = "none"
+    hurried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

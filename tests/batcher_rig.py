@@ -23,7 +23,7 @@ class Rig:
         self.engine = GatedEngine(n_items=1)
         self.clock = Clock()
         self.metrics = Metrics(CollectorRegistry())
-        self.batcher = Batcher(self.engine.rank, self.engine.cost, limits, self.metrics, self.clock)
+        self.batcher = Batcher(self.engine, limits, self.metrics, self.clock)
 
     def submit(self, *queries: str, deadline: float = FAR) -> list[asyncio.Task]:
         submit = self.batcher.submit

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from app.bundle import BundleFacts, EncoderFacts
+from app.manifest import BundleFacts, EncoderFacts
 from app.offline.build import BuildReport, build
 from app.offline.recipe import Recipe
 from app.ports import Encoder

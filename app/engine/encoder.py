@@ -64,6 +64,19 @@ class PackedEncoder:
             raise BundleError("the encoder cannot be loaded") from error
         self.id = info.id
         self.dim = info.dim
+        self.n_tokens = self._tokenizer.get_vocab_size()
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token numbers of each text, special ones included: at least one.
+
+        Raises:
+            EngineError: a text is not valid Unicode.
+        """
+        try:
+            # One by one: as fast for short texts as the batch call, which starts its own threads.
+            return [self._tokenizer.encode(text).ids for text in texts]
+        except Exception as error:  # see __init__
+            raise EngineError("the texts could not be encoded") from error
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return float32[len(texts), dim], C-contiguous, rows of unit norm, in the order of texts.
@@ -73,9 +86,16 @@ class PackedEncoder:
         """
         if not texts:
             return np.empty((0, self.dim), np.float32)
+        return self.encode_tokens(self.tokens(texts))
+
+    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Return float32[len(tokens), dim], as `encode`, of texts given by `tokens`.
+
+        Raises:
+            EngineError: the runtime failed.
+        """
         try:
-            # One by one: as fast for short texts as the batch call, which starts its own threads.
-            return self._runtime.run([self._tokenizer.encode(text).ids for text in texts])
+            return self._runtime.run(tokens)
         except Exception as error:  # see __init__
             raise EngineError("the texts could not be encoded") from error
 

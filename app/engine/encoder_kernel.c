@@ -9,8 +9,10 @@
  * padding. Widths are multiples of 16, and so is the width of a head: there are no tail loops.
  * This file knows nothing of files or tokenizers; encoder_kernel.py has checked what it is given.
  */
+#define _GNU_SOURCE /* affinity */
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -313,6 +315,14 @@ static void *work(void *argument) {
     return NULL;
 }
 
+/* A scheduler that packs threads onto few cores would queue a short one behind its caller. */
+static void keep_off_this_core(pthread_attr_t *attributes) {
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof cores, &cores) || CPU_COUNT(&cores) < 2) return;
+    CPU_CLR(sched_getcpu(), &cores);
+    pthread_attr_setaffinity_np(attributes, sizeof cores, &cores);
+}
+
 /* Encodes `texts` texts, text t being ids[starts[t]] to ids[starts[t + 1]] (at least one token).
  * Returns 0, or 1 without memory. */
 int encode(const Model *m, const int32_t *ids, const int32_t *starts, int32_t texts, float *out,
@@ -330,11 +340,15 @@ int encode(const Model *m, const int32_t *ids, const int32_t *starts, int32_t te
     }
     chunks[job.n_chunks] = texts;
     pthread_t others[64];
+    pthread_attr_t elsewhere;
     int n = 0;
+    if (pthread_attr_init(&elsewhere)) return free(chunks), 1;
+    keep_off_this_core(&elsewhere);
     for (; n < 64 && n + 1 < threads && n + 1 < job.n_chunks; n++)
-        if (pthread_create(&others[n], NULL, work, &job)) break;
+        if (pthread_create(&others[n], &elsewhere, work, &job)) break;
     work(&job);
     while (n) pthread_join(others[--n], NULL);
+    pthread_attr_destroy(&elsewhere);
     free(chunks);
     return atomic_load(&job.failed);
 }

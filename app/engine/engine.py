@@ -5,7 +5,7 @@ items may change (`live`). It does not know users, caches, deadlines or HTTP.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -15,7 +15,6 @@ from app.engine import live
 from app.engine.candidates import (
     CandidateSet,
     Hits,
-    origins,
     retrieval_order,
     retrieve,
 )
@@ -23,6 +22,7 @@ from app.engine.facets import field_facts
 from app.engine.fusion import LEARNED_MATCH_WEIGHT
 from app.engine.parts import Parts
 from app.engine.remembered import MOST, RememberedQueries
+from app.engine.results import Scored, result_of
 from app.engine.wants import Asked, Want, resolve
 from app.engine.widening import joined, summed, widened
 from app.errors import EngineError
@@ -34,9 +34,7 @@ from app.types import (
     Facets,
     Item,
     Matrix,
-    RankedItem,
     RankRequest,
-    RankResult,
     Rows,
     StageTimings,
     Vector,
@@ -45,15 +43,21 @@ from app.types import (
 log = logging.getLogger(__name__)
 
 _MAX_QUERY_TOKENS = 256
+_REST_TOKENS = 8
+"""What a request costs beside the encoder, as so many tokens of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """The candidates of one request: int64[n] rows, float32[n] scores, and where they came from."""
+class Prepared:
+    """The first half of a pass.
 
-    rows: Rows
-    scores: Vector
-    hits: Mapping[str, Hits]
+    `vectors`: float32[dim] of each query; `approximate`: the queries whose vectors are of the fast
+    tier.
+    """
+
+    vectors: Mapping[str, Vector]
+    approximate: Set[str]
+    encode_ms: float
 
 
 class RankEngine:
@@ -78,8 +82,16 @@ class RankEngine:
         return self._info
 
     def cost(self, request: RankRequest) -> int:
-        """Estimate encoder tokens: a token is seldom shorter than three bytes of UTF-8."""
-        return min(2 + len(request.query.encode()) // 3, _MAX_QUERY_TOKENS)
+        """Estimate in encoder tokens: one is seldom shorter than three bytes of UTF-8."""
+        if request.hurried or not request.query:
+            return _REST_TOKENS
+        return _REST_TOKENS + min(2 + len(request.query.encode()) // 3, _MAX_QUERY_TOKENS)
+
+    def hurried(self, request: RankRequest) -> RankRequest | None:
+        """Let the fast tier encode the query, if there are both; see the port."""
+        if self._parts.static is None or not request.query:
+            return None
+        return replace(request, hurried=True)
 
     def item(self, item_id: str) -> Item | None:
         """Look up one item; None if the catalogue does not hold it."""
@@ -142,9 +154,24 @@ class RankEngine:
         found = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
         return Facets(int(np.count_nonzero(rows)), found)
 
-    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+    def prepare(self, batch: Sequence[RankRequest]) -> Prepared:
+        """Encode the queries of a batch; see the port. Raises `EngineError`."""
+        start = perf_counter()
+        asked = dict.fromkeys(request.query for request in batch if request.query)
+        # Who has time for the transformer has it for all who ask the same.
+        patient = {request.query for request in batch if not request.hurried}
+        static = self._parts.static
+        fast = [q for q in asked if static and q not in patient and q not in self._queries]
+        whole = [query for query in asked if query not in fast]
+        vectors = dict(zip(whole, self._queries.encode(whole), strict=True))
+        if static and fast:
+            vectors |= zip(fast, static.encode(fast), strict=True)
+        return Prepared(vectors, frozenset(fast), (perf_counter() - start) * 1e3)
+
+    def rank(self, batch: Sequence[RankRequest], prepared: Prepared | None = None) -> BatchResult:
         """Rank every request of a batch; results keep its order. Raises `EngineError`."""
-        done = self._pass(batch)
+        prepared = prepared or self.prepare(batch)
+        done = self._pass(batch, prepared)
         wider = {
             place: widened(request, result)
             for place, (request, result) in enumerate(zip(batch, done.results, strict=True))
@@ -152,37 +179,35 @@ class RankEngine:
         }
         if not wider:
             return done
-        more = self._pass(list(wider.values()))
+        more = self._pass(list(wider.values()), replace(prepared, encode_ms=0.0))
         results = list(done.results)
         for place, result in zip(wider, more.results, strict=True):
             results[place] = joined(results[place], result)
         return BatchResult(tuple(results), summed(done.timings, more.timings), done.generation)
 
-    def _pass(self, batch: Sequence[RankRequest]) -> BatchResult:
+    def _pass(self, batch: Sequence[RankRequest], prepared: Prepared) -> BatchResult:
         start = perf_counter()
-        queries = self._encode(batch)
-        encoded = perf_counter()
-        wants = self._wants(batch, queries)
+        wants = self._wants(batch, prepared.vectors)
         hits, rows = self._retrieve(wants)
         retrieved = perf_counter()
         scores, degraded = self._scores(wants, rows, hits)
         results = tuple(
-            self._answer(request, want, _Scored(*scored), degraded)
+            result_of(
+                self._parts.catalogue,
+                request,
+                want,
+                Scored(*scored),
+                ("encoder", *degraded) if request.query in prepared.approximate else degraded,
+            )
             for request, want, scored in zip(
                 batch, wants, zip(rows, scores, hits, strict=True), strict=True
             )
         )
         done = perf_counter()
         timings = StageTimings(
-            (encoded - start) * 1e3, (retrieved - encoded) * 1e3, (done - retrieved) * 1e3
+            prepared.encode_ms, (retrieved - start) * 1e3, (done - retrieved) * 1e3
         )
         return BatchResult(results, timings, self._info.generation)
-
-    def _encode(self, batch: Sequence[RankRequest]) -> Mapping[str, Vector]:
-        texts = list(dict.fromkeys(request.query for request in batch if request.query))
-        if not texts:
-            return {}
-        return dict(zip(texts, self._queries.encode(texts), strict=True))
 
     def _wants(self, batch: Sequence[RankRequest], queries: Mapping[str, Vector]) -> list[Want]:
         parts = self._parts
@@ -257,32 +282,3 @@ class RankEngine:
         if want.query_vector is None and want.disliked is None:
             return learned
         return learned + LEARNED_MATCH_WEIGHT * self._parts.blend.match(want, rows)
-
-    def _answer(
-        self,
-        request: RankRequest,
-        want: Want,
-        scored: _Scored,
-        degraded: tuple[str, ...],
-    ) -> RankResult:
-        rows, scores = scored.rows, scored.scores
-        if want.named is not None:
-            # Scored among what the sources bring, as everything else is; only these come back.
-            chosen = np.flatnonzero(np.isin(rows, want.named))
-            rows, scores = rows[chosen], scores[chosen]
-        best = np.argsort(-scores, kind="stable")[: want.k]
-        catalogue, top = self._parts.catalogue, rows[best]
-        items = tuple(
-            RankedItem(
-                id=catalogue.id(row),
-                score=score,
-                title=catalogue.title(row),
-                fields=catalogue.fields(row, request.fields),
-                sources=sources,
-            )
-            for row, score, sources in zip(
-                top.tolist(), scores[best].tolist(), origins(top, scored.hits), strict=True
-            )
-        )
-        named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
-        return RankResult(items, tuple(catalogue.unknown(named)), degraded)

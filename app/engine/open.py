@@ -1,6 +1,7 @@
 """Open a bundle as an engine: the one way in, for serving and offline work alike."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.parts import Learned, Texts, assemble
 from app.engine.remembered import MOST
 from app.engine.scorer import Scorer
+from app.engine.static_encoder import STATIC_FILE, StaticEncoder
 from app.engine.words import WordIndex
 from app.errors import BundleError
 from app.features import Behaviour, Neighbours, TasteSpace, feature_names
@@ -50,6 +52,8 @@ def engine_of(bundle: Bundle, threads: int, remembered: int = MOST) -> RankEngin
     index = index_of(bundle, vectors, threads)
     texts = Texts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
+    if manifest.encoder.static is not None:
+        parts = replace(parts, static=StaticEncoder(encoder, load_arrays(bundle, STATIC_FILE)))
     return RankEngine(parts, info_of(bundle), remembered)
 
 

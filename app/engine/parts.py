@@ -61,6 +61,7 @@ class Parts:
         sources, fallback: always asked, and asked where those bring too little.
         blend: the fixed part of the score.
         learned: None where nothing was learned from behaviour.
+        static: the fast tier of the encoder, in the same space; None where the bundle has none.
     """
 
     catalogue: Catalogue
@@ -71,6 +72,7 @@ class Parts:
     fallback: tuple[Source, ...]
     blend: Blend
     learned: Learned | None = None
+    static: Encoder | None = None
 
 
 def assemble(

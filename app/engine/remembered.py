@@ -22,6 +22,9 @@ class RememberedQueries:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    def __contains__(self, query: str) -> bool:
+        return query in self._vectors
+
     def encode(self, queries: Sequence[str]) -> list[Vector]:
         """Return float32[dim], unit, for each of some distinct queries. Raises `EngineError`."""
         fresh = [query for query in queries if query not in self._vectors]

@@ -15,25 +15,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.bundle import (
-    Bundle,
-    BundleFacts,
-    EncoderFacts,
-    LearnedFacts,
-    load_vectors,
-    open_bundle,
-)
+from app.bundle import Bundle, load_vectors, open_bundle
 from app.bundle_writer import write_bundle
 from app.columns import decode_column, encode_column
 from app.engine.index import INDEX_FILE
 from app.engine.open import columns_of
 from app.errors import UsageError
+from app.manifest import BundleFacts, EncoderFacts, LearnedFacts, StaticFacts
 from app.offline.contents import (
     describe,
     write_items,
     write_learned,
     write_search,
     write_signals,
+    write_static,
     write_users,
     write_vectors,
     write_words,
@@ -76,7 +71,17 @@ class BuildReport:
         details = [line for tally in self.tallies for line in tally.lines()]
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
         verdict = [] if self.verdict is None else [self.verdict]
-        return "\n".join([head, *details, _said(manifest.learned), *verdict, times])
+        said = [*_said_of_tier(manifest.encoder.static), _said(manifest.learned)]
+        return "\n".join([head, *details, *said, *verdict, times])
+
+
+def _said_of_tier(static: StaticFacts | None) -> list[str]:
+    if static is None:
+        return []
+    return [
+        f"fast tier of the encoder: cosine {static.cosine:.3f} to it, and {static.overlap:.1%} of "
+        f"its ten nearest items among the hundred nearest"
+    ]
 
 
 def _said(learned: LearnedFacts | None) -> str:
@@ -140,6 +145,8 @@ def build(  # noqa: PLR0913 - all but two have defaults
         clock.end("encode")
         index = write_search(folder, described.texts, encoder)
         clock.end("index")
+        static = write_static(folder, described.texts, encoder)
+        clock.end("distil")
         write_items(folder, arrays)
         write_words(folder, described)
         write_signals(folder, described, known)
@@ -152,7 +159,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
             learned = write_learned(folder, described, vectors, known)
         clock.end("learn")
         return BundleFacts(
-            encoder=EncoderFacts(id=encoder.id, dim=encoder.dim),
+            encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, static=static),
             index=index,
             n_items=len(described),
             attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},

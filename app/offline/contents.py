@@ -13,12 +13,14 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from app.bundle import IndexFacts, LearnedFacts
 from app.columns import Column, Floats, prefixed
+from app.engine.encoder import PackedEncoder
 from app.errors import EngineError, UsageError
 from app.features import feature_names
 from app.item_text import TextTemplate
 from app.lexicon import lexicon_arrays
+from app.manifest import IndexFacts, LearnedFacts, StaticFacts
+from app.offline.distil import distil
 from app.offline.index import FLAT_ROWS, query_like, write_index
 from app.offline.recipe import Recipe
 from app.offline.sequences import avoided_of, sequences_of
@@ -120,6 +122,14 @@ def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexF
     if len(vectors) <= FLAT_ROWS:
         return IndexFacts()
     return write_index(folder, vectors, query_like(texts, encoder, SEED), SEED)
+
+
+def write_static(folder: Path, texts: Sequence[str], encoder: Encoder) -> StaticFacts | None:
+    """Write the fast tier of the encoder; None for one that is not made of tokens."""
+    if not isinstance(encoder, PackedEncoder):
+        return None
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    return distil(texts, vectors, encoder, folder, SEED)
 
 
 def write_signals(folder: Path, items: Described, log: Log) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from app.bundle import IndexFacts
 from app.engine.candidates import SOURCE_SIZE
 from app.engine.index import INDEX_FILE, ListIndex
+from app.manifest import IndexFacts
 from app.ports import Encoder
 from app.types import Matrix, Rows
 
@@ -63,37 +63,37 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
     for start in range(0, n, _BLOCK):
         index.add(np.ascontiguousarray(vectors[start : start + _BLOCK]))
     faiss.write_index(index, str(folder / INDEX_FILE))
-    nearest = _nearest(vectors, probes)
+    wanted = nearest(vectors, probes, SOURCE_SIZE)
     width = 4
     while True:
         _, rows = ListIndex(index, vectors, width, faiss.omp_get_max_threads()).search(
             probes, SOURCE_SIZE
         )
-        recall = _overlap(rows, nearest)
+        recall = overlap(rows, wanted)
         if recall >= LEAST_RECALL or width >= n_lists:
             return IndexFacts(kind=ListIndex.kind, probes=width, recall=round(recall, 4))
         width = min(width * 3 // 2, n_lists)
 
 
-def _nearest(vectors: Matrix, probes: Matrix) -> Rows:
-    """Return int64[p, SOURCE_SIZE], exactly, a block of rows at a time."""
+def nearest(vectors: Matrix, probes: Matrix, most: int) -> Rows:
+    """Return int64[p, most], the nearest rows in no order, exactly, a block of rows at a time."""
     scores = np.empty((len(probes), 0), np.float32)
     rows = np.empty((len(probes), 0), np.int64)
     for start in range(0, len(vectors), _BLOCK):
         block = probes @ vectors[start : start + _BLOCK].T
         scores = np.hstack([scores, block])
         rows = np.hstack([rows, np.tile(np.arange(block.shape[1]) + start, (len(probes), 1))])
-        best = np.argpartition(-scores, SOURCE_SIZE - 1, axis=1)[:, :SOURCE_SIZE]
+        best = np.argpartition(-scores, most - 1, axis=1)[:, :most]
         scores = np.take_along_axis(scores, best, 1)
         rows = np.take_along_axis(rows, best, 1)
     return rows
 
 
-def _overlap(found: Rows, nearest: Rows) -> float:
-    """Return the mean share of each row of `nearest` that is in the same row of `found`.
+def overlap(found: Rows, wanted: Rows) -> float:
+    """Return the mean share of each row of `wanted` that is in the same row of `found`.
 
-    >>> _overlap(np.array([[1, 2], [5, 6]]), np.array([[2, 3], [6, 5]]))
+    >>> overlap(np.array([[1, 2], [5, 6]]), np.array([[2, 3], [6, 5]]))
     0.75
     """
-    shares = [np.isin(best, rows).mean() for best, rows in zip(nearest, found, strict=True)]
+    shares = [np.isin(best, rows).mean() for best, rows in zip(wanted, found, strict=True)]
     return float(np.mean(shares))

@@ -1,12 +1,12 @@
-"""The batcher: one queue, one task, one model thread, one promise per request.
+"""The batcher: one queue, one task, one pass after the other, one promise per request.
 
 Busy-server batching: a batch is taken the moment the engine is free, so an idle request starts at
 once and batches grow with load; no timer forms a batch. What goes together is decided in
 `batch_plan`. The batcher does not know what a request is: it sees items, their costs and a call.
 
-    submit ─▶ queue ─▶ plan ─▶ model thread ─▶ answer each in order
-                 ▲                  │ failed
-                 └── each alone ◀───┘   once; a request that fails by itself has failed
+    submit ─▶ queue ─▶ plan ─▶ passes ─▶ answer each in order
+                 ▲               │ failed
+                 └─ each alone ◀─┘   once; a request that fails by itself has failed
 """
 
 import asyncio
@@ -14,15 +14,15 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
-from app.errors import DeadlineExceededError, EngineError, NotReadyError, OverloadedError
+from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
+from app.serving.admission import Admission
 from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
 from app.serving.between import Between
 from app.serving.entry import Entry, Pass, Submitted
-from app.serving.model_thread import ModelThread
+from app.serving.model_thread import ThreadDiedError
+from app.serving.passes import Passes, Work
 from app.serving.waiting import Waiting
 from app.telemetry import Metrics
 
@@ -31,11 +31,6 @@ R = TypeVar("R")
 V = TypeVar("V")
 
 _log = logging.getLogger(__name__)
-_PLANNED_SHARE: Final = 2 / 3
-"""Share of its time that a request may be foreseen to wait; its own pass comes after that. Planned
-to the last moment, all deadlines get tight, and one slow pass loses many of them.
-"""
-_IDLE: Final[BatchPlan[Any]] = BatchPlan((), (), (), 0)
 
 
 class Batcher(Generic[T, R]):
@@ -48,8 +43,7 @@ class Batcher(Generic[T, R]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[T]], Pass[R]],
-        cost: Callable[[T], int],
+        work: Work[T, R],
         limits: Limits,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
@@ -57,54 +51,49 @@ class Batcher(Generic[T, R]):
         """Prepare a batcher; nothing runs before it is entered.
 
         Args:
-            run: blocking; one result per item in the same order; called from one thread.
-            cost: estimated tokens of an item; cheap, called on the event loop.
+            work: what a pass does.
             limits: bounds of batches and of the queue.
             metrics: where queue, batches and failures are counted.
             clock: monotonic seconds; deadlines are on it.
         """
-        self._run = run
-        self._cost = cost
+        self._work = work
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
         self._times = PassTimes()
+        self._admission = Admission()
         self._pending: Waiting[Entry[T, R]] = Waiting()
         self._between = Between()
-        self._running: BatchPlan[Entry[T, R]] = _IDLE
-        self._running_since = 0.0
+        self._call_since = 0.0
         self._wake = asyncio.Event()
-        self._thread: ModelThread | None = None
+        self._passes: Passes[T, R] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._refused = metrics.rejected.labels("overloaded")
         metrics.queue_requests.set_function(lambda: len(self._pending))
         metrics.engine_up.set_function(lambda: self.ready)
 
     def __repr__(self) -> str:
         state = "ready" if self.ready else "not ready"
-        return f"<Batcher {state}, {len(self._pending)} waiting, {len(self._running.take)} running>"
+        running = len(self._passes.running) if self._passes else 0
+        return f"<Batcher {state}, {len(self._pending)} waiting, {running} running>"
 
     async def __aenter__(self) -> Self:
-        self._thread = ModelThread("recserve-model")
-        self._task = asyncio.create_task(self._serve(self._thread), name="recserve-batcher")
+        self._passes = Passes(self._work, self._clock, self._ended)
+        self._task = asyncio.create_task(self._serve(self._passes), name="recserve-batcher")
         self._task.add_done_callback(self._on_end)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     @property
     def ready(self) -> bool:
-        """Whether submits are taken: open, and both task and thread are alive."""
+        """Whether submits are taken: open, and task and threads are alive."""
         return (
             not self._closing
             and (self._task is not None and not self._task.done())
-            and (self._thread is not None and self._thread.alive)
+            and (self._passes is not None and self._passes.alive)
         )
 
     def predicted_wait(self) -> float:
@@ -115,9 +104,11 @@ class Batcher(Generic[T, R]):
         at the door.
         """
         wait = self._times.seconds(self._pending.tokens)
-        if self._running.take or self._between.running:
-            elapsed = self._clock() - self._running_since
-            wait += abs(self._times.seconds(self._running.tokens) - elapsed)
+        if self._between.running:
+            wait += self._clock() - self._call_since
+        elif self._passes and self._passes.running:
+            elapsed = self._clock() - self._passes.since
+            wait += abs(self._times.seconds(self._passes.tokens) - elapsed)
         return wait
 
     def admit(self, deadline: float) -> None:
@@ -143,8 +134,8 @@ class Batcher(Generic[T, R]):
             Exception: what `cost` raised for this item.
         """
         now = self._clock()
-        self._admit(now, deadline)
-        entry: Entry[T, R] = Entry(item, max(1, self._cost(item)), deadline, now)
+        wait = self._admit(now, deadline)
+        entry: Entry[T, R] = Entry(*self._sized(item, wait, deadline - now), deadline, now)
         self._enqueue(entry)
         # Not what forms batches: a caller is told in time even if the engine hangs.
         timer = asyncio.get_running_loop().call_later(deadline - now, self._expire, entry)
@@ -181,33 +172,40 @@ class Batcher(Generic[T, R]):
         Idempotent.
 
         Returns:
-            Whether the model thread has ended. If not, a pass is still running (it cannot be
+            Whether the model threads have ended. If not, a pass is still running (it cannot be
             interrupted), and what it uses must not be freed.
         """
         self._closing = True
         self._wake.set()
-        if self._task is None or self._thread is None:
+        if self._task is None or self._passes is None:
             return True
         await asyncio.wait({self._task}, timeout=drain_s)
         self._task.cancel()
         await asyncio.wait({self._task})
-        self._thread.stop()
-        if not self._thread.busy:
-            await self._thread.wait_ended()
-        return self._thread.ended
+        return await self._passes.stop()
 
-    def _admit(self, now: float, deadline: float) -> None:
-        """Refuse what cannot be answered, before any work."""
+    def _admit(self, now: float, deadline: float) -> float:
+        """Refuse what cannot be answered, before any work; return how long the rest would wait."""
         if not self.ready:
             raise _not_ready()
         if deadline <= now:
             raise self._late()
         wait = self.predicted_wait()
         full = len(self._pending) >= self._limits.max_pending
-        if full or wait > _PLANNED_SHARE * (deadline - now):
-            self._metrics.rejected.labels("overloaded").inc()
+        if full or self._admission.refuses(wait, deadline - now):
+            self._refused.inc()
             message = "too many requests are waiting" if full else "cannot be done in time"
             raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
+        return wait
+
+    def _sized(self, item: T, wait: float, left: float) -> tuple[T, int]:
+        """Return what to run for an item, and its cost: less work where time is short."""
+        cost = max(1, self._work.cost(item))
+        if self._admission.hurries(wait, self._times.seconds(cost), left):
+            hurried = self._work.hurried(item)
+            if hurried is not None:
+                return hurried, max(1, self._work.cost(hurried))
+        return item, cost
 
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:
         self._pending.add(entry, front=front)
@@ -221,52 +219,59 @@ class Batcher(Generic[T, R]):
         if not entry.left:
             entry.fail(self._late())
 
-    async def _serve(self, thread: ModelThread) -> None:
-        while self._between or self._pending or not self._closing:
-            self._running_since = self._clock()
-            await self._between.run_next(thread)
+    async def _serve(self, passes: Passes[T, R]) -> None:
+        while True:
+            if self._between:
+                await passes.idle()
+                self._call_since = self._clock()
+                await self._between.run_next(passes.first)
+            if not passes.has_room(ahead=len(self._pending) >= self._limits.max_requests):
+                await passes.change()
+                continue
             plan = self._plan()
             if plan.take:
-                await self._pass(thread, plan)
-            elif not self._between and not self._closing:
+                self._metrics.batch_size.observe(len(plan.take))
+                self._metrics.batch_tokens.observe(plan.tokens)
+                passes.begin(plan)
+            elif not self._closing and not self._between:
                 self._wake.clear()
                 await self._wake.wait()
+            else:
+                await passes.idle()  # they may send requests back
+                if not self._pending and not self._between:
+                    return
 
     def _plan(self) -> BatchPlan[Entry[T, R]]:
-        """Move the next batch from waiting to running, answering those whose time is up."""
+        """Take the next batch out of the queue, answering those whose time is up."""
         now = self._clock()
         rate = self._times.seconds_per_token(min(self._pending.tokens, self._limits.max_tokens))
         plan = next_batch(self._pending, now, self._limits, rate)
-        self._running, self._running_since = plan, now
         for entry in (*plan.take, *plan.left, *plan.expired):
             self._pending.discard(entry)
         for entry in plan.expired:
             self._expire(entry)
         return plan
 
-    async def _pass(self, thread: ModelThread, plan: BatchPlan[Entry[T, R]]) -> None:
-        """Run one batch and answer it, or send it back."""
-        self._metrics.batch_size.observe(len(plan.take))
-        self._metrics.batch_tokens.observe(plan.tokens)
-        outcome = await thread.run(partial(self._checked, [entry.item for entry in plan.take]))
-        seconds = self._clock() - self._running_since
-        if isinstance(outcome, Exception):
+    def _ended(
+        self,
+        plan: BatchPlan[Entry[T, R]],
+        began: float,
+        kept_s: float,
+        outcome: Pass[R] | Exception,
+    ) -> None:
+        """Answer one batch, or send it back."""
+        if isinstance(outcome, ThreadDiedError):
+            if self._task is not None:
+                self._task.cancel()  # `_on_end` tells everybody
+        elif isinstance(outcome, Exception):
             self._failed(plan.take, outcome)
         else:
-            self._times.observe(plan.tokens, seconds)
-            self._answer(plan.take, outcome)
-        self._running = _IDLE
+            self._times.observe(plan.tokens, kept_s)
+            self._answer(plan.take, began, outcome)
 
-    def _checked(self, batch: Sequence[T]) -> Pass[R]:
-        """Run a batch in the model thread; nobody is answered from a result that does not fit."""
-        done = self._run(batch)
-        if len(done.results) != len(batch):
-            raise EngineError(f"{len(done.results)} results came back for {len(batch)} requests")
-        return done
-
-    def _answer(self, batch: Sequence[Entry[T, R]], done: Pass[R]) -> None:
+    def _answer(self, batch: Sequence[Entry[T, R]], began: float, done: Pass[R]) -> None:
         for entry, result in zip(batch, done.results, strict=True):
-            queue_s = self._running_since - entry.since
+            queue_s = began - entry.since
             self._metrics.queue_wait_seconds.observe(queue_s)
             entry.succeed(Submitted(result, queue_s, len(batch), done.timings, done.generation))
 
@@ -285,7 +290,7 @@ class Batcher(Generic[T, R]):
         """Whatever ended the task, nobody is left waiting."""
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the batcher died", exc_info=error)
-        for entry in (*self._running.take, *self._pending):
+        for entry in (*(self._passes.running if self._passes else ()), *self._pending):
             entry.fail(_not_ready())
         self._pending.clear()
         self._between.fail(_not_ready())

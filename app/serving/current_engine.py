@@ -5,6 +5,7 @@ Does not know where bundles come from, nor when to replace one (`app.serving.rel
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.event_rules import Weight
 from app.ports import LiveEngine, UserStore
@@ -26,8 +27,8 @@ class Loaded:
 class CurrentEngine:
     """The port `Engine` over the one that serves now.
 
-    A pass is ranked by the engine that was there when it began, whole. `replace` belongs to the
-    event loop, so what runs there between two awaits sees one generation.
+    Both halves of a pass are done by the engine that was there when it began. `replace` belongs to
+    the event loop, so what runs there between two awaits sees one generation.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -56,9 +57,21 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.cost(request)
 
-    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+    def hurried(self, request: RankRequest) -> RankRequest | None:
         """See `Engine`."""
-        return self._loaded.engine.rank(batch)
+        return self._loaded.engine.hurried(request)
+
+    def prepare(self, batch: Sequence[RankRequest]) -> tuple[LiveEngine, Any]:
+        """See `Engine`; the engine that prepared a batch will rank it."""
+        engine = self._loaded.engine
+        return engine, engine.prepare(batch)
+
+    def rank(
+        self, batch: Sequence[RankRequest], prepared: tuple[LiveEngine, Any] | None = None
+    ) -> BatchResult:
+        """See `Engine`."""
+        engine, half = prepared or (self._loaded.engine, None)
+        return engine.rank(batch, half)
 
     def check_filter(self, filter_text: str) -> None:
         """See `Engine`."""

@@ -22,7 +22,7 @@ class ThreadDiedError(RuntimeError):
 
 
 class ModelThread:
-    """Runs calls in one daemon thread; the owner awaits each run before the next.
+    """Runs calls in one daemon thread, one after the other.
 
     Anything that is not an `Exception` (SystemExit, say) ends the thread.
     """
@@ -34,14 +34,16 @@ class ModelThread:
             queue.SimpleQueue()
         )
         self._ended = asyncio.Event()
-        self._busy = False
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._alive = True
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
-        """Whether a call is running, waited for or not."""
-        return self._busy
+        """Whether a call runs or waits to run, whether or not anybody waits for it."""
+        return self._calls > 0
 
     @property
     def ended(self) -> bool:
@@ -50,8 +52,8 @@ class ModelThread:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        """Whether the thread takes calls: asked for every request, so not asked of the system."""
+        return self._alive
 
     async def run(self, call: Callable[[], B]) -> B | Exception:
         """Run a call; an exception it raises is returned, not raised.
@@ -62,9 +64,17 @@ class ModelThread:
         if not self.alive:
             raise ThreadDiedError("the thread is dead")
         answer: asyncio.Future[B | Exception] = self._loop.create_future()
-        self._busy = True
-        self._jobs.put((call, answer))
+        self.hand(call, answer)
         return await answer
+
+    def hand(self, call: Callable[[], B], answer: "asyncio.Future[B | Exception]") -> None:
+        """Run a call after those before it, and set its outcome; may be called in any thread.
+
+        Of a thread that has died nothing is heard any more.
+        """
+        with self._lock:
+            self._calls += 1
+        self._jobs.put((call, answer))
 
     def stop(self) -> None:
         """End the thread after the calls it was given. Idempotent."""
@@ -79,6 +89,7 @@ class ModelThread:
             while self._turn():
                 pass
         finally:
+            self._alive = False
             self._post(self._ended.set)
 
     def _turn(self) -> bool:
@@ -95,14 +106,19 @@ class ModelThread:
         except BaseException as error:  # noqa: BLE001 - logged; the owner learns of it at once
             _log.critical("the thread %s died", self._thread.name, exc_info=error)
             # Before anybody is told: who asks `busy` then must not be told of a call that is over.
-            self._busy = False
+            self._alive = False
+            self._done()
             self._post(_fail, answer, ThreadDiedError("the thread died"))
             return False
         del call  # whoever is told that an engine was closed may count on its being let go
-        self._busy = False
+        self._done()
         self._post(_set, answer, outcome)
         del outcome, answer  # an error holds this frame, which would hold the error
         return True
+
+    def _done(self) -> None:
+        with self._lock:
+            self._calls -= 1
 
     def _post(self, callback: Callable[..., object], *arguments: object) -> None:
         # The loop may be closed by the time a stuck call returns; then nobody waits.

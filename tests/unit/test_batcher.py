@@ -6,6 +6,7 @@ Refusing, dying and closing are in `test_batcher_limits.py`.
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,7 @@ from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
 from app.telemetry import Metrics
 from app.testing import GatedEngine
-from app.types import RankRequest, StageTimings
+from app.types import BatchResult, RankRequest, StageTimings
 from tests.batcher_rig import FAR, LIMITS, Rig, outcomes, rig
 
 
@@ -178,12 +179,14 @@ async def test_leaving_before_the_split_costs_no_second_run():
 async def test_an_error_in_sizing_belongs_to_its_caller():
     r = Rig()
 
-    def cost(request: RankRequest) -> int:
-        if request.query == "unsizable":
-            raise InvalidRequestError("too odd")
-        return 1
+    class Picky(GatedEngine):
+        def cost(self, request: RankRequest) -> int:
+            if request.query == "unsizable":
+                raise InvalidRequestError("too odd")
+            return 1
 
-    async with Batcher(r.engine.rank, cost, LIMITS, Metrics(CollectorRegistry())) as batcher:
+    r.engine = Picky(1)
+    async with Batcher(r.engine, LIMITS, Metrics(CollectorRegistry())) as batcher:
         r.batcher = batcher
         r.engine.hold()
         tasks = await r.running("a")
@@ -210,9 +213,11 @@ async def test_a_wrong_number_of_results_answers_nobody_wrongly():
 
 
 async def test_an_engine_that_returns_nonsense_does_not_kill_the_loop():
-    answers = iter([None, GatedEngine(1).rank([RankRequest("a")])])
-    metrics = Metrics(CollectorRegistry())
-    async with Batcher(lambda _: next(answers), lambda _: 1, LIMITS, metrics) as batcher:
+    class Odd(GatedEngine):
+        def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+            return None if batch[0].query == "odd" else super().rank(batch, prepared)
+
+    async with Batcher(Odd(1), LIMITS, Metrics(CollectorRegistry())) as batcher:
         with pytest.raises(EngineError):
-            await batcher.submit("a", FAR)
-        assert (await batcher.submit("a", FAR)).result.items[0].title == "a"
+            await batcher.submit(RankRequest("odd"), FAR)
+        assert (await batcher.submit(RankRequest("a"), FAR)).result.items[0].title == "a"

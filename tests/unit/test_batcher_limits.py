@@ -90,9 +90,9 @@ async def test_a_deadline_that_cannot_be_met_is_refused_before_any_work():
         tasks += await r.waiting("b c")  # 3 tokens queued
         assert r.batcher.predicted_wait() == pytest.approx(5.0)
         with pytest.raises(OverloadedError, match="in time") as refused:
-            await r.batcher.submit(RankRequest("z"), r.clock.now + 7.4)
+            await r.batcher.submit(RankRequest("z"), r.clock.now + 9.9)
         assert refused.value.retry_after_ms == 5000
-        tasks += await r.waiting("y", deadline=r.clock.now + 7.6)  # 5 s are two thirds of it
+        tasks += await r.waiting("y", deadline=r.clock.now + 10.1)  # 5 s are half of it
         r.engine.release()
         assert await outcomes(tasks) == ["a", "b c", "y"]
 

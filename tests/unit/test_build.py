@@ -108,7 +108,15 @@ def test_the_report_is_a_few_readable_lines(report):
         "items.jsonl: 3 rows, 0 unusable, 0 duplicates, 1 missing_title, 1 missing_title_and_text"
     )
     assert events == "events.jsonl: 4 rows, 0 unusable, 0 duplicates, 1 unknown_item"
-    assert list(report.seconds) == ["read", "export", "encode", "index", "learn", "publish"]
+    assert list(report.seconds) == [
+        "read",
+        "export",
+        "encode",
+        "index",
+        "distil",
+        "learn",
+        "publish",
+    ]
     assert learned.startswith("nothing learned")
     assert times.startswith("read ")
 

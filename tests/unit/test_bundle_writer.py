@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.bundle import CURRENT, GENERATION, open_bundle
+from app.bundle import CURRENT, open_bundle
 from app.bundle_writer import KEEP_GENERATIONS, write_bundle
+from app.manifest import GENERATION
 from tests.bundles import fill_small as fill
 
 

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from app.bundle import MANIFEST, UNSEALED, sealed
+from app.bundle import UNSEALED, sealed
 from app.bundle_writer import write_bundle
 from app.cli import main, usable
+from app.manifest import MANIFEST
 from tests.bundles import fill_small
 
 

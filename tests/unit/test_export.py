@@ -11,51 +11,23 @@ from sentence_transformers.sentence_transformer.modules import (
     Dense,
     Normalize,
     Pooling,
-    Transformer,
 )
-from transformers import BertConfig, BertModel, BertTokenizer, RobertaConfig, RobertaModel
+from transformers import RobertaConfig, RobertaModel
 
 from app.engine.encoder import PackedEncoder
 from app.engine.native import Unavailable
 from app.errors import BundleError
 from app.offline.export import export_encoder
+from tests.tiny_bert import SIZES, saved, tiny_bert, transformer
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "sofa", "oak", "table", "##s", "a"]
 TEXTS = ["", "red sofas", "a table", "oak " * 40, "Red SOFA unknown"]
-SIZES = {
-    "vocab_size": len(WORDS),
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 40,
-    "max_position_embeddings": 16,
-    "initializer_range": 0.5,  # so that attention and order matter
-}
-
-
-def _transformer(folder: Path, model: torch.nn.Module) -> Transformer:
-    folder.mkdir()
-    model.save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    BertTokenizer(str(folder / "vocab.txt"), model_max_length=16).save_pretrained(folder)
-    return Transformer(str(folder))
-
-
-def _bert(folder: Path, **changes: object) -> Transformer:
-    torch.manual_seed(7)
-    return _transformer(folder, BertModel(BertConfig(**SIZES | changes)))
-
-
-def _saved(folder: Path, *modules: torch.nn.Module) -> Path:
-    SentenceTransformer(modules=list(modules), device="cpu").save_pretrained(str(folder))
-    return folder
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalised", [True, False])
 def test_export_equals_the_original(tmp_path, pooling, normalised):
     tail = [Normalize()] if normalised else []
-    source = _saved(tmp_path / "src", _bert(tmp_path / "bert"), Pooling(24, pooling), *tail)
+    source = saved(tmp_path / "src", tiny_bert(tmp_path / "bert"), Pooling(24, pooling), *tail)
     info = export_encoder(str(source), tmp_path / "out")
     encoder = PackedEncoder(tmp_path / "out", threads=1)
     original = SentenceTransformer(str(source), device="cpu")
@@ -70,8 +42,8 @@ def test_export_equals_the_original(tmp_path, pooling, normalised):
 @pytest.mark.parametrize("runtime", ["kernel", "onnxruntime"])
 def test_both_runtimes_run_another_shape(tmp_path, pooling, runtime):
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
-    bert = _bert(tmp_path / "bert", **sizes, num_hidden_layers=3)
-    source = _saved(tmp_path / "src", bert, Pooling(32, pooling))
+    bert = tiny_bert(tmp_path / "bert", **sizes, num_hidden_layers=3)
+    source = saved(tmp_path / "src", bert, Pooling(32, pooling))
     export_encoder(str(source), tmp_path / "out")
     try:
         encoder = PackedEncoder(tmp_path / "out", 2, runtime)
@@ -83,7 +55,7 @@ def test_both_runtimes_run_another_shape(tmp_path, pooling, runtime):
 
 
 def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):
-    source = _saved(tmp_path / "src", _bert(tmp_path / "bert"), Pooling(24, "mean"))
+    source = saved(tmp_path / "src", tiny_bert(tmp_path / "bert"), Pooling(24, "mean"))
     export_encoder(str(source), tmp_path / "out")
     assert PackedEncoder(tmp_path / "out", threads=1).runtime == "onnxruntime"
     assert "texts are encoded by ONNX Runtime" in caplog.text
@@ -92,7 +64,7 @@ def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):
 
 
 def test_the_folder_says_what_it_holds(tmp_path):
-    source = _saved(tmp_path / "src", _bert(tmp_path / "bert"), Pooling(24, "mean"))
+    source = saved(tmp_path / "src", tiny_bert(tmp_path / "bert"), Pooling(24, "mean"))
     info = export_encoder(str(source), tmp_path / "out")
     written = json.loads((tmp_path / "out" / "encoder.json").read_text(encoding="utf-8"))
     assert written["id"] == info.id
@@ -105,41 +77,41 @@ def test_the_folder_says_what_it_holds(tmp_path):
 
 
 def test_the_id_follows_what_changes_the_vectors(tmp_path):
-    bert = _bert(tmp_path / "bert")
+    bert = tiny_bert(tmp_path / "bert")
     mean, again, cls = (
-        export_encoder(str(_saved(tmp_path / n / "m", bert, Pooling(24, mode))), tmp_path / n)
+        export_encoder(str(saved(tmp_path / n / "m", bert, Pooling(24, mode))), tmp_path / n)
         for n, mode in (("1", "mean"), ("2", "mean"), ("3", "cls"))
     )
     with torch.no_grad():
         bert.auto_model.embeddings.LayerNorm.bias[0] += 1e-3
-    source = _saved(tmp_path / "4" / "m", bert, Pooling(24, "mean"))
+    source = saved(tmp_path / "4" / "m", bert, Pooling(24, "mean"))
     other = export_encoder(str(source), tmp_path / "4")
     assert mean.id == again.id
     assert len({mean.id, cls.id, other.id}) == 3
 
 
 def _roberta(folder: Path) -> list[torch.nn.Module]:
-    return [_transformer(folder, RobertaModel(RobertaConfig(**SIZES))), Pooling(24, "mean")]
+    return [transformer(folder, RobertaModel(RobertaConfig(**SIZES))), Pooling(24, "mean")]
 
 
 UNSUPPORTED = {
     "RobertaModel": _roberta,
-    "relu": lambda folder: [_bert(folder, hidden_act="relu"), Pooling(24, "mean")],
-    "max": lambda folder: [_bert(folder), Pooling(24, "max")],
-    "Dense": lambda folder: [_bert(folder), Pooling(24, "mean"), Dense(24, 8)],
+    "relu": lambda folder: [tiny_bert(folder, hidden_act="relu"), Pooling(24, "mean")],
+    "max": lambda folder: [tiny_bert(folder), Pooling(24, "max")],
+    "Dense": lambda folder: [tiny_bert(folder), Pooling(24, "mean"), Dense(24, 8)],
 }
 
 
 @pytest.mark.parametrize("named", UNSUPPORTED)
 def test_what_is_not_supported_is_named(tmp_path, named):
-    source = _saved(tmp_path / "src", *UNSUPPORTED[named](tmp_path / "base"))
+    source = saved(tmp_path / "src", *UNSUPPORTED[named](tmp_path / "base"))
     with pytest.raises(BundleError, match=named):
         export_encoder(str(source), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_default_prompt_is_refused(tmp_path):
-    modules = [_bert(tmp_path / "bert"), Pooling(24, "mean")]
+    modules = [tiny_bert(tmp_path / "bert"), Pooling(24, "mean")]
     model = SentenceTransformer(
         modules=modules, device="cpu", prompts={"q": "query: "}, default_prompt_name="q"
     )
@@ -149,10 +121,10 @@ def test_a_default_prompt_is_refused(tmp_path):
 
 
 def test_a_weight_beyond_float16_is_refused(tmp_path):
-    bert = _bert(tmp_path / "bert")
+    bert = tiny_bert(tmp_path / "bert")
     with torch.no_grad():
         bert.auto_model.encoder.layer[0].output.dense.weight[0, 0] = 1e6
-    source = _saved(tmp_path / "src", bert, Pooling(24, "mean"))
+    source = saved(tmp_path / "src", bert, Pooling(24, "mean"))
     with pytest.raises(BundleError, match="float16"):
         export_encoder(str(source), tmp_path / "out")
 

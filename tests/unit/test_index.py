@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from app.bundle import BundleFacts, EncoderFacts, IndexFacts, load_vectors
+from app.bundle import load_vectors
 from app.bundle_writer import write_bundle
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex
 from app.engine.open import index_of
 from app.errors import BundleError
+from app.manifest import BundleFacts, EncoderFacts, IndexFacts
 from app.offline.index import LEAST_RECALL, query_like, write_index
 from app.testing_encoder import HashEncoder
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from app.bundle import BundleFacts, LearnedFacts, load_arrays, open_bundle
+from app.bundle import load_arrays, open_bundle
 from app.bundle_writer import write_bundle
 from app.engine import open as opening
 from app.engine.candidates import CandidateSet, retrieval_order, retrieve
 from app.engine.wants import Asked, resolve
 from app.errors import BundleError
 from app.features import feature_names
+from app.manifest import BundleFacts, LearnedFacts
 from app.offline.build import retrain
 from app.offline.recipe import Recipe
 from app.types import RankRequest

@@ -49,9 +49,7 @@ class Rig:
         first = self.bundles["a"]
         assert isinstance(first, Loaded)
         self.current = CurrentEngine(first)
-        self.batcher = Batcher(
-            self.current.rank, self.current.cost, Limits(8, 64, 16), self.metrics, batcher_clock
-        )
+        self.batcher = Batcher(self.current, Limits(8, 64, 16), self.metrics, batcher_clock)
         source = BundleSource(lambda: self.points_to, self._load, self._settle)
         self.reloader = Reloader(self.current, self.batcher, source, self.metrics)
 

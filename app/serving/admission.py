@@ -1,0 +1,41 @@
+"""What becomes of a request at the door, from times foreseen: taken whole, with less work, refused.
+
+Pure decisions over seconds. Under a rush more work is spared before anybody is refused; but every
+second request still gets the whole of it, or a long rush would leave nobody a whole answer.
+"""
+
+from typing import Final
+
+_PLANNED_SHARE: Final = 1 / 2
+"""Share of its time that a request may be foreseen to wait; its own pass comes after that, and what
+was foreseen is seldom too much: refusing takes time as well. Planned to the last moment, all
+deadlines get tight, and one slow pass loses many of them.
+"""
+_CALM_SHARE: Final = 1 / 6
+"""Share of its time that a request may wait before work is spared: a burst is no rush."""
+
+
+class Admission:
+    """Decides for one request after the other."""
+
+    def __init__(self) -> None:
+        """Start calm."""
+        self._spared = False
+
+    def refuses(self, wait: float, left: float) -> bool:
+        """Tell whether a request that waits so long cannot be answered in the time it has left."""
+        return wait > _PLANNED_SHARE * left
+
+    def hurries(self, wait: float, work: float, left: float) -> bool:
+        """Tell whether a request shall be answered with less work than `work`, if that is possible.
+
+        >>> door = Admission()
+        >>> [door.hurries(0.3, 0.01, left=1.0) for _ in range(4)], door.hurries(0.1, 0.01, left=1.0)
+        ([True, False, True, False], False)
+        """
+        if wait + work > left:
+            return True
+        if wait <= _CALM_SHARE * left:
+            return False
+        self._spared = not self._spared
+        return self._spared

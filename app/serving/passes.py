@@ -1,0 +1,178 @@
+"""Passes over batches, in two threads: while one batch is ranked, the next is prepared.
+
+    begin ─▶ prepare, in one thread ─▶ rank, in the other ─▶ ended
+
+The halves of a batch follow each other; those of two batches overlap, so that two cores have work.
+One thread hands over to the other without the event loop, which may be busy refusing requests. Does
+not know queues, deadlines, or what a batch is made of.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from app.errors import EngineError
+from app.serving.batch_plan import BatchPlan
+from app.serving.entry import Entry, Pass
+from app.serving.model_thread import ModelThread, ThreadDiedError
+
+T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Work(Protocol[T, R_co]):
+    """What passes do, and what it costs; the port `Engine` is one.
+
+    `prepare` and `rank` block. Each has one thread that calls it, and the two overlap.
+    """
+
+    def cost(self, item: T, /) -> int:
+        """Return estimated tokens; cheap, called on the event loop."""
+        ...
+
+    def hurried(self, item: T, /) -> T | None:
+        """Return the item to run in place of another where time is short; None = that one."""
+        ...
+
+    def prepare(self, batch: Sequence[T], /) -> Any:  # noqa: ANN401 - its own
+        """Do the first half of a pass."""
+        ...
+
+    def rank(self, batch: Sequence[T], prepared: Any, /) -> Pass[R_co]:  # noqa: ANN401 - as above
+        """Do the second half; one result per item, in the same order."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _UnderWay(Generic[T, R]):
+    """A batch under way. `began`: monotonic seconds."""
+
+    plan: BatchPlan[Entry[T, R]]
+    began: float
+
+
+class Passes(Generic[T, R]):
+    """Batches under way, oldest first. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        work: Work[T, R],
+        clock: Callable[[], float],
+        ended: Callable[[BatchPlan[Entry[T, R]], float, float, Pass[R] | Exception], None],
+    ) -> None:
+        """Start both threads.
+
+        Args:
+            work: what a pass does.
+            clock: monotonic seconds.
+            ended: told of each pass: its plan, when it began, how many seconds it kept the next
+                one waiting, and what came of it; `ThreadDiedError`: a thread is lost.
+        """
+        self._work, self._clock, self._ended = work, clock, ended
+        self.first = ModelThread("recserve-model")
+        self._second = ModelThread("recserve-rank")
+        self._free = threading.Semaphore()  # whether the second thread has done all it was handed
+        self._under_way: list[_UnderWay[T, R]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unprepared = 0
+        self._changed = asyncio.Event()
+        self._last_end = clock()
+
+    @property
+    def running(self) -> tuple[Entry[T, R], ...]:
+        """The entries under way, the oldest batch first."""
+        return tuple(entry for batch in self._under_way for entry in batch.plan.take)
+
+    @property
+    def tokens(self) -> int:
+        """What the entries under way cost."""
+        return sum(batch.plan.tokens for batch in self._under_way)
+
+    @property
+    def since(self) -> float:
+        """When the oldest batch began, or the one before it ended, whichever is later."""
+        return max(self._last_end, *(batch.began for batch in self._under_way[:1]))
+
+    @property
+    def alive(self) -> bool:
+        """Whether both threads run."""
+        return self.first.alive and self._second.alive
+
+    def has_room(self, *, ahead: bool) -> bool:
+        """Tell whether a batch may begin: nothing waits to be prepared, `ahead`: nothing but one.
+
+        Beginning ahead bridges the time until this loop hears that a thread is free; what comes
+        meanwhile misses that batch, so it is for a queue that fills one.
+        """
+        return self._unprepared <= int(ahead)
+
+    async def change(self) -> None:
+        """Wait until a batch has come a half further."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way:
+            await self.change()
+
+    def begin(self, plan: BatchPlan[Entry[T, R]]) -> None:
+        """Start a pass; `ended` is told of its end."""
+        batch = _UnderWay(plan, self._clock())
+        self._under_way.append(batch)
+        self._unprepared += 1
+        task = asyncio.create_task(self._pass(batch), name="recserve-pass")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> bool:
+        """End both threads; tell whether they have ended: one may be at work that nobody wants."""
+        for task in self._tasks:
+            task.cancel()
+        threads = (self.first, self._second)
+        busy = any(thread.alive and thread.busy for thread in threads)
+        for thread in threads:
+            thread.stop()
+        if not busy:
+            for thread in threads:
+                await thread.wait_ended()
+        return all(thread.ended for thread in threads)
+
+    async def _pass(self, batch: _UnderWay[T, R]) -> None:
+        items = [entry.item for entry in batch.plan.take]
+        ranked: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            outcome = await self.first.run(partial(self._prepare, items, ranked))
+            self._unprepared -= 1
+            self._changed.set()
+            if outcome is None:
+                outcome = await ranked
+        except ThreadDiedError as error:
+            self._ended(batch.plan, batch.began, 0.0, error)  # it stays among those under way
+            return
+        now = self._clock()
+        kept_s = now - max(batch.began, self._last_end)
+        self._last_end = now
+        self._under_way.remove(batch)
+        self._changed.set()
+        self._ended(batch.plan, batch.began, kept_s, outcome)
+
+    def _prepare(self, items: Sequence[T], ranked: "asyncio.Future[Any]") -> None:
+        """Do the first half, and hand over once the second thread is free."""
+        prepared = self._work.prepare(items)
+        self._free.acquire()
+        self._second.hand(partial(self._rank, items, prepared), ranked)
+
+    def _rank(self, items: Sequence[T], prepared: object) -> Pass[R]:
+        """Do the second half; nobody is answered from a result that does not fit."""
+        try:
+            done = self._work.rank(items, prepared)
+        finally:
+            self._free.release()
+        if len(done.results) != len(items):
+            raise EngineError(f"{len(done.results)} results came back for {len(items)} requests")
+        return done

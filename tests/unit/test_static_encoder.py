@@ -1,0 +1,143 @@
+"""The fast tier: how near it is fitted, what its table must be, and who is answered by it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sentence_transformers.sentence_transformer.modules import Pooling
+
+from app.engine.encoder import PackedEncoder
+from app.engine.engine import RankEngine
+from app.engine.static_encoder import STATIC_FILE, StaticEncoder
+from app.errors import BundleError, EngineError
+from app.offline.distil import distil
+from app.offline.export import export_encoder
+from app.testing_encoder import HashEncoder
+from app.types import Matrix, RankRequest
+from tests.small_engine import small_engine
+from tests.tiny_bert import saved, tiny_bert
+
+TEXTS = [" ".join(words) for words in product(["red", "oak", "a"], ["sofa", "table", "tables"])]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of a bundle that holds a random encoder and its fast tier, fitted on few texts."""
+    made = tmp_path_factory.mktemp("bundle")
+    source = saved(made / "src", tiny_bert(made / "bert"), Pooling(24, "mean"))
+    export_encoder(str(source), made / "encoder")
+    encoder = PackedEncoder(made / "encoder", threads=1)
+    distil(TEXTS, encoder.encode(TEXTS), encoder, made, seed=1)
+    return made
+
+
+@pytest.fixture
+def whole(folder) -> PackedEncoder:
+    return PackedEncoder(folder / "encoder", threads=1)
+
+
+@pytest.fixture
+def static(folder, whole) -> StaticEncoder:
+    return StaticEncoder(whole, load_file(folder / STATIC_FILE))
+
+
+def test_it_comes_near_to_the_encoder_on_the_texts_of_the_catalogue(whole, static):
+    exact = whole.encode(TEXTS)
+    own = (exact * static.encode(TEXTS)).sum(axis=1)
+    others = (exact * np.roll(static.encode(TEXTS), 1, axis=0)).sum(axis=1)
+
+    assert own.min() > 0.95
+    assert own.mean() > others.mean() + 0.1  # the texts are not simply all alike
+
+
+def test_what_was_measured_is_what_comes_out(whole, tmp_path):
+    (tmp_path / "encoder").mkdir()
+    facts = distil(TEXTS, whole.encode(TEXTS), whole, tmp_path, seed=1)
+    again = distil(TEXTS, whole.encode(TEXTS), whole, tmp_path, seed=1)
+
+    assert facts == again  # same seed, same table
+    assert 0.8 < facts.cosine <= 1.0
+    assert facts.overlap == 1.0  # nine items: the nearest ten are all of them
+
+
+def test_vectors_are_of_unit_length_and_depend_on_their_own_text_alone(static):
+    texts = ["", "red", "oak " * 40, "red sofa", "最新电影", "red"]
+    vectors = static.encode(texts)
+
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    alone = np.concatenate([static.encode([text]) for text in texts])
+    np.testing.assert_allclose(vectors, alone, atol=1e-6)
+    assert static.encode([]).shape == (0, static.dim)
+    with pytest.raises(EngineError):
+        static.encode(["\ud800"])
+
+
+def test_a_table_of_another_encoder_is_refused(folder, whole):
+    arrays = load_file(folder / STATIC_FILE)
+    with pytest.raises(BundleError, match="does not fit its encoder"):
+        StaticEncoder(whole, arrays | {"table": arrays["table"][1:]})
+
+
+class Noted(HashEncoder):
+    """Remembers what it was asked to encode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        self.asked += texts
+        return super().encode(texts)
+
+
+def tiers() -> tuple[RankEngine, Noted, Noted]:
+    whole, static = Noted(), Noted()
+    small = small_engine()
+    return (
+        RankEngine(replace(small._parts, encoder=whole, static=static), small.info),
+        whole,
+        static,
+    )
+
+
+def hurried(engine: RankEngine, query: str) -> RankRequest:
+    request = engine.hurried(RankRequest(query=query))
+    assert request is not None
+    return request
+
+
+def test_a_hurried_request_is_answered_by_the_fast_tier_and_says_so():
+    engine, whole, static = tiers()
+    patient, quick = engine.rank([RankRequest(query="space"), hurried(engine, "heist")]).results
+
+    assert (whole.asked, static.asked) == (["space"], ["heist"])
+    assert (patient.degraded, quick.degraded) == ((), ("encoder",))
+    assert quick.items[0].id == "heist"
+    assert engine.cost(hurried(engine, "heist")) < engine.cost(RankRequest(query="heist"))
+
+
+def test_a_query_that_is_encoded_anyway_or_was_lately_is_whole():
+    engine, whole, static = tiers()
+    together = engine.rank([hurried(engine, "space"), RankRequest(query="space")])
+    later = engine.rank([hurried(engine, "space")])
+
+    assert [result.degraded for result in (*together.results, *later.results)] == [()] * 3
+    assert (whole.asked, static.asked) == (["space"], [])
+
+
+def test_what_the_fast_tier_encoded_is_not_remembered():
+    engine, whole, _ = tiers()
+    engine.rank([hurried(engine, "space")])
+    after = engine.rank([RankRequest(query="space")])
+
+    assert (after.results[0].degraded, whole.asked) == ((), ["space"])
+
+
+def test_without_query_or_fast_tier_there_is_nothing_to_spare():
+    engine, _, _ = tiers()
+    assert engine.hurried(RankRequest(history=("alien",))) is None
+    assert small_engine().hurried(RankRequest(query="space")) is None
