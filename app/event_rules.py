@@ -11,18 +11,23 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, field_validator
 
 MAX_KIND_CHARS: Final = 64
+MOST_HALVINGS: Final = 4.0
+"""Half-lives after which an event says nothing of a taste: a sixteenth of its weight is left."""
+DAY_S: Final = 86_400.0
 
 
 class Weight(BaseModel):
     """How much an event of a kind counts.
 
-    It is positive if `weight` > 0 and, where `positive_from` is set, its value reaches that.
+    It is positive if `weight` > 0 and, where `positive_from` is set, its value reaches that. Its
+    weight halves every `half_life_days`; None = it never fades.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     weight: float
     positive_from: float | None = None
+    half_life_days: float | None = None
 
     @field_validator("weight")
     @classmethod
@@ -30,6 +35,13 @@ class Weight(BaseModel):
         if not math.isfinite(weight):
             raise ValueError("must be a finite number")
         return weight
+
+    @field_validator("half_life_days")
+    @classmethod
+    def _lasts(cls, days: float | None) -> float | None:
+        if days is not None and not (math.isfinite(days) and days > 0):
+            raise ValueError("must be a finite number above 0")
+        return days
 
     def sign(self, value: float | None) -> int:
         """Return 1 for a positive event of this kind, -1 for a negative one, 0 for neither.
@@ -44,6 +56,21 @@ class Weight(BaseModel):
             return -1
         reached = least is None or (value is not None and value >= least)
         return int(self.weight > 0 and reached)
+
+    @property
+    def half_life_s(self) -> float:
+        """Return seconds; infinite where it never fades."""
+        return math.inf if self.half_life_days is None else self.half_life_days * DAY_S
+
+    def telling_since(self, now: float) -> float:
+        """Return the unix second before which an event says nothing of a taste any more.
+
+        >>> Weight(weight=0.5, half_life_days=7).telling_since(30 * DAY_S) / DAY_S
+        2.0
+        >>> Weight(weight=0.5).telling_since(0.0)
+        -inf
+        """
+        return now - MOST_HALVINGS * self.half_life_s
 
 
 DEFAULT_WEIGHTS: Final[Mapping[str, Weight]] = {

@@ -109,7 +109,7 @@ def _key(user_id: str) -> str:
 
 
 def _shown(user_id: str, state: UserState, service: Service) -> dict[str, Any]:
-    taste = taste_of(state, service.users.rules)
+    taste = taste_of(state, service.users.rules, time.time())
     return {
         "user_id": user_id,
         "history": taste.history,

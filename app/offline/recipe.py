@@ -4,7 +4,7 @@
     text = "{title}. {categories}"
     [items]                       # our field = their column
     [events]                      # the same; default_event for files without a kind of event
-    [weights.rating]              # how much an event of this kind counts
+    [weights.rating]              # how much an event of this kind counts, and for how long
     [roles]                       # which attribute is the price, rating, brand, provider, runtime
 
 This module reads and checks recipes; it does not open data files.
@@ -128,11 +128,22 @@ class Recipe(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _over_default_weights(cls, data: Any) -> Any:  # noqa: ANN401 — anything may be given
-        """Fill in the defaults: a recipe names only the kinds that it changes or adds."""
+        """Fill in the defaults: a recipe names only the kinds that it changes or adds.
+
+        A kind that is given no weight keeps its default one, and what goes with that.
+        """
         weights = data.get("weights", {}) if isinstance(data, dict) else None
         if not isinstance(weights, dict):
             return data  # refused in a moment, with the name of the key
-        return {**data, "weights": {**DEFAULT_WEIGHTS, **weights}}
+        given = {kind: _over_default(kind, said) for kind, said in weights.items()}
+        return {**data, "weights": {**DEFAULT_WEIGHTS, **given}}
+
+
+def _over_default(kind: str, said: Any) -> Any:  # noqa: ANN401 — anything may be given
+    default = DEFAULT_WEIGHTS.get(kind)
+    if default is None or not isinstance(said, dict) or "weight" in said:
+        return said
+    return {**default.model_dump(exclude_unset=True), **said}
 
 
 def load_recipe(path: Path) -> Recipe:

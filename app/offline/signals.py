@@ -11,36 +11,58 @@ import numpy as np
 import numpy.typing as npt
 
 from app.columns import Floats, encode_column, offsets_of, prefixed
-from app.event_rules import Weight
+from app.event_rules import MOST_HALVINGS, Weight
 from app.offline.events import Events
 from app.types import Vector
 
 MAX_HISTORY = 200
 
+_LAST_HALVING = 40.0
+"""From here on a weight halves no more: what was taken stays taken, however long ago."""
+
 
 def positive_weights(events: Events, weights: Mapping[str, Weight]) -> npt.NDArray[np.float64]:
     """Return float64[n_events]: the weight of each positive event, 0 for every other one.
 
-    A kind without a weight counts nothing.
+    A kind without a weight counts nothing. A weight halves with every half-life of its kind that
+    the event is older than the newest one of the log; events without a time do not fade.
     """
     weight, least = _rules(events, weights)
     # A comparison with a missing value is false: an event that needs a value has to have one.
-    return np.where(np.isnan(least) | (events.value >= least), np.maximum(weight, 0.0), 0.0)
+    whole = np.where(np.isnan(least) | (events.value >= least), np.maximum(weight, 0.0), 0.0)
+    return whole * np.exp2(-np.minimum(_halvings(events, weights), _LAST_HALVING))
 
 
 def negative_events(events: Events, weights: Mapping[str, Weight]) -> npt.NDArray[np.bool_]:
-    """Return bool[n_events]: dislikes, and values below what their kind counts as positive."""
+    """Return bool[n_events]: dislikes, and values below what their kind counts as positive.
+
+    Not those that have faded; see `positive_weights`.
+    """
     weight, least = _rules(events, weights)
     negative: npt.NDArray[np.bool_] = (weight < 0) | (events.value < least)
-    return negative
+    return negative & (_halvings(events, weights) <= MOST_HALVINGS)
 
 
 def _rules(events: Events, weights: Mapping[str, Weight]) -> tuple[Floats, Floats]:
     """Return float64[n_events] twice: the weight of each event, and the value it has to reach."""
-    of_kind = [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
+    of_kind = _of_kinds(events, weights)
     weight = np.array([w.weight for w in of_kind], dtype=np.float64)
     least = [np.nan if w.positive_from is None else w.positive_from for w in of_kind]
     return weight[events.event], np.array(least, dtype=np.float64)[events.event]
+
+
+def _of_kinds(events: Events, weights: Mapping[str, Weight]) -> list[Weight]:
+    return [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
+
+
+def _halvings(events: Events, weights: Mapping[str, Weight]) -> Floats:
+    """Return float64[n_events], the age of each event in half-lives of its kind; 0 = no age."""
+    half_life = np.array([w.half_life_s for w in _of_kinds(events, weights)], dtype=np.float64)
+    dated = ~np.isnan(events.timestamp)
+    if np.isinf(half_life).all() or not dated.any():
+        return np.zeros(len(events))
+    age = events.timestamp[dated].max() - events.timestamp
+    return np.where(dated, age, 0.0) / half_life[events.event]
 
 
 @dataclass(frozen=True, slots=True)

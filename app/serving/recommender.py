@@ -222,9 +222,9 @@ class Recommender:
 
     def _request(self, ask: RecommendRequest, user: UserState, page: Page) -> RankRequest:
         """Say what the engine shall do: here it is decided what may not come back."""
-        rules = self._parts.users.rules
-        taste = taste_of(user, rules) if user else _NO_TASTE
-        had = seen(user, ask.seen, rules, self._now()) if user else ()
+        rules, now = self._parts.users.rules, self._now()
+        taste = taste_of(user, rules, now) if user else _NO_TASTE
+        had = seen(user, ask.seen, rules, now) if user else ()
         # What the request itself says of an item counts more than what is stored.
         said = {*ask.history, *ask.like, *ask.dislike}
         disliked = tuple(item for item in taste.disliked if item not in said)

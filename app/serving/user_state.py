@@ -43,7 +43,7 @@ class Taste:
     """What a state says of a user's taste.
 
     `history`: items taken, oldest first, the newest 200. `disliked`: items whose newest event that
-    says anything is negative, oldest first.
+    says anything is negative, oldest first. What has faded says nothing.
     """
 
     history: tuple[str, ...] = ()
@@ -97,22 +97,32 @@ async def _layered(frozen: UserStore, user: str, stored: StoredUser) -> UserStat
     return UserState(tuple(item for part in parts for item in part)[-MAX_HISTORY:], stored)
 
 
-def taste_of(state: UserState, rules: Mapping[str, Weight]) -> Taste:
+def taste_of(state: UserState, rules: Mapping[str, Weight], now: float) -> Taste:
     """Return what a user took and what they turned away from; the newest event of an item counts.
 
-    An item of the bundle's history that has stored events is where those put it: an event log that
-    was exported and built from would count twice.
+    An item of the bundle's history that has stored events is where those put it, nowhere if they
+    have all faded: an event log that was exported and built from would count twice.
+
+    Args:
+        state: of the user.
+        rules: what each kind of event says, and for how long.
+        now: unix seconds.
     """
+    since = {kind: rule.telling_since(now) for kind, rule in rules.items()}
+    spoke: set[str] = set()
     signs: dict[str, int] = {}
     taken: list[str] = []
     for event in state.stored.events:
         sign = _sign(event, rules)
-        if sign:
+        if not sign:
+            continue
+        spoke.add(event.item)
+        if event.time >= since[event.kind]:
             signs.pop(event.item, None)  # so that the newest is the last
             signs[event.item] = sign
-        if sign > 0:
-            taken.append(event.item)
-    before = [item for item in state.frozen if item not in signs]
+            if sign > 0:
+                taken.append(event.item)
+    before = [item for item in state.frozen if item not in spoke]
     history = (*before, *(item for item in taken if signs[item] > 0))
     disliked = tuple(item for item, sign in signs.items() if sign < 0)
     return Taste(history[-MAX_HISTORY:], disliked[-MAX_HISTORY:])

@@ -1,10 +1,12 @@
 """One event and a whole log are judged alike."""
 
 import itertools
+import math
 
 import numpy as np
+import pytest
 
-from app.event_rules import DEFAULT_WEIGHTS, Weight
+from app.event_rules import DAY_S, DEFAULT_WEIGHTS, Weight
 from app.offline.events import Events
 from app.offline.signals import negative_events, positive_weights
 from app.offline.tally import Tally
@@ -29,3 +31,54 @@ def test_the_sign_of_an_event_is_what_building_makes_of_it() -> None:
     wanted = np.where(negative, -1, np.where(positive, 1, 0))
     assert signs == wanted.tolist()
     assert not np.any(negative & positive)
+
+
+def log_of_ages(kind_names: list[str], rows: list[tuple[int, float]]) -> Events:
+    """(kind, age in days; NaN = no time)."""
+    kind, age = (np.array(part) for part in zip(*rows, strict=True))
+    zeros, none = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan)
+    time = 2e9 - age * DAY_S
+    return Events(
+        ["u:1"], ["a"], kind_names, zeros, zeros, kind.astype(np.int32), none, time, Tally("t")
+    )
+
+
+def test_a_weight_halves_with_age_and_a_faded_dislike_says_nothing() -> None:
+    rules = {
+        "view": Weight(weight=0.5, half_life_days=7),
+        "cart": Weight(weight=2.0),
+        "dislike": Weight(weight=-1.0, half_life_days=1.0),
+    }
+    rows = [(0, 0.0), (0, 7.0), (0, 14.0), (0, math.nan), (1, 9000.0), (1, math.nan)]
+    rows += [(2, 4.0), (2, 4.01), (2, math.nan), (0, 1e6), (3, 3.0)]
+    events = log_of_ages(["view", "cart", "dislike", "strange"], rows)
+
+    worth = positive_weights(events, rules)
+    assert worth[:9].tolist() == [0.5, 0.25, 0.125, 0.5, 2.0, 2.0, 0.0, 0.0, 0.0]
+    # However old: it was taken, so it stays in histories.
+    assert 0.0 < worth[9] < 1e-9
+    assert worth[10] == 0.0
+    assert negative_events(events, rules).tolist() == [
+        *[False] * 6,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_without_times_nothing_fades() -> None:
+    events = log_of_ages(["view"], [(0, math.nan)] * 2)
+    rules = {"view": Weight(weight=0.5, half_life_days=7)}
+    assert positive_weights(events, rules).tolist() == [0.5, 0.5]
+    assert positive_weights(Events.none(), rules).tolist() == []
+
+
+@pytest.mark.parametrize("age_days", [0.0, 3.99, 4.0, 4.01, 400.0])
+def test_a_dislike_fades_from_a_log_when_it_fades_from_a_taste(age_days: float) -> None:
+    rule = Weight(weight=-1.0, half_life_days=1.0)
+    events = log_of_ages(["dislike"], [(0, age_days), (0, 0.0)])
+    now, then = float(events.timestamp[1]), float(events.timestamp[0])
+    telling = then >= rule.telling_since(now)
+    assert negative_events(events, {"dislike": rule})[0] == telling == (age_days <= 4)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.event_rules import DAY_S, Weight
 from app.testing import GatedEngine, MemoryCache, MemoryUserStore
 from app.testing_events import MemoryEventStore
 from tests.event_stores import event
@@ -168,3 +169,26 @@ async def test_an_event_while_its_users_answer_is_computed_is_in_the_next_answer
 
         assert (ids(first)[0], ids(second)[0]) == ("i0", "i1")
         assert ids(await r.get(user_id="ann"))[0] == "i1"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_an_event_that_fades_outdates_the_answer_and_stays_seen(shared: bool) -> None:
+    """Nothing happened but time: what a request means for the user is part of the state."""
+    rules = {"click": Weight(weight=1.0, half_life_days=1.0)}
+    size = 0 if shared else 10_000_000
+    async with rig(MemoryCache(), rules=rules, cache_local_bytes=size) as r:
+        await click(r, "1", item="i0", time=1e9)
+        for age_days, said, word in (
+            (3.9, ("i0",), "miss"),
+            (4.0, ("i0",), "hit"),
+            (4.1, (), "miss"),
+            (40.0, (), "hit"),
+        ):
+            now = 1e9 + age_days * DAY_S
+            r.service.recommender._now = lambda now=now: now
+            answer = await r.get(user_id="ann")
+            await settled(lambda: not r.service.recommender._fills)
+
+            assert (answer["cache"], ids(answer)[0]) == (word, "i1")
+            assert r.asked[-1].history == said
+            assert r.asked[-1].exclude == {"i0"}

@@ -62,6 +62,12 @@ def test_every_section_is_read(tmp_path):
         ("[weights]\nbuy = 5", r"weights\.buy"),
         ("weights = 5", "weights"),
         ("[weights.buy]\nweight = inf", r"weights\.buy\.weight"),
+        ("[weights.buy]\nhalf_life_days = 1", r"weights\.buy\.weight"),
+        ("[weights.view]\nhalf_life_days = 0", r"weights\.view\.half_life_days"),
+        ("[weights.view]\nhalf_life_days = -7", r"weights\.view\.half_life_days"),
+        ("[weights.view]\nhalf_life_days = inf", r"weights\.view\.half_life_days"),
+        ("[weights.view]\nhalf_life_days = nan", r"weights\.view\.half_life_days"),
+        ("[weights.view]\nhalf_life_days = '7d'", r"weights\.view\.half_life_days"),
         ("[weights.buy]\nwieght = 1", r"weights\.buy\.we?ie?ght"),
         ("[roles]\ncolour = 'x'", r"roles\.colour"),
         ("text = 'no field'", "text"),
@@ -74,6 +80,24 @@ def test_every_section_is_read(tmp_path):
 def test_a_wrong_key_is_named_with_its_file(tmp_path, text, key):
     with pytest.raises(UsageError, match=rf"^shop\.toml: {key}: "):
         load(tmp_path, text)
+
+
+def test_a_kind_that_only_fades_keeps_its_default_weight(tmp_path):
+    recipe = load(
+        tmp_path,
+        """
+        [weights]
+        view = { half_life_days = 7 }
+        rating = { half_life_days = 30.5 }
+        click = { weight = 2 }
+        """,
+    )
+    assert recipe.weights["view"] == Weight(weight=0.5, half_life_days=7.0)
+    assert recipe.weights["rating"] == Weight(weight=1.0, positive_from=3.5, half_life_days=30.5)
+    assert recipe.weights["click"] == Weight(weight=2.0)
+    # As the manifest of a bundle carries it, and as it was before there were half-lives.
+    assert Recipe.model_validate(recipe.shown()).weights == recipe.weights
+    assert "half_life_days" not in Recipe().shown()["weights"]["view"]
 
 
 def test_what_is_not_toml_is_a_usage_error(tmp_path):

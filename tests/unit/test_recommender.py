@@ -1,7 +1,7 @@
 """The story of a request over fakes: what is cached, what is shared, what degrades."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from app.bootstrap import Service, wire
 from app.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
+from app.event_rules import DEFAULT_WEIGHTS, Weight
 from app.ports import Cache, UserStore
 from app.request import RecommendRequest
 from app.serving.current_engine import CurrentEngine
@@ -57,6 +58,7 @@ async def rig(
     users: UserStore | None = None,
     events: MemoryEventStore | None = None,
     engine: GatedEngine | None = None,
+    rules: Mapping[str, Weight] = DEFAULT_WEIGHTS,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     engine = engine or GatedEngine()
@@ -71,6 +73,7 @@ async def rig(
         shared,
         events=events,
         journal=MemoryJournal("films"),
+        rules=rules,
     ) as service:
         yield Rig(service, engine)
 

@@ -35,6 +35,7 @@ def test_history_is_the_bundle_and_then_what_was_done_since() -> None:
             frozen=("a", "b"),
         ),
         RULES,
+        NOW,
     )
 
     assert taste.history == ("a", "b", "c", "d", "e")
@@ -53,6 +54,7 @@ def test_the_newest_event_of_an_item_decides() -> None:
             frozen=("c", "x", "b"),
         ),
         RULES,
+        NOW,
     )
 
     assert taste.history == ("x", "a")
@@ -62,16 +64,44 @@ def test_the_newest_event_of_an_item_decides() -> None:
 def test_what_is_in_bundle_and_store_counts_where_the_store_has_it() -> None:
     """An event log that was exported and built from would count twice."""
     taste = taste_of(
-        state(event("1", item="a"), event("2", item="b"), frozen=("a", "b", "z")), RULES
+        state(event("1", item="a"), event("2", item="b"), frozen=("a", "b", "z")), RULES, NOW
     )
     assert taste.history == ("z", "a", "b")
 
 
 def test_a_repeat_stays_a_repeat_and_the_newest_count() -> None:
     many = [event(f"{n}", item=f"{n % 150}") for n in range(300)]
-    taste = taste_of(state(*many, frozen=("old",)), RULES)
+    taste = taste_of(state(*many, frozen=("old",)), RULES, NOW)
     assert taste.history == tuple(f"{n % 150}" for n in range(100, 300))
     assert len(taste.history) == MAX_HISTORY
+
+
+FADING = {
+    "click": Weight(weight=1.0, half_life_days=7.0),
+    "dislike": Weight(weight=-1.0, half_life_days=1.0),
+    "purchase": Weight(weight=3.0),
+}
+
+
+def test_after_four_half_lives_an_event_says_nothing() -> None:
+    held = state(
+        event("1", item="bought", kind="purchase", time=NOW - 4000 * DAY),
+        event("2", item="changed", time=NOW - 20 * DAY),
+        event("3", item="faded", time=NOW - 28 * DAY - 1),
+        event("4", item="last", time=NOW - 28 * DAY),
+        event("5", item="changed", kind="dislike", time=NOW - 4 * DAY - 1),
+        event("6", item="forgiven", kind="dislike", time=NOW - 4 * DAY - 1),
+        event("7", item="bad", kind="dislike", time=NOW - 4 * DAY),
+        frozen=("frozen", "faded", "forgiven"),
+    )
+    taste = taste_of(held, FADING, NOW)
+
+    # The dislike of "changed" has faded before the click, which speaks again.
+    # What the store holds of "faded" is also what the bundle holds of it: that has faded too.
+    assert taste.history == ("frozen", "bought", "changed", "last")
+    assert taste.disliked == ("bad",)
+    everything = {"frozen", "faded", "forgiven", "bought", "changed", "last"}
+    assert seen(held, SeenRule(), FADING, NOW) == everything
 
 
 SEEN = state(
