@@ -15,7 +15,7 @@ from app.offline.readers import format_of
 from app.offline.recipe import Recipe
 from app.offline.tally import Tally, counted_rows
 from app.types import Event
-from app.values import Unusable, is_missing, parse_id
+from app.values import Unusable
 
 _WHO = {"u": "user_id", "s": "session_id"}
 
@@ -55,22 +55,12 @@ def events_of(
     form = format_of(path)
     for line, cells in counted_rows(path, tally):
         try:
-            row = parse_row(cells, recipe.events, form)
-            recommendation = cells.get("recommendation_id")
-            if is_missing(recommendation):
-                recommendation = None
-            else:
-                recommendation = parse_id(
-                    recommendation, "recommendation_id", whole_floats=form.whole_floats
-                )
-            yield _event(row, line, now, oldest, recommendation)
+            yield _event(parse_row(cells, recipe.events, form), line, now, oldest)
         except Unusable as reason:
             tally.reject(line, reason)
 
 
-def _event(
-    row: EventRow, line: int, now: float, oldest: float, recommendation: str | None
-) -> Event:
+def _event(row: EventRow, line: int, now: float, oldest: float) -> Event:
     if row.timestamp < oldest:
         raise Unusable("the event is older than what is kept")
     return Event(
@@ -80,7 +70,7 @@ def _event(
         kind=row.event,
         time=now if math.isnan(row.timestamp) else row.timestamp,
         value=None if math.isnan(row.value) else row.value,
-        recommendation=recommendation,
+        recommendation=row.recommendation,
     )
 
 

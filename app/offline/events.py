@@ -5,9 +5,10 @@ its last row wins. Items are not looked up: an event for an unknown one is kept.
 not know what an event is worth.
 """
 
+import hashlib
 import math
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ class Events:
 
     `user`, `item`, `event`: int32[n] into `users` (keys as `user_key` makes them), `items` (ids,
     known or not) and `kinds`. `value`, `timestamp` (unix seconds): float64[n], NaN = missing.
+    `recommendation`: int32[n], equal for events that came of one answer; -1 = of none.
     """
 
     users: list[str]
@@ -44,10 +46,16 @@ class Events:
     event: npt.NDArray[np.int32]
     value: npt.NDArray[np.float64]
     timestamp: npt.NDArray[np.float64]
+    recommendation: npt.NDArray[np.int32]
     tally: Tally
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def only(self, keep: npt.NDArray[np.bool_]) -> "Events":
+        """Return the events that bool[n] `keep` says; names and tally stay."""
+        names = ("user", "item", "event", "value", "timestamp", "recommendation")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     @classmethod
     def none(cls) -> "Events":
@@ -65,6 +73,7 @@ class EventRow:
     value: float
     timestamp: float
     event_id: str | None
+    recommendation: str | None
 
 
 def parse_row(cells: Cells, names: EventColumns, form: Format) -> EventRow:
@@ -72,17 +81,19 @@ def parse_row(cells: Cells, names: EventColumns, form: Format) -> EventRow:
     user = _user(cells, names, form)
     item = _first(cells, names.item_id, "item_id", "item")
     moment = parse_time(cells.get(names.timestamp), "timestamp")
-    event_id = cells.get(names.event_id)
     return EventRow(
         user=user,
         item=parse_id(item, "item_id", whole_floats=form.whole_floats),
         event=parse_event(cells.get(names.event), names.default_event),
         value=parse_number(cells.get(names.value), "value"),
         timestamp=math.nan if moment is None else moment.seconds,
-        event_id=None
-        if is_missing(event_id)
-        else parse_id(event_id, "event_id", whole_floats=form.whole_floats),
+        event_id=_id_or_none(cells.get(names.event_id), "event_id", form),
+        recommendation=_id_or_none(cells.get(names.recommendation_id), "recommendation_id", form),
     )
+
+
+def _id_or_none(cell: Cell, name: str, form: Format) -> str | None:
+    return None if is_missing(cell) else parse_id(cell, name, whole_floats=form.whole_floats)
 
 
 def read_events(path: Path, recipe: Recipe) -> Events:
@@ -119,6 +130,8 @@ class _Log:
     def __init__(self) -> None:
         self.user, self.item, self.event = array("i"), array("i"), array("i")
         self.value, self.timestamp = array("d"), array("d")
+        # Rows that came of a recommendation, and 64 bits of a hash of its id: often none have one.
+        self._recommended, self._hashes = array("i"), array("q")
         self._users: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._kinds: dict[str, int] = {}
@@ -131,6 +144,9 @@ class _Log:
         self.event.append(self._kinds.setdefault(row.event, len(self._kinds)))
         self.value.append(row.value)
         self.timestamp.append(row.timestamp)
+        if row.recommendation is not None:
+            self._recommended.append(len(self.user) - 1)
+            self._hashes.append(_hashed(row.recommendation))
         return row.event_id
 
     def events(self, dead: list[int], tally: Tally) -> Events:
@@ -141,7 +157,19 @@ class _Log:
         items, item = _compact(list(self._items), np.array(self.item, np.int32)[live])
         kinds, event = _compact(list(self._kinds), np.array(self.event, np.int32)[live])
         value, timestamp = np.array(self.value)[live], np.array(self.timestamp)[live]
-        return Events(users, items, kinds, user, item, event, value, timestamp, tally)
+        came_of = self._recommendations()[live]
+        return Events(users, items, kinds, user, item, event, value, timestamp, came_of, tally)
+
+    def _recommendations(self) -> npt.NDArray[np.int32]:
+        codes = np.full(len(self.user), -1, np.int32)
+        _, numbered = np.unique(np.array(self._hashes, np.int64), return_inverse=True)
+        codes[np.array(self._recommended, np.int32)] = numbered
+        return codes
+
+
+def _hashed(recommendation: str) -> int:
+    content = recommendation.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), signed=True)
 
 
 def _compact(

@@ -71,7 +71,5 @@ class Promotion:
 def _until(log: Log, split: float) -> Log:
     """Return the log without what came later; what has no time is not later."""
     keep = ~(log.events.timestamp > split)
-    names = ("user", "item", "event", "value", "timestamp")
-    events = replace(log.events, **{name: getattr(log.events, name)[keep] for name in names})
     rest = {name: getattr(log, name)[keep] for name in ("numbers", "weights", "avoided")}
-    return replace(log, events=events, **rest)
+    return replace(log, events=log.events.only(keep), **rest)

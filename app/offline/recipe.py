@@ -56,6 +56,7 @@ class EventColumns(_Strict):
     value: str = "value"
     timestamp: str = "timestamp"
     event_id: str = "event_id"
+    recommendation_id: str = "recommendation_id"
     default_event: str = Field(default="click", min_length=1, max_length=MAX_KIND_CHARS)
 
 

@@ -185,6 +185,7 @@ def test_events_become_flat_arrays(tmp_path):
         ),
         ({**CLICK, "timestamp": "now"}, "timestamp is neither ISO 8601 nor unix seconds"),
         ({**CLICK, "event_id": 0.5}, "event_id is neither text nor an integer"),
+        ({**CLICK, "recommendation_id": []}, "recommendation_id is neither text nor an integer"),
     ],
 )
 def test_a_wrong_event_row_is_counted_with_line_and_reason(tmp_path, bad, reason):
@@ -209,6 +210,28 @@ def test_of_a_repeated_event_id_the_last_row_wins_and_is_counted(tmp_path):
     assert log.tally.duplicates == 1
     assert (log.users, log.items) == (["u:u", "u:new"], ["i", "y"])
     assert log.user.tolist() == [0, 0, 1]
+
+
+def test_events_of_one_recommendation_have_one_code(tmp_path):
+    rows = [
+        {**CLICK, "recommendation_id": "b", "event_id": 1},
+        CLICK,
+        {**CLICK, "recommendation_id": 7},
+        {**CLICK, "recommendation_id": "7", "user_id": "other"},
+        {**CLICK, "recommendation_id": None},
+        {**CLICK, "recommendation_id": "c", "event_id": 1},
+        {**CLICK, "recommendation_id": "b"},
+    ]
+    codes = events_of(tmp_path, rows).recommendation
+    # The first row is replaced by the sixth.
+    assert codes.dtype == "int32"
+    assert codes[[0, 3]].tolist() == [-1, -1]
+    assert codes[1] == codes[2] >= 0
+    assert len({*codes[[1, 4, 5]].tolist(), -1}) == 4
+
+    names = EventColumns(recommendation_id="shown_in")
+    mapped = [{**CLICK, "recommendation_id": "no", "shown_in": "yes"}, CLICK]
+    assert events_of(tmp_path, mapped, Recipe(events=names)).recommendation.tolist() == [0, -1]
 
 
 def test_the_recipe_says_columns_and_the_default_event(tmp_path):

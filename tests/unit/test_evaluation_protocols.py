@@ -33,6 +33,7 @@ def log(*rows: tuple[str, str, str, float]) -> Events:
         np.array([kinds.index(row[2]) for row in rows], np.int32),
         np.full(len(rows), np.nan),
         np.array([row[3] for row in rows], np.float64),
+        np.full(len(rows), -1, np.int32),
         Tally("log"),
     )
 

@@ -24,7 +24,7 @@ def test_the_sign_of_an_event_is_what_building_makes_of_it() -> None:
     zeros = np.zeros(n, np.int32)
     kind = np.array([k for k, _ in cases], np.int32)
     value = np.array([v for _, v in cases])
-    events = Events(["u:1"], ["a"], kinds, zeros, zeros, kind, value, value, Tally("t"))
+    events = Events(["u:1"], ["a"], kinds, zeros, zeros, kind, value, value, zeros, Tally("t"))
     positive, negative = positive_weights(events, rules) > 0, negative_events(events, rules)
 
     signs = [rules[kinds[k]].sign(None if np.isnan(v) else v) for k, v in cases]
@@ -38,9 +38,8 @@ def log_of_ages(kind_names: list[str], rows: list[tuple[int, float]]) -> Events:
     kind, age = (np.array(part) for part in zip(*rows, strict=True))
     zeros, none = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan)
     time = 2e9 - age * DAY_S
-    return Events(
-        ["u:1"], ["a"], kind_names, zeros, zeros, kind.astype(np.int32), none, time, Tally("t")
-    )
+    kind = kind.astype(np.int32)
+    return Events(["u:1"], ["a"], kind_names, zeros, zeros, kind, none, time, zeros, Tally("t"))
 
 
 def test_a_weight_halves_with_age_and_a_faded_dislike_says_nothing() -> None:

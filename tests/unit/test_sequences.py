@@ -22,9 +22,8 @@ def log_of(rows):
     """Make a log of (user, item, weight, timestamp) with items as rows: (events, rows, weights)."""
     user, item, weight, time = (np.array(part) for part in zip(*rows, strict=True))
     none, kind = np.full(len(rows), np.nan), np.zeros(len(rows), np.int32)
-    log = Events(
-        [], [], [], user.astype(np.int32), item, kind, none, time.astype(float), Tally("x")
-    )
+    user, time, came_of = user.astype(np.int32), time.astype(float), np.full(len(rows), -1)
+    log = Events([], [], [], user, item, kind, none, time, came_of, Tally("x"))
     return log, item.astype(np.int32), weight.astype(float)
 
 
@@ -152,7 +151,7 @@ def test_negative_events_are_dislikes_and_low_values():
     rows += [(2, v) for v in (math.nan, 3.4, 3.5, 5.0)] + [(3, math.nan), (4, -1.0)]
     kind, value = (np.array(part) for part in zip(*rows, strict=True))
     n = np.zeros(len(rows), np.int32)
-    log = Events(["u"], ["i"], KINDS, n, n, kind, value, value, Tally("x"))
+    log = Events(["u"], ["i"], KINDS, n, n, kind, value, value, n, Tally("x"))
     expected = [False, False, True, True, False, True, False, False, False, False]
     assert negative_events(log, DEFAULT_WEIGHTS).tolist() == expected
 

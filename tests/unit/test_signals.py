@@ -26,7 +26,10 @@ def log_of(rows, weights):
 
     (user_names, user), (item_names, item), (kind_names, kind) = map(codes, (users, items, kinds))
     value, time = np.array(values, float), np.array(times, float)
-    log = Events(user_names, item_names, kind_names, user, item, kind, value, time, Tally("x"))
+    none = np.full(len(rows), -1, np.int32)
+    log = Events(
+        user_names, item_names, kind_names, user, item, kind, value, time, none, Tally("x")
+    )
     return log, positive_weights(log, weights)
 
 

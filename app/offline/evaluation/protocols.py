@@ -123,7 +123,7 @@ def plan_of_events(
             target in case.request.exclude for target, case in zip(targets, cases, strict=True)
         ),
     }
-    return Plan(protocol, shelf, (Fold(_kept(events, keep), tuple(cases)),), notes)
+    return Plan(protocol, shelf, (Fold(events.only(keep), tuple(cases)),), notes)
 
 
 def leave_one_out(
@@ -232,17 +232,6 @@ def _by_user(events: Events) -> Iterator[npt.NDArray[np.int64]]:
     yield from np.split(order, np.flatnonzero(np.diff(events.user[order])) + 1)
 
 
-def _kept(events: Events, keep: npt.NDArray[np.bool_]) -> Events:
-    return replace(
-        events,
-        user=events.user[keep],
-        item=events.item[keep],
-        event=events.event[keep],
-        value=events.value[keep],
-        timestamp=events.timestamp[keep],
-    )
-
-
 def _names(events: Events, rows: npt.NDArray[np.bool_]) -> set[str]:
     return {events.items[item] for item in np.unique(events.item[rows]).tolist()}
 
@@ -260,5 +249,6 @@ def _grade_events(judgements: Sequence[tuple[str, str, float]]) -> Events:
         np.zeros(len(judgements), np.int32),
         np.array([grade for _, _, grade in judgements], np.float64),
         np.full(len(judgements), np.nan),
+        np.full(len(judgements), -1, np.int32),
         Tally("grades", rows=len(judgements)),
     )

@@ -90,6 +90,7 @@ def events_of(sequences: Iterable[tuple[str, Sequence[str]]]) -> Events:
         np.zeros(n, np.int32),
         np.full(n, np.nan),
         np.array(place, np.float64),
+        np.full(n, -1, np.int32),
         Tally("events", rows=n),
     )
 
