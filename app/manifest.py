@@ -68,7 +68,7 @@ class LearnedFacts(_Strict):
 
     `features`: names, in the order that the scorer takes. `decays`: per table of neighbours, the
     strongest first, the weight of an older item relative to the next newer one. `alike_share`: the
-    part of likeness in words in the source *behaviour*. `metrics`: on examples kept apart.
+    part of likeness in words in the source *behaviour*. `metrics`: on examples kept apart; counts.
     """
 
     features: tuple[str, ...]

@@ -16,6 +16,7 @@ import numpy as np
 
 from app.columns import offsets_of
 from app.offline.learn import learn
+from app.offline.negatives import Negatives, Shown
 from app.offline.sequences import Sequences
 from loadtest import machine
 
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         np.zeros(1, np.int64),
     )
     start = perf_counter()
-    learned = learn(sequences, nobody, *made, options.seed)
+    learned = learn(sequences, Negatives(nobody, Shown.nothing()), *made, options.seed)
     seconds = perf_counter() - start
     document = {
         "command": f"python -m loadtest.scale --items {options.items} --events {options.events}",

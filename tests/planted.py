@@ -5,6 +5,7 @@ import numpy as np
 from app.columns import offsets_of
 from app.features import Behaviour, Neighbours, TasteSpace
 from app.offline.examples import Examples
+from app.offline.negatives import Negatives, Shown
 from app.offline.sequences import Sequences
 
 DECAYS = {"follow": 0.4, "together": 0.6, "alike": 0.8}
@@ -68,6 +69,7 @@ def random_behaviour(seed, n_items=40, m=12, padding=None):
 
 
 NOBODY = as_sequences([])
+NOTHING = Negatives(NOBODY, Shown.nothing())
 
 
 def planted_lists(n=300, seed=0, constant=None):
@@ -82,7 +84,7 @@ def planted_lists(n=300, seed=0, constant=None):
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     features = np.concatenate(lists).astype(np.float16)
     logs, worth = np.zeros(offsets[-1], np.float32), np.ones(n, np.float32)
-    return Examples(features, offsets, logs, worth, n)
+    return Examples(features, offsets, logs, worth, n, 0)
 
 
 def firsts(examples, score, shift=0.0):

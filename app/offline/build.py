@@ -88,9 +88,10 @@ def _said(learned: LearnedFacts | None) -> str:
     if learned is None:
         return "nothing learned"
     metrics = learned.metrics
+    shown = f", {metrics['shown']:,.0f} of them with what was shown" if metrics["shown"] else ""
     return (
-        f"learned from {metrics['examples']:,.0f} examples: NDCG@10 {metrics['ndcg@10']:.4f} on "
-        f"events held back, {metrics['unlearned_ndcg@10']:.4f} without the scorer"
+        f"learned from {metrics['examples']:,.0f} examples{shown}: NDCG@10 "
+        f"{metrics['ndcg@10']:.4f} on events held back, {metrics['unlearned_ndcg@10']:.4f} without the scorer"
     )
 
 

@@ -22,8 +22,9 @@ from app.lexicon import lexicon_arrays
 from app.manifest import IndexFacts, LearnedFacts, StaticFacts
 from app.offline.distil import distil
 from app.offline.index import FLAT_ROWS, query_like, write_index
+from app.offline.negatives import negatives_of
 from app.offline.recipe import Recipe
-from app.offline.sequences import avoided_of, sequences_of
+from app.offline.sequences import sequences_of
 from app.offline.signals import Log, freshness_of, popularity_of, trending_of, user_arrays
 from app.ports import Encoder
 from app.types import Matrix
@@ -156,8 +157,7 @@ def write_learned(folder: Path, items: Described, vectors: Matrix, log: Log) -> 
     # Here, and not above: without events, a build needs no torch but for the export.
     from app.offline.learn import learn  # noqa: PLC0415
 
-    avoided = avoided_of(log.events, log.numbers, log.avoided, len(items))
-    learned = learn(sequences, avoided, items.texts, vectors, SEED)
+    learned = learn(sequences, negatives_of(log, len(items)), items.texts, vectors, SEED)
     if learned is None:
         return None
     behaviour = learned.behaviour

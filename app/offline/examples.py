@@ -5,7 +5,7 @@ they will be: wrong now and then. This module does not know how a scorer is trai
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from app.engine.candidates import CandidateSet, Source, retrieve
 from app.engine.wants import Want
 from app.features import RECENT
+from app.offline.negatives import Negatives
 from app.offline.sequences import Ints, Sequences
 from app.offline.signals import MAX_HISTORY
 from app.types import Matrix, Rows, Vector
@@ -27,6 +28,7 @@ NEAR, FAR = 80, 60
 """Negatives of an example: the hardest by a rough order, and some of the rest at random."""
 
 _BATCH = 64
+_NO_ROWS: Rows = np.empty(0, np.int64)
 
 
 class Describes(Protocol):
@@ -44,12 +46,17 @@ class Describes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Somebody's history, newest first, the row they took next and what that event is worth."""
+    """Somebody's history, newest first, the row they took next and what that event is worth.
+
+    `avoided`: what they turned down, any time. `shown`: what they saw beside the row that they
+    took, and left; never that row, nor one of the history.
+    """
 
     recent: Rows
     target: int
     worth: float
     avoided: Rows
+    shown: Rows = field(default_factory=lambda: _NO_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Examples:
         log_weights: float32[N], log of how many candidates each one stands for.
         worth: float32[n].
         asked: how many questions there were; in the others no source found the answer.
+        shown: how many of the lists hold what was shown beside the right one.
     """
 
     features: npt.NDArray[np.float16]
@@ -69,6 +77,7 @@ class Examples:
     log_weights: Vector
     worth: Vector
     asked: int
+    shown: int
 
     def __len__(self) -> int:
         return len(self.worth)
@@ -88,11 +97,9 @@ def held_back(sequences: Sequences, seed: int) -> Ints:
     return held
 
 
-def questions_of(sequences: Sequences, held: Ints, avoided: Sequences) -> list[Question]:
-    """Return a question for each event held back whose item its user had not taken before.
-
-    `avoided`: items with negative events, per user of the log.
-    """
+def questions_of(sequences: Sequences, held: Ints, negatives: Negatives) -> list[Question]:
+    """Return a question for each event held back whose item its user had not taken before."""
+    avoided = negatives.avoided
     of_user = {int(user): place for place, user in enumerate(avoided.users)}
     found = []
     for user in np.flatnonzero(held).tolist():
@@ -101,8 +108,10 @@ def questions_of(sequences: Sequences, held: Ints, avoided: Sequences) -> list[Q
         shunned = items[:0] if place is None else avoided.of(place)
         for at in range(len(items) - int(held[user]), len(items)):
             if items[at] not in items[:at]:
-                worth = float(sequences.weights[sequences.offsets[user] + at])
-                found.append(Question(items[:at][::-1], int(items[at]), worth, shunned))
+                step = int(sequences.offsets[user]) + at
+                worth, left = float(sequences.weights[step]), negatives.shown.beside(step)
+                left = left[~np.isin(left, items[: at + 1])]
+                found.append(Question(items[:at][::-1], int(items[at]), worth, shunned, left))
     return found
 
 
@@ -121,17 +130,20 @@ def draw(
             right = np.flatnonzero(rows == question.target)
             if right.size:
                 block = columns[:, ends[at] : ends[at + 1]]
-                chosen, weights = _chosen(
-                    rough_order(block, features.names), np.isin(rows, question.avoided), rng
-                )
-                kept.append(_Kept.of(block, int(right[0]), chosen, weights, question.worth))
+                order = rough_order(block, features.names)
+                chosen, weights = _chosen(order, _unwanted(question, rows), rng)
+                kept.append(_Kept.of(question, block, int(right[0]), chosen, weights))
     return _joined(kept, len(features.names), len(questions))
 
 
 def passes(
     questions: Sequence[Question], sources: Sequence[Source], features: Describes
 ) -> Iterator[tuple[Sequence[Question], list[Rows], Matrix]]:
-    """Yield batches: the questions, the candidates of each, and their features float32[f, N]."""
+    """Yield batches: the questions, the candidates of each, and their features float32[f, N].
+
+    What was shown is a candidate, whether a source brings it or not: whatever chose it then, it
+    was in the running.
+    """
     united = CandidateSet(features.n_items)
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
@@ -140,7 +152,10 @@ def passes(
             Want(recent=q.recent[:RECENT], length=min(len(q.recent), MAX_HISTORY), hidden=q.recent)
             for q in batch
         ]
-        candidates = [united.union(found) for found in retrieve(wants, sources)]
+        candidates = [
+            united.union(found, q.shown)
+            for q, found in zip(batch, retrieve(wants, sources), strict=True)
+        ]
         recents, lengths = [want.recent for want in wants], [want.length for want in wants]
         yield batch, candidates, features.compute(recents, lengths, candidates)
 
@@ -153,13 +168,17 @@ def rough_order(columns: Matrix, names: Sequence[str]) -> Vector:
     return score
 
 
-def _chosen(
-    order: Vector, avoided: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[Ints, Vector]:
+def _unwanted(question: Question, rows: Rows) -> Ints:
+    """Return int64[c], how surely each candidate was not wanted: 2 = seen and left, 0 = a guess."""
+    sure = np.isin(rows, question.avoided).astype(np.int64)
+    sure[np.isin(rows, question.shown)] = 2
+    return sure
+
+
+def _chosen(order: Vector, unwanted: Ints, rng: np.random.Generator) -> tuple[Ints, Vector]:
     """Return places of candidates to keep, and how many candidates each of them stands for."""
-    hard = order.copy()
-    hard[avoided] = np.inf  # what somebody turned down is what to learn from
-    places = np.argsort(-hard, kind="stable")
+    # What somebody left or turned down is what to learn from; then what is hard to tell apart.
+    places = np.lexsort((-order, -unwanted))
     near, rest = places[:NEAR], places[NEAR:]
     far = rng.permutation(rest)[:FAR]
     weight = len(rest) / max(len(far), 1)
@@ -172,14 +191,18 @@ class _Kept:
     features: npt.NDArray[np.float16]
     log_weights: Vector
     worth: float
+    shown: bool
 
     @classmethod
-    def of(cls, block: Matrix, right: int, chosen: Ints, weights: Vector, worth: float) -> "_Kept":
+    def of(
+        cls, question: Question, block: Matrix, right: int, chosen: Ints, weights: Vector
+    ) -> "_Kept":
         """Keep the right candidate, in place 0, and the chosen others."""
         others = chosen != right
         places = np.concatenate([[right], chosen[others]])
         logs = np.concatenate([[0.0], np.log(weights[others])]).astype(np.float32)
-        return cls(np.ascontiguousarray(block[:, places].T, np.float16), logs, worth)
+        features = np.ascontiguousarray(block[:, places].T, np.float16)
+        return cls(features, logs, question.worth, question.shown.size > 0)
 
 
 def _joined(kept: Sequence[_Kept], n_features: int, asked: int) -> Examples:
@@ -191,4 +214,5 @@ def _joined(kept: Sequence[_Kept], n_features: int, asked: int) -> Examples:
         np.concatenate([np.empty(0, np.float32), *(one.log_weights for one in kept)]),
         np.array([one.worth for one in kept], np.float32),
         asked,
+        sum(one.shown for one in kept),
     )

@@ -41,6 +41,7 @@ from app.offline.examples import (
     rough_order,
 )
 from app.offline.metrics import AnyFloats, Numbers, ndcg_at, rank_in
+from app.offline.negatives import Negatives
 from app.offline.sequences import Sequences
 from app.offline.taste import ItemTexts, fit_taste
 from app.offline.text_weights import word_weights
@@ -70,7 +71,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What goes into a bundle. `metrics`: on examples that were kept apart."""
+    """What goes into a bundle. `metrics`: on examples that were kept apart, and their numbers."""
 
     behaviour: Behaviour
     alike_share: float
@@ -80,7 +81,7 @@ class Learned:
 
 def learn(
     sequences: Sequences,
-    avoided: Sequences,
+    negatives: Negatives,
     texts: Sequence[str],
     vectors: Matrix,
     seed: int = 0,
@@ -89,14 +90,14 @@ def learn(
 
     Args:
         sequences: the positive events.
-        avoided: items of negative events, per user.
+        negatives: what was turned down, and what was shown and left.
         texts: n_items texts.
         vectors: float32[n_items, dim], the encoded texts.
         seed: of everything random.
     """
     with _step("words"):
         known = ItemTexts(word_weights(texts), vectors)
-    prepared = prepare(sequences, avoided, known, seed)
+    prepared = prepare(sequences, negatives, known, seed)
     if prepared is None:
         _log.warning("nothing learned: fewer than %d events to check it on", LEAST_EXAMPLES)
         return None
@@ -124,7 +125,7 @@ Draws: TypeAlias = Callable[[Sequence[Question], Behaviour, float, int], Example
 
 def prepare(
     sequences: Sequences,
-    avoided: Sequences,
+    negatives: Negatives,
     known: ItemTexts,
     seed: int,
     draws: Draws = examples_of,
@@ -135,7 +136,7 @@ def prepare(
     """
     n_items = len(known)
     held = held_back(sequences, seed)
-    questions = questions_of(sequences, held, avoided)
+    questions = questions_of(sequences, held, negatives)
     if len(questions) < LEAST_EXAMPLES:
         return None
     with _step("alike"):
@@ -265,6 +266,7 @@ def _metrics(examples: Examples, gains: Numbers, unlearned: Numbers) -> dict[str
         "unlearned_ndcg@10": float(unlearned.mean()) * share,
         "candidate_recall": share,
         "examples": float(len(examples)),
+        "shown": float(examples.shown),
     }
 
 

@@ -71,5 +71,6 @@ class Promotion:
 def _until(log: Log, split: float) -> Log:
     """Return the log without what came later; what has no time is not later."""
     keep = ~(log.events.timestamp > split)
-    rest = {name: getattr(log, name)[keep] for name in ("numbers", "weights", "avoided")}
+    names = ("numbers", "weights", "avoided", "shown")
+    rest = {name: getattr(log, name)[keep] for name in names}
     return replace(log, events=log.events.only(keep), **rest)

@@ -72,17 +72,33 @@ def sequences_of(
         weights: float64[n_events], > 0 for positive events.
         n_items: size of the catalogue.
     """
-    rows = np.flatnonzero((weights > 0) & (numbers < n_items))
-    time = np.nan_to_num(events.timestamp[rows], nan=-np.inf)
-    rows = rows[np.lexsort((time, events.user[rows]))]
+    rows, steps = steps_of(events, numbers, weights, n_items)
     user, items = events.user[rows].astype(np.int64), numbers[rows].astype(np.int64)
     if not len(rows):
         return Sequences(user, items, np.empty(0, np.float32), np.zeros(1, np.int64))
-    starts = np.flatnonzero(np.r_[True, (user[1:] != user[:-1]) | (items[1:] != items[:-1])])
+    starts = np.flatnonzero(np.diff(steps, prepend=-1))
     worth = np.maximum.reduceat(weights[rows], starts)
     users, lengths = np.unique(user[starts], return_counts=True)
     worth = (worth / worth.mean()).astype(np.float32)
     return Sequences(users, items[starts], worth, offsets_of(lengths))
+
+
+def steps_of(
+    events: Events, numbers: npt.NDArray[np.int32], weights: npt.NDArray[np.float64], n_items: int
+) -> tuple[Ints, Ints]:
+    """Return which events make which step of the sequences; arguments as in `sequences_of`.
+
+    Returns:
+        int64[p], places of the positive events on known items in the log, in the order of the
+        sequences; int64[p], the place in `Sequences.items` of the step that each is part of.
+    """
+    rows = np.flatnonzero((weights > 0) & (numbers < n_items))
+    time = np.nan_to_num(events.timestamp[rows], nan=-np.inf)
+    rows = rows[np.lexsort((time, events.user[rows]))]
+    user, items = events.user[rows], numbers[rows]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (user[1:] != user[:-1]) | (items[1:] != items[:-1])
+    return rows, np.cumsum(first, dtype=np.int64) - 1
 
 
 def avoided_of(

@@ -75,6 +75,7 @@ class Log:
         unknown: ids that the catalogue does not hold.
         weights: float64[n_events], 0 for events that are not positive.
         avoided: bool[n_events], negative events.
+        shown: bool[n_events], events of kinds whose weight is 0: the item was only shown.
     """
 
     events: Events
@@ -82,6 +83,7 @@ class Log:
     unknown: list[str]
     weights: npt.NDArray[np.float64]
     avoided: npt.NDArray[np.bool_]
+    shown: npt.NDArray[np.bool_]
 
 
 def log_of(events: Events, ids: list[str], weights: Mapping[str, Weight]) -> Log:
@@ -91,7 +93,10 @@ def log_of(events: Events, ids: list[str], weights: Mapping[str, Weight]) -> Log
     events.tally.noted["unknown_item"] = int(np.count_nonzero(numbers >= len(ids)))
     events.tally.noted["unknown_event"] = int(np.count_nonzero(strange[events.event]))
     positive, negative = positive_weights(events, weights), negative_events(events, weights)
-    return Log(events, numbers, unknown, positive, negative)
+    silent = np.array(
+        [kind in weights and weights[kind].weight == 0 for kind in events.kinds], dtype=bool
+    )
+    return Log(events, numbers, unknown, positive, negative, silent[events.event] & ~negative)
 
 
 def item_numbers(events: Events, ids: list[str]) -> tuple[npt.NDArray[np.int32], list[str]]:

@@ -14,7 +14,7 @@ from app.offline.evaluation import rankers
 from app.offline.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
 from app.offline.evaluation.baselines.base import UnavailableError
 from app.offline.evaluation.datasets import read_sequences
-from app.offline.evaluation.pools import Lists, Pools, Traced
+from app.offline.evaluation.pools import Lists, Pools, Traced, others_brought
 from app.offline.evaluation.protocols import plan_of_events
 from app.offline.evaluation.run import Options
 from app.offline.examples import Question, draw
@@ -33,6 +33,13 @@ def asked(n, seed=0):
 
 
 SOURCES = ("behaviour", "alike", "taste")
+
+
+def test_without_a_source_only_what_it_alone_brought_is_gone():
+    """What no source brought was shown to somebody: it stays."""
+    origins = np.array([[True, False, False, True], [False, True, False, True]])
+    assert others_brought(origins, 0).tolist() == [False, True, True, True]
+    assert others_brought(origins, 1).tolist() == [True, False, True, True]
 
 
 def left_over(behaviour, question, off):

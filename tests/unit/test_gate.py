@@ -11,6 +11,7 @@ from app.errors import BundleError, EngineError, PromotionError
 from app.offline.build import build, retrain
 from app.offline.evaluation.gate import LEAST_CASES, MOST_CASES, PromotionGate
 from app.offline.events import read_events
+from app.offline.negatives import shown_of
 from app.offline.promotion import Clock, Promotion
 from app.offline.recipe import Recipe
 from app.offline.sequences import avoided_of, sequences_of
@@ -239,6 +240,16 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
         {"user_id": 1, "item_id": "i9", "event": "dislike", "timestamp": 7.5 * STEP},
         {"user_id": 2, "item_id": "i9", "event": "dislike"},
         {"user_id": "undated", "item_id": "i5"},
+        *(
+            {
+                "user_id": 1,
+                "item_id": f"i{n}",
+                "recommendation_id": "r",
+                "timestamp": n * STEP,
+                "event": "click" if n == 2 else "impression",
+            }
+            for n in range(N_ITEMS)
+        ),
     ]
     early = [row for row in rows if row.get("timestamp", 0) < 7 * STEP]
     ids = [row["id"] for row in item_rows()]
@@ -257,6 +268,9 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
             for log, sequences in zip(logs, (found, wanted), strict=True)
         ]
         assert people[0] == people[1]
+    one, other = (shown_of(log, N_ITEMS) for log in logs)
+    assert len(one.items) == 6  # shown before the split, without the one that was clicked
+    assert np.array_equal(one.items, other.items)
 
 
 def test_nothing_held_back_is_learned(shop, caplog):

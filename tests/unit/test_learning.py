@@ -1,6 +1,7 @@
 """Examples, training and the whole of learning, on behaviour with a planted pattern."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from app.engine.wants import Want
 from app.features import Features
 from app.offline.examples import FAR, NEAR, Question, draw, rough_order
 from app.offline.learn import LEAST_EXAMPLES, is_worse, learn
+from app.offline.negatives import Negatives, Shown
 from app.offline.train import padded, split, train
 from app.testing_encoder import HashEncoder
 from tests.planted import (
     NOBODY,
+    NOTHING,
     as_sequences,
     firsts,
     planted_lists,
@@ -105,6 +108,38 @@ def test_all_of_the_hardest_are_kept_and_what_was_turned_down():
         assert all(wanted[place] in kept for place in [*order[: NEAR - 3], *order[-3:]])
 
 
+@pytest.mark.parametrize("n_shown", [3, NEAR + 20])
+def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_shown):
+    behaviour = random_behaviour(5, MANY)
+    features, sources = Features(behaviour), behaviour_sources(behaviour, 0.1)[:2]
+    plain = [one for one in questions(behaviour, 9) if one.target in found_by(one, sources)]
+    hidden = [np.append(one.recent, one.target) for one in plain]
+    brought = [found_by(one, sources) for one in plain]
+    rng = np.random.default_rng(0)
+    left = [
+        np.concatenate([
+            np.setdiff1d(rows, without)[:2],
+            rng.permutation(np.setdiff1d(np.arange(MANY), [*rows, *without]))[: n_shown - 2],
+        ])
+        for rows, without in zip(brought, hidden, strict=True)
+    ]  # fmt: skip
+    asked = [replace(one, shown=rows) for one, rows in zip(plain, left, strict=True)]
+    assert len(asked) > 2
+
+    drawn = draw(asked, sources, features, 0)
+    assert (len(drawn), drawn.shown) == (len(plain), len(plain))
+    assert draw(plain, sources, features, 0).shown == 0
+    for at, question in enumerate(asked):
+        rows = np.concatenate([brought[at], np.setdiff1d(question.shown, brought[at])])
+        direct = features.compute([question.recent[:20]], [len(question.recent)], [rows])
+        shown = direct[:, np.isin(rows, question.shown)].T.astype(np.float16).tolist()
+        part = slice(drawn.offsets[at], drawn.offsets[at + 1])
+        logs = drawn.log_weights[part].tolist()
+        kept = drawn.features[part].tolist()
+        stands = [logs[kept.index(one)] for one in shown if one in kept]
+        assert stands.count(0.0) >= min(n_shown, NEAR)  # for themselves alone
+
+
 def test_questions_without_answers_give_no_examples():
     behaviour = random_behaviour(2, N_ITEMS)
     seen = Question(np.array([1, 2]), 1, 1.0, np.empty(0, np.int64))  # hidden: no source brings it
@@ -179,7 +214,7 @@ def texts_of(n_items):
 
 @pytest.fixture(scope="module")
 def learned():
-    return learn(as_sequences(ring_walks(N_ITEMS, 600)), NOBODY, *texts_of(N_ITEMS), seed=0)
+    return learn(as_sequences(ring_walks(N_ITEMS, 600)), NOTHING, *texts_of(N_ITEMS), seed=0)
 
 
 def test_learning_finds_the_way_round_the_ring(learned):
@@ -201,7 +236,7 @@ def test_learning_finds_the_way_round_the_ring(learned):
 
 
 def test_learning_is_the_same_for_the_same_seed(learned):
-    again = learn(as_sequences(ring_walks(N_ITEMS, 600)), NOBODY, *texts_of(N_ITEMS), seed=0)
+    again = learn(as_sequences(ring_walks(N_ITEMS, 600)), NOTHING, *texts_of(N_ITEMS), seed=0)
     assert again.metrics == pytest.approx(learned.metrics, rel=0.02)
     assert (again.behaviour.decays, again.alike_share) == (
         learned.behaviour.decays,
@@ -219,8 +254,8 @@ def test_learning_is_the_same_for_the_same_seed(learned):
 
 def test_too_few_events_teach_nothing():
     walks = ring_walks(N_ITEMS, LEAST_EXAMPLES - 1)  # one question each at most
-    assert learn(as_sequences(walks), NOBODY, *texts_of(N_ITEMS)) is None
-    assert learn(NOBODY, NOBODY, *texts_of(N_ITEMS)) is None
+    assert learn(as_sequences(walks), NOTHING, *texts_of(N_ITEMS)) is None
+    assert learn(NOBODY, NOTHING, *texts_of(N_ITEMS)) is None
 
 
 def test_a_scorer_is_dropped_only_where_it_loses_beyond_chance():
@@ -236,8 +271,56 @@ def test_a_scorer_is_dropped_only_where_it_loses_beyond_chance():
 def test_users_of_two_events_can_be_learned_from():
     """Once one is held back, nobody has two left: there is nothing to fit a space of taste on."""
     found = learn(
-        as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOBODY, *texts_of(N_ITEMS)
+        as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOTHING, *texts_of(N_ITEMS)
     )
     if found is not None:
         assert np.isfinite(found.behaviour.taste.wanted).all()
         assert np.isfinite(found.scorer["w1"]).all()
+
+
+N_SHELF, N_STALE, N_ALL = 120, 3, 400
+STALE = np.arange(N_SHELF, N_SHELF + N_STALE)
+
+
+def zipf_log():
+    """People who take what is popular, and what is the most popular of all with nobody else.
+
+    No source brings these stale items to anybody: they go with nothing, in events and in words.
+    """
+    rng = np.random.default_rng(0)
+    popularity = 1 / np.arange(1, N_SHELF + 1) ** 0.8
+    popularity /= popularity.sum()
+    sizes = rng.integers(4, 7, 700).tolist()
+    baskets = [rng.choice(N_SHELF, size, replace=False, p=popularity).tolist() for size in sizes]
+    texts, _ = texts_of(N_ALL)
+    texts[N_SHELF : N_SHELF + N_STALE] = [f"stale fish {row}" for row in STALE]
+    return baskets, [[int(STALE[n % N_STALE])] for n in range(900)], texts
+
+
+def mean_rank_of_stale(found, baskets):
+    """Among all items that are not in the history, from 0; means over some people."""
+    features = Features(found.behaviour)
+    scorer = Scorer(found.scorer, len(features.names))
+    ranks = []
+    for basket in baskets[:100]:
+        recent = np.array(basket[-2::-1])
+        rows = np.setdiff1d(np.arange(N_ALL), recent)
+        scores = scorer.score(features.compute([recent], [len(recent)], [rows]))
+        ranks += [int((scores > scores[rows == row]).sum()) for row in STALE]
+    return float(np.mean(ranks))
+
+
+def test_what_was_shown_and_never_taken_is_ranked_lower_for_it():
+    """Without impressions all that is known of it is that it is popular, and that is good."""
+    baskets, fans, texts = zipf_log()
+    n_steps = sum(map(len, baskets))
+    page = np.array([0, N_STALE])  # one, beside every step
+    shown = Shown(np.arange(n_steps), np.zeros(n_steps, np.int64), page, STALE)
+    ranks = []
+    for negatives in (NOTHING, Negatives(NOBODY, shown)):
+        vectors = HashEncoder(8).encode(texts)
+        found = learn(as_sequences(baskets + fans), negatives, texts, vectors, seed=0)
+        assert (found.metrics["shown"] > 0) == (negatives is not NOTHING)
+        ranks.append(mean_rank_of_stale(found, baskets))
+    guessed, known = ranks
+    assert known > guessed + 50

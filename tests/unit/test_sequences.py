@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from app.offline.events import Events
 from app.offline.examples import MOST_EXAMPLES, MOST_HELD, held_back, questions_of
+from app.offline.negatives import Negatives, Shown
 from app.offline.recipe import DEFAULT_WEIGHTS
 from app.offline.sequences import avoided_of, sequences_of
 from app.offline.signals import freshness_of, negative_events, popularity_of, trending_of
 from app.offline.tally import Tally
-from tests.planted import NOBODY, as_sequences
+from tests.planted import NOBODY, NOTHING, as_sequences
 
 N_ITEMS = 4
 
@@ -127,20 +128,26 @@ def test_no_more_is_held_back_than_is_learned_from():
 def test_nobody_can_be_asked():
     assert held_back(NOBODY, 0).tolist() == []
     assert held_back(lists_of([1, 1]), 0).tolist() == [0, 0]
-    assert questions_of(lists_of([1, 1]), np.array([0, 0]), NOBODY) == []
+    assert questions_of(lists_of([1, 1]), np.array([0, 0]), NOTHING) == []
 
 
 def test_questions_are_about_what_was_new():
     sequences = as_sequences([[1, 2, 3], [0, 1, 0, 2], [3, 1]], [1, 1, 2, 1, 1, 1, 4, 1, 1])
     avoided = as_sequences([[2], [3, 1]])
     avoided.users[:] = [7, 1]  # a user without positive events, and the second of ours
-    first, second = questions_of(sequences, np.array([1, 2, 0]), avoided)
+    # Beside the third step of the first user, and the last one of the second: two pages each.
+    shown = Shown(
+        np.array([2, 2, 6]), np.array([0, 1, 1]), np.array([0, 3, 5]), np.array([0, 1, 3, 0, 2])
+    )
+    first, second = questions_of(sequences, np.array([1, 2, 0]), Negatives(avoided, shown))
 
     assert (first.recent.tolist(), first.target, first.worth) == ([2, 1], 3, 2.0)
     assert first.avoided.tolist() == []
+    assert first.shown.tolist() == [0]  # not what was taken then (3) or before (1, 2)
     # Place 2 took item 0 again: no question. Place 3 is asked with all that came before it.
     assert (second.recent.tolist(), second.target, second.worth) == ([0, 1, 0], 2, 4.0)
     assert second.avoided.tolist() == [3, 1]
+    assert second.shown.tolist() == []
 
 
 KINDS = ["click", "dislike", "rating", "impression", "strange"]

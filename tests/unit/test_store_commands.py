@@ -9,7 +9,7 @@ import pytest
 from app.bundle import open_bundle
 from app.cli import main
 from app.offline.build import build
-from app.offline.recipe import load_recipe
+from app.offline.recipe import Recipe, load_recipe
 from app.serving.sqlite_store import SqliteEventStore
 from app.types import Event
 from tests.bundles import fake_encoder, write_jsonl
@@ -169,6 +169,39 @@ def test_a_bundle_is_trained_from_what_was_collected(
     log = [{"who": "ann", "what": "a", "event_id": "e1"}, {"who": "bob", "what": "b"}]
     assert run(*flags, "--events", write_jsonl(tmp_path / "log.jsonl", log)) == 0
     assert (open_bundle(shop).manifest.n_users, open_bundle(shop).manifest.n_events) == (3, 3)
+
+
+def visits() -> list[Event]:
+    """600 visits to the ring a … z; of every page one item is taken, and two are left."""
+    ring = "abcdefghijklmnopqrstuvwxyz"
+    found = []
+    for start, visit in enumerate(f"v{n}" for n in range(600)):
+        for step in range(5):
+            page = [ring[(start + step + ahead) % 26] for ahead in (0, 9, 17)]
+            named = (NOW + start * 10 + step, None, f"{visit}p{step}")
+            found += [
+                Event(f"{named[2]}{item}", f"s:{visit}", item, "impression", *named)
+                for item in page
+            ]
+            found.append(Event(named[2], f"s:{visit}", page[0], "click", *named))
+    return found
+
+
+def test_what_the_service_showed_is_learned_from(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the store into the examples: who saw what beside the item that they took."""
+    items = [{"id": name, "title": f"thing {name}"} for name in "abcdefghijklmnopqrstuvwxyz"]
+    catalogue, shop = write_jsonl(tmp_path / "items.jsonl", items), tmp_path / "shop"
+    build(catalogue, None, Recipe(), shop, fake_encoder)
+    flags = ("train", "--bundle", shop, "--events-from-store", "--data-dir", data)
+
+    sync(filled(data, visits()))
+    assert run(*flags) == 0
+    learned = open_bundle(shop).manifest.learned
+    assert learned is not None
+    assert learned.metrics["shown"] == learned.metrics["examples"] >= 500
+    assert "600 of them with what was shown beside the right item" in capsys.readouterr().out
 
 
 def test_there_must_be_something_to_learn_from(

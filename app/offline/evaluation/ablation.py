@@ -40,7 +40,8 @@ from app.offline.events import Events
 from app.offline.examples import Examples, Question, rough_order
 from app.offline.learn import LEAST_EXAMPLES, Prepared, prepare
 from app.offline.metrics import Numbers, ndcg_at, recall_at
-from app.offline.sequences import avoided_of, sequences_of
+from app.offline.negatives import negatives_of
+from app.offline.sequences import sequences_of
 from app.offline.signals import log_of
 from app.offline.taste import ItemTexts
 from app.offline.text_weights import word_weights
@@ -140,7 +141,7 @@ def _prepared(plan: Plan, options: Options) -> tuple[Prepared, Lists]:
         known = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
     log = log_of(fold.events, described.ids, options.recipe.weights)
     sequences = sequences_of(log.events, log.numbers, log.weights, len(known))
-    avoided = avoided_of(log.events, log.numbers, log.avoided, len(known))
+    negatives = negatives_of(log, len(known))
     drawn: list[Lists] = []
 
     def draws(
@@ -149,7 +150,7 @@ def _prepared(plan: Plan, options: Options) -> tuple[Prepared, Lists]:
         drawn.append(Lists.draw(questions, behaviour, alike_share, seed))
         return drawn[0].examples
 
-    prepared = prepare(sequences, avoided, known, options.seed, draws)
+    prepared = prepare(sequences, negatives, known, options.seed, draws)
     if prepared is None:
         raise BadDataError(f"nothing is learned from fewer than {LEAST_EXAMPLES} events held back")
     return prepared, drawn[0]

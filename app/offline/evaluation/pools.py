@@ -101,8 +101,8 @@ class Lists:
 
 
 def others_brought(origins: Flags, off: int) -> Flags:
-    """Return bool[N] for bool[sources, N]: some source other than `off` brought it."""
-    return np.asarray(np.delete(origins, off, axis=0).any(axis=0))
+    """Return bool[N] for bool[sources, N]: it was not the source `off` alone that brought it."""
+    return np.asarray(np.delete(origins, off, axis=0).any(axis=0) | ~origins[off])
 
 
 def _kept(examples: Examples, keep: Flags) -> Examples:
@@ -117,6 +117,7 @@ def _kept(examples: Examples, keep: Flags) -> Examples:
         examples.log_weights[keep],
         examples.worth[whole],
         examples.asked,
+        examples.shown,
     )
 
 
