@@ -91,7 +91,8 @@ def _said(learned: LearnedFacts | None) -> str:
     shown = f", {metrics['shown']:,.0f} of them with what was shown" if metrics["shown"] else ""
     return (
         f"learned from {metrics['examples']:,.0f} examples{shown}: NDCG@10 "
-        f"{metrics['ndcg@10']:.4f} on events held back, {metrics['unlearned_ndcg@10']:.4f} without the scorer"
+        f"{metrics['ndcg@10']:.4f} on events held back, "
+        f"{metrics['unlearned_ndcg@10']:.4f} without the scorer"
     )
 
 
