@@ -31,8 +31,9 @@ ablation: .venv/.dev          ## what each piece of learning brings (DATASET=fol
 load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
-chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items that change under load (some 6 minutes)
+chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items and bundles that change under load (some 9 minutes)
 	$(BIN)/python -m loadtest.chaos_living
+	$(BIN)/python -m loadtest.living
 	$(BIN)/recserve demo --build-only
 	$(BIN)/python -m loadtest.changes
 

@@ -20,7 +20,7 @@ from app.features import feature_names
 from app.item_text import TextTemplate
 from app.lexicon import lexicon_arrays
 from app.manifest import IndexFacts, LearnedFacts, StaticFacts
-from app.offline.distil import distil
+from app.offline.distil import LEAST_TEXTS, distil
 from app.offline.index import FLAT_ROWS, query_like, write_index
 from app.offline.negatives import negatives_of
 from app.offline.recipe import Recipe
@@ -126,8 +126,8 @@ def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexF
 
 
 def write_static(folder: Path, texts: Sequence[str], encoder: Encoder) -> StaticFacts | None:
-    """Write the fast tier of the encoder; None for one that is not made of tokens."""
-    if not isinstance(encoder, PackedEncoder):
+    """Write the fast tier of the encoder; None where texts are few, or it knows no tokens."""
+    if not isinstance(encoder, PackedEncoder) or len(texts) < LEAST_TEXTS:
         return None
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     return distil(texts, vectors, encoder, folder, SEED)

@@ -20,6 +20,9 @@ from app.manifest import StaticFacts
 from app.offline.index import nearest, overlap
 from app.types import Matrix
 
+LEAST_TEXTS = 200
+"""With fewer there is little to fit to: what tokens are alone is no encoder."""
+
 _RUNS = 12_000
 _WHOLE = 10_000
 _JUDGED = 400

@@ -1,5 +1,6 @@
 """Bundles that take over in a real process, while requests go on."""
 
+import argparse
 import gc
 import json
 import shutil
@@ -19,6 +20,7 @@ from app.generations import generation_at, publish
 from app.loading import load
 from app.settings import Settings
 from app.types import RankRequest
+from loadtest import living
 from tests.e2e.conftest import FILMS, Running, recserve, serving, write_data
 
 pytestmark = pytest.mark.e2e
@@ -183,3 +185,14 @@ def test_a_loaded_bundle_is_freed_without_the_collector(bundle: Path) -> None:
         assert [part() for part in gone] == [None] * len(gone)
     finally:
         gc.enable()
+
+
+def test_answers_stay_whole_while_everything_changes(tmp_path: Path) -> None:
+    """Searches, puts, patches, deletions and swaps at once: the short form of a trial."""
+    titles = [f"{title} {n}" for n in range(12) for _, title, _, _ in FILMS]
+    options = argparse.Namespace(seconds=8.0, quiet=1.0, rate=40.0, every=0.5, swap=1.0)
+    seen = living.trial(tmp_path, titles, options)
+
+    assert seen["wrong"] == {}
+    assert seen["answers_with_live_items"] > 20
+    assert seen["ms"]["reload"]["n"] >= 4
