@@ -22,6 +22,7 @@ from app.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
 from app.serving.batch_plan import Limits
 from app.serving.batcher import Batcher
 from app.serving.breaker import Breaker
+from app.serving.caches import Caches
 from app.serving.current_engine import CurrentEngine, Loaded
 from app.serving.cursor import LIFE_S
 from app.serving.flight import SingleFlight
@@ -153,8 +154,9 @@ async def wire(  # noqa: PLR0913 - one argument a part
         # A cached answer may have lain its time in the shared cache, then in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
         catalogue = LiveCatalogue(current.loaded.engine, batcher.between, journal, metrics)
+        caches = Caches(local, shared)
         parts = Parts(
-            *(current, batcher, flights, states, local, shared, metrics, life_s, catalogue.reach)
+            *(current, batcher, flights, states, caches, metrics, life_s, catalogue.reach)
         )
         recommender = Recommender(parts)
         stack.push_async_callback(recommender.aclose)

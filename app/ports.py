@@ -111,6 +111,13 @@ class Engine(Protocol):
         """Tell whether the catalogue holds an item. Cheap: it runs on the event loop."""
         ...
 
+    def unchanged(self, item_id: str, since: int) -> bool:
+        """Tell whether an item may come back, and is as it was at a number of the catalogue.
+
+        Cheap: it runs on the event loop.
+        """
+        ...
+
     def close(self) -> None:
         """Free what the engine holds. Idempotent."""
         ...

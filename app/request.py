@@ -200,6 +200,13 @@ class RecommendRequest(BaseModel):
         le=2**53,
         description="generation.catalogue of an earlier answer: wait for a catalogue as new.",
     )
+    max_stale_ms: int = Field(
+        default=0,
+        ge=0,
+        le=3_600_000,
+        description="Age up to which a cached answer from an older catalogue will do, in "
+        "milliseconds: none of its items has changed since.",
+    )
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."
     )

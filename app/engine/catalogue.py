@@ -77,6 +77,11 @@ class Catalogue:
         """Return the row of an item, -1 if the catalogue does not hold it."""
         return self._row_of.get(item_id, -1)
 
+    def is_visible(self, item_id: str) -> bool:
+        """Tell whether there is such an item and it may come back; from any thread."""
+        row = self.row(item_id)
+        return row >= 0 and not self._blocked[row]
+
     def rows(self, item_ids: Iterable[str]) -> Rows:
         """Return int64[n], the rows of the known ids in their order; unknown ones are left out."""
         found = [row for row in map(self._row_of.get, item_ids) if row is not None]

@@ -69,6 +69,7 @@ class RankEngine:
         self._info = info
         self._candidates = CandidateSet(len(parts.catalogue))
         self._queries = RememberedQueries(parts.encoder, remembered)
+        self._changed: dict[str, int] = {}  # item -> number of its last change
         self.next_boundary = float("inf")
 
     def __repr__(self) -> str:
@@ -101,6 +102,11 @@ class RankEngine:
         """Tell whether the catalogue holds an item."""
         return self._parts.catalogue.row(item_id) >= 0
 
+    def unchanged(self, item_id: str, since: int) -> bool:
+        """Tell whether an item may come back, and is as it was at a number; see the port."""
+        visible = self._parts.catalogue.is_visible(item_id)
+        return visible and self._changed.get(item_id, 0) <= since
+
     def text_of(self, record: Mapping[str, object]) -> str:
         """Return the text that an item is found by, of what a journal says of it."""
         return live.record_of("", record, self._parts).text
@@ -120,6 +126,7 @@ class RankEngine:
     def perform(self, plan: live.Plan) -> None:
         """Do what was planned; see the port."""
         self._parts = live.perform(plan)
+        self._changed |= plan.changed
         if len(self._parts.catalogue) != len(self._candidates):
             self._candidates = CandidateSet(len(self._parts.catalogue))
         self._look(plan.now, plan.seq)

@@ -43,6 +43,7 @@ class Plan:
         parts: the engine's own, or copies with more room.
         seq: of the last change.
         now: unix seconds, for what is visible from or until a moment.
+        changed: item -> number of its last change.
         deleted: ids.
         rows, records, vectors: int64[c] places of what is put, the items, float32[c, dim].
         signals: as in `Parts`, with those of what is put.
@@ -56,6 +57,7 @@ class Plan:
     parts: Parts
     seq: int
     now: float
+    changed: Mapping[str, int]
     deleted: tuple[str, ...]
     rows: Rows
     records: tuple[Record, ...]
@@ -131,6 +133,7 @@ def plan(parts: Parts, changes: Sequence[Change], vectors: Matrix, now: float) -
         parts=parts,
         seq=changes[-1].seq,
         now=now,
+        changed={name: change.seq for name, change in last.items()},
         deleted=deleted,
         rows=rows,
         records=records,

@@ -89,6 +89,10 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.holds(item_id)
 
+    def unchanged(self, item_id: str, since: int) -> bool:
+        """See `Engine`."""
+        return self._loaded.engine.unchanged(item_id, since)
+
     def close(self) -> None:
         """Close the one that serves now."""
         self._loaded.engine.close()

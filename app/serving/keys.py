@@ -1,7 +1,8 @@
 """What makes two requests the same: one canonical byte string per answer.
 
-Covers everything that decides an answer. Where a user takes part, the fingerprint holds what was
-said and by whom; what that user did is a state beside it, so that one answer is kept per question.
+Covers everything that decides an answer but what changes while the service runs: where the
+catalogue is, and what a user did. These are a state beside the fingerprint, which holds what was
+said and by whom, so that one answer is kept per question.
 """
 
 import hashlib
@@ -13,10 +14,9 @@ from typing import Final
 import orjson
 
 from app.request import normalised_query
-from app.types import Generation, RankRequest
+from app.types import RankRequest
 
-_VERSION: Final = "recserve fingerprint 4"
-_NOWHERE: Final = Generation("", 0)
+_VERSION: Final = "recserve fingerprint 5"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
 """Types whose JSON says their type and where they end, so that no two values share it."""
 
@@ -24,9 +24,7 @@ _NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
 """Names of the fields of a request: asking for them costs as much as all the rest."""
 
 
-def fingerprint(
-    request: RankRequest, generation: Generation, *, who: tuple[str, ...] = ()
-) -> bytes:
+def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ()) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
     The query counts up to Unicode normalisation (NFC) and white space, `exclude` as a set; the
@@ -36,15 +34,13 @@ def fingerprint(
     Args:
         request: what is asked; with `who`, what was said, before user state was resolved.
         who: the user, and what else decides how their state is used.
-        generation: what answers.
+        bundle: the generation that answers.
 
     >>> one, two = RankRequest("a  heist", k=5), RankRequest("a heist ", k=5)
-    >>> here = Generation("demo/1", catalogue=1)
-    >>> fingerprint(one, here) == fingerprint(two, here)
+    >>> fingerprint(one, "demo/1") == fingerprint(two, "demo/1")
     True
     """
-    bundle, catalogue, moment = generation.bundle, generation.catalogue, generation.moment
-    parts: list[object] = [_VERSION, bundle, catalogue, moment, who]
+    parts: list[object] = [_VERSION, bundle, who]
     for name in _names_of(request):
         value = getattr(request, name)
         if name == "query":
@@ -67,7 +63,7 @@ def state_of(version: bytes, request: RankRequest) -> bytes:
         version: of the user, as the store has it.
         request: what is asked, after user state has been resolved.
     """
-    resolved = fingerprint(request, _NOWHERE)
+    resolved = fingerprint(request, "")
     whole = b"%d:%b%b" % (len(version), version, resolved)
     return hashlib.blake2b(whole, digest_size=16).digest()
 

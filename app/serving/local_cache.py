@@ -19,6 +19,7 @@ _OVERHEAD_BYTES: Final = 350
 @dataclass(frozen=True, slots=True)
 class _Entry:
     value: bytes
+    put: float
     expires: float
 
 
@@ -75,6 +76,14 @@ class LocalCache:
         self._hits.inc()
         return entry.value[len(state) :]
 
+    def peek(self, key: bytes, max_age_s: float) -> bytes | None:
+        """Return state and value, whatever the state, if put within so many seconds. O(1)."""
+        entry = self._entries.get(key)
+        now = self._clock()
+        if entry is None or entry.expires <= now or now - entry.put > max_age_s:
+            return None
+        return entry.value
+
     def put(self, key: bytes, value: bytes, state: bytes = b"") -> None:
         """Keep a value in place of any older one; one larger than the whole cache is not kept."""
         self._drop(key)
@@ -85,7 +94,8 @@ class LocalCache:
         while self._bytes + size > self._max_bytes:
             self._drop(next(iter(self._entries)))
         life = self._ttl_s * (0.9 + 0.2 * self._chance())
-        self._entries[key] = _Entry(value, self._clock() + life)
+        now = self._clock()
+        self._entries[key] = _Entry(value, now, now + life)
         self._bytes += size
 
     def _drop(self, key: bytes) -> None:

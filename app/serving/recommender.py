@@ -7,20 +7,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.errors import StoreError
+from app.errors import AppError, StoreError
 from app.filters import filter_text, no_such_field
-from app.ports import Cache, Engine, user_key
+from app.ports import Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
 from app.serving.batcher import Batcher
+from app.serving.caches import Caches, state_in
 from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
 from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
 from app.serving.keys import fingerprint, state_of
-from app.serving.local_cache import LocalCache
 from app.serving.observed import Observed
 from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
@@ -28,8 +29,6 @@ from app.types import Generation, RankRequest, RankResult, StageTimings
 
 log = logging.getLogger(__name__)
 
-_MOST_FILLS: Final = 256
-"""Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
 _NO_TASTE: Final = Taste()
 _FIRST_PAGE: Final = Page()
 
@@ -38,7 +37,7 @@ _FIRST_PAGE: Final = Page()
 class Parts:
     """What a recommender is wired from.
 
-    `shared` is None where there is no shared cache. `cursor_life_s`: age up to which cursors hold.
+    `cursor_life_s`: age up to which cursors hold.
     `reach`: waits until a change of the catalogue has been taken in, `LiveCatalogue.reach`.
     """
 
@@ -46,8 +45,7 @@ class Parts:
     batcher: Batcher[RankRequest, RankResult]
     flights: "SingleFlight[Computed]"
     users: UserStates
-    local: LocalCache
-    shared: Cache | None
+    caches: Caches
     metrics: Metrics
     cursor_life_s: float
     reach: Callable[[int, float], Awaitable[None]]
@@ -92,12 +90,12 @@ class Recommender:
         self._parts = parts
         self._clock = clock
         self._now = now
-        self._fills: set[asyncio.Task[None]] = set()
+        self._refreshes: set[asyncio.Task[None]] = set()
         self._observed = Observed(parts.metrics)
 
     def __repr__(self) -> str:
         parts = self._parts
-        return f"<Recommender {parts.batcher!r} {parts.flights!r} fills={len(self._fills)}>"
+        return f"<Recommender {parts.batcher!r} {parts.flights!r} {parts.caches!r}>"
 
     async def recommend(self, ask: RecommendRequest) -> Answer:
         """Answer one request within its budget.
@@ -125,9 +123,9 @@ class Recommender:
             page = owned_by(user_state.stored.version, page)
         request = self._request(ask, user_state, page)
         generation = self._parts.engine.info.generation
-        key, state = self._key(ask, user, request, page, generation), b""
-        if user is not None:
-            state = state_of(user_state.stored.version, request)
+        key = self._key(ask, user, request, page, generation.bundle)
+        whose = b"" if user is None else state_of(user_state.stored.version, request)
+        state = state_in(generation, whose)
 
         # 3. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state is no answer to a whole request, nor the other way round.
@@ -135,24 +133,29 @@ class Recommender:
         if degraded:
             state += b"".join(reason.encode() for reason in degraded)
         else:
-            tail, trouble = await self._cached(key, state)
+            tail, trouble = await self._parts.caches.get(key, state)
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
         # 4.-6. Admission and engine, once for all identical requests in flight. What the batcher
         #    would refuse is refused here: a refusal must cost little when there are many.
+        plan = _Plan(request, key, generation, state, deadline, degraded, page)
+        if ask.max_stale_ms and not degraded and (tail := self._stale(ask, plan)) is not None:
+            return self._answer(start, "hit", tail, x_cache="stale")
         if not self._parts.flights.flying(key + state):
             self._parts.batcher.admit(deadline)
-        plan = _Plan(request, key, generation, state, deadline, degraded, page)
         shared = await self._parts.flights.run(key + state, deadline, lambda: self._compute(plan))
 
         # 7. Respond.
         word: CacheWord = "bypass" if degraded else "miss" if shared.leader else "coalesced"
-        return self._answer(start, word, shared.value.tail, shared.value, trouble=trouble)
+        x_cache = "error" if trouble else ""
+        return self._answer(start, word, shared.value.tail, shared.value, x_cache)
 
     async def aclose(self) -> None:
         """Let cache writes under way end. Idempotent."""
-        await asyncio.gather(*self._fills, return_exceptions=True)
+        for task in self._refreshes:
+            task.cancel()
+        await self._parts.caches.aclose()
 
     def _check(self, ask: RecommendRequest) -> None:
         if ask.filter:
@@ -173,7 +176,7 @@ class Recommender:
         user: str | None,
         request: RankRequest,
         page: Page,
-        generation: Generation,
+        bundle: str,
     ) -> bytes:
         """Return what the answer is cached under.
 
@@ -184,17 +187,27 @@ class Recommender:
         if user is not None:
             request = self._request(ask, STRANGER, page)
             who = (user, f"{ask.seen.events} {ask.seen.within}")
-        return fingerprint(request, generation, who=who)
+        return fingerprint(request, bundle, who=who)
 
-    async def _cached(self, key: bytes, state: bytes) -> tuple[bytes | None, bool]:
-        """Return a stored tail, or None, and whether the shared cache was in trouble."""
-        tail = self._parts.local.get(key, state)
-        if tail is not None or self._parts.shared is None:
-            return tail, False
-        read = await self._parts.shared.get(key, state)
-        if read.value is not None:
-            self._parts.local.put(key, read.value, state)
-        return read.value, read.failed
+    def _stale(self, ask: RecommendRequest, plan: _Plan) -> bytes | None:
+        """Return an answer from an older catalogue, if there is one, and see to a new one."""
+        tail = self._parts.caches.stale(
+            *(plan.key, plan.state, self._parts.engine),
+            max_age_s=ask.max_stale_ms / 1e3,
+            catalogue=ask.min_catalogue,
+        )
+        if tail is not None and not self._parts.flights.flying(plan.key + plan.state):
+            task = asyncio.create_task(self._refresh(plan), name="recserve-refresh")
+            self._refreshes.add(task)
+            task.add_done_callback(self._refreshes.discard)
+        return tail
+
+    async def _refresh(self, plan: _Plan) -> None:
+        """Compute an answer that nobody waits for; where there is no time for it, not now."""
+        with suppress(AppError):
+            self._parts.batcher.admit(plan.deadline)
+            run = self._parts.flights.run
+            await run(plan.key + plan.state, plan.deadline, lambda: self._compute(plan))
 
     async def _compute(self, plan: _Plan) -> Computed:
         """Do the work of one flight and leave it in the caches."""
@@ -205,7 +218,7 @@ class Recommender:
         # A degraded answer is not what the next caller should get, nor is one that was ranked by
         # another generation, which took over while the request waited, than its key names.
         if not computed.degraded and done.generation == plan.generation:
-            self._fill(plan.key, computed.tail, plan.state)
+            self._parts.caches.put(plan.key, computed.tail, plan.state)
         return computed
 
     async def _user_state(
@@ -258,22 +271,13 @@ class Recommender:
         shown = (*plan.page.shown, *(item.id for item in result.items))
         return write_cursor(shown, plan.page.owner, self._now())
 
-    def _fill(self, key: bytes, tail: bytes, state: bytes) -> None:
-        self._parts.local.put(key, tail, state)
-        if self._parts.shared is None or len(self._fills) >= _MOST_FILLS:
-            return
-        task = asyncio.create_task(self._parts.shared.put(key, tail, state), name="recserve-fill")
-        self._fills.add(task)
-        task.add_done_callback(self._fills.discard)
-
     def _answer(
         self,
         start: float,
         word: CacheWord,
         tail: bytes,
         computed: Computed | None = None,
-        *,
-        trouble: bool = False,
+        x_cache: str = "",
     ) -> Answer:
         total = self._clock() - start
         stages = computed.stages if computed else NO_TIMINGS
@@ -281,4 +285,4 @@ class Recommender:
         degraded = computed.degraded if computed else ()
         self._observed.count(total, queue_ms, stages, degraded, worked=computed is not None)
         head = write_head(word, queue_ms, stages, total * 1e3)
-        return Answer(head + tail, "error" if trouble else word, degraded)
+        return Answer(head + tail, x_cache or word, degraded)

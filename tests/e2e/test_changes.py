@@ -44,6 +44,26 @@ def test_a_change_in_one_process_is_seen_by_the_other(
             assert "4" not in ids(service, query="crime thriller")
 
 
+def test_who_allows_it_gets_an_older_answer_but_nothing_that_changed(
+    bundle: Path, tmp_path: Path
+) -> None:
+    ask = {"query": "crime thriller", "k": 3, "max_stale_ms": 60_000}
+    with serving(bundle, tmp_path) as service:
+        first = service.recommend(**ask).json()
+        shown = [item["id"] for item in first["items"]]
+        put = changed(service, "PUT", "/items", [LIGHTHOUSE])
+        older = service.recommend(**ask)
+        assert older.headers["x-cache"] == "stale"
+        assert older.json()["items"] == first["items"]
+        assert older.json()["generation"]["catalogue"] < put
+
+        gone = changed(service, "DELETE", f"/items/{shown[0]}")
+        after = service.recommend(**ask)
+        assert after.headers["x-cache"] == "miss"
+        assert after.json()["generation"]["catalogue"] == gone
+        assert shown[0] not in [item["id"] for item in after.json()["items"]]
+
+
 def test_a_killed_process_comes_back_with_what_it_acknowledged(
     bundle: Path, tmp_path: Path
 ) -> None:

@@ -127,6 +127,17 @@ def test_hidden_items_are_known_but_never_come_back(engine: RankEngine) -> None:
     assert engine.record("mob") == {"title": "mob", "hidden": True}
 
 
+def test_what_is_as_it_was_is_known_by_the_number_of_its_change(engine: RankEngine) -> None:
+    change(engine, ("mob", {"title": "mob story"}), ("love", {"title": "love", "hidden": True}))
+    change(engine, ("heist", None))
+
+    assert engine.unchanged("alien", 0)
+    assert [engine.unchanged("mob", since) for since in (0, 1)] == [False, True]
+    assert not engine.unchanged("love", 9)  # hidden
+    assert not engine.unchanged("heist", 9)
+    assert not engine.unchanged("nobody", 9)
+
+
 def test_items_come_and_go_at_their_times(engine: RankEngine) -> None:
     times = {"available_from": NOW + 10, "available_until": NOW + 20}
     change(engine, ("soon", {"title": "soon", **times}))

@@ -45,7 +45,7 @@ async def test_one_answer_is_kept_per_question_of_a_user(shared: bool) -> None:
         for n in range(5):
             await click(r, f"{n}", item=f"i{n}")
             assert (await r.get(user_id="ann"))["cache"] == "miss"
-            await settled(lambda: not r.service.recommender._fills)
+            await settled(lambda: not r.service.recommender._parts.caches._fills)
             assert (await r.get(user_id="ann"))["cache"] == "hit"
 
         assert len(cache.values) == 1
@@ -187,7 +187,7 @@ async def test_an_event_that_fades_outdates_the_answer_and_stays_seen(shared: bo
             now = 1e9 + age_days * DAY_S
             r.service.recommender._now = lambda now=now: now
             answer = await r.get(user_id="ann")
-            await settled(lambda: not r.service.recommender._fills)
+            await settled(lambda: not r.service.recommender._parts.caches._fills)
 
             assert (answer["cache"], ids(answer)[0]) == (word, "i1")
             assert r.asked[-1].history == said

@@ -21,6 +21,7 @@ from app.telemetry import Metrics
 from app.testing import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
 from app.testing_events import MemoryEventStore
 from app.testing_journal import MemoryJournal
+from app.types import Generation
 
 WARM_UP_PASSES = 7
 
@@ -287,3 +288,37 @@ async def test_a_page_of_an_old_generation_goes_on_in_the_new_one() -> None:
 
     assert second["generation"]["bundle"] == "fake/2"
     assert [item["id"] for item in second["items"]] == ["i3", "i4", "i5"]
+
+
+async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_meanwhile():
+    async with rig() as r:
+        await r.get(query="a")
+        r.engine._generation = Generation("fake/1", 7)
+        old = await r.get(query="a", max_stale_ms=60_000)
+        assert (old["cache"], old["x_cache"], old["generation"]["catalogue"]) == ("hit", "stale", 0)
+        await settled(lambda: not r.service.recommender._refreshes)
+        new = await r.get(query="a", max_stale_ms=60_000)
+        assert (new["cache"], new["x_cache"], new["generation"]["catalogue"]) == ("hit", "hit", 7)
+        assert len(r.asked) == 2
+
+
+async def test_who_allows_no_older_answer_gets_none():
+    async with rig() as r:
+        await r.get(query="a")
+        r.engine._generation = Generation("fake/1", 7)
+        assert (await r.get(query="a"))["cache"] == "miss"
+        r.engine._generation = Generation("fake/1", 8)
+        asked = await r.get(query="a", max_stale_ms=60_000, min_catalogue=8)
+        assert (asked["cache"], asked["generation"]["catalogue"]) == ("miss", 8)
+
+
+async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
+    async with rig() as r:
+        await r.get(query="a")
+        r.engine._generation = Generation("fake/1", 7)
+        r.service.batcher._admission.refuses = lambda *_: True
+        with pytest.raises(OverloadedError):
+            await r.get(query="b")
+        assert (await r.get(query="a", max_stale_ms=60_000))["x_cache"] == "stale"
+        await settled(lambda: not r.service.recommender._refreshes)
+        assert len(r.asked) == 1
