@@ -150,10 +150,11 @@ class Batcher(Generic[T, R]):
             if not entry.answer.cancelled():
                 entry.answer.exception()  # read it: the caller may have left since it was set
 
-    async def between(self, call: Callable[[], V]) -> V:
-        """Run a blocking call in the model thread between two passes, ahead of waiting requests.
+    async def between(self, call: Callable[[], V], *, alone: bool = True) -> V:
+        """Run a blocking call in the first model thread, ahead of waiting requests.
 
-        For what no pass may see half done. One call at a time, in order; where several wait, a pass
+        `alone`: no pass is under way, for none may see it half done; else one may be ranked, but
+        none prepared. One call at a time, in order; where several wait, a pass
         goes between each two. It runs to its end even if the caller leaves meanwhile. Keep it
         short: all requests wait.
 
@@ -164,7 +165,7 @@ class Batcher(Generic[T, R]):
         if not self.ready:
             raise _not_ready()
         self._wake.set()
-        return await self._between.result(call)
+        return await self._between.result(call, alone=alone)
 
     async def aclose(self, drain_s: float = 5.0) -> bool:
         """Refuse new submits, finish the waiting ones within `drain_s` seconds, fail the rest.
@@ -172,8 +173,7 @@ class Batcher(Generic[T, R]):
         Idempotent.
 
         Returns:
-            Whether the model threads have ended. If not, a pass is still running (it cannot be
-            interrupted), and what it uses must not be freed.
+            Whether the threads have ended. If not, a pass still runs; do not free what it uses.
         """
         self._closing = True
         self._wake.set()
@@ -222,7 +222,7 @@ class Batcher(Generic[T, R]):
     async def _serve(self, passes: Passes[T, R]) -> None:
         while True:
             if self._between:
-                await passes.idle()
+                await passes.idle() if self._between.next_is_alone else await passes.prepared()
                 self._call_since = self._clock()
                 await self._between.run_next(passes.first)
             if not passes.has_room(ahead=len(self._pending) >= self._limits.max_requests):

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -34,8 +34,17 @@ _RETRY_MS: Final = 500
 _log = logging.getLogger(__name__)
 
 
-Between: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a blocking call where no pass sees it half done; `Batcher.between` does."""
+class Between(Protocol):
+    """Runs blocking calls; `Batcher.between` is one."""
+
+    def __call__(self, call: Callable[[], Any], *, alone: bool = True) -> Awaitable[Any]:
+        """Run a call where no pass sees it half done, or, not `alone`, beside one that ranks."""
+        ...
+
+
+def _in_a_thread(call: Callable[[], Any], *, alone: bool = True) -> Awaitable[Any]:  # noqa: ARG001 - nobody else is there
+    """Run a call for an engine that nobody uses yet."""
+    return asyncio.to_thread(call)
 
 
 class LiveCatalogue:
@@ -152,7 +161,7 @@ class LiveCatalogue:
             StoreError: the journal cannot be read; the old engine stays.
         """
         async with self._lock:
-            await self._catch_up(engine, asyncio.to_thread)
+            await self._catch_up(engine, _in_a_thread)
             yield
             self._engine = engine
 
@@ -215,7 +224,7 @@ class LiveCatalogue:
             while end < len(texts) and (end == at or tokens * self._seconds_per_token < _SLICE_S):
                 tokens += 2 + len(texts[end].encode()) // 3
                 end += 1
-            vectors, seconds = await run(partial(_timed, engine, texts[at:end]))
+            vectors, seconds = await run(partial(_timed, engine, texts[at:end]), alone=False)
             rate = seconds / tokens
             self._seconds_per_token += _WEIGHT_OF_NEWEST * (rate - self._seconds_per_token)
             found.append(vectors)

@@ -23,13 +23,14 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 class Between:
-    """Runs what it is given at once, and remembers when a call was made."""
+    """Runs what it is given at once, and counts: all calls, and those that must be alone."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls = self.alone = 0
 
-    async def __call__(self, call: Callable[[], Any], /) -> Any:
+    async def __call__(self, call: Callable[[], Any], *, alone: bool = True) -> Any:
         self.calls += 1
+        self.alone += alone
         await asyncio.sleep(0)
         return call()
 
@@ -167,6 +168,7 @@ async def test_many_items_are_encoded_in_slices(process: Process) -> None:
     await process.catalogue.put(items)
 
     assert process.between.calls > 10
+    assert process.between.alone == 2  # 400 items are performed in two parts
     assert process.engine.info.n_items == 407
 
 
