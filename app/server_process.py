@@ -3,8 +3,12 @@
 import asyncio
 import os
 import signal
+import threading
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.bootstrap import check_event_file
 from app.bundle import open_bundle
@@ -25,7 +29,7 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         uvicorn.run(
-            "app.api.server:create_app",
+            "app.server_process:application",
             factory=True,
             host=settings.host,
             port=settings.port,
@@ -43,6 +47,23 @@ def run(settings: Settings) -> int:
         # The library's own code for a failed start is 3, which is "bad data" with us.
         return 1 if stopped.code else 0
     return 0
+
+
+def application() -> FastAPI:
+    """Return what each process serves; a worker stops when the one that started it is gone."""
+    from app.api.server import create_app  # noqa: PLC0415 - not for the parent of workers
+
+    if (parent := parent_process()) is not None:
+        threading.Thread(
+            target=_follow, args=(parent,), name="recserve-parent", daemon=True
+        ).start()
+    return create_app()
+
+
+def _follow(parent: BaseProcess) -> None:
+    # Killed, it stops nobody, and its workers would hold the port for ever.
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(*_: object) -> None:

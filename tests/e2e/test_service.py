@@ -1,12 +1,15 @@
 """A real uvicorn process over a real bundle, with a real Redis that comes and goes."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import Running, serving
@@ -142,6 +145,24 @@ def test_sigterm_ends_with_zero(bundle: Path, tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGTERM)
 
         assert service.process.wait(20) == 0
+
+
+def test_workers_do_not_outlive_the_process_that_started_them(bundle: Path, tmp_path: Path) -> None:
+    with serving(bundle, tmp_path, "--workers", "2") as service:
+        assert service.recommend(query="q").status_code == 200
+        service.process.kill()
+        service.process.wait()
+        service.client.close()
+
+        deadline = time.monotonic() + 30
+        while _listens(httpx.URL(service.url).port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _listens(port: int | None) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_two_workers_answer(bundle: Path, tmp_path: Path) -> None:
