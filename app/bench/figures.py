@@ -122,6 +122,15 @@ def mix_rate(costs: Costs) -> float:
     return 1e3 / mix_ms(costs)
 
 
+def overlapped_rate(costs: Costs) -> float:
+    """Return what `mix_rate` would be if all passes overlapped by halves, as they do in serving.
+
+    While one batch is searched and scored the next is encoded: the longer half counts.
+    """
+    encode = mean(cost.stages.encode_ms / cost.size for cost in costs.values())
+    return 1e3 / max(encode, mix_ms(costs) - encode)
+
+
 def best_batch(curve: Curve) -> int:
     """Return the smallest batch whose rate of the mix is as good as the highest."""
     return _least_that_is_enough({size: mix_rate(costs) for size, costs in curve.items()})

@@ -15,6 +15,7 @@ from app.bench.figures import (
     advice_of,
     mix_ms,
     mix_rate,
+    overlapped_rate,
 )
 
 _WIDTH = 80
@@ -71,7 +72,8 @@ def _answers(figures: Figures, advice: Advice) -> Iterator[str]:
     each = ", ".join(f"{kind} {alone[kind].ms:.1f} ms" for kind in KINDS)
     yield f"a request alone  {each}"
     yield f"best batch       {advice.batch}: the smallest within {_LESS} of the highest rate (mix)"
-    yield f"ceiling          {mix_rate(best):,.0f} uncached requests/s of one process (mix)"
+    yield f"ceiling          {mix_rate(best):,.0f} uncached requests/s of one process (mix);"
+    yield f"{'':17}{overlapped_rate(best):,.0f} if each pass is encoded while one is ranked"
 
 
 def _stages(curve: Curve, batch: int) -> Iterator[str]:
