@@ -75,7 +75,7 @@ class Metrics:
         self.cache_reads = self._counter(
             "cache_reads",
             "Cache look-ups by tier (local, shared) and result (hit, miss, outdated, error, "
-            "foreign).",
+            "foreign; stale: one that was outdated, and given to who allows it).",
             "tier",
             "result",
         )

@@ -69,7 +69,10 @@ class Caches:
         if made_from < catalogue:
             return None
         items = orjson.loads(b"{" + tail)["items"]
-        return tail if all(engine.unchanged(item["id"], made_from) for item in items) else None
+        if not all(engine.unchanged(item["id"], made_from) for item in items):
+            return None
+        self._local.stale.inc()
+        return tail
 
     def put(self, key: bytes, tail: bytes, state: bytes) -> None:
         """Keep a tail; the shared cache gets it in a task of its own."""

@@ -49,6 +49,7 @@ class LocalCache:
         self._hits = metrics.cache_reads.labels("local", "hit")
         self._outdated = metrics.cache_reads.labels("local", "outdated")
         self._misses = metrics.cache_reads.labels("local", "miss")
+        self.stale = metrics.cache_reads.labels("local", "stale")
         self._clock = clock
         self._chance = chance
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()

@@ -296,6 +296,7 @@ async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_m
         r.engine._generation = Generation("fake/1", 7)
         old = await r.get(query="a", max_stale_ms=60_000)
         assert (old["cache"], old["x_cache"], old["generation"]["catalogue"]) == ("hit", "stale", 0)
+        assert r.metric("cache_reads_total", tier="local", result="stale") == 1
         await settled(lambda: not r.service.recommender._refreshes)
         new = await r.get(query="a", max_stale_ms=60_000)
         assert (new["cache"], new["x_cache"], new["generation"]["catalogue"]) == ("hit", "hit", 7)
