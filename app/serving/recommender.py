@@ -29,6 +29,8 @@ from app.types import Generation, RankRequest, RankResult, StageTimings
 
 log = logging.getLogger(__name__)
 
+_MOST_REFRESHES: Final = 8
+"""Answers computed at once for nobody, in place of older ones that were given."""
 _NO_TASTE: Final = Taste()
 _FIRST_PAGE: Final = Page()
 
@@ -196,7 +198,9 @@ class Recommender:
             max_age_s=ask.max_stale_ms / 1e3,
             catalogue=ask.min_catalogue,
         )
-        if tail is not None and not self._parts.flights.flying(plan.key + plan.state):
+        # Nobody waits for the new one, so nobody shall wait behind it: after a change all are due.
+        room = len(self._refreshes) < _MOST_REFRESHES
+        if tail is not None and room and not self._parts.flights.flying(plan.key + plan.state):
             task = asyncio.create_task(self._refresh(plan), name="recserve-refresh")
             self._refreshes.add(task)
             task.add_done_callback(self._refreshes.discard)

@@ -323,3 +323,17 @@ async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
         assert (await r.get(query="a", max_stale_ms=60_000))["x_cache"] == "stale"
         await settled(lambda: not r.service.recommender._refreshes)
         assert len(r.asked) == 1
+
+
+async def test_only_so_many_new_answers_are_made_for_nobody():
+    async with rig() as r:
+        for n in range(20):
+            await r.get(query=f"q{n}")
+        r.engine._generation = Generation("fake/1", 7)
+        r.engine.hold()
+        for n in range(20):
+            assert (await r.get(query=f"q{n}", max_stale_ms=60_000))["x_cache"] == "stale"
+        assert len(r.service.recommender._refreshes) == 8
+        r.engine.release()
+        await settled(lambda: not r.service.recommender._refreshes)
+        assert len(r.asked) == 20 + 8
