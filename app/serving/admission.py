@@ -13,6 +13,8 @@ deadlines get tight, and one slow pass loses many of them.
 """
 _CALM_SHARE: Final = 1 / 6
 """Share of its time that a request may wait before work is spared: a burst is no rush."""
+_SAFE_SHARE: Final = 2 / 3
+"""Share of its time in which the whole work has to be foreseen to end: some passes take longer."""
 
 
 class Admission:
@@ -33,7 +35,7 @@ class Admission:
         >>> [door.hurries(0.3, 0.01, left=1.0) for _ in range(4)], door.hurries(0.1, 0.01, left=1.0)
         ([True, False, True, False], False)
         """
-        if wait + work > left:
+        if wait + work > _SAFE_SHARE * left:
             return True
         if wait <= _CALM_SHARE * left:
             return False
