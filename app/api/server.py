@@ -44,7 +44,7 @@ def create_app(
         description="Low-latency recommendations from words and behaviour.",
         lifespan=lifespan,
         redoc_url=None,
-        # We count by ourselves; asking every time whether somebody traces costs a hit 5 %.
+        # We count by ourselves; it asks the environment at every request whether somebody traces.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     routers = (routes.router, people.router, catalogue.router, admin.router)

@@ -1,4 +1,4 @@
-"""The batcher: one queue, one task, one pass after the other, one promise per request.
+"""The batcher: one queue, one task, passes whose halves overlap, one promise per request.
 
 Busy-server batching: a batch is taken the moment the engine is free, so an idle request starts at
 once and batches grow with load; no timer forms a batch. What goes together is decided in
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Batcher(Generic[T, R]):
-    """Runs submitted items in batches on one model thread.
+    """Runs submitted items in batches, in the threads of `Passes`.
 
     Use as `async with Batcher(...) as batcher`. All methods belong to the event loop it was
     entered in. Every `submit` ends exactly once: with a value, an `AppError`, or the caller's own

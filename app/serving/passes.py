@@ -95,7 +95,7 @@ class Passes(Generic[T, R]):
     @property
     def since(self) -> float:
         """When the oldest batch began, or the one before it ended, whichever is later."""
-        return max(self._last_end, *(batch.began for batch in self._under_way[:1]))
+        return max([self._last_end, *(batch.began for batch in self._under_way[:1])])
 
     @property
     def alive(self) -> bool:

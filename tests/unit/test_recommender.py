@@ -314,15 +314,23 @@ async def test_who_allows_no_older_answer_gets_none():
 
 
 async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
-    async with rig() as r:
+    async with rig(max_pending_requests=1) as r:
         await r.get(query="a")
         r.engine._generation = Generation("fake/1", 7)
-        r.service.batcher._admission.refuses = lambda *_: True
+        r.engine.hold()
+        entered = len(r.engine.batches)
+        busy = [asyncio.create_task(r.get(query="b"))]
+        await settled(lambda: len(r.engine.batches) > entered)
+        busy.append(asyncio.create_task(r.get(query="c")))
+        await settled(lambda: r.metric("queue_requests") == 1)
         with pytest.raises(OverloadedError):
-            await r.get(query="b")
+            await r.get(query="d")
         assert (await r.get(query="a", max_stale_ms=60_000))["x_cache"] == "stale"
         await settled(lambda: not r.service.recommender._refreshes)
-        assert len(r.asked) == 1
+        r.engine.release()
+        await asyncio.gather(*busy)
+        queries = [request.query for batch in r.engine.batches[entered:] for request in batch]
+        assert queries == ["b", "c"]
 
 
 async def test_only_so_many_new_answers_are_made_for_nobody():
