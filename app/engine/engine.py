@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 _MAX_QUERY_TOKENS = 256
 _REST_TOKENS = 8
 """What a request costs beside the encoder, in tokens of it: `recserve bench` has words at 5, and a
-history at 9 to 11.
+history at 9.
 """
 
 
