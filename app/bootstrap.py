@@ -154,7 +154,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         # A cached answer may have lain its time in the shared cache, then in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
         catalogue = LiveCatalogue(current.loaded.engine, batcher.between, journal, metrics)
-        caches = Caches(local, shared)
+        caches = Caches(local, shared, current)
         parts = Parts(
             *(current, batcher, flights, states, caches, metrics, life_s, catalogue.reach)
         )

@@ -3,7 +3,7 @@
 Fakes (`app.testing`) and real parts pass the same contract suites in `tests/contract/`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from app.types import (
@@ -65,10 +65,7 @@ class Engine(Protocol):
         ...
 
     def hurried(self, request: RankRequest) -> RankRequest | None:
-        """Return a request that costs less for much the same list; None if there is none.
-
-        The list may differ: `degraded` then says so. Cheap: it runs on the event loop.
-        """
+        """Return one that costs less, for much the same list; None if there is none. Cheap."""
         ...
 
     def prepare(self, batch: Sequence[RankRequest]) -> Any:  # noqa: ANN401 - its own
@@ -89,9 +86,9 @@ class Engine(Protocol):
         ...
 
     def check_filter(self, filter_text: str) -> None:
-        """Refuse a filter (as `app.filters.filter_text` writes it) that `rank` could not take.
+        """Refuse a filter (as `filter_text` writes it) that `rank` could not take. As cheap.
 
-        Cheap: it runs on the event loop. Raises `InvalidRequestError`.
+        Raises `InvalidRequestError`.
         """
         ...
 
@@ -111,11 +108,12 @@ class Engine(Protocol):
         """Tell whether the catalogue holds an item. Cheap: it runs on the event loop."""
         ...
 
-    def unchanged(self, item_id: str, since: int) -> bool:
-        """Tell whether an item may come back, and is as it was at a number of the catalogue.
+    def visible(self, item_id: str) -> bool:
+        """Tell whether it holds an item that may come back. Cheap, as `holds`."""
+        ...
 
-        Cheap: it runs on the event loop.
-        """
+    def unchanged(self, item_id: str, since: int) -> bool:
+        """Tell whether nothing happened to an item since a number of the catalogue. As cheap."""
         ...
 
     def close(self) -> None:
@@ -135,12 +133,12 @@ class LiveEngine(Engine, Protocol):
         """When an item becomes visible or invisible by its own times, unix seconds; inf = never."""
         ...
 
-    def text_of(self, record: Mapping[str, object]) -> str:
-        """Return the text that an item is found by, of what a journal says of it."""
-        ...
-
     def record(self, item_id: str) -> dict[str, object] | None:
         """Return what a journal would say of an item as it is; None if unknown."""
+        ...
+
+    def new_texts(self, changes: Sequence[Change]) -> list[str]:
+        """Return the texts that `plan` needs vectors of: of items that get other words."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Matrix:
@@ -150,13 +148,19 @@ class LiveEngine(Engine, Protocol):
     def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> Any:  # noqa: ANN401 - its own
         """Work out what changes mean, for `perform`; may take long, and disturbs no pass.
 
-        `vectors`: float32[m, dim], of the texts of those changes that put an item. `now`: unix
-        seconds.
+        `vectors`: float32[m, dim], of `new_texts`. `now`: unix seconds.
         """
         ...
 
     def perform(self, plan: Any) -> None:  # noqa: ANN401 - as above
         """Do what was planned last. Fast; called where `rank` is."""
+        ...
+
+    def merge(self) -> Callable[[], None] | None:
+        """Work out, as `plan`, what brings all that was put into the main index; None = little.
+
+        The result is called as `perform` is.
+        """
         ...
 
     def advance(self, now: float) -> None:

@@ -57,6 +57,7 @@ class GatedEngine:
         self.closed = False
         self._generation = Generation(bundle, catalogue)
         self._items = {f"i{n}": Item(f"i{n}", f"Item {n}", {"n": n}) for n in range(n_items)}
+        self._changes: dict[str, int] = {}
         self._changed = threading.Condition()
         self._held = held
         self._steps = 0
@@ -79,6 +80,7 @@ class GatedEngine:
             index="none",
             scorer="none",
             attributes={"n": "number"},
+            arrival=self._generation.arrival,
         )
 
     def hold(self) -> None:
@@ -155,20 +157,24 @@ class GatedEngine:
         """Tell whether the item is one of ours."""
         return item_id in self._items
 
-    def unchanged(self, item_id: str, since: int) -> bool:  # noqa: ARG002 - nothing changes here
+    def unchanged(self, item_id: str, since: int) -> bool:
+        """Tell by the numbers of the changes that were performed."""
+        return self._changes.get(item_id, 0) <= since
+
+    def visible(self, item_id: str) -> bool:
         """Tell whether the item is one of ours."""
         return item_id in self._items
 
     next_boundary = float("inf")
 
-    def text_of(self, record: Mapping[str, object]) -> str:
-        """Items have titles and nothing else."""
-        return str(record.get("title", ""))
-
     def record(self, item_id: str) -> dict[str, object] | None:
         """Return the title of one of the items."""
         item = self._items.get(item_id)
         return None if item is None else {"title": item.title}
+
+    def new_texts(self, changes: Sequence[Change]) -> list[str]:
+        """Items have titles and nothing else."""
+        return [_title(change) for change in changes if change.record is not None]
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Nothing is known of texts."""
@@ -179,13 +185,19 @@ class GatedEngine:
         return changes
 
     def perform(self, plan: Sequence[Change]) -> None:
-        """Change the items at once."""
+        """Change the items at once; whatever is put may come into answers."""
         for change in plan:
             self._items.pop(change.item, None)
+            self._changes[change.item] = change.seq
+            arrival = self._generation.arrival
             if change.record is not None:
-                title = self.text_of(change.record)
-                self._items[change.item] = Item(change.item, title, {"n": None})
-            self._generation = Generation(self._generation.bundle, change.seq)
+                arrival = change.seq
+                self._items[change.item] = Item(change.item, _title(change), {"n": None})
+            bundle = self._generation.bundle
+            self._generation = Generation(bundle, change.seq, arrival=arrival)
+
+    def merge(self) -> None:
+        """There is no index."""
 
     def advance(self, now: float) -> None:
         """Items have no times."""
@@ -270,6 +282,10 @@ class MemoryUserStore:
 
     async def aclose(self) -> None:
         """Nothing to release."""
+
+
+def _title(change: Change) -> str:
+    return str((change.record or {}).get("title", ""))
 
 
 class DownUserStore:

@@ -99,12 +99,13 @@ class StageTimings:
 class Generation:
     """What an answer was made from: id of the bundle's generation, number of the catalogue's.
 
-    `moment`: see `EngineInfo`.
+    `moment`, `arrival`: see `EngineInfo`.
     """
 
     bundle: str
     catalogue: int
     moment: int = 0
+    arrival: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,8 @@ class EngineInfo:
     Attributes:
         catalogue: number of the newest change that it has taken in.
         moment: when an item last became visible or invisible by its own times, unix milliseconds.
+        arrival: number of the newest change that may have brought an item into answers, or moved
+            one: those that came later took items away, or altered what only filters read.
         n_items: items that can be recommended.
         scorer: "learned" from behaviour, or the fixed "blend".
         attributes: each field name that `fields` may ask for, and its kind.
@@ -149,11 +152,12 @@ class EngineInfo:
     scorer: str
     attributes: Mapping[str, str]
     moment: int = 0
+    arrival: int = 0
 
     @property
     def generation(self) -> Generation:
         """What an answer of this engine is made from."""
-        return Generation(self.bundle, self.catalogue, self.moment)
+        return Generation(self.bundle, self.catalogue, self.moment, self.arrival)
 
 
 @dataclass(frozen=True, slots=True)

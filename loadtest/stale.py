@@ -3,16 +3,21 @@
     python -m loadtest.stale
 
 A popular mix (Zipf's law over 300 requests) goes round over 16 connections, in turns: nothing
-changes; an item is put ten times a second; the same, and an answer may be five seconds old. Prints
-one JSON line: answers a second, and the share of the cache's look-ups that were hits.
+changes; ten times a second an item is altered in what does not say what it is (until when it may be
+had), as a price or a stock is; an item is put ten times a second; the same, and an answer may be
+five seconds old. Prints one JSON line: answers a second, and the share of the cache's look-ups that
+were hits.
 """
 
 import argparse
 import json
+import random
 import re
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -27,6 +32,9 @@ from loadtest.wrk import Bodies
 _PER_S = 10
 _STALE_MS = 5000
 _POPULAR, _MIX = 300, 20_000
+_FILMS = [str(n) for n in range(1, 101) if n != 91]  # that one nobody has seen
+
+Change = Callable[[Client], tuple[int, Any]]
 
 
 def main() -> None:
@@ -38,10 +46,11 @@ def main() -> None:
     wrk.require()
     texts = unique_queries(_POPULAR, 3, demo_titles())
     mix = hot_mix(_MIX, 3, texts, ["1", "2", "3", "6", "10", "11"])
-    turns: dict[str, tuple[int, int]] = {
-        "quiet": (0, 0),
-        "changing": (_PER_S, 0),
-        "changing, 5 s old": (_PER_S, _STALE_MS),
+    turns: dict[str, tuple[Change | None, int]] = {
+        "quiet": (None, 0),
+        "fields": (_alter, 0),
+        "changing": (_put, 0),
+        "changing, 5 s old": (_put, _STALE_MS),
     }
     found: dict[str, dict[str, list[float]]] = {name: {} for name in turns}
     with tempfile.TemporaryDirectory(prefix="recserve-stale-") as work:
@@ -57,16 +66,16 @@ def main() -> None:
         with Service("recserve", command, port, Path(work) / "log", {"PYTHONPATH": str(ROOT)}):
             bodies[0].run(port, connections=16, seconds=options.seconds)  # warm
             for _ in range(options.rounds):
-                for name, (per_s, age) in turns.items():
-                    _turn(port, bodies[age], per_s, options.seconds, found[name])
+                for name, (change, age) in turns.items():
+                    _turn(port, bodies[age], change, options.seconds, found[name])
     print(json.dumps(_document(options, found)))
 
 
 def _turn(
-    port: int, bodies: Bodies, per_s: int, seconds: int, found: dict[str, list[float]]
+    port: int, bodies: Bodies, change: Change | None, seconds: int, found: dict[str, list[float]]
 ) -> None:
     over = threading.Event()
-    writer = threading.Thread(target=_write, args=(port, per_s, over))
+    writer = threading.Thread(target=_write, args=(port, change, over))
     writer.start()
     time.sleep(1)
     before = _reads(port)
@@ -81,11 +90,23 @@ def _turn(
     found.setdefault("p99_ms", []).append(run.p99_ms)
 
 
-def _write(port: int, per_s: int, over: threading.Event) -> None:
-    client = Client(port)
-    while per_s and not over.wait(1 / per_s):
-        client.call("PUT", "/items", [{"id": "live", "title": f"harbour {time.monotonic_ns()}"}])
-    client.close()
+def _write(port: int, change: Change | None, over: threading.Event) -> None:
+    with closing(Client(port)) as client:
+        while change and not over.wait(1 / _PER_S):
+            status, answer = change(client)
+            if status != 200:
+                raise SystemExit(f"a change was refused: {answer}")
+
+
+def _put(client: Client) -> tuple[int, Any]:
+    item = {"id": "live", "title": f"harbour {time.monotonic_ns()}"}
+    return client.call("PUT", "/items", [item])
+
+
+def _alter(client: Client) -> tuple[int, Any]:
+    """Alter one of the hundred first films: some of them are in many answers."""
+    until = {"available_until": f"{random.randint(2100, 2900)}-01-01T00:00:00Z"}
+    return client.call("PATCH", f"/items/{random.choice(_FILMS)}", until)
 
 
 def _reads(port: int) -> dict[str, float]:

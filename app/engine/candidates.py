@@ -64,8 +64,9 @@ class CandidateSet:
         """Prepare for a catalogue."""
         self._first = np.empty(n_items, np.int32)
 
-    def __len__(self) -> int:
-        return len(self._first)
+    def over(self, n_items: int) -> "CandidateSet":
+        """Return one for so many items: this one, if it is."""
+        return self if n_items == len(self._first) else CandidateSet(n_items)
 
     def union(self, sources: Mapping[str, Hits], also: Rows | None = None) -> Rows:
         """Return int64[n], every row that some source brought or that is in `also`, once each.

@@ -5,21 +5,17 @@ items may change (`live`). It does not know users, caches, deadlines or HTTP.
 """
 
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 
 from app.engine import live
-from app.engine.candidates import (
-    CandidateSet,
-    Hits,
-    retrieval_order,
-    retrieve,
-)
+from app.engine.candidates import CandidateSet, Hits, retrieval_order, retrieve
 from app.engine.facets import field_facts
 from app.engine.fusion import LEARNED_MATCH_WEIGHT
+from app.engine.live_records import raw_of
 from app.engine.parts import Parts
 from app.engine.remembered import MOST, RememberedQueries
 from app.engine.results import Scored, result_of
@@ -105,17 +101,20 @@ class RankEngine:
         return self._parts.catalogue.row(item_id) >= 0
 
     def unchanged(self, item_id: str, since: int) -> bool:
-        """Tell whether an item may come back, and is as it was at a number; see the port."""
-        visible = self._parts.catalogue.is_visible(item_id)
-        return visible and self._changed.get(item_id, 0) <= since
+        """Tell whether an item is as it was at a number; see the port."""
+        return self._changed.get(item_id, 0) <= since
 
-    def text_of(self, record: Mapping[str, object]) -> str:
-        """Return the text that an item is found by, of what a journal says of it."""
-        return live.record_of("", record, self._parts).text
+    def visible(self, item_id: str) -> bool:
+        """Tell whether an item may come back; see the port."""
+        return self._parts.catalogue.is_visible(item_id)
 
     def record(self, item_id: str) -> dict[str, object] | None:
         """Return what a journal would say of an item as it is; None if unknown."""
-        return live.raw_of(item_id, self._parts.catalogue)
+        return raw_of(item_id, self._parts.catalogue)
+
+    def new_texts(self, changes: Sequence[Change]) -> list[str]:
+        """Return the texts that `plan` needs vectors of."""
+        return live.new_texts(self._parts, changes)
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return float32[n, dim], the vectors of texts. Raises `EngineError`."""
@@ -123,28 +122,32 @@ class RankEngine:
 
     def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> live.Plan:
         """Work out what changes mean; see the port."""
-        return live.plan(self._parts, changes, vectors, now)
+        return live.plan(self._parts, self._info.catalogue, changes, vectors, now)
 
     def perform(self, plan: live.Plan) -> None:
         """Do what was planned; see the port."""
         self._parts = live.perform(plan)
         self._changed |= plan.changed
-        if len(self._parts.catalogue) != len(self._candidates):
-            self._candidates = CandidateSet(len(self._parts.catalogue))
-        self._look(plan.now, plan.seq)
+        self._candidates = self._candidates.over(len(self._parts.catalogue))
+        self._look(plan.now, plan.seq, plan.arrival)
+
+    def merge(self) -> Callable[[], None] | None:
+        """Work out how what was put comes into the main index; see the port."""
+        return self._parts.texts.index.merge()
 
     def advance(self, now: float) -> None:
         """Show and hide what a moment, in unix seconds, makes visible or not."""
         self._parts.catalogue.advance(now)
-        self._look(now, self._info.catalogue)
+        self._look(now)
 
-    def _look(self, now: float, seq: int) -> None:
+    def _look(self, now: float, seq: int = 0, arrival: int = 0) -> None:
         catalogue = self._parts.catalogue
         before, self.next_boundary = catalogue.boundaries(now)
         self._info = replace(
             self._info,
             catalogue=max(seq, self._info.catalogue),
             moment=int(before * 1e3) if np.isfinite(before) else 0,
+            arrival=max(arrival, self._info.arrival),
             n_items=int(np.count_nonzero(catalogue.visible())),
         )
 

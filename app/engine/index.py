@@ -7,6 +7,7 @@ lists of 8-bit vectors that lie nearest to the probe, then scores what it found 
 and how many lists, was decided by measured recall when the bundle was built (`app.offline.index`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +27,13 @@ OVERSAMPLE: Final = 1.25
 """More than is asked for is fetched by 8-bit score: rounding moves rows across the edge."""
 
 
+LEAST_MERGED: Final = 1_000
+MERGED_SHARE: Final = 256
+"""Rows put since the last merge at which there is another, and one in so many of all."""
+
+NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+
+
 class VectorIndex(Protocol):
     """Searches the float32[n, dim] unit vectors of a catalogue (so scores are cosines)."""
 
@@ -39,8 +47,16 @@ class VectorIndex(Protocol):
         """Return an index over more rows, of which those of this one come first."""
         ...
 
-    def change(self, rows: Rows) -> None:
-        """Take notice of all rows (int64[c]) whose vectors are not what they were once."""
+    def put(self, rows: Rows) -> None:
+        """Take notice that the vectors of some rows (int64[c]) are no more what they were."""
+        ...
+
+    def merge(self) -> Callable[[], None] | None:
+        """Work out how all that was put comes into the main index; None where little was.
+
+        May take long, and disturbs no search; nothing may be put meanwhile. Call the result where
+        searches are: fast.
+        """
         ...
 
     def cosines(self, probes: Matrix) -> Matrix | None:
@@ -75,8 +91,11 @@ class FlatIndex:
         """See `VectorIndex`."""
         return FlatIndex(vectors)
 
-    def change(self, rows: Rows) -> None:
+    def put(self, rows: Rows) -> None:
         """See `VectorIndex`: the vectors themselves are searched, whatever they are."""
+
+    def merge(self) -> None:
+        """See `VectorIndex`: never."""
 
     def cosines(self, probes: Matrix) -> Matrix:
         """See `VectorIndex`: always there."""
@@ -93,16 +112,29 @@ class FlatIndex:
 
 
 class ListIndex:
-    """Search of the nearest lists of 8-bit vectors; the scores of what is found are exact."""
+    """Search of the nearest lists of 8-bit vectors; the scores of what is found are exact.
+
+    What was put since the lists were made is scored for every probe, until it is merged into them.
+    """
 
     kind = "lists"
 
-    def __init__(self, index: faiss.IndexIVF, vectors: Matrix, probes: int, threads: int) -> None:
-        """Search `probes` lists of an index over float32[n, dim]; `threads` of OpenMP."""
+    def __init__(
+        self,
+        index: faiss.IndexIVF,
+        vectors: Matrix,
+        probes: int,
+        threads: int,
+        pending: Rows = NO_ROWS,
+    ) -> None:
+        """Search `probes` lists of an index over float32[n, dim]; `threads` of OpenMP.
+
+        `pending`: int64[c] rows that the lists do not hold, or hold an old vector of.
+        """
         self._index, self._vectors, self._threads = index, vectors, threads
         self._parameters = faiss.SearchParametersIVF()
         self._parameters.nprobe = probes
-        self._changed: Rows = np.empty(0, np.int64)
+        self._pending = pending
 
     @classmethod
     def open(cls, path: Path, vectors: Matrix, probes: int, threads: int) -> "ListIndex":
@@ -124,11 +156,28 @@ class ListIndex:
 
     def over(self, vectors: Matrix) -> "ListIndex":
         """See `VectorIndex`; the lists are shared."""
-        return ListIndex(self._index, vectors, self._parameters.nprobe, self._threads)
+        probes = self._parameters.nprobe
+        return ListIndex(self._index, vectors, probes, self._threads, self._pending)
 
-    def change(self, rows: Rows) -> None:
-        """See `VectorIndex`; these rows are scored for every probe, for the lists hold old ones."""
-        self._changed = rows
+    def put(self, rows: Rows) -> None:
+        """See `VectorIndex`."""
+        self._pending = np.union1d(self._pending, rows)
+
+    def merge(self) -> Callable[[], None] | None:
+        """See `VectorIndex`: in a copy of the lists, which takes their place."""
+        if len(self._pending) < max(LEAST_MERGED, len(self) // MERGED_SHARE):
+            return None
+        faiss.omp_set_num_threads(1)  # beside the passes
+        rows, old = self._pending, np.zeros(len(self), np.bool_)
+        old[rows] = True
+        merged = faiss.clone_index(self._index)
+        merged.remove_ids(_selector(old))
+        merged.add_with_ids(self._vectors[rows], rows)
+
+        def use() -> None:
+            self._index, self._pending = merged, NO_ROWS  # type: ignore[assignment]
+
+        return use
 
     def cosines(self, probes: Matrix) -> None:
         """See `VectorIndex`: never."""
@@ -143,13 +192,12 @@ class ListIndex:
             if len(passing) <= max(n, FEW_PASSING * len(self)):
                 scores = probes @ self._vectors[passing].T
                 return _best(scores, np.broadcast_to(passing, scores.shape), n)
-            bits = np.packbits(~blocked, bitorder="little")
             parameters = faiss.SearchParametersIVF()
             parameters.nprobe = self._parameters.nprobe
-            parameters.sel = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            parameters.sel = _selector(~blocked)
             rows = self._nearest(probes, n, parameters)
-        if len(self._changed):
-            rows = self._with_changed(rows, blocked)
+        if len(self._pending):
+            rows = self._with_pending(rows, blocked)
         scores = np.stack(
             [self._vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)]
         )
@@ -168,10 +216,15 @@ class ListIndex:
         found: Rows = rows
         return found
 
-    def _with_changed(self, rows: Rows, blocked: Mask | None) -> Rows:
-        old = np.where(np.isin(rows, self._changed), -1, rows)
-        mine = self._changed if blocked is None else self._changed[~blocked[self._changed]]
+    def _with_pending(self, rows: Rows, blocked: Mask | None) -> Rows:
+        old = np.where(np.isin(rows, self._pending), -1, rows)
+        mine = self._pending if blocked is None else self._pending[~blocked[self._pending]]
         return np.concatenate([old, np.broadcast_to(mine, (len(rows), len(mine)))], axis=1)
+
+
+def _selector(rows: Mask) -> faiss.IDSelector:
+    bits = np.packbits(rows, bitorder="little")
+    return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
 
 
 def _best(scores: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:

@@ -17,15 +17,14 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.columns import Instant
 from app.engine.candidates import Source
-from app.engine.catalogue import Catalogue, Record
+from app.engine.catalogue import Record
+from app.engine.live_records import Put, newest_arrival, puts_of
 from app.engine.live_words import LiveWords, Segment
 from app.engine.parts import Learned, Parts, assemble, fallback_of
 from app.engine.words import WordIndex
 from app.features import Behaviour, Neighbours, TasteSpace, item_signals
-from app.types import Change, Item, JsonValue, Matrix, Rows, Vector
-from app.values import column_value
+from app.types import Change, Matrix, Rows, Vector
 
 N = TypeVar("N", bound=np.generic)
 
@@ -42,107 +41,79 @@ class Plan:
     Attributes:
         parts: the engine's own, or copies with more room.
         seq: of the last change.
+        arrival: of the newest that may bring an item into answers; 0 if none does.
         now: unix seconds, for what is visible from or until a moment.
         changed: item -> number of its last change.
         deleted: ids.
-        rows, records, vectors: int64[c] places of what is put, the items, float32[c, dim].
-        signals: as in `Parts`, with those of what is put.
-        taste: float32[c, d] twice, given and wanted places in the space of taste; None where
-            nothing was learned.
-        new: bool[c], which of them need such places.
-        words: the segments of `LiveWords`.
-        fallback: as in `Parts`.
+        places, records: int64[p] rows of what is put, and the items.
+        renamed, vectors: int64[c] rows of those with other words than before, float32[c, dim].
+        taste: float32[a, d] twice, given and wanted places in the space of taste of those that have
+            none, and int64[a] their rows; None where nothing was learned.
+        words: the segments of `LiveWords`; None = as they are.
+        redated: int64[r] rows that are older or newer than before.
+        signals, fallback: as in `Parts`, with those.
     """
 
     parts: Parts
     seq: int
+    arrival: int
     now: float
     changed: Mapping[str, int]
     deleted: tuple[str, ...]
-    rows: Rows
+    places: Rows
     records: tuple[Record, ...]
+    renamed: Rows
     vectors: Matrix
-    taste: tuple[Matrix, Matrix] | None
-    new: npt.NDArray[np.bool_]
-    words: tuple[Segment, ...]
-    fallback: tuple[Source, ...]
+    taste: tuple[Matrix, Matrix, Rows] | None
+    words: tuple[Segment, ...] | None
+    redated: Rows
     signals: Mapping[str, Vector]
+    fallback: tuple[Source, ...]
 
 
-def record_of(item_id: str, raw: Mapping[str, object], parts: Parts) -> Record:
-    """Return an item as the engine holds it, of what a journal says of it."""
-    kinds = parts.catalogue.attributes
-    shown = {name: _shown(raw.get(name)) for name in kinds}
-    values = {
-        name: _seconds(kinds[name], value) for name, value in shown.items() if value is not None
-    }
-    whole = {
-        **shown,
-        "id": item_id,
-        "title": _shown(raw.get("title")),
-        "text": _shown(raw.get("text")),
-    }
-    start, end = raw.get("available_from"), raw.get("available_until")
-    title = whole["title"]
-    return Record(
-        item=Item(item_id, None if title is None else str(title), shown),
-        values=values,
-        text=parts.texts.render(whole.get),
-        hidden=bool(raw.get("hidden", False)),
-        start=float("-inf") if start is None else float(str(start)),
-        end=float("inf") if end is None else float(str(end)),
-    )
+def new_texts(parts: Parts, changes: Sequence[Change]) -> list[str]:
+    """Return the texts that `plan` needs vectors of: of items put that have other words."""
+    return [put.record.text for put in puts_of(changes, parts) if put.renamed]
 
 
-def raw_of(item_id: str, catalogue: Catalogue) -> dict[str, object] | None:
-    """Return what a journal would say of an item as it is; None if there is none."""
-    item, record = catalogue.item(item_id), catalogue.records().get(catalogue.row(item_id))
-    if item is None:
-        return None
-    raw: dict[str, object] = {k: v for k, v in item.fields.items() if v is not None}
-    if item.title is not None:
-        raw["title"] = item.title
-    if record is not None:
-        raw["hidden"] = record.hidden
-        bounds = {"available_from": record.start, "available_until": record.end}
-        raw |= {name: time for name, time in bounds.items() if np.isfinite(time)}
-    return raw
-
-
-def plan(parts: Parts, changes: Sequence[Change], vectors: Matrix, now: float) -> Plan:
+def plan(parts: Parts, at: int, changes: Sequence[Change], vectors: Matrix, now: float) -> Plan:
     """Work out what changes mean for an engine.
 
     Args:
         parts: of the engine; nothing else may change it meanwhile.
+        at: number of the newest change that it has taken in.
         changes: oldest first; the last of an item counts.
-        vectors: float32[m, dim], of the texts of those that put an item, in their order.
+        vectors: float32[c, dim], of `new_texts`.
         now: unix seconds.
     """
     last = {change.item: change for change in changes}
-    puts = [change for change in changes if change.record is not None]
-    kept = [place for place, change in enumerate(puts) if last[change.item] is change]
-    records = tuple(record_of(puts[at].item, puts[at].record or {}, parts) for at in kept)
-    mine, parts = vectors[kept], parts if not records else _roomy(parts, len(records))
-    rows = np.array(parts.catalogue.places([r.item.id for r in records]), np.int64)
+    puts = puts_of(changes, parts)
+    if any(put.before is None for put in puts) or any(put.renamed for put in puts):
+        parts = _roomy(parts, len(puts))
+    rows = np.array(parts.catalogue.places([put.record.item.id for put in puts]), np.int64)
     deleted = tuple(name for name, change in last.items() if change.record is None)
-    signals = dict(parts.signals)
-    if records:
-        signals["freshness"] = signals["freshness"].copy()
-        signals["freshness"][rows] = _freshness(parts, records)
+    renamed = rows[[put.renamed for put in puts]]
+    signals, redated = parts.signals, rows[[put.redated for put in puts]]
+    if len(redated):
+        signals = {**signals, "freshness": signals["freshness"].copy()}
+        dated = [put.record for put in puts if put.redated]
+        signals["freshness"][redated] = _freshness(parts, dated)
     return Plan(
         parts=parts,
         seq=changes[-1].seq,
+        arrival=newest_arrival(changes, puts, at, now),
         now=now,
         changed={name: change.seq for name, change in last.items()},
         deleted=deleted,
-        rows=rows,
-        records=records,
-        vectors=mine,
-        taste=_taste(parts, mine) if parts.learned and records else None,
-        new=rows >= parts.catalogue.n_used,
-        words=_words(parts, rows, records, deleted),
-        fallback=fallback_of(signals) if records else parts.fallback,
+        places=rows,
+        records=tuple(put.record for put in puts),
+        renamed=renamed,
+        vectors=vectors,
+        taste=_taste(parts, renamed, vectors),
+        words=_words(parts, [put for put in puts if put.renamed], renamed, deleted),
+        redated=redated,
         signals=signals,
+        fallback=fallback_of(signals) if len(redated) else parts.fallback,
     )
 
 
@@ -151,18 +122,20 @@ def perform(done: Plan) -> Parts:
     parts, catalogue = done.parts, done.parts.catalogue
     for name in done.deleted:
         catalogue.delete(name)
-    for row, record in zip(done.rows.tolist(), done.records, strict=True):
+    for row, record in zip(done.places.tolist(), done.records, strict=True):
         catalogue.put(row, record, done.now)
-    if isinstance(parts.texts.words, LiveWords):
+    if isinstance(parts.texts.words, LiveWords) and done.words is not None:
         parts.texts.words.use(done.words)
-    if not len(done.rows):
-        return parts
-    parts.texts.vectors[done.rows] = done.vectors
-    parts.texts.index.change(np.array(list(catalogue.records()), np.int64))
+    if len(done.renamed):
+        parts.texts.vectors[done.renamed] = done.vectors
+        parts.texts.index.put(done.renamed)
     if parts.learned is not None and done.taste is not None:
-        taste, new = parts.learned.behaviour.taste, done.rows[done.new]
-        taste.given[new], taste.wanted[new] = (part[done.new] for part in done.taste)
-    parts.blend.change(done.rows, done.signals)
+        given, wanted, rows = done.taste
+        taste = parts.learned.behaviour.taste
+        taste.given[rows], taste.wanted[rows] = given, wanted
+    if not len(done.redated):
+        return parts
+    parts.blend.change(done.redated, done.signals)
     return replace(parts, signals=done.signals, fallback=done.fallback)
 
 
@@ -229,39 +202,34 @@ def _freshness(parts: Parts, records: Sequence[Record]) -> Vector:
     return np.where(np.isnan(seconds), 0.0, older).astype(np.float32)
 
 
-def _taste(parts: Parts, vectors: Matrix) -> tuple[Matrix, Matrix]:
-    """Return float32[c, d] twice: the mean places of the items whose texts lie nearest."""
-    assert parts.learned is not None  # noqa: S101 - the caller has looked
+def _taste(parts: Parts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Matrix, Rows] | None:
+    """Return float32[a, d] twice: the mean places of the items whose texts lie nearest.
+
+    And int64[a]: the rows that are to have them, those of `rows` that were no item before.
+    """
+    new = rows >= parts.catalogue.n_used
+    if parts.learned is None or not new.any():
+        return None
     space, blocked = parts.learned.behaviour.taste, ~parts.catalogue.visible()
-    _, rows = parts.texts.index.search(vectors, _NEAREST, blocked)
+    _, nearest = parts.texts.index.search(vectors[new], _NEAREST, blocked)
     found = []
     for places in (space.given, space.wanted):
-        near = places[rows]
-        near[rows < 0] = 0.0
+        near = places[nearest]
+        near[nearest < 0] = 0.0
         mean = near.sum(axis=1)
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
         found.append(mean)
-    return found[0], found[1]
+    return found[0], found[1], rows[new]
 
 
 def _words(
-    parts: Parts, rows: Rows, records: Sequence[Record], deleted: Sequence[str]
-) -> tuple[Segment, ...]:
-    words = parts.texts.words
-    if not isinstance(words, LiveWords):
-        return ()
-    everything = dict(parts.catalogue.records())
-    for name in deleted:
-        everything.pop(parts.catalogue.row(name), None)
-    everything.update(zip(rows.tolist(), records, strict=True))
-    texts = {row: (record.item.title, record.text) for row, record in everything.items()}
+    parts: Parts, renamed: Sequence[Put], rows: Rows, deleted: Sequence[str]
+) -> tuple[Segment, ...] | None:
+    words, catalogue = parts.texts.words, parts.catalogue
+    if not isinstance(words, LiveWords) or not renamed:
+        return None
+    gone = {catalogue.row(name) for name in deleted}
+    held = {row: catalogue.records().get(row) for row in words.rows if row not in gone}
+    held |= dict(zip(rows.tolist(), (put.record for put in renamed), strict=True))
+    texts = {row: (at.item.title, at.text) for row, at in held.items() if at is not None}
     return words.segments_of(texts, rows.tolist())
-
-
-def _shown(value: object) -> JsonValue:
-    return list(value) if isinstance(value, tuple) else value  # type: ignore[return-value]
-
-
-def _seconds(kind: str, value: JsonValue) -> JsonValue:
-    found = column_value(kind, value)
-    return found.seconds if isinstance(found, Instant) else value

@@ -40,6 +40,11 @@ class LiveWords:
         """Return the same for more rows."""
         return LiveWords(self._main, n_rows, self._segments)
 
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Return the rows that segments hold, each once."""
+        return tuple(dict.fromkeys(row for part in self._segments for row in part.rows.tolist()))
+
     def segments_of(
         self, texts: Mapping[int, tuple[str | None, str]], fresh: Iterable[int]
     ) -> tuple[Segment, ...]:
@@ -49,8 +54,8 @@ class LiveWords:
         its own, and only now and then all of it is put into one.
 
         Args:
-            texts: row -> title and text, of all rows that changed and are still there.
-            fresh: those of them that change now.
+            texts: row -> title and text, of all `rows` that are still there, and the fresh ones.
+            fresh: those that change now.
         """
         held = self._segments[1:]
         recent = dict.fromkeys([*(row for part in held for row in part.rows.tolist()), *fresh])

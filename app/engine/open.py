@@ -142,6 +142,7 @@ def info_of(bundle: Bundle) -> EngineInfo:
         bundle=manifest.generation,
         bundle_name=manifest.name,
         catalogue=manifest.journal_seq,
+        arrival=manifest.journal_seq,
         n_items=manifest.n_items,
         n_users=manifest.n_users,
         n_events=manifest.n_events,

@@ -93,6 +93,10 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.unchanged(item_id, since)
 
+    def visible(self, item_id: str) -> bool:
+        """See `Engine`."""
+        return self._loaded.engine.visible(item_id)
+
     def close(self) -> None:
         """Close the one that serves now."""
         self._loaded.engine.close()

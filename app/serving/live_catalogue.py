@@ -66,6 +66,7 @@ class LiveCatalogue:
         self._now = now
         self._lock = asyncio.Lock()
         self._waiting = 0
+        self._looked_at = 0  # the catalogue's number when it was last looked whether to merge
         self._seconds_per_token = _FIRST_GUESS_S
 
     def __repr__(self) -> str:
@@ -146,10 +147,20 @@ class LiveCatalogue:
                     # In turn: a plan that is being made has copied what may be seen.
                     async with self._turn():
                         await self._between(partial(self._engine.advance, now))
+                await self._merge()
             except AppError as error:
                 _log.warning("the catalogue may be behind: %s", error.message)
             except Exception:  # noqa: BLE001 - the next change shall be seen all the same
                 _log.exception("a change of the catalogue could not be taken in")
+
+    async def _merge(self) -> None:
+        """Bring what was put into the main index, if it is much; changes wait meanwhile."""
+        if self._looked_at == self._engine.info.catalogue:
+            return
+        async with self._turn():
+            self._looked_at = self._engine.info.catalogue
+            if (use := await asyncio.to_thread(self._engine.merge)) is not None:
+                await self._between(use)
 
     @asynccontextmanager
     async def handover(self, engine: LiveEngine) -> AsyncIterator[None]:
@@ -206,8 +217,7 @@ class LiveCatalogue:
         changes: Sequence[Change],
         run: Between,
     ) -> None:
-        texts = [engine.text_of(change.record) for change in changes if change.record is not None]
-        vectors = await self._encoded(engine, texts, run)
+        vectors = await self._encoded(engine, engine.new_texts(changes), run)
         plan = await asyncio.to_thread(engine.plan, changes, vectors, self._now())
         await run(lambda: engine.perform(plan))
 

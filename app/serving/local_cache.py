@@ -58,10 +58,13 @@ class LocalCache:
     def __repr__(self) -> str:
         return f"<LocalCache {len(self._entries)} values, {self._bytes}/{self._max_bytes} bytes>"
 
-    def get(self, key: bytes, state: bytes = b"") -> bytes | None:
+    def get(
+        self, key: bytes, state: bytes = b"", holds: Callable[[bytes], bool] = lambda _: True
+    ) -> bytes | None:
         """Return the value, now the most recently used one; None if absent or expired. O(1).
 
-        It has to have been put with this very `state`, whose length goes with the key.
+        It has to have been put with this very `state`, whose length goes with the key, and to hold
+        still, by what `holds` says of it.
         """
         entry = self._entries.get(key)
         if entry is not None and entry.expires <= self._clock():
@@ -70,12 +73,13 @@ class LocalCache:
         if entry is None:
             self._misses.inc()
             return None
-        if not entry.value.startswith(state):
+        value = entry.value[len(state) :]
+        if not entry.value.startswith(state) or not holds(value):
             self._outdated.inc()
             return None
         self._entries.move_to_end(key)
         self._hits.inc()
-        return entry.value[len(state) :]
+        return value
 
     def peek(self, key: bytes, max_age_s: float) -> bytes | None:
         """Return state and value, whatever the state, if put within so many seconds. O(1)."""

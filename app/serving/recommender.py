@@ -17,7 +17,7 @@ from app.ports import Engine, user_key
 from app.request import MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
 from app.serving.batcher import Batcher
-from app.serving.caches import Caches, state_in
+from app.serving.caches import Caches, Wanted
 from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
 from app.serving.entry import Submitted
 from app.serving.flight import SingleFlight
@@ -25,7 +25,7 @@ from app.serving.keys import fingerprint, state_of
 from app.serving.observed import Observed
 from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 from app.telemetry import Metrics
-from app.types import Generation, RankRequest, RankResult, StageTimings
+from app.types import RankRequest, RankResult, StageTimings
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +65,20 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What one computation is to do, and under what its answer is kept.
-
-    `generation`: the one that the key names.
-    """
+    """What one computation is to do, and under what its answer is kept."""
 
     request: RankRequest
-    key: bytes
-    generation: Generation
-    state: bytes
+    wanted: Wanted
     deadline: float
     degraded: tuple[str, ...]
     page: Page
+
+    @property
+    def flight(self) -> bytes:
+        """What identical requests in flight have in common: also the catalogue of this moment."""
+        wanted, left_out = self.wanted, " ".join(self.degraded)
+        now = f"{wanted.generation.catalogue} {left_out}"
+        return wanted.key + wanted.state + now.encode()
 
 
 class Recommender:
@@ -127,26 +129,27 @@ class Recommender:
         generation = self._parts.engine.info.generation
         key = self._key(ask, user, request, page, generation.bundle)
         whose = b"" if user is None else state_of(user_state.stored.version, request)
-        state = state_in(generation, whose)
+        # How many items pass a filter is said in the answer, and any change may alter it.
+        least = generation.catalogue if request.filter else ask.min_catalogue
+        wanted = Wanted(key, generation, whose, _named(request), least)
 
         # 3. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state is no answer to a whole request, nor the other way round.
         trouble = False
-        if degraded:
-            state += b"".join(reason.encode() for reason in degraded)
-        else:
-            tail, trouble = await self._parts.caches.get(key, state)
+        if not degraded:
+            tail, trouble = await self._parts.caches.get(wanted)
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
         # 4.-6. Admission and engine, once for all identical requests in flight. What the batcher
         #    would refuse is refused here: a refusal must cost little when there are many.
-        plan = _Plan(request, key, generation, state, deadline, degraded, page)
+        plan = _Plan(request, wanted, deadline, degraded, page)
+        flight = plan.flight
         if ask.max_stale_ms and not degraded and (tail := self._stale(ask, plan)) is not None:
             return self._answer(start, "hit", tail, x_cache="stale")
-        if not self._parts.flights.flying(key + state):
+        if not self._parts.flights.flying(flight):
             self._parts.batcher.admit(deadline)
-        shared = await self._parts.flights.run(key + state, deadline, lambda: self._compute(plan))
+        shared = await self._parts.flights.run(flight, deadline, lambda: self._compute(plan))
 
         # 7. Respond.
         word: CacheWord = "bypass" if degraded else "miss" if shared.leader else "coalesced"
@@ -193,14 +196,11 @@ class Recommender:
 
     def _stale(self, ask: RecommendRequest, plan: _Plan) -> bytes | None:
         """Return an answer from an older catalogue, if there is one, and see to a new one."""
-        tail = self._parts.caches.stale(
-            *(plan.key, plan.state, self._parts.engine),
-            max_age_s=ask.max_stale_ms / 1e3,
-            catalogue=ask.min_catalogue,
-        )
+        wanted = replace(plan.wanted, least=ask.min_catalogue)
+        tail = self._parts.caches.stale(wanted, ask.max_stale_ms / 1e3)
         # Nobody waits for the new one, so nobody shall wait behind it: after a change all are due.
         room = len(self._refreshes) < _MOST_REFRESHES
-        if tail is not None and room and not self._parts.flights.flying(plan.key + plan.state):
+        if tail is not None and room and not self._parts.flights.flying(plan.flight):
             task = asyncio.create_task(self._refresh(plan), name="recserve-refresh")
             self._refreshes.add(task)
             task.add_done_callback(self._refreshes.discard)
@@ -211,7 +211,7 @@ class Recommender:
         with suppress(AppError):
             self._parts.batcher.admit(plan.deadline)
             run = self._parts.flights.run
-            await run(plan.key + plan.state, plan.deadline, lambda: self._compute(plan))
+            await run(plan.flight, plan.deadline, lambda: self._compute(plan))
 
     async def _compute(self, plan: _Plan) -> Computed:
         """Do the work of one flight and leave it in the caches."""
@@ -220,9 +220,10 @@ class Recommender:
         computed = self._computed(done, plan)
 
         # A degraded answer is not what the next caller should get, nor is one that was ranked by
-        # another generation, which took over while the request waited, than its key names.
-        if not computed.degraded and done.generation == plan.generation:
-            self._parts.caches.put(plan.key, computed.tail, plan.state)
+        # another bundle than its key names, or after its state, while the request waited.
+        now = replace(plan.wanted.generation, catalogue=done.generation.catalogue)
+        if not computed.degraded and done.generation == now:
+            self._parts.caches.put(plan.wanted, computed.tail, now.catalogue)
         return computed
 
     async def _user_state(
@@ -290,3 +291,7 @@ class Recommender:
         self._observed.count(total, queue_ms, stages, degraded, worked=computed is not None)
         head = write_head(word, queue_ms, stages, total * 1e3)
         return Answer(head + tail, x_cache or word, degraded)
+
+
+def _named(request: RankRequest) -> tuple[str, ...]:
+    return (*request.history, *request.like, *request.dislike, *(request.candidates or ()))

@@ -44,6 +44,29 @@ def test_a_change_in_one_process_is_seen_by_the_other(
             assert "4" not in ids(service, query="crime thriller")
 
 
+def test_a_change_outdates_the_answers_that_showed_the_item(bundle: Path, tmp_path: Path) -> None:
+    ask = {"query": "crime thriller", "k": 3}
+    with serving(bundle, tmp_path) as service:
+
+        def cached(**more: object) -> str:
+            answer = service.recommend(**ask, **more)
+            word: str = answer.headers["x-cache"]
+            return word
+
+        shown = [item["id"] for item in service.recommend(**ask).json()["items"]]
+        unseen = [name for name, *_ in FILMS if name not in shown]
+        assert cached() == "hit"
+        gone = changed(service, "DELETE", f"/items/{unseen[0]}")
+        assert cached() == "hit"
+        assert cached(min_catalogue=gone) == "miss"
+        changed(service, "DELETE", f"/items/{shown[0]}")
+        assert cached() == "miss"
+        assert cached() == "hit"
+        assert shown[0] not in [item["id"] for item in service.recommend(**ask).json()["items"]]
+        changed(service, "PUT", "/items", [LIGHTHOUSE])
+        assert cached() == "miss"  # a new item might belong into any answer
+
+
 def test_who_allows_it_gets_an_older_answer_but_nothing_that_changed(
     bundle: Path, tmp_path: Path
 ) -> None:

@@ -1,44 +1,52 @@
-"""Answers from an older catalogue: only for those who allow it, and never with what has changed."""
+"""What a change outdates: answers that show such an item, or all; and older ones who allow them."""
 
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.serving.caches import Caches, state_in
+from app.serving.caches import Caches, Wanted
 from app.serving.local_cache import LocalCache
 from app.telemetry import Metrics
-from app.testing import GatedEngine
-from app.types import Generation
+from app.testing import GatedEngine, MemoryCache
+from app.types import Change, Generation
 from tests.clock import Clock
 
 
-class Changing(GatedEngine):
-    """Says which items have changed, and when."""
-
-    def __init__(self) -> None:
-        super().__init__(9)
-        self.changed: dict[str, int] = {}
-
-    def unchanged(self, item_id: str, since: int) -> bool:
-        return super().unchanged(item_id, since) and self.changed.get(item_id, 0) <= since
-
-
 class Rig:
+    """Caches at change 5 of the catalogue, which nothing arrived with."""
+
     def __init__(self) -> None:
-        self.clock, self.engine = Clock(), Changing()
-        metrics = Metrics(CollectorRegistry())
-        self.caches = Caches(LocalCache(10_000, 100.0, metrics, clock=self.clock), None)
+        self.clock, self.engine = Clock(), GatedEngine(9, bundle="b")
+        self.registry = CollectorRegistry()
+        self.local = LocalCache(10_000, 100.0, Metrics(self.registry), clock=self.clock)
+        self.shared = MemoryCache()
+        self.caches = Caches(self.local, self.shared, self.engine)
+        self.at = Generation("b", 5, arrival=2)
 
-    def put(self, *items: str, catalogue: int = 5, user: bytes = b"") -> None:
+    def put(self, *items: str, user: bytes = b"") -> None:
         tail = orjson.dumps({"items": [{"id": name} for name in items]})[1:]
-        self.caches.put(b"key", tail, state_in(Generation("b", catalogue), user))
+        self.caches.put(Wanted(b"key", self.at, user), tail, self.at.catalogue)
 
-    def stale(
-        self, *, age_s: float = 10.0, least: int = 0, catalogue: int = 9, user: bytes = b""
-    ) -> list[str] | None:
-        state = state_in(Generation("b", catalogue), user)
-        tail = self.caches.stale(b"key", state, self.engine, max_age_s=age_s, catalogue=least)
-        return None if tail is None else [i["id"] for i in orjson.loads(b"{" + tail)["items"]]
+    def change(self, item: str, seq: int, *, arrival: int = 2, gone: bool = False) -> None:
+        """An item changes; it is another moment's catalogue from now on."""
+        self.engine.perform([Change(seq, item, None if gone else {"title": "new"})])
+        self.at = Generation("b", seq, arrival=arrival)
+
+    async def get(self, *, least: int = 0, named: tuple[str, ...] = ()) -> list[str] | None:
+        tail, trouble = await self.caches.get(Wanted(b"key", self.at, b"", named, least))
+        assert not trouble
+        return _ids(tail)
+
+    def stale(self, *, age_s: float = 10.0, least: int = 0, user: bytes = b"") -> list[str] | None:
+        return _ids(self.caches.stale(Wanted(b"key", self.at, user, (), least), age_s))
+
+    def reads(self, result: str) -> float | None:
+        labels = {"tier": "local", "result": result}
+        return self.registry.get_sample_value("recserve_cache_reads_total", labels)
+
+
+def _ids(tail: bytes | None) -> list[str] | None:
+    return None if tail is None else [i["id"] for i in orjson.loads(b"{" + tail)["items"]]
 
 
 @pytest.fixture
@@ -46,47 +54,100 @@ def r() -> Rig:
     return Rig()
 
 
-def test_an_answer_whose_items_are_as_they_were_will_do(r):
+async def test_what_is_up_to_date_is_got_and_the_rest_is_not(r):
+    assert await r.get() is None
+    r.put("i1")
+    assert await r.get() == ["i1"]
+    r.at = Generation("b", 6, arrival=6)
+    assert await r.get() is None
+    r.at = Generation("b", 5, moment=1, arrival=2)
+    assert await r.get() is None
+
+
+async def test_a_change_that_brings_nothing_in_outdates_what_showed_the_item(r):
     r.put("i1", "i2")
-    r.engine.changed["i3"] = 8  # not in it
-    assert r.stale() == ["i1", "i2"]
-
-
-def test_nothing_is_no_answer(r):
-    assert r.stale() is None
-
-
-def test_an_item_that_changed_or_went_since_makes_it_useless(r):
+    r.change("i3", 6)
+    assert await r.get() == ["i1", "i2"]
+    r.change("i2", 7)
+    assert await r.get() is None
+    assert (r.reads("hit"), r.reads("outdated")) == (1, 1)
     r.put("i1", "i2")
-    r.engine.changed["i2"] = 5  # the answer is made from that
+    assert await r.get() == ["i1", "i2"]
+    r.change("i1", 8, gone=True)
+    assert await r.get() is None
+
+
+async def test_so_does_one_of_an_item_that_the_request_names(r):
+    r.put("i1")
+    r.change("i3", 6, gone=True)
+    assert await r.get(named=("i4", "unknown")) == ["i1"]
+    assert await r.get(named=("i4", "i3")) is None
+
+
+async def test_an_answer_of_an_older_catalogue_than_was_asked_for_is_none(r):
+    r.put("i1")
+    r.change("i3", 6)
+    assert await r.get(least=5) == ["i1"]
+    assert await r.get(least=6) is None
+
+
+async def test_what_other_processes_left_is_looked_at_in_the_same_way(r):
+    r.put("i1", "i2")
+    await r.caches.aclose()
+    other = Caches(LocalCache(10_000, 100.0, Metrics(CollectorRegistry())), r.shared, r.engine)
+    r.change("i3", 6)
+    found, _ = await other.get(Wanted(b"key", r.at))
+    assert _ids(found) == ["i1", "i2"]
+    r.change("i2", 7)
+    third = Caches(LocalCache(10_000, 100.0, Metrics(CollectorRegistry())), r.shared, r.engine)
+    for caches in (other, third):
+        assert await caches.get(Wanted(b"key", r.at)) == (None, False)
+
+
+async def test_another_bundle_knows_other_changes(r):
+    r.put("i1")
+    r.change("i3", 6)
+    wanted = Wanted(b"key", r.at)
+    r.engine._generation = Generation("c", 6)
+    assert await r.caches.get(wanted) == (None, False)
+
+
+async def test_an_older_answer_whose_items_are_as_they_were_will_do(r):
+    r.put("i1", "i2")
+    r.change("i3", 8, arrival=8)
     assert r.stale() == ["i1", "i2"]
-    r.engine.changed["i2"] = 6
-    assert r.stale() is None
-    r.put("i1", "gone")
+    assert r.reads("stale") == 1
+
+
+async def test_nothing_is_no_older_answer(r):
     assert r.stale() is None
 
 
-def test_it_may_be_as_old_as_was_said_and_no_older(r):
+async def test_an_item_that_changed_or_went_since_makes_it_useless(r):
+    r.change("i2", 5)  # the answer is made from that
+    r.put("i1", "i2")
+    assert r.stale() == ["i1", "i2"]
+    r.change("i2", 6, arrival=6)
+    assert r.stale() is None
+    r.put("i1", "i3")
+    r.change("i3", 7, gone=True)
+    assert r.stale() is None
+
+
+async def test_it_may_be_as_old_as_was_said_and_no_older(r):
     r.put("i1")
     r.clock.advance(10.0)
     assert r.stale(age_s=10.0) == ["i1"]
     assert r.stale(age_s=9.9) is None
 
 
-def test_it_may_be_of_no_older_catalogue_than_was_said(r):
-    r.put("i1", catalogue=5)
+async def test_it_may_be_of_no_older_catalogue_than_was_said(r):
+    r.put("i1")
     assert r.stale(least=5) == ["i1"]
     assert r.stale(least=6) is None
 
 
-def test_what_a_user_did_is_never_left_out(r):
+async def test_what_a_user_did_is_never_left_out(r):
     r.put("i1", user=b"version one 4567")
     assert r.stale(user=b"version one 4567") == ["i1"]
     assert r.stale(user=b"version two 4567") is None
-
-
-async def test_what_is_up_to_date_is_got_and_the_rest_is_not(r):
-    r.put("i1", catalogue=5)
-    assert (await r.caches.get(b"key", state_in(Generation("b", 5), b"")))[0] is not None
-    assert await r.caches.get(b"key", state_in(Generation("b", 6), b"")) == (None, False)
-    assert await r.caches.get(b"key", state_in(Generation("b", 5, 1), b"")) == (None, False)

@@ -1,5 +1,6 @@
 """Search by lists against the exact search, and what a large catalogue is built with."""
 
+import faiss
 import numpy as np
 import pytest
 
@@ -120,3 +121,50 @@ def test_probes_are_short_runs_of_the_texts():
     assert len(query_like(texts, encoder, 0)) == len(encoder.seen) == 256
     assert all(run in texts[0] or run == "seven" for run in encoder.seen)
     assert {len(run.split()) for run in encoder.seen} == {1, 2, 3, 4}
+
+
+def test_what_was_put_is_merged_into_the_lists(vectors):
+    rng = np.random.default_rng(3)
+    grown = np.concatenate([vectors, unit(rng, 900)])
+    index = _lists(vectors).over(grown)
+    index.put(np.arange(N, N + 900))
+    assert index.merge() is None, "so few are scored for every probe"
+    grown[:200] = unit(rng, 200)
+    index.put(np.arange(100))
+    index.put(np.arange(50, 200))
+    probes = unit(rng, 64)
+    before = index.search(probes, 50)
+    use = index.merge()
+    assert use is not None
+    assert np.array_equal(index.search(probes, 50)[1], before[1]), "nothing is swapped yet"
+    use()
+    assert index.merge() is None
+
+    scores, rows = index.search(probes, 50)
+    assert all(len(set(found)) == 50 for found in rows.tolist())
+    assert np.allclose(scores, np.einsum("pnd,pd->pn", grown[rows], probes), atol=1e-5)
+    _, exact = FlatIndex(grown).search(probes, 50)
+    pairs = zip(rows.tolist(), exact.tolist(), strict=True)
+    assert np.mean([len({*a} & {*b}) / 50 for a, b in pairs]) > 0.9
+    assert {*rows[rows < 200]}, "those that moved are found where they are now"
+    assert {*rows[rows >= N]}
+
+
+def test_a_row_that_is_put_again_after_a_merge_is_found_where_it_is(vectors):
+    grown = vectors.copy()
+    index = _lists(vectors).over(grown)
+    index.put(np.arange(1000))
+    use = index.merge()
+    assert use is not None
+    use()
+    grown[7] = -vectors[7]
+    index.put(np.array([7]))
+    assert index.search(grown[7:8], 1)[1][0, 0] == 7
+    assert 7 not in index.search(vectors[7:8], 50)[1]
+
+
+def _lists(vectors):
+    quantised = faiss.index_factory(DIM, "IVF32,SQ8", faiss.METRIC_INNER_PRODUCT)
+    quantised.train(vectors)
+    quantised.add(vectors)
+    return ListIndex(quantised, vectors, 16, 1)

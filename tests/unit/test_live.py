@@ -19,8 +19,8 @@ def change(
 ) -> None:
     first = engine.info.catalogue + 1
     changes = [Change(first + n, name, record) for n, (name, record) in enumerate(items)]
-    texts = [engine.text_of(c.record) for c in changes if c.record is not None]
-    engine.perform(engine.plan(changes, engine.encode(texts), now))
+    vectors = engine.encode(engine.new_texts(changes))
+    engine.perform(engine.plan(changes, vectors, now))
 
 
 def ids(engine: RankEngine, **asked: object) -> list[str]:
@@ -133,9 +133,43 @@ def test_what_is_as_it_was_is_known_by_the_number_of_its_change(engine: RankEngi
 
     assert engine.unchanged("alien", 0)
     assert [engine.unchanged("mob", since) for since in (0, 1)] == [False, True]
-    assert not engine.unchanged("love", 9)  # hidden
-    assert not engine.unchanged("heist", 9)
-    assert not engine.unchanged("nobody", 9)
+    assert [engine.unchanged("heist", since) for since in (2, 3)] == [False, True]
+    assert engine.unchanged("nobody", 0)
+    names = ("alien", "mob", "love", "heist", "nobody")
+    assert [engine.visible(name) for name in names] == [True, True, False, False, False]
+
+
+def test_what_only_takes_away_or_alters_fields_is_no_arrival(engine: RankEngine) -> None:
+    def arrival(*items: tuple[str, dict[str, object] | None]) -> int:
+        change(engine, *items)
+        return engine.info.arrival
+
+    star = engine.record("star") or {}
+    assert arrival(("mob", None)) == 0
+    assert arrival(("star", {**star, "year": 1978})) == 0
+    assert arrival(("star", {**star, "hidden": True})) == 0
+    assert arrival(("star", star)) == 4  # seen again
+    assert arrival(("star", {**star, "title": "star of peace"})) == 5
+    assert arrival(("mob", {"title": "mob"})) == 6
+    assert arrival(("heist", None), ("new", {"title": "new"}), ("alien", None)) == 8
+    assert engine.info.catalogue == 9
+    assert arrival(("later", {"title": "later", "available_from": NOW + 5})) == 8
+    # What was skipped may have been anything.
+    assert arrival(("robot", {"title": "robot"}), ("robot", None)) == 12
+    changes = [Change(15, "love", None)]
+    engine.perform(engine.plan(changes, engine.encode([]), NOW))
+    assert engine.info.arrival == 15
+
+
+def test_only_other_words_need_a_new_vector(engine: RankEngine) -> None:
+    star = engine.record("star") or {}
+    same = [Change(1, "star", {**star, "year": 1978})]
+    assert engine.new_texts(same) == []
+    other = [Change(1, "star", {**star, "title": "sun"}), Change(2, "x", {"title": "y"})]
+    assert len(engine.new_texts(other)) == 2
+    engine.perform(engine.plan(same, engine.encode([]), NOW))
+    assert ids(engine, query="star space adventure")[0] == "star"
+    assert ids(engine, filter=filter_text({"year": {"gte": 1978, "lt": 1979}})) == ["star"]
 
 
 def test_items_come_and_go_at_their_times(engine: RankEngine) -> None:
@@ -242,7 +276,8 @@ def test_a_list_index_finds_what_changed() -> None:
     grown = np.concatenate([vectors, encoder.encode(["brand new"]), np.zeros((9, 16), np.float32)])
     live = ListIndex(index, vectors, 4, 1).over(grown)
     grown[7] = encoder.encode(["changed since"])[0]
-    live.change(np.array([4000, 7]))
+    live.put(np.array([4000]))
+    live.put(np.array([7]))
     blocked = np.zeros(len(grown), np.bool_)
     blocked[4001:] = True
 
@@ -252,6 +287,7 @@ def test_a_list_index_finds_what_changed() -> None:
         assert found[0, 0] == row
         _, exact = FlatIndex(grown).search(probe, 1, blocked)
         assert exact[0, 0] == row
+    assert live.merge() is None  # so few are scored for every probe
     blocked[4000] = True
     assert 4000 not in live.search(encoder.encode(["brand new"]), 50, blocked)[1]
 

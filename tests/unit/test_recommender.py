@@ -293,7 +293,7 @@ async def test_a_page_of_an_old_generation_goes_on_in_the_new_one() -> None:
 async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_meanwhile():
     async with rig() as r:
         await r.get(query="a")
-        r.engine._generation = Generation("fake/1", 7)
+        r.engine._generation = Generation("fake/1", 7, arrival=7)
         old = await r.get(query="a", max_stale_ms=60_000)
         assert (old["cache"], old["x_cache"], old["generation"]["catalogue"]) == ("hit", "stale", 0)
         assert r.metric("cache_reads_total", tier="local", result="stale") == 1
@@ -306,9 +306,9 @@ async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_m
 async def test_who_allows_no_older_answer_gets_none():
     async with rig() as r:
         await r.get(query="a")
-        r.engine._generation = Generation("fake/1", 7)
+        r.engine._generation = Generation("fake/1", 7, arrival=7)
         assert (await r.get(query="a"))["cache"] == "miss"
-        r.engine._generation = Generation("fake/1", 8)
+        r.engine._generation = Generation("fake/1", 8, arrival=8)
         asked = await r.get(query="a", max_stale_ms=60_000, min_catalogue=8)
         assert (asked["cache"], asked["generation"]["catalogue"]) == ("miss", 8)
 
@@ -316,7 +316,7 @@ async def test_who_allows_no_older_answer_gets_none():
 async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
     async with rig(max_pending_requests=1) as r:
         await r.get(query="a")
-        r.engine._generation = Generation("fake/1", 7)
+        r.engine._generation = Generation("fake/1", 7, arrival=7)
         r.engine.hold()
         entered = len(r.engine.batches)
         busy = [asyncio.create_task(r.get(query="b"))]
@@ -337,7 +337,7 @@ async def test_only_so_many_new_answers_are_made_for_nobody():
     async with rig() as r:
         for n in range(20):
             await r.get(query=f"q{n}")
-        r.engine._generation = Generation("fake/1", 7)
+        r.engine._generation = Generation("fake/1", 7, arrival=7)
         r.engine.hold()
         for n in range(20):
             assert (await r.get(query=f"q{n}", max_stale_ms=60_000))["x_cache"] == "stale"
