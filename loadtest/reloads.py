@@ -1,10 +1,11 @@
 """Bundles that take over under load: failures, times and memory over reloads in turn of two.
 
-    python -m loadtest.reloads --bundle models/demo
+    python -m loadtest.reloads
 
-The newest two generations of a bundle are copied; a service is offered a constant rate of requests
-(unique queries, every third with a user), first in peace, then while they take turns: each is
-published, then `POST /admin/reload` is called. Prints one JSON line.
+The demo is copied and built once more without learning. Of a service over both the peak is measured
+(32 connections, unique queries, every third with a user; no cache); then it is offered two thirds
+of that at a constant rate, first in peace, then while the two take turns: each is published, then
+`POST /admin/reload` is called. Prints one JSON line.
 """
 
 import argparse
@@ -23,13 +24,18 @@ from pathlib import Path
 from statistics import median
 
 from app.generations import publish
-from loadtest import machine
+from app.offline.demo import build_demo
+from loadtest import machine, wrk
 from loadtest.open_loop import Offer, Outcome, message, offer, percentile
 from loadtest.queries import demo_titles, unique_queries
 from loadtest.services import RECSERVE, ROOT, Service, free_port
+from loadtest.wrk import Bodies
 
-_QUIET_S = 8.0
-_PROBE = {"history": ["1", "260", "1196"], "k": 10}
+_WARM_S, _PEAK_S, _QUIET_S = 4, 8, 8.0
+_CONNECTIONS = 32
+_MOST_PER_S = 2000
+"""More than any peak here: so many queries are there for a second of measuring it."""
+_PROBE = {"history": ["1", "260", "1196"], "k": 10, "budget_ms": 10_000}
 
 
 @dataclass
@@ -45,28 +51,25 @@ class Turns:
 def main() -> None:
     """Run once, print the line."""
     parser = argparse.ArgumentParser("python -m loadtest.reloads", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=ROOT / "models/demo", help="models/NAME")
     parser.add_argument("--reloads", type=int, default=20)
     parser.add_argument("--every", type=float, default=1.6, help="seconds between two reloads")
-    parser.add_argument("--rate", type=float, default=100, help="requests per second")
+    parser.add_argument("--share", type=float, default=2 / 3, help="of the peak that is offered")
     options = parser.parse_args()
+    wrk.require()
     with tempfile.TemporaryDirectory(prefix="recserve-reloads-") as work:
-        root, pair = _copied(options.bundle, Path(work))
+        root, pair = _pair(Path(work))
         service = _service(root, Path(work))
         with service:
-            document = _measured(service, root, pair, options)
+            document = _measured(service, root, pair, options, Path(work))
     print(json.dumps(document))
 
 
-def _copied(bundle: Path, work: Path) -> tuple[Path, list[str]]:
-    pair = sorted(path.name for path in bundle.glob("2*Z-*"))[-2:]
-    if len(pair) < 2:
-        raise SystemExit("two generations are needed: build, then train")
-    root = work / bundle.resolve().name
-    for name in pair:
-        shutil.copytree(bundle / name, root / name)
-    publish(root, pair[0])
-    return root, pair
+def _pair(work: Path) -> tuple[Path, list[str]]:
+    root, learned = work / "demo", (ROOT / "models/demo/current").resolve()
+    shutil.copytree(learned, root / learned.name)
+    other = build_demo(root, learning=False).bundle.path.name
+    publish(root, learned.name)
+    return root, [learned.name, other]
 
 
 def _service(root: Path, work: Path) -> Service:
@@ -78,20 +81,26 @@ def _service(root: Path, work: Path) -> Service:
 
 
 def _measured(
-    service: Service, root: Path, pair: Sequence[str], options: argparse.Namespace
+    service: Service,
+    root: Path,
+    pair: Sequence[str],
+    options: argparse.Namespace,
+    work: Path,
 ) -> dict[str, object]:
     seconds = options.reloads * options.every
-    texts = unique_queries(int(options.rate * (_QUIET_S + seconds)) + 2, 1, demo_titles())
-    messages = [message(json.dumps(_body(n, text)).encode()) for n, text in enumerate(texts)]
-    n_quiet = int(options.rate * _QUIET_S)
-    quiet = asyncio.run(
-        offer("127.0.0.1", service.port, messages[:n_quiet], Offer(options.rate, _QUIET_S))
-    )
+    n_peak = _MOST_PER_S * (_PEAK_S + _WARM_S)
+    texts = unique_queries(n_peak + int(_MOST_PER_S * (_QUIET_S + seconds)), 1, demo_titles())
+    asks = [_body(n, text) for n, text in enumerate(texts)]
+    peak = _peak(service.port, work / "bodies.jsonl", asks[:n_peak])
+    rate = peak * options.share
+    messages = [message(json.dumps(ask).encode()) for ask in asks[n_peak:]]
+    n_quiet = int(rate * _QUIET_S)
+    quiet = asyncio.run(offer("127.0.0.1", service.port, messages[:n_quiet], Offer(rate, _QUIET_S)))
     before = service.rss_mib()
     turns = Turns()
 
     async def both() -> list[Outcome]:
-        load = Offer(options.rate, seconds)
+        load = Offer(rate, seconds)
         offered = asyncio.create_task(offer("127.0.0.1", service.port, messages[n_quiet:], load))
         await asyncio.to_thread(_take_turns, service, root, pair, options, turns)
         return await offered
@@ -106,13 +115,15 @@ def _measured(
         "commit": machine.commit(),
         "machine": machine.describe(),
         "load_average": os.getloadavg()[0],
-        "rate_per_s": options.rate,
+        "peak_per_s": round(peak, 1),
+        "rate_per_s": round(rate, 1),
         "reloads": len(turns.seconds),
         "reload_s": {"p50": round(median(turns.seconds), 2), "max": max(turns.seconds)},
         "requests": len(outcomes),
         "requests_during": len(during),
         "failures": sum(outcome.status != 200 for outcome in outcomes),
         "by_status": dict(Counter(str(outcome.status) for outcome in outcomes)),
+        "degraded": {"quiet": _degraded(quiet), "during": _degraded(during)},
         "wrong_generation_after_reload": turns.wrong,
         "answers_differ": first != second,
         "quiet_ms": _times(quiet),
@@ -123,6 +134,16 @@ def _measured(
             "after_each": turns.rss_mib,
         },
     }
+
+
+def _peak(port: int, path: Path, asks: Sequence[dict[str, object]]) -> float:
+    bodies = Bodies.write(path, asks, fresh=True)
+    bodies.run(port, connections=_CONNECTIONS, seconds=_WARM_S)
+    return bodies.run(port, connections=_CONNECTIONS, seconds=_PEAK_S).per_second
+
+
+def _degraded(outcomes: Sequence[Outcome]) -> int:
+    return sum(outcome.degraded for outcome in outcomes)
 
 
 def _body(n: int, text: str) -> dict[str, object]:
