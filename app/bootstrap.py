@@ -166,6 +166,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         await _warm_up(batcher, min(limits.max_requests, limits.max_pending))
         lag = asyncio.create_task(measure_loop_lag(metrics, _LAG_INTERVAL_S), name="recserve-lag")
         stack.callback(lag.cancel)
+        stack.callback(catalogue.close)
         await catalogue.open()
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
         stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)

@@ -38,6 +38,17 @@ class Neighbours:
     rows: npt.NDArray[np.int32]
     weights: Matrix
 
+    def of(self, items: Rows) -> tuple[npt.NDArray[np.int32], Matrix]:
+        """Return int32[r, m] rows and float32[r, m] weights, fresh arrays, of int64[r] ≥ 1 items.
+
+        Items behind the last one came after the table was made: all their weights are 0.
+        """
+        rows = self.rows.take(items, axis=0, mode="clip")
+        weights = self.weights.take(items, axis=0, mode="clip")
+        if items.max() >= len(self.rows):
+            weights[items >= len(self.rows)] = 0.0
+        return rows, weights
+
 
 @dataclass(frozen=True, slots=True)
 class TasteSpace:
@@ -185,10 +196,10 @@ class Features:
         # last line for the first one), in a column that is cut off.
         line = np.arange(0, len(recent) * width, width)[:, None]
         for near, cells in zip(tables.values(), flat.reshape(shape[0], -1), strict=False):
-            places = self._place.take(near.rows.take(recent, axis=0))
+            rows_near, weights = near.of(recent)
+            places = self._place.take(rows_near)
             # Backwards, so that a neighbour is written after places of weight 0 that name it too.
-            weights = near.weights.take(recent, axis=0)[:, ::-1]
-            cells[np.add(places[:, ::-1], line).ravel()] = weights.ravel()
+            cells[np.add(places[:, ::-1], line).ravel()] = weights[:, ::-1].ravel()
         self._place[rows] = -1
         pairs = flat.reshape(shape)[:, :, :-1]
         wanted = self._behaviour.taste.wanted.take(rows, axis=0)

@@ -29,8 +29,8 @@ MOST_MERGED: Final = 100
 class Encoder(Protocol):
     """Text to vectors.
 
-    `encode` is blocking, called from one thread at a time, deterministic, and does not depend on
-    which texts share a call (maximum difference 1e-3). Raises `EngineError`.
+    `encode` is blocking, deterministic, and does not depend on which texts share a call (maximum
+    difference 1e-3); calls of several threads may overlap. Raises `EngineError`.
     """
 
     @property
@@ -124,8 +124,8 @@ class Engine(Protocol):
 class LiveEngine(Engine, Protocol):
     """An engine whose items can change between two passes.
 
-    One change at a time: `encode` the texts, `plan` beside the passes, `perform` between two. From
-    then on every pass, and every other method, sees the items as they are.
+    One change at a time: `encode` the texts and `plan` beside the passes, `perform` between two.
+    From then on every pass, and every other method, sees the items as they are.
     """
 
     @property
@@ -142,7 +142,7 @@ class LiveEngine(Engine, Protocol):
         ...
 
     def encode(self, texts: Sequence[str]) -> Matrix:
-        """Return float32[n, dim], the vectors of texts. Called where `rank` is."""
+        """Return float32[n, dim], the vectors of texts. May overlap with a pass."""
         ...
 
     def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> Any:  # noqa: ANN401 - its own

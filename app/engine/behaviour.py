@@ -47,9 +47,9 @@ class NeighbourSource:
         recent = want.recent[:RECENT]
         total = np.zeros(self._n_items, np.float32)
         for near, decayed in self._tables:
-            weights = near.weights.take(recent, axis=0)
+            nearest, weights = near.of(recent)
             weights *= decayed[: len(recent)]
-            np.add.at(total, near.rows.take(recent, axis=0).ravel(), weights.ravel())
+            np.add.at(total, nearest.ravel(), weights.ravel())
         total[want.hidden] = 0.0
         if want.blocked is not None:
             np.putmask(total, want.blocked, 0.0)

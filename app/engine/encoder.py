@@ -36,7 +36,7 @@ class Runtime(Protocol):
 class PackedEncoder:
     """The `Encoder` port over an exported folder.
 
-    Blocking, and meant for one thread: calls are not to overlap. Keeps no state between calls.
+    Blocking. Calls of several threads may overlap. Keeps no state between calls.
     `runtime` says which one runs.
     """
 

@@ -23,7 +23,7 @@ from app.engine.live_records import Put, newest_arrival, puts_of
 from app.engine.live_words import LiveWords, Segment
 from app.engine.parts import Learned, Parts, assemble, fallback_of
 from app.engine.words import WordIndex
-from app.features import Behaviour, Neighbours, TasteSpace, item_signals
+from app.features import Behaviour, TasteSpace, item_signals
 from app.types import Change, Matrix, Rows, Vector
 
 N = TypeVar("N", bound=np.generic)
@@ -167,22 +167,18 @@ def _live_words(parts: Parts, n_rows: int) -> LiveWords:
 
 
 def _roomy_learned(learned: Learned, used: int, room: int) -> Learned:
-    # Copies throughout: one view would keep the whole mapped file in memory.
+    # The tables of neighbours, by far the largest, need no room: what is new has no neighbours.
     old = learned.behaviour
     nothing: Rows = np.empty(0, np.int64)
     taste = TasteSpace(
         _grown(old.taste.given[:used], room),
         _grown(old.taste.wanted[:used], room),
-        old.taste.recency.copy(),
+        old.taste.recency,
     )
     untaken = item_signals(nothing, np.zeros(1, np.int64), room)
-    tables = {
-        name: Neighbours(_grown(near.rows[:used], room), _grown(near.weights[:used], room))
-        for name, near in old.tables.items()
-    }
     items = np.concatenate([old.items[:, :used], untaken], axis=1)
     return Learned.of(
-        Behaviour(tables, old.decays, taste, items), learned.alike_share, learned.scorer
+        Behaviour(old.tables, old.decays, taste, items), learned.alike_share, learned.scorer
     )
 
 

@@ -150,13 +150,12 @@ class Batcher(Generic[T, R]):
             if not entry.answer.cancelled():
                 entry.answer.exception()  # read it: the caller may have left since it was set
 
-    async def between(self, call: Callable[[], V], *, alone: bool = True) -> V:
+    async def between(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the first model thread, ahead of waiting requests.
 
-        `alone`: no pass is under way, for none may see it half done; else one may be ranked, but
-        none prepared. One call at a time, in order; where several wait, a pass
-        goes between each two. It runs to its end even if the caller leaves meanwhile. Keep it
-        short: all requests wait.
+        No pass is under way, for none may see it half done. One call at a time, in order; where
+        several wait, a pass goes between each two. It runs to its end even if the caller leaves
+        meanwhile. Keep it short: all requests wait.
 
         Raises:
             NotReadyError: not open, closing, or the engine was lost; it may have begun then.
@@ -165,7 +164,7 @@ class Batcher(Generic[T, R]):
         if not self.ready:
             raise _not_ready()
         self._wake.set()
-        return await self._between.result(call, alone=alone)
+        return await self._between.result(call)
 
     async def aclose(self, drain_s: float = 5.0) -> bool:
         """Refuse new submits, finish the waiting ones within `drain_s` seconds, fail the rest.
@@ -222,7 +221,7 @@ class Batcher(Generic[T, R]):
     async def _serve(self, passes: Passes[T, R]) -> None:
         while True:
             if self._between:
-                await passes.idle() if self._between.next_is_alone else await passes.prepared()
+                await passes.idle()
                 self._call_since = self._clock()
                 await self._between.run_next(passes.first)
             if not passes.has_room(ahead=len(self._pending) >= self._limits.max_requests):

@@ -17,25 +17,20 @@ class Between:
 
     def __init__(self) -> None:
         """Start without any."""
-        self._waiting: deque[tuple[Callable[[], object], bool, _Answer]] = deque()
+        self._waiting: deque[tuple[Callable[[], object], _Answer]] = deque()
         self.running = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def next_is_alone(self) -> bool:
-        """Whether the call that has waited longest must not overlap with the half of a pass."""
-        return self._waiting[0][1]
-
-    async def result(self, call: Callable[[], V], *, alone: bool) -> V:
+    async def result(self, call: Callable[[], V]) -> V:
         """Wait for a call's turn and its end; whoever leaves before its turn takes it along.
 
         Raises:
             Exception: what it raised, or what `fail` was given.
         """
         answer: _Answer = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, alone, answer))
+        self._waiting.append((call, answer))
         outcome: V | Exception = await answer
         if isinstance(outcome, Exception):
             raise outcome
@@ -45,7 +40,7 @@ class Between:
         """Run the call that has waited longest, if there is one."""
         if not self._waiting:
             return
-        call, _, answer = self._waiting[0]
+        call, answer = self._waiting[0]
         if not answer.done():
             self.running = True
             _set(answer, await thread.run(call))
@@ -56,7 +51,7 @@ class Between:
         """Fail every call that is not answered, the running one included."""
         self.running = False
         while self._waiting:
-            _set(self._waiting.popleft()[2], error)
+            _set(self._waiting.popleft()[1], error)
 
 
 def _set(answer: _Answer, outcome: object) -> None:

@@ -1,6 +1,6 @@
 """The catalogue while it serves: changes are journalled, then shown by the very next pass.
 
-    validate ─▶ journal (durable) ─▶ encode, in slices between passes ─▶ plan beside them ─▶ perform
+    validate ─▶ journal (durable) ─▶ encode and plan, beside the passes ─▶ perform, between two
 
 Every process reads the same journal, so all of them come to the same catalogue; what another one
 acknowledged is taken in by `watch`. This module does not know what an item looks like.
@@ -8,43 +8,34 @@ acknowledged is taken in by `watch`. This module does not know what an item look
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, Protocol
-
-import numpy as np
+from typing import Any, Final, TypeAlias
 
 from app.errors import AppError, DeadlineExceededError, NotFoundError, OverloadedError, StoreError
 from app.ports import Journal, LiveEngine
 from app.telemetry import Metrics
-from app.types import Change, Matrix
+from app.types import Change
 
 _TOGETHER: Final = 256
 """Changes that are taken in at once: their index of words is made anew each time."""
 
-_SLICE_S: Final = 0.008
-"""How long live queries wait for the encoding of items at most, so that they hardly notice."""
+_NICE: Final = 10
+"""How far the thread that works on changes stands back behind those that answer requests."""
 
-_FIRST_GUESS_S: Final = 1e-4
-_WEIGHT_OF_NEWEST: Final = 0.3
 _MOST_WAITING: Final = 64
 _RETRY_MS: Final = 500
 _log = logging.getLogger(__name__)
 
 
-class Between(Protocol):
-    """Runs blocking calls; `Batcher.between` is one."""
-
-    def __call__(self, call: Callable[[], Any], *, alone: bool = True) -> Awaitable[Any]:
-        """Run a call where no pass sees it half done, or, not `alone`, beside one that ranks."""
-        ...
-
-
-def _in_a_thread(call: Callable[[], Any], *, alone: bool = True) -> Awaitable[Any]:  # noqa: ARG001 - nobody else is there
-    """Run a call for an engine that nobody uses yet."""
-    return asyncio.to_thread(call)
+Runner: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a blocking call; `Batcher.between` is one, which no pass sees half done."""
 
 
 class LiveCatalogue:
@@ -53,7 +44,7 @@ class LiveCatalogue:
     def __init__(
         self,
         engine: LiveEngine,
-        between: Between,
+        between: Runner,
         journal: Journal,
         metrics: Metrics,
         now: Callable[[], float] = time.time,
@@ -67,7 +58,7 @@ class LiveCatalogue:
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._looked_at = 0  # the catalogue's number when it was last looked whether to merge
-        self._seconds_per_token = _FIRST_GUESS_S
+        self._thread = ThreadPoolExecutor(1, "recserve-changes", initializer=_stand_back)
 
     def __repr__(self) -> str:
         return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
@@ -159,7 +150,7 @@ class LiveCatalogue:
             return
         async with self._turn():
             self._looked_at = self._engine.info.catalogue
-            if (use := await asyncio.to_thread(self._engine.merge)) is not None:
+            if (use := await self._beside(self._engine.merge)) is not None:
                 await self._between(use)
 
     @asynccontextmanager
@@ -172,9 +163,13 @@ class LiveCatalogue:
             StoreError: the journal cannot be read; the old engine stays.
         """
         async with self._lock:
-            await self._catch_up(engine, _in_a_thread)
+            await self._catch_up(engine, self._beside)
             yield
             self._engine = engine
+
+    def close(self) -> None:
+        """Let go of the thread; what it does for nobody any more it finishes. Idempotent."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -201,7 +196,7 @@ class LiveCatalogue:
     async def _catch_up(
         self,
         engine: LiveEngine | None = None,
-        run: Between | None = None,
+        run: Runner | None = None,
     ) -> None:
         engine, run = engine or self._engine, run or self._between
         more = True
@@ -212,37 +207,23 @@ class LiveCatalogue:
             more = len(changes) == _TOGETHER
 
     async def _take_in(
-        self,
-        engine: LiveEngine,
-        changes: Sequence[Change],
-        run: Between,
+        self, engine: LiveEngine, changes: Sequence[Change], perform: Runner
     ) -> None:
-        vectors = await self._encoded(engine, engine.new_texts(changes), run)
-        plan = await asyncio.to_thread(engine.plan, changes, vectors, self._now())
-        await run(lambda: engine.perform(plan))
+        now = self._now()
 
-    async def _encoded(
-        self,
-        engine: LiveEngine,
-        texts: Sequence[str],
-        run: Between,
-    ) -> Matrix:
-        found: list[Matrix] = []
-        at = 0
-        while at < len(texts):
-            end, tokens = at, 0
-            while end < len(texts) and (end == at or tokens * self._seconds_per_token < _SLICE_S):
-                tokens += 2 + len(texts[end].encode()) // 3
-                end += 1
-            vectors, seconds = await run(partial(_timed, engine, texts[at:end]), alone=False)
-            rate = seconds / tokens
-            self._seconds_per_token += _WEIGHT_OF_NEWEST * (rate - self._seconds_per_token)
-            found.append(vectors)
-            at = end
-        return np.concatenate(found) if found else np.empty((0, engine.info.dim), np.float32)
+        def planned() -> Any:  # noqa: ANN401 - the engine's own
+            texts = engine.new_texts(changes)
+            return engine.plan(changes, engine.encode(texts), now)
+
+        plan = await self._beside(planned)
+        await perform(lambda: engine.perform(plan))
+
+    def _beside(self, call: Callable[[], Any]) -> Awaitable[Any]:
+        """Run a blocking call in the thread for changes, beside the passes."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
-def _timed(engine: LiveEngine, texts: Sequence[str]) -> tuple[Matrix, float]:
-    start = time.perf_counter()
-    vectors = engine.encode(texts)
-    return vectors, time.perf_counter() - start
+def _stand_back() -> None:
+    # Linux gives each thread its own; elsewhere the whole process would stand back.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

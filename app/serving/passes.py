@@ -115,11 +115,6 @@ class Passes(Generic[T, R]):
         self._changed.clear()
         await self._changed.wait()
 
-    async def prepared(self) -> None:
-        """Wait until nothing is to be prepared, or being prepared."""
-        while self._unprepared:
-            await self.change()
-
     async def idle(self) -> None:
         """Wait until nothing is under way."""
         while self._under_way:

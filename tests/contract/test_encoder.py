@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,18 @@ def test_what_every_encoder_promises(kind, folder):
     assert np.abs(together - alone).max() <= 1e-3
     assert np.abs(together[0] - together[4]).max() <= 1e-3
     assert any_encoder.id
+
+
+@pytest.mark.parametrize("kind", ["fake", "kernel", "onnxruntime"])
+def test_calls_of_several_threads_may_overlap(kind, folder):
+    any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
+    parts = [[f"a film about {place} {n}" for n in range(9)] for place in ("Rome", "Lima", "Oslo")]
+    alone = [any_encoder.encode(texts) for texts in parts]
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(5):
+            found = list(threads.map(any_encoder.encode, parts))
+            for mine, expected in zip(found, alone, strict=True):
+                assert np.array_equal(mine, expected)
 
 
 def test_the_check_can_fail(folder, texts, reference, tmp_path, runtime):

@@ -1,7 +1,10 @@
 """Changes of the catalogue: journalled first, shown by the next pass, the same in every process."""
 
 import asyncio
-from collections.abc import Callable
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +16,7 @@ from app.errors import DeadlineExceededError, NotFoundError, OverloadedError, St
 from app.serving.live_catalogue import LiveCatalogue
 from app.telemetry import Metrics
 from app.testing_journal import MemoryChanges, MemoryJournal
-from app.types import RankRequest
+from app.types import Matrix, RankRequest
 from tests.small_engine import small_engine
 
 
@@ -25,26 +28,47 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 class Between:
-    """Runs what it is given at once, and counts: all calls, and those that must be alone."""
+    """Runs what it is given at once, and counts."""
 
     def __init__(self) -> None:
-        self.calls = self.alone = 0
+        self.calls = 0
 
-    async def __call__(self, call: Callable[[], Any], *, alone: bool = True) -> Any:
+    async def __call__(self, call: Callable[[], Any]) -> Any:
         self.calls += 1
-        self.alone += alone
         await asyncio.sleep(0)
         return call()
 
 
-class Mergeable:
-    """An engine that has something to merge whenever it is asked."""
+class Wrapped:
+    """An engine, and whatever a test adds to it."""
 
-    def __init__(self, engine: RankEngine, use: Callable[[], None]) -> None:
-        self._engine, self._use = engine, use
+    def __init__(self, engine: RankEngine) -> None:
+        self._engine = engine
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
+
+
+class Threads(Wrapped):
+    """Remembers which threads encoded, and how far they stood back."""
+
+    def __init__(self, engine: RankEngine) -> None:
+        super().__init__(engine)
+        self.used: set[str] = set()
+        self.nice: set[int] = set()
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        self.used.add(threading.current_thread().name)
+        self.nice.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return self._engine.encode(texts)
+
+
+class Mergeable(Wrapped):
+    """Has something to merge whenever it is asked."""
+
+    def __init__(self, engine: RankEngine, use: Callable[[], None]) -> None:
+        super().__init__(engine)
+        self._use = use
 
     def merge(self) -> Callable[[], None]:
         return self._use
@@ -168,12 +192,12 @@ async def test_what_was_put_is_merged_where_no_pass_is_under_way(process: Proces
     merged: list[int] = []
     index = process.engine._parts.texts.index
     assert index.merge() is None
-    mergeable = Mergeable(process.engine, lambda: merged.append(process.between.alone))
+    mergeable = Mergeable(process.engine, lambda: merged.append(process.between.calls))
     catalogue = LiveCatalogue(
         *(mergeable, process.between, process.journal, Metrics(CollectorRegistry()))
     )
     await catalogue.put([{"id": "new", "title": "submarine"}])
-    before = process.between.alone
+    before = process.between.calls
     watch = asyncio.create_task(catalogue.watch(0.001))
     await until(lambda: bool(merged))
     await asyncio.sleep(0.01)
@@ -197,13 +221,19 @@ async def test_a_change_that_never_comes_is_not_waited_for_beyond_the_deadline(
         await process.catalogue.reach(9, loop.time() + 0.05)
 
 
-async def test_many_items_are_encoded_in_slices(process: Process) -> None:
-    items = [{"id": f"n{n}", "title": f"title number {n} " * 20} for n in range(400)]
-    await process.catalogue.put(items)
+async def test_between_two_passes_nothing_is_encoded(process: Process) -> None:
+    threads = Threads(process.engine)
+    catalogue = LiveCatalogue(
+        *(threads, process.between, process.journal, Metrics(CollectorRegistry()))
+    )
+    items = [{"id": f"n{n}", "title": f"title number {n}"} for n in range(400)]
+    await catalogue.put(items)
 
-    assert process.between.calls > 10
-    assert process.between.alone == 2  # 400 items are performed in two parts
+    assert process.between.calls == 2  # 400 items are performed in two parts
     assert process.engine.info.n_items == 407
+    assert threads.used == {"recserve-changes_0"}
+    if sys.platform == "linux":
+        assert threads.nice == {os.getpriority(os.PRIO_PROCESS, 0) + 10}
 
 
 async def test_too_many_waiting_changes_are_refused(process: Process) -> None:

@@ -96,19 +96,6 @@ async def test_a_call_between_passes_waits_for_both_halves():
         assert await outcomes(tasks) == ["a", "b"]
 
 
-async def test_a_call_that_need_not_be_alone_runs_beside_one_that_is_ranked():
-    async with rig() as r:
-        tasks = await r.ranking("a")
-        seen = await r.batcher.between(lambda: list(r.engine.ranked), alone=False)
-        assert seen == []  # "a" is still being ranked
-        tasks += await r.prepared(2, "b")
-        call = asyncio.create_task(r.batcher.between(lambda: len(r.engine.batches), alone=False))
-        r.engine.slots.release(1)
-        assert await call == 2  # not while "b" is being prepared, and it has no third before it
-        r.engine.slots.release(1)
-        assert await outcomes(tasks) == ["a", "b"]
-
-
 async def test_a_batch_that_cannot_be_ranked_is_split_though_another_is_under_way():
     async with rig() as r:
         r.engine.trouble = EngineError("poison")
