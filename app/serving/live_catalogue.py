@@ -8,26 +8,20 @@ acknowledged is taken in by `watch`. This module does not know what an item look
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from app.errors import AppError, DeadlineExceededError, NotFoundError, OverloadedError, StoreError
 from app.ports import Journal, LiveEngine
+from app.serving.model_thread import ModelThread
 from app.telemetry import Metrics
 from app.types import Change
 
 _TOGETHER: Final = 256
 """Changes that are taken in at once: their index of words is made anew each time."""
-
-_NICE: Final = 10
-"""How far the thread that works on changes stands back behind those that answer requests."""
 
 _MOST_WAITING: Final = 64
 _RETRY_MS: Final = 500
@@ -58,7 +52,7 @@ class LiveCatalogue:
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._looked_at = 0  # the catalogue's number when it was last looked whether to merge
-        self._thread = ThreadPoolExecutor(1, "recserve-changes", initializer=_stand_back)
+        self._thread = ModelThread("recserve-changes", stands_back=True)
 
     def __repr__(self) -> str:
         return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
@@ -168,8 +162,8 @@ class LiveCatalogue:
             self._engine = engine
 
     def close(self) -> None:
-        """Let go of the thread; what it does for nobody any more it finishes. Idempotent."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """End the thread, after what it is at. Idempotent."""
+        self._thread.stop()
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -218,12 +212,9 @@ class LiveCatalogue:
         plan = await self._beside(planned)
         await perform(lambda: engine.perform(plan))
 
-    def _beside(self, call: Callable[[], Any]) -> Awaitable[Any]:
+    async def _beside(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the call's own
         """Run a blocking call in the thread for changes, beside the passes."""
-        return asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-def _stand_back() -> None:
-    # Linux gives each thread its own; elsewhere the whole process would stand back.
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        outcome = await self._thread.run(call)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome

@@ -7,13 +7,16 @@ call that never returns would keep the process alive. Does not know what it runs
 import asyncio
 import contextlib
 import logging
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 B = TypeVar("B")
 
+_NICE: Final = 10
 _log = logging.getLogger(__name__)
 
 
@@ -27,8 +30,12 @@ class ModelThread:
     Anything that is not an `Exception` (SystemExit, say) ends the thread.
     """
 
-    def __init__(self, name: str) -> None:
-        """Prepare the thread; must be made and used inside the running event loop."""
+    def __init__(self, name: str, *, stands_back: bool = False) -> None:
+        """Start the thread; must be made and used inside the running event loop.
+
+        `stands_back`: whether it leaves the cores to other threads that want them.
+        """
+        self._stands_back = stands_back
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
             queue.SimpleQueue()
@@ -85,6 +92,9 @@ class ModelThread:
         await self._ended.wait()
 
     def _work(self) -> None:
+        # Linux gives each thread its own priority; elsewhere the whole process would stand back.
+        if self._stands_back and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         try:
             while self._turn():
                 pass

@@ -135,7 +135,7 @@ class Reloader:
 
     async def _load(self) -> Loaded:
         # In a thread of its own, which takes along what libraries keep for each thread.
-        thread = ModelThread("recserve-reload")
+        thread = ModelThread("recserve-reload", stands_back=True)
         try:
             outcome = await thread.run(self._source.load)
         except ThreadDiedError as error:

@@ -93,7 +93,7 @@ class Process:
 
 
 @pytest.fixture
-def process() -> Process:
+async def process() -> Process:
     return Process()
 
 
@@ -231,7 +231,7 @@ async def test_between_two_passes_nothing_is_encoded(process: Process) -> None:
 
     assert process.between.calls == 2  # 400 items are performed in two parts
     assert process.engine.info.n_items == 407
-    assert threads.used == {"recserve-changes_0"}
+    assert threads.used == {"recserve-changes"}
     if sys.platform == "linux":
         assert threads.nice == {os.getpriority(os.PRIO_PROCESS, 0) + 10}
 
