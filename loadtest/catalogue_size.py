@@ -117,7 +117,7 @@ def _recall(bundle: Path, queries: Sequence[str]) -> float:
     vectors = load_vectors(folder)
     probes = PackedEncoder(folder.path / "encoder", 2).encode(queries)
     _, found = index_of(folder, vectors, 2).search(probes, _DEPTH)
-    _, exact = FlatIndex(vectors, 2).search(probes, _DEPTH)
+    _, exact = FlatIndex(vectors).search(probes, _DEPTH)
     shares = [np.isin(best, rows).mean() for best, rows in zip(exact, found, strict=True)]
     return float(np.mean(shares))
 
