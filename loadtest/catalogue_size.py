@@ -35,6 +35,7 @@ from loadtest.queries import demo_titles, unique_queries
 _ASKED = 300
 _DEPTH = 200
 _COPY = re.compile(r"#(\d+) .* v\d+\W*$")
+_MARKS = re.compile(r"#\d+\s*|\s*\bv\d+\W*$")
 
 
 @dataclass
@@ -50,10 +51,13 @@ class Copies:
         self._rng = np.random.default_rng(0)
 
     def encode(self, texts: Sequence[str]) -> Matrix:
-        """Return float32[len(texts), dim]; `#17 … v5` is the sixth copy of film 17."""
+        """Return float32[len(texts), dim]; `#17 … v5` is the sixth copy of film 17.
+
+        What is no copy is read as people write: without the marks of copies.
+        """
         rows = [int(found[1]) for text in texts if (found := _COPY.match(text))]
         if len(rows) < len(texts):
-            return self.real.encode(texts)
+            return self.real.encode([_MARKS.sub("", text) for text in texts])
         return varied(self.base[rows], self.noise, self._rng)
 
 
