@@ -87,7 +87,10 @@ class Settings(BaseSettings):
         16, ge=1, le=1000, description="Most connections to the shared cache per process."
     )
     cache_local_bytes: int = Field(
-        67_108_864, ge=0, description="Size of the in-process cache, in bytes; 0 = off."
+        33_554_432,
+        ge=0,
+        description="Size of the in-process cache, in bytes; 0 = off. "
+        "The heap grows by about twice that.",
     )
 
     data_dir: Path = Field(
