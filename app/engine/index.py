@@ -26,7 +26,6 @@ FEW_PASSING: Final = 0.3
 OVERSAMPLE: Final = 1.25
 """More than is asked for is fetched by 8-bit score: rounding moves rows across the edge."""
 
-
 LEAST_MERGED: Final = 1_000
 MERGED_SHARE: Final = 256
 """Rows put since the last merge at which there is another, and one in so many of all."""

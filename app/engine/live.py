@@ -88,7 +88,7 @@ def plan(parts: Parts, at: int, changes: Sequence[Change], vectors: Matrix, now:
     """
     last = {change.item: change for change in changes}
     puts = puts_of(changes, parts)
-    if any(put.before is None for put in puts) or any(put.renamed for put in puts):
+    if any(put.renamed for put in puts):
         parts = _roomy(parts, len(puts))
     rows = np.array(parts.catalogue.places([put.record.item.id for put in puts]), np.int64)
     deleted = tuple(name for name, change in last.items() if change.record is None)

@@ -24,6 +24,7 @@ _TOGETHER: Final = 256
 """Changes that are taken in at once: their index of words is made anew each time."""
 
 _MOST_WAITING: Final = 64
+_NEVER: Final = -1
 _RETRY_MS: Final = 500
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class LiveCatalogue:
         self._now = now
         self._lock = asyncio.Lock()
         self._waiting = 0
-        self._looked_at = 0  # the catalogue's number when it was last looked whether to merge
+        self._looked_at = _NEVER  # the catalogue's number when it was last asked whether to merge
         self._thread = ModelThread("recserve-changes", stands_back=True)
 
     def __repr__(self) -> str:
@@ -159,7 +160,7 @@ class LiveCatalogue:
         async with self._lock:
             await self._catch_up(engine, self._beside)
             yield
-            self._engine = engine
+            self._engine, self._looked_at = engine, _NEVER
 
     def close(self) -> None:
         """End the thread, after what it is at. Idempotent."""
