@@ -88,7 +88,7 @@ def evaluate(plan: Plan, dataset: str, options: Options) -> Document:
         comparison = Comparison(plan, trains, _query_vectors(cases, encoder))
         names = fitting(options.baselines, words=plan.protocol == "graded")
         document["baselines"] = _baselines(names, comparison, judge)
-    document["seconds"] = round(time.perf_counter() - start, 1)
+    document["seconds"] = round(time.perf_counter() - start, 3)
     document["timings"] = _timings(told)
     document["peak_memory_bytes"] = {"build_and_rank": peak, "all": _peak_bytes()}
     return document
