@@ -124,8 +124,8 @@ class Engine(Protocol):
 class LiveEngine(Engine, Protocol):
     """An engine whose items can change between two passes.
 
-    One change at a time: `encode` the texts and `plan` beside the passes, `perform` between two.
-    From then on every pass, and every other method, sees the items as they are.
+    One change at a time: `plan` beside the passes, `perform` between two. From then on every pass,
+    and every other method, sees the items as they are.
     """
 
     @property
@@ -137,18 +137,10 @@ class LiveEngine(Engine, Protocol):
         """Return what a journal would say of an item as it is; None if unknown."""
         ...
 
-    def new_texts(self, changes: Sequence[Change]) -> list[str]:
-        """Return the texts that `plan` needs vectors of: of items that get other words."""
-        ...
-
-    def encode(self, texts: Sequence[str]) -> Matrix:
-        """Return float32[n, dim], the vectors of texts. May overlap with a pass."""
-        ...
-
-    def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> Any:  # noqa: ANN401 - its own
+    def plan(self, changes: Sequence[Change], now: float) -> Any:  # noqa: ANN401 - its own
         """Work out what changes mean, for `perform`; may take long, and disturbs no pass.
 
-        `vectors`: float32[m, dim], of `new_texts`. `now`: unix seconds.
+        Encodes the texts of items that get other words. `now`: unix seconds. Raises `EngineError`.
         """
         ...
 

@@ -89,8 +89,7 @@ class Settings(BaseSettings):
     cache_local_bytes: int = Field(
         33_554_432,
         ge=0,
-        description="Size of the in-process cache, in bytes; 0 = off. "
-        "The heap grows by about twice that.",
+        description="Size of the in-process cache, in bytes; 0 = off.",
     )
 
     data_dir: Path = Field(

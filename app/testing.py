@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from app.errors import EngineError, StoreError
 from app.filters import holds, parse_filter
 from app.types import (
@@ -21,7 +19,6 @@ from app.types import (
     FieldFacts,
     Generation,
     Item,
-    Matrix,
     RankedItem,
     RankRequest,
     RankResult,
@@ -172,15 +169,7 @@ class GatedEngine:
         item = self._items.get(item_id)
         return None if item is None else {"title": item.title}
 
-    def new_texts(self, changes: Sequence[Change]) -> list[str]:
-        """Items have titles and nothing else."""
-        return [_title(change) for change in changes if change.record is not None]
-
-    def encode(self, texts: Sequence[str]) -> Matrix:
-        """Nothing is known of texts."""
-        return np.zeros((len(texts), self.info.dim), np.float32)
-
-    def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> Sequence[Change]:  # noqa: ARG002 - the port's signature
+    def plan(self, changes: Sequence[Change], now: float) -> Sequence[Change]:  # noqa: ARG002 - the port's signature
         """Nothing need be prepared."""
         return changes
 

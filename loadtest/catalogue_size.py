@@ -23,7 +23,13 @@ import numpy as np
 
 from app.bundle import load_vectors, open_bundle
 from app.engine.encoder import PackedEncoder
-from app.engine.index import INDEX_FILE, FlatIndex
+from app.engine.index import (
+    INDEX_FILE,
+    LEAST_MERGED,
+    MERGED_SHARE,
+    FlatIndex,
+    VectorIndex,
+)
 from app.engine.open import index_of, open_engine
 from app.offline.build import build, packed_encoder
 from app.offline.recipe import Recipe
@@ -111,19 +117,43 @@ def measure(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
         **{f"{stage}_p50_ms": round(median(ms), 3) for stage, ms in times.items()},
         "rss_bytes": _rss() - before,
         "index_bytes": index.stat().st_size if index.exists() else 0,
-        "recall_at_200": round(_recall(bundle, queries[:100]), 4),
+        **_recalls(bundle, queries[:100]),
     }
 
 
-def _recall(bundle: Path, queries: Sequence[str]) -> float:
-    """Return how much of the exact 200 nearest the index of a bundle finds for the queries."""
+def _recalls(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
+    """Return how much of the exact 200 nearest the index finds: as built, and after a merge.
+
+    As many rows as a merge waits for get other vectors; how long it takes is in there too.
+    """
     folder = open_bundle(bundle)
-    vectors = load_vectors(folder)
+    vectors, rng = np.array(load_vectors(folder)), np.random.default_rng(2)
     probes = PackedEncoder(folder.path / "encoder", 2).encode(queries)
-    _, found = index_of(folder, vectors, 2).search(probes, _DEPTH)
+    index = index_of(folder, vectors, 2)
+    found = {"recall_at_200": _recall(index, vectors, probes)}
+    rows = rng.permutation(len(vectors))[: max(LEAST_MERGED, len(vectors) // MERGED_SHARE)]
+    vectors[rows] = varied(vectors[rows], 0.5, rng)
+    index.put(rows)
+    start = perf_counter()
+    use = index.merge()
+    if use is None:
+        return found
+    merged = perf_counter()
+    use()
+    swapped = perf_counter()
+    return found | {
+        "merged_rows": len(rows),
+        "merge_s": round(merged - start, 2),
+        "swap_ms": round((swapped - merged) * 1e3, 2),
+        "recall_at_200_merged": _recall(index, vectors, probes),
+    }
+
+
+def _recall(index: VectorIndex, vectors: Matrix, probes: Matrix) -> float:
+    _, found = index.search(probes, _DEPTH)
     _, exact = FlatIndex(vectors).search(probes, _DEPTH)
     shares = [np.isin(best, rows).mean() for best, rows in zip(exact, found, strict=True)]
-    return float(np.mean(shares))
+    return round(float(np.mean(shares)), 4)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -29,7 +29,6 @@ from app.types import (
     EngineInfo,
     Facets,
     Item,
-    Matrix,
     RankRequest,
     Rows,
     StageTimings,
@@ -112,17 +111,9 @@ class RankEngine:
         """Return what a journal would say of an item as it is; None if unknown."""
         return raw_of(item_id, self._parts.catalogue)
 
-    def new_texts(self, changes: Sequence[Change]) -> list[str]:
-        """Return the texts that `plan` needs vectors of."""
-        return live.new_texts(self._parts, changes)
-
-    def encode(self, texts: Sequence[str]) -> Matrix:
-        """Return float32[n, dim], the vectors of texts. Raises `EngineError`."""
-        return self._parts.encoder.encode(texts)
-
-    def plan(self, changes: Sequence[Change], vectors: Matrix, now: float) -> live.Plan:
+    def plan(self, changes: Sequence[Change], now: float) -> live.Plan:
         """Work out what changes mean; see the port."""
-        return live.plan(self._parts, self._info.catalogue, changes, vectors, now)
+        return live.plan(self._parts, self._info.catalogue, changes, now)
 
     def perform(self, plan: live.Plan) -> None:
         """Do what was planned; see the port."""

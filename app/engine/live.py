@@ -71,24 +71,22 @@ class Plan:
     fallback: tuple[Source, ...]
 
 
-def new_texts(parts: Parts, changes: Sequence[Change]) -> list[str]:
-    """Return the texts that `plan` needs vectors of: of items put that have other words."""
-    return [put.record.text for put in puts_of(changes, parts) if put.renamed]
-
-
-def plan(parts: Parts, at: int, changes: Sequence[Change], vectors: Matrix, now: float) -> Plan:
-    """Work out what changes mean for an engine.
+def plan(parts: Parts, at: int, changes: Sequence[Change], now: float) -> Plan:
+    """Work out what changes mean for an engine; encodes what has other words than before.
 
     Args:
         parts: of the engine; nothing else may change it meanwhile.
         at: number of the newest change that it has taken in.
         changes: oldest first; the last of an item counts.
-        vectors: float32[c, dim], of `new_texts`.
         now: unix seconds.
+
+    Raises:
+        EngineError: a text could not be encoded.
     """
     last = {change.item: change for change in changes}
     puts = puts_of(changes, parts)
-    if any(put.renamed for put in puts):
+    vectors = parts.encoder.encode([put.record.text for put in puts if put.renamed])
+    if len(vectors):
         parts = _roomy(parts, len(puts))
     rows = np.array(parts.catalogue.places([put.record.item.id for put in puts]), np.int64)
     deleted = tuple(name for name, change in last.items() if change.record is None)

@@ -204,13 +204,7 @@ class LiveCatalogue:
     async def _take_in(
         self, engine: LiveEngine, changes: Sequence[Change], perform: Runner
     ) -> None:
-        now = self._now()
-
-        def planned() -> Any:  # noqa: ANN401 - the engine's own
-            texts = engine.new_texts(changes)
-            return engine.plan(changes, engine.encode(texts), now)
-
-        plan = await self._beside(planned)
+        plan = await self._beside(partial(engine.plan, changes, self._now()))
         await perform(lambda: engine.perform(plan))
 
     async def _beside(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the call's own

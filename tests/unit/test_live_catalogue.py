@@ -16,7 +16,7 @@ from app.errors import DeadlineExceededError, NotFoundError, OverloadedError, St
 from app.serving.live_catalogue import LiveCatalogue
 from app.telemetry import Metrics
 from app.testing_journal import MemoryChanges, MemoryJournal
-from app.types import Matrix, RankRequest
+from app.types import Change, RankRequest
 from tests.small_engine import small_engine
 
 
@@ -50,17 +50,17 @@ class Wrapped:
 
 
 class Threads(Wrapped):
-    """Remembers which threads encoded, and how far they stood back."""
+    """Remembers which threads planned, and how far they stood back."""
 
     def __init__(self, engine: RankEngine) -> None:
         super().__init__(engine)
         self.used: set[str] = set()
         self.nice: set[int] = set()
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def plan(self, changes: Sequence[Change], now: float) -> Any:
         self.used.add(threading.current_thread().name)
         self.nice.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return self._engine.encode(texts)
+        return self._engine.plan(changes, now)
 
 
 class Mergeable(Wrapped):
