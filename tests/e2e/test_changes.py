@@ -1,6 +1,7 @@
 """A catalogue that changes: two processes on one Redis, kill -9 and a restart, a new bundle."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def test_a_change_in_one_process_is_seen_by_the_other(
             assert service.client.get("/items/1").json()["title"] == "Aliens"
             # Without asking for it: both have come so far by now.
             assert "4" not in ids(service, query="crime thriller")
+
+        # Nor need the other be asked: it looks by itself (`loadtest.replicas` says how soon).
+        changed(one, "DELETE", "/items/5")
+        deadline = time.monotonic() + 30
+        while "5" in ids(other, query="crime thriller"):
+            assert time.monotonic() < deadline
 
 
 def test_a_change_outdates_the_answers_that_showed_the_item(bundle: Path, tmp_path: Path) -> None:
