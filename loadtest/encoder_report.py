@@ -13,7 +13,9 @@ from loadtest.render import PAGE, put
 
 NAMES = {
     "sentence-transformers": "`SentenceTransformer.encode`",
-    "kernel": "recserve, kernel",
+    "amx": "recserve, kernel by AMX",
+    "vnni": "recserve, kernel by VNNI",
+    "avx2": "recserve, kernel by AVX2",
     "onnxruntime": "recserve, ONNX Runtime",
 }
 

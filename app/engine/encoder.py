@@ -1,8 +1,9 @@
 """Text to vectors: a sentence encoder without torch, on the fastest runtime this machine has.
 
-Two runtimes compute the same: our own kernel (`encoder_kernel`, x86-64 with AVX2 where the kernel
-is compiled) and ONNX Runtime (`encoder_graph`, everywhere). This module does not know how the
-files were made (`app.offline.export` does), which texts are queries, or who waits for them.
+Several runtimes compute the same: our own kernel (`encoder_kernel`, x86-64, by AMX, AVX-512 VNNI or
+AVX2, where the kernel is compiled) and ONNX Runtime (`encoder_graph`, everywhere). This module does
+not know how the files were made (`app.offline.export` does), which texts are queries, or who waits
+for them.
 """
 
 import logging
@@ -17,11 +18,11 @@ from tokenizers import Tokenizer
 
 from app.engine.encoder_graph import GraphRuntime
 from app.engine.encoder_info import INFO_FILE, EncoderInfo
-from app.engine.encoder_kernel import KernelRuntime
+from app.engine.encoder_kernel import KernelRuntime, Products
 from app.engine.native import Unavailable
 from app.errors import BundleError, EngineError
 
-RuntimeName: TypeAlias = Literal["kernel", "onnxruntime"]
+RuntimeName: TypeAlias = Products | Literal["onnxruntime"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,11 +47,12 @@ class PackedEncoder:
         Args:
             directory: holds `encoder.json` and the files that it names.
             threads: threads of one call, the calling one included; ≥ 1.
-            runtime: this one and no other; without it the kernel, else ONNX Runtime with a warning.
+            runtime: this one and no other; without it the kernel by the fastest of its products,
+                else ONNX Runtime with a warning.
 
         Raises:
             BundleError: a file is missing, damaged or not readable by this runtime.
-            Unavailable: `runtime` asks for the kernel, and this machine cannot run it.
+            Unavailable: `runtime` asks for a kernel that this machine cannot run.
         """
         if threads < 1:
             raise ValueError("threads must be at least 1")
@@ -105,9 +107,11 @@ def _open(
 ) -> tuple[RuntimeName, Runtime]:
     if only != "onnxruntime":
         try:
-            return "kernel", KernelRuntime(directory, info, threads)
+            kernel = KernelRuntime(directory, info, threads, only)
         except Unavailable as error:
-            if only == "kernel":
+            if only:
                 raise
             _log.warning("texts are encoded by ONNX Runtime, at half the speed: %s", error)
+        else:
+            return kernel.products, kernel
     return "onnxruntime", GraphRuntime(directory, info, threads)

@@ -1,4 +1,4 @@
-"""The encoder on our own kernel, `encoder_kernel.c`: 16-bit integers on AVX2.
+"""The encoder on our own kernel, `encoder_kernel.c`: products of 16-bit integers.
 
 Here live the layout that the C file shares with us, and the check of all that it trusts: sizes,
 and that every token has a row. Not the arithmetic.
@@ -8,7 +8,7 @@ import ctypes
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,13 @@ from safetensors import safe_open
 from app.engine.encoder_info import EncoderInfo
 from app.engine.native import Unavailable, load_library
 
-_LANES = 16
-"""The kernel has no tail loops: every width is a multiple of this."""
+Products: TypeAlias = Literal["amx", "vnni", "avx2"]
+"""The instructions that multiply, fastest first; the vectors are the same to the last bit."""
+
+_NUMBERS: dict[Products, int] = {"avx2": 0, "vnni": 1, "amx": 2}
+_MULTIPLES: dict[Products, int] = {"avx2": 16, "vnni": 32, "amx": 64}
+"""The kernel has no tail loops: every width is a multiple of this, that of a head of _HEAD."""
+_HEAD = 16
 
 
 class _Dense(Structure):
@@ -42,7 +47,7 @@ class _Layer(Structure):
 
 class _Model(Structure):
     _fields_ = [
-        *((name, c_int32) for name in ("layers", "width", "heads", "inner", "mean")),
+        *((name, c_int32) for name in ("products", "layers", "width", "heads", "inner", "mean")),
         ("epsilon", c_float),
         ("words", c_void_p),
         ("places", c_void_p),
@@ -52,10 +57,15 @@ class _Model(Structure):
 
 
 class KernelRuntime:
-    """The weights of an exported folder, packed for the kernel; see `encoder.Runtime`."""
+    """The weights of an exported folder, packed for the kernel; see `encoder.Runtime`.
 
-    def __init__(self, directory: Path, info: EncoderInfo, threads: int) -> None:
-        """Load and quantise the weights.
+    `products` says which instructions multiply.
+    """
+
+    def __init__(
+        self, directory: Path, info: EncoderInfo, threads: int, products: Products | None
+    ) -> None:
+        """Load and quantise the weights, for the fastest products or only those given.
 
         Raises:
             Unavailable: the kernel cannot run here, or not a model of this shape.
@@ -66,8 +76,8 @@ class KernelRuntime:
         with safe_open(directory / info.weights, framework="numpy") as file:
             self._file = file
             self._inner = inner = file.get_slice("0.widen.weight").get_shape()[0]
-            if any(width % _LANES for width in (info.dim, info.dim // info.heads, inner)):
-                raise Unavailable(f"the kernel needs widths that are multiples of {_LANES}")
+            self.products = self._choose(products, (info.dim, inner), info.dim // info.heads)
+            self._number = _NUMBERS[self.products]
             layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
             self._rows = [file.get_slice(name).get_shape()[0] for name in ("words", "places")]
             words, places = (
@@ -75,7 +85,7 @@ class KernelRuntime:
                 for name, rows in zip(("words", "places"), self._rows, strict=True)
             )
             self._model = _Model(
-                *(info.layers, info.dim, info.heads, inner, info.pooling == "mean"),
+                *(self._number, info.layers, info.dim, info.heads, inner, info.pooling == "mean"),
                 *(info.epsilon, words, places, self._norm("embedded"), layers),
             )
         del self._file
@@ -105,6 +115,17 @@ class KernelRuntime:
             raise MemoryError
         return vectors
 
+    def _choose(self, only: Products | None, widths: tuple[int, int], head: int) -> Products:
+        why = f"the kernel needs heads whose width is a multiple of {_HEAD}"
+        for products in () if head % _HEAD else (only,) if only else get_args(Products):
+            if not self._library.can(c_int32(_NUMBERS[products])):
+                why = f"the processor or its system lacks {products}"
+            elif any(width % _MULTIPLES[products] for width in widths):
+                why = f"{products} needs widths that are multiples of {_MULTIPLES[products]}"
+            else:
+                return cast("Products", products)
+        raise Unavailable(why)
+
     def _layer(self, name: str) -> _Layer:
         width, inner = self._dim, self._inner
         return _Layer(
@@ -121,7 +142,7 @@ class KernelRuntime:
         packed, scale = _aligned(rows * columns), np.empty(rows, np.float32)
         self._library.pack(
             c_void_p(weight.ctypes.data),
-            *(c_int32(rows), c_int32(columns)),
+            *(c_int32(size) for size in (rows, columns, self._number)),
             *(c_void_p(array.ctypes.data) for array in (packed, scale)),
         )
         bias = self._read(name + ".bias", np.float32, rows)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def opened(folder: Path, threads: int, runtime: RuntimeName) -> PackedEncoder:
         pytest.skip(str(why))
 
 
-@pytest.fixture(scope="module", params=["kernel", "onnxruntime"])
+@pytest.fixture(scope="module", params=["amx", "vnni", "avx2", "onnxruntime"])
 def runtime(request) -> RuntimeName:
     return request.param
 
@@ -110,9 +111,24 @@ def test_hard_texts_each_meet_the_bar(batched, reference):
 
 
 def test_the_kernel_gives_the_same_bits_in_every_batch(encoder, batched, single):
-    if encoder.runtime != "kernel":
+    if encoder.runtime == "onnxruntime":
         pytest.skip("ONNX Runtime only promises to be close")
     assert np.array_equal(batched, single)
+
+
+def test_every_kernel_gives_the_same_bits(folder, texts):
+    try:
+        kernels = [PackedEncoder(folder, 1, "avx2")]
+    except Unavailable as why:
+        pytest.skip(str(why))
+    for faster in ("vnni", "amx"):
+        with suppress(Unavailable):
+            kernels.append(PackedEncoder(folder, 1, faster))
+    assert PackedEncoder(folder, 1).runtime == kernels[-1].runtime
+    expected = kernels[0].encode(texts)
+    assert [np.array_equal(each.encode(texts), expected) for each in kernels] == [True] * len(
+        kernels
+    )
 
 
 def test_batched_equals_single(batched, single, reference):
@@ -133,7 +149,7 @@ def test_order_is_kept_and_shape_is_promised(encoder, texts, batched):
     assert encoder.encode([]).shape == (0, 384)
 
 
-@pytest.mark.parametrize("kind", ["fake", "kernel", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["fake", "amx", "vnni", "avx2", "onnxruntime"])
 def test_what_every_encoder_promises(kind, folder):
     any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
     texts = ["space adventure", "", "最新电影", "heist", "space adventure"]
@@ -149,7 +165,7 @@ def test_what_every_encoder_promises(kind, folder):
     assert any_encoder.id
 
 
-@pytest.mark.parametrize("kind", ["fake", "kernel", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["fake", "amx", "vnni", "avx2", "onnxruntime"])
 def test_calls_of_several_threads_may_overlap(kind, folder):
     any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
     parts = [[f"a film about {place} {n}" for n in range(9)] for place in ("Rome", "Lima", "Oslo")]
@@ -225,13 +241,13 @@ def test_the_number_of_threads_is_honoured(encoder, folder, runtime, threads):
     code = (
         "import statistics, threading;"
         f"before = tasks(); encoder = PackedEncoder(folder, {threads}, runtime);"
-        f"{end if runtime == 'kernel' else stay}"
+        f"{stay if runtime == 'onnxruntime' else end}"
     )
     assert _in_fresh_process(folder, runtime, code) == threads - 1  # the calling thread works too
 
 
 def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runtime, tmp_path):
-    if runtime != "kernel":
+    if runtime == "onnxruntime":
         pytest.skip("about the kernel")
     root = Path(__file__).parents[2]
     shutil.copytree(root / "app", tmp_path / "app", ignore=shutil.ignore_patterns("*.so", "__py*"))
@@ -252,11 +268,11 @@ def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runti
     assert without.stdout == "onnxruntime\n"
     assert "there is no C compiler" in without.stderr
     python("-m", "app.engine.native", env=dict(os.environ))
-    assert python("-c", show, env=bare).stdout == "kernel\n"
+    assert python("-c", show, env=bare).stdout == f"{PackedEncoder(folder, 1).runtime}\n"
 
 
 def test_the_kernel_reads_no_row_that_is_not_there(encoder, runtime):
-    if runtime != "kernel":
+    if runtime == "onnxruntime":
         pytest.skip("about the kernel")
     run = encoder._runtime.run
     for tokens in ([[30522]], [[-1]], [[]], [[101] * 257]):

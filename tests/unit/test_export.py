@@ -39,11 +39,12 @@ def test_export_equals_the_original(tmp_path, pooling, normalised):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("runtime", ["kernel", "onnxruntime"])
-def test_both_runtimes_run_another_shape(tmp_path, pooling, runtime):
-    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
+@pytest.mark.parametrize("runtime", ["amx", "vnni", "avx2", "onnxruntime"])
+def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
+    # More than the 512 that the kernel takes at once, and no multiple of it.
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 576}
     bert = tiny_bert(tmp_path / "bert", **sizes, num_hidden_layers=3)
-    source = saved(tmp_path / "src", bert, Pooling(32, pooling))
+    source = saved(tmp_path / "src", bert, Pooling(64, pooling))
     export_encoder(str(source), tmp_path / "out")
     try:
         encoder = PackedEncoder(tmp_path / "out", 2, runtime)
@@ -51,7 +52,8 @@ def test_both_runtimes_run_another_shape(tmp_path, pooling, runtime):
         pytest.skip(str(why))
     original = SentenceTransformer(str(source), device="cpu")
     expected = original.encode(TEXTS, normalize_embeddings=True)
-    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=5e-3)
+    # Wide random weights, kept as float16: ONNX Runtime is as far off.
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-2)
 
 
 def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):
@@ -60,7 +62,20 @@ def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):
     assert PackedEncoder(tmp_path / "out", threads=1).runtime == "onnxruntime"
     assert "texts are encoded by ONNX Runtime" in caplog.text
     with pytest.raises(Unavailable):
-        PackedEncoder(tmp_path / "out", 1, "kernel")
+        PackedEncoder(tmp_path / "out", 1, "avx2")
+
+
+def test_a_width_that_the_fastest_products_lack_runs_by_others(tmp_path):
+    sizes = {"hidden_size": 48, "num_attention_heads": 3, "intermediate_size": 48}
+    bert = tiny_bert(tmp_path / "bert", **sizes)
+    export_encoder(str(saved(tmp_path / "src", bert, Pooling(48, "mean"))), tmp_path / "out")
+    encoder = PackedEncoder(tmp_path / "out", 1)
+    if encoder.runtime == "onnxruntime":
+        pytest.skip("no kernel here")
+    assert encoder.runtime == "avx2"
+    for products in ("amx", "vnni"):
+        with pytest.raises(Unavailable):
+            PackedEncoder(tmp_path / "out", 1, products)
 
 
 def test_the_folder_says_what_it_holds(tmp_path):

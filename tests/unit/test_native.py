@@ -8,6 +8,7 @@ import pytest
 from app.engine.native import Unavailable, load_library
 
 TOKEN_MAX = 4095
+AVX2 = 0
 PANEL = 16
 RNG = np.random.default_rng(7)
 WEIGHTS = {
@@ -30,7 +31,7 @@ def packed(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     integers, scale = np.empty(rows * columns, np.int16), np.empty(rows, np.float32)
     library.pack(
         ctypes.c_void_p(weight.ctypes.data),
-        *(ctypes.c_int32(rows), ctypes.c_int32(columns)),
+        *(ctypes.c_int32(number) for number in (rows, columns, AVX2)),
         *(ctypes.c_void_p(array.ctypes.data) for array in (integers, scale)),
     )
     panels = integers.reshape(rows // PANEL, columns // 2, PANEL, 2)

@@ -1,0 +1,145 @@
+/* Dense layers, for encoder_kernel.c: y[m, n] (+)= x[m, k] * weight + bias, by 16-bit integers.
+ *
+ * 12 bits of a row and about as many of a weight lose next to nothing. Each row of weights has its
+ * own scale and so has each token: a text gives the same bits in every batch. No sum can overflow:
+ * the quantised weights of a row add up to at most INT32_MAX / TOKEN_MAX.
+ * Sums of integers are exact and everything else is done in one order: the same bits come out of
+ * whichever instructions make the products.
+ *
+ *   AVX2  vpmaddwd multiplies twice as many pairs a cycle as a float32 FMA, 16 with one
+ *   VNNI  vpdpwssd of AVX-512 multiplies 32 and adds them up as well
+ *   AMX   see encoder_kernel_amx.h
+ */
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { AVX2, VNNI, AMX };
+enum { BLOCK = 512, TOKEN_MAX = 4095 };
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+
+/* Weights lie in panels of as many columns as a tile takes, by pairs along k. */
+typedef struct { const int16_t *weight; const float *scale, *bias; } Dense;
+
+static const float no_bias[32];
+
+#define NAME(x) x##_avx2
+#define LANES 8
+#define ROWS 4
+#define INTS __m256i
+#define FLOATS __m256
+#define OP(x) _mm256_##x
+#define DOT(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
+#define TARGET
+#include "encoder_kernel_tile.h"
+#undef NAME
+#undef LANES
+#undef ROWS
+#undef INTS
+#undef FLOATS
+#undef OP
+#undef DOT
+#undef TARGET
+
+#define NAME(x) x##_vnni
+#define LANES 16
+#define ROWS 8
+#define INTS __m512i
+#define FLOATS __m512
+#define OP(x) _mm512_##x
+#define DOT(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
+#define TARGET AVX512
+#include "encoder_kernel_tile.h"
+
+#include "encoder_kernel_amx.h"
+
+/* Whether this processor, and its system, can make products this way. AVX2 is taken for granted. */
+int can(int32_t products) {
+    if (products == AVX2) return 1;
+    if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bw")) return 0;
+    if (products == VNNI) return 1;
+    const unsigned tile_and_int8 = 3u << 24;
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tile_and_int8) != tile_and_int8) return 0;
+    return syscall(SYS_arch_prctl, 0x1023 /* ask for */, 18 /* the tiles */) == 0;
+}
+
+static void dense(int products, const int16_t *x, const float *sx, int m, int k, Dense d, float *y,
+                  int n, int add) {
+    if (products == AMX) dense_amx(x, sx, m, k, d, y, n, add);
+    else if (products == VNNI) dense_vnni(x, sx, m, k, d, y, n, add);
+    else dense_avx2(x, sx, m, k, d, y, n, add);
+}
+
+/* Quantises a row of n: a value is quantised * scale, which is returned. Into integers, or, where
+ * there is a place for them, low bytes and (at q) high bytes. */
+static float quantise(const float *x, int n, void *q, uint8_t *low) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 top = _mm256_setzero_ps();
+    for (int i = 0; i < n; i += 8)
+        top = _mm256_max_ps(top, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
+    float most = max8(top);
+    if (!(most > 0)) most = 1;
+    __m256 factor = _mm256_set1_ps(TOKEN_MAX / most);
+    for (int i = 0; i < n; i += 16) {
+        __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
+        __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8), factor));
+        __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
+        if (low) {
+            __m256i bytes = _mm256_packs_epi16(
+                _mm256_srai_epi16(both, 8), _mm256_setzero_si256());
+            __m256i below = _mm256_packus_epi16(
+                _mm256_and_si256(both, _mm256_set1_epi16(255)), _mm256_setzero_si256());
+            bytes = _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(bytes, below), 0xD8);
+            _mm_storeu_si128((__m128i *)((int8_t *)q + i), _mm256_castsi256_si128(bytes));
+            _mm_storeu_si128((__m128i *)(low + i), _mm256_extracti128_si256(bytes, 1));
+        } else
+            _mm256_storeu_si256((__m256i *)((int16_t *)q + i), both);
+    }
+    return most / TOKEN_MAX;
+}
+
+/* Quantises m rows of x, which lie `step` apart, as `dense` wants them: for AMX all high bytes,
+ * then all low ones, rows filled up to whole tiles. */
+static void quantise_rows(int products, const float *x, int m, int k, int step, int16_t *rows,
+                          float *scale) {
+    int8_t *high = (int8_t *)rows;
+    uint8_t *low = (uint8_t *)rows + (size_t)rows_of_tiles(m) * k;
+    for (int t = 0; t < m; t++) {
+        const size_t at = (size_t)t * k;
+        scale[t] = products == AMX ? quantise(x + (size_t)t * step, k, high + at, low + at)
+                                   : quantise(x + (size_t)t * step, k, rows + at, NULL);
+    }
+}
+
+static size_t place(int panel, int c, int i, int k) {
+    return (size_t)(c / panel) * panel * k + (size_t)(i / 2) * 2 * panel + c % panel * 2 + i % 2;
+}
+
+/* Quantises weight float16[n, k] for the products asked for; scale float[n].
+ * n: a multiple of 16, for VNNI of 32; k: of 16, for AMX of 64. */
+void pack(const uint16_t *weight, int32_t n, int32_t k, int32_t products, int16_t *out,
+          float *scale) {
+    for (int c = 0; c < n; c++) {
+        const uint16_t *row = weight + (size_t)c * k;
+        double sum = 0, top = 0;
+        for (int i = 0; i < k; i++) {
+            double v = fabs(_cvtsh_ss(row[i]));
+            sum += v;
+            if (v > top) top = v;
+        }
+        /* Rounding adds at most a half to each of the k. */
+        double factor = sum > 0 ? ((double)INT32_MAX / TOKEN_MAX - k * 0.5) / sum : 1;
+        if (factor * top > INT16_MAX) factor = INT16_MAX / top;
+        for (int i = 0; i < k; i++) {
+            const int16_t rounded = (int16_t)lrint(_cvtsh_ss(row[i]) * factor);
+            if (products == AMX) {
+                int8_t *high = (int8_t *)out + place_amx(c, i, k);
+                high[0] = (int8_t)(rounded >> 8);
+                high[TILE_BYTES] = (int8_t)(rounded & 255);
+            } else
+                out[place(products == VNNI ? 32 : 16, c, i, k)] = rounded;
+        }
+        scale[c] = (float)(1 / factor);
+    }
+}
