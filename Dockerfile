@@ -42,7 +42,7 @@ RUN cd /opt/venv/lib/python3.11/site-packages \
 # all works then too, with texts encoded by ONNX Runtime at half the speed.
 FROM base AS kernel
 WORKDIR /kernel
-COPY app/engine/native.py app/engine/encoder_kernel* ./
+COPY app/engine/native.py app/engine/*_kernel* ./
 RUN mkdir lib \
  && { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
       && python native.py && mv ./*.so lib/ \

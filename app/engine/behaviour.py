@@ -4,14 +4,17 @@ They read the rows a want took lately; without any they have nothing to say. Wha
 by `app.offline.learn`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from app.engine.candidates import Hits, Source, best_of, highest
+from app.engine.candidates import Source, hits_where
+from app.engine.selection import Hits, Piece, Selection, Summand
+from app.engine.selection_kernel import selection_over
 from app.engine.wants import Want
 from app.features import RECENT, Behaviour, Neighbours, TasteSpace
+from app.types import Rows
 
 BEHAVIOUR_SIZE, ALIKE_SIZE, TASTE_SIZE = 200, 100, 350
 """Candidates of each source; about 470 together. Chosen on validation items of `amazon-beauty`."""
@@ -29,37 +32,30 @@ class Weighted:
 class NeighbourSource:
     """The items that lie nearest to the recent ones: a decayed sum over tables of neighbours."""
 
-    def __init__(self, name: str, tables: Sequence[Weighted], n_items: int, size: int) -> None:
-        """Take the tables to add up, over a catalogue of `n_items`."""
+    def __init__(
+        self, name: str, tables: Sequence[Weighted], size: int, selection: Selection
+    ) -> None:
+        """Take the tables to add up."""
         self.name = name
-        self._size = size
+        self._size, self._selection = size, selection
         ages = np.arange(RECENT)
         self._tables = [
             (t.near, (t.share * t.decay**ages).astype(np.float32)[:, None]) for t in tables
         ]
-        self._n_items = n_items
 
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with recent items the rows with the highest sums."""
-        return [self._search(want) if want.recent.size else None for want in wants]
+        return hits_where(_took_something, wants, self._nearest)
 
-    def _search(self, want: Want) -> Hits:
-        recent = want.recent[:RECENT]
-        total = np.zeros(self._n_items, np.float32)
+    def _nearest(self, wants: Sequence[Want]) -> list[Hits]:
+        sums = [list(self._summands(want.recent[:RECENT])) for want in wants]
+        return self._selection.best_sums(sums, [want.without for want in wants], self._size)
+
+    def _summands(self, recent: Rows) -> Iterator[Summand]:
         for near, decayed in self._tables:
             nearest, weights = near.of(recent)
             weights *= decayed[: len(recent)]
-            np.add.at(total, nearest.ravel(), weights.ravel())
-        total[want.hidden] = 0.0
-        if want.blocked is not None:
-            np.putmask(total, want.blocked, 0.0)
-        rows = np.flatnonzero(total > 0)
-        scores = total.take(rows)
-        if len(rows) > self._size:
-            # Chosen among few: a partition is slow where most values are equal, here 0.
-            top = np.argpartition(scores, len(rows) - self._size)[-self._size :]
-            rows, scores = rows.take(top), scores.take(top)
-        return best_of(rows, scores)
+            yield Piece(nearest, weights), 1.0
 
 
 class TasteSource:
@@ -67,19 +63,23 @@ class TasteSource:
 
     name = "taste"
 
-    def __init__(self, space: TasteSpace, size: int = TASTE_SIZE) -> None:
+    def __init__(self, space: TasteSpace, selection: Selection, size: int = TASTE_SIZE) -> None:
         """Search a space."""
-        self._space, self._size = space, size
+        self._space, self._size, self._selection = space, size, selection
 
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with recent items the rows wanted most."""
-        asked = [place for place, want in enumerate(wants) if want.recent.size]
-        found: list[Hits | None] = [None] * len(wants)
-        if asked:
-            users = np.stack([self._space.user(wants[place].recent) for place in asked])
-            for place, scores in zip(asked, users @ self._space.wanted.T, strict=True):
-                found[place] = highest(scores, wants[place], self._size)
-        return found
+        return hits_where(_took_something, wants, self._nearest)
+
+    def _nearest(self, wants: Sequence[Want]) -> list[Hits]:
+        users = np.stack([self._space.user(want.recent) for want in wants])
+        scores = list(users @ self._space.wanted.T)
+        without = [want.without for want in wants]
+        return self._selection.best(scores, without, [self._size] * len(wants))
+
+
+def _took_something(want: Want) -> bool:
+    return want.recent.size > 0
 
 
 def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source, ...]:
@@ -87,7 +87,7 @@ def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source,
 
     `alike_share`: weight of likeness in words beside what follows what, in *behaviour*.
     """
-    n_items = behaviour.items.shape[1]
+    selection = selection_over(behaviour.items.shape[1])
     tables: Mapping[str, Neighbours] = behaviour.tables
     first = next(iter(tables))
     parts = [Weighted(tables[first], behaviour.decays[first], 1.0)]
@@ -95,7 +95,7 @@ def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source,
     if first != "alike":
         parts.append(Weighted(alike.near, alike.decay, alike_share))
     return (
-        NeighbourSource("behaviour", parts, n_items, BEHAVIOUR_SIZE),
-        NeighbourSource("alike", [alike], n_items, ALIKE_SIZE),
-        TasteSource(behaviour.taste),
+        NeighbourSource("behaviour", parts, BEHAVIOUR_SIZE, selection),
+        NeighbourSource("alike", [alike], ALIKE_SIZE, selection),
+        TasteSource(behaviour.taste, selection),
     )

@@ -6,9 +6,9 @@ and that every token has a row. Not the arithmetic.
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
+from ctypes import CDLL, POINTER, Structure, c_float, c_int32, c_void_p
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,13 @@ from app.engine.native import Unavailable, load_library
 Products: TypeAlias = Literal["amx", "vnni", "avx2"]
 """The instructions that multiply, fastest first; the vectors are the same to the last bit."""
 
-_NUMBERS: dict[Products, int] = {"avx2": 0, "vnni": 1, "amx": 2}
-_MULTIPLES: dict[Products, int] = {"avx2": 16, "vnni": 32, "amx": 64}
+NUMBERS: Final[dict[Products, int]] = {"avx2": 0, "vnni": 1, "amx": 2}
+"""What the C file calls them."""
+
+_MULTIPLES: Final[dict[Products, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
 """The kernel has no tail loops: every width is a multiple of this, that of a head of _HEAD."""
-_HEAD = 16
+
+_HEAD: Final = 16
 
 
 class _Dense(Structure):
@@ -77,7 +80,7 @@ class KernelRuntime:
             self._file = file
             self._inner = inner = file.get_slice("0.widen.weight").get_shape()[0]
             self.products = self._choose(products, (info.dim, inner), info.dim // info.heads)
-            self._number = _NUMBERS[self.products]
+            self._number = NUMBERS[self.products]
             layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
             self._rows = [file.get_slice(name).get_shape()[0] for name in ("words", "places")]
             words, places = (
@@ -116,15 +119,9 @@ class KernelRuntime:
         return vectors
 
     def _choose(self, only: Products | None, widths: tuple[int, int], head: int) -> Products:
-        why = f"the kernel needs heads whose width is a multiple of {_HEAD}"
-        for products in () if head % _HEAD else (only,) if only else get_args(Products):
-            if not self._library.can(c_int32(_NUMBERS[products])):
-                why = f"the processor or its system lacks {products}"
-            elif any(width % _MULTIPLES[products] for width in widths):
-                why = f"{products} needs widths that are multiples of {_MULTIPLES[products]}"
-            else:
-                return cast("Products", products)
-        raise Unavailable(why)
+        if head % _HEAD:
+            raise Unavailable(f"the kernel needs heads whose width is a multiple of {_HEAD}")
+        return choose_products(self._library, widths, only)
 
     def _layer(self, name: str) -> _Layer:
         width, inner = self._dim, self._inner
@@ -139,7 +136,7 @@ class KernelRuntime:
 
     def _dense(self, name: str, rows: int, columns: int) -> _Dense:
         weight = self._tensor(name + ".weight", np.float16, rows, columns)
-        packed, scale = _aligned(rows * columns), np.empty(rows, np.float32)
+        packed, scale = aligned(rows * columns), np.empty(rows, np.float32)
         self._library.pack(
             c_void_p(weight.ctypes.data),
             *(c_int32(size) for size in (rows, columns, self._number)),
@@ -168,7 +165,24 @@ class KernelRuntime:
         return array.ctypes.data
 
 
-def _aligned(length: int) -> npt.NDArray[np.int16]:
+def choose_products(library: CDLL, widths: Sequence[int], only: Products | None = None) -> Products:
+    """Return the fastest products that this machine can make of such widths, or those given.
+
+    Raises:
+        Unavailable: there are none.
+    """
+    why = ""
+    for products in (only,) if only else get_args(Products):
+        if not library.can(c_int32(NUMBERS[products])):
+            why = f"the processor or its system lacks {products}"
+        elif any(width % _MULTIPLES[products] for width in widths):
+            why = f"{products} needs widths that are multiples of {_MULTIPLES[products]}"
+        else:
+            return cast("Products", products)
+    raise Unavailable(why)
+
+
+def aligned(length: int) -> npt.NDArray[np.int16]:
     """Return an uninitialised array that starts on a cache line."""
     size = length * 2
     raw = np.empty(size + 64, np.uint8)

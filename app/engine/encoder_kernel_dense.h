@@ -143,3 +143,22 @@ void pack(const uint16_t *weight, int32_t n, int32_t k, int32_t products, int16_
         scale[c] = (float)(1 / factor);
     }
 }
+
+/* y[m, n] = x[m, k] * weight, of rows of floats and what `pack` made. `none`: n zeros.
+ * Returns 0, or 1 without memory. */
+int multiply(const float *x, int32_t m, int32_t k, const int16_t *weight, const float *scale,
+             const float *none, int32_t n, int32_t products, float *y) {
+    const size_t cells = (size_t)rows_of_tiles(m) * k, bytes = cells * sizeof(int16_t);
+    int16_t *rows = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    float *row_scale = malloc(m * sizeof(float));
+    if (rows && row_scale) {
+        const Dense d = {weight, scale, none};
+        quantise_rows(products, x, m, k, k, rows, row_scale);
+        if (products == AMX) take_tiles();
+        dense(products, rows, row_scale, m, k, d, y, n, 0);
+        if (products == AMX) leave_tiles();
+    }
+    const int failed = !rows || !row_scale;
+    free(rows), free(row_scale);
+    return failed;
+}

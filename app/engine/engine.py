@@ -12,13 +12,13 @@ from time import perf_counter
 import numpy as np
 
 from app.engine import live
-from app.engine.candidates import CandidateSet, Hits, retrieval_order, retrieve
+from app.engine.candidates import retrieval_order, retrieve
 from app.engine.facets import field_facts
-from app.engine.fusion import LEARNED_MATCH_WEIGHT
 from app.engine.live_records import raw_of
 from app.engine.parts import Parts
 from app.engine.remembered import MOST, RememberedQueries
-from app.engine.results import Scored, result_of
+from app.engine.results import Scored, best_items, result_of
+from app.engine.selection import Hits
 from app.engine.wants import Asked, Want, resolve
 from app.engine.widening import joined, summed, widened
 from app.errors import EngineError
@@ -64,7 +64,6 @@ class RankEngine:
         """Wire the parts; the vectors of the newest `remembered` queries are kept."""
         self._parts = parts
         self._info = info
-        self._candidates = CandidateSet(len(parts.catalogue))
         self._queries = RememberedQueries(parts.encoder, remembered)
         self._changed: dict[str, int] = {}  # item -> number of its last change
         self.next_boundary = float("inf")
@@ -119,7 +118,6 @@ class RankEngine:
         """Do what was planned; see the port."""
         self._parts = live.perform(plan)
         self._changed |= plan.changed
-        self._candidates = self._candidates.over(len(self._parts.catalogue))
         self._look(plan.now, plan.seq, plan.arrival)
 
     def merge(self) -> Callable[[], None] | None:
@@ -194,17 +192,17 @@ class RankEngine:
         hits, rows = self._retrieve(wants)
         retrieved = perf_counter()
         scores, degraded = self._scores(wants, rows, hits)
+        scored = [Scored(*each) for each in zip(rows, scores, hits, strict=True)]
+        parts = self._parts
+        items = best_items(parts.catalogue, parts.selection, batch, wants, scored)
         results = tuple(
             result_of(
-                self._parts.catalogue,
+                parts.catalogue,
                 request,
-                want,
-                Scored(*scored),
+                mine,
                 ("encoder", *degraded) if request.query in prepared.approximate else degraded,
             )
-            for request, want, scored in zip(
-                batch, wants, zip(rows, scores, hits, strict=True), strict=True
-            )
+            for request, mine in zip(batch, items, strict=True)
         )
         done = perf_counter()
         timings = StageTimings(
@@ -233,20 +231,26 @@ class RankEngine:
         Returns what each source brought, and the candidates, for each want.
         """
         hits = retrieve(wants, self._parts.sources)
-        rows = [
-            self._candidates.union(found, want.named)
-            for want, found in zip(wants, hits, strict=True)
-        ]
+        rows = self._united(wants, hits)
         short = [
             place
             for place, want in enumerate(wants)
             if want.named is None and rows[place].size < want.k
         ]
-        more = retrieve([wants[place] for place in short], self._parts.fallback)
-        for place, found in zip(short, more, strict=True):
-            hits[place] |= found
-            rows[place] = self._candidates.union(hits[place])
+        if short:
+            more = retrieve([wants[place] for place in short], self._parts.fallback)
+            for place, found in zip(short, more, strict=True):
+                hits[place] |= found
+            rows = self._united(wants, hits)
         return hits, rows
+
+    def _united(self, wants: Sequence[Want], hits: Sequence[Mapping[str, Hits]]) -> list[Rows]:
+        return self._parts.selection.union(
+            [
+                [*(each.rows for each in found.values()), *(() if named is None else (named,))]
+                for found, named in zip(hits, (want.named for want in wants), strict=True)
+            ]
+        )
 
     def _scores(
         self,
@@ -256,8 +260,7 @@ class RankEngine:
     ) -> tuple[list[Vector], tuple[str, ...]]:
         """Return the scores of all candidates; in the order of retrieval if scoring fails."""
         try:
-            learned = self._learned(wants, rows)
-            scores = [self._score(*each) for each in zip(wants, rows, learned, strict=True)]
+            scores = self._parts.blend.scores(wants, rows, self._learned(wants, rows))
         except (EngineError, ArithmeticError, ValueError, IndexError):
             log.exception("scoring failed: answering in the order of retrieval")
             return [retrieval_order(*each) for each in zip(rows, hits, strict=True)], ("rerank",)
@@ -278,10 +281,3 @@ class RankEngine:
         for place, part in zip(asked, np.split(scores, ends), strict=True):
             found[place] = part
         return found
-
-    def _score(self, want: Want, rows: Rows, learned: Vector | None) -> Vector:
-        if learned is None:
-            return self._parts.blend.unlearned(want, rows)
-        if want.query_vector is None and want.disliked is None:
-            return learned
-        return learned + LEARNED_MATCH_WEIGHT * self._parts.blend.match(want, rows)

@@ -1,5 +1,6 @@
 """The part of the score that is a documented, fixed blend: words, dislikes, and what is popular.
 
+    score      = learned + 10 · match, where somebody took something
     match      = cos(query, item) + 0.3 · coverage(query, title) − 0.4 · max(0, cos(disliked, item))
     unlearned  = match + 0.5 · cos(taste, item)
                + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
@@ -9,10 +10,11 @@ coverage was chosen on queries with human grades (docs/accuracy.md); the others 
 data: words lead, taste bends, what is popular, trending or new breaks near-ties.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from app.engine.selection import Gather, Selection
 from app.engine.wants import Want
 from app.engine.words import Words
 from app.types import Matrix, Rows, Vector
@@ -29,9 +31,11 @@ LEARNED_MATCH_WEIGHT = 10.0
 class Blend:
     """The fixed blend over one catalogue."""
 
-    def __init__(self, vectors: Matrix, words: Words, signals: Mapping[str, Vector]) -> None:
+    def __init__(
+        self, vectors: Matrix, words: Words, signals: Mapping[str, Vector], selection: Selection
+    ) -> None:
         """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
-        self._vectors, self._words = vectors, words
+        self._vectors, self._words, self._selection = vectors, words, selection
         self._signals: Vector = np.zeros(len(vectors), np.float32)
         self.change(np.arange(len(vectors)), signals)
 
@@ -41,28 +45,38 @@ class Blend:
         for name, weight in SIGNAL_WEIGHTS.items():
             self._signals[rows] += weight * signals[name][rows]
 
-    def match(self, want: Want, rows: Rows) -> Vector:
-        """Return float32[len(rows)]: how each candidate fits the words and the dislikes."""
-        score = np.zeros(len(rows), np.float32)
-        if want.query_vector is None and want.disliked is None:
-            return score
-        if want.cosines is not None:
-            score += want.cosines.take(rows)
-        elif want.query_vector is not None:
+    def scores(
+        self, wants: Sequence[Want], rows: Sequence[Rows], learned: Sequence[Vector | None]
+    ) -> list[Vector]:
+        """Return float32[len(rows)] of each want: the score of each candidate.
+
+        `learned`: float32[len(rows)], or None where nothing was learned for a want.
+        """
+        asked = [
+            Gather(
+                rows=mine,
+                base=want.cosines,
+                summands=self._words.titles(want.query) if want.query else (),
+                more=self._signals if known is None else None,
+            )
+            for want, mine, known in zip(wants, rows, learned, strict=True)
+        ]
+        found = self._selection.gather(asked, COVERAGE_WEIGHT)
+        for place, (want, mine, known) in enumerate(zip(wants, rows, learned, strict=True)):
+            self._add_rare(found[place], want, mine)
+            if known is not None:
+                found[place] = known + LEARNED_MATCH_WEIGHT * found[place]
+            elif want.alike is not None:
+                found[place] += TASTE_WEIGHT * self._cosines(mine, want.alike)
+        return found
+
+    def _add_rare(self, score: Vector, want: Want, rows: Rows) -> None:
+        """Add to the match what few wants have, or few catalogues."""
+        if want.query_vector is not None and want.cosines is None:
             score += self._cosines(rows, want.query_vector)
-        if want.query_vector is not None:
-            score += COVERAGE_WEIGHT * self._words.coverage(want.query, rows)
         if want.disliked is not None:
             score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, want.disliked), 0.0)
-        return score
 
     def _cosines(self, rows: Rows, vector: Vector) -> Vector:
         near: Vector = self._vectors.take(rows, axis=0) @ vector
         return near
-
-    def unlearned(self, want: Want, rows: Rows) -> Vector:
-        """Return float32[len(rows)], the score of candidates where nothing was learned."""
-        score = self.match(want, rows) + self._signals[rows]
-        if want.alike is not None:
-            score += TASTE_WEIGHT * self._cosines(rows, want.alike)
-        return score

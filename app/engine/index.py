@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 
 from app.engine.attributes import Mask
+from app.engine.packed_vectors import PackedVectors, packed
 from app.errors import BundleError, EngineError
 from app.types import Matrix, Rows
 
@@ -79,31 +80,35 @@ class FlatIndex:
 
     kind = "flat"
 
-    def __init__(self, vectors: Matrix) -> None:
-        """Search float32[n, dim], which is not copied."""
-        self._vectors = vectors
+    def __init__(self, vectors: Matrix, packed: PackedVectors | None = None) -> None:
+        """Search float32[n, dim], which is not copied. `packed`: the same, for `cosines`."""
+        self._vectors, self._packed = vectors, packed
 
     def __len__(self) -> int:
         return len(self._vectors)
 
     def over(self, vectors: Matrix) -> "FlatIndex":
         """See `VectorIndex`."""
-        return FlatIndex(vectors)
+        return FlatIndex(vectors, None if self._packed is None else packed(vectors))
 
     def put(self, rows: Rows) -> None:
         """See `VectorIndex`: the vectors themselves are searched, whatever they are."""
+        if self._packed is not None:
+            self._packed.put(rows, self._vectors)
 
     def merge(self) -> None:
         """See `VectorIndex`: never."""
 
     def cosines(self, probes: Matrix) -> Matrix:
-        """See `VectorIndex`: always there."""
+        """See `VectorIndex`: always there; within 1e-4 where the vectors are packed."""
+        if self._packed is not None:
+            return self._packed.cosines(probes)
         return probes @ self._vectors.T
 
     def search(self, probes: Matrix, n: int, blocked: Mask | None = None) -> tuple[Matrix, Rows]:
         """See `VectorIndex`; every place is found that is not blocked."""
         n = min(n, len(self))
-        scores = self.cosines(probes)
+        scores = probes @ self._vectors.T
         if blocked is not None:
             scores[:, blocked] = -np.inf
         rows = np.argpartition(scores, len(self) - n, axis=1)[:, len(self) - n :]

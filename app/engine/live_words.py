@@ -4,21 +4,19 @@ All are searched for every query; what the first says of a changed row does not 
 what they weigh in the bundle, so that an item scores the same in any of them.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from app.engine.attributes import Mask
-from app.engine.words import WordIndex, highest_words
+from app.engine.selection import Piece, Summand
+from app.engine.words import WordIndex
 from app.lexicon import Statistics, lexicon_arrays
-from app.types import Rows, Vector
+from app.types import Rows
 
 _RECENT: Final = 64
 """Rows that the segment of what changed lately may hold; and one in so many of all that changed."""
-
-_NO_ROWS: Rows = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +25,19 @@ class Segment:
 
     rows: Rows
     index: WordIndex
+    replaced: Piece = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "replaced", Piece(self.rows.astype(np.int32), None))
+
+    def instead(self, pieces: Sequence[Summand]) -> list[Summand]:
+        """Return what its index says, in rows of the catalogue, in place of what was said before.
+
+        Pieces that add nothing are left out.
+        """
+        mine = ((self.replaced.rows[piece.rows], piece.values, weight) for piece, weight in pieces)
+        added = [(Piece(rows, values), weight) for rows, values, weight in mine if rows.size]
+        return [(self.replaced, 0.0), *added]
 
 
 class LiveWords:
@@ -74,28 +85,16 @@ class LiveWords:
         """Search these segments from now on."""
         self._segments = segments
 
-    def search(
-        self, query: str, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
-    ) -> tuple[Rows, Vector]:
-        """Return the rows that match the words of a query best; see `WordIndex.search`."""
-        total = np.zeros(self._n, np.float32)
-        self._main.add_impacts(query, total)
+    def items(self, query: str) -> list[Summand]:
+        """See `Words`."""
+        found = self._main.items(query)
         for segment in self._segments:
-            found = np.zeros(len(segment.rows), np.float32)
-            segment.index.add_impacts(query, found)
-            total[segment.rows] = found
-        total[hidden] = 0.0
-        if blocked is not None:
-            np.putmask(total, blocked, 0.0)
-        return highest_words(total, size)
+            found += segment.instead(segment.index.items(query))
+        return found
 
-    def coverage(self, query: str, rows: Rows) -> Vector:
-        """Return how much of a query the titles of the rows hold; see `WordIndex.coverage`."""
-        covered = np.zeros(self._n, np.float32)
-        weights = self._main.weights(query)
-        self._main.add_coverage(query, weights, covered)
+    def titles(self, query: str) -> list[Summand]:
+        """See `Words`."""
+        found, weights = self._main.titles(query), self._main.weights(query)
         for segment in self._segments:
-            found = np.zeros(len(segment.rows), np.float32)
-            segment.index.add_coverage(query, weights, found)
-            covered[segment.rows] = found
-        return np.minimum(covered.take(rows), 1.0)
+            found += segment.instead(segment.index.titles_by(query, weights))
+        return found

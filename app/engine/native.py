@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("encoder_kernel.c")
+FOLDER = Path(__file__).parent
 # Not -march=native: the file may be used on another machine than compiled it.
 FLAGS = ("-std=gnu11", "-O2", "-mavx2", "-mfma", "-mf16c", "-shared", "-fPIC", "-pthread")
 _COMPILERS = ("cc", "gcc", "clang")
@@ -34,7 +34,7 @@ def load_library() -> ctypes.CDLL:
     """
     _require_processor()
     name = library_name()
-    folders = (SOURCE.parent, _cache_folder())
+    folders = (FOLDER, _cache_folder())
     found = next((f / name for f in folders if (f / name).is_file()), None)
     try:
         return ctypes.CDLL(str(found or _compile(name, folders)))
@@ -45,9 +45,9 @@ def load_library() -> ctypes.CDLL:
 def library_name() -> str:
     """Return the file name of the library that belongs to this source."""
     digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in sorted(SOURCE.parent.glob(f"{SOURCE.stem}*.[ch]")):
+    for path in sorted(FOLDER.glob("*_kernel*.[ch]")):
         digest.update(path.read_bytes())
-    return f"{SOURCE.stem}-{digest.hexdigest()[:16]}.so"
+    return f"kernel-{digest.hexdigest()[:16]}.so"
 
 
 def _require_processor() -> None:
@@ -81,7 +81,8 @@ def _compile(name: str, folders: tuple[Path, ...]) -> Path:
 
 
 def _run(compiler: str, to: Path) -> Path:
-    command = [compiler, *FLAGS, "-o", str(to), str(SOURCE), "-lm"]
+    sources = map(str, sorted(FOLDER.glob("*_kernel.c")))
+    command = [compiler, *FLAGS, "-o", str(to), *sources, "-lm"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)  # noqa: S603
     except subprocess.CalledProcessError as error:

@@ -12,6 +12,7 @@ from app.engine.catalogue import Catalogue
 from app.engine.encoder import PackedEncoder
 from app.engine.engine import RankEngine
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
+from app.engine.packed_vectors import packed
 from app.engine.parts import Learned, Texts, assemble
 from app.engine.remembered import MOST
 from app.engine.scorer import Scorer
@@ -71,7 +72,7 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int) -> VectorIndex:
     """Open the index that the bundle was built for. Raises `BundleError`."""
     facts = bundle.manifest.index
     if facts.kind == FlatIndex.kind:
-        return FlatIndex(vectors)
+        return FlatIndex(vectors, packed(vectors))
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
 
 

@@ -9,6 +9,8 @@ from app.engine.catalogue import Catalogue
 from app.engine.fusion import Blend
 from app.engine.index import VectorIndex
 from app.engine.scorer import Scorer
+from app.engine.selection import Selection
+from app.engine.selection_kernel import selection_over
 from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
 from app.engine.words import Words
 from app.features import Behaviour, Features
@@ -60,6 +62,7 @@ class Parts:
         signals: float32[n] in [0, 1] by name: popularity, trending, freshness.
         sources, fallback: always asked, and asked where those bring too little.
         blend: the fixed part of the score.
+        selection: chooses among the rows.
         learned: None where nothing was learned from behaviour.
         static: the fast tier of the encoder, in the same space; None where the bundle has none.
     """
@@ -71,6 +74,7 @@ class Parts:
     sources: tuple[Source, ...]
     fallback: tuple[Source, ...]
     blend: Blend
+    selection: Selection
     learned: Learned | None = None
     static: Encoder | None = None
 
@@ -86,6 +90,7 @@ def assemble(
 
     `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
     """
+    selection = selection_over(len(catalogue))
     near_texts = VectorSource("taste", texts.index, lambda want: want.alike)
     return Parts(
         catalogue=catalogue,
@@ -93,12 +98,13 @@ def assemble(
         texts=texts,
         signals=signals,
         sources=(
-            MeaningSource(texts.index),
-            WordSource(texts.words),
+            MeaningSource(texts.index, selection),
+            WordSource(texts.words, selection),
             *((near_texts,) if learned is None else learned.sources),
         ),
         fallback=fallback_of(signals),
-        blend=Blend(texts.vectors, texts.words, signals),
+        blend=Blend(texts.vectors, texts.words, signals, selection),
+        selection=selection,
         learned=learned,
     )
 

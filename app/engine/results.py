@@ -1,14 +1,16 @@
-"""From scored candidates to what one request gets: the best, named, and where they came from."""
+"""From scored candidates to what a request gets: the best, named, and where they came from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from app.engine.candidates import Hits, origins
 from app.engine.catalogue import Catalogue
+from app.engine.selection import Hits, Place, Selection, Without
 from app.engine.wants import Want
-from app.types import RankedItem, RankRequest, RankResult, Rows, Vector
+from app.types import RankedItem, RankRequest, RankResult, Rows, SourceHit, Vector
+
+_NOTHING = Without()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,33 +21,59 @@ class Scored:
     scores: Vector
     hits: Mapping[str, Hits]
 
+    def among(self, named: Rows | None) -> "Scored":
+        """Return those of them that are named: all are scored among what the sources bring."""
+        if named is None:
+            return self
+        chosen = np.flatnonzero(np.isin(self.rows, named))
+        return Scored(self.rows[chosen], self.scores[chosen], self.hits)
 
-def result_of(
+
+def best_items(
+    catalogue: Catalogue,
+    selection: Selection,
+    batch: Sequence[RankRequest],
+    wants: Sequence[Want],
+    scored: Sequence[Scored],
+) -> list[tuple[RankedItem, ...]]:
+    """Return the best candidates of each request, best first; equal scores keep their order."""
+    mine = [each.among(want.named) for each, want in zip(scored, wants, strict=True)]
+    best = selection.best(
+        [each.scores for each in mine], [_NOTHING] * len(mine), [want.k for want in wants]
+    )
+    tops = [each.rows.take(hits.rows) for each, hits in zip(mine, best, strict=True)]
+    places = selection.places(tops, [each.hits for each in mine])
+    return [
+        _items(catalogue, request, top, hits, where)
+        for request, top, hits, where in zip(batch, tops, best, places, strict=True)
+    ]
+
+
+def _items(
     catalogue: Catalogue,
     request: RankRequest,
-    want: Want,
-    scored: Scored,
-    degraded: tuple[str, ...],
-) -> RankResult:
-    """Return the best candidates as items, best first; equal scores keep their order."""
-    rows, scores = scored.rows, scored.scores
-    if want.named is not None:
-        # Scored among what the sources bring, as everything else is; only these come back.
-        chosen = np.flatnonzero(np.isin(rows, want.named))
-        rows, scores = rows[chosen], scores[chosen]
-    best = np.argsort(-scores, kind="stable")[: want.k]
-    top = rows[best]
-    items = tuple(
+    top: Rows,
+    best: Hits,
+    places: Sequence[Sequence[Place]],
+) -> tuple[RankedItem, ...]:
+    return tuple(
         RankedItem(
             id=catalogue.id(row),
             score=score,
             title=catalogue.title(row),
-            fields=catalogue.fields(row, request.fields),
-            sources=sources,
+            fields=catalogue.fields(row, request.fields) if request.fields else {},
+            sources=tuple(SourceHit(name, place + 1, hit) for name, place, hit in mine),
         )
-        for row, score, sources in zip(
-            top.tolist(), scores[best].tolist(), origins(top, scored.hits), strict=True
-        )
+        for row, score, mine in zip(top.tolist(), best.scores.tolist(), places, strict=True)
     )
+
+
+def result_of(
+    catalogue: Catalogue,
+    request: RankRequest,
+    items: tuple[RankedItem, ...],
+    degraded: tuple[str, ...],
+) -> RankResult:
+    """Return the answer to one request."""
     named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
     return RankResult(items, tuple(catalogue.unknown(named)), degraded)

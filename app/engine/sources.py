@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from app.engine.candidates import SOURCE_SIZE, Hits, highest
+from app.engine.candidates import SOURCE_SIZE, hits_where
 from app.engine.index import VectorIndex
+from app.engine.selection import Hits, Selection
 from app.engine.wants import Want
 from app.engine.words import Words
 from app.types import Rows, Vector
@@ -37,7 +38,8 @@ class VectorSource:
             hits = self._index.search(vectors, size, wants[group[0]].blocked)
             for place, scores, rows in zip(group, *hits, strict=True):
                 real = rows >= 0
-                found[place] = Hits(rows[real], scores[real]).without(wants[place].hidden)
+                mine = Hits(rows[real], scores[real])
+                found[place] = mine.without(wants[place].hidden, SOURCE_SIZE)
         return found
 
 
@@ -53,19 +55,23 @@ class MeaningSource:
 
     name = "meaning"
 
-    def __init__(self, index: VectorIndex) -> None:
+    def __init__(self, index: VectorIndex, selection: Selection) -> None:
         """Search an index where the want does not know how near every item lies."""
+        self._selection = selection
         self._unknown = VectorSource(
             self.name, index, lambda want: want.query_vector if want.cosines is None else None
         )
 
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with words its nearest rows."""
-        found = self._unknown.search(wants)
-        for place, want in enumerate(wants):
-            if want.cosines is not None:
-                found[place] = highest(want.cosines.copy(), want, SOURCE_SIZE)
-        return found
+        unknown = self._unknown.search(wants)
+        known = hits_where(lambda want: want.cosines is not None, wants, self._nearest)
+        return [one or other for one, other in zip(known, unknown, strict=True)]
+
+    def _nearest(self, wants: Sequence[Want]) -> list[Hits]:
+        cosines = [want.cosines for want in wants if want.cosines is not None]
+        without = [want.without for want in wants]
+        return self._selection.best(cosines, without, [SOURCE_SIZE] * len(wants))
 
 
 class WordSource:
@@ -73,18 +79,17 @@ class WordSource:
 
     name = "words"
 
-    def __init__(self, index: Words) -> None:
+    def __init__(self, index: Words, selection: Selection) -> None:
         """Search an index."""
-        self._index = index
+        self._index, self._selection = index, selection
 
     def search(self, wants: Sequence[Want]) -> list[Hits | None]:
         """Return for each want with words the rows that match them best."""
-        return [
-            Hits(*self._index.search(want.query, SOURCE_SIZE, want.hidden, want.blocked))
-            if want.query
-            else None
-            for want in wants
-        ]
+        return hits_where(lambda want: bool(want.query), wants, self._matches)
+
+    def _matches(self, wants: Sequence[Want]) -> list[Hits]:
+        sums = [self._index.items(want.query) for want in wants]
+        return self._selection.best_sums(sums, [want.without for want in wants], SOURCE_SIZE)
 
 
 class FixedSource:
@@ -105,4 +110,4 @@ class FixedSource:
             rows = rows[: self._size + want.hidden.size]
         else:
             rows = rows[~want.blocked[rows]][: self._size + want.hidden.size]
-        return Hits(rows, self._values[rows]).without(want.hidden, size=self._size)
+        return Hits(rows, self._values[rows]).without(want.hidden, self._size)

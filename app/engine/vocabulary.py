@@ -8,15 +8,19 @@ words of a query come together; see `app.engine.words`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from app.columns import Arrays, StringColumn
+from app.engine.selection import Piece
 from app.errors import BundleError
 from app.types import Rows, Vector
 from app.words import stem, trigrams_of_word
+
+_Rows: TypeAlias = npt.NDArray[np.int32]
+"""Rows as they lie in the bundle: half as much to remember."""
 
 LEAST_SIMILARITY: Final = 0.55
 MAX_SIMILAR: Final = 64
@@ -30,24 +34,16 @@ MAX_FUZZY_LENGTH: Final = 32
 class Matched:
     """What a word matches: rows ascending, each once.
 
-    Attributes:
-        rows, impacts: int64[r] items whose text holds it, float32[r] the best impact in each.
-        titles, worth: int64[t] items whose title holds it, float32[t] in [0.55, 1] how well.
+    `items`: whose text holds it, by the best impact in each; `titles`: those whose title does, by
+    how well, in [0.55, 1].
     """
 
-    rows: Rows
-    impacts: Vector
-    titles: Rows
-    worth: Vector
+    items: Piece
+    titles: Piece
 
     def or_(self, other: "Matched") -> "Matched":
         """Return what either of two words matches, the better one of both."""
-        rows = np.concatenate([self.rows, other.rows])
-        titles = np.concatenate([self.titles, other.titles])
-        return Matched(
-            *_best(rows, np.concatenate([self.impacts, other.impacts])),
-            *_best(titles, np.concatenate([self.worth, other.worth])),
-        )
+        return Matched(_either(self.items, other.items), _either(self.titles, other.titles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class Csr:
         """Return the places of one piece."""
         return slice(*self._offsets[number : number + 2].tolist())
 
-    def places(self, pieces: Rows) -> tuple[Rows, Rows]:
+    def places(self, pieces: Rows | _Rows) -> tuple[Rows, Rows]:
         """Return (int64[t] places, int64[t] which of `pieces` each belongs to), piece by piece."""
         starts = self._offsets[pieces]
         lengths = self._offsets[pieces + 1] - starts
@@ -105,7 +101,7 @@ class Items:
         slots = np.minimum(np.searchsorted(ordered, found), len(words) - 1)
         hits = np.flatnonzero(ordered.take(slots) == found)
         titles = _best(rows.take(owners.take(hits)), worth[order].take(slots.take(hits)))
-        return Matched(rows, impacts, *titles)
+        return Matched(Piece(rows, impacts), Piece(*titles))
 
     def next_to(self, left: int, right: int) -> Matched:
         """Return the rows whose title has the words next to each other: worth 1, both impacts."""
@@ -114,10 +110,10 @@ class Items:
         places, owners = self.titles.places(both)
         words = self.title_words[places]
         here = (words[:-1] == left) & (words[1:] == right) & (owners[:-1] == owners[1:])
-        rows = both[np.unique(owners[:-1][here])].astype(np.int64)
+        rows = both[np.unique(owners[:-1][here])]
         at_left, at_right = (np.searchsorted(self._rows[p], rows) for p in (first, second))
         impacts = self._impacts[first][at_left] + self._impacts[second][at_right]
-        return Matched(rows, impacts, rows, np.ones(len(rows), np.float32))
+        return Matched(Piece(rows, impacts), Piece(rows, np.ones(len(rows), np.float32)))
 
 
 class Vocabulary:
@@ -169,7 +165,8 @@ class Vocabulary:
     def _exactly(self, number: int, factor: float) -> Matched:
         numbers = np.array([number] if number >= 0 else [], dtype=np.int64)
         found = self._items.matched(numbers, np.ones(len(numbers), np.float32))
-        return Matched(found.rows, found.impacts * np.float32(factor), found.titles, found.worth)
+        impacts = _values(found.items) * np.float32(factor)
+        return Matched(Piece(found.items.rows, impacts), found.titles)
 
     def _similar(self, word: str) -> tuple[Rows, Vector]:
         codes = trigrams_of_word(word)
@@ -196,16 +193,25 @@ class Vocabulary:
                     yield self._items.next_to(left, right)
 
 
-def _best(rows: Rows, values: Vector) -> tuple[Rows, Vector]:
-    """Return int64, each row once, ascending, and the highest of its values."""
+def _either(one: Piece, other: Piece) -> Piece:
+    rows = np.concatenate([one.rows, other.rows])
+    return Piece(*_best(rows, np.concatenate([_values(one), _values(other)])))
+
+
+def _values(piece: Piece) -> Vector:
+    return np.empty(0, np.float32) if piece.values is None else piece.values
+
+
+def _best(rows: _Rows, values: Vector) -> tuple[_Rows, Vector]:
+    """Return each row once, ascending, and the highest of its values."""
     if not len(rows):
-        return np.empty(0, np.int64), np.empty(0, np.float32)
+        return np.empty(0, np.int32), np.empty(0, np.float32)
     order = rows.argsort(kind="stable")
     ordered = rows.take(order)
     new = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
     starts = new.nonzero()[0]
-    return ordered.take(starts).astype(np.int64), np.maximum.reduceat(values.take(order), starts)
+    return ordered.take(starts), np.maximum.reduceat(values.take(order), starts)
 
 
 def _csr(

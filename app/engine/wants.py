@@ -10,6 +10,7 @@ import numpy as np
 
 from app.engine.attributes import Mask
 from app.engine.catalogue import Catalogue
+from app.engine.selection import Without
 from app.types import Matrix, RankRequest, Rows, Vector
 
 TASTE_DECAY = 0.85
@@ -49,6 +50,11 @@ class Want:
     blocked: Mask | None = None
     named: Rows | None = None
     k: int = 10
+
+    @property
+    def without(self) -> Without:
+        """What must not come back."""
+        return Without(self.hidden, self.blocked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from typing import Final, Protocol
 import numpy as np
 
 from app.columns import Arrays
-from app.engine.attributes import Mask
+from app.engine.selection import Summand
 from app.engine.vocabulary import Items, Matched, Vocabulary, Word
 from app.errors import BundleError
-from app.types import Rows, Vector
+from app.types import Vector
 from app.words import query_words
 
 MAX_QUERY_WORDS: Final = 32
@@ -30,8 +30,6 @@ MOST_REMEMBERED_ROWS: Final = 200_000_000
 _QUERIES: Final = 256
 """Queries remembered, from the search to the scores of a batch."""
 
-_NO_ROWS: Rows = np.empty(0, np.int64)
-
 
 @dataclass(frozen=True, slots=True)
 class _Query:
@@ -42,16 +40,23 @@ class _Query:
 
 
 class Words(Protocol):
-    """Search by the words of n items."""
+    """The words of n items: what those of a query match, as sums over rows."""
 
-    def search(
-        self, query: str, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
-    ) -> tuple[Rows, Vector]:
-        """Return the rows that match the words of a query best; see `WordIndex`."""
+    def items(self, query: str) -> list[Summand]:
+        """Return what adds up to how well each item matches the words of a query.
+
+        BM25 over the words. A similar word counts with its impact times its similarity, a compound
+        as if the query were spelled like the item; of all that one query word matches in an item
+        only the best counts.
+        """
         ...
 
-    def coverage(self, query: str, rows: Rows) -> Vector:
-        """Return how much of a query the titles of the rows hold; see `WordIndex`."""
+    def titles(self, query: str) -> list[Summand]:
+        """Return what adds up to how much of a query each title holds, in [0, 1] but for rounding.
+
+        The mean of how well each query word is matched by the best word of the title, weighted by
+        idf: 1 for the word itself or a compound of it, its similarity for a similar word, else 0.
+        """
         ...
 
 
@@ -86,36 +91,13 @@ class WordIndex:
         """Return the number of items."""
         return self._n_items
 
-    def search(
-        self, query: str, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
-    ) -> tuple[Rows, Vector]:
-        """Return (int64[n] rows, float32[n] scores > 0), n ≤ `size`, best first, then by row.
+    def items(self, query: str) -> list[Summand]:
+        """See `Words`."""
+        return [(matched.items, 1.0) for matched in self._read(query).matched]
 
-        The score is BM25 over the words of the query. A similar word counts with its impact times
-        its similarity, a compound as if the query were spelled like the item; of all that one
-        query word matches in an item only the best counts. Items that match nothing are left out,
-        and so are the hidden and (bool[n]) blocked ones.
-        """
-        total = np.zeros(len(self), dtype=np.float32)
-        self.add_impacts(query, total)
-        total[hidden] = 0.0
-        if blocked is not None:
-            np.putmask(total, blocked, 0.0)
-        return highest_words(total, size)
-
-    def coverage(self, query: str, rows: Rows) -> Vector:
-        """Return float32[len(rows)] in [0, 1]: how much of the query the titles of the rows hold.
-
-        The mean of how well each query word is matched by the best word of the title, weighted by
-        idf: 1 for the word itself or a compound of it, its similarity for a similar word, else 0.
-
-        Args:
-            query: any text; without words everything is 0.
-            rows: int64[n], each 0 … len − 1, in any order, repeats allowed.
-        """
-        covered = np.zeros(len(self), dtype=np.float32)
-        self.add_coverage(query, self.weights(query), covered)
-        return np.minimum(covered.take(rows), 1.0)
+    def titles(self, query: str) -> list[Summand]:
+        """See `Words`."""
+        return self.titles_by(query, self.weights(query))
 
     @property
     def words_per_item(self) -> float:
@@ -126,27 +108,10 @@ class WordIndex:
         """Return float32[m]: the part of each word in the query, by idf; the sum is 1."""
         return self._read(query).weights
 
-    def add_impacts(self, query: str, total: Vector) -> None:
-        """Add to float32[≥ len] the impacts of what matches."""
-        for matched in self._read(query).matched:
-            total[matched.rows] += matched.impacts
-
-    def add_coverage(self, query: str, weights: Vector, covered: Vector) -> None:
-        """Add to float32[≥ len] how much of the query titles hold, by the weights of its words."""
-        for matched, weight in zip(self._read(query).matched, weights, strict=True):
-            covered[matched.titles] += weight * matched.worth
-
-
-def highest_words(total: Vector, size: int) -> tuple[Rows, Vector]:
-    """Return (int64[n] rows, float32[n] scores > 0), n ≤ `size`, best first, then by row."""
-    rows = np.flatnonzero(total > 0)
-    scores = total.take(rows)
-    if len(rows) > size > 0:
-        edge = len(rows) - size
-        keep = scores >= np.partition(scores, edge)[edge]
-        rows, scores = rows[keep], scores[keep]
-    order = np.argsort(-scores, kind="stable")[:size]
-    return rows.take(order), scores.take(order)
+    def titles_by(self, query: str, weights: Vector) -> list[Summand]:
+        """Return `titles` by other weights of the words of the query than those of this index."""
+        matched = self._read(query).matched
+        return [(each.titles, part) for each, part in zip(matched, weights.tolist(), strict=True)]
 
 
 def _read(

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.candidates import CandidateSet, Source, retrieve
+from app.engine.candidates import Source, retrieve
+from app.engine.selection_kernel import selection_over
 from app.engine.wants import Want
 from app.features import RECENT
 from app.offline.negatives import Negatives
@@ -144,7 +145,7 @@ def passes(
     What was shown is a candidate, whether a source brings it or not: whatever chose it then, it
     was in the running.
     """
-    united = CandidateSet(features.n_items)
+    selection = selection_over(features.n_items)
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
         wants = [
@@ -152,10 +153,12 @@ def passes(
             Want(recent=q.recent[:RECENT], length=min(len(q.recent), MAX_HISTORY), hidden=q.recent)
             for q in batch
         ]
-        candidates = [
-            united.union(found, q.shown)
-            for q, found in zip(batch, retrieve(wants, sources), strict=True)
-        ]
+        candidates = selection.union(
+            [
+                [*(hits.rows for hits in found.values()), question.shown]
+                for question, found in zip(batch, retrieve(wants, sources), strict=True)
+            ]
+        )
         recents, lengths = [want.recent for want in wants], [want.length for want in wants]
         yield batch, candidates, features.compute(recents, lengths, candidates)
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import CandidateSet, retrieve
+from app.engine.candidates import retrieve
 from app.engine.scorer import Scorer
+from app.engine.selection import NumpySelection
 from app.engine.wants import Want
 from app.errors import BadDataError, UsageError
 from app.features import Features
@@ -46,7 +47,7 @@ def left_over(behaviour, question, off):
     """The candidates that some source other than `off` brings, asked alone."""
     sources = [one for one in behaviour_sources(behaviour, 0.1) if one.name != off]
     (hits,) = retrieve([Want(recent=question.recent, hidden=question.recent)], sources)
-    return CandidateSet(N_ITEMS).union(hits)
+    return NumpySelection(N_ITEMS).union([[one.rows for one in hits.values()]])[0]
 
 
 @pytest.mark.parametrize("off", [None, *SOURCES])

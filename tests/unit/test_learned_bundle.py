@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 from app.bundle import load_arrays, open_bundle
 from app.bundle_writer import write_bundle
 from app.engine import open as opening
-from app.engine.candidates import CandidateSet, retrieval_order, retrieve
+from app.engine.candidates import retrieval_order, retrieve
+from app.engine.selection import NumpySelection
 from app.engine.wants import Asked, resolve
 from app.errors import BundleError
 from app.features import feature_names
@@ -97,7 +98,9 @@ def retrieved(engine, request):
     parts = engine._parts
     want = resolve(request, parts.catalogue, parts.texts.vectors, {})
     (hits,) = retrieve([want], parts.sources)
-    return CandidateSet(N_ITEMS).union(hits, want.named), hits
+    lists = [one.rows for one in hits.values()]
+    lists += [] if want.named is None else [want.named]
+    return NumpySelection(N_ITEMS).union([lists])[0], hits
 
 
 def test_named_candidates_are_ranked_and_nothing_else(engine):
@@ -150,9 +153,9 @@ def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     queries = {request.query: Asked(parts.encoder.encode([request.query])[0], None)}
     want = resolve(request, parts.catalogue, parts.texts.vectors, queries)
     (hits,) = retrieve([want], parts.sources)
-    rows = CandidateSet(N_ITEMS).union(hits)
+    (rows,) = NumpySelection(N_ITEMS).union([[one.rows for one in hits.values()]])
     columns = parts.learned.features.compute([want.recent], [3], [rows])
-    scores = parts.learned.scorer.score(columns) + 10 * parts.blend.match(want, rows)
+    (scores,) = parts.blend.scores([want], [rows], [parts.learned.scorer.score(columns)])
     expected = dict(zip(map(parts.catalogue.id, rows.tolist()), scores.tolist(), strict=True))
 
     items = engine.rank([request]).results[0].items

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import CandidateSet, retrieve
+from app.engine.candidates import retrieve
 from app.engine.scorer import Scorer
+from app.engine.selection import NumpySelection
 from app.engine.wants import Want
 from app.features import Features
 from app.offline.examples import FAR, NEAR, Question, draw, rough_order
@@ -48,7 +49,7 @@ def found_by(question, sources):
     """Return the candidates of one question, asked alone: what was taken is hidden."""
     one = Want(recent=question.recent[:20], hidden=question.recent)
     (hits,) = retrieve([one], sources)
-    return CandidateSet(MANY).union(hits)
+    return NumpySelection(MANY).union([[one.rows for one in hits.values()]])[0]
 
 
 @pytest.mark.parametrize("n_items", [N_ITEMS, MANY])

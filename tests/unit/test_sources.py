@@ -6,23 +6,18 @@ import numpy as np
 import pytest
 
 from app.engine.behaviour import NeighbourSource, TasteSource, Weighted, behaviour_sources
-from app.engine.candidates import (
-    CandidateSet,
-    Hits,
-    best_first,
-    origins,
-    retrieval_order,
-    retrieve,
-)
+from app.engine.candidates import best_first, retrieval_order, retrieve
 from app.engine.index import FlatIndex
+from app.engine.selection import Hits, Without
+from app.engine.selection_kernel import selection_over
 from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
 from app.engine.wants import Want
 from app.engine.words import WordIndex
 from app.lexicon import lexicon_arrays
-from app.types import SourceHit
 from tests.planted import DECAYS, random_behaviour, random_neighbours, random_space
 
 N_ITEMS = 60
+SELECTION = selection_over(N_ITEMS)
 
 
 def want(*recent, hidden=()):
@@ -72,14 +67,14 @@ def test_neighbours_are_a_decayed_sum(size, shares, padding):
         Weighted(random_neighbours(rng, N_ITEMS, 9, padding), decay, share)
         for decay, share in zip((0.4, 0.8), shares, strict=False)
     ]
-    source, wants = NeighbourSource("behaviour", tables, N_ITEMS, size), some_wants(2)
+    source, wants = NeighbourSource("behaviour", tables, size, SELECTION), some_wants(2)
     for one, hits in zip(wants, source.search(wants), strict=True):
         same(hits, summed(tables, one, size))
 
 
 def test_hidden_rows_cost_no_place_in_a_table():
     near = random_neighbours(np.random.default_rng(0), N_ITEMS, 30)
-    source = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], N_ITEMS, 10)
+    source = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], 10, SELECTION)
     (open_,) = source.search([want(3, 9, 27)])
     (rest,) = source.search([want(3, 9, 27, hidden=open_.rows[:7])])
     assert len(open_.rows) == len(rest.rows) == 10
@@ -88,8 +83,8 @@ def test_hidden_rows_cost_no_place_in_a_table():
 
 def test_requests_of_a_batch_leave_nothing_to_each_other():
     tables = [Weighted(random_neighbours(np.random.default_rng(4), N_ITEMS, 9), 0.6, 1.0)]
-    source, wants = NeighbourSource("near", tables, N_ITEMS, 20), some_wants(5)
-    alone = [NeighbourSource("near", tables, N_ITEMS, 20).search([one])[0] for one in wants]
+    source, wants = NeighbourSource("near", tables, 20, SELECTION), some_wants(5)
+    alone = [NeighbourSource("near", tables, 20, SELECTION).search([one])[0] for one in wants]
     for hits, expected in zip(source.search([*wants, *wants]), [*alone, *alone], strict=True):
         assert hits.rows.tolist() == expected.rows.tolist()
         assert hits.scores.tolist() == expected.scores.tolist()
@@ -98,16 +93,16 @@ def test_requests_of_a_batch_leave_nothing_to_each_other():
 def test_an_item_without_neighbours_brings_nothing():
     near = random_neighbours(np.random.default_rng(0), N_ITEMS, 5)
     near.weights[7] = 0
-    (hits,) = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], N_ITEMS, 5).search([want(7)])
+    (hits,) = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], 5, SELECTION).search([want(7)])
     assert hits.rows.size == hits.scores.size == 0
-    assert retrieve([want(7)], [NeighbourSource("n", [Weighted(near, 1, 1)], N_ITEMS, 5)]) == [{}]
+    assert retrieve([want(7)], [NeighbourSource("n", [Weighted(near, 1, 1)], 5, SELECTION)]) == [{}]
 
 
 @pytest.mark.parametrize("size", [1, 10, N_ITEMS, 350])
 def test_taste_is_exact(size):
     space = random_space(np.random.default_rng(3), N_ITEMS)
     wants = some_wants(3)
-    for one, hits in zip(wants, TasteSource(space, size).search(wants), strict=True):
+    for one, hits in zip(wants, TasteSource(space, SELECTION, size).search(wants), strict=True):
         newest = one.recent[:20]
         user = (space.recency[: len(newest), None] * space.given[newest]).sum(axis=0)
         scores = space.wanted @ (user / np.linalg.norm(user))
@@ -117,14 +112,14 @@ def test_taste_is_exact(size):
 
 def test_taste_without_anything_left_brings_nothing():
     space = random_space(np.random.default_rng(3), 4)
-    (hits,) = TasteSource(space).search([want(0, hidden=(0, 1, 2, 3))])
+    (hits,) = TasteSource(space, SELECTION).search([want(0, hidden=(0, 1, 2, 3))])
     assert hits.rows.size == 0
 
 
 def test_rows_hidden_twice_cost_no_place():
     """What somebody took twice is hidden twice when the scorer's examples are drawn."""
     space = random_space(np.random.default_rng(3), 10)
-    once, twice = TasteSource(space).search(
+    once, twice = TasteSource(space, SELECTION).search(
         [want(1, 2, hidden=(1, 2)), want(1, 2, hidden=(1, 2, 1))]
     )
     assert once.rows.tolist() == twice.rows.tolist()
@@ -180,7 +175,7 @@ def test_meaning_brings_the_same_whether_or_not_all_cosines_are_known(n_items):
     (cosines,) = index.cosines(probe[None])
     kept = cosines.copy()
     known = Want(query_vector=probe, cosines=cosines, hidden=hidden)
-    nothing, found, plain = MeaningSource(index).search(
+    nothing, found, plain = MeaningSource(index, selection_over(n_items)).search(
         [Want(), known, replace(known, cosines=None)]
     )
     order = [row for row in np.argsort(-(vectors @ probe)).tolist() if row not in hidden]
@@ -193,15 +188,15 @@ def test_meaning_brings_the_same_whether_or_not_all_cosines_are_known(n_items):
 def test_words_bring_what_holds_them_without_what_is_hidden():
     titles = ["red shoe", "blue shoe", "red hat", "green tea"]
     index = WordIndex(lexicon_arrays(titles, titles))
-    source = WordSource(index)
+    source = WordSource(index, SELECTION)
     nothing, red, rest = source.search(
         [Want(), Want(query="red shoe"), Want(query="red shoe", hidden=np.array([0, 3]))]
     )
-    rows, scores = index.search("red shoe", 200)
+    (found,) = SELECTION.best_sums([index.items("red shoe")], [Without()], 200)
     assert nothing is None
     assert red.rows[0] == 0
-    same(red, list(zip(rows.tolist(), scores.tolist(), strict=True)))
-    assert rest.rows.tolist() == [row for row in rows.tolist() if row != 0]
+    same(red, list(zip(found.rows.tolist(), found.scores.tolist(), strict=True)))
+    assert rest.rows.tolist() == [row for row in found.rows.tolist() if row != 0]
 
 
 def test_a_fixed_list_is_the_same_for_everybody():
@@ -229,42 +224,16 @@ def hits_of(seed):
     }
 
 
-@pytest.mark.parametrize("also", [None, (59, 3, 0), ()])
-def test_a_union_keeps_the_first_of_each_in_order(also):
-    united = CandidateSet(N_ITEMS)
-    for seed in range(10):  # one buffer for all of them: nothing may be left in it
-        hits = hits_of(seed)
-        rows = [row for one in hits.values() for row in one.rows.tolist()] + list(also or ())
-        named = None if also is None else np.array(also, np.int64)
-        assert united.union(hits, named).tolist() == list(dict.fromkeys(rows))
-    assert united.union({}).tolist() == []
-    assert united.union({}, np.array([4, 2])).tolist() == [4, 2]
-
-
 def test_the_order_of_retrieval_is_reciprocal_rank_fusion():
     for seed in range(5):
         hits = hits_of(seed)
-        rows = CandidateSet(N_ITEMS).union(hits, np.arange(N_ITEMS))
+        lists = [*(one.rows for one in hits.values()), np.arange(N_ITEMS)]
+        (rows,) = SELECTION.union([lists])
         lists = [one.rows.tolist() for one in hits.values()]
         expected = [
             sum(1 / (61 + one.index(row)) for one in lists if row in one) for row in rows.tolist()
         ]
         np.testing.assert_allclose(retrieval_order(rows, hits), expected, rtol=1e-6)
-
-
-def test_origins_are_the_places_in_each_list():
-    hits = hits_of(3)
-    rows = np.array([5, 17, 42, 58])
-    expected = [
-        tuple(
-            SourceHit(name, place + 1, float(one.scores[place]))
-            for name, one in hits.items()
-            for place in np.flatnonzero(one.rows == row).tolist()
-        )
-        for row in rows
-    ]
-    assert origins(rows, hits) == expected
-    assert origins(np.empty(0, np.int64), hits) == []
 
 
 def test_hits_come_back_in_the_order_of_the_sources():

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import Hits, Source
+from app.engine.candidates import Source
+from app.engine.selection import Hits
 from app.engine.wants import Want
 from app.features import Behaviour, Features
 from app.offline.evaluation.answers import Numbering
