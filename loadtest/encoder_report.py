@@ -59,7 +59,20 @@ Median of {document["rounds"]} rounds {measured_on(document)}; \
 {document["tokens_per_text"]:.1f} tokens a text.
 Peer at the best of its settings: {peer["threads"]} threads, {peer["batch"]} texts a batch.
 Peak of float32, in Gflop/s: {peaks}.
-Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}."""
+Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}.
+{_kept(document.get("graded"))}"""
+
+
+def _kept(graded: Document | None) -> str:
+    """Say how much of the original's order of judged products is kept, where that was measured."""
+    if not graded:
+        return "NDCG@10 kept on the graded set: not measured."
+    kept = "; ".join(f"{NAMES[name]}: {share:.2%}" for name, share in graded["kept"].items())
+    original = graded["ndcg@10"]["sentence-transformers"]
+    return (
+        f"NDCG@10 kept on the graded set, {graded['queries']} of {graded['of_queries']} queries "
+        f"and {graded['titles']:,} titles (float32: {original:.4f}). {kept}."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
