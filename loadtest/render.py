@@ -80,7 +80,7 @@ def _peer(document: Document, peer: str, heading: str) -> str:
         if name not in document["ratio"][peer]:
             continue
         text = label.format(connections=document["options"]["connections"])
-        cells = [_cell(document[side], name, form, unit) for side in ("recserve", peer)]
+        cells = [cell(document[side], name, form, unit) for side in ("recserve", peer)]
         lines.append(f"| {text} | {' | '.join(cells)} | {document['ratio'][peer][name]:.2f} |")
     return "\n".join(lines)
 
@@ -89,7 +89,7 @@ def _open_loop(document: Document) -> str:
     ours = document["recserve"]
     lines = ["### Open loop, overload and idle", "", "| | recserve |", "|---|---:|"]
     lines += [
-        f"| {label} | {_cell(ours, name, form, unit)} |"
+        f"| {label} | {cell(ours, name, form, unit)} |"
         for name, (label, form, unit) in OPEN_ROWS.items()
         if name in ours["median"]
     ]
@@ -98,7 +98,8 @@ def _open_loop(document: Document) -> str:
     return "\n".join(lines)
 
 
-def _cell(side: Document, name: str, form: str, unit: str) -> str:
+def cell(side: Document, name: str, form: str, unit: str) -> str:
+    """Return a median with the lowest and highest round, as it stands in a table."""
     rounds = side["rounds"][name]
     middle, low, high = (
         format(value, form) for value in (side["median"][name], min(rounds), max(rounds))
