@@ -122,12 +122,11 @@ def _setting(trial: Document) -> str:
 
 def section(document: Document) -> str:
     """Return pictures and tables, and below them what was measured on what."""
-    machine, options = document["machine"], document["options"]
+    options = document["options"]
     encoded, bare = document["recserve"]["encoded"], document["bare"]["median"]
     texts, sent, answered = (
         sum(check[name] for check in encoded) for name in ("encoded", "sent", "answered")
     )
-    features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
     packages = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     return f"""![Answers a second of recserve and its peers](pictures/rates.svg)
 
@@ -136,9 +135,7 @@ def section(document: Document) -> str:
 {tables(document)}
 
 Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s, \
-on {machine["cpu"]}, {machine["cores"]} cores ({features}), \
-{machine["memory_gib"]:.0f} GiB, Python {machine["python"]}; {document["date"][:10]}, \
-commit `{document["commit"] or "none"}`.
+{measured_on(document)}.
 The load generator runs on the same cores. Each peer at its best setting: \
 naive {_setting(document["naive"]["settings"])} (tried: {_trials(document["naive"])}); \
 infinity {_setting(document["infinity"]["settings"])} (tried: {_trials(document["infinity"])}).
@@ -154,7 +151,8 @@ def measured_on(document: Document) -> str:
     machine = document["machine"]
     features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
     return (
-        f"on {machine['cpu']}, {machine['cores']} cores ({features}); {document['date'][:10]}, "
+        f"on {machine['cpu']}, {machine['cores']} cores ({features}), "
+        f"{machine['memory_gib']:.0f} GiB, Python {machine['python']}; {document['date'][:10]}, "
         f"commit `{document['commit'] or 'none'}`"
     )
 

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         mixed = hot_mix(MIX, options.seed, texts[:POPULAR], list(films))
         hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
         mix = Bodies.write(folder / "mix.jsonl", mixed)
-        sides = {n: _side(n, folder, asks, options.bundle, stack) for n in _WORKERS}
+        sides = {n: _side(n, folder, asks, options.bundle.absolute(), stack) for n in _WORKERS}
         for side in sides.values():
             side.load(side.unique, options.connections, max(2, options.seconds // 2))  # warm
         for number in range(options.rounds):

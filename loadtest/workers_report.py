@@ -33,7 +33,7 @@ def section(document: Document) -> str:
     options = document["options"]
     return f"""{table(document)}
 
-Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s \
+Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s, \
 {measured_on(document)}."""
 
 

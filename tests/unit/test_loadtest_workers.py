@@ -68,7 +68,7 @@ def test_the_page_has_a_column_for_each_number_of_workers(document: dict[str, ob
         "| unique queries, 32 connections | 100 /s (100–100) | 150 /s (150–150) | 1.50 |",
     ]
     assert "| memory after load | 400 MiB (400–400) | 600 MiB (600–600) | 0.67 |" in lines
-    assert lines[-1].startswith("Median (lowest–highest) of 2 rounds of 5 s on ")
+    assert lines[-1].startswith("Median (lowest–highest) of 2 rounds of 5 s, on ")
 
 
 def test_workers_are_asked_for_only_where_they_are_several(tmp_path: Path) -> None:
