@@ -18,8 +18,9 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.dev             ## side by side with three peers; writes loadtest/results/
+bench: .venv/.dev             ## side by side with three peers; writes loadtest/results/, docs/benchmarks.md and its pictures
 	$(BIN)/python -m loadtest.bench
+	$(BIN)/python -m loadtest.render
 
 evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
 	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -

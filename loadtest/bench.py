@@ -24,7 +24,7 @@ from loadtest.wrk import Bodies
 
 #: What the brochure asks first; here the query that everybody asks.
 HOT = "space adventure with robots"
-_MIX, _POPULAR = 40_000, 3_000
+MIX, POPULAR = 40_000, 3_000
 #: A closed loop asks for throughput: no answer is refused or dropped for its time.
 _PATIENT = {"budget_ms": 10_000}
 _NAIVE = [
@@ -80,16 +80,16 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     films = demo_films()
-    texts = unique_queries(options.queries + _POPULAR, options.seed, list(films.values()))
-    popular, texts = texts[:_POPULAR], texts[_POPULAR:]  # no unique query may be a cached one
+    texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
+    popular, texts = texts[:POPULAR], texts[POPULAR:]  # no unique query may be a cached one
     paced, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
-    asks = [_ask(text) for text in texts]
+    asks = [ask(text) for text in texts]
     embed = [
         {"model": services.INFINITY_MODEL, "input": [text], "encoding_format": "base64"}
         for text in texts
     ]
     hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
-    mix = Bodies.write(folder / "mix.jsonl", hot_mix(_MIX, options.seed, popular, list(films)))
+    mix = Bodies.write(folder / "mix.jsonl", hot_mix(MIX, options.seed, popular, list(films)))
     ours = Bodies.write(folder / "recserve.jsonl", asks, fresh=True)
     # An open loop asks within the usual budget: here refusing is part of the answer.
     open_asks = [{"query": text, "k": 10} for text in paced]
@@ -119,7 +119,8 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     return Sides(recserve, bare, *chosen, hot, mix)
 
 
-def _ask(query: str) -> dict[str, Any]:
+def ask(query: str) -> dict[str, Any]:
+    """Return the body of a request in a closed loop."""
     return {"query": query, "k": 10, **_PATIENT}
 
 
@@ -136,7 +137,7 @@ def _recserve(side: Side, stack: ExitStack) -> Side:
 def _answer(port: int) -> bytes:
     """Return a cached answer to the hot query: what the bare route shall answer as well."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/recommend", json.dumps(_ask(HOT)).encode()
+        f"http://127.0.0.1:{port}/recommend", json.dumps(ask(HOT)).encode()
     )
     for _ in range(2):
         with urllib.request.urlopen(request, timeout=10) as response:
@@ -149,14 +150,12 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
     connections, seconds = options.connections, options.seconds
     ours, bare = sides.recserve, sides.bare
     for side in (ours, sides.infinity.side, sides.naive.side):
-        _busy(side, connections, seconds)
+        measure(side, "uncached", side.unique, options)
     for side in (ours, bare, sides.naive.side):
-        hot = side.load(sides.hot, connections, seconds)
-        side.add(hot_per_s=hot.per_second, hot_p50_ms=hot.p50_ms, hot_p99_ms=hot.p99_ms)
+        measure(side, "hot", sides.hot, options)
     ours.load(sides.mix, connections, 2 * seconds)  # fills the cache, again where it expired
     for side in (ours, bare):
-        mix = side.load(sides.mix, connections, seconds)
-        side.add(mix_per_s=mix.per_second, mix_p50_ms=mix.p50_ms, mix_p99_ms=mix.p99_ms)
+        measure(side, "mix", sides.mix, options)
     for side in (ours, sides.naive.side):
         idle = side.load(side.unique, 1, seconds, stages=side is ours)
         side.add(idle_p50_ms=idle.p50_ms, idle_p99_ms=idle.p99_ms, rss_mib=side.service.rss_mib())
@@ -164,12 +163,11 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
     OpenLoop(seconds, bare).round(ours)
 
 
-def _busy(side: Side, connections: int, seconds: int) -> None:
-    """Load one service with unique queries."""
-    busy = side.load(side.unique, connections, seconds)
-    side.add(
-        uncached_per_s=busy.per_second, uncached_p50_ms=busy.p50_ms, uncached_p99_ms=busy.p99_ms
-    )
+def measure(side: Side, name: str, bodies: Bodies | None, options: argparse.Namespace) -> None:
+    """Load one service, and add what that showed under a name."""
+    run = side.load(bodies, options.connections, options.seconds)
+    figures = {"per_s": run.per_second, "p50_ms": run.p50_ms, "p99_ms": run.p99_ms}
+    side.add(**{f"{name}_{figure}": value for figure, value in figures.items()})
 
 
 def _document(sides: Sides, options: argparse.Namespace) -> dict[str, Any]:
@@ -198,15 +196,10 @@ def ratios(document: Mapping[str, Any]) -> dict[str, Any]:
     `own`: figures of recserve against each other.
     """
     ours = document["recserve"]["median"]
-
-    def times_better(name: str, theirs: Mapping[str, float]) -> float:
-        rate = name.endswith("_per_s")
-        return round(ours[name] / theirs[name] if rate else theirs[name] / ours[name], 3)
-
     found: dict[str, Any] = {}
     for peer in ("naive", "infinity", "bare"):
         theirs = document[peer]["median"]
-        found[peer] = {name: times_better(name, theirs) for name in theirs if name in ours}
+        found[peer] = times_better(ours, theirs)
     found["own"] = {
         "idle_to_pass": round(ours["idle_p50_ms"] / ours["pass_p50_ms"], 3),
         "over_goodput": round(ours["over_goodput_per_s"] / ours["uncached_per_s"], 3),
@@ -214,6 +207,20 @@ def ratios(document: Mapping[str, Any]) -> dict[str, Any]:
         "half_p99_to_p50": round(ours["half_p99_ms"] / ours["half_p50_ms"], 3),
     }
     return found
+
+
+def times_better(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    """Return how many times better each figure is that both sides have.
+
+    >>> times_better({"hot_per_s": 300, "rss_mib": 50}, {"hot_per_s": 100, "rss_mib": 200})
+    {'hot_per_s': 3.0, 'rss_mib': 4.0}
+    """
+
+    def times(name: str) -> float:
+        rate = name.endswith("_per_s")
+        return round(ours[name] / theirs[name] if rate else theirs[name] / ours[name], 3)
+
+    return {name: times(name) for name in theirs if name in ours}
 
 
 def _publish(document: Mapping[str, Any], folder: Path) -> None:

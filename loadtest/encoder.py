@@ -28,6 +28,7 @@ from app.engine.encoder_kernel import Products
 from app.engine.native import Unavailable
 from app.offline.export import export_encoder, resolve
 from loadtest import machine
+from loadtest.encoder_quality import Encode, fidelity, ranking, read_graded
 from loadtest.encoder_report import section
 from loadtest.queries import demo_titles, unique_queries
 
@@ -40,9 +41,9 @@ SHAPES = ((1152, 384), (384, 384), (1536, 384), (384, 1536))
 #: Products of 16-bit integers a cycle, against those of float32 in registers as wide. AMX makes 32
 #: times as many of bytes as AVX-512 of float32, and takes four for one of 16 bits.
 _GAIN = {"avx2": 2, "vnni": 2, "amx": 8}
+#: So many texts are compared vector by vector.
+_COMPARED = 2000
 _SETTINGS = [(threads, batch) for threads in (1, 2) for batch in (32, 64, 128)]
-
-Encode = Callable[[Sequence[str]], np.ndarray]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -51,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of one series (default: 0.5)")
     parser.add_argument("--seed", type=int, default=7, help="of the texts (default: 7)")
+    parser.add_argument(
+        "--graded", type=int, default=48, help="queries of the graded set (default: 48)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the result here; - is stdout")
     options = parser.parse_args(argv)
     texts = unique_queries(20_000, options.seed, demo_titles())
@@ -111,7 +115,28 @@ def _measure(
             for name, each in series.items()
         },
         "times_sentence_transformers": _ratios(series),
-        "fidelity": {n: _fidelity(reference, e, texts[:2000]) for n, e in encoders.items()},
+        **_quality(reference, encoders, texts[:_COMPARED], options),
+    }
+
+
+def _quality(
+    model: SentenceTransformer,
+    encoders: dict[str, PackedEncoder],
+    texts: Sequence[str],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Compare vectors, and the order of graded products where the graded set is at hand."""
+    print("quality …", file=sys.stderr, flush=True)
+
+    def original(some: Sequence[str]) -> np.ndarray:
+        return model.encode(list(some), normalize_embeddings=True)
+
+    ours = {name: encoder.encode for name, encoder in encoders.items()}
+    shared = Path(os.environ.get("RECSERVE_SHARED", "../shared"))
+    graded = read_graded(shared, options.graded, options.seed)
+    return {
+        "fidelity": {name: fidelity(original, encode, texts) for name, encode in ours.items()},
+        "graded": graded and ranking(original, ours, graded),
     }
 
 
@@ -226,22 +251,6 @@ def _peaks() -> dict[str, float]:
 
 def _torch_product(left: np.ndarray, right: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(left) @ torch.from_numpy(right)
-
-
-def _fidelity(
-    model: SentenceTransformer, encoder: PackedEncoder, texts: Sequence[str]
-) -> dict[str, float]:
-    """Compare with the original, and a text in a batch with the same text alone."""
-    wanted = model.encode(list(texts), normalize_embeddings=True)
-    single = np.concatenate([encoder.encode([text]) for text in texts])
-    batched = np.concatenate([encoder.encode(texts[i : i + 32]) for i in range(0, len(texts), 32)])
-    cosine = (batched * wanted).sum(axis=1)
-    return {
-        "texts": len(texts),
-        "cosine_mean": round(float(cosine.mean()), 6),
-        "cosine_min": round(float(cosine.min()), 6),
-        "batched_against_single": float(np.abs(batched - single).max()),
-    }
 
 
 if __name__ == "__main__":

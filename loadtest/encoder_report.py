@@ -1,4 +1,4 @@
-"""Put a result of `loadtest.encoder` into docs/benchmarks.md.
+"""Put a result of `loadtest.encoder` into docs/benchmarks.md, with its picture.
 
 python -m loadtest.encoder_report loadtest/results/encoder/RESULT.json
 """
@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.render import PAGE, put
+from loadtest import pictures
+from loadtest.render import PAGE, measured_on, put
 
 NAMES = {
     "sentence-transformers": "`SentenceTransformer.encode`",
     "amx": "recserve, kernel by AMX",
     "vnni": "recserve, kernel by VNNI",
     "avx2": "recserve, kernel by AVX2",
+    "kernel": "recserve, kernel",  # in results from before it had others than AVX2
     "onnxruntime": "recserve, ONNX Runtime",
 }
 
@@ -42,28 +44,43 @@ def table(document: Document) -> str:
 
 def section(document: Document) -> str:
     """Return the table, and below it what it was measured on and how near the vectors are."""
-    computer, peer = document["machine"], document["sentence_transformers"]
+    peer = document["sentence_transformers"]
     peaks = ", ".join(f"{name}: {v:.0f}" for name, v in document["peak_gflops_float32"].items())
     near = "; ".join(
         f"{NAMES[name]}: mean {row['cosine_mean']:.6f}, lowest {row['cosine_min']:.6f}, "
         f"batched against single at most {row['batched_against_single']:.0e}"
         for name, row in document["fidelity"].items()
     )
-    return f"""{table(document)}
+    return f"""![Texts a second by batch](pictures/encoder.svg)
 
-Median of {document["rounds"]} rounds on {computer["cpu"]}, {computer["cores"]} cores \
-({", ".join(computer["cpu_features"])}); {document["date"][:10]}, commit `{document["commit"]}`; \
+{table(document)}
+
+Median of {document["rounds"]} rounds {measured_on(document)}; \
 {document["tokens_per_text"]:.1f} tokens a text.
 Peer at the best of its settings: {peer["threads"]} threads, {peer["batch"]} texts a batch.
 Peak of float32, in Gflop/s: {peaks}.
-Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}."""
+Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}.
+{_kept(document.get("graded"))}"""
+
+
+def _kept(graded: Document | None) -> str:
+    """Say how much of the original's order of judged products is kept, where that was measured."""
+    if not graded:
+        return "NDCG@10 kept on the graded set: not measured."
+    kept = "; ".join(f"{NAMES[name]}: {share:.2%}" for name, share in graded["kept"].items())
+    original = graded["ndcg@10"]["sentence-transformers"]
+    return (
+        f"NDCG@10 kept on the graded set, {graded['queries']} of {graded['of_queries']} queries "
+        f"and {graded['titles']:,} titles (float32: {original:.4f}). {kept}."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the page."""
+    """Write the page and the picture."""
     parser = argparse.ArgumentParser("python -m loadtest.encoder_report", description=__doc__)
     parser.add_argument("result", type=Path)
     document = json.loads(parser.parse_args(argv).result.read_text())
+    pictures.write({"encoder.svg": pictures.encoder(document, NAMES)})
     text = put(PAGE.read_text(encoding="utf-8"), "encoder", section(document))
     PAGE.write_text(text, encoding="utf-8")
 

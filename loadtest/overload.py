@@ -7,7 +7,7 @@ from loadtest import open_loop
 from loadtest.open_loop import Offer
 from loadtest.sides import Side
 
-_OVER, _HALF = 3, 0.5
+OVER, _HALF = 3, 0.5
 _LAG = "recserve_event_loop_lag_seconds"
 
 
@@ -26,7 +26,7 @@ class OpenLoop:
         """
         peak = side.series["uncached_per_s"][-1]
         lag = side.service.buckets(_LAG)
-        over = self._run(side, peak * _OVER)
+        over = self._run(side, peak * OVER)
         side.add(
             over_goodput_per_s=over.goodput_per_s,
             over_undegraded_per_s=over.undegraded_per_s,
@@ -44,7 +44,7 @@ class OpenLoop:
         side.add(
             half_p50_ms=half.p50_ms, half_p99_ms=half.p99_ms, half_late_p99_ms=half.late_p99_ms
         )
-        self._prove(peak * _OVER)
+        self._prove(peak * OVER)
 
     def _run(self, side: Side, rate: float) -> open_loop.Report:
         if side.paced is None:

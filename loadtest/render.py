@@ -1,7 +1,7 @@
-"""Put the figures of a result into docs/benchmarks.md: `python -m loadtest.render [RESULT.json]`.
+"""Put a result into docs/benchmarks.md, with pictures: `python -m loadtest.render [RESULT.json]`.
 
 Without an argument the newest result is taken. Nobody types figures by hand; `--check` fails if the
-page differs from what it would write.
+page or a picture differs from what it would write.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from loadtest import pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "loadtest" / "results"
@@ -78,7 +80,7 @@ def _peer(document: Document, peer: str, heading: str) -> str:
         if name not in document["ratio"][peer]:
             continue
         text = label.format(connections=document["options"]["connections"])
-        cells = [_cell(document[side], name, form, unit) for side in ("recserve", peer)]
+        cells = [cell(document[side], name, form, unit) for side in ("recserve", peer)]
         lines.append(f"| {text} | {' | '.join(cells)} | {document['ratio'][peer][name]:.2f} |")
     return "\n".join(lines)
 
@@ -87,7 +89,7 @@ def _open_loop(document: Document) -> str:
     ours = document["recserve"]
     lines = ["### Open loop, overload and idle", "", "| | recserve |", "|---|---:|"]
     lines += [
-        f"| {label} | {_cell(ours, name, form, unit)} |"
+        f"| {label} | {cell(ours, name, form, unit)} |"
         for name, (label, form, unit) in OPEN_ROWS.items()
         if name in ours["median"]
     ]
@@ -96,7 +98,8 @@ def _open_loop(document: Document) -> str:
     return "\n".join(lines)
 
 
-def _cell(side: Document, name: str, form: str, unit: str) -> str:
+def cell(side: Document, name: str, form: str, unit: str) -> str:
+    """Return a median with the lowest and highest round, as it stands in a table."""
     rounds = side["rounds"][name]
     middle, low, high = (
         format(value, form) for value in (side["median"][name], min(rounds), max(rounds))
@@ -118,20 +121,21 @@ def _setting(trial: Document) -> str:
 
 
 def section(document: Document) -> str:
-    """Return the tables, and below them what was measured on what."""
-    machine, options = document["machine"], document["options"]
+    """Return pictures and tables, and below them what was measured on what."""
+    options = document["options"]
     encoded, bare = document["recserve"]["encoded"], document["bare"]["median"]
     texts, sent, answered = (
         sum(check[name] for check in encoded) for name in ("encoded", "sent", "answered")
     )
-    features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
     packages = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-    return f"""{tables(document)}
+    return f"""![Answers a second of recserve and its peers](pictures/rates.svg)
+
+![What became of requests offered at three times the peak](pictures/overload.svg)
+
+{tables(document)}
 
 Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s, \
-on {machine["cpu"]}, {machine["cores"]} cores ({features}), \
-{machine["memory_gib"]:.0f} GiB, Python {machine["python"]}; {document["date"][:10]}, \
-commit `{document["commit"] or "none"}`.
+{measured_on(document)}.
 The load generator runs on the same cores. Each peer at its best setting: \
 naive {_setting(document["naive"]["settings"])} (tried: {_trials(document["naive"])}); \
 infinity {_setting(document["infinity"]["settings"])} (tried: {_trials(document["infinity"])}).
@@ -140,6 +144,17 @@ The open-loop runner against the bare route, at the rate of 3 × peak: {bare["ru
 answered in time, p99 {bare["runner_p99_ms"]:.1f} ms, sent at most \
 {bare["runner_late_p99_ms"]:.1f} ms late (p99).
 {packages}."""
+
+
+def measured_on(document: Document) -> str:
+    """Return computer, day and commit of any result, as the lines below the tables name them."""
+    machine = document["machine"]
+    features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
+    return (
+        f"on {machine['cpu']}, {machine['cores']} cores ({features}), "
+        f"{machine['memory_gib']:.0f} GiB, Python {machine['python']}; {document['date'][:10]}, "
+        f"commit `{document['commit'] or 'none'}`"
+    )
 
 
 def page(text: str, document: Document) -> str:
@@ -170,16 +185,20 @@ def newest() -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page, or with `--check` compare it."""
+    """Write the page and its pictures, or with `--check` compare them."""
     parser = argparse.ArgumentParser("python -m loadtest.render", description=__doc__)
     parser.add_argument("result", type=Path, nargs="?")
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
     options = parser.parse_args(argv)
     old = PAGE.read_text(encoding="utf-8")
-    new = page(old, json.loads((options.result or newest()).read_text()))
+    document = json.loads((options.result or newest()).read_text())
+    new, drawn = page(old, document), pictures.bench(document)
     if options.check:
-        return 0 if old == new else 1
+        stale = [*([PAGE.name] if new != old else []), *pictures.stale(drawn)]
+        print(f"not what it would write: {', '.join(stale)}" if stale else "up to date")
+        return 1 if stale else 0
     PAGE.write_text(new, encoding="utf-8")
+    pictures.write(drawn)
     return 0
 
 

@@ -141,13 +141,16 @@ def _rss_kib(pid: int) -> int:
     return int(found[1]) if found else 0
 
 
-def recserve(log: Path, port: int | None = None) -> Service:
+def recserve(
+    log: Path, port: int | None = None, *, bundle: Path = BUNDLE, workers: int = 1
+) -> Service:
     """Return the service as it comes, with the demo bundle, which is built if it is missing."""
-    if not (BUNDLE / "current").exists():
+    if bundle == BUNDLE and not (BUNDLE / "current").exists():
         subprocess.run([RECSERVE, "demo", "--build-only"], cwd=ROOT, check=True)
     port = port or free_port()
-    command = [str(RECSERVE), "serve", "--bundle", str(BUNDLE), "--host", "127.0.0.1"]
+    command = [str(RECSERVE), "serve", "--bundle", str(bundle), "--host", "127.0.0.1"]
     command += ["--data-dir", str(log.parent / "data")]
+    command += ["--workers", str(workers)] if workers > 1 else []
     return Service("recserve", [*command, "--port", str(port)], port, log)
 
 

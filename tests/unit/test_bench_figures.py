@@ -76,6 +76,8 @@ def test_the_page_shows_every_peer_and_stays_as_it_is(document: dict[str, object
     assert "| the same query, 32 connections | 6,000 /s (6,000–6,000) | 5,000 /s" in page
     assert "infinity compiled OMP_NUM_THREADS=1" in page
     assert "| **goodput at 3 × peak ÷ peak** | **0.90** |" in page
+    assert "(pictures/rates.svg)" in page
+    assert "(pictures/overload.svg)" in page
     assert page.startswith("before ")
     assert page.endswith(" after")
     assert render.page(page, document) == page

@@ -1,13 +1,11 @@
-"""The throughput-latency curve: where the sweep ends, and where its points are drawn."""
+"""The throughput-latency curve: where the sweep ends, and what is kept and shown of it."""
 
-import re
-import xml.etree.ElementTree as ET
+import json
 from dataclasses import replace
 
-import pytest
-
-from loadtest.curve import Point, draw, points, sweep
-from loadtest.open_loop import Offer, Outcome, Report, report
+from loadtest import curve_report
+from loadtest.curve import document, sweep
+from loadtest.open_loop import Offer, Report, report
 
 NOTHING = report([], Offer(rate=1, seconds=4))
 
@@ -24,26 +22,12 @@ def test_a_sweep_ends_with_the_first_rate_that_is_too_much() -> None:
     assert found[-1].goodput_per_s == 300
 
 
-def test_what_was_never_answered_is_no_point() -> None:
-    outcomes = [Outcome(due=2.0, sent=2.0, answered=2.01, status=200)]
-    one = report(outcomes, Offer(rate=1, seconds=4))
+def test_the_document_keeps_every_rate_and_the_page_names_them() -> None:
+    found = json.loads(json.dumps(document([answered(50, 300), answered(1500, 300)], 2.5)))
 
-    assert points([NOTHING, one]) == [Point(pytest.approx(1 / 3), *[pytest.approx(10.0)] * 2)]
-    with pytest.raises(ValueError, match="nothing was answered"):
-        draw([], "x")
-
-
-def test_points_lie_in_their_order_higher_where_slower() -> None:
-    drawn = [Point(100, 2, 5), Point(200, 3, 20), Point(300, 30, 400)]
-
-    picture = ET.fromstring(draw(drawn, "a <title>"))
-
-    circles = [c.attrib for c in picture.iter("{http://www.w3.org/2000/svg}circle")]
-    xs, ys = ([float(c[axis]) for c in circles] for axis in ("cx", "cy"))
-    assert xs[:3] == xs[3:] == sorted(xs[:3])
-    assert ys[:3] == sorted(ys[:3], reverse=True)
-    assert all(p99 < p50 for p50, p99 in zip(ys[:3], ys[3:], strict=True))
-    labels = [t.text or "" for t in picture.iter("{http://www.w3.org/2000/svg}text")]
-    assert labels[0] == "a <title>"
-    assert {"1 ms", "10 ms", "100 ms", "1000 ms", "300/s"} <= set(labels)
-    assert not re.search("https?://(?!www.w3.org/2000/svg)", draw(drawn, "x"))
+    assert [row["goodput_per_s"] for row in found["rates"]] == [50, 300]
+    assert found["rates"][1]["offered_per_s"] == 1500
+    shown = curve_report.section(found)
+    assert shown.startswith("![")
+    assert "(pictures/curve.svg)" in shown
+    assert "2 rates from 50 to 1,500 /s, 2.5 s each, on " in shown

@@ -1,0 +1,115 @@
+"""One process of the service against two (`recserve serve --workers`), in alternating rounds.
+
+    python -m loadtest.workers --json loadtest/results/workers/RESULT.json
+
+Both run all the time; who is not measured is idle. Prints one JSON document;
+`loadtest.workers_report` puts it into docs/benchmarks.md. Load goes to 127.0.0.1 only.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from loadtest import machine, services, wrk
+from loadtest.bench import HOT, MIX, POPULAR, ask, measure, times_better
+from loadtest.queries import demo_films, hot_mix, unique_queries
+from loadtest.sides import Side
+from loadtest.wrk import Bodies
+
+_WORKERS = (1, 2)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = _options(argv)
+    wrk.require()
+    with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
+        films, folder = demo_films(), Path(work)
+        texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
+        asks = [ask(text) for text in texts[POPULAR:]]  # no unique query may be a cached one
+        mixed = hot_mix(MIX, options.seed, texts[:POPULAR], list(films))
+        hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
+        mix = Bodies.write(folder / "mix.jsonl", mixed)
+        sides = {n: _side(n, folder, asks, options.bundle.absolute(), stack) for n in _WORKERS}
+        for side in sides.values():
+            side.load(side.unique, options.connections, max(2, options.seconds // 2))  # warm
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds} …", file=sys.stderr, flush=True)
+            # The other way round in every second round: nobody is always the first.
+            _round(list(sides.values())[:: -1 if number % 2 else 1], hot, mix, options)
+    text = json.dumps(document(sides, options), indent=2) + "\n"
+    sys.stdout.write(text)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(text)
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m loadtest.workers", description=__doc__)
+    parser.add_argument("--bundle", type=Path, default=services.BUNDLE, help="default: the demo's")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per service (default: 3)")
+    parser.add_argument("--seconds", type=int, default=10, help="of one run (default: 10)")
+    parser.add_argument("--connections", type=int, default=32, help="under load (default: 32)")
+    parser.add_argument(
+        "--queries", type=int, default=300_000, help="unique texts (default: 300000)"
+    )
+    parser.add_argument("--seed", type=int, default=7, help="of the texts (default: 7)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here as well")
+    return parser.parse_args(argv)
+
+
+def _side(
+    workers: int, folder: Path, asks: Sequence[Mapping[str, Any]], bundle: Path, stack: ExitStack
+) -> Side:
+    """Start one service in a folder of its own, with queries that are new to it."""
+    own = folder / str(workers)
+    own.mkdir()
+    service = services.recserve(own / "log", bundle=bundle, workers=workers)
+    unique = Bodies.write(own / "unique.jsonl", asks, fresh=True)
+    # Of several processes any one answers GET /metrics: what was encoded is not to be had there.
+    side = Side(stack.enter_context(service), unique, encodes=workers == 1)
+    side.add(start_s=service.start_s)
+    return side
+
+
+def _round(sides: Sequence[Side], hot: Bodies, mix: Bodies, options: argparse.Namespace) -> None:
+    for side in sides:
+        measure(side, "uncached", side.unique, options)
+    for side in sides:
+        measure(side, "hot", hot, options)
+    for side in sides:
+        side.load(mix, options.connections, 2 * options.seconds)  # fills each process's cache
+        measure(side, "mix", mix, options)
+    for side in sides:
+        side.add(rss_mib=side.service.rss_mib())
+
+
+def document(sides: Mapping[int, Side], options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured, by number of workers, and how many times better the last one is."""
+    first, *_, last = sides.values()
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": machine.commit(),
+        "command": "python -m loadtest.workers",
+        "options": {
+            name: getattr(options, name)
+            for name in ("rounds", "seconds", "connections", "queries", "seed")
+        },
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "workers": {
+            str(number): {"median": side.medians(), "rounds": side.series}
+            for number, side in sides.items()
+        },
+        "times_better": times_better(last.medians(), first.medians()),
+    }
+
+
+if __name__ == "__main__":
+    main()
