@@ -20,9 +20,9 @@ _TURN: Final = threading.Lock()
 def turn() -> Iterator[None]:
     """Have the device to oneself, whichever engine of this process one belongs to.
 
-    Buffers and graphs serve one thread at a time, and while a graph is captured nobody else may
+    Buffers and graphs serve one thread at a time, and while a graph is recorded nobody else may
     allocate. Who comes back at once waits for one who waited: a plain lock would let whoever loads
-    a bundle take turn after turn while queries wait. Take it for one piece of work, not for a call.
+    a bundle take turn after turn while queries wait. Take it for one piece of work at a time.
 
     Raises:
         EngineError: the device failed, or has no room.
