@@ -75,6 +75,7 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
 
     Raises:
         BundleError: the bundle is missing, damaged or does not fit.
+        DeviceError, EngineError: the device cannot be used, failed, or has no room.
         StoreError: the file of the event store cannot be used.
     """
     # Here, not above: importing the server must not load model libraries.

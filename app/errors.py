@@ -85,6 +85,12 @@ class StoreError(AppError):
     retryable = True
 
 
+class DeviceError(AppError):
+    """The device that the settings name cannot be used."""
+
+    code = "device_missing"
+
+
 class BundleError(AppError):
     """A bundle is damaged, incomplete or does not fit this version."""
 

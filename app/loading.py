@@ -32,12 +32,17 @@ def bundle_source(settings: Settings) -> BundleSource:
 
 
 def load(settings: Settings) -> Loaded:
-    """Verify and load the bundle of the settings. Blocking. Raises `BundleError`."""
+    """Verify and load the bundle of the settings. Blocking.
+
+    Raises:
+        BundleError: the bundle cannot serve.
+        DeviceError, EngineError: the device cannot be used, failed, or has no room.
+    """
     # Here, not above: importing the server must not load model libraries.
     from app.engine.open import engine_of
 
     bundle = open_bundle(settings.bundle)
-    engine = engine_of(bundle, settings.threads_per_worker())
+    engine = engine_of(bundle, settings.threads_per_worker(), device=settings.device)
     return Loaded(engine, BundleUserStore.open(bundle), _rules(bundle))
 
 

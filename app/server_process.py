@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from app.bootstrap import check_event_file
 from app.bundle import open_bundle
+from app.engine.device import require
 from app.memory import share_one_arena
 from app.settings import Settings
 
@@ -20,6 +21,7 @@ def run(settings: Settings) -> int:
     """Serve until told to stop. Spawned workers read the settings from the environment."""
     share_one_arena()
     # Verified here for a plain message; each worker verifies again what it loads.
+    require(settings.device)
     open_bundle(settings.bundle)
     asyncio.run(check_event_file(settings))
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():

@@ -16,7 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from app.types import Retention
+from app.types import Device, Retention
 
 
 class Settings(BaseSettings):
@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         ge=0,
         le=256,
         description="Encoder threads per process; 0 = cores / workers - 1, as one ranks.",
+    )
+    device: Device = Field(
+        "cpu", description="What encodes, and searches large catalogues: cpu or cuda."
     )
     max_batch_requests: int = Field(
         64, ge=1, le=1024, description="Most requests in one engine pass."

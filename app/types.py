@@ -5,7 +5,7 @@ This module knows neither where the data comes from (HTTP, files) nor how it is 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 """int64[n]: row numbers of items in the catalogue; -1 = no item."""
+
+Device: TypeAlias = Literal["cpu", "cuda"]
+"""What model work runs on."""
 
 JsonValue: TypeAlias = str | int | float | bool | Sequence[str] | None
 """A value of an item's field, ready for JSON."""

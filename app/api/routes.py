@@ -189,7 +189,7 @@ async def info(service: ServiceDep) -> Response:
             "scorer": engine.scorer,
             "fields": dict(engine.attributes),
             "backend": {
-                "device": "cpu",
+                "device": settings.device,
                 "threads": settings.threads_per_worker(),
                 "workers": settings.workers,
             },

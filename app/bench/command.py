@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     Raises:
         UsageError: the JSON cannot be written there, or there is nothing to ask.
         BadDataError: the file of queries cannot be used.
-        BundleError, EngineError, OSError: as they are.
+        BundleError, DeviceError, EngineError, OSError: as they are.
     """
     from app.bench.page import document, page  # noqa: PLC0415 - not for every command
     from app.bench.session import figures_of  # noqa: PLC0415 - loads models

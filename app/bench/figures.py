@@ -47,6 +47,7 @@ class Machine:
     Attributes:
         cores: that this process may use.
         load: processes that wanted a core in the minute before.
+        gpu: name of the GPU; "" where the CPU does everything.
         memory, mapped: resident bytes once the bundle is loaded; those of them that are files,
             which all processes share.
     """
@@ -56,11 +57,12 @@ class Machine:
     load: float
     memory: int
     mapped: int
+    gpu: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The settings that matter here; `threads`: of the model work of one process."""
+    """The settings that matter here; `threads`: of the model work of one process, 1 on a GPU."""
 
     threads: int
     max_batch_requests: int
@@ -101,7 +103,8 @@ class Advice:
         max_batch_tokens: what is set, or more where that would cut the best batch.
         threads: the fewest whose rate is as good as the highest.
         processes, processes_rate: workers of one thread that have a core each, and the requests/s
-            that they would reach together if they did not disturb each other.
+            that they would reach together if they did not disturb each other; one on a GPU, which
+            they would share.
     """
 
     batch: int
@@ -141,13 +144,14 @@ def advice_of(figures: Figures) -> Advice:
     setup, batch = figures.setup, best_batch(figures.curve)
     whole = SIZES[-1] in figures.curve
     rates = {threads: mix_rate(curve[batch]) for threads, curve in figures.by_threads.items()}
+    processes = 1 if figures.machine.gpu else figures.machine.cores
     return Advice(
         batch=batch,
         max_batch_requests=batch if whole else max(batch, setup.max_batch_requests),
         max_batch_tokens=max(setup.max_batch_tokens, ceil(batch * figures.tokens)),
         threads=_least_that_is_enough(rates),
-        processes=figures.machine.cores,
-        processes_rate=figures.machine.cores * rates[1],
+        processes=processes,
+        processes_rate=processes * rates[1],
     )
 
 

@@ -49,7 +49,8 @@ def _head(figures: Figures) -> Iterator[str]:
     yield f"bundle   {info.bundle_name}, generation {info.bundle}"
     yield f"         {info.n_items:,} items, index: {info.index}, scorer: {info.scorer}"
     yield f"machine  {machine.cpu}"
-    yield f"         {_many(machine.cores, 'core')}, {_many(figures.setup.threads, 'thread')}"
+    worker = machine.gpu or _many(figures.setup.threads, "thread")
+    yield f"         {_many(machine.cores, 'core')}, {worker}"
     if machine.load > _DISTURBED * machine.cores:
         load = f"load {machine.load:.1f} before this began"
         yield f"         BUSY: {load}; repeat it when the machine is idle"
@@ -99,9 +100,10 @@ def _advice(figures: Figures, advice: Advice) -> Iterator[str]:
     if advice.max_batch_tokens > setup.max_batch_tokens:
         why = f"{figures.tokens:.0f} a query: {setup.max_batch_tokens} would cut a batch of {best}"
         yield _set("max-batch-tokens", advice.max_batch_tokens, why)
-    first, *more = list(_threads(figures, best)) or ["there is one core"]
-    yield _set("threads", advice.threads, first)
-    yield from (" " * _INDENT + line for line in more)
+    if not figures.machine.gpu:
+        first, *more = list(_threads(figures, best)) or ["there is one core"]
+        yield _set("threads", advice.threads, first)
+        yield from (" " * _INDENT + line for line in more)
     yield _set("workers", 1, "unless HTTP, which was not measured, is the limit")
     if advice.processes > 1:
         now = mix_rate(figures.by_threads[setup.threads][best])
@@ -137,7 +139,13 @@ def document(figures: Figures) -> dict[str, Any]:
             "index": info.index,
             "scorer": info.scorer,
         },
-        "machine": {"cpu": machine.cpu, "cores": machine.cores, "load_before": machine.load},
+        "machine": {
+            "cpu": machine.cpu,
+            "cores": machine.cores,
+            "load_before": machine.load,
+            "device": "cuda" if machine.gpu else "cpu",
+            "gpu": machine.gpu,
+        },
         "memory_bytes": {"resident": machine.memory, "shared_files": machine.mapped},
         "settings": {
             "threads": setup.threads,

@@ -24,6 +24,7 @@ from app.bench.requests import (
 )
 from app.bundle import Bundle, open_bundle
 from app.columns import Column
+from app.engine.device import name_of, require
 from app.engine.engine import RankEngine
 from app.engine.open import columns_of, engine_of
 from app.errors import UsageError
@@ -31,6 +32,7 @@ from app.loading import warm_up
 from app.memory import settled, share_one_arena
 from app.serving.users import BundleUserStore
 from app.settings import Settings
+from app.types import Device
 
 _SHARE_OF_CURVE: Final = 0.75
 _MOST_TITLES: Final = 10_000
@@ -59,19 +61,22 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
     Raises:
         UsageError: the bundle has no items, or neither titles nor `queries`.
         BadDataError: the file of queries cannot be used.
-        BundleError, EngineError, OSError: as they are.
+        BundleError, DeviceError, EngineError, OSError: as they are.
     """
-    load, threads = os.getloadavg()[0], settings.threads_per_worker()
+    load, on_gpu = os.getloadavg()[0], settings.device == "cuda"
+    # Threads encode, and search lists: a GPU does both, so there is no number to compare.
+    threads = 1 if on_gpu else settings.threads_per_worker()
     share_one_arena()
+    require(settings.device)
     bundle = open_bundle(settings.bundle)
     asked = _asked(bundle, queries)
     # As while serving (`app.bootstrap`): one thread for numpy, a quiet garbage collector.
     with threadpool_limits(limits=1, user_api="blas"):
-        engine = _warm(bundle, threads)
+        engine = _warm(bundle, threads, settings.device)
         with settled():
-            machine = _machine(load)
-            engines = {threads: engine}
-            curve, by_threads = _curves(bundle, engines, asked, machine.cores, seconds)
+            machine = _machine(load, settings.device)
+            cores = 1 if on_gpu else machine.cores
+            curve, by_threads = _curves(bundle, {threads: engine}, asked, cores, seconds)
     return Figures(
         info=engine.info,
         machine=machine,
@@ -104,9 +109,9 @@ def _curves(
     return curve, meter.curves(others, sizes, (1 - share) * seconds, least)
 
 
-def _warm(bundle: Bundle, threads: int) -> RankEngine:
+def _warm(bundle: Bundle, threads: int, device: Device = "cpu") -> RankEngine:
     # Nothing is remembered: what is measured is the work.
-    engine = engine_of(bundle, threads, remembered=0)
+    engine = engine_of(bundle, threads, remembered=0, device=device)
     warm_up(engine)
     return engine
 
@@ -140,7 +145,7 @@ def _titles(column: Column, n: int, rng: random.Random) -> list[str]:
     return titles
 
 
-def _machine(load: float) -> Machine:
+def _machine(load: float, device: Device) -> Machine:
     resident, mapped = map(int, Path("/proc/self/statm").read_text().split()[1:3])
     size = os.sysconf("SC_PAGE_SIZE")
     named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -150,4 +155,5 @@ def _machine(load: float) -> Machine:
         load=load,
         memory=resident * size,
         mapped=mapped * size,
+        gpu=name_of(device),
     )

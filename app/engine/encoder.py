@@ -1,9 +1,9 @@
-"""Text to vectors: a sentence encoder without torch, on the fastest runtime this machine has.
+"""Text to vectors: a sentence encoder, without torch, on the fastest runtime this machine has.
 
 Several runtimes compute the same: our own kernel (`encoder_kernel`, x86-64, by AMX, AVX-512 VNNI or
-AVX2, where the kernel is compiled) and ONNX Runtime (`encoder_graph`, everywhere). This module does
-not know how the files were made (`app.offline.export` does), which texts are queries, or who waits
-for them.
+AVX2, where the kernel is compiled) and ONNX Runtime (`encoder_graph`, everywhere); where a GPU is
+asked for, torch (`encoder_torch`, loaded only then). This module does not know how the files were
+made (`app.offline.export` does), which texts are queries, or who waits for them.
 """
 
 import logging
@@ -16,13 +16,16 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 from tokenizers import Tokenizer
 
+from app.engine.device import require
 from app.engine.encoder_graph import GraphRuntime
 from app.engine.encoder_info import INFO_FILE, EncoderInfo
 from app.engine.encoder_kernel import KernelRuntime, Products
 from app.engine.native import Unavailable
-from app.errors import BundleError, EngineError
+from app.errors import BundleError, DeviceError, EngineError
+from app.types import Device
 
-RuntimeName: TypeAlias = Products | Literal["onnxruntime"]
+RuntimeName: TypeAlias = Products | Literal["onnxruntime", "torch-cpu", "torch-cuda"]
+"""Those of torch are only taken by name; `torch-cpu` is for tests, see `encoder_torch`."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,13 +49,14 @@ class PackedEncoder:
 
         Args:
             directory: holds `encoder.json` and the files that it names.
-            threads: threads of one call, the calling one included; ≥ 1.
+            threads: threads of one call, the calling one included; ≥ 1. Torch has its own.
             runtime: this one and no other; without it the kernel by the fastest of its products,
                 else ONNX Runtime with a warning.
 
         Raises:
             BundleError: a file is missing, damaged or not readable by this runtime.
             Unavailable: `runtime` asks for a kernel that this machine cannot run.
+            DeviceError, EngineError: it asks for a GPU that cannot be used, or failed.
         """
         if threads < 1:
             raise ValueError("threads must be at least 1")
@@ -60,7 +64,7 @@ class PackedEncoder:
             info = TypeAdapter(EncoderInfo).validate_json((directory / INFO_FILE).read_bytes())
             self._tokenizer = Tokenizer.from_file(str(directory / info.tokenizer))
             self.runtime, self._runtime = _open(directory, info, threads, runtime)
-        except Unavailable:
+        except (Unavailable, DeviceError, EngineError):
             raise
         except Exception as error:  # the runtime and the tokenizer raise bare `Exception`s
             raise BundleError("the encoder cannot be loaded") from error
@@ -105,6 +109,9 @@ class PackedEncoder:
 def _open(
     directory: Path, info: EncoderInfo, threads: int, only: RuntimeName | None
 ) -> tuple[RuntimeName, Runtime]:
+    match only:
+        case "torch-cpu" | "torch-cuda":
+            return only, _on_torch(directory, info, "cuda" if only == "torch-cuda" else "cpu")
     if only != "onnxruntime":
         try:
             kernel = KernelRuntime(directory, info, threads, only)
@@ -115,3 +122,10 @@ def _open(
         else:
             return kernel.products, kernel
     return "onnxruntime", GraphRuntime(directory, info, threads)
+
+
+def _on_torch(directory: Path, info: EncoderInfo, device: Device) -> Runtime:
+    require(device)  # first: where torch is missing, that says so
+    from app.engine.encoder_torch import TorchRuntime  # noqa: PLC0415 - not on CPU
+
+    return TorchRuntime(directory, info, device)

@@ -5,6 +5,7 @@ about 100k rows. It is no flat index of FAISS: on one thread a product answers s
 candidates of other sources need its cosines too. `ListIndex` is for more rows: it reads only the
 lists of 8-bit vectors that lie nearest to the probe, then scores what it found exactly. Which one,
 and how many lists, was decided by measured recall when the bundle was built (`app.offline.index`).
+On a GPU, `app.engine.device_index` takes the place of the lists.
 """
 
 from collections.abc import Callable
@@ -70,7 +71,7 @@ class VectorIndex(Protocol):
         row −1 and score −inf.
 
         Raises:
-            EngineError: FAISS refused the search.
+            EngineError: FAISS refused the search, or the device failed.
         """
         ...
 
@@ -202,11 +203,7 @@ class ListIndex:
             rows = self._nearest(probes, n, parameters)
         if len(self._pending):
             rows = self._with_pending(rows, blocked)
-        scores = np.stack(
-            [self._vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)]
-        )
-        scores[rows < 0] = -np.inf
-        return _best(scores, rows, n)
+        return exact_best(self._vectors, probes, rows, n)
 
     def _nearest(self, probes: Matrix, n: int, parameters: faiss.SearchParametersIVF) -> Rows:
         # The OpenMP team size is a property of the calling thread, so it is set where we search.
@@ -229,6 +226,16 @@ class ListIndex:
 def _selector(rows: Mask) -> faiss.IDSelector:
     bits = np.packbits(rows, bitorder="little")
     return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+
+
+def exact_best(vectors: Matrix, probes: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:
+    """Return what `VectorIndex.search` does, of the rows found for each probe.
+
+    `rows`: int64[p, m], m ≥ n, in any order; −1 = nothing.
+    """
+    scores = np.stack([vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)])
+    scores[rows < 0] = -np.inf
+    return _best(scores, rows, n)
 
 
 def _best(scores: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:

@@ -9,7 +9,8 @@ import numpy as np
 from app.bundle import Bundle, file_of, load_arrays, load_vectors, open_bundle
 from app.columns import Column, decode_column
 from app.engine.catalogue import Catalogue
-from app.engine.encoder import PackedEncoder
+from app.engine.device import require
+from app.engine.encoder import PackedEncoder, RuntimeName
 from app.engine.engine import RankEngine
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.packed_vectors import packed
@@ -21,7 +22,7 @@ from app.engine.words import WordIndex
 from app.errors import BundleError
 from app.features import Behaviour, Neighbours, TasteSpace, feature_names
 from app.item_text import DEFAULT_TEXT, TextTemplate
-from app.types import EngineInfo, JsonValue, Matrix
+from app.types import Device, EngineInfo, JsonValue, Matrix
 
 
 def open_engine(path: Path, threads: int) -> RankEngine:
@@ -33,13 +34,26 @@ def open_engine(path: Path, threads: int) -> RankEngine:
     return engine_of(open_bundle(path), threads)
 
 
-def engine_of(bundle: Bundle, threads: int, remembered: int = MOST) -> RankEngine:
+def engine_of(
+    bundle: Bundle, threads: int, remembered: int = MOST, device: Device = "cpu"
+) -> RankEngine:
     """Load the parts of a verified bundle; see `open_engine`.
 
-    `remembered`: queries whose vectors are kept.
+    Args:
+        bundle: what to load.
+        threads: of the model work on CPU.
+        remembered: queries whose vectors are kept.
+        device: what encodes, and searches a large catalogue.
+
+    Raises:
+        BundleError: as `open_engine`.
+        DeviceError: the device cannot be used.
+        EngineError: it failed, or has no room.
     """
+    require(device)
     manifest = bundle.manifest
-    encoder = PackedEncoder(bundle.path / "encoder", threads)
+    runtime: RuntimeName | None = "torch-cuda" if device == "cuda" else None
+    encoder = PackedEncoder(bundle.path / "encoder", threads, runtime)
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
         raise BundleError("the encoder of the bundle is not the one its manifest names")
     columns = columns_of(bundle)
@@ -50,12 +64,12 @@ def engine_of(bundle: Bundle, threads: int, remembered: int = MOST) -> RankEngin
     if not len(columns["id"]) == len(vectors) == len(signals["popularity"]) == manifest.n_items:
         raise BundleError("the parts of the bundle disagree on the number of items")
     catalogue = Catalogue(columns, manifest.attributes)
-    index = index_of(bundle, vectors, threads)
+    index = index_of(bundle, vectors, threads, device)
     texts = Texts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
     if manifest.encoder.static is not None:
         parts = replace(parts, static=StaticEncoder(encoder, load_arrays(bundle, STATIC_FILE)))
-    return RankEngine(parts, info_of(bundle), remembered)
+    return RankEngine(parts, replace(info_of(bundle), index=index.kind), remembered)
 
 
 def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:
@@ -68,11 +82,20 @@ def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:
     return lambda value_of: template.render(lambda name: value_of(ours.get(name, name)))
 
 
-def index_of(bundle: Bundle, vectors: Matrix, threads: int) -> VectorIndex:
-    """Open the index that the bundle was built for. Raises `BundleError`."""
+def index_of(bundle: Bundle, vectors: Matrix, threads: int, device: Device = "cpu") -> VectorIndex:
+    """Open the index that the bundle was built for, or on a GPU what replaces its lists.
+
+    Raises:
+        BundleError: there is none that fits.
+        DeviceError, EngineError: as `engine_of`.
+    """
     facts = bundle.manifest.index
     if facts.kind == FlatIndex.kind:
         return FlatIndex(vectors, packed(vectors))
+    if device == "cuda":
+        from app.engine.device_index import DeviceIndex  # noqa: PLC0415 - loads torch
+
+        return DeviceIndex(vectors, device)
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
 
 

@@ -8,16 +8,21 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from app.engine.encoder import PackedEncoder, RuntimeName
 from app.engine.encoder_graph import sub_batches
+from app.engine.encoder_info import INFO_FILE, EncoderInfo
+from app.engine.encoder_kernel import Products
+from app.engine.encoder_torch import Bert, padded, passes
 from app.engine.native import Unavailable
-from app.errors import BundleError, EngineError
+from app.errors import BundleError, DeviceError, EngineError
 from app.offline.export import export_encoder, resolve
 from app.testing_encoder import HashEncoder
 
@@ -52,14 +57,21 @@ def folder(tmp_path_factory) -> Path:
     return directory
 
 
+RUNTIMES = ["amx", "vnni", "avx2", "onnxruntime", "torch-cpu", "torch-cuda"]
+
+
 def opened(folder: Path, threads: int, runtime: RuntimeName) -> PackedEncoder:
     try:
         return PackedEncoder(folder, threads, runtime)
-    except Unavailable as why:
+    except (Unavailable, DeviceError) as why:
         pytest.skip(str(why))
 
 
-@pytest.fixture(scope="module", params=["amx", "vnni", "avx2", "onnxruntime"])
+def is_kernel(runtime: RuntimeName) -> bool:
+    return runtime in get_args(Products)
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request) -> RuntimeName:
     return request.param
 
@@ -111,8 +123,8 @@ def test_hard_texts_each_meet_the_bar(batched, reference):
 
 
 def test_the_kernel_gives_the_same_bits_in_every_batch(encoder, batched, single):
-    if encoder.runtime == "onnxruntime":
-        pytest.skip("ONNX Runtime only promises to be close")
+    if not is_kernel(encoder.runtime):
+        pytest.skip("the others only promise to be close")
     assert np.array_equal(batched, single)
 
 
@@ -139,6 +151,24 @@ def test_batched_equals_single(batched, single, reference):
     assert max(gaps) < 1e-3
 
 
+def test_float16_meets_the_bar_too(folder, texts, reference):
+    """The arithmetic of the GPU, done by the CPU: the same code, in the type that it uses there."""
+    encoder = PackedEncoder(folder, 1, "torch-cpu")
+    info = EncoderInfo(**json.loads((folder / INFO_FILE).read_text()))
+    half, places = Bert(folder, info, "cpu", torch.float16), encoder._runtime._bert.places
+    rows = [*range(0, 2000, 20), *range(2000, len(texts))]
+    tokens = encoder.tokens([texts[row] for row in rows])
+    found = np.empty((len(rows), encoder.dim), np.float32)
+    alone = found.copy()
+    for mine, shape in passes([len(ids) for ids in tokens], places):
+        cells = torch.from_numpy(padded([tokens[row] for row in mine], shape))
+        found[mine] = half.vectors(cells)[: len(mine)].numpy()
+    for row, ids in enumerate(tokens):
+        alone[row] = half.vectors(torch.tensor([ids]))[0].numpy()
+    assert_faithful(found, reference[rows])
+    assert np.abs(found - alone).max() <= 1e-3
+
+
 def test_order_is_kept_and_shape_is_promised(encoder, texts, batched):
     order = np.random.default_rng(7).permutation(len(texts))[:300]
     shuffled = encoder.encode([texts[row] for row in order])
@@ -149,7 +179,7 @@ def test_order_is_kept_and_shape_is_promised(encoder, texts, batched):
     assert encoder.encode([]).shape == (0, 384)
 
 
-@pytest.mark.parametrize("kind", ["fake", "amx", "vnni", "avx2", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["fake", *RUNTIMES])
 def test_what_every_encoder_promises(kind, folder):
     any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
     texts = ["space adventure", "", "最新电影", "heist", "space adventure"]
@@ -165,7 +195,7 @@ def test_what_every_encoder_promises(kind, folder):
     assert any_encoder.id
 
 
-@pytest.mark.parametrize("kind", ["fake", "amx", "vnni", "avx2", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["fake", *RUNTIMES])
 def test_calls_of_several_threads_may_overlap(kind, folder):
     any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
     parts = [[f"a film about {place} {n}" for n in range(9)] for place in ("Rome", "Lima", "Oslo")]
@@ -175,6 +205,17 @@ def test_calls_of_several_threads_may_overlap(kind, folder):
             found = list(threads.map(any_encoder.encode, parts))
             for mine, expected in zip(found, alone, strict=True):
                 assert np.array_equal(mine, expected)
+
+
+def test_another_is_loaded_while_this_one_encodes(encoder, folder, runtime):
+    """As when a new bundle takes over: on a GPU, graphs are recorded beside passes."""
+    texts = ["red sofa", "oak table", "a film about Rome"]
+    expected = encoder.encode(texts)
+    with ThreadPoolExecutor(1) as threads:
+        loading = threads.submit(PackedEncoder, folder, 1, runtime)
+        while not loading.done():
+            assert np.array_equal(encoder.encode(texts), expected)
+    assert np.array_equal(loading.result().encode(texts), expected)
 
 
 def test_the_check_can_fail(folder, texts, reference, tmp_path, runtime):
@@ -218,6 +259,8 @@ def _in_fresh_process(folder: Path, runtime: RuntimeName, code: str) -> object:
 
 
 def test_encoding_loads_no_training_library(encoder, folder, runtime):
+    if runtime.startswith("torch"):
+        pytest.skip("this one is torch")
     code = (
         "PackedEncoder(folder, 2, runtime).encode(['a', 'b']);"
         "names = ('torch', 'transformers', 'sentence_transformers', 'onnx');"
@@ -229,6 +272,8 @@ def test_encoding_loads_no_training_library(encoder, folder, runtime):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_number_of_threads_is_honoured(encoder, folder, runtime, threads):
+    if runtime.startswith("torch"):
+        pytest.skip("torch has threads of its own")
     # Those of ONNX Runtime stay. The kernel's end with the call, and are counted during it.
     stay = "encoder.encode(['red sofa', 'oak table'] * 500); print(json.dumps(tasks() - before))"
     end = (
@@ -247,7 +292,7 @@ def test_the_number_of_threads_is_honoured(encoder, folder, runtime, threads):
 
 
 def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runtime, tmp_path):
-    if runtime == "onnxruntime":
+    if not is_kernel(runtime):
         pytest.skip("about the kernel")
     root = Path(__file__).parents[2]
     shutil.copytree(root / "app", tmp_path / "app", ignore=shutil.ignore_patterns("*.so", "__py*"))
@@ -271,9 +316,9 @@ def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runti
     assert python("-c", show, env=bare).stdout == f"{PackedEncoder(folder, 1).runtime}\n"
 
 
-def test_the_kernel_reads_no_row_that_is_not_there(encoder, runtime):
+def test_no_row_is_read_that_is_not_there(encoder, runtime):
     if runtime == "onnxruntime":
-        pytest.skip("about the kernel")
+        pytest.skip("ONNX Runtime checks that itself")
     run = encoder._runtime.run
     for tokens in ([[30522]], [[-1]], [[]], [[101] * 257]):
         with pytest.raises(ValueError, match="no row"):

@@ -9,6 +9,7 @@ import random
 import re
 
 import pytest
+import torch
 
 from app.bench import session
 from app.bench.figures import (
@@ -328,6 +329,20 @@ def test_one_core_has_nothing_to_compare():
     assert "of 1 thread" not in text
 
 
+def test_a_gpu_is_named_and_has_no_threads_to_compare():
+    """All workers would share it, so that cores say nothing of what several would reach."""
+    machine = Machine("Some CPU", 16, 0.1, 2**28, 2**27, gpu="NVIDIA L4")
+    curve = {size: costs(size, ms) for size, ms in LEVELS.items()}
+    found = figures(LEVELS, (1,), machine=machine, by_threads={1: curve}, setup=Setup(1, 64, 1024))
+    text = page(found)
+    assert "\n         16 cores, NVIDIA L4\n" in text
+    assert "thread" not in text
+    assert "--workers 1 " in text
+    assert document(found)["machine"]["device"] == "cuda"
+    assert document(found)["machine"]["gpu"] == "NVIDIA L4"
+    assert document(figures(LEVELS))["machine"]["device"] == "cpu"
+
+
 def test_the_document_has_the_same_figures():
     found = json.loads(json.dumps(document(figures(LEVELS))))
     assert [row["batch"] for row in found["batches"]] == list(SIZES)
@@ -356,6 +371,21 @@ def test_bad_queries_and_bad_bundles_have_their_exit_codes(tmp_path, capsys, mon
     assert run("--bundle", tmp_path / "small", "--queries", bad) == 3
     assert "bad.txt, line 1" in capsys.readouterr().err
     assert run("--bundle", tmp_path / "none") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["bench", "serve"])
+def test_a_gpu_that_is_not_there_stops_the_start(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")  # see above
+    build_small(tmp_path, tmp_path / "small")
+    assert main([command, "--bundle", str(tmp_path / "small"), "--device", "cuda"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recserve: device cuda: ")
+
+
+def test_a_device_that_does_not_exist_is_wrong_usage(tmp_path, capsys):
+    assert run("--bundle", tmp_path, "--device", "abacus") == 2
+    assert "setting device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon", "1e9"])

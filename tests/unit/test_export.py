@@ -16,7 +16,7 @@ from transformers import RobertaConfig, RobertaModel
 
 from app.engine.encoder import PackedEncoder
 from app.engine.native import Unavailable
-from app.errors import BundleError
+from app.errors import BundleError, DeviceError
 from app.offline.export import export_encoder
 from tests.tiny_bert import SIZES, saved, tiny_bert, transformer
 
@@ -39,7 +39,9 @@ def test_export_equals_the_original(tmp_path, pooling, normalised):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("runtime", ["amx", "vnni", "avx2", "onnxruntime"])
+@pytest.mark.parametrize(
+    "runtime", ["amx", "vnni", "avx2", "onnxruntime", "torch-cpu", "torch-cuda"]
+)
 def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
     # More than the 512 that the kernel takes at once, and no multiple of it.
     sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 576}
@@ -48,7 +50,7 @@ def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
     export_encoder(str(source), tmp_path / "out")
     try:
         encoder = PackedEncoder(tmp_path / "out", 2, runtime)
-    except Unavailable as why:
+    except (Unavailable, DeviceError) as why:
         pytest.skip(str(why))
     original = SentenceTransformer(str(source), device="cpu")
     expected = original.encode(TEXTS, normalize_embeddings=True)

@@ -4,10 +4,11 @@ import faiss
 import numpy as np
 import pytest
 
-from app.engine.index import FlatIndex, ListIndex
-from app.errors import InvalidRequestError
+from app.engine.device_index import DeviceIndex
+from app.engine.index import FlatIndex, ListIndex, VectorIndex
+from app.errors import DeviceError, InvalidRequestError
 from app.filters import filter_text
-from app.types import RankRequest, RankResult
+from app.types import Matrix, RankRequest, RankResult
 from tests.small_engine import small_engine
 
 SPACE = filter_text({"categories": {"any": ["space"]}})
@@ -85,19 +86,29 @@ def test_the_door_refuses_what_the_pass_could_not_take() -> None:
         engine.check_filter(filter_text({"colour": {"eq": "red"}}))
 
 
+def large_index(kind: str, vectors: Matrix) -> VectorIndex:
+    if kind == "lists":
+        lists = faiss.index_factory(16, "IVF64,SQ8", faiss.METRIC_INNER_PRODUCT)
+        lists.train(vectors)
+        lists.add(vectors)
+        return ListIndex(lists, vectors, 24, 1)
+    try:
+        return DeviceIndex(vectors, kind)  # type: ignore[arg-type]
+    except DeviceError as why:
+        pytest.skip(str(why))
+
+
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.2, 0.05, 0.01, 0.002])
-def test_lists_keep_their_recall_under_a_filter(share: float) -> None:
+@pytest.mark.parametrize("kind", ["lists", "cpu", "cuda"])
+def test_large_catalogues_keep_their_recall_under_a_filter(kind: str, share: float) -> None:
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((50, 16))
     vectors = centres[rng.integers(0, 50, 20_000)] + 0.5 * rng.standard_normal((20_000, 16))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    index = faiss.index_factory(16, "IVF64,SQ8", faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors)
-    index.add(vectors)
     blocked = rng.random(20_000) >= share
     probes, n = vectors[:20], 30
 
-    _, found = ListIndex(index, vectors, 24, 1).search(probes, n, blocked)
+    _, found = large_index(kind, vectors).search(probes, n, blocked)
     scores, exact = FlatIndex(vectors).search(probes, n, blocked)
 
     assert not blocked[found[found >= 0]].any()

@@ -3,12 +3,15 @@
 import faiss
 import numpy as np
 import pytest
+import torch
 
 from app.bundle import load_vectors
 from app.bundle_writer import write_bundle
+from app.engine.device import require
+from app.engine.device_index import DeviceIndex
 from app.engine.index import INDEX_FILE, FlatIndex, ListIndex
 from app.engine.open import index_of
-from app.errors import BundleError
+from app.errors import BundleError, DeviceError
 from app.manifest import BundleFacts, EncoderFacts, IndexFacts
 from app.offline.index import LEAST_RECALL, query_like, write_index
 from app.testing_encoder import HashEncoder
@@ -53,6 +56,18 @@ def opened(bundle):
     return index_of(bundle, load_vectors(bundle), 1)
 
 
+@pytest.fixture(params=["lists", "cpu", "cuda"])
+def over(request, bundle):
+    """Opens an index over vectors: the lists, or a device that takes their place."""
+    if request.param == "lists":
+        return lambda vectors: ListIndex.open(bundle.path / INDEX_FILE, vectors, 60, 1)
+    try:
+        require(request.param)
+    except DeviceError as why:
+        pytest.skip(str(why))
+    return lambda vectors: DeviceIndex(vectors, request.param)
+
+
 def test_the_recall_in_the_manifest_is_the_one_that_is_served(bundle, vectors):
     facts, others = bundle.manifest.index, unit(np.random.default_rng(2), 64)
     assert facts.kind == "lists"
@@ -64,8 +79,8 @@ def test_the_recall_in_the_manifest_is_the_one_that_is_served(bundle, vectors):
     assert np.mean(shares) > LEAST_RECALL - 0.02
 
 
-def test_scores_are_exact_and_in_order(bundle, vectors, probes):
-    scores, rows = opened(bundle).search(probes[:3], 50)
+def test_scores_are_exact_and_in_order(over, vectors, probes):
+    scores, rows = over(vectors).search(probes[:3], 50)
     assert scores.shape == rows.shape == (3, 50)
     np.testing.assert_allclose(
         scores, np.einsum("pnd,pd->pn", vectors[rows], probes[:3]), rtol=1e-5
@@ -73,8 +88,8 @@ def test_scores_are_exact_and_in_order(bundle, vectors, probes):
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
-def test_a_probe_finds_itself_and_no_row_twice(bundle, vectors):
-    _, rows = opened(bundle).search(vectors[[5, 77]], 100)
+def test_a_probe_finds_itself_and_no_row_twice(over, vectors):
+    _, rows = over(vectors).search(vectors[[5, 77]], 100)
     assert rows[:, 0].tolist() == [5, 77]
     assert all(len(set(found)) == 100 for found in rows.tolist())
 
@@ -86,6 +101,72 @@ def test_what_the_lists_do_not_hold_is_marked(bundle, vectors, probes):
     assert 0 < missing.sum() < N
     assert (scores[0][missing] == -np.inf).all()
     assert not missing[: N - missing.sum()].any(), "they stand last"
+
+
+def test_a_row_that_was_put_is_found_where_it_is_now(over, vectors):
+    mine = vectors.copy()
+    index = over(mine)
+    mine[7] = -vectors[7]
+    index.put(np.array([7]))
+    assert index.search(mine[7:8], 1)[1][0, 0] == 7
+    assert 7 not in index.search(vectors[7:8], 50)[1]
+
+
+def test_more_rows_are_found_once_they_were_put(over, vectors):
+    index = over(vectors)
+    grown = np.concatenate([vectors, np.zeros((70, DIM), np.float32)])
+    wider = index.over(grown)
+    grown[N : N + 2] = unit(np.random.default_rng(5), 2)
+    wider.put(np.arange(N, N + 2))
+    assert (len(index), len(wider)) == (N, N + 70)
+    assert wider.search(grown[N : N + 2], 10)[1][:, 0].tolist() == [N, N + 1]
+    assert wider.search(vectors[3:4], 10)[1][0, 0] == 3
+    assert index.search(grown[N : N + 1], 10)[1].max() < N, "the one before is as it was"
+
+
+@pytest.mark.parametrize("share", [0.9, 0.2, 0.005, 0.0])
+def test_what_is_blocked_is_not_found_and_fills_no_place(over, vectors, probes, share):
+    blocked = np.random.default_rng(4).random(N) >= share
+    scores, rows = over(vectors).search(probes, 50, blocked)
+    assert len(rows) == 64
+    assert rows.shape[1] <= 50
+    assert not blocked[rows[rows >= 0]].any()
+    assert np.array_equal(rows < 0, np.isneginf(scores))
+    found = (rows >= 0).sum(axis=1)
+    assert (found >= 0.9 * min(50, np.count_nonzero(~blocked))).all()
+
+
+def test_more_than_there_is_may_be_asked_for(over, vectors, probes):
+    scores, rows = over(vectors).search(probes[:2], N + 5)
+    assert scores.shape == rows.shape == (2, N)
+
+
+@pytest.mark.parametrize("n", [1, 20, 200])
+def test_a_device_finds_what_the_exact_search_finds(over, vectors, n):
+    index, probes = over(vectors), unit(np.random.default_rng(2), 64)
+    if isinstance(index, ListIndex):
+        pytest.skip("lists are not exact")
+    exact, found = FlatIndex(vectors).search(probes, n), index.search(probes, n)
+    np.testing.assert_allclose(found[0], exact[0], rtol=1e-5, atol=1e-6)
+    assert np.mean(found[1] == exact[1]) > 0.999  # equal scores may change places
+
+
+def test_a_device_neither_merges_nor_scores_everything(vectors, probes):
+    index = DeviceIndex(vectors, "cpu")
+    index.put(np.arange(N))
+    assert index.merge() is None
+    assert index.cosines(probes) is None
+
+
+def test_the_vectors_of_a_bundle_may_be_read_only(bundle):
+    mapped = np.asarray(load_vectors(bundle))
+    assert not mapped.flags.writeable
+    assert DeviceIndex(mapped, "cpu").search(mapped[9:10], 1)[1].tolist() == [[9]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+def test_on_a_gpu_the_device_takes_the_place_of_the_lists(bundle):
+    assert index_of(bundle, load_vectors(bundle), 1, "cuda").kind == "device"
 
 
 def test_an_index_over_other_vectors_is_refused(bundle, vectors):

@@ -1,10 +1,14 @@
 """Items that change between passes: found, forgotten, hidden; as if the engine were built anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from app.engine.device_index import DeviceIndex
 from app.engine.engine import RankEngine
 from app.engine.index import FlatIndex
+from app.engine.parts import assemble
 from app.filters import filter_text
 from app.testing_encoder import HashEncoder
 from app.types import Change, RankRequest
@@ -292,6 +296,26 @@ def test_a_list_index_finds_what_changed() -> None:
     assert live.merge() is None  # so few are scored for every probe
     blocked[4000] = True
     assert 4000 not in live.search(encoder.encode(["brand new"]), 50, blocked)[1]
+
+
+def test_a_device_index_finds_what_changed(engine: RankEngine) -> None:
+    parts = engine._parts
+    texts = replace(parts.texts, index=DeviceIndex(parts.texts.vectors, "cpu"))
+    assembled = assemble(parts.catalogue, parts.encoder, texts, parts.signals)
+    live = RankEngine(assembled, engine.info)
+    before = live.rank([RankRequest(query="space", k=3)]).results[0].items
+    change(live, ("new", {"title": "submarine chase"}), ("heist", {"title": "quiet garden"}))
+    change(live, ("star", None))
+
+    assert isinstance(live._parts.texts.index, DeviceIndex)
+    for query, name in (("submarine chase", "new"), ("quiet garden", "heist")):
+        (item,) = live.rank([RankRequest(query=query, k=1)]).results[0].items
+        assert item.id == name
+        assert {hit.name for hit in item.sources} == {"meaning", "words"}
+    after = live.rank([RankRequest(query="space", k=3)]).results[0].items
+    assert "star" in [item.id for item in before]
+    assert "star" not in [item.id for item in after]
+    assert ids(live, history=("new",), k=1) != []
 
 
 def test_the_parts_of_a_bundle_stay_as_they_were(engine: RankEngine) -> None:
