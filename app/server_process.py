@@ -8,7 +8,7 @@ from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app.bootstrap import check_event_file
 from app.bundle import open_bundle
@@ -40,6 +40,7 @@ def run(settings: Settings) -> int:
             loop="uvloop",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody asks who the caller is
             log_config=None,
             # Longer than what clients keep idle connections for, or they meet a closed one.
             timeout_keep_alive=75,
@@ -51,7 +52,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def application() -> FastAPI:
+def application() -> ASGIApp:
     """Return what each process serves; a worker stops when the one that started it is gone."""
     from app.api.server import create_app  # noqa: PLC0415 - not for the parent of workers
 

@@ -1,7 +1,7 @@
 """`POST /recommend` without a framework in between: most answers are cached, and cost little else.
 
-`Edge` hands these requests over before the router sees them; the route of the same name in
-`app.api.routes` documents it. Errors rise to `Edge`, as everywhere.
+The application hands these requests over before the framework sees them, inside an `Edge` of their
+own, to which errors rise as everywhere; the route of that name in `app.api.routes` documents it.
 """
 
 from typing import Final
@@ -16,6 +16,11 @@ from app.serving.answer import Answer
 
 ROUTE: Final = "/recommend"
 _JSON: Final = (b"content-type", b"application/json")
+
+
+def serves(scope: Scope) -> bool:
+    """Tell whether a request is one of these."""
+    return bool(scope["path"] == ROUTE and scope["method"] == "POST")
 
 
 async def recommend(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,6 @@
 Pure ASGI: `BaseHTTPMiddleware` costs up to three times the price of a cheap route.
 """
 
-import os
 import re
 from time import perf_counter
 from typing import Final
@@ -15,9 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import direct
 from app.api.caller import CallerLeftError, header
 from app.api.problems import problem_response, translate
+from app.errors import AppError
+from app.serving.answer import fresh_id
 from app.telemetry import Metrics
 
 _CALLER_LEFT: Final = 499  # nobody sees it but the metrics
@@ -26,12 +26,13 @@ _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
 class Edge:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around a whole application, or around one route of it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """Wrap `app`; requests are counted in `metrics`."""
+    def __init__(self, app: ASGIApp, metrics: Metrics, route: str | None = None) -> None:
+        """Wrap `app`; requests are counted in `metrics`, under `route` or what the router finds."""
         self._app = app
         self._metrics = metrics
+        self._route = route
         self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +43,6 @@ class Edge:
         start = perf_counter()
         status = 500
         request_id = scope.setdefault("state", {})["request_id"] = _request_id(scope)
-        is_direct = scope["path"] == direct.ROUTE and scope["method"] == "POST"
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -53,16 +53,14 @@ class Edge:
             await send(message)
 
         try:
-            await (direct.recommend if is_direct else self._app)(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_id)
         except CallerLeftError:
             status = _CALLER_LEFT
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace leaves the house
-            status, body, headers = problem_response(translate(error), request_id)
-            response = Response(body, status, headers, media_type="application/json")
-            await response(scope, receive, send_with_id)
+            await send_problem(translate(error), request_id, send_with_id)
         finally:
-            matched = getattr(scope.get("route"), "path", "unmatched")
-            count, seconds = self._counts(direct.ROUTE if is_direct else matched, status)
+            route = self._route or str(getattr(scope.get("route"), "path", "unmatched"))
+            count, seconds = self._counts(route, status)
             count.inc()
             seconds.observe(perf_counter() - start)
 
@@ -81,7 +79,16 @@ def _request_id(scope: Scope) -> str:
     given = header(scope, b"x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()
-    return os.urandom(16).hex()
+    return fresh_id()
+
+
+async def send_problem(error: AppError, request_id: str, send: Send) -> None:
+    """Answer with a JSON problem. By hand: under a rush most answers are problems."""
+    status, body, more = problem_response(error, request_id)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers += [(name.encode(), value.encode()) for name, value in more.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def problem_handler(request: Request, error: Exception) -> Response:

@@ -96,7 +96,7 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
 )
 async def recommend() -> None:
     """Return ranked items, each with its score and the sources that brought it."""
-    # Only the documentation: `app.api.edge` hands these requests to `app.api.direct`.
+    # Only the documentation: the application hands these requests to `app.api.direct`.
 
 
 @router.post(

@@ -117,6 +117,7 @@ class PassTimes:
 
     def __init__(self) -> None:
         self._rates: dict[int, float] = {}
+        self._known: dict[int, float] = {}  # by size asked for, until the next pass
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Learn from one pass over `tokens` tokens."""
@@ -124,17 +125,18 @@ class PassTimes:
         if known is not None:
             rate = known + _WEIGHT_OF_NEWEST * (min(rate, _MOST_SURPRISE * known) - known)
         self._rates[tokens.bit_length()] = rate
+        self._known.clear()
 
     def seconds_per_token(self, tokens: int) -> float:
         """Estimate, for `tokens` tokens, as in passes of that size, or the next that is known.
 
         0 before the first pass.
         """
-        if not self._rates:
-            return 0.0
         size = tokens.bit_length()
-        best = min((s for s in self._rates if s >= size), default=max(self._rates))
-        return self._rates[best]
+        if size not in self._known:
+            sizes = [s for s in self._rates if s >= size] or [max(self._rates, default=0)]
+            self._known[size] = self._rates.get(min(sizes), 0.0)
+        return self._known[size]
 
     def seconds(self, tokens: int) -> float:
         """Estimate how long `tokens` tokens take; those beyond the largest pass follow it."""

@@ -106,7 +106,7 @@ class Batcher(Generic[T, R]):
         wait = self._times.seconds(self._pending.tokens)
         if self._between.running:
             wait += self._clock() - self._call_since
-        elif self._passes and self._passes.running:
+        elif self._passes and self._passes.busy:
             elapsed = self._clock() - self._passes.since
             wait += abs(self._times.seconds(self._passes.tokens) - elapsed)
         return wait

@@ -88,6 +88,11 @@ class Passes(Generic[T, R]):
         return tuple(entry for batch in self._under_way for entry in batch.plan.take)
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._under_way)
+
+    @property
     def tokens(self) -> int:
         """What the entries under way cost."""
         return sum(batch.plan.tokens for batch in self._under_way)
