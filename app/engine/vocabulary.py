@@ -72,12 +72,14 @@ class Csr:
         return slice(*self._offsets[number : number + 2].tolist())
 
     def places(self, pieces: Rows) -> tuple[Rows, Rows]:
-        """Return (int64[t] places, int64[t] which of `pieces` each belongs to), piece by piece."""
-        starts = self._offsets[pieces]
-        lengths = self._offsets[pieces + 1] - starts
-        owners = np.repeat(np.arange(len(pieces)), lengths)
-        skipped = starts - (np.cumsum(lengths) - lengths)
-        return np.arange(len(owners)) + skipped[owners], owners
+        """Return (int64[t] places, piece by piece, int64[p + 1] where each begins and ends)."""
+        starts = self._offsets.take(pieces)
+        lengths = self._offsets.take(pieces + 1) - starts
+        bounds = np.zeros(len(pieces) + 1, np.int64)
+        np.cumsum(lengths, out=bounds[1:])
+        places = np.repeat(starts - bounds[:-1], lengths)
+        places += np.arange(len(places))
+        return places, bounds
 
 
 class Items:
@@ -95,23 +97,32 @@ class Items:
 
     def matched(self, words: Rows, worth: Vector) -> Matched:
         """Return what some of the words match; impacts are multiplied by the worth of the word."""
-        places, owners = self.postings.places(words)
-        rows, impacts = _best(self._rows.take(places), self._impacts.take(places) * worth[owners])
+        places, bounds = self.postings.places(words)
+        rows, impacts = self._rows.take(places), self._impacts.take(places)
+        impacts *= np.repeat(worth, np.diff(bounds))
+        if len(words) > 1:
+            rows, impacts = _best(rows, impacts)
         # Words of a title are in the postings too: only these titles need be read.
-        places, owners = self.titles.places(rows)
-        order = np.argsort(words)
-        ordered = words[order]
-        found = self.title_words.take(places)
-        slots = np.minimum(np.searchsorted(ordered, found), len(words) - 1)
-        hits = np.flatnonzero(ordered.take(slots) == found)
-        titles = _best(rows.take(owners.take(hits)), worth[order].take(slots.take(hits)))
-        return Matched(rows, impacts, *titles)
+        return Matched(rows.astype(np.int64), impacts, *self._titles_of(rows, words, worth))
+
+    def _titles_of(self, rows: Rows, words: Rows, worth: Vector) -> tuple[Rows, Vector]:
+        """Return those of the rows (ascending) whose title has some of the words, and how well."""
+        places, bounds = self.titles.places(rows)
+        # A table of the whole vocabulary: in a large catalogue a common word has a million title
+        # words to look up, and to search each among `words` takes several times as long.
+        worth_of = np.zeros(len(self.postings), np.float32)
+        worth_of[words] = worth
+        titled = np.flatnonzero(np.diff(bounds))  # `reduceat` knows no empty pieces
+        best = np.maximum.reduceat(worth_of.take(self.title_words.take(places)), bounds[titled])
+        found = np.flatnonzero(best)
+        return rows.take(titled.take(found)).astype(np.int64), best.take(found)
 
     def next_to(self, left: int, right: int) -> Matched:
         """Return the rows whose title has the words next to each other: worth 1, both impacts."""
         first, second = self.postings.piece(left), self.postings.piece(right)
         both = np.intersect1d(self._rows[first], self._rows[second], assume_unique=True)
-        places, owners = self.titles.places(both)
+        places, bounds = self.titles.places(both)
+        owners = np.repeat(np.arange(len(both)), np.diff(bounds))
         words = self.title_words[places]
         here = (words[:-1] == left) & (words[1:] == right) & (owners[:-1] == owners[1:])
         rows = both[np.unique(owners[:-1][here])].astype(np.int64)
