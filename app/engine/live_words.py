@@ -78,16 +78,16 @@ class LiveWords:
         self, query: str, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
     ) -> tuple[Rows, Vector]:
         """Return the rows that match the words of a query best; see `WordIndex.search`."""
-        total = np.zeros(self._n, np.float32)
-        self._main.add_impacts(query, total)
+        rows, scores = self._main.impacts(query)
         for segment in self._segments:
-            found = np.zeros(len(segment.rows), np.float32)
-            segment.index.add_impacts(query, found)
-            total[segment.rows] = found
-        total[hidden] = 0.0
-        if blocked is not None:
-            np.putmask(total, blocked, 0.0)
-        return highest_words(total, size)
+            old = np.isin(rows, segment.rows)
+            mine, found = segment.index.impacts(query)
+            rows = np.concatenate([rows[~old], segment.rows.take(mine)])
+            scores = np.concatenate([scores[~old], found])
+        if self._segments:
+            order = np.argsort(rows)
+            rows, scores = rows.take(order), scores.take(order)
+        return highest_words(rows, scores, size, hidden, blocked)
 
     def coverage(self, query: str, rows: Rows) -> Vector:
         """Return how much of a query the titles of the rows hold; see `WordIndex.coverage`."""

@@ -67,6 +67,10 @@ class Csr:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
+    def lengths(self) -> Rows:
+        """Return int64[pieces]: how many places each has."""
+        return np.diff(self._offsets)
+
     def piece(self, number: int) -> slice:
         """Return the places of one piece."""
         return slice(*self._offsets[number : number + 2].tolist())
@@ -89,33 +93,42 @@ class Items:
         self.titles, self.title_words = _csr(arrays, "title", "words", np.int32)
         self.postings, self._rows = _csr(arrays, "posting", "rows", np.int32)
         self._impacts: Vector = _part(arrays, "posting/impacts", np.float32, len(self._rows))
+        self._in_title = self._titled()
 
     @property
     def n_postings(self) -> int:
         """How many pairs of a word and an item that holds it there are."""
         return len(self._rows)
 
+    def _titled(self) -> npt.NDArray[np.bool_]:
+        """Return for each posting whether the title holds the word, not only the text.
+
+        Else titles would have to be read for each new word of a query, which may stand in
+        thousands of them, all over the memory.
+        """
+        n = len(self.titles)
+        words = np.repeat(np.arange(len(self.postings)), self.postings.lengths())
+        # Ascending: postings go by word, and by row within a word.
+        pairs = words * n + self._rows
+        rows = np.repeat(np.arange(n), self.titles.lengths())
+        wanted = np.sort(self.title_words * np.int64(n) + rows)  # sorted, it is a walk: faster
+        places = np.searchsorted(pairs, wanted)
+        if not np.array_equal(pairs[places[places < len(pairs)]], wanted):
+            raise BundleError("the lexical index of the bundle has titles that its postings lack")
+        found = np.zeros(len(pairs), np.bool_)
+        found[places] = True
+        return found
+
     def matched(self, words: Rows, worth: Vector) -> Matched:
         """Return what some of the words match; impacts are multiplied by the worth of the word."""
         places, bounds = self.postings.places(words)
-        rows, impacts = self._rows.take(places), self._impacts.take(places)
-        impacts *= np.repeat(worth, np.diff(bounds))
+        worths = np.repeat(worth, np.diff(bounds))
+        rows, impacts = self._rows.take(places), self._impacts.take(places) * worths
+        titled = np.flatnonzero(self._in_title.take(places))
+        titles, worths = rows.take(titled), worths.take(titled)
         if len(words) > 1:
-            rows, impacts = _best(rows, impacts)
-        # Words of a title are in the postings too: only these titles need be read.
-        return Matched(rows.astype(np.int64), impacts, *self._titles_of(rows, words, worth))
-
-    def _titles_of(self, rows: Rows, words: Rows, worth: Vector) -> tuple[Rows, Vector]:
-        """Return those of the rows (ascending) whose title has some of the words, and how well."""
-        places, bounds = self.titles.places(rows)
-        # A table of the whole vocabulary: in a large catalogue a common word has a million title
-        # words to look up, and to search each among `words` takes several times as long.
-        worth_of = np.zeros(len(self.postings), np.float32)
-        worth_of[words] = worth
-        titled = np.flatnonzero(np.diff(bounds))  # `reduceat` knows no empty pieces
-        best = np.maximum.reduceat(worth_of.take(self.title_words.take(places)), bounds[titled])
-        found = np.flatnonzero(best)
-        return rows.take(titled.take(found)).astype(np.int64), best.take(found)
+            (rows, impacts), (titles, worths) = _best(rows, impacts), _best(titles, worths)
+        return Matched(rows.astype(np.int64), impacts, titles.astype(np.int64), worths)
 
     def next_to(self, left: int, right: int) -> Matched:
         """Return the rows whose title has the words next to each other: worth 1, both impacts."""

@@ -27,6 +27,11 @@ MOST_REMEMBERED: Final = 16_384
 MOST_REMEMBERED_ROWS: Final = 200_000_000
 """Words looked up, and rows they would match if each matched everything; most match few."""
 
+_FEW_MATCH: Final = 100
+"""Where less than one in so many rows matches, scores are summed over those alone: a number for
+each row of a million takes longer to clear and to look through than to find the few.
+"""
+
 _QUERIES: Final = 256
 """Queries remembered, from the search to the scores of a batch."""
 
@@ -96,12 +101,7 @@ class WordIndex:
         query word matches in an item only the best counts. Items that match nothing are left out,
         and so are the hidden and (bool[n]) blocked ones.
         """
-        total = np.zeros(len(self), dtype=np.float32)
-        self.add_impacts(query, total)
-        total[hidden] = 0.0
-        if blocked is not None:
-            np.putmask(total, blocked, 0.0)
-        return highest_words(total, size)
+        return highest_words(*self.impacts(query), size, hidden, blocked)
 
     def coverage(self, query: str, rows: Rows) -> Vector:
         """Return float32[len(rows)] in [0, 1]: how much of the query the titles of the rows hold.
@@ -126,10 +126,21 @@ class WordIndex:
         """Return float32[m]: the part of each word in the query, by idf; the sum is 1."""
         return self._read(query).weights
 
-    def add_impacts(self, query: str, total: Vector) -> None:
-        """Add to float32[≥ len] the impacts of what matches."""
-        for matched in self._read(query).matched:
+    def impacts(self, query: str) -> tuple[Rows, Vector]:
+        """Return (int64[m] rows, ascending, float32[m]): all that match, and their scores."""
+        words = self._read(query).matched
+        found = np.concatenate([_NO_ROWS, *(matched.rows for matched in words)])
+        if len(found) * _FEW_MATCH < len(self):
+            rows = _distinct(found)
+            total = np.zeros(len(rows), np.float32)
+            for matched in words:
+                total[rows.searchsorted(matched.rows)] += matched.impacts
+            return rows, total
+        total = np.zeros(len(self), np.float32)
+        for matched in words:
             total[matched.rows] += matched.impacts
+        rows = np.flatnonzero(total > 0)  # of booleans: several times faster
+        return rows, total.take(rows)
 
     def add_coverage(self, query: str, weights: Vector, covered: Vector) -> None:
         """Add to float32[≥ len] how much of the query titles hold, by the weights of its words."""
@@ -137,16 +148,32 @@ class WordIndex:
             covered[matched.titles] += weight * matched.worth
 
 
-def highest_words(total: Vector, size: int) -> tuple[Rows, Vector]:
-    """Return (int64[n] rows, float32[n] scores > 0), n ≤ `size`, best first, then by row."""
-    rows = np.flatnonzero(total > 0)
-    scores = total.take(rows)
+def highest_words(
+    rows: Rows, scores: Vector, size: int, hidden: Rows = _NO_ROWS, blocked: Mask | None = None
+) -> tuple[Rows, Vector]:
+    """Return (int64[n] rows, float32[n] scores), n ≤ `size`, best first, then by row.
+
+    `rows`: ascending; those that are hidden or (bool[≥ any row]) blocked are left out.
+    """
+    if hidden.size or blocked is not None:
+        keep = ~np.isin(rows, hidden)
+        if blocked is not None:
+            keep &= ~blocked.take(rows)
+        rows, scores = rows[keep], scores[keep]
     if len(rows) > size > 0:
         edge = len(rows) - size
         keep = scores >= np.partition(scores, edge)[edge]
         rows, scores = rows[keep], scores[keep]
     order = np.argsort(-scores, kind="stable")[:size]
     return rows.take(order), scores.take(order)
+
+
+def _distinct(rows: Rows) -> Rows:
+    """Return the rows ascending, each once. Sorts them in place."""
+    rows.sort()
+    new = np.ones(len(rows), np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=new[1:])
+    return rows[new]
 
 
 def _read(

@@ -292,6 +292,24 @@ def test_only_titles_cover_while_titles_and_texts_are_searched():
     assert (covered(index, "lamp"), found(index, "lamp")) == ([0, 0, 1], [2])
 
 
+@pytest.mark.parametrize("others", [0, 5_000])
+def test_few_matches_among_many_items_are_found_as_among_few(others):
+    titles = ["red cup", "cup", "red lamp", "blue cup", None, "red red cup"]
+    index = index_of(titles + ["thing"] * others, [t or "red" for t in titles] + ["thing"] * others)
+    rows, scores = index.search("red cup", 10)
+    # How many others there are decides how scores are summed.
+    dense = np.zeros(len(index), np.float32)
+    for word in ("red", "cup"):
+        np.add.at(dense, *index.impacts(word))
+    np.testing.assert_array_equal(scores, dense[rows])
+    assert sorted(rows.tolist()) == [0, 1, 2, 3, 4, 5]
+    assert covered(index, "red cup")[:2] == [1.0, round(float(index.weights("red cup")[1]), 4)]
+    blocked = np.zeros(len(index), np.bool_)
+    blocked[3] = True
+    kept, _ = index.search("red cup", 10, np.array([1, 5]), blocked)
+    assert kept.tolist() == [row for row in rows.tolist() if row not in {1, 3, 5}]
+
+
 def test_long_titles_and_queries_are_read_to_their_limits():
     # Letter pairs with an x behind share too few trigrams to be mistaken for one another.
     words = [f"{a}{b}x" for a in "abcdefgh" for b in "abcdefgh"]
@@ -354,6 +372,14 @@ def test_arrays_must_be_sound():
         if name != "trigram/codes":
             with pytest.raises(BundleError):
                 WordIndex({**arrays, name: arrays[name][:-1]})
+
+
+def test_a_title_word_that_no_posting_has_is_refused():
+    arrays = lexicon_arrays(["red cup", "cup"], ["red cup", "cup"])
+    assert arrays["title/words"].tolist() == [1, 0, 0]
+    for words in ([1, 0, 1], [1, 0, 9]):
+        with pytest.raises(BundleError, match="postings lack"):
+            WordIndex({**arrays, "title/words": np.array(words, np.int32)})
 
 
 def test_every_item_needs_its_text():
