@@ -3,9 +3,9 @@
 Builds the films of the demo as they are, and a catalogue of each film and many varied copies of it:
 its vector with noise, its title with a word more. The noise is the least with which the similarity
 falls from the first to the 200th hit as it does among the films alone (the *gap*): with less, the
-copies of a few films crowd the top. The noise of all the fifth copies is the vectors of their films,
-turned alike, so that they lie to each other as films do. Both are built by `recserve build` and
-opened as serving opens them, each in a process of its own. Prints one JSON document as its last
+copies of a few films crowd the top. The noise of all the fifth copies is the vectors of their
+films, turned alike, so that they lie to each other as films do. Both are built by `recserve build`
+and opened as serving opens them, each in a process of its own. Prints one JSON document as its last
 line.
 """
 
