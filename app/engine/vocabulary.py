@@ -63,17 +63,23 @@ class Csr:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
+    def lengths(self) -> Rows:
+        """Return int64[pieces]: how many places each has."""
+        return np.diff(self._offsets)
+
     def piece(self, number: int) -> slice:
         """Return the places of one piece."""
         return slice(*self._offsets[number : number + 2].tolist())
 
     def places(self, pieces: Rows | _Rows) -> tuple[Rows, Rows]:
-        """Return (int64[t] places, int64[t] which of `pieces` each belongs to), piece by piece."""
-        starts = self._offsets[pieces]
-        lengths = self._offsets[pieces + 1] - starts
-        owners = np.repeat(np.arange(len(pieces)), lengths)
-        skipped = starts - (np.cumsum(lengths) - lengths)
-        return np.arange(len(owners)) + skipped[owners], owners
+        """Return (int64[t] places, piece by piece, int64[p + 1] where each begins and ends)."""
+        starts = self._offsets.take(pieces)
+        lengths = self._offsets.take(pieces + 1) - starts
+        bounds = np.zeros(len(pieces) + 1, np.int64)
+        np.cumsum(lengths, out=bounds[1:])
+        places = np.repeat(starts - bounds[:-1], lengths)
+        places += np.arange(len(places))
+        return places, bounds
 
 
 class Items:
@@ -83,31 +89,49 @@ class Items:
         self.titles, self.title_words = _csr(arrays, "title", "words", np.int32)
         self.postings, self._rows = _csr(arrays, "posting", "rows", np.int32)
         self._impacts: Vector = _part(arrays, "posting/impacts", np.float32, len(self._rows))
+        self._in_title = self._titled()
 
     @property
     def n_postings(self) -> int:
         """How many pairs of a word and an item that holds it there are."""
         return len(self._rows)
 
+    def _titled(self) -> npt.NDArray[np.bool_]:
+        """Return for each posting whether the title holds the word, not only the text.
+
+        Else titles would have to be read for each new word of a query, which may stand in
+        thousands of them, all over the memory.
+        """
+        n = len(self.titles)
+        words = np.repeat(np.arange(len(self.postings)), self.postings.lengths())
+        # Ascending: postings go by word, and by row within a word.
+        pairs = words * n + self._rows
+        rows = np.repeat(np.arange(n), self.titles.lengths())
+        wanted = np.sort(self.title_words * np.int64(n) + rows)  # sorted, it is a walk: faster
+        places = np.searchsorted(pairs, wanted)
+        if not np.array_equal(pairs[places[places < len(pairs)]], wanted):
+            raise BundleError("the lexical index of the bundle has titles that its postings lack")
+        found = np.zeros(len(pairs), np.bool_)
+        found[places] = True
+        return found
+
     def matched(self, words: Rows, worth: Vector) -> Matched:
         """Return what some of the words match; impacts are multiplied by the worth of the word."""
-        places, owners = self.postings.places(words)
-        rows, impacts = _best(self._rows.take(places), self._impacts.take(places) * worth[owners])
-        # Words of a title are in the postings too: only these titles need be read.
-        places, owners = self.titles.places(rows)
-        order = np.argsort(words)
-        ordered = words[order]
-        found = self.title_words.take(places)
-        slots = np.minimum(np.searchsorted(ordered, found), len(words) - 1)
-        hits = np.flatnonzero(ordered.take(slots) == found)
-        titles = _best(rows.take(owners.take(hits)), worth[order].take(slots.take(hits)))
-        return Matched(Piece(rows, impacts), Piece(*titles))
+        places, bounds = self.postings.places(words)
+        worths = np.repeat(worth, np.diff(bounds))
+        rows, impacts = self._rows.take(places), self._impacts.take(places) * worths
+        titled = np.flatnonzero(self._in_title.take(places))
+        titles, worths = rows.take(titled), worths.take(titled)
+        if len(words) > 1:
+            (rows, impacts), (titles, worths) = _best(rows, impacts), _best(titles, worths)
+        return Matched(Piece(rows, impacts), Piece(titles, worths))
 
     def next_to(self, left: int, right: int) -> Matched:
         """Return the rows whose title has the words next to each other: worth 1, both impacts."""
         first, second = self.postings.piece(left), self.postings.piece(right)
         both = np.intersect1d(self._rows[first], self._rows[second], assume_unique=True)
-        places, owners = self.titles.places(both)
+        places, bounds = self.titles.places(both)
+        owners = np.repeat(np.arange(len(both)), np.diff(bounds))
         words = self.title_words[places]
         here = (words[:-1] == left) & (words[1:] == right) & (owners[:-1] == owners[1:])
         rows = both[np.unique(owners[:-1][here])]

@@ -369,6 +369,14 @@ def test_arrays_must_be_sound():
                 WordIndex({**arrays, name: arrays[name][:-1]})
 
 
+def test_a_title_word_that_no_posting_has_is_refused():
+    arrays = lexicon_arrays(["red cup", "cup"], ["red cup", "cup"])
+    assert arrays["title/words"].tolist() == [1, 0, 0]
+    for words in ([1, 0, 1], [1, 0, 9]):
+        with pytest.raises(BundleError, match="postings lack"):
+            WordIndex({**arrays, "title/words": np.array(words, np.int32)})
+
+
 def test_every_item_needs_its_text():
     with pytest.raises(ValueError, match="shorter"):
         lexicon_arrays(["a", "b"], ["a"])
