@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from app.errors import StoreError
 from app.event_rules import DEFAULT_WEIGHTS, Weight
 from app.generations import is_generation
-from app.loading import bundle_source, load, warm_up_batches
+from app.loading import Loader, warm_up_batches
 from app.memory import settled
 from app.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
 from app.serving.batch_plan import Limits
@@ -84,7 +84,8 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
     # The products of a pass are small: the second thread gains little on an idle machine, and on a
     # busy one the first waits milliseconds for it. The encoder has threads of its own.
     threadpool_limits(limits=1, user_api="blas")
-    loaded = load(settings)
+    loader = Loader(settings)
+    loaded = loader.load()
     shared = _open_shared_cache(settings, metrics)
     events = await open_event_store(settings)
     async with wire(
@@ -92,7 +93,7 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
         events=events,
         journal=open_journal(settings, loaded.engine.info.bundle_name),
         rules=loaded.rules,
-        source=bundle_source(settings),
+        source=loader.source(),
     ) as service:
         del loaded  # or the first bundle would stay in memory for ever
         log.info("ready: %s", service.engine)

@@ -5,6 +5,7 @@ Blocking throughout: `app.bootstrap` calls it before anything is served, a reloa
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from app.bundle import Bundle, open_bundle
 from app.errors import BundleError
@@ -18,37 +19,56 @@ from app.serving.users import BundleUserStore
 from app.settings import Settings
 from app.types import RankRequest
 
+if TYPE_CHECKING:
+    from app.engine.encoder import PackedEncoder
+
 _WARM_UP_REPEATS = (1, 2, 4, 8, 16, 32)
 _CROWD_BESIDE_ANOTHER = 8
 
 
-def bundle_source(settings: Settings) -> BundleSource:
-    """Return where the generations of the settings' bundle come from."""
-    return BundleSource(
-        points_to=partial(generation_at, settings.bundle),
-        load=lambda: _warmed_up(load(settings)),
-        settle=settle,
-    )
+class Loader:
+    """Loads one generation of the settings' bundle after the other, one at a time.
 
-
-def load(settings: Settings) -> Loaded:
-    """Verify and load the bundle of the settings. Blocking.
-
-    Raises:
-        BundleError: the bundle cannot serve.
-        DeviceError, EngineError: the device cannot be used, failed, or has no room.
+    An encoder whose files are those of the generation before is kept: it is most of what loading
+    costs, and parts of that stop every other thread.
     """
-    # Here, not above: importing the server must not load model libraries.
-    from app.engine.open import engine_of
 
-    bundle = open_bundle(settings.bundle)
-    engine = engine_of(bundle, settings.threads_per_worker(), device=settings.device)
-    return Loaded(engine, BundleUserStore.open(bundle), _rules(bundle))
+    def __init__(self, settings: Settings) -> None:
+        """Load what `settings.bundle` points to at the time."""
+        self._settings = settings
+        self._files: Mapping[str, str] = {}
+        self._encoder: PackedEncoder | None = None
 
+    def load(self) -> Loaded:
+        """Verify and load the bundle of the settings. Blocking.
 
-def _warmed_up(loaded: Loaded) -> Loaded:
-    warm_up(loaded.engine)
-    return loaded
+        Raises:
+            BundleError: the bundle cannot serve.
+            DeviceError, EngineError: the device cannot be used, failed, or has no room.
+        """
+        # Here, not above: importing the server must not load model libraries.
+        from app.engine.open import encoder_files, encoder_of, engine_of
+
+        settings, bundle = self._settings, open_bundle(self._settings.bundle)
+        threads, files = settings.threads_per_worker(), encoder_files(bundle)
+        if self._encoder is None or files != self._files:
+            self._encoder = encoder_of(bundle, threads, settings.device)
+            self._files = files
+        engine = engine_of(bundle, threads, device=settings.device, encoder=self._encoder)
+        return Loaded(engine, BundleUserStore.open(bundle), _rules(bundle))
+
+    def source(self) -> BundleSource:
+        """Return where further generations come from."""
+        return BundleSource(
+            points_to=partial(generation_at, self._settings.bundle),
+            load=self._warmed_up,
+            settle=settle,
+        )
+
+    def _warmed_up(self) -> Loaded:
+        loaded = self.load()
+        warm_up(loaded.engine)
+        return loaded
 
 
 def warm_up(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from app.features import Behaviour, Neighbours, TasteSpace, feature_names
 from app.item_text import DEFAULT_TEXT, TextTemplate
 from app.types import Device, EngineInfo, JsonValue, Matrix
 
+ENCODER_FOLDER: Final = "encoder"
+
 
 def open_engine(path: Path, threads: int) -> RankEngine:
     """Verify and load a bundle (`models/NAME` or `models/NAME/GENERATION`).
@@ -34,8 +37,32 @@ def open_engine(path: Path, threads: int) -> RankEngine:
     return engine_of(open_bundle(path), threads)
 
 
+def encoder_of(bundle: Bundle, threads: int, device: Device = "cpu") -> PackedEncoder:
+    """Load the encoder of a verified bundle.
+
+    Raises:
+        BundleError, DeviceError, EngineError: as `engine_of`.
+    """
+    require(device)
+    runtime: RuntimeName | None = "torch-cuda" if device == "cuda" else None
+    return PackedEncoder(bundle.path / ENCODER_FOLDER, threads, runtime)
+
+
+def encoder_files(bundle: Bundle) -> dict[str, str]:
+    """Return the checksums of what `encoder_of` reads: where they are equal, so are encoders."""
+    return {
+        name: facts.sha256
+        for name, facts in bundle.manifest.files.items()
+        if name.startswith(f"{ENCODER_FOLDER}/") and name != STATIC_FILE
+    }
+
+
 def engine_of(
-    bundle: Bundle, threads: int, remembered: int = MOST, device: Device = "cpu"
+    bundle: Bundle,
+    threads: int,
+    remembered: int = MOST,
+    device: Device = "cpu",
+    encoder: PackedEncoder | None = None,
 ) -> RankEngine:
     """Load the parts of a verified bundle; see `open_engine`.
 
@@ -44,16 +71,15 @@ def engine_of(
         threads: of the model work on CPU.
         remembered: queries whose vectors are kept.
         device: what encodes, and searches a large catalogue.
+        encoder: the bundle's, if it is loaded already.
 
     Raises:
         BundleError: as `open_engine`.
         DeviceError: the device cannot be used.
         EngineError: it failed, or has no room.
     """
-    require(device)
     manifest = bundle.manifest
-    runtime: RuntimeName | None = "torch-cuda" if device == "cuda" else None
-    encoder = PackedEncoder(bundle.path / "encoder", threads, runtime)
+    encoder = encoder or encoder_of(bundle, threads, device)
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
         raise BundleError("the encoder of the bundle is not the one its manifest names")
     columns = columns_of(bundle)

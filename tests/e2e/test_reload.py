@@ -17,7 +17,7 @@ import pytest
 
 from app.bundle_writer import point_current_to
 from app.generations import generation_at, publish
-from app.loading import load
+from app.loading import Loader
 from app.settings import Settings
 from app.types import RankRequest
 from loadtest import living
@@ -175,7 +175,7 @@ def test_a_loaded_bundle_is_freed_without_the_collector(bundle: Path) -> None:
     """What is frozen is never collected, so a cycle would keep every old bundle in memory."""
     gc.disable()
     try:
-        loaded = load(Settings(bundle=bundle))
+        loaded = Loader(Settings(bundle=bundle)).load()
         loaded.engine.rank([RankRequest(query="space"), RankRequest(history=("1",))])
         parts = loaded.engine._parts
         gone = [weakref.ref(part) for part in (loaded.engine, loaded.users, parts.encoder)]
@@ -185,6 +185,21 @@ def test_a_loaded_bundle_is_freed_without_the_collector(bundle: Path) -> None:
         assert [part() for part in gone] == [None] * len(gone)
     finally:
         gc.enable()
+
+
+def test_an_encoder_whose_files_stay_is_loaded_once(
+    root: Path, titles: dict[str, set[str]]
+) -> None:
+    old, new = titles
+    loader = Loader(Settings(bundle=root))
+    publish(root, old)
+    first = loader.load().engine
+    publish(root, new)
+    second = loader.load().engine
+    assert (first.info.bundle, second.info.bundle) == (old, new)
+    assert second._parts.encoder is first._parts.encoder
+    loader._files = {**loader._files, "encoder/tokenizer.json": "another"}
+    assert loader.load().engine._parts.encoder is not first._parts.encoder
 
 
 def test_answers_stay_whole_while_everything_changes(tmp_path: Path) -> None:
