@@ -30,8 +30,8 @@ from app.request import RecommendRequest
 router = APIRouter()
 
 
-def service_of(request: Request) -> Service:
-    """Return the running service."""
+async def service_of(request: Request) -> Service:
+    """Return the running service. Async, for others are called in a thread, request by request."""
     service: Service = request.app.state.service
     return service
 

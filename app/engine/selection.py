@@ -89,10 +89,6 @@ class Gather:
 class Selection(Protocol):
     """Chooses among n rows. Holds buffers: one thread at a time. Results keep the order asked."""
 
-    def over(self, n: int) -> "Selection":
-        """Return one for so many rows: this one, if it is."""
-        ...
-
     def best(
         self, scores: Sequence[Vector], without: Sequence[Without], sizes: Sequence[int]
     ) -> list[Hits]:
@@ -129,10 +125,6 @@ class NumpySelection:
     def __init__(self, n: int) -> None:
         """Choose among `n` rows."""
         self._first = np.empty(n, np.int32)
-
-    def over(self, n: int) -> "NumpySelection":
-        """See `Selection`."""
-        return self if n == len(self._first) else NumpySelection(n)
 
     def best(
         self, scores: Sequence[Vector], without: Sequence[Without], sizes: Sequence[int]

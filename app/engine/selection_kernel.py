@@ -45,10 +45,6 @@ class KernelSelection:
         self._marks = np.zeros(n, np.uint8)
         self._stamps = np.zeros(n, np.int32)
 
-    def over(self, n: int) -> "KernelSelection":
-        """See `Selection`."""
-        return self if n == self._n else KernelSelection(self._library, n)
-
     def best(
         self, scores: Sequence[Vector], without: Sequence[Without], sizes: Sequence[int]
     ) -> list[Hits]:

@@ -187,9 +187,3 @@ def test_nothing_is_left_for_the_next_call(selection):
         assert pairs(one) == pairs(other)
     for one, other in zip(first[1], again[1], strict=True):
         assert one.tolist() == other.tolist()
-
-
-def test_one_for_another_number_of_rows(selection):
-    assert selection.over(N) is selection
-    (hits,) = selection.over(N + 9).best([np.arange(N + 9, dtype=np.float32)], [Without()], [1])
-    assert hits.rows.tolist() == [N + 8]
