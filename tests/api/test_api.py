@@ -282,8 +282,7 @@ async def test_a_caller_that_hangs_up_costs_no_engine_pass() -> None:
         hang_up = asyncio.Event()
         sent: list[Any] = []
         call = asyncio.create_task(app(_scope(), _receive(b'{"query":"b"}', hang_up), sent.append))
-        while (await _metric(client, "recserve_queue_requests")) != 1:
-            await asyncio.sleep(0)  # asking for the metrics never waits, so nobody else had a turn
+        await _until(client, "recserve_queue_requests", 1)
         hang_up.set()
         await call
         engine.release()
@@ -323,6 +322,14 @@ def _receive(body: bytes, hang_up: asyncio.Event) -> Any:
         return {"type": "http.disconnect"}
 
     return receive
+
+
+async def _until(client: httpx.AsyncClient, name: str, value: float) -> None:
+    for _ in range(10_000):
+        if await _metric(client, name) == value:
+            return
+        await asyncio.sleep(0)  # asking for the metrics never waits, so nobody else had a turn
+    pytest.fail(f"{name} never was {value}")
 
 
 async def _metric(client: httpx.AsyncClient, name: str) -> float:
