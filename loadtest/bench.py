@@ -84,10 +84,6 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     popular, texts = texts[:POPULAR], texts[POPULAR:]  # no unique query may be a cached one
     paced, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
     asks = [ask(text) for text in texts]
-    embed = [
-        {"model": services.INFINITY_MODEL, "input": [text], "encoding_format": "base64"}
-        for text in texts
-    ]
     hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
     mix = Bodies.write(folder / "mix.jsonl", hot_mix(MIX, options.seed, popular, list(films)))
     ours = Bodies.write(folder / "recserve.jsonl", asks, fresh=True)
@@ -97,16 +93,29 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     recserve = _recserve(
         Side(services.recserve(folder / "recserve.log"), ours, open_loop, encodes=True), stack
     )
-    warm = max(2, options.seconds // 2)
-    recserve.load(ours, options.connections, warm)
+    recserve.load(ours, options.connections, max(2, options.seconds // 2))
     answer = folder / "answer.json"
     answer.write_bytes(_answer(recserve.service.port))
     bare = Side(stack.enter_context(services.bare(folder / "bare.log", answer)))
-    log = folder / "peers.log"
+    return Sides(recserve, bare, *peers(folder, texts, options, stack), hot, mix)
+
+
+def peers(
+    folder: Path, texts: Sequence[str], options: argparse.Namespace, stack: ExitStack
+) -> tuple[Chosen, Chosen]:
+    """Find the best settings of naive and infinity, and leave both running until `stack` closes.
+
+    `texts`: queries that they are asked.
+    """
+    log, warm = folder / "peers.log", max(2, options.seconds // 2)
+    embed = [
+        {"model": services.INFINITY_MODEL, "input": [text], "encoding_format": "base64"}
+        for text in texts
+    ]
     naive = Peer(
         lambda setting: services.naive(log, setting["endpoint"], setting["omp_num_threads"]),
         _NAIVE,
-        Bodies.write(folder / "naive.jsonl", asks, fresh=True),
+        Bodies.write(folder / "naive.jsonl", map(ask, texts), fresh=True),
         tries=2,
         prepares=True,
     )
@@ -115,8 +124,10 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
         _INFINITY,
         Bodies.write(folder / "infinity.jsonl", embed, route="/embeddings", fresh=True),
     )
-    chosen = [trials.choose(peer, options.connections, warm, stack) for peer in (naive, infinity)]
-    return Sides(recserve, bare, *chosen, hot, mix)
+    return (
+        trials.choose(naive, options.connections, warm, stack),
+        trials.choose(infinity, options.connections, warm, stack),
+    )
 
 
 def ask(query: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from loadtest import machine, services, wrk
-from loadtest.bench import HOT, MIX, POPULAR, ask, measure, times_better
+from loadtest.bench import HOT, MIX, POPULAR, ask, measure, peers, times_better
 from loadtest.queries import demo_films, hot_mix, unique_queries
 from loadtest.sides import Side
+from loadtest.trials import Chosen
 from loadtest.wrk import Bodies
 
 _WORKERS = (1, 2)
@@ -32,18 +33,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         films, folder = demo_films(), Path(work)
         texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
-        asks = [ask(text) for text in texts[POPULAR:]]  # no unique query may be a cached one
+        unique = texts[POPULAR:]  # no unique query may be a cached one
         mixed = hot_mix(MIX, options.seed, texts[:POPULAR], list(films))
         hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
         mix = Bodies.write(folder / "mix.jsonl", mixed)
-        sides = {n: _side(n, folder, asks, options.bundle.absolute(), stack) for n in _WORKERS}
+        sides = {n: _side(n, folder, unique, options.bundle.absolute(), stack) for n in _WORKERS}
+        others = peers(folder, unique, options, stack) if options.peers else ()
         for side in sides.values():
             side.load(side.unique, options.connections, max(2, options.seconds // 2))  # warm
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds} …", file=sys.stderr, flush=True)
             # The other way round in every second round: nobody is always the first.
             _round(list(sides.values())[:: -1 if number % 2 else 1], hot, mix, options)
-    text = json.dumps(document(sides, options), indent=2) + "\n"
+            for other in others:
+                measure(other.side, "uncached", other.side.unique, options)
+    for other in others:
+        other.require_steady()
+    text = json.dumps(document(sides, options, others), indent=2) + "\n"
     sys.stdout.write(text)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -61,17 +67,18 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=7, help="of the texts (default: 7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here as well")
+    parser.add_argument(
+        "--peers", action="store_true", help="ask naive and infinity the unique queries as well"
+    )
     return parser.parse_args(argv)
 
 
-def _side(
-    workers: int, folder: Path, asks: Sequence[Mapping[str, Any]], bundle: Path, stack: ExitStack
-) -> Side:
+def _side(workers: int, folder: Path, texts: Sequence[str], bundle: Path, stack: ExitStack) -> Side:
     """Start one service in a folder of its own, with queries that are new to it."""
     own = folder / str(workers)
     own.mkdir()
     service = services.recserve(own / "log", bundle=bundle, workers=workers)
-    unique = Bodies.write(own / "unique.jsonl", asks, fresh=True)
+    unique = Bodies.write(own / "unique.jsonl", map(ask, texts), fresh=True)
     # Of several processes any one answers GET /metrics: what was encoded is not to be had there.
     side = Side(stack.enter_context(service), unique, encodes=workers == 1)
     side.add(start_s=service.start_s)
@@ -90,8 +97,13 @@ def _round(sides: Sequence[Side], hot: Bodies, mix: Bodies, options: argparse.Na
         side.add(rss_mib=side.service.rss_mib())
 
 
-def document(sides: Mapping[int, Side], options: argparse.Namespace) -> dict[str, Any]:
-    """Return what was measured, by number of workers, and how many times better the last one is."""
+def document(
+    sides: Mapping[int, Side], options: argparse.Namespace, others: Sequence[Chosen] = ()
+) -> dict[str, Any]:
+    """Return what was measured, by number of workers, and how many times better the last one is.
+
+    `others`: peers that were asked the same unique queries.
+    """
     first, *_, last = sides.values()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -108,7 +120,17 @@ def document(sides: Mapping[int, Side], options: argparse.Namespace) -> dict[str
             for number, side in sides.items()
         },
         "times_better": times_better(last.medians(), first.medians()),
+        "peers": {other.side.service.name: _beside(other, sides) for other in others},
     }
+
+
+def _beside(other: Chosen, sides: Mapping[int, Side]) -> dict[str, Any]:
+    """Return what a peer reached, and how many times better each number of workers is."""
+    better = {
+        str(number): times_better(side.medians(), other.side.medians())["uncached_per_s"]
+        for number, side in sides.items()
+    }
+    return {**other.document(), "times_better": better}
 
 
 if __name__ == "__main__":

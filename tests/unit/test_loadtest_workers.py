@@ -9,6 +9,7 @@ import pytest
 
 from loadtest import bench, services, workers, workers_report
 from loadtest.sides import Side
+from loadtest.trials import Chosen
 from loadtest.wrk import Bodies, Run
 
 OPTIONS = argparse.Namespace(rounds=2, seconds=5, connections=32, queries=9, seed=7)
@@ -69,6 +70,21 @@ def test_the_page_has_a_column_for_each_number_of_workers(document: dict[str, ob
     ]
     assert "| memory after load | 400 MiB (400–400) | 600 MiB (600–600) | 0.67 |" in lines
     assert lines[-1].startswith("Median (lowest–highest) of 2 rounds of 5 s, on ")
+
+
+def test_peers_are_compared_with_each_number_of_workers(tmp_path: Path) -> None:
+    sides = {1: side(100, 400, tmp_path), 2: side(150, 600, tmp_path)}
+    slow = side(20, 900, tmp_path)
+    slow.service.name = "naive"
+    for each in (*sides.values(), slow):
+        bench.measure(each, "uncached", each.unique, OPTIONS)
+    found = workers.document(sides, OPTIONS, [Chosen(slow, {"omp_num_threads": 1}, [])])
+    line = workers_report.section(found).splitlines()[-1]
+
+    assert found["peers"]["naive"]["times_better"] == {"1": 5.0, "2": 7.5}
+    assert line == (
+        "Unique queries beside naive in the same rounds (20/s): 5.00 × by 1, 7.50 × by 2 workers."
+    )
 
 
 def test_workers_are_asked_for_only_where_they_are_several(tmp_path: Path) -> None:
