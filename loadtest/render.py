@@ -150,8 +150,9 @@ def measured_on(document: Document) -> str:
     """Return computer, day and commit of any result, as the lines below the tables name them."""
     machine = document["machine"]
     features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
+    gpu = f"{machine['gpu']} and " if machine.get("gpu") else ""
     return (
-        f"on {machine['cpu']}, {machine['cores']} cores ({features}), "
+        f"on {gpu}{machine['cpu']}, {machine['cores']} cores ({features}), "
         f"{machine['memory_gib']:.0f} GiB, Python {machine['python']}; {document['date'][:10]}, "
         f"commit `{document['commit'] or 'none'}`"
     )

@@ -142,7 +142,12 @@ def _rss_kib(pid: int) -> int:
 
 
 def recserve(
-    log: Path, port: int | None = None, *, bundle: Path = BUNDLE, workers: int = 1
+    log: Path,
+    port: int | None = None,
+    *,
+    bundle: Path = BUNDLE,
+    workers: int = 1,
+    device: str = "cpu",
 ) -> Service:
     """Return the service as it comes, with the demo bundle, which is built if it is missing."""
     if bundle == BUNDLE and not (BUNDLE / "current").exists():
@@ -151,6 +156,7 @@ def recserve(
     command = [str(RECSERVE), "serve", "--bundle", str(bundle), "--host", "127.0.0.1"]
     command += ["--data-dir", str(log.parent / "data")]
     command += ["--workers", str(workers)] if workers > 1 else []
+    command += ["--device", device] if device != "cpu" else []
     return Service("recserve", [*command, "--port", str(port)], port, log)
 
 

@@ -2,8 +2,9 @@
 
     python -m loadtest.workers --json loadtest/results/workers/RESULT.json
 
-Both run all the time; who is not measured is idle. Prints one JSON document;
-`loadtest.workers_report` puts it into docs/benchmarks.md. Load goes to 127.0.0.1 only.
+`--device cuda` has both encode on the GPU. Both run all the time; who is not measured is idle.
+Prints one JSON document; `loadtest.workers_report` puts it into docs/benchmarks.md. Load goes to
+127.0.0.1 only.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.engine.device import name_of
 from loadtest import machine, services, wrk
 from loadtest.bench import HOT, MIX, POPULAR, ask, measure, peers, times_better
 from loadtest.queries import demo_films, hot_mix, unique_queries
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         mixed = hot_mix(MIX, options.seed, texts[:POPULAR], list(films))
         hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
         mix = Bodies.write(folder / "mix.jsonl", mixed)
-        sides = {n: _side(n, folder, unique, options.bundle.absolute(), stack) for n in _WORKERS}
+        sides = {n: _side(n, folder, unique, options, stack) for n in _WORKERS}
         others = peers(folder, unique, options, stack) if options.peers else ()
         for side in sides.values():
             side.load(side.unique, options.connections, max(2, options.seconds // 2))  # warm
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m loadtest.workers", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=services.BUNDLE, help="default: the demo's")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
     parser.add_argument("--rounds", type=int, default=3, help="rounds per service (default: 3)")
     parser.add_argument("--seconds", type=int, default=10, help="of one run (default: 10)")
     parser.add_argument("--connections", type=int, default=32, help="under load (default: 32)")
@@ -73,11 +76,18 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _side(workers: int, folder: Path, texts: Sequence[str], bundle: Path, stack: ExitStack) -> Side:
+def _side(
+    workers: int,
+    folder: Path,
+    texts: Sequence[str],
+    options: argparse.Namespace,
+    stack: ExitStack,
+) -> Side:
     """Start one service in a folder of its own, with queries that are new to it."""
     own = folder / str(workers)
     own.mkdir()
-    service = services.recserve(own / "log", bundle=bundle, workers=workers)
+    bundle = options.bundle.absolute()
+    service = services.recserve(own / "log", bundle=bundle, workers=workers, device=options.device)
     unique = Bodies.write(own / "unique.jsonl", map(ask, texts), fresh=True)
     # Of several processes any one answers GET /metrics: what was encoded is not to be had there.
     side = Side(stack.enter_context(service), unique, encodes=workers == 1)
@@ -111,9 +121,9 @@ def document(
         "command": "python -m loadtest.workers",
         "options": {
             name: getattr(options, name)
-            for name in ("rounds", "seconds", "connections", "queries", "seed")
+            for name in ("device", "rounds", "seconds", "connections", "queries", "seed")
         },
-        "machine": machine.describe(),
+        "machine": machine.describe() | {"gpu": name_of(options.device)},
         "versions": machine.versions(),
         "workers": {
             str(number): {"median": side.medians(), "rounds": side.series}

@@ -12,7 +12,7 @@ from loadtest.sides import Side
 from loadtest.trials import Chosen
 from loadtest.wrk import Bodies, Run
 
-OPTIONS = argparse.Namespace(rounds=2, seconds=5, connections=32, queries=9, seed=7)
+OPTIONS = argparse.Namespace(device="cpu", rounds=2, seconds=5, connections=32, queries=9, seed=7)
 
 
 class Answering(Side):
