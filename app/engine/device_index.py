@@ -14,12 +14,13 @@ import torch
 
 from app.engine.attributes import Mask
 from app.engine.device import require, turn
-from app.engine.index import OVERSAMPLE, exact_best
+from app.engine.index import exact_best
 from app.types import Device, Matrix, Rows
 
+OVERSAMPLE: Final = 1.25
 SPARE: Final = 16
-"""Rows that are fetched beside `OVERSAMPLE`, so that few are enough too: a score in float16 is
-rounded by up to 0.00025, and rows so near to each other may change places."""
+"""So many times what is asked for is fetched, and so many rows more, so that few are enough too: a
+score in float16 is rounded by up to 0.00025, and rows so near to each other may change places."""
 
 _MOST_SCORES: Final = 2**27
 """Scores at a time: 256 MiB on the device."""

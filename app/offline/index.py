@@ -22,6 +22,7 @@ LEAST_RECALL = 0.985
 
 _PROBES = 256
 _PER_LIST = 40  # training vectors a list: FAISS warns below 39, and more changes little
+_CODE_BITS = 4
 _BLOCK = 65_536
 
 
@@ -38,10 +39,13 @@ def query_like(texts: Sequence[str], encoder: Encoder, seed: int) -> Matrix:
 
 
 def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> IndexFacts:
-    """Write an index of 8-bit lists, searched as widely as `LEAST_RECALL` demands.
+    """Write an index of lists of 4-bit codes, searched as widely as `LEAST_RECALL` demands.
 
-    Time O(n · √n · dim) for the lists and O(n · dim · probes) for the exact oracle; memory dim + 8
-    bytes a row, and the vectors it is trained on (160 · √n rows).
+    A code stands for two numbers: few bytes to read, and scores of 32 rows are looked up at once
+    (André, Kermarrec, Le Scouarnec: Cache locality is not enough, VLDB 2015).
+
+    Time O(n · √n · dim) for the lists and O(n · dim · probes) for the exact oracle; memory
+    dim / 4 + 8 bytes a row, and the vectors it is trained on (160 · √n rows).
 
     Args:
         folder: of the bundle.
@@ -51,13 +55,12 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
     """
     n, dim = vectors.shape
     n_lists = int(4 * np.sqrt(n))
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(dim),
-        dim,
-        n_lists,
-        faiss.ScalarQuantizer.QT_8bit,
-        faiss.METRIC_INNER_PRODUCT,
+    codes = dim // 2 if dim % 2 == 0 else dim
+    index = faiss.IndexIVFPQFastScan(
+        faiss.IndexFlatIP(dim), dim, n_lists, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT
     )
+    # Of the vectors, not of what is left beside the centre of their list: as right, built sooner.
+    index.by_residual = False
     sample = np.random.default_rng(seed).permutation(n)[: n_lists * _PER_LIST]
     index.train(np.ascontiguousarray(vectors[np.sort(sample)]))
     for start in range(0, n, _BLOCK):

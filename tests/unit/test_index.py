@@ -151,6 +151,24 @@ def test_a_device_finds_what_the_exact_search_finds(over, vectors, n):
     assert np.mean(found[1] == exact[1]) > 0.999  # equal scores may change places
 
 
+def test_what_was_merged_is_found_by_the_lists_alone(bundle, vectors):
+    mine = vectors.copy()
+    index = ListIndex.open(bundle.path / INDEX_FILE, mine, N, 1)
+    rows = np.random.default_rng(6).permutation(N)[:1500]
+    mine[rows] = unit(np.random.default_rng(7), len(rows))
+    index.put(rows)
+    use = index.merge()
+    assert use is not None
+    use()
+    assert index.merge() is None, "nothing is left to merge"
+    _, found = index.search(mine, 20)
+    _, exact = FlatIndex(mine).search(mine, 20)
+    kept = np.array([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)])
+    assert found[:, 0].tolist() == list(range(N))
+    assert kept[rows].mean() > 0.99
+    assert np.delete(kept, rows).mean() > 0.99
+
+
 def test_a_device_neither_merges_nor_scores_everything(vectors, probes):
     index = DeviceIndex(vectors, "cpu")
     index.put(np.arange(N))
