@@ -71,16 +71,35 @@ class BatchPlan(Generic[PendingT]):
     tokens: int
 
 
+def share_of(waiting: int, under_way: int, limits: Limits) -> int:
+    """Return how many requests the next pass may take: at most half of all that are here.
+
+    The halves of a pass run in two threads. Were all that waits taken at once, the second one would
+    have nothing to do meanwhile, and the first one nothing afterwards; and of callers who ask again
+    when they are answered, a large batch and a small one would stay a large and a small one.
+
+    >>> limits = Limits(max_requests=64, max_tokens=1024, max_pending=1024)
+    >>> [share_of(waiting, under_way, limits) for waiting, under_way in ((1, 0), (24, 8), (500, 0))]
+    [1, 16, 64]
+    """
+    return min(limits.max_requests, (waiting + under_way + 1) // 2)
+
+
 def next_batch(
-    pending: Iterable[PendingT], now: float, limits: Limits, seconds_per_token: float = 0.0
+    pending: Iterable[PendingT],
+    now: float,
+    limits: Limits,
+    most: int,
+    seconds_per_token: float = 0.0,
 ) -> BatchPlan[PendingT]:
     """Plan the pass that starts now, strictly in the order of `pending`.
 
-    The batch stops growing at the first request that would exceed a limit, or that would make the
-    pass end, by `seconds_per_token`, after a deadline that the batch would otherwise meet. A
-    deadline that is lost anyway holds nothing back: batches of one would lose the others too. For
-    the same reason no deadline cuts a batch below a quarter of `max_requests`: under overload all
-    deadlines are near, and batches of a few requests would lose more of them than they save.
+    The batch has `most` requests at most. It stops growing at the first request that would exceed
+    another limit, or that would make the pass end, by `seconds_per_token`, after a deadline that
+    the batch would otherwise meet. A deadline that is lost anyway holds nothing back: batches of
+    one would lose the others too. For the same reason no deadline cuts a batch below a quarter of
+    `max_requests`: under overload all deadlines are near, and batches of a few requests would lose
+    more of them than they save.
     """
     take: list[PendingT] = []
     expired: list[PendingT] = []
@@ -95,7 +114,7 @@ def next_batch(
             expired.append(entry)
             continue
         end = now + (tokens + entry.cost) * seconds_per_token
-        full = tokens + entry.cost > limits.max_tokens or len(take) == limits.max_requests
+        full = tokens + entry.cost > limits.max_tokens or len(take) == most
         late = end > soonest and len(take) >= limits.max_requests // 4
         if take and (full or late or entry.alone or take[0].alone):
             break

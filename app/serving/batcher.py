@@ -1,7 +1,8 @@
 """The batcher: one queue, one task, passes whose halves overlap, one promise per request.
 
 Busy-server batching: a batch is taken the moment the engine is free, so an idle request starts at
-once and batches grow with load; no timer forms a batch. What goes together is decided in
+once and batches grow with load; no timer forms a batch. Half of what is here is one batch, the rest
+the next, which is begun ahead: the halves of a pass overlap. What goes together is decided in
 `batch_plan`. The batcher does not know what a request is: it sees items, their costs and a call.
 
     submit ─▶ queue ─▶ plan ─▶ passes ─▶ answer each in order
@@ -18,7 +19,7 @@ from typing import Generic, Self, TypeVar
 
 from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
 from app.serving.admission import Admission
-from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
+from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch, share_of
 from app.serving.between import Between
 from app.serving.entry import Entry, Pass, Submitted
 from app.serving.model_thread import ThreadDiedError
@@ -79,7 +80,7 @@ class Batcher(Generic[T, R]):
         return f"<Batcher {state}, {len(self._pending)} waiting, {running} running>"
 
     async def __aenter__(self) -> Self:
-        self._passes = Passes(self._work, self._clock, self._ended)
+        self._passes = Passes(self._work, self._clock, self._wake, self._ended)
         self._task = asyncio.create_task(self._serve(self._passes), name="recserve-batcher")
         self._task.add_done_callback(self._on_end)
         return self
@@ -208,7 +209,9 @@ class Batcher(Generic[T, R]):
 
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:
         self._pending.add(entry, front=front)
-        self._wake.set()
+        # What cannot begin yet is looked at again when a pass has come further.
+        if self._passes is None or self._has_room(self._passes):
+            self._wake.set()
 
     def _late(self) -> DeadlineExceededError:
         self._metrics.rejected.labels("deadline").inc()
@@ -224,27 +227,37 @@ class Batcher(Generic[T, R]):
                 await passes.idle()
                 self._call_since = self._clock()
                 await self._between.run_next(passes.first)
-            if not passes.has_room(ahead=len(self._pending) >= self._limits.max_requests):
-                await passes.change()
+            if not self._has_room(passes):
+                await self._woken()
                 continue
-            plan = self._plan()
+            plan = self._plan(self._share(passes))
             if plan.take:
                 self._metrics.batch_size.observe(len(plan.take))
                 self._metrics.batch_tokens.observe(plan.tokens)
                 passes.begin(plan)
             elif not self._closing and not self._between:
-                self._wake.clear()
-                await self._wake.wait()
+                await self._woken()
             else:
                 await passes.idle()  # they may send requests back
                 if not self._pending and not self._between:
                     return
 
-    def _plan(self) -> BatchPlan[Entry[T, R]]:
+    async def _woken(self) -> None:
+        self._wake.clear()
+        await self._wake.wait()
+
+    def _share(self, passes: Passes[T, R]) -> int:
+        return share_of(len(self._pending), passes.requests, self._limits)
+
+    def _has_room(self, passes: Passes[T, R]) -> bool:
+        """Tell whether the next pass may begin; before the one ahead is prepared, a full one."""
+        return passes.has_room(ahead=len(self._pending) >= self._share(passes))
+
+    def _plan(self, most: int) -> BatchPlan[Entry[T, R]]:
         """Take the next batch out of the queue, answering those whose time is up."""
         now = self._clock()
         rate = self._times.seconds_per_token(min(self._pending.tokens, self._limits.max_tokens))
-        plan = next_batch(self._pending, now, self._limits, rate)
+        plan = next_batch(self._pending, now, self._limits, most, rate)
         for entry in (*plan.take, *plan.left, *plan.expired):
             self._pending.discard(entry)
         for entry in plan.expired:

@@ -62,6 +62,7 @@ class Passes(Generic[T, R]):
         self,
         work: Work[T, R],
         clock: Callable[[], float],
+        changed: asyncio.Event,
         ended: Callable[[BatchPlan[Entry[T, R]], float, float, Pass[R] | Exception], None],
     ) -> None:
         """Start both threads.
@@ -69,6 +70,7 @@ class Passes(Generic[T, R]):
         Args:
             work: what a pass does.
             clock: monotonic seconds.
+            changed: set when a batch has come a half further.
             ended: told of each pass: its plan, when it began, how many seconds it kept the next
                 one waiting, and what came of it; `ThreadDiedError`: a thread is lost.
         """
@@ -79,7 +81,7 @@ class Passes(Generic[T, R]):
         self._under_way: list[_UnderWay[T, R]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._unprepared = 0
-        self._changed = asyncio.Event()
+        self._changed = changed
         self._last_end = clock()
 
     @property
@@ -91,6 +93,11 @@ class Passes(Generic[T, R]):
     def busy(self) -> bool:
         """Whether anything is under way."""
         return bool(self._under_way)
+
+    @property
+    def requests(self) -> int:
+        """How many entries are under way."""
+        return sum(len(batch.plan.take) for batch in self._under_way)
 
     @property
     def tokens(self) -> int:
@@ -108,22 +115,18 @@ class Passes(Generic[T, R]):
         return self.first.alive and self._second.alive
 
     def has_room(self, *, ahead: bool) -> bool:
-        """Tell whether a batch may begin: nothing waits to be prepared, `ahead`: nothing but one.
+        """Tell whether a batch may begin: nothing is to be prepared, or `ahead`: only one batch.
 
         Beginning ahead bridges the time until this loop hears that a thread is free; what comes
         meanwhile misses that batch, so it is for a queue that fills one.
         """
         return self._unprepared <= int(ahead)
 
-    async def change(self) -> None:
-        """Wait until a batch has come a half further."""
-        self._changed.clear()
-        await self._changed.wait()
-
     async def idle(self) -> None:
         """Wait until nothing is under way."""
         while self._under_way:
-            await self.change()
+            self._changed.clear()
+            await self._changed.wait()
 
     def begin(self, plan: BatchPlan[Entry[T, R]]) -> None:
         """Start a pass; `ended` is told of its end."""

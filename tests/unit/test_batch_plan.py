@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
+from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch, share_of
 
 LIMITS = Limits(max_requests=4, max_tokens=100, max_pending=1000)
 
@@ -26,7 +26,7 @@ def names(entries) -> str:
 
 
 def plan(*pending: Waiting, now: float = 0.0, rate: float = 0.0) -> BatchPlan[Waiting]:
-    return next_batch(pending, now, LIMITS, rate)
+    return next_batch(pending, now, LIMITS, LIMITS.max_requests, rate)
 
 
 def test_nothing_waiting_gives_an_empty_plan():
@@ -92,15 +92,16 @@ entries = st.builds(
 )
 
 
-@given(st.lists(entries, max_size=40), st.floats(0.0, 20.0), st.floats(0.0, 0.1))
-def test_planning_again_and_again_empties_any_queue(pending, now, rate):
+@given(st.lists(entries, max_size=40), st.integers(0, 9), st.floats(0.0, 20.0), st.floats(0.0, 0.1))
+def test_planning_again_and_again_empties_any_queue(pending, under_way, now, rate):
     pending = [Waiting(str(n), e.cost, e.deadline, e.left, e.alone) for n, e in enumerate(pending)]
     waiting, seen, taken = deque(pending), [], []
     while waiting:
-        got = next_batch(waiting, now, LIMITS, rate)
+        most = share_of(len(waiting), under_way, LIMITS)
+        got = next_batch(waiting, now, LIMITS, most, rate)
         named = (*got.take, *got.expired, *got.left)
         assert named, "a plan that names nobody would be asked for ever"
-        assert len(got.take) <= LIMITS.max_requests
+        assert len(got.take) <= most <= LIMITS.max_requests
         assert got.tokens == sum(entry.cost for entry in got.take)
         assert got.tokens <= LIMITS.max_tokens or len(got.take) == 1
         seen += named
@@ -108,6 +109,18 @@ def test_planning_again_and_again_empties_any_queue(pending, now, rate):
         waiting = deque(entry for entry in waiting if entry not in named)
     assert sorted(seen, key=pending.index) == pending  # each exactly once
     assert taken == [e for e in pending if not e.left and e.deadline > now]  # in order
+
+
+def test_callers_who_ask_again_are_split_into_equal_batches():
+    """However uneven the batches were, after a few passes each has half of those who ask."""
+    waiting, prepared, ranked = 31, 1, 0
+    sizes = []
+    for _ in range(8):  # a batch is ranked and its callers ask again; the next one is taken
+        waiting, ranked = waiting + ranked, prepared
+        prepared = min(share_of(waiting, ranked, Limits(64, 1024, 1024)), waiting)
+        waiting -= prepared
+        sizes.append(prepared)
+    assert sizes[2:] == [16] * 6
 
 
 def test_what_a_pass_costs_is_learned_by_its_size():
@@ -137,6 +150,6 @@ def test_tight_deadlines_do_not_cut_a_batch_below_a_quarter_of_what_it_may_hold(
     limits = Limits(max_requests=40, max_tokens=1000, max_pending=1000)
     waiting = [Waiting(f"{n}", deadline=2.5) for n in range(30)]  # 2 of 1 s each would be in time
 
-    plan = next_batch(waiting, 0.0, limits, seconds_per_token=1.0)
+    plan = next_batch(waiting, 0.0, limits, 40, seconds_per_token=1.0)
 
     assert len(plan.take) == 10

@@ -29,17 +29,31 @@ async def test_an_idle_request_starts_at_once_and_alone():
         assert got.timings == StageTimings(1.0, 2.0, 3.0)
 
 
-async def test_what_arrives_while_the_engine_is_busy_goes_together_in_order():
+async def test_half_of_what_is_here_goes_together_in_order():
     async with rig() as r:
         tasks = await r.running("a")
         tasks += await r.waiting("b", "c", "d")
         r.clock.advance(2.0)
         r.engine.release()
         assert await outcomes(tasks) == ["a", "b", "c", "d"]
-        assert r.batches() == [["a"], ["b", "c", "d"]]
-        assert (tasks[1].result().queue_s, tasks[1].result().batch_size) == (2.0, 3)
+        assert r.batches() == [["a"], ["b", "c"], ["d"]]  # of a, which is under way, and b, c, d
+        found = [(task.result().queue_s, task.result().batch_size) for task in tasks]
+        assert found == [(0.0, 1), (2.0, 2), (2.0, 2), (2.0, 1)]
         assert (r.value("batch_size_sum"), r.value("batch_tokens_sum")) == (4, 8)
         assert r.value("queue_wait_seconds_sum") == 6.0
+
+
+async def test_a_full_batch_is_begun_ahead_and_no_third():
+    async with rig() as r:
+        tasks = await r.running("a")
+        tasks += await r.waiting("b", "c")
+        await asyncio.sleep(0)
+        assert repr(r.batcher) == "<Batcher ready, 0 waiting, 3 running>"
+        tasks += await r.waiting(*"defg")
+        await asyncio.sleep(0)
+        assert repr(r.batcher) == "<Batcher ready, 4 waiting, 3 running>"
+        r.engine.release()
+        assert await outcomes(tasks) == list("abcdefg")
 
 
 async def test_an_item_over_the_token_budget_goes_by_itself():
@@ -88,7 +102,7 @@ async def test_a_failing_item_fails_alone_after_one_split():
         tasks += await r.waiting("b", "bad", "c")
         r.engine.release()
         assert await outcomes(tasks) == ["a", "b", "EngineError", "c"]
-        assert r.batches() == [["a"], ["b", "bad", "c"], ["b"], ["bad"], ["c"]]
+        assert r.batches() == [["a"], ["b", "bad"], ["b"], ["bad"], ["c"]]
         assert r.value("batch_retries_total") == 1
 
 
@@ -101,14 +115,14 @@ async def test_a_lone_failing_item_is_not_repeated():
         assert r.value("batch_retries_total") == 0
 
 
-async def test_when_everything_fails_each_item_runs_twice_and_no_more():
+async def test_when_everything_fails_no_item_runs_more_than_twice():
     async with rig() as r:
         r.engine.poison = {"a", "b", "c"}
         tasks = await r.running("x")
         tasks += await r.waiting("a", "b", "c")
         r.engine.release()
         assert await outcomes(tasks) == ["x"] + ["EngineError"] * 3
-        assert r.batches()[1:] == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+        assert r.batches()[1:] == [["a", "b"], ["a"], ["b"], ["c"]]
 
 
 async def test_a_foreign_error_is_translated_and_its_text_kept_from_the_caller():
@@ -173,7 +187,7 @@ async def test_leaving_before_the_split_costs_no_second_run():
         trio[0].cancel()
         r.engine.release()
         assert await outcomes(first + trio) == ["a", "cancelled", "EngineError", "c"]
-        assert r.batches() == [["a"], ["b", "bad", "c"], ["bad"], ["c"]]
+        assert r.batches() == [["a"], ["b", "bad"], ["bad"], ["c"]]
 
 
 async def test_an_error_in_sizing_belongs_to_its_caller():

@@ -43,13 +43,13 @@ async def test_an_idle_batcher_runs_a_call_at_once_in_the_model_thread():
 async def test_a_call_waits_for_the_pass_and_goes_before_those_that_wait():
     async with rig() as r:
         tasks = await r.running("a")
-        tasks += await r.waiting("b", "c")
+        tasks += await r.waiting("b", "c", "d", "e")  # half of all five is begun ahead
         (seen,) = await asked(r, lambda: len(r.engine.batches))
         assert not seen.done()
         r.engine.release()
-        assert await seen == 1
-        assert await outcomes(tasks) == ["a", "b", "c"]
-        assert r.batches() == [["a"], ["b", "c"]]
+        assert await seen == 2
+        assert await outcomes(tasks) == ["a", "b", "c", "d", "e"]
+        assert r.batches() == [["a"], ["b", "c", "d"], ["e"]]
 
 
 async def test_calls_keep_their_order_and_a_pass_goes_between_each_two():

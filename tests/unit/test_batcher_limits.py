@@ -120,12 +120,14 @@ async def test_behind_an_engine_that_hangs_everybody_is_refused_in_the_end():
 async def test_what_expires_in_the_queue_never_reaches_the_engine():
     async with rig() as r:
         tasks = await r.running("a")
+        tasks += await r.waiting("x", "y")  # a batch that is begun ahead
+        await asyncio.sleep(0)
         late = await r.waiting(*"bcd", deadline=r.clock.now + 5.0)
         tasks += await r.waiting("e")
         r.clock.advance(5.0)
         r.engine.release()
-        assert await outcomes(late + tasks) == ["DeadlineExceededError"] * 3 + ["a", "e"]
-        assert r.batches() == [["a"], ["e"]]
+        assert await outcomes(late + tasks) == ["DeadlineExceededError"] * 3 + ["a", "x", "y", "e"]
+        assert r.batches() == [["a"], ["x", "y"], ["e"]]
         assert r.value("rejected_total", reason="deadline") == 3
 
 

@@ -86,6 +86,17 @@ async def test_the_next_batch_is_prepared_while_one_is_ranked_and_no_third():
     assert r.engine.ranked == [["a"], ["b", "c"], ["d"]]
 
 
+async def test_half_of_those_who_wait_are_prepared_while_the_other_half_is_ranked():
+    async with rig() as r:
+        tasks = await r.ranking("a")
+        tasks += r.submit("b", "c", "d")
+        await asyncio.sleep(0)
+        await asyncio.to_thread(r.engine.wait_entered, 2)
+        r.engine.slots.release(3)
+        assert await outcomes(tasks) == ["a", "b", "c", "d"]
+    assert r.engine.ranked == [["a"], ["b", "c"], ["d"]]
+
+
 async def test_a_call_between_passes_waits_for_both_halves():
     async with rig() as r:
         tasks = await r.ranking("a")
@@ -112,9 +123,9 @@ async def test_a_batch_that_cannot_be_ranked_is_split_though_another_is_under_wa
 async def test_when_the_second_thread_dies_everybody_is_told():
     async with rig() as r:
         r.engine.trouble = SystemExit()
-        tasks = await r.ranking("a", "b")
-        tasks += await r.prepared(2, "c")
-        tasks += r.submit("d")
+        tasks = await r.ranking("a", "b", "c")
+        tasks += await r.prepared(2, "d")
+        tasks += r.submit("e")
         await asyncio.sleep(0)
         r.engine.slots.release(9)
         assert set(await outcomes(tasks)) == {"NotReadyError"}
@@ -126,7 +137,7 @@ async def test_when_the_second_thread_dies_everybody_is_told():
 async def test_when_it_dies_while_nothing_else_is_asked_that_is_seen_too():
     async with rig() as r:
         r.engine.trouble = SystemExit()
-        tasks = await r.ranking("a", "b")
+        tasks = await r.ranking("a", "b", "c")
         r.engine.slots.release(1)
         assert set(await outcomes(tasks)) == {"NotReadyError"}
         with pytest.raises(NotReadyError):
