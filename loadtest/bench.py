@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest import machine, render, services, trials, wrk
-from loadtest.overload import OpenLoop
+from loadtest.overload import LAG, OpenLoop, lag_p99_ms
 from loadtest.queries import demo_films, hot_mix, unique_queries
 from loadtest.sides import Side
 from loadtest.trials import Chosen, Peer
@@ -160,7 +160,10 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
     """One round; whoever is not being measured runs, but is idle."""
     connections, seconds = options.connections, options.seconds
     ours, bare = sides.recserve, sides.bare
-    for side in (ours, sides.infinity.side, sides.naive.side):
+    lag = ours.service.buckets(LAG)
+    measure(ours, "uncached", ours.unique, options)
+    ours.add(uncached_loop_lag_p99_ms=lag_p99_ms(lag, ours.service.buckets(LAG)))
+    for side in (sides.infinity.side, sides.naive.side):
         measure(side, "uncached", side.unique, options)
     for side in (ours, bare, sides.naive.side):
         measure(side, "hot", sides.hot, options)

@@ -8,7 +8,7 @@ from loadtest.open_loop import Offer
 from loadtest.sides import Side
 
 OVER, _HALF = 3, 0.5
-_LAG = "recserve_event_loop_lag_seconds"
+LAG = "recserve_event_loop_lag_seconds"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class OpenLoop:
             RuntimeError: the unique queries ran out, or an answer was neither 200, 429 nor 504.
         """
         peak = side.series["uncached_per_s"][-1]
-        lag = side.service.buckets(_LAG)
+        lag = side.service.buckets(LAG)
         over = self._run(side, peak * OVER)
         side.add(
             over_goodput_per_s=over.goodput_per_s,
@@ -38,7 +38,7 @@ class OpenLoop:
             over_retry_after_ms=over.retry_after_p50_ms,
             over_timed_out=over.timed_out,
             over_late_p99_ms=over.late_p99_ms,
-            over_loop_lag_p99_ms=lag_p99_ms(lag, side.service.buckets(_LAG)),
+            over_loop_lag_p99_ms=lag_p99_ms(lag, side.service.buckets(LAG)),
         )
         half = self._run(side, peak * _HALF)
         side.add(

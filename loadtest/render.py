@@ -40,6 +40,7 @@ PEERS = {
     "bare": "Cached answers beside a bare FastAPI route with constant bytes",
 }
 OPEN_ROWS = {
+    "uncached_loop_lag_p99_ms": ("the peak above: event-loop lag, p99 at most", ",.1f", "ms"),
     "over_goodput_per_s": ("3 × peak: answers within the deadline", ",.0f", "/s"),
     "over_undegraded_per_s": ("… of them not degraded", ",.0f", "/s"),
     "over_p99_ms": ("… p99 of accepted, not degraded", ",.0f", "ms"),
