@@ -85,7 +85,7 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     paced, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
     asks = [ask(text) for text in texts]
     hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
-    mix = Bodies.write(folder / "mix.jsonl", hot_mix(MIX, options.seed, popular, list(films)))
+    mix = Bodies.write(folder / "mix.jsonl", patient_mix(options.seed, popular, list(films)))
     ours = Bodies.write(folder / "recserve.jsonl", asks, fresh=True)
     # An open loop asks within the usual budget: here refusing is part of the answer.
     open_asks = [{"query": text, "k": 10} for text in paced]
@@ -128,6 +128,11 @@ def peers(
         trials.choose(naive, options.connections, warm, stack),
         trials.choose(infinity, options.connections, warm, stack),
     )
+
+
+def patient_mix(seed: int, texts: Sequence[str], films: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the bodies of the popular mix in a closed loop."""
+    return [{**body, **_PATIENT} for body in hot_mix(MIX, seed, texts, films)]
 
 
 def ask(query: str) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from app.engine.device import name_of
 from loadtest import machine, services, wrk
-from loadtest.bench import HOT, MIX, POPULAR, ask, measure, peers, times_better
-from loadtest.queries import demo_films, hot_mix, unique_queries
+from loadtest.bench import HOT, POPULAR, ask, measure, patient_mix, peers, times_better
+from loadtest.queries import demo_films, unique_queries
 from loadtest.sides import Side
 from loadtest.trials import Chosen
 from loadtest.wrk import Bodies
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         films, folder = demo_films(), Path(work)
         texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
         unique = texts[POPULAR:]  # no unique query may be a cached one
-        mixed = hot_mix(MIX, options.seed, texts[:POPULAR], list(films))
+        mixed = patient_mix(options.seed, texts[:POPULAR], list(films))
         hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
         mix = Bodies.write(folder / "mix.jsonl", mixed)
         sides = {n: _side(n, folder, unique, options, stack) for n in _WORKERS}
