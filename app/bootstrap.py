@@ -38,12 +38,12 @@ from app.serving.sqlite_journal import SqliteJournal
 from app.serving.sqlite_store import SqliteEventStore
 from app.serving.user_state import UserStates
 from app.settings import Settings
-from app.telemetry import Metrics, measure_loop_lag
+from app.telemetry import LoopLag, Metrics
 from app.types import RankRequest, RankResult
 
 log = logging.getLogger(__name__)
 
-_LAG_INTERVAL_S = 0.25
+_LAG_INTERVAL_S = 0.05
 _BREAKER_FAILURES = 5
 _BREAKER_PAUSE_S = 2.0
 _WARM_UP_S = 60.0
@@ -149,7 +149,10 @@ async def wire(  # noqa: PLR0913 - one argument a part
         stack.push_async_callback(journal.aclose)
         if shared is not None:
             stack.push_async_callback(shared.aclose)
-        batcher: Batcher[RankRequest, RankResult] = Batcher(current, limits, metrics)
+        lag = LoopLag(metrics)
+        batcher: Batcher[RankRequest, RankResult] = Batcher(
+            current, limits, metrics, lag=lambda: lag.seconds
+        )
         flights: SingleFlight[Computed] = SingleFlight(metrics)
         local = LocalCache(settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics)
         states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)
@@ -166,8 +169,8 @@ async def wire(  # noqa: PLR0913 - one argument a part
         await batcher.__aenter__()
         stack.push_async_callback(_stop_engine, batcher, current, settings.drain_timeout_ms / 1e3)
         await _warm_up(batcher, min(limits.max_requests, limits.max_pending))
-        lag = asyncio.create_task(measure_loop_lag(metrics, _LAG_INTERVAL_S), name="recserve-lag")
-        stack.callback(lag.cancel)
+        look = lag.measure(_LAG_INTERVAL_S)
+        stack.callback(asyncio.create_task(look, name="recserve-lag").cancel)
         stack.callback(catalogue.close)
         await catalogue.open()
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)

@@ -111,18 +111,32 @@ class Metrics:
         return Histogram(f"recserve_{name}", text, buckets=_POWERS_OF_TWO, registry=self.registry)
 
 
-async def measure_loop_lag(
-    metrics: Metrics,
-    interval_s: float,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> None:
-    """Observe for ever, every `interval_s` seconds, how late the event loop wakes us."""
-    while True:
-        due = clock() + interval_s
-        await sleep(interval_s)
-        metrics.event_loop_lag_seconds.observe(max(0.0, clock() - due))
+class LoopLag:
+    """How late the event loop is, in seconds: what lies in a socket has lain there that long.
+
+    Attributes:
+        seconds: at once as late as the last time, and sooner later than it is punctual again.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Observe in `metrics`."""
+        self._metrics = metrics
+        self.seconds = 0.0
+
+    async def measure(
+        self,
+        interval_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Look for ever, every `interval_s` seconds, how late the event loop wakes us."""
+        while True:
+            due = clock() + interval_s
+            await sleep(interval_s)
+            late = max(0.0, clock() - due)
+            self.seconds = max(late, (self.seconds + late) / 2)
+            self._metrics.event_loop_lag_seconds.observe(late)
 
 
 _STANDARD: Final = frozenset(

@@ -23,7 +23,8 @@ class Rig:
         self.engine = GatedEngine(n_items=1)
         self.clock = Clock()
         self.metrics = Metrics(CollectorRegistry())
-        self.batcher = Batcher(self.engine, limits, self.metrics, self.clock)
+        self.lag = 0.0
+        self.batcher = Batcher(self.engine, limits, self.metrics, self.clock, lambda: self.lag)
 
     def submit(self, *queries: str, deadline: float = FAR) -> list[asyncio.Task]:
         submit = self.batcher.submit

@@ -48,6 +48,7 @@ class Batcher(Generic[T, R]):
         limits: Limits,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Prepare a batcher; nothing runs before it is entered.
 
@@ -56,8 +57,10 @@ class Batcher(Generic[T, R]):
             limits: bounds of batches and of the queue.
             metrics: where queue, batches and failures are counted.
             clock: monotonic seconds; deadlines are on it.
+            lag: how late the event loop is, in seconds.
         """
         self._work = work
+        self._lag = lag
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
@@ -100,11 +103,12 @@ class Batcher(Generic[T, R]):
     def predicted_wait(self) -> float:
         """Estimate, in seconds, how long a request submitted now would queue.
 
-        A pass that is late is expected to take as long again as it is late, and so is a call
+        A loop that is late was late to read the request, and will be to write the answer. A pass
+        that is late is expected to take as long again as it is late, and so is a call
         between two passes: behind an engine that hangs, the wait grows until everybody is refused
         at the door.
         """
-        wait = self._times.seconds(self._pending.tokens)
+        wait = self._times.seconds(self._pending.tokens) + 2 * self._lag()
         if self._between.running:
             wait += self._clock() - self._call_since
         elif self._passes and self._passes.busy:

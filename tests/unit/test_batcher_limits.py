@@ -82,6 +82,15 @@ async def learn_rate(r: Rig, seconds: float) -> None:
     await asyncio.sleep(0)
 
 
+async def test_a_late_loop_counts_for_the_way_in_and_the_way_out():
+    async with rig(held=False) as r:
+        r.lag = 0.5
+        assert r.batcher.predicted_wait() == pytest.approx(1.0)
+        with pytest.raises(OverloadedError, match="in time"):
+            await r.batcher.submit(RankRequest("a"), r.clock.now + 1.9)
+        assert await outcomes(r.submit("b", deadline=r.clock.now + 2.1)) == ["b"]
+
+
 async def test_a_deadline_that_cannot_be_met_is_refused_before_any_work():
     async with rig() as r:
         await learn_rate(r, 1.0)  # 1 s a token

@@ -7,7 +7,7 @@ import sys
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from app.telemetry import KeyValueFormatter, Metrics, configure_logging, measure_loop_lag
+from app.telemetry import KeyValueFormatter, LoopLag, Metrics, configure_logging
 from tests.clock import Clock
 
 
@@ -29,19 +29,21 @@ def test_two_services_in_one_process_count_apart():
 
 async def test_loop_lag_is_what_the_timer_was_late():
     metrics, clock = Metrics(CollectorRegistry()), Clock()
-    late = iter([0.0, 0.25])
+    late, seen, lag = iter([0.0, 0.25, 0.05, 0.4]), [], LoopLag(metrics)
 
     async def sleep(seconds: float) -> None:
+        seen.append(lag.seconds)
         try:
             clock.advance(seconds + next(late))
         except StopIteration:
             raise asyncio.CancelledError from None
 
     with pytest.raises(asyncio.CancelledError):
-        await measure_loop_lag(metrics, 1.0, clock=clock, sleep=sleep)
+        await lag.measure(1.0, clock=clock, sleep=sleep)
+    assert seen == pytest.approx([0.0, 0.0, 0.25, 0.15, 0.4])  # rises at once, falls by halves
     value = metrics.registry.get_sample_value
-    assert value("recserve_event_loop_lag_seconds_count") == 2
-    assert value("recserve_event_loop_lag_seconds_sum") == pytest.approx(0.25)
+    assert value("recserve_event_loop_lag_seconds_count") == 4
+    assert value("recserve_event_loop_lag_seconds_sum") == pytest.approx(0.7)
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
