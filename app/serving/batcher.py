@@ -1,9 +1,8 @@
 """The batcher: one queue, one task, passes whose halves overlap, one promise per request.
 
 Busy-server batching: a batch is taken the moment the engine is free, so an idle request starts at
-once and batches grow with load; no timer forms a batch. Half of what is here is one batch, the rest
-the next, which is begun ahead: the halves of a pass overlap. What goes together is decided in
-`batch_plan`. The batcher does not know what a request is: it sees items, their costs and a call.
+once and batches grow with load; no timer forms a batch. `batch_plan` decides what goes together.
+The batcher does not know what a request is: it sees items, their costs and a call.
 
     submit ─▶ queue ─▶ plan ─▶ passes ─▶ answer each in order
                  ▲               │ failed
@@ -19,7 +18,7 @@ from typing import Generic, Self, TypeVar
 
 from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
 from app.serving.admission import Admission
-from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch, share_of
+from app.serving.batch_plan import BatchPlan, Limits, PassTimes, next_batch
 from app.serving.between import Between
 from app.serving.entry import Entry, Pass, Submitted
 from app.serving.model_thread import ThreadDiedError
@@ -59,16 +58,12 @@ class Batcher(Generic[T, R]):
             clock: monotonic seconds; deadlines are on it.
             lag: how late the event loop is, in seconds.
         """
-        self._work = work
-        self._lag = lag
-        self._limits = limits
-        self._metrics = metrics
-        self._clock = clock
+        self._work, self._limits, self._metrics = work, limits, metrics
+        self._clock, self._lag = clock, lag
         self._times = PassTimes()
         self._admission = Admission()
         self._pending: Waiting[Entry[T, R]] = Waiting()
-        self._between = Between()
-        self._call_since = 0.0
+        self._between, self._call_since = Between(), 0.0
         self._wake = asyncio.Event()
         self._passes: Passes[T, R] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +78,7 @@ class Batcher(Generic[T, R]):
         return f"<Batcher {state}, {len(self._pending)} waiting, {running} running>"
 
     async def __aenter__(self) -> Self:
-        self._passes = Passes(self._work, self._clock, self._wake, self._ended)
+        self._passes = Passes(self._work, self._limits, self._clock, self._wake, self._ended)
         self._task = asyncio.create_task(self._serve(self._passes), name="recserve-batcher")
         self._task.add_done_callback(self._on_end)
         return self
@@ -103,10 +98,9 @@ class Batcher(Generic[T, R]):
     def predicted_wait(self) -> float:
         """Estimate, in seconds, how long a request submitted now would queue.
 
-        A loop that is late was late to read the request, and will be to write the answer. A pass
-        that is late is expected to take as long again as it is late, and so is a call
-        between two passes: behind an engine that hangs, the wait grows until everybody is refused
-        at the door.
+        A loop that is late was late to read it, and will be to answer. A pass that is late takes as
+        long again as it is late, and so does a call between two: behind an engine that hangs, the
+        wait grows until everybody is refused at the door.
         """
         wait = self._times.seconds(self._pending.tokens) + 2 * self._lag()
         if self._between.running:
@@ -116,13 +110,26 @@ class Batcher(Generic[T, R]):
             wait += abs(self._times.seconds(self._passes.tokens) - elapsed)
         return wait
 
-    def admit(self, deadline: float) -> None:
-        """Refuse now what `submit` would refuse: for callers who can spare themselves the way.
+    def admit(self, deadline: float) -> float:
+        """Refuse what cannot be answered, before any work; return how long the rest would wait.
+
+        `submit` does so too: this is for callers who can spare themselves the way.
 
         Raises:
             NotReadyError, OverloadedError, DeadlineExceededError: as `submit`.
         """
-        self._admit(self._clock(), deadline)
+        now = self._clock()
+        if not self.ready:
+            raise _not_ready()
+        if deadline <= now:
+            raise self._late()
+        wait = self.predicted_wait()
+        full = len(self._pending) >= self._limits.max_pending
+        if full or self._admission.refuses(wait, deadline - now):
+            self._refused.inc()
+            message = "too many requests are waiting" if full else "cannot be done in time"
+            raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
+        return wait
 
     async def submit(self, item: T, deadline: float) -> Submitted[R]:
         """Queue one item and return its result.
@@ -139,7 +146,7 @@ class Batcher(Generic[T, R]):
             Exception: what `cost` raised for this item.
         """
         now = self._clock()
-        wait = self._admit(now, deadline)
+        wait = self.admit(deadline)
         entry: Entry[T, R] = Entry(*self._sized(item, wait, deadline - now), deadline, now)
         self._enqueue(entry)
         # Not what forms batches: a caller is told in time even if the engine hangs.
@@ -174,10 +181,7 @@ class Batcher(Generic[T, R]):
     async def aclose(self, drain_s: float = 5.0) -> bool:
         """Refuse new submits, finish the waiting ones within `drain_s` seconds, fail the rest.
 
-        Idempotent.
-
-        Returns:
-            Whether the threads have ended. If not, a pass still runs; do not free what it uses.
+        Idempotent. Returns whether the threads have ended: if not, do not free what a pass uses.
         """
         self._closing = True
         self._wake.set()
@@ -187,20 +191,6 @@ class Batcher(Generic[T, R]):
         self._task.cancel()
         await asyncio.wait({self._task})
         return await self._passes.stop()
-
-    def _admit(self, now: float, deadline: float) -> float:
-        """Refuse what cannot be answered, before any work; return how long the rest would wait."""
-        if not self.ready:
-            raise _not_ready()
-        if deadline <= now:
-            raise self._late()
-        wait = self.predicted_wait()
-        full = len(self._pending) >= self._limits.max_pending
-        if full or self._admission.refuses(wait, deadline - now):
-            self._refused.inc()
-            message = "too many requests are waiting" if full else "cannot be done in time"
-            raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
-        return wait
 
     def _sized(self, item: T, wait: float, left: float) -> tuple[T, int]:
         """Return what to run for an item, and its cost: less work where time is short."""
@@ -214,7 +204,7 @@ class Batcher(Generic[T, R]):
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:
         self._pending.add(entry, front=front)
         # What cannot begin yet is looked at again when a pass has come further.
-        if self._passes is None or self._has_room(self._passes):
+        if self._passes is None or self._passes.has_room(len(self._pending)):
             self._wake.set()
 
     def _late(self) -> DeadlineExceededError:
@@ -231,10 +221,10 @@ class Batcher(Generic[T, R]):
                 await passes.idle()
                 self._call_since = self._clock()
                 await self._between.run_next(passes.first)
-            if not self._has_room(passes):
+            if not passes.has_room(len(self._pending)):
                 await self._woken()
                 continue
-            plan = self._plan(self._share(passes))
+            plan = self._plan(passes.share(len(self._pending)))
             if plan.take:
                 self._metrics.batch_size.observe(len(plan.take))
                 self._metrics.batch_tokens.observe(plan.tokens)
@@ -249,13 +239,6 @@ class Batcher(Generic[T, R]):
     async def _woken(self) -> None:
         self._wake.clear()
         await self._wake.wait()
-
-    def _share(self, passes: Passes[T, R]) -> int:
-        return share_of(len(self._pending), passes.requests, self._limits)
-
-    def _has_room(self, passes: Passes[T, R]) -> bool:
-        """Tell whether the next pass may begin; before the one ahead is prepared, a full one."""
-        return passes.has_room(ahead=len(self._pending) >= self._share(passes))
 
     def _plan(self, most: int) -> BatchPlan[Entry[T, R]]:
         """Take the next batch out of the queue, answering those whose time is up."""

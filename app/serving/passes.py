@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.errors import EngineError
-from app.serving.batch_plan import BatchPlan
+from app.serving.batch_plan import BatchPlan, Limits, share_of
 from app.serving.entry import Entry, Pass
 from app.serving.model_thread import ModelThread, ThreadDiedError
 
@@ -61,6 +61,7 @@ class Passes(Generic[T, R]):
     def __init__(
         self,
         work: Work[T, R],
+        limits: Limits,
         clock: Callable[[], float],
         changed: asyncio.Event,
         ended: Callable[[BatchPlan[Entry[T, R]], float, float, Pass[R] | Exception], None],
@@ -69,12 +70,13 @@ class Passes(Generic[T, R]):
 
         Args:
             work: what a pass does.
+            limits: bounds of a batch.
             clock: monotonic seconds.
             changed: set when a batch has come a half further.
             ended: told of each pass: its plan, when it began, how many seconds it kept the next
                 one waiting, and what came of it; `ThreadDiedError`: a thread is lost.
         """
-        self._work, self._clock, self._ended = work, clock, ended
+        self._work, self._limits, self._clock, self._ended = work, limits, clock, ended
         self.first = ModelThread("recserve-model")
         self._second = ModelThread("recserve-rank")
         self._free = threading.Semaphore()  # whether the second thread has done all it was handed
@@ -114,13 +116,17 @@ class Passes(Generic[T, R]):
         """Whether both threads run."""
         return self.first.alive and self._second.alive
 
-    def has_room(self, *, ahead: bool) -> bool:
-        """Tell whether a batch may begin: nothing is to be prepared, or `ahead`: only one batch.
+    def share(self, waiting: int) -> int:
+        """Return how many of so many waiting requests the next batch may take, see `share_of`."""
+        return share_of(waiting, self.requests, self._limits)
+
+    def has_room(self, waiting: int) -> bool:
+        """Tell whether a batch may begin: nothing is to be prepared, or it is full and the next.
 
         Beginning ahead bridges the time until this loop hears that a thread is free; what comes
-        meanwhile misses that batch, so it is for a queue that fills one.
+        meanwhile misses that batch, so it is for as many as may go together.
         """
-        return self._unprepared <= int(ahead)
+        return self._unprepared <= int(waiting >= self.share(waiting))
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""

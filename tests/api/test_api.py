@@ -279,6 +279,8 @@ async def test_a_caller_that_hangs_up_costs_no_engine_pass() -> None:
         passes = len(engine.batches)
         running = asyncio.create_task(client.post("/recommend", json={"query": "a"}))
         await asyncio.to_thread(engine.wait_entered, passes + 1)
+        ahead = asyncio.create_task(client.post("/recommend", json={"query": "begun ahead"}))
+        await _until(client, "recserve_batch_size_count", passes + 2)
         hang_up = asyncio.Event()
         sent: list[Any] = []
         call = asyncio.create_task(app(_scope(), _receive(b'{"query":"b"}', hang_up), sent.append))
@@ -286,14 +288,15 @@ async def test_a_caller_that_hangs_up_costs_no_engine_pass() -> None:
         hang_up.set()
         await call
         engine.release()
-        await running
+        await asyncio.gather(running, ahead)
 
         assert await _metric(client, "recserve_dropped_total") == 1
         assert (
             await _metric(client, 'recserve_requests_total{route="/recommend",status="499"}') == 1
         )
     assert sent == []
-    assert [request.query for batch in engine.batches[passes:] for request in batch] == ["a"]
+    asked = [request.query for batch in engine.batches[passes:] for request in batch]
+    assert asked == ["a", "begun ahead"]
 
 
 def _scope() -> dict[str, Any]:

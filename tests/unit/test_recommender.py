@@ -23,8 +23,6 @@ from app.testing_events import MemoryEventStore
 from app.testing_journal import MemoryJournal
 from app.types import Generation
 
-WARM_UP_PASSES = 7
-
 
 def ask(**fields: Any) -> RecommendRequest:
     return RecommendRequest.model_validate_json(orjson.dumps(fields))
@@ -36,6 +34,7 @@ class Rig:
     def __init__(self, service: Service, engine: GatedEngine) -> None:
         self.service = service
         self.engine = engine
+        self.warm_up = len(engine.batches)
 
     async def get(self, **fields: Any) -> dict[str, Any]:
         answer = await self.service.recommender.recommend(ask(**fields))
@@ -44,7 +43,7 @@ class Rig:
     @property
     def asked(self) -> list[Any]:
         """Requests that reached the engine since the warm-up."""
-        return [request for batch in self.engine.batches[WARM_UP_PASSES:] for request in batch]
+        return [request for batch in self.engine.batches[self.warm_up :] for request in batch]
 
     def metric(self, name: str, **labels: str) -> float:
         return self.service.metrics.registry.get_sample_value(f"recserve_{name}", labels) or 0.0
@@ -84,6 +83,14 @@ async def settled(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - what is awaited are counts, not events
             await asyncio.sleep(0)
+
+
+async def begun_ahead(r: Rig, query: str) -> asyncio.Task[dict[str, Any]]:
+    """Ask, and return once it is in the batch that follows the one in the held engine."""
+    begun = r.metric("batch_size_count")
+    task = asyncio.create_task(r.get(query=query))
+    await settled(lambda: r.metric("batch_size_count") > begun)
+    return task
 
 
 async def test_the_second_identical_answer_is_a_hit_with_a_fresh_head() -> None:
@@ -138,7 +145,7 @@ async def test_a_leader_that_leaves_does_not_take_followers_along() -> None:
     async with rig() as r:
         r.engine.hold()
         leader = asyncio.create_task(r.get(query="heist"))
-        await settled(lambda: len(r.engine.batches) > WARM_UP_PASSES)
+        await settled(lambda: len(r.engine.batches) > r.warm_up)
         follower = asyncio.create_task(r.get(query="heist"))
         await settled(lambda: r.metric("coalesced_total") == 1)
         leader.cancel()
@@ -207,7 +214,7 @@ async def test_a_poisonous_request_fails_alone() -> None:
         r.engine.poison.add("bad")
         r.engine.hold()
         first = asyncio.create_task(r.get(query="first"))
-        await settled(lambda: len(r.engine.batches) > WARM_UP_PASSES)
+        await settled(lambda: len(r.engine.batches) > r.warm_up)
         rest = [asyncio.create_task(r.get(query=q)) for q in ("a", "bad", "b")]
         await settled(lambda: r.metric("queue_requests") == 3)
         r.engine.release()
@@ -233,7 +240,8 @@ async def test_hits_are_served_while_the_queue_is_full() -> None:
         await r.get(query="hot")
         r.engine.hold()
         busy = [asyncio.create_task(r.get(query="running"))]
-        await settled(lambda: len(r.engine.batches) > WARM_UP_PASSES + 1)
+        await settled(lambda: len(r.engine.batches) > r.warm_up + 1)
+        busy.append(await begun_ahead(r, "begun ahead"))
         busy.append(asyncio.create_task(r.get(query="waiting")))
         await settled(lambda: r.metric("queue_requests") == 1)
 
@@ -262,7 +270,7 @@ async def test_an_answer_of_another_generation_than_its_key_names_is_not_kept() 
         assert isinstance(current, CurrentEngine)
         old.hold()
         first = asyncio.create_task(r.get(query="first"))
-        await asyncio.to_thread(old.wait_entered, WARM_UP_PASSES + 1)
+        await asyncio.to_thread(old.wait_entered, r.warm_up + 1)
         waits = asyncio.create_task(r.get(query="waits"))
         await settled(lambda: "1 waiting" in repr(r.service.batcher))
         before = current.replace(replace(current.loaded, engine=new))
@@ -321,6 +329,7 @@ async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
         entered = len(r.engine.batches)
         busy = [asyncio.create_task(r.get(query="b"))]
         await settled(lambda: len(r.engine.batches) > entered)
+        busy.append(await begun_ahead(r, "begun ahead"))
         busy.append(asyncio.create_task(r.get(query="c")))
         await settled(lambda: r.metric("queue_requests") == 1)
         with pytest.raises(OverloadedError):
@@ -330,7 +339,7 @@ async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
         r.engine.release()
         await asyncio.gather(*busy)
         queries = [request.query for batch in r.engine.batches[entered:] for request in batch]
-        assert queries == ["b", "c"]
+        assert queries == ["b", "begun ahead", "c"]
 
 
 async def test_only_so_many_new_answers_are_made_for_nobody():
