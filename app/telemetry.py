@@ -115,7 +115,7 @@ class LoopLag:
     """How late the event loop is, in seconds: what lies in a socket has lain there that long.
 
     Attributes:
-        seconds: at once as late as the last time, and sooner later than it is punctual again.
+        seconds: rises to what was seen at once, and falls by halves.
     """
 
     def __init__(self, metrics: Metrics) -> None:

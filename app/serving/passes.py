@@ -121,7 +121,7 @@ class Passes(Generic[T, R]):
         return share_of(waiting, self.requests, self._limits)
 
     def has_room(self, waiting: int) -> bool:
-        """Tell whether a batch may begin: nothing is to be prepared, or it is full and the next.
+        """Tell whether a batch may begin: nothing is to be prepared, or one and this is full.
 
         Beginning ahead bridges the time until this loop hears that a thread is free; what comes
         meanwhile misses that batch, so it is for as many as may go together.

@@ -151,9 +151,24 @@ def test_a_device_finds_what_the_exact_search_finds(over, vectors, n):
     assert np.mean(found[1] == exact[1]) > 0.999  # equal scores may change places
 
 
-def test_what_was_merged_is_found_by_the_lists_alone(bundle, vectors):
+def index_of_older_bundles(path, vectors):
+    """Lists of 8-bit numbers, one by one."""
+    lists = faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatIP(DIM), DIM, 60, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+    )
+    lists.train(vectors)
+    lists.add(vectors)
+    faiss.write_index(lists, str(path))
+    return path
+
+
+@pytest.mark.parametrize("built", ["now", "before"])
+def test_what_was_merged_is_found_by_the_lists_alone(bundle, vectors, built, tmp_path):
     mine = vectors.copy()
-    index = ListIndex.open(bundle.path / INDEX_FILE, mine, N, 1)
+    path = bundle.path / INDEX_FILE
+    if built == "before":
+        path = index_of_older_bundles(tmp_path / INDEX_FILE, vectors)
+    index = ListIndex.open(path, mine, N, 1)
     rows = np.random.default_rng(6).permutation(N)[:1500]
     mine[rows] = unit(np.random.default_rng(7), len(rows))
     index.put(rows)
