@@ -14,7 +14,8 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, Self, TypeVar
+from functools import partial
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
 from app.serving.admission import Admission
@@ -29,6 +30,8 @@ from app.telemetry import Metrics
 T = TypeVar("T")
 R = TypeVar("R")
 V = TypeVar("V")
+
+_Promise: TypeAlias = "asyncio.Future[Any]"
 
 _log = logging.getLogger(__name__)
 
@@ -110,35 +113,14 @@ class Batcher(Generic[T, R]):
             wait += abs(self._times.seconds(self._passes.tokens) - elapsed)
         return wait
 
-    def admit(self, deadline: float) -> float:
-        """Refuse what cannot be answered, before any work; return how long the rest would wait.
-
-        `submit` does so too: this is for callers who can spare themselves the way.
-
-        Raises:
-            NotReadyError, OverloadedError, DeadlineExceededError: as `submit`.
-        """
-        now = self._clock()
-        if not self.ready:
-            raise _not_ready()
-        if deadline <= now:
-            raise self._late()
-        wait = self.predicted_wait()
-        full = len(self._pending) >= self._limits.max_pending
-        if full or self._admission.refuses(wait, deadline - now):
-            self._refused.inc()
-            message = "too many requests are waiting" if full else "cannot be done in time"
-            raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
-        return wait
-
-    async def submit(self, item: T, deadline: float) -> Submitted[R]:
-        """Queue one item and return its result.
+    def begin(self, item: T, deadline: float) -> "asyncio.Future[Submitted[R]]":
+        """Queue one item and promise its result; whoever does not want it any more cancels that.
 
         Args:
             item: what to run.
             deadline: monotonic time, in seconds, by which the answer must be there.
 
-        Raises:
+        Raises, or ends with:
             NotReadyError: not open, closing, or the engine was lost.
             OverloadedError: the queue is full or the deadline cannot be met; nothing was started.
             DeadlineExceededError: the deadline passed first.
@@ -146,21 +128,17 @@ class Batcher(Generic[T, R]):
             Exception: what `cost` raised for this item.
         """
         now = self._clock()
-        wait = self.admit(deadline)
+        wait = self._admitted(now, deadline)
         entry: Entry[T, R] = Entry(*self._sized(item, wait, deadline - now), deadline, now)
         self._enqueue(entry)
         # Not what forms batches: a caller is told in time even if the engine hangs.
         timer = asyncio.get_running_loop().call_later(deadline - now, self._expire, entry)
-        try:
-            return await entry.answer
-        except asyncio.CancelledError:
-            self._metrics.dropped.inc()
-            raise
-        finally:
-            timer.cancel()
-            self._pending.discard(entry)
-            if not entry.answer.cancelled():
-                entry.answer.exception()  # read it: the caller may have left since it was set
+        entry.answer.add_done_callback(partial(self._over, entry, timer))
+        return entry.answer
+
+    async def submit(self, item: T, deadline: float) -> Submitted[R]:
+        """Queue one item and return its result. Raises as `begin`, and what that ends with."""
+        return await self.begin(item, deadline)
 
     async def between(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the first model thread, ahead of waiting requests.
@@ -192,6 +170,20 @@ class Batcher(Generic[T, R]):
         await asyncio.wait({self._task})
         return await self._passes.stop()
 
+    def _admitted(self, now: float, deadline: float) -> float:
+        """Refuse what cannot be answered, before any work; return how long the rest would wait."""
+        if not self.ready:
+            raise _not_ready()
+        if deadline <= now:
+            raise self._late()
+        wait = self.predicted_wait()
+        full = len(self._pending) >= self._limits.max_pending
+        if full or self._admission.refuses(wait, deadline - now):
+            self._refused.inc()
+            message = "too many requests are waiting" if full else "cannot be done in time"
+            raise OverloadedError(message, retry_after_ms=max(1, math.ceil(wait * 1000)))
+        return wait
+
     def _sized(self, item: T, wait: float, left: float) -> tuple[T, int]:
         """Return what to run for an item, and its cost: less work where time is short."""
         cost = max(1, self._work.cost(item))
@@ -206,6 +198,14 @@ class Batcher(Generic[T, R]):
         # What cannot begin yet is looked at again when a pass has come further.
         if self._passes is None or self._passes.has_room(len(self._pending)):
             self._wake.set()
+
+    def _over(self, entry: Entry[T, R], timer: asyncio.TimerHandle, answer: _Promise) -> None:
+        timer.cancel()
+        self._pending.discard(entry)
+        if answer.cancelled():
+            self._metrics.dropped.inc()
+        else:
+            answer.exception()  # read it: the caller may have left since it was set
 
     def _late(self) -> DeadlineExceededError:
         self._metrics.rejected.labels("deadline").inc()

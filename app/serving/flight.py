@@ -1,21 +1,24 @@
 """Identical requests in flight share one computation.
 
-Knows neither the cache nor the engine: a key, a coroutine function, a deadline. Entries live only
-while a computation runs, so nothing here needs a bound of its own.
+Knows neither the cache nor the engine: a key, what begins a computation and what finishes it, a
+deadline. Entries live only while a computation runs, so nothing here needs a bound of its own.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
 from app.telemetry import Metrics
 
 R = TypeVar("R")
+S = TypeVar("S")
 
-Work: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
+Begin: TypeAlias = Callable[[], asyncio.Future[S]]
+Finish: TypeAlias = Callable[[S], R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +32,23 @@ class Shared(Generic[R]):
     leader: bool
 
 
-class _Flight(Generic[R]):
-    """One computation in its own task, and who waits for it, in order: one future a caller."""
+class _Flight:
+    """One computation, and who waits for it, in order: one future a caller.
 
-    __slots__ = ("callers", "task")
+    No task of its own: each costs turns of the event loop, which is what is short under load.
+    """
 
-    def __init__(self, task: asyncio.Task[R]) -> None:
-        self.task = task
+    __slots__ = ("begun", "callers", "error", "landed", "value")
+
+    def __init__(self, begun: "asyncio.Future[Any]") -> None:
+        self.begun = begun
         self.callers: dict[asyncio.Future[None], None] = {}
+        self.landed = False
+        self.value: Any = None
+        self.error: BaseException | None = None
 
-    def wake(self) -> None:
+    def land(self, value: object, error: BaseException | None) -> None:
+        self.landed, self.value, self.error = True, value, error
         for caller in self.callers:
             _wake(caller)
 
@@ -59,75 +69,76 @@ class SingleFlight(Generic[R]):
         """Count followers in `metrics.coalesced`; deadlines are on `clock`, monotonic seconds."""
         self._metrics = metrics
         self._clock = clock
-        self._flights: dict[bytes, _Flight[R]] = {}
-        self._tasks: set[asyncio.Task[R]] = set()
+        self._flights: dict[bytes, _Flight] = {}
 
     def __repr__(self) -> str:
         callers = sum(len(flight.callers) for flight in self._flights.values())
         return f"<SingleFlight {len(self._flights)} flights, {callers} callers>"
 
     def flying(self, key: bytes) -> bool:
-        """Whether `run` would join a computation, not start one."""
-        return self._joinable(key) is not None
+        """Whether `run` would join a computation, not start one; not if it has just ended."""
+        flight = self._flights.get(key)
+        return flight is not None and not flight.begun.done()
 
-    async def run(self, key: bytes, deadline: float, work: Work[R]) -> Shared[R]:
-        """Join the computation under `key`, or start `work` as its leader.
+    async def run(
+        self, key: bytes, deadline: float, begin: Begin[S], finish: Finish[S, R]
+    ) -> Shared[R]:
+        """Join the computation under `key`, or `begin` one as its leader.
 
-        `deadline` is this caller's own. If the leader was refused or ran out of *its* time, a
-        follower that still has time starts over, once; those that do so together share again.
+        `finish` makes the value out of what was begun, once for all callers. `deadline` is this
+        caller's own. If the leader was refused or ran out of *its* time, a follower that still has
+        time starts over, once; those that do so together share again.
 
         Raises:
             DeadlineExceededError: the deadline passed first.
             NotReadyError: closed meanwhile.
-            Exception: whatever the work raised.
+            Exception: whatever `begin`, what it began, or `finish` raised.
         """
-        flight = self._joinable(key)
-        if flight is None:
-            return Shared(await self._wait(key, self._start(key, work), deadline), leader=True)
+        if not self.flying(key):
+            self._start(key, begin, finish)
+            return Shared(await self._wait(key, deadline), leader=True)
         self._metrics.coalesced.inc()
         try:
-            return Shared(await self._wait(key, flight, deadline), leader=False)
+            return Shared(await self._wait(key, deadline), leader=False)
         except (OverloadedError, DeadlineExceededError):
             if self._clock() >= deadline:
                 raise
-        again = self._joinable(key)
-        leader = again is None
-        return Shared(await self._wait(key, again or self._start(key, work), deadline), leader)
+        leader = not self.flying(key)
+        if leader:
+            self._start(key, begin, finish)
+        return Shared(await self._wait(key, deadline), leader)
 
     async def aclose(self) -> None:
         """Cancel all computations; their callers get NotReadyError. Idempotent."""
-        self._flights.clear()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for flight in self._flights.values():
+            flight.begun.cancel()
+        await asyncio.sleep(0)  # they are told in a turn of the loop
 
-    def _joinable(self, key: bytes) -> _Flight[R] | None:
-        """Return the flight under `key`, unless it has ended: its error is not for newcomers."""
-        flight = self._flights.get(key)
-        return None if flight is None or flight.task.done() else flight
+    def _start(self, key: bytes, begin: Begin[S], finish: Finish[S, R]) -> None:
+        flight = self._flights[key] = _Flight(begin())
+        flight.begun.add_done_callback(partial(self._landed, key, flight, finish))
 
-    def _start(self, key: bytes, work: Work[R]) -> _Flight[R]:
-        flight = _Flight(asyncio.create_task(work(), name="recserve-flight"))
-        self._flights[key] = flight
-        self._tasks.add(flight.task)  # held: the loop itself keeps only a weak reference
-        flight.task.add_done_callback(lambda task: self._landed(key, flight, task))
-        return flight
-
-    def _landed(self, key: bytes, flight: _Flight[R], task: asyncio.Task[R]) -> None:
+    def _landed(
+        self, key: bytes, flight: _Flight, finish: Finish[S, R], begun: "asyncio.Future[S]"
+    ) -> None:
         self._forget(key, flight)
-        self._tasks.discard(task)
-        flight.wake()
-        if not task.cancelled():
-            task.exception()  # read it: the last caller may have left since
+        if begun.cancelled():
+            flight.land(None, NotReadyError("the service is stopping"))
+        elif (failed := begun.exception()) is not None:
+            flight.land(None, failed)
+        else:
+            try:
+                flight.land(finish(begun.result()), None)
+            except Exception as error:  # noqa: BLE001 - it belongs to the callers
+                flight.land(None, error)
 
-    def _forget(self, key: bytes, flight: _Flight[R]) -> None:
+    def _forget(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
 
-    async def _wait(self, key: bytes, flight: _Flight[R], deadline: float) -> R:
+    async def _wait(self, key: bytes, deadline: float) -> R:
         """Wait for a flight without owning it; the last caller to leave cancels it."""
-        # By hand: `asyncio.wait` for one task costs as much as the rest of a flight.
+        flight = self._flights[key]
         loop = asyncio.get_running_loop()
         caller: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(max(0.0, deadline - self._clock()), _wake, caller)
@@ -137,11 +148,16 @@ class SingleFlight(Generic[R]):
         finally:
             timer.cancel()
             del flight.callers[caller]
-            if not flight.callers and not flight.task.done():
+            if not flight.callers and not flight.begun.done():
                 self._forget(key, flight)
-                flight.task.cancel()
-        if not flight.task.done():
-            raise DeadlineExceededError("the time budget ran out")
-        if flight.task.cancelled():
-            raise NotReadyError("the service is stopping")
-        return flight.task.result()
+                flight.begun.cancel()
+        try:
+            if not flight.landed:
+                raise DeadlineExceededError("the time budget ran out")
+            if flight.error is not None:
+                raise flight.error
+            value: R = flight.value
+            return value
+        finally:
+            # A raised error holds this frame: it shall not hold the flight, which holds the error.
+            del flight

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from app.errors import AppError, StoreError
@@ -20,7 +21,7 @@ from app.serving.batcher import Batcher
 from app.serving.caches import Caches, Wanted
 from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
 from app.serving.entry import Submitted
-from app.serving.flight import SingleFlight
+from app.serving.flight import Shared, SingleFlight
 from app.serving.keys import fingerprint, state_of
 from app.serving.observed import Observed
 from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
@@ -141,15 +142,12 @@ class Recommender:
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
-        # 4.-6. Admission and engine, once for all identical requests in flight. What the batcher
-        #    would refuse is refused here: a refusal must cost little when there are many.
+        # 4.-6. Admission and engine, once for all identical requests in flight. The batcher refuses
+        #    before any work: a refusal must cost little when there are many.
         plan = _Plan(request, wanted, deadline, degraded, page)
-        flight = plan.flight
         if ask.max_stale_ms and not degraded and (tail := self._stale(ask, plan)) is not None:
             return self._answer(start, "hit", tail, x_cache="stale")
-        if not self._parts.flights.flying(flight):
-            self._parts.batcher.admit(deadline)
-        shared = await self._parts.flights.run(flight, deadline, lambda: self._compute(plan))
+        shared = await self._run(plan)
 
         # 7. Respond.
         word: CacheWord = "bypass" if degraded else "miss" if shared.leader else "coalesced"
@@ -209,22 +207,12 @@ class Recommender:
     async def _refresh(self, plan: _Plan) -> None:
         """Compute an answer that nobody waits for; where there is no time for it, not now."""
         with suppress(AppError):
-            self._parts.batcher.admit(plan.deadline)
-            run = self._parts.flights.run
-            await run(plan.flight, plan.deadline, lambda: self._compute(plan))
+            await self._run(plan)
 
-    async def _compute(self, plan: _Plan) -> Computed:
-        """Do the work of one flight and leave it in the caches."""
-        # 4.-6. The batcher refuses before any model work, or runs it.
-        done = await self._parts.batcher.submit(plan.request, plan.deadline)
-        computed = self._computed(done, plan)
-
-        # A degraded answer is not what the next caller should get, nor is one that was ranked by
-        # another bundle than its key names, or after its state, while the request waited.
-        now = replace(plan.wanted.generation, catalogue=done.generation.catalogue)
-        if not computed.degraded and done.generation == now:
-            self._parts.caches.put(plan.wanted, computed.tail, now.catalogue)
-        return computed
+    async def _run(self, plan: _Plan) -> Shared[Computed]:
+        begin = partial(self._parts.batcher.begin, plan.request, plan.deadline)
+        finish = partial(self._computed, plan)
+        return await self._parts.flights.run(plan.flight, plan.deadline, begin, finish)
 
     async def _user_state(
         self, ask: RecommendRequest, user: str | None
@@ -260,13 +248,20 @@ class Recommender:
             on_empty=ask.on_empty if ask.filter else "none",
         )
 
-    def _computed(self, done: Submitted[RankResult], plan: _Plan) -> Computed:
+    def _computed(self, plan: _Plan, done: Submitted[RankResult]) -> Computed:
+        """Make the answer of one flight, and leave it in the caches."""
         result = done.result
         if plan.degraded:
             degraded = (*plan.degraded, *result.degraded)
             result = replace(result, degraded=degraded)
         cursor = self._next_cursor(result, plan)
         tail = write_tail(result, done.batch_size, done.generation, cursor)
+
+        # A degraded answer is not what the next caller should get, nor is one that was ranked by
+        # another bundle than its key names, or after its state, while the request waited.
+        now = replace(plan.wanted.generation, catalogue=done.generation.catalogue)
+        if not result.degraded and done.generation == now:
+            self._parts.caches.put(plan.wanted, tail, now.catalogue)
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
 
     def _next_cursor(self, result: RankResult, plan: _Plan) -> str | None:

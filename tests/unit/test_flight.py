@@ -1,6 +1,8 @@
 """Sharing identical work: who runs, who waits, who takes over, and what is never shared."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,15 +17,20 @@ KEY = b"key"
 
 
 class Work:
-    """A computation that a test finishes by hand; each start is one `Future`."""
+    """Computations that a test ends by hand; what they give is finished by putting an accent."""
 
     def __init__(self) -> None:
         self.started: list[asyncio.Future] = []
+        self.finished = 0
 
-    async def __call__(self) -> str:
+    def begin(self) -> asyncio.Future:
         future = asyncio.get_running_loop().create_future()
         self.started.append(future)
-        return await future
+        return future
+
+    def finish(self, begun: str) -> str:
+        self.finished += 1
+        return f"{begun}!"
 
 
 class Rig:
@@ -34,8 +41,8 @@ class Rig:
         self.work = Work()
 
     async def callers(self, n: int, key: bytes = KEY, deadline: float = FAR) -> list[asyncio.Task]:
-        run = self.flight.run
-        tasks = [asyncio.create_task(run(key, deadline, self.work)) for _ in range(n)]
+        run, work = self.flight.run, self.work
+        tasks = [asyncio.create_task(run(key, deadline, work.begin, work.finish)) for _ in range(n)]
         await turn()
         return tasks
 
@@ -59,8 +66,8 @@ async def test_many_identical_requests_start_one_computation(rig):
     assert repr(rig.flight) == "<SingleFlight 1 flights, 500 callers>"
     rig.work.started[0].set_result("value")
     shared = await asyncio.gather(*tasks)
-    assert len(rig.work.started) == 1
-    assert {got.value for got in shared} == {"value"}
+    assert (len(rig.work.started), rig.work.finished) == (1, 1)
+    assert {got.value for got in shared} == {"value!"}
     assert [got.leader for got in shared] == [True] + [False] * 499
     assert rig.coalesced() == 499
     assert repr(rig.flight) == "<SingleFlight 0 flights, 0 callers>"
@@ -71,8 +78,8 @@ async def test_different_keys_do_not_share(rig):
     for n, future in enumerate(rig.work.started):
         future.set_result(n)
     assert [(got.value, got.leader) for got in await asyncio.gather(*tasks)] == [
-        (0, True),
-        (1, True),
+        ("0!", True),
+        ("1!", True),
     ]
 
 
@@ -90,7 +97,7 @@ async def test_the_leader_leaving_does_not_disturb_followers(rig):
     await turn()
     assert leader.cancelled()
     rig.work.started[0].set_result("value")
-    assert {(await task).value for task in followers} == {"value"}
+    assert {(await task).value for task in followers} == {"value!"}
     assert len(rig.work.started) == 1
 
 
@@ -106,23 +113,59 @@ async def test_the_work_is_cancelled_when_everybody_has_left(rig):
     assert repr(rig.flight) == "<SingleFlight 0 flights, 0 callers>"
 
 
-async def test_a_newcomer_does_not_join_work_that_is_being_cancelled(rig):
-    cleaned_up = asyncio.Event()
-
-    async def slow_to_stop() -> str:
-        try:
-            return await asyncio.get_running_loop().create_future()
-        finally:
-            await cleaned_up.wait()
-
-    gone = asyncio.create_task(rig.flight.run(KEY, FAR, slow_to_stop))
-    await turn()
+async def test_a_newcomer_does_not_join_work_that_has_been_cancelled(rig):
+    (gone,) = await rig.callers(1)
     gone.cancel()
-    await turn()
     (task,) = await rig.callers(1)
-    rig.work.started[0].set_result("fresh")
-    assert (await task).value == "fresh"
-    cleaned_up.set()
+    rig.work.started[1].set_result("fresh")
+    assert (await task).value == "fresh!"
+
+
+async def test_what_cannot_begin_fails_its_caller_and_leaves_nothing_behind(rig):
+    def refuse() -> asyncio.Future:
+        raise OverloadedError("full", retry_after_ms=1)
+
+    with pytest.raises(OverloadedError):
+        await rig.flight.run(KEY, FAR, refuse, rig.work.finish)
+    assert repr(rig.flight) == "<SingleFlight 0 flights, 0 callers>"
+
+
+async def test_an_error_in_finishing_reaches_all_callers(rig):
+    def broken(begun: str) -> str:
+        raise EngineError(begun)
+
+    run = rig.flight.run
+    tasks = [asyncio.create_task(run(KEY, FAR, rig.work.begin, broken)) for _ in range(2)]
+    await turn()
+    rig.work.started[0].set_result("odd")
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(error) for error in got] == ["odd"] * 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_error_is_freed_with_its_last_holder(rig, late):
+    """Thousands a second in reference cycles keep the collector busy, and all others waiting."""
+    errors = []
+
+    async def failing() -> None:
+        try:
+            await rig.flight.run(KEY, -1.0 if late else FAR, rig.work.begin, rig.work.finish)
+        except (EngineError, DeadlineExceededError) as error:
+            errors.append(weakref.ref(error))
+
+    gc.disable()
+    try:
+        tasks = [asyncio.create_task(failing()) for _ in range(2)]
+        await turn()
+        if not late:
+            rig.work.started[0].set_exception(EngineError("no"))
+        await asyncio.gather(*tasks)
+        del tasks
+        rig.work.started.clear()
+        await turn()
+        assert [error() for error in errors] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_a_newcomer_does_not_get_the_error_of_work_that_has_just_ended(rig):
@@ -132,7 +175,7 @@ async def test_a_newcomer_does_not_get_the_error_of_work_that_has_just_ended(rig
     with pytest.raises(EngineError):
         await first
     rig.work.started[1].set_result("value")
-    assert (await second).value == "value"
+    assert (await second).value == "value!"
 
 
 async def test_an_error_reaches_all_callers_and_poisons_nothing(rig):
@@ -142,7 +185,7 @@ async def test_an_error_reaches_all_callers_and_poisons_nothing(rig):
     assert [type(error) for error in got] == [EngineError] * 3
     (task,) = await rig.callers(1)
     rig.work.started[1].set_result("value")
-    assert (await task).value == "value"
+    assert (await task).value == "value!"
 
 
 REFUSALS = [OverloadedError("full", retry_after_ms=1), DeadlineExceededError("late")]
@@ -157,7 +200,7 @@ async def test_followers_take_over_together_when_the_leader_was_refused(rig, ref
     assert len(rig.work.started) == 2
     rig.work.started[1].set_result("value")
     shared = await asyncio.gather(*followers)
-    assert [got.value for got in shared] == ["value"] * 3
+    assert [got.value for got in shared] == ["value!"] * 3
     assert [got.leader for got in shared] == [True, False, False]
 
 
@@ -188,7 +231,7 @@ async def test_a_follower_in_a_hurry_is_told_at_its_own_deadline(rig):
     with pytest.raises(DeadlineExceededError):
         await late
     rig.work.started[0].set_result("value")
-    assert (await leader).value == "value"
+    assert (await leader).value == "value!"
 
 
 async def test_closing_ends_the_work_and_tells_the_callers(rig):
