@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 B = TypeVar("B")
@@ -37,9 +38,8 @@ class ModelThread:
         """
         self._stands_back = stands_back
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None]
+        self._jobs = queue.SimpleQueue()
         self._ended = asyncio.Event()
         self._lock = threading.Lock()
         self._calls = 0
@@ -71,17 +71,21 @@ class ModelThread:
         if not self.alive:
             raise ThreadDiedError("the thread is dead")
         answer: asyncio.Future[B | Exception] = self._loop.create_future()
-        self.hand(call, answer)
-        return await answer
+        self.hand(call, partial(_set, answer))
+        outcome = await answer
+        if isinstance(outcome, ThreadDiedError):
+            raise outcome
+        return outcome
 
-    def hand(self, call: Callable[[], B], answer: "asyncio.Future[B | Exception]") -> None:
-        """Run a call after those before it, and set its outcome; may be called in any thread.
+    def hand(self, call: Callable[[], B], ended: Callable[[B | Exception], None]) -> None:
+        """Run a call after those before it, and tell its outcome; may be called in any thread.
 
-        Of a thread that has died nothing is heard any more.
+        `ended` is called on the event loop, with what the call returned or raised, or with
+        ThreadDiedError if it killed the thread. Of a dead thread nothing is heard any more.
         """
         with self._lock:
             self._calls += 1
-        self._jobs.put((call, answer))
+        self._jobs.put((call, ended))
 
     def stop(self) -> None:
         """End the thread after the calls it was given. Idempotent."""
@@ -107,7 +111,7 @@ class ModelThread:
         job = self._jobs.get()
         if job is None:
             return False
-        call, answer = job
+        call, ended = job
         del job
         try:
             outcome: object = call()
@@ -118,12 +122,12 @@ class ModelThread:
             # Before anybody is told: who asks `busy` then must not be told of a call that is over.
             self._alive = False
             self._done()
-            self._post(_fail, answer, ThreadDiedError("the thread died"))
+            self._post(ended, ThreadDiedError("the thread died"))
             return False
         del call  # whoever is told that an engine was closed may count on its being let go
         self._done()
-        self._post(_set, answer, outcome)
-        del outcome, answer  # an error holds this frame, which would hold the error
+        self._post(ended, outcome)
+        del outcome, ended  # an error holds this frame, which would hold the error
         return True
 
     def _done(self) -> None:
@@ -139,8 +143,3 @@ class ModelThread:
 def _set(answer: "asyncio.Future[B]", value: B) -> None:
     if not answer.done():
         answer.set_result(value)
-
-
-def _fail(answer: "asyncio.Future[object]", error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)

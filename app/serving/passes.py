@@ -81,7 +81,6 @@ class Passes(Generic[T, R]):
         self._second = ModelThread("recserve-rank")
         self._free = threading.Semaphore()  # whether the second thread has done all it was handed
         self._under_way: list[_UnderWay[T, R]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._unprepared = 0
         self._changed = changed
         self._last_end = clock()
@@ -139,14 +138,12 @@ class Passes(Generic[T, R]):
         batch = _UnderWay(plan, self._clock())
         self._under_way.append(batch)
         self._unprepared += 1
-        task = asyncio.create_task(self._pass(batch), name="recserve-pass")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        items = [entry.item for entry in plan.take]
+        self.first.hand(partial(self._prepare, batch, items), partial(self._prepared, batch))
 
     async def stop(self) -> bool:
         """End both threads; tell whether they have ended: one may be at work that nobody wants."""
-        for task in self._tasks:
-            task.cancel()
+        self._under_way.clear()
         threads = (self.first, self._second)
         busy = any(thread.alive and thread.busy for thread in threads)
         for thread in threads:
@@ -156,30 +153,11 @@ class Passes(Generic[T, R]):
                 await thread.wait_ended()
         return all(thread.ended for thread in threads)
 
-    async def _pass(self, batch: _UnderWay[T, R]) -> None:
-        items = [entry.item for entry in batch.plan.take]
-        ranked: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        try:
-            outcome = await self.first.run(partial(self._prepare, items, ranked))
-            self._unprepared -= 1
-            self._changed.set()
-            if outcome is None:
-                outcome = await ranked
-        except ThreadDiedError as error:
-            self._ended(batch.plan, batch.began, 0.0, error)  # it stays among those under way
-            return
-        now = self._clock()
-        kept_s = now - max(batch.began, self._last_end)
-        self._last_end = now
-        self._under_way.remove(batch)
-        self._changed.set()
-        self._ended(batch.plan, batch.began, kept_s, outcome)
-
-    def _prepare(self, items: Sequence[T], ranked: "asyncio.Future[Any]") -> None:
+    def _prepare(self, batch: _UnderWay[T, R], items: Sequence[T]) -> None:
         """Do the first half, and hand over once the second thread is free."""
         prepared = self._work.prepare(items)
         self._free.acquire()
-        self._second.hand(partial(self._rank, items, prepared), ranked)
+        self._second.hand(partial(self._rank, items, prepared), partial(self._end, batch))
 
     def _rank(self, items: Sequence[T], prepared: object) -> Pass[R]:
         """Do the second half; nobody is answered from a result that does not fit."""
@@ -190,3 +168,22 @@ class Passes(Generic[T, R]):
         if len(done.results) != len(items):
             raise EngineError(f"{len(done.results)} results came back for {len(items)} requests")
         return done
+
+    def _prepared(self, batch: _UnderWay[T, R], trouble: Exception | None) -> None:
+        self._unprepared -= 1
+        self._changed.set()
+        if trouble is not None:
+            self._end(batch, trouble)
+
+    def _end(self, batch: _UnderWay[T, R], outcome: Pass[R] | Exception) -> None:
+        if batch not in self._under_way:
+            return  # stopped meanwhile
+        if isinstance(outcome, ThreadDiedError):
+            self._ended(batch.plan, batch.began, 0.0, outcome)  # it stays among those under way
+            return
+        now = self._clock()
+        kept_s = now - max(batch.began, self._last_end)
+        self._last_end = now
+        self._under_way.remove(batch)
+        self._changed.set()
+        self._ended(batch.plan, batch.began, kept_s, outcome)
