@@ -1,4 +1,4 @@
-"""The encoder on our own kernel, `encoder_kernel.c`: products of 16-bit integers.
+"""The encoder on our own kernel, `encoder_kernel.c`: products of 16-bit integers and bytes.
 
 Here live the layout that the C file shares with us, and the check of all that it trusts: sizes,
 and that every token has a row. Not the arithmetic.
@@ -8,7 +8,7 @@ import ctypes
 from collections.abc import Sequence
 from ctypes import CDLL, POINTER, Structure, c_float, c_int32, c_void_p
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,17 @@ _MULTIPLES: Final[dict[Products, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
 
 _HEAD: Final = 16
 
+_BLOCK: Final = 192
+"""So many weights of a row share a scale."""
+
+_BYTES: Final = 1
+"""What the C file calls weights of 8 bits."""
+
+N = TypeVar("N", bound=np.integer[Any])
+
 
 class _Dense(Structure):
-    _fields_ = [("weight", c_void_p), ("scale", c_void_p), ("bias", c_void_p)]
+    _fields_ = [("weight", c_void_p), ("scale", c_void_p), ("bias", c_void_p), ("of", c_int32)]
 
 
 class _Norm(Structure):
@@ -136,14 +144,15 @@ class KernelRuntime:
 
     def _dense(self, name: str, rows: int, columns: int) -> _Dense:
         weight = self._tensor(name + ".weight", np.float16, rows, columns)
-        packed, scale = aligned(rows * columns), np.empty(rows, np.float32)
-        self._library.pack(
+        packed = aligned(rows * columns, np.int8)
+        scale = np.empty((-(-columns // _BLOCK), rows), np.float32)
+        self._library.pack_bytes(
             c_void_p(weight.ctypes.data),
             *(c_int32(size) for size in (rows, columns, self._number)),
             *(c_void_p(array.ctypes.data) for array in (packed, scale)),
         )
         bias = self._read(name + ".bias", np.float32, rows)
-        return _Dense(self._hold(packed), self._hold(scale), bias)
+        return _Dense(self._hold(packed), self._hold(scale), bias, _BYTES)
 
     def _norm(self, name: str) -> _Norm:
         ends = (".scale", ".shift")
@@ -182,9 +191,9 @@ def choose_products(library: CDLL, widths: Sequence[int], only: Products | None 
     raise Unavailable(why)
 
 
-def aligned(length: int) -> npt.NDArray[np.int16]:
+def aligned(length: int, kind: type[N]) -> npt.NDArray[N]:
     """Return an uninitialised array that starts on a cache line."""
-    size = length * 2
+    size = length * np.dtype(kind).itemsize
     raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(np.int16)
+    return raw[start : start + size].view(kind)

@@ -1,8 +1,7 @@
 /* Dense layers on AMX, for encoder_kernel_dense.h.
  *
- * Its tiles multiply bytes: 16 rows by 64 of k, times 64 of k by 16 columns. So rows and weights
- * lie apart in high and low bytes, and four products make one of 16-bit integers. The sums of the
- * high bytes may wrap around; what they add up to does not.
+ * Its tiles multiply bytes: 16 rows by 64 of k, times 64 of k by 16 columns. So rows lie apart in
+ * high and low bytes, and two products make one of 16-bit integers by bytes.
  * Instructions are spelt out: compilers know them as functions only since lately, and some forget
  * that they touch memory.
  */
@@ -30,54 +29,49 @@ static void leave_tiles(void) { __asm__ volatile("tilerelease" ::); }
 
 static int rows_of_tiles(int m) { return (m + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS; }
 
-/* Where the high byte of weight i of column c lies; the low byte is TILE_BYTES behind. */
+/* Where the byte of weight i of column c lies. */
 static size_t place_amx(int c, int i, int k) {
     size_t tile = (size_t)(c / 16) * (k / TILE_K) + i / TILE_K;
-    return tile * 2 * TILE_BYTES + i % TILE_K / 4 * 64 + c % 16 * 4 + i % 4;
+    return tile * TILE_BYTES + i % TILE_K / 4 * 64 + c % 16 * 4 + i % 4;
 }
 
 /* Leaves the sums of 16 rows and 16 columns. Who meets the weights first asks for them ahead. */
 static inline __attribute__((always_inline)) void tile_amx(
     const int first, const int8_t *high, const int8_t *low, int stride, int k, const int8_t *w,
-    int32_t *highest, int32_t *middle, int32_t *lowest) {
-    TILE_ZERO(0); TILE_ZERO(1); TILE_ZERO(2);
-    for (int i = 0; i < k; i += TILE_K, w += 2 * TILE_BYTES) {
+    int32_t *upper, int32_t *lower) {
+    TILE_ZERO(0); TILE_ZERO(1);
+    for (int i = 0; i < k; i += TILE_K, w += TILE_BYTES) {
         if (first)
-            for (int line = 0; line < 2 * TILE_BYTES; line += 64)
+            for (int line = 0; line < TILE_BYTES; line += 64)
                 _mm_prefetch((const char *)w + 4096 + line, _MM_HINT_T0);
-        TILE_LOAD(3, high + i, stride);
-        TILE_LOAD(5, w, 64);
-        TILE_LOAD(4, low + i, stride);
-        TILE_LOAD(6, w + TILE_BYTES, 64);
-        TILE_DOT(ss, 0, 3, 5);
-        TILE_DOT(su, 1, 3, 6);
-        TILE_DOT(uu, 2, 4, 6);
-        TILE_DOT(us, 1, 4, 5);
+        TILE_LOAD(2, high + i, stride);
+        TILE_LOAD(4, w, 64);
+        TILE_LOAD(3, low + i, stride);
+        TILE_DOT(ss, 0, 2, 4);
+        TILE_DOT(us, 1, 3, 4);
     }
-    TILE_STORE(0, highest); TILE_STORE(1, middle); TILE_STORE(2, lowest);
+    TILE_STORE(0, upper); TILE_STORE(1, lower);
 }
 
 static AVX512 void dense_amx(
     const int16_t *x, const float *sx, int m, int k, Dense d, float *y, int n, int add) {
     const int8_t *high = (const int8_t *)x, *low = high + (size_t)rows_of_tiles(m) * k;
-    int32_t sums[3][TILE_ROWS * 16] __attribute__((aligned(64)));
+    int32_t sums[2][TILE_ROWS * 16] __attribute__((aligned(64)));
     for (int p = 0; p < n; p += 16)
         for (int from = 0, take_k; from < k; from += take_k) {
             take_k = k - from < BLOCK ? k - from : BLOCK;
-            const int8_t *w = (const int8_t *)(d.weight + (size_t)p * k + (size_t)from * 16);
-            const __m512 scale = _mm512_loadu_ps(d.scale + p);
+            const int8_t *w = (const int8_t *)d.weight + (size_t)p * k + (size_t)from * 16;
+            const __m512 scale = _mm512_loadu_ps(d.scale + (size_t)(from / BLOCK) * n + p);
             const __m512 bias = from ? _mm512_setzero_ps() : _mm512_loadu_ps(d.bias + p);
             for (int r = 0; r < m; r += TILE_ROWS) {
                 const size_t at = (size_t)r * k + from;
                 if (r)
-                    tile_amx(0, high + at, low + at, k, take_k, w, sums[0], sums[1], sums[2]);
+                    tile_amx(0, high + at, low + at, k, take_k, w, sums[0], sums[1]);
                 else
-                    tile_amx(1, high + at, low + at, k, take_k, w, sums[0], sums[1], sums[2]);
+                    tile_amx(1, high + at, low + at, k, take_k, w, sums[0], sums[1]);
                 for (int t = 0; t < TILE_ROWS && r + t < m; t++) {
                     __m512i sum = _mm512_slli_epi32(_mm512_load_si512(sums[0] + 16 * t), 8);
                     sum = _mm512_add_epi32(sum, _mm512_load_si512(sums[1] + 16 * t));
-                    sum = _mm512_slli_epi32(sum, 8);
-                    sum = _mm512_add_epi32(sum, _mm512_load_si512(sums[2] + 16 * t));
                     float *to = y + (size_t)(r + t) * n + p;
                     __m512 b = add || from ? _mm512_add_ps(bias, _mm512_loadu_ps(to)) : bias;
                     __m512 f = _mm512_mul_ps(scale, _mm512_set1_ps(sx[r + t]));

@@ -1,8 +1,10 @@
 /* Dense layers, for encoder_kernel.c: y[m, n] (+)= x[m, k] * weight + bias, by 16-bit integers.
  *
- * 12 bits of a row and about as many of a weight lose next to nothing. Each row of weights has its
- * own scale and so has each token: a text gives the same bits in every batch. No sum can overflow:
- * the quantised weights of a row add up to at most INT32_MAX / TOKEN_MAX.
+ * Rows are of 12 bits, which lose next to nothing. Weights are of bytes, each BLOCK of a row of
+ * them with its own scale: one text has to read them all, and waits for nothing else. Vectors of
+ * items stay words of about 12 bits: their cosines are wanted as they are.
+ * Each token has its own scale too: a text gives the same bits in every batch. No sum can overflow:
+ * bytes are few enough in a BLOCK, and the words of a row add up to at most INT32_MAX / TOKEN_MAX.
  * Sums of integers are exact and everything else is done in one order: the same bits come out of
  * whichever instructions make the products.
  *
@@ -15,11 +17,15 @@
 #include <unistd.h>
 
 enum { AVX2, VNNI, AMX };
-enum { BLOCK = 512, TOKEN_MAX = 4095 };
+enum { BLOCK = 192, TOKEN_MAX = 4095, BYTE_MAX = 127 };
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
-/* Weights lie in panels of as many columns as a tile takes, by pairs along k. */
-typedef struct { const int16_t *weight; const float *scale, *bias; } Dense;
+/* What weights are of, and where a tile meets them. */
+enum { NEAR, BYTES, WORDS };
+
+/* Weights lie in panels of as many columns as a tile takes, by pairs along k; each byte has the
+ * scale [k / BLOCK, n], each word the scale [n]. */
+typedef struct { const void *weight; const float *scale, *bias; int32_t of; } Dense;
 
 static const float no_bias[32];
 
@@ -27,6 +33,7 @@ static const float no_bias[32];
 #define LANES 8
 #define ROWS 4
 #define INTS __m256i
+#define HALF __m128i
 #define FLOATS __m256
 #define OP(x) _mm256_##x
 #define DOT(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
@@ -36,6 +43,7 @@ static const float no_bias[32];
 #undef LANES
 #undef ROWS
 #undef INTS
+#undef HALF
 #undef FLOATS
 #undef OP
 #undef DOT
@@ -45,6 +53,7 @@ static const float no_bias[32];
 #define LANES 16
 #define ROWS 8
 #define INTS __m512i
+#define HALF __m256i
 #define FLOATS __m512
 #define OP(x) _mm512_##x
 #define DOT(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
@@ -116,10 +125,32 @@ static size_t place(int panel, int c, int i, int k) {
     return (size_t)(c / panel) * panel * k + (size_t)(i / 2) * 2 * panel + c % panel * 2 + i % 2;
 }
 
-/* Quantises weight float16[n, k] for the products asked for; scale float[n].
+/* Quantises weight float16[n, k] to bytes; scale float[blocks, n].
  * n: a multiple of 16, for VNNI of 32; k: of 16, for AMX of 64. */
-void pack(const uint16_t *weight, int32_t n, int32_t k, int32_t products, int16_t *out,
-          float *scale) {
+void pack_bytes(const uint16_t *weight, int32_t n, int32_t k, int32_t products, int8_t *out,
+                float *scale) {
+    const int panel = products == VNNI ? 32 : 16;
+    for (int c = 0; c < n; c++)
+        for (int from = 0; from < k; from += BLOCK) {
+            const uint16_t *row = weight + (size_t)c * k;
+            const int end = k - from < BLOCK ? k : from + BLOCK;
+            float top = 0;
+            for (int i = from; i < end; i++) top = fmaxf(top, fabsf(_cvtsh_ss(row[i])));
+            const float factor = top > 0 ? BYTE_MAX / top : 1;
+            for (int i = from; i < end; i++)
+                out[products == AMX ? place_amx(c, i, k) : place(panel, c, i, k)] =
+                    (int8_t)lrintf(_cvtsh_ss(row[i]) * factor);
+            scale[(size_t)(from / BLOCK) * n + c] = 1 / factor;
+        }
+}
+
+/* Words are multiplied without AMX: the vectors of items are read once, and that takes as long. */
+static int of_words(int products) { return products == AMX ? VNNI : products; }
+
+/* The same to words; scale float[n]. */
+void pack_words(const uint16_t *weight, int32_t n, int32_t k, int32_t products, int16_t *out,
+                float *scale) {
+    const int panel = of_words(products) == VNNI ? 32 : 16;
     for (int c = 0; c < n; c++) {
         const uint16_t *row = weight + (size_t)c * k;
         double sum = 0, top = 0;
@@ -131,32 +162,24 @@ void pack(const uint16_t *weight, int32_t n, int32_t k, int32_t products, int16_
         /* Rounding adds at most a half to each of the k. */
         double factor = sum > 0 ? ((double)INT32_MAX / TOKEN_MAX - k * 0.5) / sum : 1;
         if (factor * top > INT16_MAX) factor = INT16_MAX / top;
-        for (int i = 0; i < k; i++) {
-            const int16_t rounded = (int16_t)lrint(_cvtsh_ss(row[i]) * factor);
-            if (products == AMX) {
-                int8_t *high = (int8_t *)out + place_amx(c, i, k);
-                high[0] = (int8_t)(rounded >> 8);
-                high[TILE_BYTES] = (int8_t)(rounded & 255);
-            } else
-                out[place(products == VNNI ? 32 : 16, c, i, k)] = rounded;
-        }
+        for (int i = 0; i < k; i++)
+            out[place(panel, c, i, k)] = (int16_t)lrint(_cvtsh_ss(row[i]) * factor);
         scale[c] = (float)(1 / factor);
     }
 }
 
-/* y[m, n] = x[m, k] * weight, of rows of floats and what `pack` made. `none`: n zeros.
+/* y[m, n] = x[m, k] * weight, of rows of floats and what `pack_words` made. `none`: n zeros.
  * Returns 0, or 1 without memory. */
 int multiply(const float *x, int32_t m, int32_t k, const int16_t *weight, const float *scale,
              const float *none, int32_t n, int32_t products, float *y) {
-    const size_t cells = (size_t)rows_of_tiles(m) * k, bytes = cells * sizeof(int16_t);
+    const int words = of_words(products);
+    const size_t bytes = (size_t)m * k * sizeof(int16_t);
     int16_t *rows = aligned_alloc(64, (bytes + 63) / 64 * 64);
     float *row_scale = malloc(m * sizeof(float));
     if (rows && row_scale) {
-        const Dense d = {weight, scale, none};
-        quantise_rows(products, x, m, k, k, rows, row_scale);
-        if (products == AMX) take_tiles();
-        dense(products, rows, row_scale, m, k, d, y, n, 0);
-        if (products == AMX) leave_tiles();
+        const Dense d = {weight, scale, none, WORDS};
+        quantise_rows(words, x, m, k, k, rows, row_scale);
+        dense(words, rows, row_scale, m, k, d, y, n, 0);
     }
     const int failed = !rows || !row_scale;
     free(rows), free(row_scale);

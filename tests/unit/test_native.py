@@ -1,4 +1,4 @@
-"""What the kernel's integers promise: no sum overflows, and next to nothing is lost."""
+"""What the kernel's integers promise: no sum overflows, and little is lost."""
 
 import ctypes
 
@@ -9,7 +9,7 @@ from app.engine.native import Unavailable, load_library
 
 TOKEN_MAX = 4095
 AVX2 = 0
-PANEL = 16
+PANEL, BLOCK = 16, 192
 RNG = np.random.default_rng(7)
 WEIGHTS = {
     "normal": RNG.standard_normal((48, 384)) * 0.05,
@@ -21,21 +21,24 @@ WEIGHTS = {
 }
 
 
-def packed(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the integers in the order of the weights, and the scale of each row."""
+def packed(weight: np.ndarray, kind: type = np.int16) -> tuple[np.ndarray, np.ndarray]:
+    """Return the integers in the order of the weights, and the scale of each."""
     try:
         library = load_library()
     except Unavailable as why:
         pytest.skip(str(why))
     rows, columns = weight.shape
-    integers, scale = np.empty(rows * columns, np.int16), np.empty(rows, np.float32)
-    library.pack(
+    blocks = 1 if kind is np.int16 else -(-columns // BLOCK)
+    integers, scale = np.empty(rows * columns, kind), np.empty((blocks, rows), np.float32)
+    pack = library.pack_words if kind is np.int16 else library.pack_bytes
+    pack(
         ctypes.c_void_p(weight.ctypes.data),
         *(ctypes.c_int32(number) for number in (rows, columns, AVX2)),
         *(ctypes.c_void_p(array.ctypes.data) for array in (integers, scale)),
     )
     panels = integers.reshape(rows // PANEL, columns // 2, PANEL, 2)
-    return panels.transpose(0, 2, 1, 3).reshape(rows, columns), scale
+    of_each = np.repeat(scale.T, columns if blocks == 1 else BLOCK, axis=1)[:, :columns]
+    return panels.transpose(0, 2, 1, 3).reshape(rows, columns), of_each.astype(np.float64)
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -44,8 +47,22 @@ def test_no_sum_can_overflow_and_the_weights_come_back(name):
     integers, scale = packed(weight)
     sums = np.abs(integers.astype(np.int64)).sum(axis=1) * TOKEN_MAX
     assert sums.max() <= np.iinfo(np.int32).max
-    back = integers * scale[:, None].astype(np.float64)
-    assert np.all(np.abs(back - weight) <= 0.5001 * scale[:, None])
+    assert np.all(np.abs(integers * scale - weight) <= 0.5001 * scale)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_bytes_come_back_by_the_scale_of_their_block_and_cannot_overflow(name):
+    weight = WEIGHTS[name].astype(np.float16)
+    integers, scale = packed(weight, np.int8)
+    assert np.abs(integers.astype(np.int64)).max() <= 127
+    assert np.iinfo(np.int32).max >= 127 * BLOCK * TOKEN_MAX
+    assert np.all(np.abs(integers * scale - weight) <= 0.5001 * scale)
+
+
+def test_each_block_of_a_row_uses_all_eight_bits():
+    weight = WEIGHTS["wide"] * np.repeat([1, 0.01, 1, 100] * 2, BLOCK)
+    integers, _ = packed(weight.astype(np.float16), np.int8)
+    assert np.all(np.abs(integers).reshape(16, -1, BLOCK).max(axis=2) == 127)
 
 
 def test_a_row_of_ordinary_weights_keeps_ten_bits():
