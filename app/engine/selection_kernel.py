@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.native import Unavailable, load_library
+from app.engine.native import Unavailable, address, load_library
 from app.engine.selection import (
     Gather,
     Hits,
@@ -189,8 +189,8 @@ def _cut(whole: Any, lengths: Sequence[int]) -> list[Any]:  # noqa: ANN401 - a l
 
 def _at(array: npt.NDArray[Any] | None) -> int:
     """Return where an array lies; 0 for none. It must be contiguous."""
-    return 0 if array is None else array.ctypes.data
+    return 0 if array is None else address(array)
 
 
 def _at_c(array: npt.NDArray[Any]) -> c_void_p:
-    return c_void_p(array.ctypes.data)
+    return c_void_p(address(array))
