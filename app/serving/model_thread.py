@@ -53,6 +53,11 @@ class ModelThread:
         return self._calls > 0
 
     @property
+    def awaited(self) -> bool:
+        """Whether a call waits behind the one that runs."""
+        return self._calls > 1
+
+    @property
     def ended(self) -> bool:
         """Whether the thread has run its last call, by `stop` or by dying."""
         return self._ended.is_set()

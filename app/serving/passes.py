@@ -3,6 +3,7 @@
     begin ─▶ prepare, in one thread ─▶ rank, in the other ─▶ ended
 
 The halves of a batch follow each other; those of two batches overlap, so that two cores have work.
+A batch that is alone stays in the first thread: to wake another takes a tenth of its ranking.
 One thread hands over to the other without the event loop, which may be busy refusing requests. Does
 not know queues, deadlines, or what a batch is made of.
 """
@@ -27,7 +28,7 @@ R_co = TypeVar("R_co", covariant=True)
 class Work(Protocol[T, R_co]):
     """What passes do, and what it costs; the port `Engine` is one.
 
-    `prepare` and `rank` block. Each has one thread that calls it, and the two overlap.
+    `prepare` and `rank` block. Neither is called while it runs, but the two overlap.
     """
 
     def cost(self, item: T, /) -> int:
@@ -79,7 +80,7 @@ class Passes(Generic[T, R]):
         self._work, self._limits, self._clock, self._ended = work, limits, clock, ended
         self.first = ModelThread("recserve-model")
         self._second = ModelThread("recserve-rank")
-        self._free = threading.Semaphore()  # whether the second thread has done all it was handed
+        self._free = threading.Semaphore()  # whether nothing is being ranked, nor is to be
         self._under_way: list[_UnderWay[T, R]] = []
         self._unprepared = 0
         self._changed = changed
@@ -153,11 +154,14 @@ class Passes(Generic[T, R]):
                 await thread.wait_ended()
         return all(thread.ended for thread in threads)
 
-    def _prepare(self, batch: _UnderWay[T, R], items: Sequence[T]) -> None:
-        """Do the first half, and hand over once the second thread is free."""
+    def _prepare(self, batch: _UnderWay[T, R], items: Sequence[T]) -> Pass[R] | None:
+        """Do the first half, and hand over once the second thread is free; alone, do both."""
         prepared = self._work.prepare(items)
+        if not self.first.awaited and self._free.acquire(blocking=False):
+            return self._rank(items, prepared)
         self._free.acquire()
         self._second.hand(partial(self._rank, items, prepared), partial(self._end, batch))
+        return None
 
     def _rank(self, items: Sequence[T], prepared: object) -> Pass[R]:
         """Do the second half; nobody is answered from a result that does not fit."""
@@ -169,11 +173,11 @@ class Passes(Generic[T, R]):
             raise EngineError(f"{len(done.results)} results came back for {len(items)} requests")
         return done
 
-    def _prepared(self, batch: _UnderWay[T, R], trouble: Exception | None) -> None:
+    def _prepared(self, batch: _UnderWay[T, R], outcome: Pass[R] | Exception | None) -> None:
         self._unprepared -= 1
         self._changed.set()
-        if trouble is not None:
-            self._end(batch, trouble)
+        if outcome is not None:
+            self._end(batch, outcome)
 
     def _end(self, batch: _UnderWay[T, R], outcome: Pass[R] | Exception) -> None:
         if batch not in self._under_way:
