@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,6 +17,10 @@ from app.bundle import open_bundle
 from app.engine.device import require
 from app.memory import share_one_arena
 from app.settings import Settings
+
+_SWITCH_S: Final = 0.0005
+"""Longest that a model thread waits for an event loop that is busy refusing requests; Python's own
+is ten times that, and a pass asks for the interpreter several times."""
 
 
 def run(settings: Settings) -> int:
@@ -56,6 +62,7 @@ def application() -> ASGIApp:
     """Return what each process serves; a worker stops when the one that started it is gone."""
     from app.api.server import create_app  # noqa: PLC0415 - not for the parent of workers
 
+    sys.setswitchinterval(_SWITCH_S)
     if (parent := parent_process()) is not None:
         threading.Thread(
             target=_follow, args=(parent,), name="recserve-parent", daemon=True
