@@ -71,7 +71,7 @@ class Engine(Protocol):
     def prepare(self, batch: Sequence[RankRequest]) -> Any:  # noqa: ANN401 - its own
         """Do the first half of a pass: encode the queries. Raises `EngineError`.
 
-        Called from one thread, which may be another than that of `rank`, and overlap with it.
+        Called from one thread, and may overlap with `rank` in another.
         """
         ...
 

@@ -19,8 +19,8 @@ from app.memory import share_one_arena
 from app.settings import Settings
 
 _SWITCH_S: Final = 0.0005
-"""Longest that a model thread waits for an event loop that is busy refusing requests; Python's own
-is ten times that, and a pass asks for the interpreter several times."""
+"""After so long a model thread asks for the interpreter that a busy event loop holds; Python's own
+is ten times that, and a pass needs it several times."""
 
 
 def run(settings: Settings) -> int:

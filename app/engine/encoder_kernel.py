@@ -28,9 +28,6 @@ _MULTIPLES: Final[dict[Products, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
 
 _HEAD: Final = 16
 
-_BLOCK: Final = 192
-"""So many weights of a row share a scale."""
-
 _BYTES: Final = 1
 """What the C file calls weights of 8 bits."""
 
@@ -145,7 +142,7 @@ class KernelRuntime:
     def _dense(self, name: str, rows: int, columns: int) -> _Dense:
         weight = self._tensor(name + ".weight", np.float16, rows, columns)
         packed = aligned(rows * columns, np.int8)
-        scale = np.empty((-(-columns // _BLOCK), rows), np.float32)
+        scale = np.empty((-(-columns // self._library.bytes_block()), rows), np.float32)
         self._library.pack_bytes(
             c_void_p(address(weight)),
             *(c_int32(size) for size in (rows, columns, self._number)),

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { AVX2, VNNI, AMX };
-enum { BLOCK = 192, TOKEN_MAX = 4095, BYTE_MAX = 127 };
+enum { BLOCK = 192, WORDS_BLOCK = 512, TOKEN_MAX = 4095, BYTE_MAX = 127 };
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
 /* What weights are of, and where a tile meets them. */
@@ -61,6 +61,9 @@ static const float no_bias[32];
 #include "encoder_kernel_tile.h"
 
 #include "encoder_kernel_amx.h"
+
+/* How many bytes of a row share a scale. */
+int32_t bytes_block(void) { return BLOCK; }
 
 /* Whether this processor, and its system, can make products this way. AVX2 is taken for granted. */
 int can(int32_t products) {

@@ -59,10 +59,10 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
 static TARGET void NAME(dense)(
     const int16_t *x, const float *sx, int m, int k, Dense d, float *y, int n, int add) {
     int16_t near[BLOCK * 2 * LANES] __attribute__((aligned(64)));
-    const int bytes = d.of == BYTES;
+    const int bytes = d.of == BYTES, block = bytes ? BLOCK : WORDS_BLOCK;
     for (int p = 0; p < n; p += 2 * LANES)
         for (int from = 0, take_k; from < k; from += take_k) {
-            take_k = k - from < BLOCK ? k - from : BLOCK;
+            take_k = k - from < block ? k - from : block;
             const size_t at = (size_t)p * k + (size_t)from * 2 * LANES;
             const char *w = (const char *)d.weight + (bytes ? at : 2 * at);
             const float *scale = d.scale + p + (bytes ? (size_t)(from / BLOCK) * n : 0);

@@ -74,9 +74,9 @@ class BatchPlan(Generic[PendingT]):
 def share_of(waiting: int, under_way: int, limits: Limits) -> int:
     """Return how many requests the next pass may take: at most half of all that are here.
 
-    The halves of a pass run in two threads. Were all that waits taken at once, the second one would
-    have nothing to do meanwhile, and the first one nothing afterwards; and of callers who ask again
-    when they are answered, a large batch and a small one would stay a large and a small one.
+    Where requests wait, the halves of a pass run in two threads. Were all taken at once, the second
+    one would have nothing to do meanwhile, and the first one nothing afterwards; and of callers who
+    ask again when they are answered, a large batch and a small one would stay so.
 
     >>> limits = Limits(max_requests=64, max_tokens=1024, max_pending=1024)
     >>> [share_of(waiting, under_way, limits) for waiting, under_way in ((1, 0), (24, 8), (500, 0))]

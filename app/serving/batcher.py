@@ -120,12 +120,13 @@ class Batcher(Generic[T, R]):
             item: what to run.
             deadline: monotonic time, in seconds, by which the answer must be there.
 
-        Raises, or ends with:
-            NotReadyError: not open, closing, or the engine was lost.
+        Raises:
             OverloadedError: the queue is full or the deadline cannot be met; nothing was started.
-            DeadlineExceededError: the deadline passed first.
-            AppError: what the call raised for this item; anything foreign is an `EngineError`.
             Exception: what `cost` raised for this item.
+            NotReadyError, DeadlineExceededError: as the promise, which may end with
+                NotReadyError: not open, closing, or the engine was lost;
+                DeadlineExceededError: the deadline passed first;
+                AppError: what the call raised for this item, foreign ones as `EngineError`.
         """
         now = self._clock()
         wait = self._admitted(now, deadline)

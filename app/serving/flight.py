@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
@@ -38,7 +39,7 @@ class _Flight:
     No task of its own: each costs turns of the event loop, which is what is short under load.
     """
 
-    __slots__ = ("begun", "callers", "error", "landed", "value")
+    __slots__ = ("begun", "callers", "error", "landed", "trace", "value")
 
     def __init__(self, begun: "asyncio.Future[Any]") -> None:
         self.begun = begun
@@ -46,9 +47,11 @@ class _Flight:
         self.landed = False
         self.value: Any = None
         self.error: BaseException | None = None
+        self.trace: TracebackType | None = None
 
     def land(self, value: object, error: BaseException | None) -> None:
         self.landed, self.value, self.error = True, value, error
+        self.trace = None if error is None else error.__traceback__
         for caller in self.callers:
             _wake(caller)
 
@@ -86,8 +89,8 @@ class SingleFlight(Generic[R]):
         """Join the computation under `key`, or `begin` one as its leader.
 
         `finish` makes the value out of what was begun, once for all callers. `deadline` is this
-        caller's own. If the leader was refused or ran out of *its* time, a follower that still has
-        time starts over, once; those that do so together share again.
+        caller's own. If what the leader began was refused or ran out of *its* time, a follower that
+        still has time starts over, once; those that do so together share again.
 
         Raises:
             DeadlineExceededError: the deadline passed first.
@@ -130,7 +133,8 @@ class SingleFlight(Generic[R]):
             try:
                 flight.land(finish(begun.result()), None)
             except Exception as error:  # noqa: BLE001 - it belongs to the callers
-                flight.land(None, error)
+                trace = error.__traceback__  # without this frame, which holds the flight
+                flight.land(None, error.with_traceback(trace.tb_next if trace else None))
 
     def _forget(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
@@ -155,7 +159,8 @@ class SingleFlight(Generic[R]):
             if not flight.landed:
                 raise DeadlineExceededError("the time budget ran out")
             if flight.error is not None:
-                raise flight.error
+                # From where it arose: not through all who were told before.
+                raise flight.error.with_traceback(flight.trace)
             value: R = flight.value
             return value
         finally:

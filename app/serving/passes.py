@@ -130,7 +130,7 @@ class Passes(Generic[T, R]):
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
-        while self._under_way:
+        while self._under_way or self._unprepared:  # a thread may be ending what has ended
             self._changed.clear()
             await self._changed.wait()
 
@@ -156,9 +156,13 @@ class Passes(Generic[T, R]):
 
     def _prepare(self, batch: _UnderWay[T, R], items: Sequence[T]) -> Pass[R] | None:
         """Do the first half, and hand over once the second thread is free; alone, do both."""
-        prepared = self._work.prepare(items)
-        if not self.first.awaited and self._free.acquire(blocking=False):
-            return self._rank(items, prepared)
+        try:
+            prepared = self._work.prepare(items)
+            if not self.first.awaited and self._free.acquire(blocking=False):
+                return self._rank(items, prepared)
+        except BaseException:
+            del batch  # an error holds this frame, which would hold the promise that it breaks
+            raise
         self._free.acquire()
         self._second.hand(partial(self._rank, items, prepared), partial(self._end, batch))
         return None

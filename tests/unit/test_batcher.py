@@ -4,7 +4,9 @@ Refusing, dying and closing are in `test_batcher_limits.py`.
 """
 
 import asyncio
+import gc
 import random
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 
@@ -135,6 +137,39 @@ async def test_a_foreign_error_is_translated_and_its_text_kept_from_the_caller()
             assert caught.value.__cause__ is foreign
         r.engine.death = None
         assert await outcomes(r.submit("b")) == ["b"]
+
+
+@pytest.mark.parametrize("half", ["prepare", "rank"])
+async def test_an_error_is_freed_with_its_last_holder(half):
+    """Else the collector has to, and stops everybody meanwhile."""
+    errors = []
+
+    class Failing(GatedEngine):
+        def prepare(self, batch: Sequence[RankRequest]) -> bool:
+            return super().prepare(batch) and self._fail("prepare")
+
+        def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+            self._fail("rank")
+            return super().rank(batch, prepared)
+
+        def _fail(self, where: str) -> bool:
+            if where == half:
+                errors.append(EngineError("no"))
+                raise errors[-1]
+            return True
+
+    gc.disable()
+    try:
+        async with Batcher(Failing(1), LIMITS, Metrics(CollectorRegistry())) as batcher:
+            task = asyncio.create_task(batcher.submit(RankRequest("a"), FAR))
+            await asyncio.wait({task})
+            error = weakref.ref(errors.pop())
+            assert task.exception() is error()
+            del task
+            await asyncio.sleep(0)
+            assert error() is None
+    finally:
+        gc.enable()
 
 
 # 4. callers that leave, and costs

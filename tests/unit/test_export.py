@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sentence_transformers.sentence_transformer.modules import (
 from transformers import RobertaConfig, RobertaModel
 
 from app.engine.encoder import PackedEncoder
+from app.engine.encoder_kernel import Products
 from app.engine.native import Unavailable
 from app.errors import BundleError, DeviceError
 from app.offline.export import export_encoder
@@ -54,8 +56,11 @@ def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
         pytest.skip(str(why))
     original = SentenceTransformer(str(source), device="cpu")
     expected = original.encode(TEXTS, normalize_embeddings=True)
-    # Wide random weights make much of every rounding.
-    assert (encoder.encode(TEXTS) * expected).sum(axis=1).min() >= 0.995
+    # Wide random weights make much of every rounding, most of all that of weights to bytes.
+    if runtime in get_args(Products):
+        assert (encoder.encode(TEXTS) * expected).sum(axis=1).min() >= 0.995
+    else:
+        np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-2)
 
 
 def test_a_width_that_the_kernel_lacks_runs_on_onnx_runtime(tmp_path, caplog):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import traceback
 import weakref
 
 import pytest
@@ -166,6 +167,14 @@ async def test_an_error_is_freed_with_its_last_holder(rig, late):
         assert [error() for error in errors] == [None, None]
     finally:
         gc.enable()
+
+
+async def test_each_caller_gets_the_way_of_the_error_and_not_that_of_the_others(rig):
+    tasks = await rig.callers(50)
+    rig.work.started[0].set_exception(EngineError("no"))
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(set(map(id, got))) == 1
+    assert len(traceback.extract_tb(got[0].__traceback__)) <= 3
 
 
 async def test_a_newcomer_does_not_get_the_error_of_work_that_has_just_ended(rig):

@@ -9,7 +9,7 @@ from app.engine.native import Unavailable, load_library
 
 TOKEN_MAX = 4095
 AVX2 = 0
-PANEL, BLOCK = 16, 192
+PANEL = 16
 RNG = np.random.default_rng(7)
 WEIGHTS = {
     "normal": RNG.standard_normal((48, 384)) * 0.05,
@@ -21,6 +21,15 @@ WEIGHTS = {
 }
 
 
+@pytest.fixture
+def block() -> int:
+    """How many bytes of a row share a scale."""
+    try:
+        return load_library().bytes_block()
+    except Unavailable as why:
+        pytest.skip(str(why))
+
+
 def packed(weight: np.ndarray, kind: type = np.int16) -> tuple[np.ndarray, np.ndarray]:
     """Return the integers in the order of the weights, and the scale of each."""
     try:
@@ -28,8 +37,11 @@ def packed(weight: np.ndarray, kind: type = np.int16) -> tuple[np.ndarray, np.nd
     except Unavailable as why:
         pytest.skip(str(why))
     rows, columns = weight.shape
-    blocks = 1 if kind is np.int16 else -(-columns // BLOCK)
-    integers, scale = np.empty(rows * columns, kind), np.empty((blocks, rows), np.float32)
+    block = columns if kind is np.int16 else library.bytes_block()
+    integers, scale = (
+        np.empty(rows * columns, kind),
+        np.empty((-(-columns // block), rows), np.float32),
+    )
     pack = library.pack_words if kind is np.int16 else library.pack_bytes
     pack(
         ctypes.c_void_p(weight.ctypes.data),
@@ -37,7 +49,7 @@ def packed(weight: np.ndarray, kind: type = np.int16) -> tuple[np.ndarray, np.nd
         *(ctypes.c_void_p(array.ctypes.data) for array in (integers, scale)),
     )
     panels = integers.reshape(rows // PANEL, columns // 2, PANEL, 2)
-    of_each = np.repeat(scale.T, columns if blocks == 1 else BLOCK, axis=1)[:, :columns]
+    of_each = np.repeat(scale.T, block, axis=1)[:, :columns]
     return panels.transpose(0, 2, 1, 3).reshape(rows, columns), of_each.astype(np.float64)
 
 
@@ -51,18 +63,18 @@ def test_no_sum_can_overflow_and_the_weights_come_back(name):
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_bytes_come_back_by_the_scale_of_their_block_and_cannot_overflow(name):
+def test_bytes_come_back_by_the_scale_of_their_block_and_cannot_overflow(name, block):
     weight = WEIGHTS[name].astype(np.float16)
     integers, scale = packed(weight, np.int8)
     assert np.abs(integers.astype(np.int64)).max() <= 127
-    assert np.iinfo(np.int32).max >= 127 * BLOCK * TOKEN_MAX
+    assert np.iinfo(np.int32).max >= 127 * block * TOKEN_MAX
     assert np.all(np.abs(integers * scale - weight) <= 0.5001 * scale)
 
 
-def test_each_block_of_a_row_uses_all_eight_bits():
-    weight = WEIGHTS["wide"] * np.repeat([1, 0.01, 1, 100] * 2, BLOCK)
+def test_each_block_of_a_row_uses_all_eight_bits(block):
+    weight = WEIGHTS["wide"] * np.resize(np.repeat([1, 0.01, 100], block), 1536)
     integers, _ = packed(weight.astype(np.float16), np.int8)
-    assert np.all(np.abs(integers).reshape(16, -1, BLOCK).max(axis=2) == 127)
+    assert np.all(np.abs(integers).reshape(16, -1, block).max(axis=2) == 127)
 
 
 def test_a_row_of_ordinary_weights_keeps_ten_bits():
