@@ -15,7 +15,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 
 from app.engine.encoder_info import EncoderInfo
-from app.engine.native import Unavailable, address, load_library
+from app.engine.native import Unavailable, address, load_library, pointer
 
 Products: TypeAlias = Literal["amx", "vnni", "avx2"]
 """The instructions that multiply, fastest first; the vectors are the same to the last bit."""
@@ -114,9 +114,9 @@ class KernelRuntime:
         vectors = np.empty((len(tokens), self._dim), np.float32)
         failed = self._library.encode(
             ctypes.byref(self._model),
-            *(c_void_p(address(array)) for array in (ids, starts)),
+            *(pointer(array) for array in (ids, starts)),
             c_int32(len(tokens)),
-            c_void_p(address(vectors)),
+            pointer(vectors),
             c_int32(self._threads),
         )
         if failed:
@@ -144,9 +144,9 @@ class KernelRuntime:
         packed = aligned(rows * columns, np.int8)
         scale = np.empty((-(-columns // self._library.bytes_block()), rows), np.float32)
         self._library.pack_bytes(
-            c_void_p(address(weight)),
+            pointer(weight),
             *(c_int32(size) for size in (rows, columns, self._number)),
-            *(c_void_p(address(array)) for array in (packed, scale)),
+            *(pointer(array) for array in (packed, scale)),
         )
         bias = self._read(name + ".bias", np.float32, rows)
         return _Dense(self._hold(packed), self._hold(scale), bias, _BYTES)

@@ -4,13 +4,13 @@ One query reads all vectors, which lie beyond the nearest caches: that is what i
 are right to about 1e-5 (a test asks for 1e-4). Built on the products of the encoder's kernel.
 """
 
-from ctypes import c_int32, c_void_p
+from ctypes import c_int32
 from typing import Final
 
 import numpy as np
 
 from app.engine.encoder_kernel import NUMBERS, aligned, choose_products
-from app.engine.native import Unavailable, address, load_library
+from app.engine.native import Unavailable, load_library, pointer
 from app.types import Matrix, Rows
 
 _PANEL: Final = 32
@@ -49,9 +49,9 @@ class PackedVectors:
         probes = np.ascontiguousarray(probes)
         arrays = (self._packed, self._scale, self._none)
         failed = self._library.multiply(
-            *(c_void_p(address(probes)), c_int32(len(probes)), c_int32(self._dim)),
-            *(c_void_p(address(array)) for array in arrays),
-            *(c_int32(out.shape[1]), self._products, c_void_p(address(out))),
+            *(pointer(probes), c_int32(len(probes)), c_int32(self._dim)),
+            *(pointer(array) for array in arrays),
+            *(c_int32(out.shape[1]), self._products, pointer(out)),
         )
         if failed:
             raise MemoryError
@@ -63,8 +63,8 @@ class PackedVectors:
         rows[: len(some)] = some
         packed, scale = self._packed[first * self._dim :], self._scale[first:]
         self._library.pack_words(
-            *(c_void_p(address(rows)), c_int32(n), c_int32(self._dim), self._products),
-            *(c_void_p(address(packed)), c_void_p(address(scale))),
+            *(pointer(rows), c_int32(n), c_int32(self._dim), self._products),
+            *(pointer(packed), pointer(scale)),
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.attributes import Mask
+from app.engine.native import address
 from app.types import Rows, Vector
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
@@ -62,8 +63,8 @@ class Piece:
         if self.values is not None:
             values = np.ascontiguousarray(self.values, np.float32)
             object.__setattr__(self, "values", values)
-            at = values.ctypes.data
-        object.__setattr__(self, "address", (rows.ctypes.data, at, rows.size))
+            at = address(values)
+        object.__setattr__(self, "address", (address(rows), at, rows.size))
 
 
 Summand: TypeAlias = tuple[Piece, float]

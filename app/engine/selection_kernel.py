@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.native import Unavailable, address, load_library
+from app.engine.native import Unavailable, address, load_library, pointer
 from app.engine.selection import (
     Gather,
     Hits,
@@ -59,8 +59,8 @@ class KernelSelection:
         width = max(asked[:, 2])
         found = _Found(len(scores), width)
         self._library.best_of_all(
-            *(_at_c(asked), c_int64(len(asked))),
-            *(_at_c(self._marks), *found.arguments()),
+            *(pointer(asked), c_int64(len(asked))),
+            *(pointer(self._marks), *found.arguments()),
         )
         return found.hits()
 
@@ -77,8 +77,8 @@ class KernelSelection:
         found = _Found(len(sums), min(size, self._n))
         asked[:, 2] = found.width
         self._library.best_of_sums(
-            *(_at_c(asked), c_int64(len(asked)), _at_c(pieces), _at_c(weights)),
-            *(_at_c(self._total), *found.arguments()),
+            *(pointer(asked), c_int64(len(asked)), pointer(pieces), pointer(weights)),
+            *(pointer(self._total), *found.arguments()),
         )
         return found.hits()
 
@@ -93,8 +93,8 @@ class KernelSelection:
         lengths = [one.rows.size for one in asked]
         out = np.empty(sum(lengths), np.float32)
         self._library.gathered(
-            *(_at_c(table), c_int64(len(asked)), _at_c(pieces), _at_c(weights)),
-            *(c_float(weight), _at_c(self._total), _at_c(out)),
+            *(pointer(table), c_int64(len(asked)), pointer(pieces), pointer(weights)),
+            *(c_float(weight), pointer(self._total), pointer(out)),
         )
         return _cut(out, lengths)
 
@@ -103,8 +103,8 @@ class KernelSelection:
         _kept, table, ends = _lists(lists)
         rows, found = np.empty(table[:, 1].sum(), np.int64), np.empty(len(lists), np.int64)
         self._library.united(
-            *(_at_c(table), _at_c(ends), c_int64(len(lists))),
-            *(_at_c(self._marks), _at_c(rows), _at_c(found)),
+            *(pointer(table), pointer(ends), c_int64(len(lists))),
+            *(pointer(self._marks), pointer(rows), pointer(found)),
         )
         return _cut(rows, found.tolist())
 
@@ -122,8 +122,8 @@ class KernelSelection:
         out = np.empty((most, 3), np.int64)
         self._library.places_in.restype = c_int64
         n = self._library.places_in(
-            *(_at_c(asked), _at_c(table), _at_c(ends), c_int64(len(tops))),
-            *(_at_c(self._stamps), _at_c(out)),
+            *(pointer(asked), pointer(table), pointer(ends), c_int64(len(tops))),
+            *(pointer(self._stamps), pointer(out)),
         )
         found: list[list[Place]] = [[] for _ in range(sum(lengths))]
         for top, number, place in out[:n].tolist():
@@ -142,8 +142,8 @@ class _Found:
 
     def arguments(self) -> tuple[c_void_p | c_int64, ...]:
         return (
-            *(_at_c(self._keys), c_int64(self.width)),
-            *(_at_c(self._rows), _at_c(self._scores), _at_c(self._found)),
+            *(pointer(self._keys), c_int64(self.width)),
+            *(pointer(self._rows), pointer(self._scores), pointer(self._found)),
         )
 
     def hits(self) -> list[Hits]:
@@ -190,7 +190,3 @@ def _cut(whole: Any, lengths: Sequence[int]) -> list[Any]:  # noqa: ANN401 - a l
 def _at(array: npt.NDArray[Any] | None) -> int:
     """Return where an array lies; 0 for none. It must be contiguous."""
     return 0 if array is None else address(array)
-
-
-def _at_c(array: npt.NDArray[Any]) -> c_void_p:
-    return c_void_p(address(array))

@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from app.errors import DeadlineExceededError, NotReadyError, OverloadedError
+from app.errors import DeadlineExceededError, NotReadyError
 from app.telemetry import Metrics
 
 R = TypeVar("R")
@@ -89,8 +89,8 @@ class SingleFlight(Generic[R]):
         """Join the computation under `key`, or `begin` one as its leader.
 
         `finish` makes the value out of what was begun, once for all callers. `deadline` is this
-        caller's own. If what the leader began was refused or ran out of *its* time, a follower that
-        still has time starts over, once; those that do so together share again.
+        caller's own. If the leader ran out of *its* time, a follower that still has some starts
+        over, once; those that do so together share again.
 
         Raises:
             DeadlineExceededError: the deadline passed first.
@@ -103,7 +103,7 @@ class SingleFlight(Generic[R]):
         self._metrics.coalesced.inc()
         try:
             return Shared(await self._wait(key, deadline), leader=False)
-        except (OverloadedError, DeadlineExceededError):
+        except DeadlineExceededError:
             if self._clock() >= deadline:
                 raise
         leader = not self.flying(key)

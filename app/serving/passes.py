@@ -3,7 +3,7 @@
     begin ─▶ prepare, in one thread ─▶ rank, in the other ─▶ ended
 
 The halves of a batch follow each other; those of two batches overlap, so that two cores have work.
-A batch that is alone stays in the first thread: to wake another takes a tenth of its ranking.
+A batch that is alone stays in the first thread: nothing is gained by waking the other.
 One thread hands over to the other without the event loop, which may be busy refusing requests. Does
 not know queues, deadlines, or what a batch is made of.
 """

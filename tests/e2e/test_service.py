@@ -1,11 +1,12 @@
 """A real uvicorn process over a real bundle, with a real Redis that comes and goes."""
 
+import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -150,14 +151,18 @@ def test_sigterm_ends_with_zero(bundle: Path, tmp_path: Path) -> None:
 def test_workers_do_not_outlive_the_process_that_started_them(bundle: Path, tmp_path: Path) -> None:
     with serving(bundle, tmp_path, "--workers", "2") as service:
         assert service.recommend(query="q").status_code == 200
+        pid = service.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ends = [os.pidfd_open(int(child)) for child in children]
+        assert len(ends) >= 2
         service.process.kill()
         service.process.wait()
         service.client.close()
 
-        deadline = time.monotonic() + 30
-        while _listens(httpx.URL(service.url).port):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        for end in ends:
+            assert select.select([end], [], [], 30)[0], "a worker goes on"
+            os.close(end)
+        assert not _listens(httpx.URL(service.url).port)
 
 
 def _listens(port: int | None) -> bool:
