@@ -95,7 +95,8 @@ def test_the_folder_says_what_it_holds(tmp_path):
         ["encoder.json", written["tokenizer"], written["weights"], written["graph"]]
     )
     assert len(written["weights_sha256"]) == 64
-    assert written["versions"]["torch"] == torch.__version__
+    # Builds for other devices have a suffix, which not every wheel tells in both places.
+    assert written["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
 
 
 def test_the_id_follows_what_changes_the_vectors(tmp_path):
