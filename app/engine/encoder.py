@@ -118,7 +118,7 @@ def _open(
         except Unavailable as error:
             if only:
                 raise
-            _log.warning("texts are encoded by ONNX Runtime, at half the speed: %s", error)
+            _log.warning("texts are encoded by ONNX Runtime, which takes longer: %s", error)
         else:
             return kernel.products, kernel
     return "onnxruntime", GraphRuntime(directory, info, threads)

@@ -20,7 +20,9 @@ class EncoderInfo:
         epsilon: of its layer norms.
         weights: name of the safetensors file: `words` and `places` float16[rows, dim], then by
             layer float16 matrices [out, in], and float32 vectors.
-        graph: name of the ONNX graph over that file.
+        kernel: name of the safetensors file with what our own kernel multiplies by, see
+            `encoder_kernel`; None where its widths do not suit the kernel.
+        graph: name of the ONNX graph over the file of weights.
         tokenizer: name of the tokenizer's file; it holds the truncation.
         weights_sha256: over names, shapes and float32 values of the source weights.
         versions: of the libraries that made the export.
@@ -38,3 +40,4 @@ class EncoderInfo:
     tokenizer: str
     weights_sha256: str
     versions: dict[str, str]
+    kernel: str | None = None

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "encoder_kernel_math.h"
+#include "products_kernel.h"
 #include "encoder_kernel_dense.h"
 
 enum { CHUNK = 128 };
@@ -40,30 +41,42 @@ typedef struct {
     float *out;
 } Job;
 
-/* Of one thread: the tokens between two layers, their wide form, and quantised rows. */
-typedef struct { float *x, *wide, *keys, *scores, *row_scale; int16_t *row; } Scratch;
+/* Of one thread: the tokens between two layers, their wide form, and what a product takes. */
+typedef struct { float *x, *wide, *scores; Rows rows; } Scratch;
+
+static int eights(int n) { return (n + 7) / 8 * 8; }
 
 /* ---- rows ---- */
 
 static void gelu(float *x, size_t n) {
+    const __m256 half = _mm256_set1_ps(0.5f);
     for (size_t i = 0; i < n; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i), h = _mm256_mul_ps(v, _mm256_set1_ps(0.5f));
-        __m256 e = erf8(_mm256_mul_ps(v, _mm256_set1_ps(0.70710678f)));
-        _mm256_storeu_ps(x + i, _mm256_fmadd_ps(h, e, h));
+        __m256 v = _mm256_loadu_ps(x + i), h = _mm256_mul_ps(v, half);
+        _mm256_storeu_ps(x + i, _mm256_fmadd_ps(h, within8(v), h));
     }
 }
 
-static void normalise(float *x, int n, Norm norm, float eps) {
-    __m256 s = _mm256_setzero_ps(), ss = _mm256_setzero_ps();
-    for (int i = 0; i < n; i += 8) s = _mm256_add_ps(s, _mm256_loadu_ps(x + i));
-    __m256 mean = _mm256_set1_ps(sum8(s) / n);
-    for (int i = 0; i < n; i += 8) {
-        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(x + i), mean);
-        ss = _mm256_fmadd_ps(d, d, ss);
+/* The sum of squares of how far n values are from `middle`. */
+static float squares(const float *x, int n, __m256 middle) {
+    __m256 a = _mm256_setzero_ps(), b = a; /* two: an addition waits for the one before */
+    for (int i = 0; i < n; i += 16) {
+        __m256 u = _mm256_sub_ps(_mm256_loadu_ps(x + i), middle);
+        __m256 v = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8), middle);
+        a = _mm256_fmadd_ps(u, u, a), b = _mm256_fmadd_ps(v, v, b);
     }
-    __m256 rstd = _mm256_set1_ps(1.0f / sqrtf(sum8(ss) / n + eps));
+    return sum8(_mm256_add_ps(a, b));
+}
+
+static void normalise(float *x, int n, Norm norm, float eps) {
+    __m256 a = _mm256_setzero_ps(), b = a;
+    for (int i = 0; i < n; i += 16) {
+        a = _mm256_add_ps(a, _mm256_loadu_ps(x + i));
+        b = _mm256_add_ps(b, _mm256_loadu_ps(x + i + 8));
+    }
+    const __m256 middle = _mm256_set1_ps(sum8(_mm256_add_ps(a, b)) / n);
+    const __m256 rstd = _mm256_set1_ps(1.0f / sqrtf(squares(x, n, middle) / n + eps));
     for (int i = 0; i < n; i += 8) {
-        __m256 d = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), mean), rstd);
+        __m256 d = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), middle), rstd);
         __m256 scale = _mm256_loadu_ps(norm.scale + i), shift = _mm256_loadu_ps(norm.shift + i);
         _mm256_storeu_ps(x + i, _mm256_fmadd_ps(d, scale, shift));
     }
@@ -75,52 +88,56 @@ static void normalise_rows(float *x, int n, int width, Norm norm, float epsilon)
 
 /* ---- attention of one text: qkv[n, 3 * width]; the result replaces the queries ---- */
 
-/* Raises e to n scores, less the largest, with zeros up to a multiple of 8; returns the sum. */
-static float exponentials(float *scores, int n) {
-    __m256 top = _mm256_set1_ps(-INFINITY), total = _mm256_setzero_ps();
-    for (int j = n; j % 8; j++) scores[j] = -INFINITY;
-    for (int j = 0; j < n; j += 8) top = _mm256_max_ps(top, _mm256_loadu_ps(scores + j));
-    const __m256 most = _mm256_set1_ps(max8(top));
-    for (int j = 0; j < n; j += 8) {
-        __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(scores + j), most));
-        total = _mm256_add_ps(total, e);
-        _mm256_storeu_ps(scores + j, e);
+/* The products of a query with a key: one of each head, eight heads at a time. */
+static void agree(const float *q, const float *k, int heads, int d, float *scores) {
+    const __m256 scale = _mm256_set1_ps(1.0f / sqrtf((float)d));
+    for (int first = 0; first < heads; first += 8) {
+        __m256 of[8];
+        for (int h = 0; h < 8; h++) {
+            of[h] = _mm256_setzero_ps();
+            for (int i = (first + h) * d; first + h < heads && i < (first + h + 1) * d; i += 8)
+                of[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + i), _mm256_loadu_ps(k + i), of[h]);
+        }
+        _mm256_storeu_ps(scores + first, _mm256_mul_ps(sums8(of), scale));
     }
-    return sum8(total);
 }
 
-static void attend(float *qkv, int n, int width, int heads, float *keys, float *scores) {
-    const int d = width / heads, step = 3 * width, cells = (n + 7) / 8 * 8;
-    const float scale = 1.0f / sqrtf((float)d);
-    for (int h = 0; h < heads; h++) {
-        float *q = qkv + h * d;
-        const float *k = q + width, *v = q + 2 * width;
-        for (int i = 0; i < d; i++) {
-            for (int j = 0; j < n; j++) keys[i * cells + j] = k[(size_t)j * step + i];
-            for (int j = n; j < cells; j++) keys[i * cells + j] = 0;
+/* Raises e to the scores[n, cells], less the largest of each head, and divides by their sum. */
+static void share(float *scores, int n, int cells) {
+    for (int h = 0; h < cells; h += 8) {
+        __m256 top = _mm256_set1_ps(-INFINITY), total = _mm256_setzero_ps();
+        for (int j = 0; j < n; j++)
+            top = _mm256_max_ps(top, _mm256_loadu_ps(scores + j * cells + h));
+        for (int j = 0; j < n; j++) {
+            float *at = scores + j * cells + h;
+            __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(at), top));
+            total = _mm256_add_ps(total, e);
+            _mm256_storeu_ps(at, e);
         }
-        for (int r = 0; r < n; r++, q += step) {
-            for (int j = 0; j < cells; j += 8) {
-                __m256 a = _mm256_setzero_ps(), b = a;
-                const float *key = keys + j;
-                for (int i = 0; i < d; i += 2, key += 2 * cells) {
-                    a = _mm256_fmadd_ps(_mm256_set1_ps(q[i]), _mm256_loadu_ps(key), a);
-                    b = _mm256_fmadd_ps(_mm256_set1_ps(q[i + 1]), _mm256_loadu_ps(key + cells), b);
-                }
-                a = _mm256_mul_ps(_mm256_add_ps(a, b), _mm256_set1_ps(scale));
-                _mm256_storeu_ps(scores + j, a);
+        const __m256 part = _mm256_div_ps(_mm256_set1_ps(1), total);
+        for (int j = 0; j < n; j++) {
+            float *at = scores + j * cells + h;
+            _mm256_storeu_ps(at, _mm256_mul_ps(_mm256_loadu_ps(at), part));
+        }
+    }
+}
+
+static void attend(float *qkv, int n, int width, int heads, float *scores) {
+    const int d = width / heads, step = 3 * width, cells = eights(heads);
+    const float *k = qkv + width, *v = qkv + 2 * width;
+    for (float *q = qkv; q < qkv + (size_t)n * step; q += step) {
+        for (int j = 0; j < n; j++)
+            agree(q, k + (size_t)j * step, heads, d, scores + j * cells);
+        share(scores, n, cells);
+        for (int i = 0; i < width; i += 16) {
+            const float *of = v + i, *score = scores + i / d;
+            __m256 a = _mm256_setzero_ps(), b = a;
+            for (int j = 0; j < n; j++, of += step, score += cells) {
+                const __m256 p = _mm256_set1_ps(*score);
+                a = _mm256_fmadd_ps(p, _mm256_loadu_ps(of), a);
+                b = _mm256_fmadd_ps(p, _mm256_loadu_ps(of + 8), b);
             }
-            __m256 part = _mm256_set1_ps(1.0f / exponentials(scores, n));
-            for (int i = 0; i < d; i += 16) {
-                __m256 a = _mm256_setzero_ps(), b = a;
-                for (int j = 0; j < n; j++) {
-                    __m256 p = _mm256_set1_ps(scores[j]);
-                    a = _mm256_fmadd_ps(p, _mm256_loadu_ps(v + (size_t)j * step + i), a);
-                    b = _mm256_fmadd_ps(p, _mm256_loadu_ps(v + (size_t)j * step + i + 8), b);
-                }
-                _mm256_storeu_ps(q + i, _mm256_mul_ps(a, part));
-                _mm256_storeu_ps(q + i + 8, _mm256_mul_ps(b, part));
-            }
+            _mm256_storeu_ps(q + i, a), _mm256_storeu_ps(q + i + 8, b);
         }
     }
 }
@@ -153,20 +170,20 @@ static void pool(const Model *m, const float *x, int n, float *out) {
 
 static void layer(const Model *m, const Layer *l, const int32_t *starts, int texts, Scratch s) {
     const int p = m->products, width = m->width, inner = m->inner, n = starts[texts] - starts[0];
-    quantise_rows(p, s.x, n, width, width, s.row, s.row_scale);
-    dense(p, s.row, s.row_scale, n, width, l->qkv, s.wide, 3 * width, 0);
+    quantise_rows(s.x, n, width, width, l->qkv, s.rows);
+    dense(p, s.rows, n, width, l->qkv, s.wide, 3 * width, 0);
     for (int t = 0; t < texts; t++) {
         float *qkv = s.wide + (size_t)(starts[t] - starts[0]) * 3 * width;
-        attend(qkv, starts[t + 1] - starts[t], width, m->heads, s.keys, s.scores);
+        attend(qkv, starts[t + 1] - starts[t], width, m->heads, s.scores);
     }
-    quantise_rows(p, s.wide, n, width, 3 * width, s.row, s.row_scale);
-    dense(p, s.row, s.row_scale, n, width, l->mix, s.x, width, 1);
+    quantise_rows(s.wide, n, width, 3 * width, l->mix, s.rows);
+    dense(p, s.rows, n, width, l->mix, s.x, width, 1);
     normalise_rows(s.x, n, width, l->mixed, m->epsilon);
-    quantise_rows(p, s.x, n, width, width, s.row, s.row_scale);
-    dense(p, s.row, s.row_scale, n, width, l->widen, s.wide, inner, 0);
+    quantise_rows(s.x, n, width, width, l->widen, s.rows);
+    dense(p, s.rows, n, width, l->widen, s.wide, inner, 0);
     gelu(s.wide, (size_t)n * inner);
-    quantise_rows(p, s.wide, n, inner, inner, s.row, s.row_scale);
-    dense(p, s.row, s.row_scale, n, inner, l->narrow, s.x, width, 1);
+    quantise_rows(s.wide, n, inner, inner, l->narrow, s.rows);
+    dense(p, s.rows, n, inner, l->narrow, s.x, width, 1);
     normalise_rows(s.x, n, width, l->out, m->epsilon);
 }
 
@@ -203,24 +220,26 @@ static void *work(void *argument) {
             if (length > longest) longest = length;
         }
     }
-    longest = (longest + 7) / 8 * 8;
     Scratch s = {
         .x = aligned((size_t)most * m->width, sizeof(float)),
         .wide = aligned((size_t)most * widest, sizeof(float)),
-        .keys = aligned((size_t)longest * (m->width / m->heads), sizeof(float)),
-        .scores = aligned(longest, sizeof(float)),
-        .row_scale = aligned(most, sizeof(float)),
-        .row = aligned((size_t)rows_of_tiles(most) * (m->inner > m->width ? m->inner : m->width),
-                       sizeof(int16_t)),
+        .scores = aligned((size_t)longest * eights(m->heads), sizeof(float)),
+        .rows = {
+            .bytes = aligned(rows_of_tiles(most), m->inner > m->width ? m->inner : m->width),
+            .scale = aligned(most, sizeof(float)),
+            .least = aligned(most, sizeof(float)),
+        },
     };
-    if (s.x && s.wide && s.keys && s.scores && s.row_scale && s.row) {
+    Rows rows = s.rows;
+    if (s.x && s.wide && s.scores && rows.bytes && rows.scale && rows.least) {
         if (m->products == AMX) take_tiles();
         for (int c; (c = atomic_fetch_add(&job->next, 1)) < job->n_chunks;)
             run(job, job->chunks[c], job->chunks[c + 1], s);
         if (m->products == AMX) leave_tiles();
     } else
         atomic_store(&job->failed, 1);
-    free(s.x), free(s.wide), free(s.keys), free(s.scores), free(s.row_scale), free(s.row);
+    free(s.x), free(s.wide), free(s.scores);
+    free(rows.bytes), free(rows.scale), free(rows.least);
     return NULL;
 }
 

@@ -1,7 +1,8 @@
-"""The encoder on our own kernel, `encoder_kernel.c`: products of 16-bit integers and bytes.
+"""The encoder on our own kernel, `encoder_kernel.c`: products of bytes.
 
-Here live the layout that the C file shares with us, and the check of all that it trusts: sizes,
-and that every token has a row. Not the arithmetic.
+Here live the layout that the C file shares with us, and the check of all that it trusts: types and
+sizes, and that every token has a row. Not the arithmetic, nor how weights become bytes
+(`app.offline.encoder_bytes`).
 """
 
 import ctypes
@@ -23,19 +24,24 @@ Products: TypeAlias = Literal["amx", "vnni", "avx2"]
 NUMBERS: Final[dict[Products, int]] = {"avx2": 0, "vnni": 1, "amx": 2}
 """What the C file calls them."""
 
+PANEL: Final = 16
+"""Rows of weights that lie together."""
+
+FOUR: Final = 4
+"""Weights of a row that lie together."""
+
 _MULTIPLES: Final[dict[Products, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
 """The kernel has no tail loops: every width is a multiple of this, that of a head of _HEAD."""
 
 _HEAD: Final = 16
 
-_BYTES: Final = 1
-"""What the C file calls weights of 8 bits."""
+_CACHE_LINE: Final = 64
 
 N = TypeVar("N", bound=np.integer[Any])
 
 
 class _Dense(Structure):
-    _fields_ = [("weight", c_void_p), ("scale", c_void_p), ("bias", c_void_p), ("of", c_int32)]
+    _fields_ = [(name, c_void_p) for name in ("weight", "scale", "sums", "factor", "bias")]
 
 
 class _Norm(Structure):
@@ -65,7 +71,7 @@ class _Model(Structure):
 
 
 class KernelRuntime:
-    """The weights of an exported folder, packed for the kernel; see `encoder.Runtime`.
+    """The weights of an exported folder; see `encoder.Runtime`.
 
     `products` says which instructions multiply.
     """
@@ -73,7 +79,7 @@ class KernelRuntime:
     def __init__(
         self, directory: Path, info: EncoderInfo, threads: int, products: Products | None
     ) -> None:
-        """Load and quantise the weights, for the fastest products or only those given.
+        """Load the weights, for the fastest products or only those given.
 
         Raises:
             Unavailable: the kernel cannot run here, or not a model of this shape.
@@ -81,11 +87,15 @@ class KernelRuntime:
         self._held: list[npt.NDArray[Any]] = []  # what the kernel points to lives as long as we do
         self._threads, self._dim = threads, info.dim
         self._library = load_library()
-        with safe_open(directory / info.weights, framework="numpy") as file:
-            self._file = file
+        if info.kernel is None:
+            raise Unavailable("the bundle holds nothing for it: another shape, or an older build")
+        with (
+            safe_open(directory / info.weights, framework="numpy") as file,
+            safe_open(directory / info.kernel, framework="numpy") as packed,
+        ):
+            self._file, self._packed = file, packed
             self._inner = inner = file.get_slice("0.widen.weight").get_shape()[0]
-            self.products = self._choose(products, (info.dim, inner), info.dim // info.heads)
-            self._number = NUMBERS[self.products]
+            self.products = choose_products(self._library, (info.dim, inner), products)
             layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
             self._rows = [file.get_slice(name).get_shape()[0] for name in ("words", "places")]
             words, places = (
@@ -93,10 +103,11 @@ class KernelRuntime:
                 for name, rows in zip(("words", "places"), self._rows, strict=True)
             )
             self._model = _Model(
-                *(self._number, info.layers, info.dim, info.heads, inner, info.pooling == "mean"),
-                *(info.epsilon, words, places, self._norm("embedded"), layers),
+                *(NUMBERS[self.products], info.layers, info.dim, info.heads, inner),
+                *(info.pooling == "mean", info.epsilon, words, places),
+                *(self._norm("embedded"), layers),
             )
-        del self._file
+        del self._file, self._packed
 
     def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Return float32[len(tokens), dim], rows of unit norm; each as if it were alone.
@@ -123,11 +134,6 @@ class KernelRuntime:
             raise MemoryError
         return vectors
 
-    def _choose(self, only: Products | None, widths: tuple[int, int], head: int) -> Products:
-        if head % _HEAD:
-            raise Unavailable(f"the kernel needs heads whose width is a multiple of {_HEAD}")
-        return choose_products(self._library, widths, only)
-
     def _layer(self, name: str) -> _Layer:
         width, inner = self._dim, self._inner
         return _Layer(
@@ -139,17 +145,15 @@ class KernelRuntime:
             self._norm(name + "out"),
         )
 
-    def _dense(self, name: str, rows: int, columns: int) -> _Dense:
-        weight = self._tensor(name + ".weight", np.float16, rows, columns)
-        packed = aligned(rows * columns, np.int8)
-        scale = np.empty((-(-columns // self._library.bytes_block()), rows), np.float32)
-        self._library.pack_bytes(
-            pointer(weight),
-            *(c_int32(size) for size in (rows, columns, self._number)),
-            *(pointer(array) for array in (packed, scale)),
+    def _dense(self, name: str, n: int, k: int) -> _Dense:
+        blocks = -(-k // self._library.bytes_block())
+        shapes = {".scale": (blocks, n), ".sums": (n,), ".factor": (k,)}
+        weight = self._tensor(name + ".weight", np.int8, n // PANEL, k // FOUR, PANEL, FOUR)
+        return _Dense(
+            self._hold(_on_a_cache_line(weight)),
+            *(self._hold(self._tensor(name + of, np.float32, *shapes[of])) for of in shapes),
+            self._read(name + ".bias", np.float32, n),
         )
-        bias = self._read(name + ".bias", np.float32, rows)
-        return _Dense(self._hold(packed), self._hold(scale), bias, _BYTES)
 
     def _norm(self, name: str) -> _Norm:
         ends = (".scale", ".shift")
@@ -158,10 +162,10 @@ class KernelRuntime:
     def _read(self, name: str, kind: type[np.floating[Any]], *shape: int) -> int:
         return self._hold(self._tensor(name, kind, *shape))
 
-    def _tensor(
-        self, name: str, kind: type[np.floating[Any]], *shape: int
-    ) -> npt.NDArray[np.floating[Any]]:
-        array: npt.NDArray[np.floating[Any]] = self._file.get_tensor(name)
+    def _tensor(self, name: str, kind: type[np.number[Any]], *shape: int) -> npt.NDArray[Any]:
+        """Return a tensor of either file, if it is what the kernel takes it for."""
+        file = self._packed if name in self._packed.keys() else self._file  # noqa: SIM118
+        array: npt.NDArray[Any] = file.get_tensor(name)
         if array.dtype != kind or array.shape != shape or not array.flags.c_contiguous:
             raise ValueError(f"the weights {name} have another type or shape")
         return array
@@ -169,6 +173,11 @@ class KernelRuntime:
     def _hold(self, array: npt.NDArray[Any]) -> int:
         self._held.append(array)
         return address(array)
+
+
+def suits(width: int, inner: int, head: int) -> bool:
+    """Return whether the kernel can run a model with tokens and heads of these widths."""
+    return not any(each % PANEL for each in (width, inner)) and not head % _HEAD
 
 
 def choose_products(library: CDLL, widths: Sequence[int], only: Products | None = None) -> Products:
@@ -191,6 +200,12 @@ def choose_products(library: CDLL, widths: Sequence[int], only: Products | None 
 def aligned(length: int, kind: type[N]) -> npt.NDArray[N]:
     """Return an uninitialised array that starts on a cache line."""
     size = length * np.dtype(kind).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    raw = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
     return raw[start : start + size].view(kind)
+
+
+def _on_a_cache_line(array: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    found = aligned(array.size, np.int8)
+    found[:] = array.reshape(-1)
+    return found

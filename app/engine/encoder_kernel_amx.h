@@ -1,7 +1,6 @@
-/* Dense layers on AMX, for encoder_kernel_dense.h.
+/* Dense layers on AMX, for encoder_kernel_dense.h: its tiles multiply 16 rows by 64 of k with 64 of
+ * k by 16 columns.
  *
- * Its tiles multiply bytes: 16 rows by 64 of k, times 64 of k by 16 columns. So rows lie apart in
- * high and low bytes, and two products make one of 16-bit integers by bytes.
  * Instructions are spelt out: compilers know them as functions only since lately, and some forget
  * that they touch memory.
  */
@@ -10,11 +9,11 @@
 #define TILE_STORE(tile, to) \
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" :: "r"(to), "r"(64L) : "memory")
 #define TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::)
-/* To tile `sum`, rows times weights; s is signed, u is not. */
-#define TILE_DOT(signs, sum, rows, weights) \
-    __asm__ volatile("tdpb" #signs "d %%tmm" #weights ", %%tmm" #rows ", %%tmm" #sum ::)
+/* To tile `sum`, unsigned rows times signed weights. */
+#define TILE_DOT(sum, rows, weights) \
+    __asm__ volatile("tdpbusd %%tmm" #weights ", %%tmm" #rows ", %%tmm" #sum ::)
 
-enum { TILE_ROWS = 16, TILE_K = 64, TILE_BYTES = 1024 };
+enum { TILE_ROWS = 16, TILE_K = 64 };
 
 /* Tiles belong to a thread. While it has them, each switch to another thread costs more. */
 static void take_tiles(void) {
@@ -29,54 +28,60 @@ static void leave_tiles(void) { __asm__ volatile("tilerelease" ::); }
 
 static int rows_of_tiles(int m) { return (m + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS; }
 
-/* Where the byte of weight i of column c lies. */
-static size_t place_amx(int c, int i, int k) {
-    size_t tile = (size_t)(c / 16) * (k / TILE_K) + i / TILE_K;
-    return tile * TILE_BYTES + i % TILE_K / 4 * 64 + c % 16 * 4 + i % 4;
-}
-
-/* Leaves the sums of 16 rows and 16 columns. Who meets the weights first asks for them ahead. */
+/* Leaves the sums of 16 rows and two panels. Who meets the weights first asks for them ahead. */
 static inline __attribute__((always_inline)) void tile_amx(
-    const int first, const int8_t *high, const int8_t *low, int stride, int k, const int8_t *w,
-    int32_t *upper, int32_t *lower) {
+    const int first, const uint8_t *x, int stride, int k, const int8_t *w, size_t panel,
+    int32_t sums[2][TILE_ROWS * PANEL]) {
     TILE_ZERO(0); TILE_ZERO(1);
-    for (int i = 0; i < k; i += TILE_K, w += TILE_BYTES) {
+    for (int i = 0; i < k; i += TILE_K, w += TILE_K * PANEL) {
         if (first)
-            for (int line = 0; line < TILE_BYTES; line += 64)
+            for (int line = 0; line < TILE_K * PANEL; line += 64) {
                 _mm_prefetch((const char *)w + 4096 + line, _MM_HINT_T0);
-        TILE_LOAD(2, high + i, stride);
+                _mm_prefetch((const char *)w + panel + 4096 + line, _MM_HINT_T0);
+            }
+        TILE_LOAD(2, x + i, stride);
         TILE_LOAD(4, w, 64);
-        TILE_LOAD(3, low + i, stride);
-        TILE_DOT(ss, 0, 2, 4);
-        TILE_DOT(us, 1, 3, 4);
+        TILE_LOAD(5, w + panel, 64);
+        TILE_DOT(0, 2, 4);
+        TILE_DOT(1, 2, 5);
     }
-    TILE_STORE(0, upper); TILE_STORE(1, lower);
+    TILE_STORE(0, sums[0]); TILE_STORE(1, sums[1]);
 }
 
-static AVX512 void dense_amx(
-    const int16_t *x, const float *sx, int m, int k, Dense d, float *y, int n, int add) {
-    const int8_t *high = (const int8_t *)x, *low = high + (size_t)rows_of_tiles(m) * k;
-    int32_t sums[2][TILE_ROWS * 16] __attribute__((aligned(64)));
-    for (int p = 0; p < n; p += 16)
-        for (int from = 0, take_k; from < k; from += take_k) {
-            take_k = k - from < BLOCK ? k - from : BLOCK;
-            const int8_t *w = (const int8_t *)d.weight + (size_t)p * k + (size_t)from * 16;
-            const __m512 scale = _mm512_loadu_ps(d.scale + (size_t)(from / BLOCK) * n + p);
-            const __m512 bias = from ? _mm512_setzero_ps() : _mm512_loadu_ps(d.bias + p);
-            for (int r = 0; r < m; r += TILE_ROWS) {
-                const size_t at = (size_t)r * k + from;
-                if (r)
-                    tile_amx(0, high + at, low + at, k, take_k, w, sums[0], sums[1]);
-                else
-                    tile_amx(1, high + at, low + at, k, take_k, w, sums[0], sums[1]);
-                for (int t = 0; t < TILE_ROWS && r + t < m; t++) {
-                    __m512i sum = _mm512_slli_epi32(_mm512_load_si512(sums[0] + 16 * t), 8);
-                    sum = _mm512_add_epi32(sum, _mm512_load_si512(sums[1] + 16 * t));
-                    float *to = y + (size_t)(r + t) * n + p;
-                    __m512 b = add || from ? _mm512_add_ps(bias, _mm512_loadu_ps(to)) : bias;
-                    __m512 f = _mm512_mul_ps(scale, _mm512_set1_ps(sx[r + t]));
-                    _mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), f, b));
-                }
+static AVX512 void rows_amx(Rows x, int r, int m, int k, Dense d, int p, float *y, int n, int add) {
+    int32_t sums[2][TILE_ROWS * PANEL] __attribute__((aligned(64)));
+    __m512 total[2][TILE_ROWS];
+    const int8_t *w = d.weight + (size_t)p * k;
+    const int rows = m - r < TILE_ROWS ? m - r : TILE_ROWS;
+    for (int from = 0, take; from < k; from += take, w += (size_t)take * PANEL) {
+        take = k - from < BLOCK ? k - from : BLOCK;
+        const uint8_t *bytes = x.bytes + (size_t)r * k + from;
+        if (r) tile_amx(0, bytes, k, take, w, (size_t)PANEL * k, sums);
+        else tile_amx(1, bytes, k, take, w, (size_t)PANEL * k, sums);
+        for (int half = 0; half < 2; half++) {
+            const float *scales = d.scale + (size_t)(from / BLOCK) * n + p + PANEL * half;
+            const __m512 scale = _mm512_loadu_ps(scales);
+            for (int t = 0; t < rows; t++) {
+                __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums[half] + PANEL * t));
+                __m512 before = from ? total[half][t] : _mm512_setzero_ps();
+                total[half][t] = _mm512_fmadd_ps(sum, scale, before);
             }
         }
+    }
+    for (int half = 0; half < 2; half++) {
+        const int at = p + PANEL * half;
+        const __m512 of_least = _mm512_loadu_ps(d.sums + at), bias = _mm512_loadu_ps(d.bias + at);
+        for (int t = 0; t < rows; t++) {
+            float *to = y + (size_t)(r + t) * n + at;
+            __m512 b = _mm512_fmadd_ps(_mm512_set1_ps(x.least[r + t]), of_least, bias);
+            if (add) b = _mm512_add_ps(b, _mm512_loadu_ps(to));
+            __m512 scale = _mm512_set1_ps(x.scale[r + t]);
+            _mm512_storeu_ps(to, _mm512_fmadd_ps(total[half][t], scale, b));
+        }
+    }
+}
+
+static AVX512 void dense_amx(Rows x, int m, int k, Dense d, float *y, int n, int add) {
+    for (int p = 0; p < n; p += 2 * PANEL)
+        for (int r = 0; r < m; r += TILE_ROWS) rows_amx(x, r, m, k, d, p, y, n, add);
 }

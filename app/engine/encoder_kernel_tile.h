@@ -1,87 +1,78 @@
-/* A few rows times a panel of weights, for encoder_kernel_dense.h, which includes this once for
- * each width of registers. It defines NAME(x), LANES, ROWS, TARGET, the types INTS, HALF and
- * FLOATS, OP(x) and DOT(sum, a, b): to each lane of sum, the product of two pairs of 16-bit
- * integers. */
+/* A few rows times two registers' width of columns, for encoder_kernel_dense.h, which includes this
+ * once for each width of registers. It defines NAME(x), LANES, ROWS, TARGET, the types INTS and
+ * FLOATS, OP(x), DOT, and SECOND(k): how far behind the first half of the columns the second lies.
+ */
 
-/* As many sums as the registers hold beside what they multiply. The weights come from far away:
- * who meets them first asks for them line by line, a page ahead, and leaves bytes as words, near,
- * for the rows to come. */
+/* As many sums as the registers hold beside what they multiply. The weights come from far away: who
+ * meets them first asks for them line by line, a page ahead. */
 static inline __attribute__((always_inline)) TARGET void NAME(tile)(
-    const int rows, const int met, const int16_t *x, int stride, int k, const void *weights,
-    int16_t *near, const float *sx, const float *scale, const float *bias, float *y, int n,
-    int add) {
-    const int far_step = 4 * LANES * (met == BYTES ? 1 : 2);
-    const char *far = weights;
-    INTS sums[ROWS][2];
+    const int rows, const int first, const uint8_t *x, int k, const int8_t *w, const float *scale,
+    int n, FLOATS total[ROWS][2]) {
+    for (int from = 0, end; from < k; from = end, scale += n) {
+        INTS sums[ROWS][2];
+        end = k - from < BLOCK ? k : from + BLOCK;
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = OP(set1_epi32)(0);
-#pragma GCC unroll 2
-    for (int i = 0; i < k; i += 2, far += far_step, near += 4 * LANES) {
-        INTS w0, w1;
-        if (met == BYTES) {
-            w0 = OP(cvtepi8_epi16)(*(const HALF *)far);
-            w1 = OP(cvtepi8_epi16)(*(const HALF *)(far + 2 * LANES));
-            *(INTS *)near = w0, *(INTS *)(near + 2 * LANES) = w1;
-        } else {
-            const int16_t *words = met == WORDS ? (const int16_t *)far : near;
-            w0 = *(const INTS *)words, w1 = *(const INTS *)(words + 2 * LANES);
-        }
-        if (met)
-            for (int line = 0; line < far_step; line += 64)
-                _mm_prefetch(far + 4096 + line, _MM_HINT_T0);
+        for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = OP(set1_epi32)(0);
+        for (int i = from; i < end; i += 8, w += 8 * PANEL) {
+            const INTS *near = (const INTS *)w, *far = (const INTS *)(w + SECOND(k));
+            const INTS v0 = near[0], v1 = far[0];
+            const INTS w0 = near[4 * PANEL / sizeof(INTS)], w1 = far[4 * PANEL / sizeof(INTS)];
+            if (first)
+                for (int line = 0; line < 16 * LANES; line += 64)
+                    _mm_prefetch((const char *)w + 4096 + line, _MM_HINT_T0);
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            int32_t pair;
-            memcpy(&pair, x + (size_t)r * stride + i, sizeof pair);
-            INTS v = OP(set1_epi32)(pair);
-            sums[r][0] = DOT(sums[r][0], v, w0);
-            sums[r][1] = DOT(sums[r][1], v, w1);
+            for (int r = 0; r < rows; r++) {
+                int32_t fours[2];
+                memcpy(fours, x + (size_t)r * k + i, sizeof fours);
+                const INTS a = OP(set1_epi32)(fours[0]), b = OP(set1_epi32)(fours[1]);
+                DOT(sums[r][0], a, b, v0, w0);
+                DOT(sums[r][1], a, b, v1, w1);
+            }
         }
-    }
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-        for (int half = 0; half < 2; half++) {
-            const int at = LANES * half;
-            float *to = y + (size_t)r * n + at;
-            FLOATS f = OP(mul_ps)(OP(loadu_ps)(scale + at), OP(set1_ps)(sx[r]));
-            FLOATS b = OP(loadu_ps)(bias + at);
-            if (add) b = OP(add_ps)(b, OP(loadu_ps)(to));
-            OP(storeu_ps)(to, OP(fmadd_ps)(OP(cvtepi32_ps)(sums[r][half]), f, b));
-        }
+        for (int r = 0; r < rows; r++)
+            for (int half = 0; half < 2; half++) {
+                const FLOATS s = OP(loadu_ps)(scale + LANES * half);
+                total[r][half] = OP(fmadd_ps)(OP(cvtepi32_ps)(sums[r][half]), s, total[r][half]);
+            }
     }
 }
 
-#define TILE_OF(R, MET) \
-    case R + 16 * MET: \
-        NAME(tile)(R, MET, xr, k, take_k, w, panel, sx + r, scale, bias, yr, n, more); \
-        break
-#define TILE(R) TILE_OF(R, NEAR); TILE_OF(R, BYTES); TILE_OF(R, WORDS)
-static TARGET void NAME(dense)(
-    const int16_t *x, const float *sx, int m, int k, Dense d, float *y, int n, int add) {
-    int16_t near[BLOCK * 2 * LANES] __attribute__((aligned(64)));
-    const int bytes = d.of == BYTES, block = bytes ? BLOCK : WORDS_BLOCK;
+static inline __attribute__((always_inline)) TARGET void NAME(rows)(
+    const int rows, const int first, Rows x, int r, int k, Dense d, int p, float *y, int n,
+    int add) {
+    FLOATS total[ROWS][2];
+#pragma GCC unroll 8
+    for (int t = 0; t < rows; t++) total[t][0] = total[t][1] = OP(setzero_ps)();
+    NAME(tile)(rows, first, x.bytes + (size_t)r * k, k, d.weight + (size_t)p * k, d.scale + p, n,
+               total);
+#pragma GCC unroll 8
+    for (int t = 0; t < rows; t++)
+        for (int half = 0; half < 2; half++) {
+            const int at = p + LANES * half;
+            float *to = y + (size_t)(r + t) * n + at;
+            const FLOATS least = OP(set1_ps)(x.least[r + t]), scale = OP(set1_ps)(x.scale[r + t]);
+            FLOATS b = OP(fmadd_ps)(least, OP(loadu_ps)(d.sums + at), OP(loadu_ps)(d.bias + at));
+            if (add) b = OP(add_ps)(b, OP(loadu_ps)(to));
+            OP(storeu_ps)(to, OP(fmadd_ps)(total[t][half], scale, b));
+        }
+}
+
+#define TAKE_OF(R, FIRST) \
+    case 2 * R + FIRST: NAME(rows)(R, FIRST, x, r, k, d, p, y, n, add); break
+#define TAKE(R) TAKE_OF(R, 0); TAKE_OF(R, 1)
+static TARGET void NAME(dense)(Rows x, int m, int k, Dense d, float *y, int n, int add) {
     for (int p = 0; p < n; p += 2 * LANES)
-        for (int from = 0, take_k; from < k; from += take_k) {
-            take_k = k - from < block ? k - from : block;
-            const size_t at = (size_t)p * k + (size_t)from * 2 * LANES;
-            const char *w = (const char *)d.weight + (bytes ? at : 2 * at);
-            const float *scale = d.scale + p + (bytes ? (size_t)(from / BLOCK) * n : 0);
-            const float *bias = from ? no_bias : d.bias + p;
-            const int more = add || from;
-            for (int r = 0, take; r < m; r += take) {
-                int left = m - r;
-                take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
-                const int16_t *xr = x + (size_t)r * k + from;
-                float *yr = y + (size_t)r * n + p;
-                int16_t *panel = bytes ? near : (int16_t *)w;
-                switch (take + 16 * (r ? NEAR : d.of)) {
-                    TILE(1); TILE(2); TILE(3); TILE(4);
+        for (int r = 0, take; r < m; r += take) {
+            const int left = m - r;
+            take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
+            switch (2 * take + !r) {
+                TAKE(1); TAKE(2); TAKE(3); TAKE(4);
 #if ROWS == 8
-                    TILE(5); TILE(6); TILE(7); TILE(8);
+                TAKE(5); TAKE(6); TAKE(7); TAKE(8);
 #endif
-                }
             }
         }
 }
-#undef TILE
-#undef TILE_OF
+#undef TAKE
+#undef TAKE_OF

@@ -1,7 +1,7 @@
 """The cosines of a query with every item, by 16-bit integers: half the memory to read.
 
 One query reads all vectors, which lie beyond the nearest caches: that is what it waits for. Cosines
-are right to about 1e-5 (a test asks for 1e-4). Built on the products of the encoder's kernel.
+are right to about 1e-5 (a test asks for 1e-4). The arithmetic is in `vectors_kernel.c`.
 """
 
 from ctypes import c_int32
@@ -31,7 +31,7 @@ class PackedVectors:
         self._products = c_int32(NUMBERS[choose_products(self._library, (self._dim,))])
         padded = -(-self._n // _PANEL) * _PANEL
         self._packed = aligned(padded * self._dim, np.int16)
-        self._scale, self._none = np.empty(padded, np.float32), np.zeros(padded, np.float32)
+        self._scale = np.empty(padded, np.float32)
         self._pack(0, padded, vectors)
 
     def put(self, rows: Rows, vectors: Matrix) -> None:
@@ -47,7 +47,7 @@ class PackedVectors:
         """
         out = np.empty((len(probes), len(self._scale)), np.float32)
         probes = np.ascontiguousarray(probes)
-        arrays = (self._packed, self._scale, self._none)
+        arrays = (self._packed, self._scale)
         failed = self._library.multiply(
             *(pointer(probes), c_int32(len(probes)), c_int32(self._dim)),
             *(pointer(array) for array in arrays),

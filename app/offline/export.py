@@ -1,8 +1,9 @@
 """Write a sentence-transformer as a folder that serves without torch: weights, graph, tokenizer.
 
-The weights are one file that both runtimes read: the kernel (`app.engine.kernel`) directly, ONNX
-Runtime through a graph without weights of its own (`app.offline.encoder_graph`). This module knows
-what of a model is supported and nothing of catalogues or bundles.
+The weights are one file that all runtimes read: ONNX Runtime through a graph without weights of its
+own (`app.offline.encoder_graph`); our kernel has those of its products in a second one
+(`app.offline.encoder_bytes`). This module knows what of a model is supported and nothing of
+catalogues or bundles.
 """
 
 import hashlib
@@ -20,12 +21,15 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from app.engine.encoder_info import INFO_FILE, EncoderInfo, Pooling
+from app.engine.encoder_kernel import suits
 from app.errors import BundleError
+from app.offline.encoder_bytes import kernel_arrays
 from app.offline.encoder_graph import graph_of
 
 PACKAGED = "all-MiniLM-L6-v2"
 GRAPH_FILE = "encoder.onnx"
 WEIGHTS_FILE = "encoder.safetensors"
+KERNEL_FILE = "kernel.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 LIBRARIES = ("numpy", "onnx", "sentence-transformers", "tokenizers", "torch", "transformers")
 
@@ -69,6 +73,7 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
         layers=bert.config.num_hidden_layers,
         epsilon=bert.config.layer_norm_eps,
         weights=WEIGHTS_FILE,
+        kernel=KERNEL_FILE if suits(*_widths(bert.config)) else None,
         graph=GRAPH_FILE,
         tokenizer=TOKENIZER_FILE,
         weights_sha256=digest,
@@ -76,6 +81,9 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
     )
     directory.mkdir(parents=True, exist_ok=True)
     save_file(arrays, directory / WEIGHTS_FILE)
+    if info.kernel:
+        products = kernel_arrays(bert, Tokenizer.from_str(tokenizer), arrays)
+        save_file(products, directory / info.kernel)
     (directory / GRAPH_FILE).write_bytes(graph_of(directory, info).SerializeToString())
     onnx.checker.check_model(str(directory / GRAPH_FILE))
     (directory / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
@@ -127,6 +135,12 @@ def _check_bert(bert: Any) -> None:  # noqa: ANN401
         raise _unsupported("positions that are not absolute")
     if config.is_decoder:
         raise _unsupported("a decoder")
+
+
+def _widths(config: Any) -> tuple[int, int, int]:  # noqa: ANN401
+    """Return the widths of a token between and within layers, and of a head."""
+    width, heads = config.hidden_size, config.num_attention_heads
+    return width, config.intermediate_size, width // heads
 
 
 def _tokenizer(source: Any, max_tokens: int) -> str:  # noqa: ANN401
