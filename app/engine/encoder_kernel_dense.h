@@ -8,12 +8,12 @@
  * whichever instructions make the products.
  *
  *   AVX2  vpmaddubsw multiplies four times as many pairs a cycle as a float32 FMA, and adds by two
- *         in 16 bits. No sum of four can overflow there: the weights that meet in one add up to
+ *         in 16 bits. No sum of eight can overflow there: the weights that meet in one add up to
  *         128 of either sign at most, which app/offline/quantise.py takes care of.
  *   VNNI  vpdpbusd of AVX-512 multiplies twice as many, and adds by four in 32 bits
  *   AMX   see encoder_kernel_amx.h
  */
-enum { BLOCK = 384, PANEL = 16 };
+enum { BLOCK = 192, PANEL = 16 };
 
 /* Weights lie in panels of 16 columns, by fours along k; scale [k / BLOCK, n]. sums [n]: of the
  * weights of a column, scaled: what `least` is multiplied by. factor [k]: of the inputs. */
@@ -24,15 +24,17 @@ typedef struct { uint8_t *bytes; float *scale, *least; } Rows;
 
 #define NAME(x) x##_avx2
 #define LANES 8
-#define ROWS 4
+#define ROWS 3
 #define SECOND(k) (4 * LANES)
 #define INTS __m256i
 #define FLOATS __m256
 #define OP(x) _mm256_##x
-/* To each lane of sum, the products of eight pairs. A compiler that may put the additions in
+/* To each lane of sum, the products of sixteen pairs. A compiler that may put the additions in
  * another order runs out of registers: it is told that sum is touched. */
-#define DOT(sum, a, b, v, w) do { \
-    __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(a, v), _mm256_maddubs_epi16(b, w)); \
+#define DOT(sum, x, w, half) do { \
+    __m256i pairs = _mm256_maddubs_epi16(x[0], w[0][half]); \
+    _Pragma("GCC unroll 4") for (int four = 1; four < 4; four++) \
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[four], w[four][half])); \
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))); \
     __asm__("" : "+x"(sum)); \
 } while (0)
@@ -55,7 +57,9 @@ typedef struct { uint8_t *bytes; float *scale, *least; } Rows;
 #define INTS __m512i
 #define FLOATS __m512
 #define OP(x) _mm512_##x
-#define DOT(sum, a, b, v, w) sum = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, a, v), b, w)
+#define DOT(sum, x, w, half) \
+    _Pragma("GCC unroll 4") for (int four = 0; four < 4; four++) \
+        sum = _mm512_dpbusd_epi32(sum, x[four], w[four][half])
 #define TARGET AVX512
 #include "encoder_kernel_tile.h"
 

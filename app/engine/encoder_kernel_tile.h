@@ -13,20 +13,27 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
         end = k - from < BLOCK ? k : from + BLOCK;
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = OP(set1_epi32)(0);
-        for (int i = from; i < end; i += 8, w += 8 * PANEL) {
-            const INTS *near = (const INTS *)w, *far = (const INTS *)(w + SECOND(k));
-            const INTS v0 = near[0], v1 = far[0];
-            const INTS w0 = near[4 * PANEL / sizeof(INTS)], w1 = far[4 * PANEL / sizeof(INTS)];
+        for (int i = from; i < end; i += 16, w += 16 * PANEL) {
+            INTS weights[4][2];
+#pragma GCC unroll 4
+            for (int four = 0; four < 4; four++) {
+                weights[four][0] = *(const INTS *)(w + 4 * PANEL * four);
+                weights[four][1] = *(const INTS *)(w + 4 * PANEL * four + SECOND(k));
+            }
             if (first)
-                for (int line = 0; line < 16 * LANES; line += 64)
+                for (int line = 0; line < 32 * LANES; line += 64)
                     _mm_prefetch((const char *)w + 4096 + line, _MM_HINT_T0);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                int32_t fours[2];
-                memcpy(fours, x + (size_t)r * k + i, sizeof fours);
-                const INTS a = OP(set1_epi32)(fours[0]), b = OP(set1_epi32)(fours[1]);
-                DOT(sums[r][0], a, b, v0, w0);
-                DOT(sums[r][1], a, b, v1, w1);
+                INTS values[4];
+#pragma GCC unroll 4
+                for (int four = 0; four < 4; four++) {
+                    int32_t value;
+                    memcpy(&value, x + (size_t)r * k + i + 4 * four, sizeof value);
+                    values[four] = OP(set1_epi32)(value);
+                }
+                DOT(sums[r][0], values, weights, 0);
+                DOT(sums[r][1], values, weights, 1);
             }
         }
 #pragma GCC unroll 8
@@ -67,9 +74,9 @@ static TARGET void NAME(dense)(Rows x, int m, int k, Dense d, float *y, int n, i
             const int left = m - r;
             take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
             switch (2 * take + !r) {
-                TAKE(1); TAKE(2); TAKE(3); TAKE(4);
+                TAKE(1); TAKE(2); TAKE(3);
 #if ROWS == 8
-                TAKE(5); TAKE(6); TAKE(7); TAKE(8);
+                TAKE(4); TAKE(5); TAKE(6); TAKE(7); TAKE(8);
 #endif
             }
         }

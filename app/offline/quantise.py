@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-BLOCK: Final = 384
+BLOCK: Final = 192
 """So many weights of a row share a scale, as the kernel has it."""
 
-PARTS: Final = 8
+PARTS: Final = 16
 """AVX2 adds products of the weights of as many inputs, from a multiple on, in two sums of 16 bits:
-those of the inputs 0, 1, 4 and 5, and those of 2, 3, 6 and 7."""
+those of the inputs 0, 1, 4, 5 and so on, and those of 2, 3, 6, 7 and so on."""
 
 MOST: Final = 128
 """Weights of one sign may add up to this in such a sum: 255 · 128 is just below 2¹⁵."""

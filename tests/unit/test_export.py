@@ -45,7 +45,7 @@ def test_export_equals_the_original(tmp_path, pooling, normalised):
     "runtime", ["amx", "vnni", "avx2", "onnxruntime", "torch-cpu", "torch-cuda"]
 )
 def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
-    # More than the 384 weights that share a scale in the kernel, and no multiple of it.
+    # More than the 192 weights that share a scale in the kernel, and no multiple of it.
     sizes = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 640}
     # Larger random weights would make a lottery of every rounding to bytes.
     spread = {"num_hidden_layers": 3, "initializer_range": 0.2}
