@@ -96,6 +96,10 @@ class KernelRuntime:
             self._file, self._packed = file, packed
             self._inner = inner = file.get_slice("0.widen.weight").get_shape()[0]
             self.products = choose_products(self._library, (info.dim, inner), products)
+            # In the order that they are read in, in one piece: so they can lie in huge pages, and
+            # the kernel, which asks for what comes next, is right at the end of a layer as well.
+            size = info.layers * info.dim * (4 * info.dim + 2 * inner)
+            self._free = aligned(size, np.int8)
             layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
             self._rows = [file.get_slice(name).get_shape()[0] for name in ("words", "places")]
             words, places = (
@@ -107,7 +111,7 @@ class KernelRuntime:
                 *(info.pooling == "mean", info.epsilon, words, places),
                 *(self._norm("embedded"), layers),
             )
-        del self._file, self._packed
+        del self._file, self._packed, self._free
 
     def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Return float32[len(tokens), dim], rows of unit norm; each as if it were alone.
@@ -149,8 +153,10 @@ class KernelRuntime:
         blocks = -(-k // self._library.bytes_block())
         shapes = {".scale": (blocks, n), ".sums": (n,), ".factor": (k,)}
         weight = self._tensor(name + ".weight", np.int8, n // PANEL, k // FOUR, PANEL, FOUR)
+        placed, self._free = self._free[: weight.size], self._free[weight.size :]
+        placed[:] = weight.reshape(-1)
         return _Dense(
-            self._hold(_on_a_cache_line(weight)),
+            self._hold(placed),
             *(self._hold(self._tensor(name + of, np.float32, *shapes[of])) for of in shapes),
             self._read(name + ".bias", np.float32, n),
         )
@@ -203,9 +209,3 @@ def aligned(length: int, kind: type[N]) -> npt.NDArray[N]:
     raw = np.empty(size + _CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE
     return raw[start : start + size].view(kind)
-
-
-def _on_a_cache_line(array: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    found = aligned(array.size, np.int8)
-    found[:] = array.reshape(-1)
-    return found

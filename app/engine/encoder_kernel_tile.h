@@ -3,11 +3,11 @@
  * FLOATS, OP(x), DOT, and SECOND(k): how far behind the first half of the columns the second lies.
  */
 
-/* As many sums as the registers hold beside what they multiply. The weights come from far away: who
- * meets them first asks for them line by line, a page ahead. */
+/* As many sums as the registers hold beside what they multiply. `few`: weights from `next` on are
+ * asked for on the way. */
 static inline __attribute__((always_inline)) TARGET void NAME(tile)(
-    const int rows, const int first, const uint8_t *x, int k, const int8_t *w, const float *scale,
-    int n, FLOATS total[ROWS][2]) {
+    const int rows, const int few, const uint8_t *x, int k, const int8_t *w, const int8_t *next,
+    const int8_t *next_end, const float *scale, int n, FLOATS total[ROWS][2]) {
     for (int from = 0, end; from < k; from = end, scale += n) {
         INTS sums[ROWS][2];
         end = k - from < BLOCK ? k : from + BLOCK;
@@ -20,9 +20,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
                 weights[four][0] = *(const INTS *)(w + 4 * PANEL * four);
                 weights[four][1] = *(const INTS *)(w + 4 * PANEL * four + SECOND(k));
             }
-            if (first)
-                for (int line = 0; line < 32 * LANES; line += 64)
-                    _mm_prefetch((const char *)w + 4096 + line, _MM_HINT_T0);
+            for (int line = 0; few && line < LANES / 2 && next < next_end; line++, next += 64)
+                _mm_prefetch((const char *)next, _MM_HINT_T0);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 INTS values[4];
@@ -46,13 +45,19 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
 }
 
 static inline __attribute__((always_inline)) TARGET void NAME(rows)(
-    const int rows, const int first, Rows x, int r, int k, Dense d, int p, float *y, int n,
+    const int rows, const int few, Rows x, int r, int m, int k, Dense d, int p, float *y, int n,
     int add) {
+    const size_t panels = 2 * LANES * (size_t)k;
+    const int8_t *w = d.weight + (size_t)p * k;
     FLOATS total[ROWS][2];
 #pragma GCC unroll 8
     for (int t = 0; t < rows; t++) total[t][0] = total[t][1] = OP(setzero_ps)();
-    NAME(tile)(rows, first, x.bytes + (size_t)r * k, k, d.weight + (size_t)p * k, d.scale + p, n,
-               total);
+    /* Weights come from far away: each tile asks for its part of those that are next. Few tiles ask
+     * for many, more than can be on the way at once: bit by bit. */
+    const int8_t *next = w + panels + panels * r / m / 64 * 64;
+    const int8_t *next_end = w + panels + panels * (r + rows) / m;
+    for (; !few && next < next_end; next += 64) _mm_prefetch((const char *)next, _MM_HINT_T0);
+    NAME(tile)(rows, few, x.bytes + (size_t)r * k, k, w, next, next_end, d.scale + p, n, total);
 #pragma GCC unroll 8
     for (int t = 0; t < rows; t++)
         for (int half = 0; half < 2; half++) {
@@ -65,15 +70,15 @@ static inline __attribute__((always_inline)) TARGET void NAME(rows)(
         }
 }
 
-#define TAKE_OF(R, FIRST) \
-    case 2 * R + FIRST: NAME(rows)(R, FIRST, x, r, k, d, p, y, n, add); break
+#define TAKE_OF(R, FEW) \
+    case 2 * R + FEW: NAME(rows)(R, FEW, x, r, m, k, d, p, y, n, add); break
 #define TAKE(R) TAKE_OF(R, 0); TAKE_OF(R, 1)
 static TARGET void NAME(dense)(Rows x, int m, int k, Dense d, float *y, int n, int add) {
     for (int p = 0; p < n; p += 2 * LANES)
         for (int r = 0, take; r < m; r += take) {
             const int left = m - r;
             take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
-            switch (2 * take + !r) {
+            switch (2 * take + (m <= 2 * ROWS)) {
                 TAKE(1); TAKE(2); TAKE(3);
 #if ROWS == 8
                 TAKE(4); TAKE(5); TAKE(6); TAKE(7); TAKE(8);
