@@ -1,0 +1,77 @@
+"""Texts to token numbers: a model's own tokenizer, and a shorter way for plain text.
+
+The tokenizer normalises, cuts and looks up every character anew, which for a short query takes
+several times as long as looking its words up. In a BERT what a plain word becomes does not depend
+on its neighbours, so words that the tokenizer has seen are remembered.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tokenizers import Tokenizer
+
+_MOST_WORDS: Final = 16_384
+"""Words remembered; when there are as many they are all forgotten."""
+
+_WORDS: Final = re.compile("[a-z0-9]+|[^ a-z0-9]")
+"""How BERT cuts printable ASCII in lower case: a sign is a word of its own."""
+
+
+class Tokens:
+    """The token numbers of texts, special ones included. Calls of several threads may overlap."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] | None = {} if _cuts_as_bert(tokenizer) else None
+        self._most = tokenizer.truncation["max_length"] if tokenizer.truncation else 0
+        ends = tokenizer.encode("a")
+        first = next(i for i, word in enumerate(ends.word_ids) if word is not None)
+        self._before, self._after = ends.ids[:first], ends.ids[first + 1 :]
+
+    def of(self, text: str) -> list[int]:
+        """Return what the tokenizer makes of a text; it raises `Exception` for broken Unicode."""
+        plain = text.isascii() and text.isprintable() and "[" not in text  # as special ones have
+        known = self._known
+        if known is None or not plain:
+            return self._whole(text)
+        found: list[int] = self._before.copy()
+        words = _WORDS.findall(text.lower())
+        for word in words:
+            tokens = known.get(word)
+            if tokens is None:
+                return self._learn(known, text, words)
+            found += tokens
+        found += self._after
+        return found if len(found) <= self._most else self._whole(text)
+
+    def _whole(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids
+
+    def _learn(self, known: dict[str, list[int]], text: str, words: Sequence[str]) -> list[int]:
+        encoding = self._tokenizer.encode(text)
+        ids: list[int] = encoding.ids
+        if len(ids) < self._most:  # else its last word may be cut
+            found: dict[int, list[int]] = {}
+            for number, token in zip(encoding.word_ids, ids, strict=True):
+                if number is not None:
+                    found.setdefault(number, []).append(token)
+            if len(known) + len(found) > _MOST_WORDS:
+                known.clear()
+            known.update({words[number]: tokens for number, tokens in found.items()})
+        return ids
+
+
+def _cuts_as_bert(tokenizer: Tokenizer) -> bool:
+    said: dict[str, Any] = json.loads(tokenizer.to_str())
+    normalizer = said["normalizer"] or {}
+    return (
+        normalizer.get("type") == "BertNormalizer"
+        and normalizer["lowercase"]
+        and (said["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+        and said["model"]["type"] == "WordPiece"
+        and bool(said["truncation"])
+        and all("[" in token["content"] for token in said["added_tokens"])
+    )
