@@ -33,6 +33,7 @@ _MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 _DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
+    "F16": np.float16,
     "I64": np.int64,
     "I32": np.int32,
     "I8": np.int8,
@@ -79,7 +80,7 @@ def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
         # The library checks the header in full; but its numpy arrays are copies, ours are views.
         with safe_open(path, framework="numpy"):
             pass
-        return _map_tensors(path)
+        return map_tensors(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise BundleError(f"the bundle file {name} is malformed") from error
 
@@ -196,7 +197,8 @@ def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
                 raise BundleError(f"the bundle holds something that is no file: {entry.name!r}")
 
 
-def _map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a safetensors file by name, mapped: read-only, and read when touched."""
     with path.open("rb") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     start = 8 + int.from_bytes(view[:8], "little")

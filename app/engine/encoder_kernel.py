@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import safe_open
 
+from app.bundle import map_tensors
 from app.engine.encoder_info import EncoderInfo
 from app.engine.native import Unavailable, address, load_library, pointer
 
@@ -89,29 +89,26 @@ class KernelRuntime:
         self._library = load_library()
         if info.kernel is None:
             raise Unavailable("the bundle holds nothing for it: another shape, or an older build")
-        with (
-            safe_open(directory / info.weights, framework="numpy") as file,
-            safe_open(directory / info.kernel, framework="numpy") as packed,
-        ):
-            self._file, self._packed = file, packed
-            self._inner = inner = file.get_slice("0.widen.weight").get_shape()[0]
-            self.products = choose_products(self._library, (info.dim, inner), products)
-            # In the order that they are read in, in one piece: so they can lie in huge pages, and
-            # the kernel, which asks for what comes next, is right at the end of a layer as well.
-            size = info.layers * info.dim * (4 * info.dim + 2 * inner)
-            self._free = aligned(size, np.int8)
-            layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
-            self._rows = [file.get_slice(name).get_shape()[0] for name in ("words", "places")]
-            words, places = (
-                self._read(name, np.float16, rows, info.dim)
-                for name, rows in zip(("words", "places"), self._rows, strict=True)
-            )
-            self._model = _Model(
-                *(NUMBERS[self.products], info.layers, info.dim, info.heads, inner),
-                *(info.pooling == "mean", info.epsilon, words, places),
-                *(self._norm("embedded"), layers),
-            )
-        del self._file, self._packed, self._free
+        # Mapped: of the words only those that texts have are read. What the kernel multiplies by
+        # has the names of the weights that it was made of, and takes their place.
+        self._arrays = map_tensors(directory / info.weights) | map_tensors(directory / info.kernel)
+        self._inner = inner = len(self._arrays["0.widen.bias"])
+        self.products = choose_products(self._library, (info.dim, inner), products)
+        # In the order that they are read in, in one piece: so they can lie in huge pages, and the
+        # kernel, which asks for what comes next, is right at the end of a layer as well.
+        self._free = aligned(info.layers * info.dim * (4 * info.dim + 2 * inner), np.int8)
+        layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
+        self._rows = [len(self._arrays[name]) for name in ("words", "places")]
+        words, places = (
+            self._read(name, np.float16, rows, info.dim)
+            for name, rows in zip(("words", "places"), self._rows, strict=True)
+        )
+        self._model = _Model(
+            *(NUMBERS[self.products], info.layers, info.dim, info.heads, inner),
+            *(info.pooling == "mean", info.epsilon, words, places),
+            *(self._norm("embedded"), layers),
+        )
+        del self._arrays, self._free
 
     def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Return float32[len(tokens), dim], rows of unit norm; each as if it were alone.
@@ -169,9 +166,8 @@ class KernelRuntime:
         return self._hold(self._tensor(name, kind, *shape))
 
     def _tensor(self, name: str, kind: type[np.number[Any]], *shape: int) -> npt.NDArray[Any]:
-        """Return a tensor of either file, if it is what the kernel takes it for."""
-        file = self._packed if name in self._packed.keys() else self._file  # noqa: SIM118
-        array: npt.NDArray[Any] = file.get_tensor(name)
+        """Return a tensor, if it is what the kernel takes it for."""
+        array = self._arrays[name]
         if array.dtype != kind or array.shape != shape or not array.flags.c_contiguous:
             raise ValueError(f"the weights {name} have another type or shape")
         return array
