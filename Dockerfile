@@ -39,7 +39,7 @@ RUN cd /opt/venv/lib/python3.11/site-packages \
 
 
 # The encoder's kernel, compiled, in a folder that stays empty where no compiler can be installed:
-# all works then too, with texts encoded by ONNX Runtime at half the speed.
+# all works then too, with texts encoded by ONNX Runtime, which takes longer.
 FROM base AS kernel
 WORKDIR /kernel
 COPY app/engine/native.py app/engine/*_kernel* ./
