@@ -77,9 +77,6 @@ def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
     """
     path = file_of(bundle, name)
     try:
-        # The library checks the header in full; but its numpy arrays are copies, ours are views.
-        with safe_open(path, framework="numpy"):
-            pass
         return map_tensors(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise BundleError(f"the bundle file {name} is malformed") from error
@@ -198,7 +195,14 @@ def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a safetensors file by name, mapped: read-only, and read when touched."""
+    """Return the arrays of a safetensors file by name, mapped: read-only, and read when touched.
+
+    Raises:
+        SafetensorError, OSError, ValueError, KeyError: the file is missing or malformed.
+    """
+    # The library checks the header in full; but its numpy arrays are copies, ours are views.
+    with safe_open(path, framework="numpy"):
+        pass
     with path.open("rb") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     start = 8 + int.from_bytes(view[:8], "little")

@@ -22,13 +22,10 @@ typedef struct { const int8_t *weight; const float *scale, *sums, *factor, *bias
 /* Rows of a dense layer's input: bytes [m, k], filled up to whole tiles. */
 typedef struct { uint8_t *bytes; float *scale, *least; } Rows;
 
-#define NAME(x) x##_avx2
-#define LANES 8
+#define WIDE 0
+#include "products_kernel_lanes.h"
 #define ROWS 3
 #define SECOND(k) (4 * LANES)
-#define INTS __m256i
-#define FLOATS __m256
-#define OP(x) _mm256_##x
 /* To each lane of sum, the products of sixteen pairs. A compiler that may put the additions in
  * another order runs out of registers: it is told that sum is touched. */
 #define DOT(sum, x, w, half) do { \
@@ -38,29 +35,18 @@ typedef struct { uint8_t *bytes; float *scale, *least; } Rows;
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))); \
     __asm__("" : "+x"(sum)); \
 } while (0)
-#define TARGET
 #include "encoder_kernel_tile.h"
-#undef NAME
-#undef LANES
 #undef ROWS
 #undef SECOND
-#undef INTS
-#undef FLOATS
-#undef OP
 #undef DOT
-#undef TARGET
 
-#define NAME(x) x##_vnni
-#define LANES 16
+#define WIDE 1
+#include "products_kernel_lanes.h"
 #define ROWS 8
 #define SECOND(k) (PANEL * (size_t)(k))
-#define INTS __m512i
-#define FLOATS __m512
-#define OP(x) _mm512_##x
 #define DOT(sum, x, w, half) \
     _Pragma("GCC unroll 4") for (int four = 0; four < 4; four++) \
         sum = _mm512_dpbusd_epi32(sum, x[four], w[four][half])
-#define TARGET AVX512
 #include "encoder_kernel_tile.h"
 
 #include "encoder_kernel_amx.h"

