@@ -12,6 +12,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.api.connection import Connection
 from app.bootstrap import check_event_file
 from app.bundle import open_bundle
 from app.engine.device import require
@@ -42,7 +43,7 @@ def run(settings: Settings) -> int:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            http="httptools",
+            http=Connection,
             loop="uvloop",
             access_log=False,
             server_header=False,

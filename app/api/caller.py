@@ -6,8 +6,8 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.types import Scope
 
+from app.api.reply import header
 from app.errors import BodyTooLargeError, InvalidRequestError
 
 T = TypeVar("T")
@@ -15,15 +15,6 @@ T = TypeVar("T")
 
 class CallerLeftError(Exception):
     """The connection was closed before the answer was there; nobody will read what is sent."""
-
-
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first value of a header; `name` in lower case. None if it was not sent."""
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -34,7 +25,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         InvalidRequestError: a declared size that is no number.
         CallerLeftError: the caller left before the body was whole.
     """
-    declared = header(request.scope, b"content-length") or b"0"
+    declared = header(request.scope["headers"], b"content-length") or b"0"
     if not declared.isdigit():
         raise InvalidRequestError("content-length is not a number")
     size = int(declared)

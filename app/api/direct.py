@@ -1,42 +1,45 @@
-"""`POST /recommend` without a framework in between: most answers are cached, and cost little else.
+"""`POST /recommend` from body to reply, without a framework in between.
 
-The application hands these requests over before the framework sees them, inside an `Edge` of their
-own, to which errors rise as everywhere; the route of that name in `app.api.routes` documents it.
+Most replies are cached answers, or refusals under a rush, and cost little else. Used by
+`app.api.connection`; the route of that name in `app.api.routes` says the same through FastAPI.
 """
 
+from time import perf_counter
 from typing import Final
 
-from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
-
-from app.api.caller import read_body, unless_left
+from app.api.problems import problem_reply, translate
+from app.api.reply import CALLER_LEFT, Outcomes, Reply, answer_reply
 from app.bootstrap import Service
 from app.request import RecommendRequest
-from app.serving.answer import Answer
 
 ROUTE: Final = "/recommend"
-_JSON: Final = (b"content-type", b"application/json")
+DIRECT: Final = "direct"
+"""Under what name the state of the application's lifespan holds a `Direct`."""
 
 
-def serves(scope: Scope) -> bool:
-    """Tell whether a request is one of these."""
-    return bool(scope["path"] == ROUTE and scope["method"] == "POST")
+class Direct:
+    """Replies to bodies. All methods belong to one event loop."""
 
+    def __init__(self, service: Service, outcomes: Outcomes) -> None:
+        """Let `service` answer; count in `outcomes`."""
+        self._recommend = service.recommender.recommend
+        self._outcomes = outcomes
+        self.max_body_bytes = service.settings.max_body_bytes
 
-async def recommend(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read, validate, hand over, write."""
-    service: Service = scope["app"].state.service
-    request = Request(scope, receive)
-    body = await read_body(request, service.settings.max_body_bytes)
-    ask = RecommendRequest.model_validate_json(body)
-    answer = await unless_left(request, service.recommender.recommend(ask))
-    await send({"type": "http.response.start", "status": 200, "headers": _headers(answer)})
-    await send({"type": "http.response.body", "body": answer.body})
+    async def reply(self, body: bytes, request_id: str) -> Reply:
+        """Validate, hand over, and make the reply; every failure is a JSON problem.
 
-
-def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = [(b"x-cache", answer.x_cache.encode())]
-    if answer.degraded:
-        headers.append((b"x-degraded", ", ".join(answer.degraded).encode()))
-    headers += ((b"content-length", b"%d" % len(answer.body)), _JSON)
-    return headers
+        May be begun outside a task; cancelled, the caller has left.
+        """
+        start = perf_counter()
+        status = CALLER_LEFT
+        try:
+            reply = answer_reply(await self._recommend(RecommendRequest.model_validate_json(body)))
+        except Exception as error:  # noqa: BLE001 - the last line of defence: no trace leaves the house
+            reply = problem_reply(translate(error), request_id)
+            status = reply.status
+        else:
+            status = 200
+        finally:
+            self._outcomes.count(ROUTE, status, perf_counter() - start)
+        return reply

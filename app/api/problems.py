@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from app import errors
+from app.api.reply import Reply, json_reply
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +55,13 @@ def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
     return body
 
 
-def problem_response(error: errors.AppError, request_id: str) -> tuple[int, bytes, dict[str, str]]:
-    """Return status, body and extra headers of one failure."""
-    status = STATUS[type(error)]
-    headers = {}
-    if isinstance(error, errors.OverloadedError):
-        # Whole seconds in the header, rounded up: earlier would be refused again.
-        headers["retry-after"] = str(-(-error.retry_after_ms // 1000))
-    return status, orjson.dumps({"error": problem(error, request_id)}), headers
+def problem_reply(error: errors.AppError, request_id: str) -> Reply:
+    """Return the reply that tells of one failure."""
+    status, body = STATUS[type(error)], orjson.dumps({"error": problem(error, request_id)})
+    if not isinstance(error, errors.OverloadedError):
+        return json_reply(status, body)
+    # Whole seconds in the header, rounded up: earlier would be refused again.
+    return json_reply(status, body, (b"retry-after", b"%d" % -(-error.retry_after_ms // 1000)))
 
 
 def translate(error: Exception) -> errors.AppError:

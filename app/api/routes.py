@@ -22,7 +22,9 @@ from app import __version__
 from app import request as limits
 from app.api import schemas
 from app.api.caller import read_body, unless_left
+from app.api.edge import response_of
 from app.api.problems import MEANING, problem, translate
+from app.api.reply import answer_reply
 from app.bootstrap import Service
 from app.errors import NotFoundError, NotReadyError
 from app.request import RecommendRequest
@@ -94,9 +96,14 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
     responses=responses(schemas.ANSWER, *_CAN_FAIL),
     openapi_extra=takes(schemas.recommend_request(), schemas.EXAMPLES),
 )
-async def recommend() -> None:
+async def recommend(request: Request, service: ServiceDep) -> Response:
     """Return ranked items, each with its score and the sources that brought it."""
-    # Only the documentation: the application hands these requests to `app.api.direct`.
+    # Most requests are replied to before they come here: see `app.api.connection`.
+    ask = RecommendRequest.model_validate_json(
+        await read_body(request, service.settings.max_body_bytes)
+    )
+    answer = await unless_left(request, service.recommender.recommend(ask))
+    return response_of(answer_reply(answer))
 
 
 @router.post(

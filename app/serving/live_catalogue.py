@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from app.errors import AppError, DeadlineExceededError, NotFoundError, OverloadedError, StoreError
 from app.ports import Journal, LiveEngine
 from app.serving.model_thread import ModelThread
+from app.serving.turn import in_a_task
 from app.telemetry import Metrics
 from app.types import Change
 
@@ -99,6 +100,7 @@ class LiveCatalogue:
         Raises:
             DeadlineExceededError: it was not there in time.
         """
+        await in_a_task()
         while self._engine.info.catalogue < seq:
             try:
                 async with asyncio.timeout_at(deadline):

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.serving.breaker import Breaker, Permit
 from app.serving.cache_value import pack, unpack
+from app.serving.turn import in_a_task
 from app.telemetry import Metrics
 from app.types import CacheRead
 
@@ -159,6 +160,7 @@ class RedisCache:
         return True, reply
 
     async def _within_time(self, *command: bytes | str | int) -> object:
+        await in_a_task()
         task = asyncio.current_task()
         cancelled_before = task.cancelling() if task else 0
         try:

@@ -14,6 +14,7 @@ from app.event_rules import Weight
 from app.ports import EventStore, UserStore
 from app.request import MAX_HISTORY, SeenRule
 from app.serving.current_engine import CurrentEngine
+from app.serving.turn import in_a_task
 from app.types import Event, StoredUser
 
 _NOBODY: Final = StoredUser()
@@ -70,6 +71,7 @@ class UserStates:
         Raises:
             StoreError: it cannot be read, or not in time.
         """
+        await in_a_task()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._read(user, tuple(also))

@@ -1,0 +1,79 @@
+"""A finished reply to one request, and how replies are counted: the same whoever sends it.
+
+`app.api.edge` sends it as messages of ASGI, `app.api.connection` as bytes.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from prometheus_client import Counter, Histogram
+
+from app.serving.answer import Answer, fresh_id
+from app.telemetry import Metrics
+
+CALLER_LEFT: Final = 499
+"""The status under which a request counts whose caller left: nobody sees it but the metrics."""
+
+_JSON: Final = (b"content-type", b"application/json")
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+
+
+class Reply(NamedTuple):
+    """Status, headers and body; names of headers are in lower case."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def json_reply(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Reply:
+    """Return a reply whose body is JSON."""
+    return Reply(status, [*headers, (b"content-length", b"%d" % len(body)), _JSON], body)
+
+
+def answer_reply(answer: Answer) -> Reply:
+    """Return the reply to `POST /recommend`."""
+    cache = (b"x-cache", answer.x_cache.encode())
+    if not answer.degraded:
+        return json_reply(200, answer.body, cache)
+    degraded = (b"x-degraded", ", ".join(answer.degraded).encode())
+    return json_reply(200, answer.body, cache, degraded)
+
+
+def id_of(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return the caller's request id if it is harmless in a header and a log line, else a new one.
+
+    >>> id_of([(b"x-request-id", b"a-7")]), len(id_of([]))
+    ('a-7', 32)
+    """
+    given = header(headers, b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return fresh_id()
+
+
+def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the first value of a header; `name` in lower case. None if it was not sent."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+class Outcomes:
+    """Counts requests, by route and status."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Count in these metrics."""
+        self._metrics = metrics
+        self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """Count one; its series is looked up once, for that costs more than counting."""
+        found = self._bound.get((route, status))
+        if found is None:
+            count = self._metrics.requests.labels(route, str(status))
+            found = count, self._metrics.request_seconds.labels(route)
+            self._bound[route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
