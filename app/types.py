@@ -5,7 +5,7 @@ This module knows neither where the data comes from (HTTP, files) nor how it is 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ Device: TypeAlias = Literal["cpu", "cuda"]
 
 JsonValue: TypeAlias = str | int | float | bool | Sequence[str] | None
 """A value of an item's field, ready for JSON."""
+
+_NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,7 @@ class RankRequest:
     hurried: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHit:
+class SourceHit(NamedTuple):
     """Where a candidate came from: name of the source, rank in it (from 1), its score there."""
 
     name: str
@@ -62,14 +63,13 @@ class SourceHit:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class RankedItem:
+class RankedItem(NamedTuple):
     """One item of an answer, best first. `score` is the scorer's own, unbounded."""
 
     id: str
     score: float
     title: str | None
-    fields: Mapping[str, JsonValue] = field(default_factory=dict)
+    fields: Mapping[str, JsonValue] = _NO_FIELDS
     sources: tuple[SourceHit, ...] = ()
 
 

@@ -1,8 +1,8 @@
 """One connection: `POST /recommend` is replied to from here, all else goes the way of ASGI.
 
 What is there at once (a cached answer, a refusal under a rush) needs no task, no messages and no
-second turn of the event loop: those cost more than the work itself. What has to wait goes on in a
-task from where it first waits.
+second turn of the event loop: those cost more than the work itself. What has to wait goes on when
+what it waits for is there; it gets a task only where it asks for one (`app.serving.turn`).
 
 Only the plain case is taken: a small body of declared length, HTTP/1.1, nothing before it in the
 pipeline, a caller who reads. The rest is left to the server and the framework, whose route answers
@@ -10,9 +10,8 @@ the same. Speaks HTTP for the server's class that it extends; knows nothing of w
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Coroutine
 from functools import partial
-from types import coroutine
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -30,11 +29,12 @@ _MOST_DIGITS: Final = 9
 
 
 class _Exchange(RequestResponseCycle):
-    """One request that is replied to from here: what the server wants to know of any."""
+    """One request that is replied to from here: what the server wants to know of any, and more."""
 
     direct: Direct
-    task: asyncio.Task[None] | None = None
     request_id = ""
+    work: Coroutine[Any, Any, Reply] | None = None  # until it has come to its end, or to a task
+    task: asyncio.Task[Reply] | None = None
 
 
 class Connection(HttpToolsProtocol):
@@ -68,26 +68,22 @@ class Connection(HttpToolsProtocol):
         """Reply to a whole request of ours, at once if that is possible."""
         super().on_message_complete()
         exchange = self._exchange
-        if exchange is None or exchange is not self.cycle:
-            return
-        exchange.request_id = id_of(self.headers)
-        work = exchange.direct.reply(bytes(exchange.body), exchange.request_id)
-        try:
-            waits_for = work.send(None)
-        except StopIteration as done:
-            self._send(exchange, done.value)
-            return
-        exchange.task = task = self.loop.create_task(
-            self._finish(exchange, _go_on(work, waits_for))
-        )
-        self.tasks.add(task)
-        task.add_done_callback(partial(self._done, work))
+        if exchange is not None and exchange is self.cycle:
+            exchange.request_id = id_of(self.headers)
+            exchange.work = exchange.direct.reply(bytes(exchange.body), exchange.request_id)
+            self._go_on(exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the work that nobody waits for any more."""
         super().connection_lost(exc)
-        if self._exchange is not None and self._exchange.task is not None:
-            self._exchange.task.cancel()
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        if exchange.work is not None:
+            # Cancelled as everything is: by a task, at the place where it waits.
+            self._into_a_task(exchange, exchange.work)
+        if exchange.task is not None:
+            exchange.task.cancel()
 
     def _is_plain(self, direct: Direct) -> bool:
         parser, cycle = self.parser, self.cycle
@@ -106,13 +102,30 @@ class Connection(HttpToolsProtocol):
             and (cycle is None or cycle.response_complete)
         )
 
-    async def _finish(self, exchange: _Exchange, rest: Awaitable[Reply]) -> None:
-        self._send(exchange, await rest)
+    def _go_on(self, exchange: _Exchange, _waited_for: object = None) -> None:
+        """Take the work to its end, or to where it has to wait."""
+        work = exchange.work
+        if work is None:
+            return  # the caller has left
+        try:
+            waits_for = work.send(None)
+        except StopIteration as done:
+            exchange.work = None
+            self._send(exchange, done.value)
+            return
+        if waits_for is None:  # it wants a turn, and has a task from there on
+            self._into_a_task(exchange, work)
+        else:
+            waits_for.add_done_callback(partial(self._go_on, exchange))
 
-    def _done(self, work: Coroutine[Any, Any, Reply], task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        work.close()  # cancelled before its first turn, the task has not told the work
-        if task.cancelled() and not self.transport.is_closing():
+    def _into_a_task(self, exchange: _Exchange, work: Coroutine[Any, Any, Reply]) -> None:
+        exchange.work, exchange.task = None, self.loop.create_task(work)
+        exchange.task.add_done_callback(partial(self._done, exchange))
+
+    def _done(self, exchange: _Exchange, task: asyncio.Task[Reply]) -> None:
+        if not task.cancelled():
+            self._send(exchange, task.result())
+        elif not self.transport.is_closing():
             self.transport.close()
 
     def _send(self, exchange: _Exchange, reply: Reply) -> None:
@@ -130,19 +143,3 @@ class Connection(HttpToolsProtocol):
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-
-@coroutine
-def _go_on(work: Coroutine[Any, Any, Reply], waits_for: object) -> Generator[Any, Any, Reply]:
-    """Take work that has begun to its end, from what it waits for."""
-    try:
-        while True:
-            try:
-                yield waits_for
-            except BaseException as error:  # noqa: BLE001 - a cancellation belongs to the work
-                waits_for = work.throw(error)
-            else:
-                waits_for = work.send(None)
-    except StopIteration as done:
-        reply: Reply = done.value
-        return reply

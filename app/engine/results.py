@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.engine.catalogue import Catalogue
-from app.engine.selection import Hits, Place, Selection, Without
+from app.engine.selection import Hits, Selection, Without
 from app.engine.wants import Want
 from app.types import RankedItem, RankRequest, RankResult, Rows, SourceHit, Vector
 
@@ -54,7 +54,7 @@ def _items(
     request: RankRequest,
     top: Rows,
     best: Hits,
-    places: Sequence[Sequence[Place]],
+    places: Sequence[tuple[SourceHit, ...]],
 ) -> tuple[RankedItem, ...]:
     return tuple(
         RankedItem(
@@ -62,7 +62,7 @@ def _items(
             score=score,
             title=catalogue.title(row),
             fields=catalogue.fields(row, request.fields) if request.fields else {},
-            sources=tuple(SourceHit(name, place + 1, hit) for name, place, hit in mine),
+            sources=mine,
         )
         for row, score, mine in zip(top.tolist(), best.scores.tolist(), places, strict=True)
     )

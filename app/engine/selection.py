@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.engine.attributes import Mask
 from app.engine.native import address
-from app.types import Rows, Vector
+from app.types import Rows, SourceHit, Vector
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
@@ -70,9 +70,6 @@ class Piece:
 Summand: TypeAlias = tuple[Piece, float]
 """A piece, and what its values are multiplied by."""
 
-Place: TypeAlias = tuple[str, int, float]
-"""The name of a list of hits, the place of a row in it, from 0, and its score there."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gather:
@@ -115,7 +112,7 @@ class Selection(Protocol):
 
     def places(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
-    ) -> list[list[tuple[Place, ...]]]:
+    ) -> list[list[tuple[SourceHit, ...]]]:
         """Return for each row of `tops` (each once in its list) where it stands in which list."""
         ...
 
@@ -163,7 +160,7 @@ class NumpySelection:
 
     def places(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
-    ) -> list[list[tuple[Place, ...]]]:
+    ) -> list[list[tuple[SourceHit, ...]]]:
         """See `Selection`."""
         return [_places(*each) for each in zip(tops, hits, strict=True)]
 
@@ -212,10 +209,10 @@ def _highest(rows: Rows, values: Vector, size: int) -> Hits:
     return Hits(rows.take(order), scores.take(order))
 
 
-def _places(top: Rows, hits: Mapping[str, Hits]) -> list[tuple[Place, ...]]:
-    found: list[list[Place]] = [[] for _ in top]
+def _places(top: Rows, hits: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
+    found: list[list[SourceHit]] = [[] for _ in top]
     for name, each in hits.items():
         at, places = np.nonzero(top[:, None] == each.rows)
         for row, place, score in zip(at, places, each.scores[places], strict=True):
-            found[row].append((name, int(place), float(score)))
+            found[row].append(SourceHit(name, int(place) + 1, float(score)))
     return [tuple(places) for places in found]

@@ -17,12 +17,11 @@ from app.engine.selection import (
     Gather,
     Hits,
     NumpySelection,
-    Place,
     Selection,
     Summand,
     Without,
 )
-from app.types import Rows, Vector
+from app.types import Rows, SourceHit, Vector
 
 _Table: TypeAlias = npt.NDArray[np.int64]
 
@@ -110,7 +109,7 @@ class KernelSelection:
 
     def places(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
-    ) -> list[list[tuple[Place, ...]]]:
+    ) -> list[list[tuple[SourceHit, ...]]]:
         """See `Selection`."""
         names = [name for each in hits for name in each]
         lists = [each for one in hits for each in one.values()]
@@ -125,9 +124,10 @@ class KernelSelection:
             *(pointer(asked), pointer(table), pointer(ends), c_int64(len(tops))),
             *(pointer(self._stamps), pointer(out)),
         )
-        found: list[list[Place]] = [[] for _ in range(sum(lengths))]
+        found: list[list[SourceHit]] = [[] for _ in range(sum(lengths))]
         for top, number, place in out[:n].tolist():
-            found[top].append((names[number], place, lists[number].scores.item(place)))
+            score = lists[number].scores.item(place)
+            found[top].append(SourceHit(names[number], place + 1, score))
         return _cut([tuple(places) for places in found], lengths)
 
 

@@ -6,6 +6,7 @@ import pytest
 from app.engine.native import Unavailable, load_library
 from app.engine.selection import Gather, Hits, NumpySelection, Piece, Without
 from app.engine.selection_kernel import KernelSelection
+from app.types import SourceHit
 
 N = 500
 
@@ -167,7 +168,7 @@ def test_places_are_those_in_each_list(selection):
     for top, lists, found in zip(tops, hits, selection.places(tops, hits), strict=True):
         expected = [
             tuple(
-                (name, place, float(one.scores[place]))
+                SourceHit(name, place + 1, float(one.scores[place]))
                 for name, one in lists.items()
                 for place in np.flatnonzero(one.rows == row).tolist()
             )
