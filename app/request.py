@@ -29,6 +29,7 @@ MAX_EXCLUDE: Final = 1000
 MAX_FIELDS: Final = 64
 MAX_K: Final = 100
 DEFAULT_K: Final = 10
+DEFAULT_BUDGET_MS: Final = 1000
 MAX_BATCH: Final = 64
 MAX_SEEN_KINDS: Final = 16
 MAX_EVENTS: Final = 1000
@@ -162,7 +163,10 @@ class RecommendRequest(BaseModel):
         default=(), max_length=MAX_FIELDS, description="Item fields to return (see /info)."
     )
     budget_ms: int = Field(
-        default=1000, ge=1, le=10_000, description="Time for the whole answer, in milliseconds."
+        default=DEFAULT_BUDGET_MS,
+        ge=1,
+        le=10_000,
+        description="Time for the whole answer, in milliseconds.",
     )
     repeat: bool | None = Field(
         default=None,

@@ -19,9 +19,9 @@ from app.engine.device import require
 from app.memory import share_one_arena
 from app.settings import Settings
 
-_SWITCH_S: Final = 0.0005
+_SWITCH_S: Final = 0.0001
 """After so long a model thread asks for the interpreter that a busy event loop holds; Python's own
-is ten times that, and a pass needs it several times."""
+is fifty times that, and a pass needs it several times."""
 
 
 def run(settings: Settings) -> int:

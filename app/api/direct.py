@@ -9,6 +9,7 @@ from typing import Final
 
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Outcomes, Reply, answer_reply
+from app.api.rush import Rush
 from app.bootstrap import Service
 from app.request import RecommendRequest
 
@@ -23,6 +24,7 @@ class Direct:
     def __init__(self, service: Service, outcomes: Outcomes) -> None:
         """Let `service` answer; count in `outcomes`."""
         self._recommend = service.recommender.recommend
+        self._rush = Rush(service.recommender.turn_away)
         self._outcomes = outcomes
         self.max_body_bytes = service.settings.max_body_bytes
 
@@ -34,7 +36,9 @@ class Direct:
         start = perf_counter()
         status = CALLER_LEFT
         try:
-            reply = answer_reply(await self._recommend(RecommendRequest.model_validate_json(body)))
+            self._rush.check(body)
+            ask = RecommendRequest.model_validate_json(body)
+            reply = answer_reply(await self._recommend(ask))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace leaves the house
             reply = problem_reply(translate(error), request_id)
             status = reply.status

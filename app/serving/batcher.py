@@ -129,7 +129,7 @@ class Batcher(Generic[T, R]):
                 AppError: what the call raised for this item, foreign ones as `EngineError`.
         """
         now = self._clock()
-        wait = self._admitted(now, deadline)
+        wait = self.admitted(now, deadline)
         entry: Entry[T, R] = Entry(*self._sized(item, wait, deadline - now), deadline, now)
         self._enqueue(entry)
         # Not what forms batches: a caller is told in time even if the engine hangs.
@@ -171,8 +171,8 @@ class Batcher(Generic[T, R]):
         await asyncio.wait({self._task})
         return await self._passes.stop()
 
-    def _admitted(self, now: float, deadline: float) -> float:
-        """Refuse what cannot be answered, before any work; return how long the rest would wait."""
+    def admitted(self, now: float, deadline: float) -> float:
+        """Refuse what cannot be answered, as `begin`; return how long the rest would wait."""
         if not self.ready:
             raise _not_ready()
         if deadline <= now:

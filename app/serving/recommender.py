@@ -15,7 +15,7 @@ from typing import Final
 from app.errors import AppError, StoreError
 from app.filters import filter_text, no_such_field
 from app.ports import Engine, user_key
-from app.request import MAX_HISTORY, RecommendRequest
+from app.request import DEFAULT_BUDGET_MS, MAX_HISTORY, RecommendRequest
 from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
 from app.serving.batcher import Batcher
 from app.serving.caches import Caches, Wanted
@@ -153,6 +153,11 @@ class Recommender:
         word: CacheWord = "bypass" if degraded else "miss" if shared.leader else "coalesced"
         x_cache = "error" if trouble else ""
         return self._answer(start, word, shared.value.tail, shared.value, x_cache)
+
+    def turn_away(self) -> None:
+        """Raise as `recommend` would for what is not in the cache, and has the usual budget."""
+        now = self._clock()
+        self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3)
 
     async def aclose(self) -> None:
         """Let cache writes under way end. Idempotent."""

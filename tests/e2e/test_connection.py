@@ -309,3 +309,26 @@ async def test_a_user_is_read_although_the_request_begins_outside_a_task() -> No
         assert personal["degraded"] == []
         assert "i1" not in {item["id"] for item in personal["items"]}
         assert (ahead.status, ahead.json()["error"]["field"]) == (504, "min_catalogue")
+
+
+async def test_under_a_rush_what_was_answered_before_is_answered_and_what_is_new_is_refused() -> (
+    None
+):
+    async with running(max_pending_requests=1, max_batch_requests=1) as server:
+        server.engine.release()
+        caller = await server.call()
+        await caller.send(post(ask(query="known")))
+        first = await caller.reply()
+        server.engine.hold()
+        waiting = [await server.call() for _ in range(4)]
+        for n, each in enumerate(waiting):
+            await each.send(post(ask(query=f"waits {n}", budget_ms=10_000)))
+        await caller.send(post(ask(query="known")), post(ask(query="new")), post(b"{"))
+        known, new, unread = [await caller.reply() for _ in range(3)]
+        server.engine.release()
+
+        assert (known.status, known.headers["x-cache"]) == (200, "hit")
+        assert known.json()["items"] == first.json()["items"]
+        assert new.status == unread.status == 429
+        assert new.json()["error"]["code"] == "overloaded"
+        assert server.counted(429) >= 2

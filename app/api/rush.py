@@ -1,0 +1,38 @@
+"""Under a rush most requests are refused: those that can only be refused are not even read.
+
+A body that went through lately may have an answer in the cache, or work under way to join; any
+other needs the engine. So while the engine takes no new work, it is refused by its bytes alone, at
+a third of the price, and the interpreter is left to the passes. What says something about time is
+always read. Knows bodies, not what they mean.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+_MOST_REMEMBERED: Final = 65_536
+_ABOUT_TIME: Final = (b"budget_ms", b"max_stale_ms", b"min_catalogue")
+
+
+class Rush:
+    """Remembers which bodies were let through. Belongs to one event loop."""
+
+    def __init__(self, turn_away: Callable[[], None], most: int = _MOST_REMEMBERED) -> None:
+        """Ask `turn_away`, which raises while new work is refused; remember `most` bodies twice."""
+        self._turn_away, self._most = turn_away, most
+        self._newer: set[int] = set()
+        self._older: set[int] = set()
+
+    def check(self, body: bytes) -> None:
+        """Refuse a body that can only be refused; remember one that is let through.
+
+        Raises:
+            AppError: what `turn_away` raised.
+        """
+        mark = hash(body)
+        if mark in self._newer:
+            return
+        if mark not in self._older and not any(word in body for word in _ABOUT_TIME):
+            self._turn_away()
+        self._newer.add(mark)
+        if len(self._newer) >= self._most:
+            self._older, self._newer = self._newer, set()
