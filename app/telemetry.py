@@ -9,10 +9,12 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+
+from app.tallies import Counter, Counters, Histogram, Histograms
 
 _SECONDS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -35,14 +37,16 @@ class Metrics:
         self._events()
 
     def _http(self) -> None:
-        self.requests = self._counter("requests", "HTTP requests answered.", "route", "status")
-        self.request_seconds = self._seconds("request_seconds", "Time per HTTP request.", "route")
-        self.stage_seconds = self._seconds(
+        self.requests = self._counters("requests", "HTTP requests answered.", "route", "status")
+        self.request_seconds = self._histograms(
+            "request_seconds", "Time per HTTP request.", "route"
+        )
+        self.stage_seconds = self._histograms(
             "stage_seconds",
             "Time of a request in a stage: queue, encode, retrieve, rerank, total.",
             "stage",
         )
-        self.degraded = self._counter(
+        self.degraded = self._counters(
             "degraded", "Answers that lack a part that may have changed the list.", "reason"
         )
         self.event_loop_lag_seconds = self._seconds(
@@ -59,7 +63,7 @@ class Metrics:
         self.queue_wait_seconds = self._seconds(
             "queue_wait_seconds", "Time from submission to the start of the engine pass."
         )
-        self.rejected = self._counter(
+        self.rejected = self._counters(
             "rejected",
             "Requests without an answer: overloaded = refused at the door, deadline = out of time.",
             "reason",
@@ -67,12 +71,12 @@ class Metrics:
         self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")
         self.coalesced = self._counter("coalesced", "Requests that joined identical work.")
         self.engine_up = self._gauge("engine_up", "1 while the engine takes work.")
-        self.reloads = self._counter(
+        self.reloads = self._counters(
             "reloads", "Bundles that were to take over, by result: done, refused.", "result"
         )
 
     def _caching(self) -> None:
-        self.cache_reads = self._counter(
+        self.cache_reads = self._counters(
             "cache_reads",
             "Cache look-ups by tier (local, shared) and result (hit, miss, outdated, error, "
             "foreign; stale: one that was outdated, and given to who allows it).",
@@ -87,7 +91,7 @@ class Metrics:
         )
 
     def _events(self) -> None:
-        self.events = self._counter(
+        self.events = self._counters(
             "events", "Events sent, by result: accepted, duplicate, rejected.", "result"
         )
         self.event_write_seconds = self._seconds(
@@ -98,17 +102,29 @@ class Metrics:
             "catalogue_changes", "Changes of items that this process acknowledged."
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"recserve_{name}", text, labels, registry=self.registry)
+    def _counters(self, name: str, text: str, *labels: str) -> Counters:
+        family = Counters(f"recserve_{name}", text, labels)
+        self.registry.register(family)
+        return family
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return self._counters(name, text).labels()
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"recserve_{name}", text, registry=self.registry)
 
-    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"recserve_{name}", text, labels, buckets=_SECONDS, registry=self.registry)
+    def _histograms(
+        self, name: str, text: str, *labels: str, bounds: Sequence[float] = _SECONDS
+    ) -> Histograms:
+        family = Histograms(f"recserve_{name}", text, labels, bounds)
+        self.registry.register(family)
+        return family
+
+    def _seconds(self, name: str, text: str) -> Histogram:
+        return self._histograms(name, text).labels()
 
     def _sizes(self, name: str, text: str) -> Histogram:
-        return Histogram(f"recserve_{name}", text, buckets=_POWERS_OF_TWO, registry=self.registry)
+        return self._histograms(name, text, bounds=_POWERS_OF_TWO).labels()
 
 
 class LoopLag:

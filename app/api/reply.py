@@ -6,9 +6,8 @@
 import re
 from typing import Final, NamedTuple
 
-from prometheus_client import Counter, Histogram
-
 from app.serving.answer import Answer, fresh_id
+from app.tallies import Counter, Histogram
 from app.telemetry import Metrics
 
 CALLER_LEFT: Final = 499
