@@ -16,7 +16,6 @@ import numpy as np
 from app.columns import Arrays
 from app.engine.selection import Summand
 from app.engine.vocabulary import Items, Matched, Vocabulary, Word
-from app.errors import BundleError
 from app.types import Vector
 from app.words import query_words
 
@@ -61,7 +60,7 @@ class Words(Protocol):
 
 
 class WordIndex:
-    """The lexical index of a bundle; pure, so safe to share between threads."""
+    """The lexical index of a bundle. Searched by one thread at a time; `idf` by any."""
 
     def __init__(self, arrays: Arrays, cache_size: int = MOST_REMEMBERED) -> None:
         """Take the arrays of `words.safetensors`; none is copied.
@@ -76,16 +75,16 @@ class WordIndex:
         """
         items = Items(arrays)
         vocabulary = Vocabulary(arrays, items)
-        if len(items.postings) != len(vocabulary):
-            raise BundleError("the lexical index of the bundle has the postings of another one")
-        self._n_items = len(items.titles)
-        self._n_postings = items.n_postings
+        self._n_items = len(items)
+        self._n_postings = len(items.postings.rows)
         self.idf = vocabulary.idf
         cache_size = min(cache_size, max(MOST_REMEMBERED_ROWS // max(self._n_items, 1), 64))
         # Around methods of the vocabulary, not of ours: a cache that holds its owner never dies.
         self._look_up = lru_cache(cache_size)(vocabulary.look_up)
         self._join = lru_cache(cache_size)(vocabulary.join)
-        self._read = lru_cache(_QUERIES)(partial(_read, self._look_up, self._join))
+        self._read = lru_cache(_QUERIES)(
+            partial(_read, self._look_up, self._join, vocabulary.either)
+        )
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -115,14 +114,17 @@ class WordIndex:
 
 
 def _read(
-    look_up: Callable[[str], Word], join: Callable[[str], Matched | None], query: str
+    look_up: Callable[[str], Word],
+    join: Callable[[str], Matched | None],
+    either: Callable[[Matched, Matched], Matched],
+    query: str,
 ) -> _Query:
     texts = query_words(query)[:MAX_QUERY_WORDS]
     words = [look_up(text) for text in texts]
     matched = [word.matched for word in words]
     for place, pair in enumerate(pairwise(texts)):
         if (joined := join("".join(pair))) is not None:
-            matched[place] = matched[place].or_(joined)
-            matched[place + 1] = matched[place + 1].or_(joined)
+            for each in (place, place + 1):
+                matched[each] = either(matched[each], joined)
     weights = np.array([word.idf for word in words], dtype=np.float32)
     return _Query(tuple(matched), weights / weights.sum())

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+from app.engine.matching import MAX_SIMILAR
 from app.engine.selection import Gather, NumpySelection, Without
-from app.engine.vocabulary import MAX_SIMILAR
 from app.engine.words import MAX_QUERY_WORDS, WordIndex
 from app.errors import BundleError
 from app.lexicon import MAX_TITLE_WORDS, lexicon_arrays
