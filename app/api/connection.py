@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -32,15 +33,24 @@ class _Exchange(RequestResponseCycle):
     """One request that is replied to from here: what the server wants to know of any, and more."""
 
     direct: Direct
-    request_id = ""
+    request_id: str
     work: Coroutine[Any, Any, Reply] | None = None  # until it has come to its end, or to a task
     task: asyncio.Task[Reply] | None = None
+
+    def begin(self, scope: HTTPScope, direct: Direct, *, keep_alive: bool) -> None:
+        """Be as new for the next request of the same connection."""
+        self.scope, self.direct, self.keep_alive = scope, direct, keep_alive
+        self.body, self.more_body, self.task = bytearray(), True, None
+        self.response_started = self.response_complete = False
 
 
 class Connection(HttpToolsProtocol):
     """The server's protocol, with a short way for one route."""
 
     _exchange: _Exchange | None = None  # the one under way
+    _last: _Exchange | None = None  # taken again: making one costs more than all else here
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
 
     def on_headers_complete(self) -> None:
         """Begin a request: ours, or the server's."""
@@ -49,20 +59,10 @@ class Connection(HttpToolsProtocol):
         if direct is None or not self._is_plain(direct):
             super().on_headers_complete()
             return
-        self._exchange = self.cycle = _Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        self._exchange.direct = direct
+        if self._last is None:
+            self._last = self._new_exchange()
+        self._exchange = self.cycle = self._last
+        self._exchange.begin(self.scope, direct, keep_alive=self.parser.should_keep_alive())
 
     def on_message_complete(self) -> None:
         """Reply to a whole request of ours, at once if that is possible."""
@@ -73,9 +73,22 @@ class Connection(HttpToolsProtocol):
             exchange.work = exchange.direct.reply(bytes(exchange.body), exchange.request_id)
             self._go_on(exchange)
 
+    def on_response_complete(self) -> None:
+        """Be ready for the next request, and see to it that one comes: by one timer all along."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._look_if_idle()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the work that nobody waits for any more."""
         super().connection_lost(exc)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
@@ -84,6 +97,30 @@ class Connection(HttpToolsProtocol):
             self._into_a_task(exchange, exchange.work)
         if exchange.task is not None:
             exchange.task.cancel()
+
+    def _new_exchange(self) -> _Exchange:
+        return _Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+
+    def _look_if_idle(self) -> None:
+        now, cycle = self.loop.time(), self.cycle
+        since = self._idle_since if cycle is None or cycle.response_complete else now
+        left = since + self.timeout_keep_alive - now
+        if left <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_timer = self.loop.call_later(left, self._look_if_idle)
 
     def _is_plain(self, direct: Direct) -> bool:
         parser, cycle = self.parser, self.cycle

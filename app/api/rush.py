@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final
 
 _MOST_REMEMBERED: Final = 65_536
-_ABOUT_TIME: Final = (b"budget_ms", b"max_stale_ms", b"min_catalogue")
 
 
 class Rush:
@@ -31,7 +30,8 @@ class Rush:
         mark = hash(body)
         if mark in self._newer:
             return
-        if mark not in self._older and not any(word in body for word in _ABOUT_TIME):
+        about_time = b"budget_ms" in body or b"max_stale_ms" in body or b"min_catalogue" in body
+        if not about_time and mark not in self._older:
             self._turn_away()
         self._newer.add(mark)
         if len(self._newer) >= self._most:

@@ -83,6 +83,17 @@ def resolve(
         by_text: whether taste is told by texts (`alike`).
     """
     asked = queries.get(request.query)
+    if not (request.history or request.like or request.dislike or request.exclude) and (
+        request.candidates is None
+    ):  # most requests: nothing to find
+        return Want(
+            query=request.query,
+            query_vector=None if asked is None else asked.vector,
+            cosines=None if asked is None else asked.cosines,
+            length=1,
+            blocked=catalogue.blocked(request.filter),
+            k=request.k,
+        )
     history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
     if len(history) > 1:
         # A view, a click and a purchase of one item are one step, here as in training.

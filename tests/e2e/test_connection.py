@@ -86,7 +86,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Running]:
+async def running(*, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Running]:
     engine, port = GatedEngine(), free_port()
     engine.release()
 
@@ -102,7 +102,12 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
     app = create_app(Settings(**settings), open_service)
     server = uvicorn.Server(
         uvicorn.Config(
-            app, port=port, http=Connection, log_config=None, timeout_graceful_shutdown=5
+            app,
+            port=port,
+            http=Connection,
+            log_config=None,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=keep_alive_s,
         )
     )
     found = Running(server, port, engine)
@@ -280,6 +285,27 @@ async def test_the_work_for_a_caller_that_leaves_is_dropped() -> None:
 
         assert dropped == 1
         assert (await staying.reply()).status == 200
+
+
+async def test_a_connection_is_closed_when_it_was_idle_for_so_long_and_no_sooner() -> None:
+    async with running(keep_alive_s=1) as server:
+        used, waiting = await server.call(), await server.call()
+        await waiting.send(post(ask(k=0)), post(ask(query="a", budget_ms=10_000)))
+        refused = await waiting.reply()
+        for _ in range(4):
+            await used.send(post(ask(k=0)))
+            assert (await used.reply()).status == 422
+            await asyncio.sleep(0.4)
+        last = asyncio.get_running_loop().time()
+        assert await used.closed()
+        idle_s = asyncio.get_running_loop().time() - last
+        server.engine.release()
+        reply = await waiting.reply()  # has waited longer than a connection may be idle
+
+        assert refused.status == 422
+        assert 0.3 < idle_s < 5
+        assert reply.status == 200
+        assert await waiting.closed()
 
 
 async def test_a_stop_lets_a_waiting_request_be_answered_first() -> None:
