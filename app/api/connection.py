@@ -40,7 +40,7 @@ class _Exchange(RequestResponseCycle):
     def begin(self, scope: HTTPScope, direct: Direct, *, keep_alive: bool) -> None:
         """Be as new for the next request of the same connection."""
         self.scope, self.direct, self.keep_alive = scope, direct, keep_alive
-        self.body, self.more_body, self.task = bytearray(), True, None
+        self.more_body, self.task = True, None
         self.response_started = self.response_complete = False
 
 
@@ -70,7 +70,8 @@ class Connection(HttpToolsProtocol):
         exchange = self._exchange
         if exchange is not None and exchange is self.cycle:
             exchange.request_id = id_of(self.headers)
-            exchange.work = exchange.direct.reply(bytes(exchange.body), exchange.request_id)
+            body, exchange.body = bytes(exchange.body), bytearray()  # not kept while idle
+            exchange.work = exchange.direct.reply(body, exchange.request_id)
             self._go_on(exchange)
 
     def on_response_complete(self) -> None:
