@@ -29,7 +29,7 @@ def test_generated_requests_meet_the_schema(bundle: Path, tmp_path: Path) -> Non
         done = subprocess.run(
             [
                 *(SCHEMATHESIS, "run", f"{service.url}/openapi.json"),
-                *("--phases", "examples,coverage,fuzzing", "--max-examples", "250"),
+                *("--phases", "examples,coverage,fuzzing", "--max-examples", "150"),
                 *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
                 *("--seed", "1", "--suppress-health-check", "all", "--no-color"),
             ],
