@@ -1,7 +1,7 @@
 """Counters and histograms in which counting costs next to nothing; read when somebody asks.
 
-The library's own take a lock and half a dozen calls each time, and were a sixth of the price of a
-cached answer. These are plain numbers that belong to one thread, the event loop's, and show
+The library's own take a lock and half a dozen calls each time, several times a request. These are
+plain numbers that belong to one thread, the event loop's, and show
 themselves to the library's registry, which writes them. Bounds are inclusive upper ones.
 """
 

@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
     """The server's protocol, with a short way for one route."""
 
     _exchange: _Exchange | None = None  # the one under way
-    _last: _Exchange | None = None  # taken again: making one costs more than all else here
+    _last: _Exchange | None = None  # taken again for the next request
     _idle_timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0
 

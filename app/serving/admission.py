@@ -14,7 +14,7 @@ deadlines get tight, and one slow pass loses many of them.
 _CALM_SHARE: Final = 1 / 6
 """Share of its time that a request may wait before work is spared: a burst is no rush."""
 _SPARED_OF: Final = 3
-"""One of so many requests is spared work in a rush. Of two, not more were answered in time."""
+"""One of so many requests is spared work in a rush."""
 _SAFE_SHARE: Final = 2 / 3
 """Share of its time in which the whole work has to be foreseen to end: some passes take longer."""
 
