@@ -31,7 +31,7 @@ class Direct:
     async def reply(self, body: bytes, request_id: str) -> Reply:
         """Validate, hand over, and make the reply; every failure is a JSON problem.
 
-        May be begun outside a task; cancelled, the caller has left.
+        May be begun outside a task. If it is cancelled, the caller has left.
         """
         start = perf_counter()
         status = CALLER_LEFT

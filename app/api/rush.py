@@ -1,7 +1,7 @@
 """Under a rush most requests are refused: those that can only be refused are not even read.
 
 A body that went through lately may have an answer in the cache, or work under way to join; any
-other needs the engine. So while the engine takes no new work, it is refused by its bytes alone, and
+other is taken to need the engine. So while the engine takes no new work, it is refused by its bytes alone, and
 the interpreter is left to the passes. What says something about time is
 always read. Knows bodies, not what they mean.
 """
