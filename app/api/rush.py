@@ -1,9 +1,9 @@
-"""Under a rush most requests are refused: those that can only be refused are not even read.
+"""Under a rush most requests are refused: most of those are not even read.
 
 A body that went through lately may have an answer in the cache, or work under way to join; any
-other is taken to need the engine. So while the engine takes no new work, it is refused by its bytes alone, and
-the interpreter is left to the passes. What says something about time is
-always read. Knows bodies, not what they mean.
+other is taken to need the engine. So while the engine takes no new work, it is refused by its bytes
+alone, and the interpreter is left to the passes. What says something about time is always read.
+Knows bodies, not what they mean.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Rush:
         self._older: set[int] = set()
 
     def check(self, body: bytes) -> None:
-        """Refuse a body that can only be refused; remember one that is let through.
+        """Refuse a body that is taken for new work; remember one that is let through.
 
         Raises:
             AppError: what `turn_away` raised.
