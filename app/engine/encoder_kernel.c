@@ -48,9 +48,9 @@ static int eights(int n) { return (n + 7) / 8 * 8; }
 
 /* ---- rows ---- */
 
-static void gelu(float *x, size_t n) {
+static void gelu(float *x, int n) {
     const __m256 half = _mm256_set1_ps(0.5f);
-    for (size_t i = 0; i < n; i += 8) {
+    for (int i = 0; i < n; i += 8) {
         __m256 v = _mm256_loadu_ps(x + i), h = _mm256_mul_ps(v, half);
         _mm256_storeu_ps(x + i, _mm256_fmadd_ps(h, within8(v), h));
     }
@@ -80,10 +80,6 @@ static void normalise(float *x, int n, Norm norm, float eps) {
         __m256 scale = _mm256_loadu_ps(norm.scale + i), shift = _mm256_loadu_ps(norm.shift + i);
         _mm256_storeu_ps(x + i, _mm256_fmadd_ps(d, scale, shift));
     }
-}
-
-static void normalise_rows(float *x, int n, int width, Norm norm, float epsilon) {
-    for (int t = 0; t < n; t++) normalise(x + (size_t)t * width, width, norm, epsilon);
 }
 
 /* ---- attention of one text: qkv[n, 3 * width]; the result replaces the queries ---- */
@@ -168,23 +164,33 @@ static void pool(const Model *m, const float *x, int n, float *out) {
     for (int i = 0; i < width; i++) out[i] *= factor;
 }
 
+/* What is done to a row is done at once, while it is near. */
 static void layer(const Model *m, const Layer *l, const int32_t *starts, int texts, Scratch s) {
     const int p = m->products, width = m->width, inner = m->inner, n = starts[texts] - starts[0];
-    quantise_rows(s.x, n, width, width, l->qkv, s.rows);
+    float *row = s.x;
+    for (int t = 0; t < n; t++, row += width) take_row(row, t, width, l->qkv, s.rows);
     dense(p, s.rows, n, width, l->qkv, s.wide, 3 * width, 0);
     for (int t = 0; t < texts; t++) {
         float *qkv = s.wide + (size_t)(starts[t] - starts[0]) * 3 * width;
         attend(qkv, starts[t + 1] - starts[t], width, m->heads, s.scores);
     }
-    quantise_rows(s.wide, n, width, 3 * width, l->mix, s.rows);
+    row = s.wide;
+    for (int t = 0; t < n; t++, row += 3 * width) take_row(row, t, width, l->mix, s.rows);
     dense(p, s.rows, n, width, l->mix, s.x, width, 1);
-    normalise_rows(s.x, n, width, l->mixed, m->epsilon);
-    quantise_rows(s.x, n, width, width, l->widen, s.rows);
+    row = s.x;
+    for (int t = 0; t < n; t++, row += width) {
+        normalise(row, width, l->mixed, m->epsilon);
+        take_row(row, t, width, l->widen, s.rows);
+    }
     dense(p, s.rows, n, width, l->widen, s.wide, inner, 0);
-    gelu(s.wide, (size_t)n * inner);
-    quantise_rows(s.wide, n, inner, inner, l->narrow, s.rows);
+    row = s.wide;
+    for (int t = 0; t < n; t++, row += inner) {
+        gelu(row, inner);
+        take_row(row, t, inner, l->narrow, s.rows);
+    }
     dense(p, s.rows, n, inner, l->narrow, s.x, width, 1);
-    normalise_rows(s.x, n, width, l->out, m->epsilon);
+    row = s.x;
+    for (int t = 0; t < n; t++, row += width) normalise(row, width, l->out, m->epsilon);
 }
 
 static void run(const Job *job, int from, int to, Scratch s) {

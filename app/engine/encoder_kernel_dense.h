@@ -87,9 +87,7 @@ static void quantise(const float *x, const float *factor, int k, uint8_t *bytes,
     }
 }
 
-/* Quantises m rows of x, which lie `step` apart, as the dense layer `d` wants them. */
-static void quantise_rows(const float *x, int m, int k, int step, Dense d, Rows rows) {
-    for (int t = 0; t < m; t++)
-        quantise(x + (size_t)t * step, d.factor, k, rows.bytes + (size_t)t * k, rows.scale + t,
-                 rows.least + t);
+/* Makes x the row t that the dense layer `d` takes. */
+static void take_row(const float *x, int t, int k, Dense d, Rows rows) {
+    quantise(x, d.factor, k, rows.bytes + (size_t)t * k, rows.scale + t, rows.least + t);
 }

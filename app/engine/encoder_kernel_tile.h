@@ -37,6 +37,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
         }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
             for (int half = 0; half < 2; half++) {
                 const FLOATS s = OP(loadu_ps)(scale + LANES * half);
                 total[r][half] = OP(fmadd_ps)(OP(cvtepi32_ps)(sums[r][half]), s, total[r][half]);
@@ -44,36 +45,41 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
     }
 }
 
+/* `part`: how many bytes of the next panel fall to each row. Loops of two are unrolled by hand, as
+ * it were: GCC leaves them, and the totals then go through memory. */
 static inline __attribute__((always_inline)) TARGET void NAME(rows)(
-    const int rows, const int few, Rows x, int r, int m, int k, Dense d, int p, float *y, int n,
-    int add) {
-    const size_t panels = 2 * LANES * (size_t)k;
+    const int rows, const int few, Rows x, int r, size_t part, int k, Dense d, int p, float *y,
+    int n, int add) {
     const int8_t *w = d.weight + (size_t)p * k;
     FLOATS total[ROWS][2];
 #pragma GCC unroll 8
     for (int t = 0; t < rows; t++) total[t][0] = total[t][1] = OP(setzero_ps)();
     /* Weights come from far away: each tile asks for its part of those that are next. Few tiles ask
      * for many, more than can be on the way at once: bit by bit. */
-    const int8_t *next = w + panels + panels * r / m / 64 * 64;
-    const int8_t *next_end = w + panels + panels * (r + rows) / m;
+    const int8_t *next = w + 2 * LANES * (size_t)k + part * r / 64 * 64;
+    const int8_t *next_end = w + 2 * LANES * (size_t)k + part * (r + rows);
     for (; !few && next < next_end; next += 64) _mm_prefetch((const char *)next, _MM_HINT_T0);
     NAME(tile)(rows, few, x.bytes + (size_t)r * k, k, w, next, next_end, d.scale + p, n, total);
+    const FLOATS sums[2] = {OP(loadu_ps)(d.sums + p), OP(loadu_ps)(d.sums + p + LANES)};
+    const FLOATS bias[2] = {OP(loadu_ps)(d.bias + p), OP(loadu_ps)(d.bias + p + LANES)};
 #pragma GCC unroll 8
-    for (int t = 0; t < rows; t++)
-        for (int half = 0; half < 2; half++) {
-            const int at = p + LANES * half;
-            float *to = y + (size_t)(r + t) * n + at;
-            const FLOATS least = OP(set1_ps)(x.least[r + t]), scale = OP(set1_ps)(x.scale[r + t]);
-            FLOATS b = OP(fmadd_ps)(least, OP(loadu_ps)(d.sums + at), OP(loadu_ps)(d.bias + at));
+    for (int t = 0; t < rows; t++) {
+        float *to = y + (size_t)(r + t) * n + p;
+        const FLOATS least = OP(set1_ps)(x.least[r + t]), scale = OP(set1_ps)(x.scale[r + t]);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++, to += LANES) {
+            FLOATS b = OP(fmadd_ps)(least, sums[half], bias[half]);
             if (add) b = OP(add_ps)(b, OP(loadu_ps)(to));
             OP(storeu_ps)(to, OP(fmadd_ps)(total[t][half], scale, b));
         }
+    }
 }
 
 #define TAKE_OF(R, FEW) \
-    case 2 * R + FEW: NAME(rows)(R, FEW, x, r, m, k, d, p, y, n, add); break
+    case 2 * R + FEW: NAME(rows)(R, FEW, x, r, part, k, d, p, y, n, add); break
 #define TAKE(R) TAKE_OF(R, 0); TAKE_OF(R, 1)
 static TARGET void NAME(dense)(Rows x, int m, int k, Dense d, float *y, int n, int add) {
+    const size_t part = (2 * LANES * (size_t)k + m - 1) / m;
     for (int p = 0; p < n; p += 2 * LANES)
         for (int r = 0, take; r < m; r += take) {
             const int left = m - r;
