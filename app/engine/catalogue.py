@@ -4,7 +4,7 @@ Columns of a bundle below, and above them the records that changed since. Knows 
 scores or requests.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import filterfalse
@@ -16,6 +16,7 @@ from app.engine.attributes import Attributes, Mask
 from app.filters import holds, parse_filter
 from app.types import Item, JsonValue, Rows
 
+_NO_ROWS: Rows = np.empty(0, np.int64)
 _NOT_ATTRIBUTES = frozenset({"id", "title"})
 _FILTERS_REMEMBERED = 64
 
@@ -85,8 +86,10 @@ class Catalogue:
         row = self.row(item_id)
         return row >= 0 and not self._blocked[row]
 
-    def rows(self, item_ids: Iterable[str]) -> Rows:
+    def rows(self, item_ids: Collection[str]) -> Rows:
         """Return int64[n], the rows of the known ids in their order; unknown ones are left out."""
+        if not item_ids:  # most requests name none, and numpy takes a microsecond to say so
+            return _NO_ROWS
         found = [row for row in map(self._row_of.get, item_ids) if row is not None]
         return np.array(found, dtype=np.int64)
 

@@ -83,17 +83,6 @@ def resolve(
         by_text: whether taste is told by texts (`alike`).
     """
     asked = queries.get(request.query)
-    if not (request.history or request.like or request.dislike or request.exclude) and (
-        request.candidates is None
-    ):  # most requests: nothing to find
-        return Want(
-            query=request.query,
-            query_vector=None if asked is None else asked.vector,
-            cosines=None if asked is None else asked.cosines,
-            length=1,
-            blocked=catalogue.blocked(request.filter),
-            k=request.k,
-        )
     history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
     if len(history) > 1:
         # A view, a click and a purchase of one item are one step, here as in training.
@@ -109,7 +98,7 @@ def resolve(
         query=request.query,
         query_vector=None if asked is None else asked.vector,
         cosines=None if asked is None else asked.cosines,
-        recent=np.concatenate([liked, history[::-1]]),
+        recent=_recent(history, liked),
         length=max(len(history) + len(liked), 1),
         alike=_taste_vector(vectors, history, liked) if by_text else None,
         disliked=_mean_vector(vectors, catalogue.rows(request.dislike)),
@@ -120,14 +109,21 @@ def resolve(
     )
 
 
+def _recent(history: Rows, liked: Rows) -> Rows:
+    """Return what was taken lately, newest first; what is liked counts as newest."""
+    if not history.size:
+        return liked
+    return np.concatenate([liked, history[::-1]])
+
+
 def _taste_vector(vectors: Matrix, history: Rows, liked: Rows) -> Vector | None:
     """Return the unit mean of taken and liked items' vectors; None without any.
 
     The newest history item and every liked item weigh 1; older history fades geometrically.
     """
-    rows = np.concatenate([history, liked])
-    if rows.size == 0:
+    if not (history.size or liked.size):
         return None
+    rows = np.concatenate([history, liked])
     ages = np.arange(history.size - 1, -1, -1)
     weights = np.concatenate([TASTE_DECAY**ages, np.ones(liked.size)]).astype(np.float32)
     return _unit(weights @ vectors[rows])
