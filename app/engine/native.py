@@ -37,7 +37,7 @@ def load_library() -> ctypes.CDLL:
     """
     _require_processor()
     name = library_name()
-    folders = (FOLDER, _cache_folder())
+    folders = (FOLDER, cache_folder())
     found = next((f / name for f in folders if (f / name).is_file()), None)
     try:
         return ctypes.CDLL(str(found or _compile(name, folders)))
@@ -69,6 +69,15 @@ def library_name() -> str:
     return f"kernel-{digest.hexdigest()[:16]}.so"
 
 
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again, `~/.cache/recserve`; it may be missing.
+
+    `XDG_CACHE_HOME` takes the place of `~/.cache`.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "recserve"
+
+
 def _require_processor() -> None:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise Unavailable("the kernel is for x86-64 Linux")
@@ -76,11 +85,6 @@ def _require_processor() -> None:
     missing = {"avx2", "fma", "f16c"} - set(flags.partition("\n")[0].split())
     if missing:
         raise Unavailable(f"the processor lacks {', '.join(sorted(missing))}")
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "recserve"
 
 
 def _compile(name: str, folders: tuple[Path, ...]) -> Path:

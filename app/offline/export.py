@@ -2,7 +2,7 @@
 
 The weights are one file that all runtimes read: ONNX Runtime through a graph without weights of its
 own (`app.offline.encoder_graph`); our kernel has those of its products in a second one
-(`app.offline.encoder_bytes`). This module knows what of a model is supported and nothing of
+(`app.offline.kernel_file`). This module knows what of a model is supported and nothing of
 catalogues or bundles.
 """
 
@@ -23,8 +23,8 @@ from tokenizers import Tokenizer
 from app.engine.encoder_info import INFO_FILE, EncoderInfo, Pooling
 from app.engine.encoder_kernel import suits
 from app.errors import BundleError
-from app.offline.encoder_bytes import kernel_arrays
 from app.offline.encoder_graph import graph_of
+from app.offline.kernel_file import kernel_file
 
 PACKAGED = "all-MiniLM-L6-v2"
 GRAPH_FILE = "encoder.onnx"
@@ -82,8 +82,8 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
     directory.mkdir(parents=True, exist_ok=True)
     save_file(arrays, directory / WEIGHTS_FILE)
     if info.kernel:
-        products = kernel_arrays(bert, Tokenizer.from_str(tokenizer), arrays)
-        save_file(products, directory / info.kernel)
+        content = kernel_file(bert, digest, tokenizer, arrays)
+        (directory / info.kernel).write_bytes(content)
     (directory / GRAPH_FILE).write_bytes(graph_of(directory, info).SerializeToString())
     onnx.checker.check_model(str(directory / GRAPH_FILE))
     (directory / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
