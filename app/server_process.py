@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import threading
 from multiprocessing import parent_process
@@ -25,8 +26,14 @@ is fifty times that, and a pass needs it several times."""
 
 
 def run(settings: Settings) -> int:
-    """Serve until told to stop. Spawned workers read the settings from the environment."""
+    """Serve until told to stop. Spawned workers read the settings from the environment.
+
+    Raises:
+        OSError: the address is taken, or not ours.
+        AppError: the bundle, the device or the event store cannot be used.
+    """
     share_one_arena()
+    check_address(settings)
     # Verified here for a plain message; each worker verifies again what it loads.
     require(settings.device)
     open_bundle(settings.bundle)
@@ -57,6 +64,12 @@ def run(settings: Settings) -> int:
         # The library's own code for a failed start is 3, which is "bad data" with us.
         return 1 if stopped.code else 0
     return 0
+
+
+def check_address(settings: Settings) -> None:
+    """Raise `OSError` where nobody could listen: better now than after minutes of work."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    socket.create_server((settings.host, settings.port), family=family).close()
 
 
 def application() -> ASGIApp:

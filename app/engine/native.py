@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O2", "-mavx2", "-mfma", "-mf16c", "-shared", "-fPIC", "-pthread")
 _COMPILERS = ("cc", "gcc", "clang")
 _SECONDS = 120
+_NOWHERE = Path(os.devnull)
 
 
 class Unavailable(Exception):  # noqa: N818 - not an error: the caller has another way
@@ -72,10 +73,13 @@ def library_name() -> str:
 def cache_folder() -> Path:
     """Return the user's folder for what can be made again, `~/.cache/recserve`; it may be missing.
 
-    `XDG_CACHE_HOME` takes the place of `~/.cache`.
+    An absolute `XDG_CACHE_HOME` takes the place of `~/.cache`. For a user without a home it is a
+    folder that nobody can make: code must not be loaded from wherever a command was started.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "recserve"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        base = Path(os.path.expanduser("~"), ".cache")  # noqa: PTH111 - Path's own raises
+    return (base if base.is_absolute() else _NOWHERE) / "recserve"
 
 
 def _require_processor() -> None:

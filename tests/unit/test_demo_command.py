@@ -4,6 +4,7 @@ What building brings is tested with the builds themselves; here a build is only 
 """
 
 import json
+import socket
 
 import pytest
 
@@ -37,3 +38,15 @@ def test_a_bundle_of_an_older_version_is_built_again_and_that_is_said(bundle, tm
     path.write_text(sealed(json.dumps(fields)))
     assert not usable(tmp_path / "demo")
     assert "format" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_a_port_that_is_taken_is_said_before_anything_is_done(command, tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        bundle = str(tmp_path / "demo")  # without one, `demo` would build for minutes
+        assert main([command, "--host", "127.0.0.1", "--port", port, "--bundle", bundle]) == 1
+    said = capsys.readouterr().err
+    assert "already in use" in said
+    assert port in said
+    assert not (tmp_path / "demo").exists()
