@@ -2,12 +2,11 @@
 
 The tokenizer normalises, cuts and looks up every character anew, which for a short query takes
 several times as long as looking its words up. In a BERT what a plain word becomes does not depend
-on its neighbours, so words that the tokenizer has seen are remembered.
+on its neighbours, so the tokenizer's model is asked for single words, and they are remembered.
 """
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 from tokenizers import Tokenizer
@@ -23,7 +22,7 @@ class Tokens:
 
     def __init__(self, tokenizer: Tokenizer, most_words: int = MOST_WORDS) -> None:
         """Remember up to `most_words` words; when there are as many all are forgotten."""
-        self._tokenizer, self._most_words = tokenizer, most_words
+        self._tokenizer, self._model, self._most_words = tokenizer, tokenizer.model, most_words
         self._known: dict[str, list[int]] | None = {} if _cuts_as_bert(tokenizer) else None
         if self._known is not None and tokenizer.truncation:
             self._most = tokenizer.truncation["max_length"]
@@ -38,12 +37,9 @@ class Tokens:
         if known is None or not plain:
             return self._whole(text)
         found: list[int] = self._before.copy()
-        words = _WORDS.findall(text.lower())
-        for word in words:
+        for word in _WORDS.findall(text.lower()):
             tokens = known.get(word)
-            if tokens is None:
-                return self._learn(known, text, words)
-            found += tokens
+            found += self._learn(known, word) if tokens is None else tokens
         found += self._after
         return found if len(found) <= self._most else self._whole(text)
 
@@ -51,17 +47,11 @@ class Tokens:
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
 
-    def _learn(self, known: dict[str, list[int]], text: str, words: Sequence[str]) -> list[int]:
-        encoding = self._tokenizer.encode(text)
-        ids: list[int] = encoding.ids
-        if len(ids) < self._most:  # else its last word may be cut
-            found: dict[int, list[int]] = {}
-            for number, token in zip(encoding.word_ids, ids, strict=True):
-                if number is not None:
-                    found.setdefault(number, []).append(token)
-            if len(known) + len(found) > self._most_words:
-                known.clear()
-            known.update({words[number]: tokens for number, tokens in found.items()})
+    def _learn(self, known: dict[str, list[int]], word: str) -> list[int]:
+        ids: list[int] = [token.id for token in self._model.tokenize(word)]
+        if len(known) >= self._most_words:
+            known.clear()
+        known[word] = ids
         return ids
 
 
