@@ -8,6 +8,7 @@ sizes, and that every token has a row. Not the arithmetic, nor how weights becom
 import ctypes
 from collections.abc import Sequence
 from ctypes import CDLL, POINTER, Structure, c_float, c_int32, c_void_p
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
@@ -117,12 +118,13 @@ class KernelRuntime:
             ValueError: a token without a row, a text that is empty or longer than the places.
             MemoryError: no room for what lies between the layers.
         """
-        lengths = np.array([len(ids) for ids in tokens])
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        ids = np.concatenate([np.asarray(each, np.int32) for each in tokens])
+        lengths = [len(ids) for ids in tokens]
+        flat = list(chain.from_iterable(tokens))  # a list: numpy takes as long for each text
         words, places = self._rows
-        if ids.min() < 0 or ids.max() >= words or lengths.min() < 1 or lengths.max() > places:
+        if min(flat) < 0 or max(flat) >= words or min(lengths) < 1 or max(lengths) > places:
             raise ValueError("tokens that the weights have no row for")
+        ids = np.array(flat, np.int32)
+        starts = np.array([0, *accumulate(lengths)], np.int32)
         vectors = np.empty((len(tokens), self._dim), np.float32)
         failed = self._library.encode(
             ctypes.byref(self._model),
