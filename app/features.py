@@ -1,8 +1,9 @@
-"""The inputs of the scorer: one implementation for training and for serving.
+"""The inputs of the scorer, the same for training and for serving.
 
-All of them describe a pair (what somebody took lately, a candidate). Ids, row numbers and the order
-of candidates never come in: equal values share a rank. This module does not know where candidates
-come from, nor what is done with the numbers.
+Here is what they mean, in numpy; `app.engine.features_kernel` does the same in C where it can. All
+of them describe a pair (what somebody took lately, a candidate). Ids, row numbers and the order of
+candidates never come in: equal values share a rank. This module does not know where candidates come
+from, nor what is done with the numbers.
 """
 
 import math
@@ -135,7 +136,7 @@ class Features:
         self._behaviour = behaviour
         self.names = feature_names(tuple(behaviour.tables))
         self.n_items = behaviour.items.shape[1]
-        self._place = np.full(self.n_items, -1, np.intp)
+        self._place = np.full(self.n_items, -1, np.int32)
         self._pairs_flat = np.empty(0, np.float32)
         self._sums = _sums(behaviour)
 

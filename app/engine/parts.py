@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.engine.behaviour import behaviour_sources
 from app.engine.candidates import Source, best_first
 from app.engine.catalogue import Catalogue
+from app.engine.features_kernel import features_over
 from app.engine.fusion import Blend
 from app.engine.index import VectorIndex
 from app.engine.scorer import Scorer
@@ -38,7 +39,7 @@ class Learned:
     def of(cls, behaviour: Behaviour, alike_share: float, scorer: Scorer) -> "Learned":
         """Put the readers of tables on top of them."""
         sources = behaviour_sources(behaviour, alike_share)
-        return cls(behaviour, alike_share, sources, Features(behaviour), scorer)
+        return cls(behaviour, alike_share, sources, features_over(behaviour), scorer)
 
 
 @dataclass(frozen=True, slots=True)

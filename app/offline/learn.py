@@ -20,11 +20,11 @@ from typing import TypeAlias
 import numpy as np
 
 from app.engine.behaviour import behaviour_sources
+from app.engine.features_kernel import features_over
 from app.engine.scorer import Scorer
 from app.features import (
     RECENT,
     Behaviour,
-    Features,
     Neighbours,
     TasteSpace,
     feature_names,
@@ -116,7 +116,7 @@ def examples_of(
 ) -> Examples:
     """Return what the scorer learns from: every source is asked, every feature is computed."""
     sources = behaviour_sources(behaviour, alike_share)
-    return draw(questions, sources, Features(behaviour), seed)
+    return draw(questions, sources, features_over(behaviour), seed)
 
 
 Draws: TypeAlias = Callable[[Sequence[Question], Behaviour, float, int], Examples]

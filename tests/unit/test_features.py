@@ -2,6 +2,7 @@
 
 import doctest
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from app import features
+from app.engine.features_kernel import KernelFeatures
+from app.engine.native import Unavailable, load_library
 from app.features import (
     Behaviour,
     Features,
@@ -23,6 +26,17 @@ from tests.planted import DECAYS, as_sequences, random_behaviour
 
 N_ITEMS = 40
 N_COPIES = 471
+
+
+@pytest.fixture(params=["numpy", "kernel"])
+def make(request):
+    """What makes features of what was learned: both do the same."""
+    if request.param == "numpy":
+        return Features
+    try:
+        return partial(KernelFeatures, load_library())
+    except Unavailable as why:
+        pytest.skip(str(why))
 
 
 def _log_ranks(totals):
@@ -103,19 +117,19 @@ def asked(seed, histories=(1, 2, 3, 20, 35)):
 # hide the neighbour that the row really is.
 @pytest.mark.parametrize("padding", [None, 0, N_ITEMS - 1])
 @pytest.mark.parametrize("seed", range(3))
-def test_features_equal_plain_loops(seed, padding):
+def test_features_equal_plain_loops(make, seed, padding):
     behaviour = random_behaviour(seed, N_ITEMS, padding=padding)
     recents, lengths, candidates = asked(seed)
-    computed = Features(behaviour).compute(recents, lengths, candidates)
+    computed = make(behaviour).compute(recents, lengths, candidates)
     expected = [plain(behaviour, *each) for each in zip(recents, lengths, candidates, strict=True)]
 
     assert computed.dtype == np.float32
-    for at, name in enumerate(Features(behaviour).names):
+    for at, name in enumerate(make(behaviour).names):
         values = np.concatenate([one[name] for one in expected])
         np.testing.assert_allclose(computed[at], values, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_a_place_that_is_not_needed_hides_no_neighbour():
+def test_a_place_that_is_not_needed_hides_no_neighbour(make):
     # Item 1 has one neighbour, item 0; the other places of its line hold row 0 too, at weight 0.
     rows, weights = np.zeros((3, 4), np.int32), np.zeros((3, 4), np.float32)
     weights[1, 0] = 0.5
@@ -126,27 +140,27 @@ def test_a_place_that_is_not_needed_hides_no_neighbour():
         TasteSpace(eye, eye, np.ones(20, np.float32)),
         np.zeros((4, 3), np.float32),
     )
-    computed = Features(behaviour).compute([np.array([1])], [1], [np.array([0, 2])])
+    computed = make(behaviour).compute([np.array([1])], [1], [np.array([0, 2])])
     assert computed[0].tolist() == [0.5, 0.0]
 
 
-def test_a_batch_is_its_requests_alone():
-    computer, requests = Features(random_behaviour(5, N_ITEMS)), asked(5)
+def test_a_batch_is_its_requests_alone(make):
+    computer, requests = make(random_behaviour(5, N_ITEMS)), asked(5)
     together = computer.compute(*requests)
     alone = [computer.compute([r], [n], [c]) for r, n, c in zip(*requests, strict=True)]
     np.testing.assert_array_equal(together, np.concatenate(alone, axis=1))
 
 
-def test_a_request_without_candidates_takes_no_columns():
-    computer, none = Features(random_behaviour(5, N_ITEMS)), np.empty(0, np.int64)
+def test_a_request_without_candidates_takes_no_columns(make):
+    computer, none = make(random_behaviour(5, N_ITEMS)), np.empty(0, np.int64)
     history, rows = np.array([3, 4]), np.array([7, 8])
     middle = computer.compute([history] * 3, [2] * 3, [none, rows, none])
     np.testing.assert_array_equal(middle, computer.compute([history], [2], [rows]))
     assert computer.compute([history], [2], [none]).shape == (len(computer.names), 0)
 
 
-def test_the_order_of_candidates_only_orders_the_columns():
-    computer = Features(random_behaviour(6, N_ITEMS))
+def test_the_order_of_candidates_only_orders_the_columns(make):
+    computer = make(random_behaviour(6, N_ITEMS))
     recent, rows = np.array([1, 7, 1, 30]), np.arange(N_ITEMS)
     plain_order = computer.compute([recent], [4], [rows])
     for seed in range(5):
@@ -162,7 +176,7 @@ def test_the_order_of_candidates_only_orders_the_columns():
 
 
 @pytest.mark.parametrize("dim", [8, 256])
-def test_items_that_are_alike_in_everything_share_their_ranks(dim):
+def test_items_that_are_alike_in_everything_share_their_ranks(make, dim):
     """Else the order of candidates leaks: the training data have the right one in any place."""
     rng = np.random.default_rng(0)
     kinds = rng.standard_normal((3, dim)).astype(np.float32)
@@ -172,7 +186,7 @@ def test_items_that_are_alike_in_everything_share_their_ranks(dim):
     behaviour = Behaviour(
         {"alike": empty}, {"alike": 0.5}, space, np.zeros((4, N_COPIES), np.float32)
     )
-    computer = Features(behaviour)
+    computer = make(behaviour)
     for size in (5, 13, 37, 200, N_COPIES):
         rows = rng.permutation(N_COPIES)[:size]
         computed = computer.compute([np.array([0, 4, 8])], [3], [rows])
@@ -182,7 +196,7 @@ def test_items_that_are_alike_in_everything_share_their_ranks(dim):
         assert not computed[computer.names.index("alike.rank")].any()
 
 
-def test_the_numbers_of_rows_mean_nothing():
+def test_the_numbers_of_rows_mean_nothing(make):
     behaviour = random_behaviour(8, N_ITEMS)
     new = np.random.default_rng(8).permutation(N_ITEMS)  # old row -> new row
     old = np.argsort(new)
@@ -198,15 +212,13 @@ def test_the_numbers_of_rows_mean_nothing():
         behaviour.items[:, old],
     )
     recents, lengths, candidates = asked(8)
-    before = Features(behaviour).compute(recents, lengths, candidates)
-    after = Features(moved).compute(
-        [new[r] for r in recents], lengths, [new[c] for c in candidates]
-    )
+    before = make(behaviour).compute(recents, lengths, candidates)
+    after = make(moved).compute([new[r] for r in recents], lengths, [new[c] for c in candidates])
     np.testing.assert_array_equal(after, before)
 
 
-def test_only_the_newest_twenty_are_read_but_all_are_counted():
-    computer = Features(random_behaviour(9, N_ITEMS))
+def test_only_the_newest_twenty_are_read_but_all_are_counted(make):
+    computer = make(random_behaviour(9, N_ITEMS))
     rng = np.random.default_rng(9)
     history, rows = rng.integers(0, N_ITEMS, 60), np.arange(N_ITEMS)
     other_past = np.concatenate([history[:20], rng.integers(0, N_ITEMS, 5)])
@@ -217,13 +229,13 @@ def test_only_the_newest_twenty_are_read_but_all_are_counted():
     assert differs == ["user.history"]
 
 
-def test_what_nobody_took_and_nothing_is_near_to_has_finite_features():
+def test_what_nobody_took_and_nothing_is_near_to_has_finite_features(make):
     none = Neighbours(np.zeros((3, 5), np.int32), np.zeros((3, 5), np.float32))
     zero = TasteSpace(
         np.zeros((3, 4), np.float32), np.zeros((3, 4), np.float32), np.ones(20, np.float32)
     )
     signals = item_signals(np.empty(0, np.int64), np.zeros(1, np.int64), 3)
-    computer = Features(Behaviour(dict.fromkeys(DECAYS, none), DECAYS, zero, signals))
+    computer = make(Behaviour(dict.fromkeys(DECAYS, none), DECAYS, zero, signals))
     computed = computer.compute([np.array([0])], [1], [np.array([1, 2])])
     values = dict(zip(computer.names, computed[:, 0].tolist(), strict=True))
     prior = {"item.share_last": 0.25, "item.place": pytest.approx(0.6)}

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from app.engine.behaviour import behaviour_sources
 from app.engine.candidates import Source
+from app.engine.features_kernel import features_over
 from app.engine.selection import Hits
 from app.engine.wants import Want
-from app.features import Behaviour, Features
+from app.features import Behaviour
 from app.offline.evaluation.answers import Numbering
 from app.offline.evaluation.protocols import Case
 from app.offline.evaluation.rankers import Score
@@ -48,7 +49,7 @@ class Traced:
 
     def __init__(self, behaviour: Behaviour, alike_share: float) -> None:
         self.sources = [_Noting(one) for one in behaviour_sources(behaviour, alike_share)]
-        self._features = Features(behaviour)
+        self._features = features_over(behaviour)
         self.n_items = self._features.n_items
         self.names = (*self._features.names, *(f"origin.{one.name}" for one in self.sources))
 
