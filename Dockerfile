@@ -44,9 +44,9 @@ FROM base AS kernel
 WORKDIR /kernel
 COPY app/engine/native.py app/engine/*_kernel* ./
 RUN mkdir lib \
- && { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
-      && python native.py && mv ./*.so lib/ \
-      || echo "no C compiler: texts will be encoded by ONNX Runtime"; }
+ && if apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; \
+    then python native.py && find . -maxdepth 1 -name '*.so' -exec mv {} lib/ ';'; \
+    else echo "no C compiler: texts will be encoded by ONNX Runtime"; fi
 
 
 # Our own code as a wheel; its build backend sits in a layer below the code.

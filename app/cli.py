@@ -215,10 +215,10 @@ def _roll_back(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from app.server_process import check_address, run
-
     settings = _settings(arguments)
     if not arguments.build_only:
+        from app.server_process import check_address
+
         check_address(settings)
     if not usable(settings.bundle):
         from app.offline.demo import build_demo
@@ -227,7 +227,11 @@ def _demo(arguments: argparse.Namespace) -> int:
         if not arguments.build_only:
             # Building loaded torch; what serves starts as a new process without it.
             os.execv(sys.executable, [sys.executable, "-m", "app.cli", *sys.argv[1:]])  # noqa: S606
-    return 0 if arguments.build_only else run(settings)
+    if arguments.build_only:
+        return 0
+    from app.server_process import run
+
+    return run(settings)
 
 
 def usable(bundle: Path) -> bool:

@@ -1,6 +1,7 @@
 """The process that serves: settings in, uvicorn around the application, an exit code out."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -24,6 +25,9 @@ _SWITCH_S: Final = 0.0001
 """After so long a model thread asks for the interpreter that a busy event loop holds; Python's own
 is fifty times that, and a pass needs it several times."""
 
+_TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
+"""By another process, or kept for the administrator."""
+
 
 def run(settings: Settings) -> int:
     """Serve until told to stop. Spawned workers read the settings from the environment.
@@ -32,8 +36,8 @@ def run(settings: Settings) -> int:
         OSError: the address is taken, or not ours.
         AppError: the bundle, the device or the event store cannot be used.
     """
-    share_one_arena()
     check_address(settings)
+    share_one_arena()
     # Verified here for a plain message; each worker verifies again what it loads.
     require(settings.device)
     open_bundle(settings.bundle)
@@ -67,9 +71,23 @@ def run(settings: Settings) -> int:
 
 
 def check_address(settings: Settings) -> None:
-    """Raise `OSError` where nobody could listen: better now than after minutes of work."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    socket.create_server((settings.host, settings.port), family=family).close()
+    """Raise `OSError` for an address that is taken: better now than after minutes of work.
+
+    Whatever else may be wrong with one, the server itself will say.
+    """
+    host, kind = settings.host or None, socket.SOCK_STREAM
+    found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
+    for family, _, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno in _TAKEN:
+                    where = f"{settings.host} port {settings.port}"
+                    raise OSError(error.errno, f"{error.strerror}: {where}") from None
 
 
 def application() -> ASGIApp:

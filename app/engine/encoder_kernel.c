@@ -164,7 +164,7 @@ static void pool(const Model *m, const float *x, int n, float *out) {
     for (int i = 0; i < width; i++) out[i] *= factor;
 }
 
-/* What is done to a row is done at once, while it is near. */
+/* What is done to a row is done at once, while it lies in the nearest cache. */
 static void layer(const Model *m, const Layer *l, const int32_t *starts, int texts, Scratch s) {
     const int p = m->products, width = m->width, inner = m->inner, n = starts[texts] - starts[0];
     float *row = s.x;

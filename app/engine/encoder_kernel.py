@@ -119,7 +119,7 @@ class KernelRuntime:
             MemoryError: no room for what lies between the layers.
         """
         lengths = [len(ids) for ids in tokens]
-        flat = list(chain.from_iterable(tokens))  # a list: numpy takes as long for each text
+        flat = list(chain.from_iterable(tokens))  # numpy needs a microsecond for each text
         words, places = self._rows
         if min(flat) < 0 or max(flat) >= words or min(lengths) < 1 or max(lengths) > places:
             raise ValueError("tokens that the weights have no row for")

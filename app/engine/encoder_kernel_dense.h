@@ -87,7 +87,7 @@ static void quantise(const float *x, const float *factor, int k, uint8_t *bytes,
     }
 }
 
-/* Makes x the row t that the dense layer `d` takes. */
+/* Quantises x as row t of what the dense layer `d` takes. */
 static void take_row(const float *x, int t, int k, Dense d, Rows rows) {
     quantise(x, d.factor, k, rows.bytes + (size_t)t * k, rows.scale + t, rows.least + t);
 }

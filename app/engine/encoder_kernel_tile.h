@@ -45,8 +45,9 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
     }
 }
 
-/* `part`: how many bytes of the next panel fall to each row. Loops of two are unrolled by hand, as
- * it were: GCC leaves them, and the totals then go through memory. */
+/* `part`: how many bytes of the columns that are next fall to each row, rounded up, so that a few
+ * beyond them may be asked for. GCC is told to unroll loops of two: it leaves them, and the totals
+ * then go through memory. */
 static inline __attribute__((always_inline)) TARGET void NAME(rows)(
     const int rows, const int few, Rows x, int r, size_t part, int k, Dense d, int p, float *y,
     int n, int add) {

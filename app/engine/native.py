@@ -14,9 +14,10 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
+if TYPE_CHECKING:  # an image compiles this file's kernel where nothing is installed yet
+    import numpy.typing as npt
 
 FOLDER = Path(__file__).parent
 # Not -march=native: the file may be used on another machine than compiled it.
@@ -39,14 +40,14 @@ def load_library() -> ctypes.CDLL:
     _require_processor()
     name = library_name()
     folders = (FOLDER, cache_folder())
-    found = next((f / name for f in folders if (f / name).is_file()), None)
     try:
+        found = next((f / name for f in folders if (f / name).is_file()), None)
         return ctypes.CDLL(str(found or _compile(name, folders)))
     except OSError as error:
         raise Unavailable(f"the kernel cannot be loaded ({error})") from error
 
 
-def address(array: npt.NDArray[Any]) -> int:
+def address(array: "npt.NDArray[Any]") -> int:
     """Return where a contiguous array lies; anything for an empty one.
 
     Each call of ours asks it of all its arrays, and numpy's own `array.ctypes.data` takes longer.
@@ -57,7 +58,7 @@ def address(array: npt.NDArray[Any]) -> int:
         return array.ctypes.data
 
 
-def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+def pointer(array: "npt.NDArray[Any]") -> ctypes.c_void_p:
     """Return `address`, for an argument."""
     return ctypes.c_void_p(address(array))
 
@@ -120,4 +121,9 @@ def _run(compiler: str, to: Path) -> Path:
 
 
 if __name__ == "__main__":
-    load_library()
+    try:
+        _require_processor()
+    except Unavailable as why:
+        print(f"not compiled: {why}")  # noqa: T201 - run as a command
+    else:
+        load_library()

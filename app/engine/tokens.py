@@ -40,6 +40,8 @@ class Tokens:
         for word in _WORDS.findall(text.lower()):
             tokens = known.get(word)
             found += self._learn(known, word) if tokens is None else tokens
+            if len(found) > self._most:  # it will be cut: nothing is gained by going on
+                return self._whole(text)
         found += self._after
         return found if len(found) <= self._most else self._whole(text)
 

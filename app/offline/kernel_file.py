@@ -7,6 +7,7 @@ the file is kept (`app.offline.kept`).
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +61,8 @@ def _key(
     config = bert.config.to_dict()
     config.pop("_name_or_path", None)  # the same model may lie elsewhere
     libraries = {name: version(name) for name in _LIBRARIES}
-    said = [digest, str(bert.dtype), config, tokenizer, libraries, _arithmetic()]
+    attention = getattr(bert.config, "_attn_implementation", None)
+    said = [digest, str(bert.dtype), config, attention, tokenizer, libraries, _arithmetic()]
     found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for name in SOURCES:
         found.update((_APP / name).read_bytes())
@@ -73,9 +75,10 @@ def _key(
 def _arithmetic() -> list[object]:
     """Return what the last bits of a sum depend on, and with them which way a weight is rounded.
 
-    That is the processor's instructions, the libraries that were built for them, and over how many
-    threads they share out a sum.
+    That is the processor's instructions, the libraries that were built for them, what they choose
+    where they run, and over how many threads they share out a sum.
     """
-    threads = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    chosen = {f"{pool['num_threads']} {pool.get('architecture')}" for pool in pools}
     built = np.show_config(mode="dicts"), torch.__config__.show()
-    return [*built, torch.__config__.parallel_info(), sorted(threads)]
+    return [*built, torch.__config__.parallel_info(), sorted(chosen), os.environ.get("MKL_CBWR")]

@@ -1,10 +1,15 @@
 """Where compiled code and what builds keep may lie: never wherever a command was started."""
 
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.engine.native import cache_folder
+from app.engine.native import FOLDER, Unavailable, cache_folder, load_library
 from app.offline.kept import LEAST_BYTES, kept
 
 
@@ -37,3 +42,38 @@ def test_without_a_home_nothing_is_kept(home, started_in, monkeypatch):
     assert kept("a" * 64, lambda: content) == content
     assert not cache_folder().exists()
     assert list(started_in.iterdir()) == []
+
+
+@pytest.fixture
+def sources(tmp_path) -> Path:
+    """A copy of what an image compiles, as the Dockerfile copies it."""
+    try:
+        load_library()
+    except Unavailable as why:
+        pytest.skip(str(why))
+    for path in (FOLDER / "native.py", *FOLDER.glob("*_kernel*.[ch]")):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def compiled(sources: Path) -> subprocess.CompletedProcess[str]:
+    """Run the file as a bare image does: no packages, and no home."""
+    command = [sys.executable, "-I", "-S", "native.py"]
+    bare = {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        command, cwd=sources, env=bare, capture_output=True, text=True, check=False
+    )
+
+
+def test_it_is_compiled_where_nothing_is_installed(sources):
+    done = compiled(sources)
+    assert (done.returncode, done.stderr) == (0, "")
+    (library,) = sources.glob("kernel-*.so")
+    assert ctypes.CDLL(str(library)).bytes_block() > 0
+
+
+def test_what_does_not_compile_is_an_error(sources):
+    (sources / "matching_kernel.c").write_text("no C")
+    done = compiled(sources)
+    assert done.returncode != 0
+    assert "does not compile" in done.stderr

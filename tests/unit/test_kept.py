@@ -93,8 +93,8 @@ def test_without_a_folder_to_write_to_it_is_made_each_time(tmp_path, monkeypatch
     assert "not kept for the next build" in caplog.text
 
 
-def test_a_full_disk_leaves_nothing_behind(folder, caplog):
-    # A name that no file system takes stands for it: the renaming fails, after the writing.
+def test_what_cannot_be_renamed_leaves_nothing_behind(folder, caplog):
+    # A name that no file system takes: the renaming fails, after the writing.
     assert kept("a" * 300, Maker()) == CONTENT
     assert list(folder.iterdir()) == []
     assert "not kept for the next build" in caplog.text

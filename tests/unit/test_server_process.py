@@ -1,7 +1,13 @@
 """What each serving process sets up for itself, in a process of its own."""
 
+import socket
 import subprocess
 import sys
+
+import pytest
+
+from app.server_process import check_address
+from app.settings import Settings
 
 CODE = """
 import sys
@@ -16,3 +22,33 @@ print(sorted({"torch", "faiss", "onnxruntime"} & set(sys.modules)))
 def test_the_event_loop_gives_the_interpreter_up_sooner_and_nothing_heavy_is_loaded_yet():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["True", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "asked"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("127.0.0.1", ""),
+        ("127.0.0.1", "localhost"),
+        ("::1", "::1"),
+        ("::1", "::"),
+        ("::1", ""),
+    ],
+)
+def test_a_taken_address_is_refused_under_every_name(taken, asked):
+    family = socket.AF_INET6 if ":" in taken else socket.AF_INET
+    try:
+        other = socket.create_server((taken, 0), family=family)
+    except OSError as why:
+        pytest.skip(f"{taken}: {why}")
+    with other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"in use: {asked} port {port}"):
+            check_address(Settings(host=asked, port=port))
+    check_address(Settings(host=asked, port=port))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", ""])
+def test_any_free_port_will_do(host):
+    check_address(Settings(host=host, port=0))
