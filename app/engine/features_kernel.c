@@ -34,7 +34,7 @@ typedef struct {
 /* Of one call: lines of `step` floats, a multiple of eight. */
 typedef struct {
     float *pairs, *kinds, *given; /* [RECENT, step], [KINDS, step], [dim, EIGHTS] */
-    uint64_t *keys, *other;      /* [step] */
+    uint64_t *keys, *other;       /* [step] */
     int64_t step;
 } Scratch;
 
@@ -210,13 +210,15 @@ static int within(const int64_t *rows, int64_t count, int64_t n) {
     return 1;
 }
 
-/* Writes out[features, n] of all requests, whose candidates are n together. No request is without a
- * recent item; those without candidates have no columns.
- * Returns 0, 1 without memory, 2 for a row that is none of the catalogue's. */
+/* Writes out[features, n] of all requests, whose candidates are n together; those without have no
+ * columns. Returns 0, 1 without memory, 2 for a row that is none of the catalogue's, for nothing
+ * taken, or for more candidates than there are rows. */
 int describe_all(const Facts *f, const Asked *asked, int64_t requests, float *out, int64_t n) {
     int64_t most = 0;
     for (const Asked *q = asked; q < asked + requests; q++) {
-        if (!within(q->recent, q->n_recent, f->n_items) || !within(q->rows, q->n_rows, f->n_items))
+        const int fits = q->n_recent >= 1 && q->n_recent <= RECENT && q->n_rows <= f->n_items;
+        if (!fits || !within(q->recent, q->n_recent, f->n_items) ||
+            !within(q->rows, q->n_rows, f->n_items))
             return 2;
         if (q->n_rows > most) most = q->n_rows;
     }

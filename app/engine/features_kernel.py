@@ -94,7 +94,7 @@ class KernelFeatures(Features):
         """See `Features`.
 
         Raises:
-            IndexError: a row is none of the catalogue's.
+            IndexError: a row is none of the catalogue's, nothing was taken, or candidates repeat.
             MemoryError: there is none.
         """
         taken = [np.ascontiguousarray(recent[:RECENT], np.int64) for recent in recents]
@@ -111,7 +111,7 @@ class KernelFeatures(Features):
             ctypes.byref(self._facts), asked, c_int64(len(rows)), pointer(out), c_int64(n)
         )
         if failed:
-            raise MemoryError if failed == 1 else IndexError("a row beyond the catalogue")
+            raise MemoryError if failed == 1 else IndexError("rows that are not the catalogue's")
         return out
 
     def _hold(self, array: npt.NDArray[Any], kind: type[np.number[Any]]) -> int:

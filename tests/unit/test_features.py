@@ -159,6 +159,26 @@ def test_a_request_without_candidates_takes_no_columns(make):
     assert computer.compute([history], [2], [none]).shape == (len(computer.names), 0)
 
 
+@pytest.mark.parametrize("rows", [[0, N_ITEMS], [-1], [2**40]])
+@pytest.mark.parametrize("as_taken", [True, False])
+def test_the_kernel_refuses_rows_that_are_none(rows, as_taken):
+    try:
+        computer = KernelFeatures(load_library(), random_behaviour(5, N_ITEMS))
+    except Unavailable as why:
+        pytest.skip(str(why))
+    some, wrong = np.array([1, 2]), np.array(rows)
+    taken, candidates = (wrong, some) if as_taken else (some, wrong)
+    with pytest.raises(IndexError):
+        computer.compute([some, taken], [2, 2], [some, candidates])
+    for nothing, many in ((wrong[:0], some), (some, np.zeros(N_ITEMS + 1, np.int64))):
+        with pytest.raises(IndexError):
+            computer.compute([nothing], [1], [many])
+    # Nothing of what was refused is left behind.
+    again = computer.compute([some], [2], [some])
+    expected = Features(random_behaviour(5, N_ITEMS)).compute([some], [2], [some])
+    np.testing.assert_allclose(again, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_order_of_candidates_only_orders_the_columns(make):
     computer = make(random_behaviour(6, N_ITEMS))
     recent, rows = np.array([1, 7, 1, 30]), np.arange(N_ITEMS)
