@@ -6,11 +6,11 @@ import torch
 
 from app.engine.behaviour import behaviour_sources
 from app.engine.candidates import retrieve
+from app.engine.features_kernel import features_over
 from app.engine.scorer import Scorer
 from app.engine.selection import NumpySelection
 from app.engine.wants import Want
 from app.errors import BadDataError, UsageError
-from app.features import Features
 from app.offline.evaluation import rankers
 from app.offline.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
 from app.offline.evaluation.baselines.base import UnavailableError
@@ -53,7 +53,7 @@ def left_over(behaviour, question, off):
 @pytest.mark.parametrize("off", [None, *SOURCES])
 def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
     behaviour, questions = random_behaviour(1, N_ITEMS), asked(70)
-    features = Features(behaviour)
+    features = features_over(behaviour)
     muted = muted_of(features.names, ["*.mean", "user.*"])
     weights = np.random.default_rng(2).standard_normal(len(features.names)).astype(np.float32)
     pools, place = Pools(questions, Traced(behaviour, 0.1)), off and SOURCES.index(off)
@@ -79,7 +79,7 @@ def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
 def test_examples_lose_what_only_the_missing_source_brought(off):
     behaviour, questions = random_behaviour(1, N_ITEMS), asked(70)
     lists = Lists.draw(questions, behaviour, 0.1, 0)
-    direct = draw(questions, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
+    direct = draw(questions, behaviour_sources(behaviour, 0.1), features_over(behaviour), 0)
     np.testing.assert_array_equal(lists.examples.features, direct.features)
     assert lists.without(None) is lists.examples
 
@@ -162,7 +162,7 @@ def missing(examples, seed):
 
 
 def names_of():
-    return Features(random_behaviour(1, N_ITEMS)).names
+    return features_over(random_behaviour(1, N_ITEMS)).names
 
 
 FAKES = {
