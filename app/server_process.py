@@ -33,7 +33,7 @@ def run(settings: Settings) -> int:
     """Serve until told to stop. Spawned workers read the settings from the environment.
 
     Raises:
-        OSError: the address is taken, or not ours.
+        OSError: the address is taken, or its name unknown.
         AppError: the bundle, the device or the event store cannot be used.
     """
     check_address(settings)
@@ -78,16 +78,16 @@ def check_address(settings: Settings) -> None:
     host, kind = settings.host or None, socket.SOCK_STREAM
     found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
     for family, _, protocol, _, address in found:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
+        try:  # the system may lack a family that a name has: so the socket is made here as well
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind(address)
-            except OSError as error:
-                if error.errno in _TAKEN:
-                    where = f"{settings.host} port {settings.port}"
-                    raise OSError(error.errno, f"{error.strerror}: {where}") from None
+        except OSError as error:
+            if error.errno in _TAKEN:
+                where = f"{settings.host} port {settings.port}"
+                raise OSError(error.errno, f"{error.strerror}: {where}") from None
 
 
 def application() -> ASGIApp:
