@@ -42,10 +42,11 @@ RUN cd /opt/venv/lib/python3.11/site-packages \
 # all works then too, with texts encoded by ONNX Runtime, which takes longer.
 FROM base AS kernel
 WORKDIR /kernel
-COPY app/engine/native.py app/engine/*_kernel* ./
+COPY app/engine/kernels/loader.py ./
+COPY app/engine/kernels/c ./c
 RUN mkdir lib \
  && if apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; \
-    then python native.py && find . -maxdepth 1 -name '*.so' -exec mv {} lib/ ';'; \
+    then python loader.py && find c -name '*.so' -exec mv {} lib/ ';'; \
     else echo "no C compiler: texts will be encoded by ONNX Runtime"; fi
 
 
@@ -67,7 +68,7 @@ RUN pip --python /opt/venv/bin/python install --no-compile --constraint constrai
     ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --requirement train.txt
 # A checkout and not the wheel: the demo's recipe lies beside the code, in models/.
 COPY app app
-COPY --from=kernel /kernel/lib/ app/engine/
+COPY --from=kernel /kernel/lib/ app/engine/kernels/c/
 COPY models models
 RUN python -m app.cli demo --build-only
 # Libraries that keep a cache look for a home; any uid may run this image.
@@ -87,7 +88,7 @@ COPY --from=slim /opt/venv /opt/venv
 COPY --from=builder /srv/recserve/models/demo models/demo
 COPY --from=package /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --no-deps /wheels/*.whl
-COPY --from=kernel /kernel/lib/ /opt/venv/lib/python3.11/site-packages/app/engine/
+COPY --from=kernel /kernel/lib/ /opt/venv/lib/python3.11/site-packages/app/engine/kernels/c/
 # What people do is kept here: mount a volume, or set RECSERVE_STORE_URL.
 RUN install --directory --owner 10001 --group 10001 data
 ENV RECSERVE_HOST=0.0.0.0 RECSERVE_PORT=8000 RECSERVE_BUNDLE=/srv/recserve/models/demo \

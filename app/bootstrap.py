@@ -9,37 +9,62 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from redis.asyncio import Redis
-
-from app.errors import StoreError
-from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.generations import is_generation
-from app.loading import Loader, warm_up_batches
-from app.memory import settled
-from app.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
-from app.serving.batch_plan import Limits
-from app.serving.batcher import Batcher
-from app.serving.breaker import Breaker
-from app.serving.caches import Caches
-from app.serving.current_engine import CurrentEngine, Loaded
+from app.bundle.generations import is_generation
+from app.core.memory import settled
+from app.core.ports import (
+    Cache,
+    Engine,
+    EventStore,
+    Journal,
+    LiveEngine,
+    UserStore,
+)
+from app.core.settings import Settings
+from app.core.telemetry import (
+    LoopLag,
+    Metrics,
+)
+from app.core.types import (
+    RankRequest,
+    RankResult,
+)
+from app.domain.event_rules import (
+    DEFAULT_WEIGHTS,
+    Weight,
+)
+from app.loading import (
+    Loader,
+    warm_up_batches,
+)
+from app.serving.batching.batcher import Batcher
+from app.serving.batching.plan import Limits
+from app.serving.caching.answers import Caches
+from app.serving.caching.local import LocalCache
+from app.serving.caching.redis import Breaker, RedisCache
+from app.serving.caching.single_flight import SingleFlight
+from app.serving.current_engine import (
+    CurrentEngine,
+    Loaded,
+)
 from app.serving.cursor import LIFE_S
-from app.serving.flight import SingleFlight
 from app.serving.ingest import Ingest
 from app.serving.live_catalogue import LiveCatalogue
-from app.serving.local_cache import LocalCache
-from app.serving.recommender import Computed, Parts, Recommender
-from app.serving.redis_cache import RedisCache, RedisLimits, open_client
-from app.serving.redis_journal import RedisJournal
-from app.serving.redis_store import RedisEventStore
-from app.serving.reloader import BundleSource, Reloader
-from app.serving.sqlite_journal import SqliteJournal
-from app.serving.sqlite_store import SqliteEventStore
+from app.serving.recommender import (
+    Computed,
+    Parts,
+    Recommender,
+)
+from app.serving.reloader import (
+    BundleSource,
+    Reloader,
+)
+from app.serving.stores.opening import open_event_store, open_journal
+from app.serving.stores.redis_client import (
+    RedisLimits,
+    open_client,
+)
 from app.serving.user_state import UserStates
-from app.settings import Settings
-from app.telemetry import LoopLag, Metrics
-from app.types import RankRequest, RankResult
 
 log = logging.getLogger(__name__)
 
@@ -181,54 +206,6 @@ async def wire(  # noqa: PLR0913 - one argument a part
             *(settings, metrics, current, batcher, recommender, states, ingest),
             *(catalogue, reloader),
         )
-
-
-async def open_event_store(settings: Settings) -> EventStore:
-    """Open the event store of the settings; a Redis that is down may come up later.
-
-    Raises:
-        StoreError: the file cannot be used.
-    """
-    place = _store_of(settings)
-    if isinstance(place, Path):
-        return SqliteEventStore(place, settings.retention())
-    store = RedisEventStore(place, settings.retention())
-    try:
-        for line in await store.warnings():
-            log.warning("the event store may lose what was acknowledged: %s", line)
-    except StoreError:
-        log.warning("the event store does not answer; it is asked again for every request")
-    return store
-
-
-def open_journal(settings: Settings, catalogue: str) -> Journal:
-    """Open the journal of a catalogue, beside the events; within a running event loop.
-
-    Raises:
-        StoreError: the file cannot be used. A Redis that is down shows at the first call.
-    """
-    place = _store_of(settings)
-    if isinstance(place, Path):
-        return SqliteJournal(place, catalogue)
-    return RedisJournal(place, catalogue)
-
-
-async def check_event_file(settings: Settings) -> None:
-    """Open and close the embedded event store, if that is the one. Raises `StoreError`."""
-    if (settings.store_url or "sqlite:").startswith("sqlite:"):
-        await (await open_event_store(settings)).aclose()
-
-
-def _store_of(settings: Settings) -> Path | Redis:
-    """Return the file that events and changes are kept in, or a client of the Redis."""
-    url = settings.store_url
-    if url is None:
-        return settings.data_dir / "store.sqlite"
-    if url.startswith("sqlite:"):  # sqlite:///relative or sqlite:////absolute
-        return Path(url.removeprefix("sqlite:///"))
-    # Not a cache: patient, and without a breaker.
-    limits = RedisLimits(0.0, settings.store_timeout_ms / 1e3, settings.store_max_connections)
-    return open_client(url, limits)
 
 
 def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:

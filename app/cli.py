@@ -13,8 +13,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app import __version__
-from app.errors import AppError, BadDataError, BundleError, UsageError
-from app.settings import Settings
+from app.core.errors import (
+    AppError,
+    BadDataError,
+    BundleError,
+    UsageError,
+)
+from app.core.settings import Settings
 
 _ALL_SETTINGS = tuple(Settings.model_fields)
 _FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
@@ -129,14 +134,20 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    from app.offline.evaluation.command import add_arguments, run
+    from app.evaluation.command import (
+        add_arguments,
+        run,
+    )
 
     add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    from app.bench.command import add_arguments, run
+    from app.bench.command import (
+        add_arguments,
+        run,
+    )
 
     add_arguments(parser)
     _add_settings(parser)
@@ -170,9 +181,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
-    from app.offline.evaluation.gate import PromotionGate
-    from app.offline.recipe import Recipe, load_recipe
+    from app.offline.input.recipe import (
+        Recipe,
+        load_recipe,
+    )
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
     gate, learning = PromotionGate(force=arguments.force), not arguments.no_learn
@@ -182,14 +196,14 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import retrain
-    from app.offline.evaluation.gate import PromotionGate
-    from app.offline.recipe import load_recipe
+    from app.offline.input.recipe import load_recipe
 
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
     gate = PromotionGate(force=arguments.force)
     if arguments.events_from_store:
-        from app.store_commands import train_from_store
+        from app.commands import train_from_store
 
         settings = _settings(arguments)
         print(train_from_store(settings, arguments.bundle, arguments.events, recipe, gate))
@@ -201,14 +215,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _publish(arguments: argparse.Namespace) -> int:
-    from app.generations import publish
+    from app.bundle.generations import publish
 
     print(publish(arguments.bundle, arguments.generation))
     return 0
 
 
 def _roll_back(arguments: argparse.Namespace) -> int:
-    from app.generations import roll_back
+    from app.bundle.generations import roll_back
 
     print(roll_back(arguments.bundle))
     return 0
@@ -236,7 +250,10 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def usable(bundle: Path) -> bool:
     """Tell whether a bundle can be served; say why not, unless there is none yet."""
-    from app.bundle import CURRENT, open_bundle
+    from app.bundle.reader import (
+        CURRENT,
+        open_bundle,
+    )
 
     try:
         open_bundle(bundle)
@@ -248,14 +265,14 @@ def usable(bundle: Path) -> bool:
 
 
 def _compact(arguments: argparse.Namespace) -> int:
-    from app.store_commands import compact
+    from app.commands import compact
 
     print(asyncio.run(compact(_settings(arguments))))
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from app.store_commands import export_events
+    from app.commands import export_events
 
     # Not on standard output, where the events may go.
     print(asyncio.run(export_events(_settings(arguments), arguments.out)), file=sys.stderr)
@@ -263,8 +280,11 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from app.offline.recipe import Recipe, load_recipe
-    from app.store_commands import import_events
+    from app.commands import import_events
+    from app.offline.input.recipe import (
+        Recipe,
+        load_recipe,
+    )
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
     print(asyncio.run(import_events(_settings(arguments), arguments.file, recipe)))

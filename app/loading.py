@@ -7,20 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.bundle import Bundle, open_bundle
-from app.errors import BundleError
-from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.generations import generation_at
-from app.memory import settle
-from app.ports import Engine
+from app.bundle.generations import generation_at
+from app.bundle.reader import (
+    Bundle,
+    open_bundle,
+)
+from app.core.errors import BundleError
+from app.core.memory import settle
+from app.core.ports import Engine
+from app.core.settings import Settings
+from app.core.types import RankRequest
+from app.domain.event_rules import (
+    DEFAULT_WEIGHTS,
+    Weight,
+)
 from app.serving.current_engine import Loaded
 from app.serving.reloader import BundleSource
-from app.serving.users import BundleUserStore
-from app.settings import Settings
-from app.types import RankRequest
+from app.serving.stores.bundle_users import BundleUserStore
 
 if TYPE_CHECKING:
-    from app.engine.encoder import PackedEncoder
+    from app.engine.encoding.encoder import PackedEncoder
 
 _WARM_UP_REPEATS = (1, 2, 4, 8, 16, 32)
 _CROWD_BESIDE_ANOTHER = 8
@@ -47,7 +53,11 @@ class Loader:
             DeviceError, EngineError: the device cannot be used, failed, or has no room.
         """
         # Here, not above: importing the server must not load model libraries.
-        from app.engine.open import encoder_files, encoder_of, engine_of
+        from app.engine.open import (
+            encoder_files,
+            encoder_of,
+            engine_of,
+        )
 
         settings, bundle = self._settings, open_bundle(self._settings.bundle)
         threads, files = settings.threads_per_worker(), encoder_files(bundle)

@@ -14,12 +14,12 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.api.connection import Connection
-from app.bootstrap import check_event_file
-from app.bundle import open_bundle
-from app.engine.device import require
-from app.memory import share_one_arena
-from app.settings import Settings
+from app.api.fast_path import Connection
+from app.bundle.reader import open_bundle
+from app.core.memory import share_one_arena
+from app.core.settings import Settings
+from app.engine.encoding.device import require
+from app.serving.stores.opening import check_event_file
 
 _SWITCH_S: Final = 0.0001
 """After so long a model thread asks for the interpreter that a busy event loop holds; Python's own

@@ -24,20 +24,34 @@ from time import perf_counter
 
 import numpy as np
 
-from app.bundle import load_vectors, open_bundle
-from app.engine.encoder import PackedEncoder
-from app.engine.index import (
+from app.bundle.reader import (
+    load_vectors,
+    open_bundle,
+)
+from app.core.ports import Encoder
+from app.core.types import (
+    Matrix,
+    RankRequest,
+    Rows,
+    Vector,
+)
+from app.engine.encoding.encoder import PackedEncoder
+from app.engine.open import (
+    index_of,
+    open_engine,
+)
+from app.engine.retrieval.index import (
     INDEX_FILE,
     LEAST_MERGED,
     MERGED_SHARE,
     FlatIndex,
     VectorIndex,
 )
-from app.engine.open import index_of, open_engine
-from app.offline.build import build, packed_encoder
-from app.offline.recipe import Recipe
-from app.ports import Encoder
-from app.types import Matrix, RankRequest, Rows, Vector
+from app.offline.build import (
+    build,
+    packed_encoder,
+)
+from app.offline.input.recipe import Recipe
 from loadtest import machine
 from loadtest.queries import demo_titles, unique_queries
 

@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.bootstrap import open_event_store
-from app.settings import Settings
+from app.core.settings import Settings
+from app.serving.stores.opening import open_event_store
 from loadtest import services
 
 _CALLERS = 4

@@ -23,10 +23,13 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from app.engine.encoder import PackedEncoder
-from app.engine.encoder_kernel import Products
-from app.engine.native import Unavailable
-from app.offline.export import export_encoder, resolve
+from app.engine.encoding.encoder import PackedEncoder
+from app.engine.kernels.encoder import Products
+from app.engine.kernels.loader import Unavailable
+from app.offline.encoder.export import (
+    export_encoder,
+    resolve,
+)
 from loadtest import machine
 from loadtest.encoder_quality import Encode, fidelity, ranking, read_graded
 from loadtest.encoder_report import section

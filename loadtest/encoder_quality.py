@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from app.offline.evaluation.datasets import read_pairs
-from app.offline.metrics import gain_of, graded_ndcg_at
+from app.evaluation.datasets import read_pairs
+from app.offline.metrics.ranking import (
+    gain_of,
+    graded_ndcg_at,
+)
 
 #: Where the graded set lies below `RECSERVE_SHARED`.
 PAIRS = Path("data") / "crowdflower-search"

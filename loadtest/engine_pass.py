@@ -21,11 +21,17 @@ from typing import Final
 
 from threadpoolctl import threadpool_limits
 
-from app.bundle import load_arrays, open_bundle
+from app.bundle.reader import (
+    load_arrays,
+    open_bundle,
+)
+from app.core.ports import Encoder
+from app.core.types import (
+    Matrix,
+    RankRequest,
+)
 from app.engine.engine import RankEngine
 from app.engine.open import engine_of
-from app.ports import Encoder
-from app.types import Matrix, RankRequest
 from loadtest import machine
 from loadtest.queries import unique_queries
 

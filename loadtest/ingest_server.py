@@ -12,11 +12,18 @@ from contextlib import asynccontextmanager
 import uvicorn
 
 from app.api.server import create_app
-from app.bootstrap import Service, open_event_store, wire
-from app.settings import Settings
-from app.telemetry import Metrics
-from app.testing import GatedEngine, MemoryUserStore
-from app.testing_journal import MemoryJournal
+from app.bootstrap import (
+    Service,
+    wire,
+)
+from app.core.settings import Settings
+from app.core.telemetry import Metrics
+from app.serving.stores.opening import open_event_store
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryUserStore,
+)
+from app.testing.journal import MemoryJournal
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from app.generations import publish
+from app.bundle.generations import publish
 from loadtest import machine
 from loadtest.open_loop import percentile
 from loadtest.queries import demo_titles, unique_queries

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from app.generations import publish
+from app.bundle.generations import publish
 from app.offline.demo import build_demo
 from loadtest import machine, wrk
 from loadtest.open_loop import Offer, Outcome, message, offer, percentile

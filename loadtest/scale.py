@@ -14,10 +14,13 @@ from time import perf_counter
 
 import numpy as np
 
-from app.columns import offsets_of
-from app.offline.learn import learn
-from app.offline.negatives import Negatives, Shown
-from app.offline.sequences import Sequences
+from app.domain.columns import offsets_of
+from app.offline.learning.learn import learn
+from app.offline.learning.negatives import (
+    Negatives,
+    Shown,
+)
+from app.offline.learning.sequences import Sequences
 from loadtest import machine
 
 _WORDS = 50_000
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make, learn, print."""
     options = _options(argv)
     steps = _Steps()
-    log = logging.getLogger("app.offline.learn")
+    log = logging.getLogger("app.offline.learning.learn")
     log.setLevel(logging.INFO)
     log.addHandler(steps)
     sequences = walks(options.items, options.events, options.seed)

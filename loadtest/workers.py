@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.engine.device import name_of
+from app.engine.encoding.device import name_of
 from loadtest import machine, services, wrk
 from loadtest.bench import HOT, POPULAR, ask, measure, patient_mix, peers, times_better
 from loadtest.queries import demo_films, unique_queries

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 
-from app.serving.batch_plan import Limits
-from app.serving.batcher import Batcher
-from app.telemetry import Metrics
-from app.testing import GatedEngine
-from app.types import RankRequest
+from app.core.telemetry import Metrics
+from app.core.types import RankRequest
+from app.serving.batching.batcher import Batcher
+from app.serving.batching.plan import Limits
+from app.testing.fakes import GatedEngine
 from tests.clock import Clock
 
 LIMITS = Limits(max_requests=8, max_tokens=64, max_pending=16)

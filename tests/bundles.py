@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from app.manifest import BundleFacts, EncoderFacts
-from app.offline.build import BuildReport, build
-from app.offline.recipe import Recipe
-from app.ports import Encoder
-from app.testing_encoder import HashEncoder
+from app.bundle.manifest import (
+    BundleFacts,
+    EncoderFacts,
+)
+from app.core.ports import Encoder
+from app.offline.build import (
+    BuildReport,
+    build,
+)
+from app.offline.input.recipe import Recipe
+from app.testing.encoder import HashEncoder
 
 ITEMS = [
     {"id": 1, "title": "Heat", "categories": "Crime|Drama", "published_at": 1995, "price": 9.5},

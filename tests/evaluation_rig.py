@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle import load_arrays, open_bundle
-from app.offline.evaluation.command import add_arguments
-from app.offline.evaluation.run import OpenEngine
-from app.offline.evaluation.session import shelf_of
-from app.types import (
+from app.bundle.reader import (
+    load_arrays,
+    open_bundle,
+)
+from app.core.types import (
     BatchResult,
     EngineInfo,
     RankedItem,
@@ -20,6 +20,9 @@ from app.types import (
     SourceHit,
     StageTimings,
 )
+from app.evaluation.command import add_arguments
+from app.evaluation.evaluate import OpenEngine
+from app.evaluation.session import shelf_of
 
 Score = Callable[[RankRequest, Sequence[str], np.ndarray], np.ndarray]
 """(request, item ids in bundle order, their popularity) -> a score per item."""

@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.ports import EventStore
-from app.serving.redis_cache import RedisLimits, open_client
-from app.serving.redis_store import RedisEventStore
-from app.serving.sqlite_store import SqliteEventStore
-from app.testing_events import MemoryEventStore
-from app.types import Event, Retention
+from app.core.ports import EventStore
+from app.core.types import (
+    Event,
+    Retention,
+)
+from app.serving.stores.redis_client import (
+    RedisLimits,
+    open_client,
+)
+from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_store import SqliteEventStore
+from app.testing.event_store import MemoryEventStore
 from tests.redis_server import RedisServer
 
 NOW = 1_700_000_000.0

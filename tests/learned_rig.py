@@ -1,16 +1,22 @@
 """A bundle learned from walks on a ring, and an engine over it without a model."""
 
-from app.bundle import load_arrays, load_vectors
+from app.bundle.reader import (
+    load_arrays,
+    load_vectors,
+)
 from app.engine import open as opening
-from app.engine.catalogue import Catalogue
+from app.engine.catalogue.catalogue import Catalogue
 from app.engine.engine import RankEngine
-from app.engine.index import FlatIndex
 from app.engine.open import columns_of
-from app.engine.parts import Texts, assemble
-from app.engine.words import WordIndex
+from app.engine.parts import (
+    Texts,
+    assemble,
+)
+from app.engine.retrieval.index import FlatIndex
+from app.engine.retrieval.lexical import WordIndex
 from app.offline.build import build
-from app.offline.recipe import Recipe
-from app.testing_encoder import HashEncoder
+from app.offline.input.recipe import Recipe
+from app.testing.encoder import HashEncoder
 from tests.bundles import fake_encoder, write_jsonl
 from tests.planted import ring_walks
 

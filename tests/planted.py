@@ -2,11 +2,18 @@
 
 import numpy as np
 
-from app.columns import offsets_of
-from app.features import Behaviour, Neighbours, TasteSpace
-from app.offline.examples import Examples
-from app.offline.negatives import Negatives, Shown
-from app.offline.sequences import Sequences
+from app.domain.columns import offsets_of
+from app.engine.catalogue.behaviour import (
+    Behaviour,
+    Neighbours,
+    TasteSpace,
+)
+from app.offline.learning.examples import Examples
+from app.offline.learning.negatives import (
+    Negatives,
+    Shown,
+)
+from app.offline.learning.sequences import Sequences
 
 DECAYS = {"follow": 0.4, "together": 0.6, "alike": 0.8}
 
@@ -33,7 +40,7 @@ def as_sequences(lists, weights=None):
 
 
 def random_neighbours(rng, n_items, m, padding=None):
-    """Up to m neighbours an item, as `app.offline.neighbours` makes them: highest first.
+    """Up to m neighbours an item, as `app.offline.learning.neighbours` makes them: highest first.
 
     Some items have none. `padding`: the row in the places that are not needed; None = the item
     itself, which is nobody's neighbour of itself.

@@ -2,9 +2,12 @@
 
 from prometheus_client import CollectorRegistry
 
-from app.serving.breaker import Breaker
-from app.serving.redis_cache import RedisCache, RedisLimits, open_client
-from app.telemetry import Metrics
+from app.core.telemetry import Metrics
+from app.serving.caching.redis import Breaker, RedisCache
+from app.serving.stores.redis_client import (
+    RedisLimits,
+    open_client,
+)
 from tests.clock import Clock
 
 FAILURES = 5

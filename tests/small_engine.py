@@ -4,16 +4,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.columns import decode_column, encode_column
-from app.engine.catalogue import Catalogue
+from app.core.types import (
+    EngineInfo,
+    JsonValue,
+)
+from app.domain.columns import (
+    decode_column,
+    encode_column,
+)
+from app.engine.catalogue.catalogue import Catalogue
 from app.engine.engine import RankEngine
-from app.engine.index import FlatIndex
-from app.engine.parts import Texts, assemble
-from app.engine.words import WordIndex
-from app.lexicon import lexicon_arrays
-from app.offline.signals import freshness_of
-from app.testing_encoder import HashEncoder
-from app.types import EngineInfo, JsonValue
+from app.engine.parts import (
+    Texts,
+    assemble,
+)
+from app.engine.retrieval.index import FlatIndex
+from app.engine.retrieval.lexical import WordIndex
+from app.engine.retrieval.lexicon import lexicon_arrays
+from app.offline.learning.signals import freshness_of
+from app.testing.encoder import HashEncoder
 
 TITLES = {
     "alien": "alien space horror",

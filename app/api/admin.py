@@ -5,8 +5,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from app.api import schemas
-from app.api.caller import read_body
-from app.api.routes import ServiceDep, as_json, responses
+from app.api.body import read_body
+from app.api.routes import (
+    ServiceDep,
+    as_json,
+    responses,
+)
 
 router = APIRouter(prefix="/admin")
 

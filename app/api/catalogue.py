@@ -9,14 +9,32 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from app.api import catalogue_schemas as schemas
-from app.api.caller import read_body
-from app.api.item_input import ItemRules, parse_items, parse_patch
-from app.api.routes import ServiceDep, as_json, responses, takes
+from app.api import schemas
+from app.api.body import read_body
+from app.api.item_input import (
+    ItemRules,
+    parse_items,
+    parse_patch,
+)
+from app.api.routes import (
+    ServiceDep,
+    as_json,
+    responses,
+    takes,
+)
 from app.bootstrap import Service
-from app.filters import filter_text, no_such_field
-from app.request import MAX_FIELDS, FieldNames
-from app.types import Facets, FieldFacts
+from app.core.types import (
+    Facets,
+    FieldFacts,
+)
+from app.domain.filters import (
+    filter_text,
+    no_such_field,
+)
+from app.domain.request import (
+    MAX_FIELDS,
+    FieldNames,
+)
 
 router = APIRouter()
 

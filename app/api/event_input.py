@@ -16,12 +16,19 @@ from pydantic import (
 )
 
 from app.api.problems import translate
-from app.errors import InvalidRequestError
-from app.ports import user_key
-from app.request import MAX_EVENTS, EventKind, Id
+from app.core.errors import InvalidRequestError
+from app.core.ports import user_key
+from app.core.types import Event
+from app.domain.request import (
+    MAX_EVENTS,
+    EventKind,
+    Id,
+)
+from app.domain.values import (
+    Unusable,
+    parse_time,
+)
 from app.serving.ingest import Remark
-from app.types import Event
-from app.values import Unusable, parse_time
 
 
 def _seconds(value: object) -> object:

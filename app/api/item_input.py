@@ -1,7 +1,7 @@
 """What a caller may send as items: an array, or an object with `items`; each judged by itself.
 
-What a value may be is ruled by `app.values`, as for data files; but JSON has types, so a number in
-quotes is no number here. Knows which attributes a catalogue has, not which items.
+What a value may be is ruled by `app.domain.values`, as for data files; but JSON has types, so a
+number in quotes is no number here. Knows which attributes a catalogue has, not which items.
 """
 
 import math
@@ -9,13 +9,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from app.api.problems import translate
-from app.errors import InvalidRequestError
-from app.request import Id
+from app.core.errors import InvalidRequestError
+from app.domain.request import (
+    Id,
+)
+from app.domain.values import (
+    Unusable,
+    parse_categories,
+    parse_number,
+    parse_text,
+    parse_time,
+)
 from app.serving.ingest import Remark
-from app.values import Unusable, parse_categories, parse_number, parse_text, parse_time
 
 MAX_ITEMS: Final = 1000
 

@@ -10,8 +10,11 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from app import errors
-from app.api.reply import Reply, json_reply
+from app.api.reply import (
+    Reply,
+    json_reply,
+)
+from app.core import errors
 
 log = logging.getLogger(__name__)
 

@@ -1,14 +1,20 @@
 """A finished reply to one request, and how replies are counted: the same whoever sends it.
 
-`app.api.edge` sends it as messages of ASGI, `app.api.connection` as bytes.
+`app.api.edge` sends it as messages of ASGI, `app.api.fast_path` as bytes.
 """
 
 import re
 from typing import Final, NamedTuple
 
-from app.serving.answer import Answer, fresh_id
-from app.tallies import Counter, Histogram
-from app.telemetry import Metrics
+from app.core.tallies import (
+    Counter,
+    Histogram,
+)
+from app.core.telemetry import Metrics
+from app.serving.response import (
+    Answer,
+    fresh_id,
+)
 
 CALLER_LEFT: Final = 499
 """The status under which a request counts whose caller left: nobody sees it but the metrics."""

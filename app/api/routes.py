@@ -19,15 +19,25 @@ from pydantic import (
 from starlette.responses import Response
 
 from app import __version__
-from app import request as limits
 from app.api import schemas
-from app.api.caller import read_body, unless_left
+from app.api.body import (
+    read_body,
+    unless_left,
+)
 from app.api.edge import response_of
-from app.api.problems import MEANING, problem, translate
+from app.api.problems import (
+    MEANING,
+    problem,
+    translate,
+)
 from app.api.reply import answer_reply
 from app.bootstrap import Service
-from app.errors import NotFoundError, NotReadyError
-from app.request import RecommendRequest
+from app.core.errors import (
+    NotFoundError,
+    NotReadyError,
+)
+from app.domain import request as limits
+from app.domain.request import RecommendRequest
 
 router = APIRouter()
 
@@ -98,7 +108,7 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
 )
 async def recommend(request: Request, service: ServiceDep) -> Response:
     """Return ranked items, each with its score and the sources that brought it."""
-    # Most requests are replied to before they come here: see `app.api.connection`.
+    # Most requests are replied to before they come here: see `app.api.fast_path`.
     ask = RecommendRequest.model_validate_json(
         await read_body(request, service.settings.max_body_bytes)
     )

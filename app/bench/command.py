@@ -9,8 +9,8 @@ from pathlib import Path
 
 import orjson
 
-from app.errors import UsageError
-from app.settings import Settings
+from app.core.errors import UsageError
+from app.core.settings import Settings
 
 DEFAULT_SECONDS = 10.0
 
@@ -37,7 +37,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         BadDataError: the file of queries cannot be used.
         BundleError, DeviceError, EngineError, OSError: as they are.
     """
-    from app.bench.page import document, page  # noqa: PLC0415 - not for every command
+    from app.bench.page import (  # noqa: PLC0415 - not for every command
+        document,
+        page,
+    )
     from app.bench.session import figures_of  # noqa: PLC0415 - loads models
 
     out = arguments.json

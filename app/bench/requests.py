@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from app.errors import BadDataError
-from app.request import MAX_QUERY_CHARACTERS, normalised_query
-from app.serving.users import BundleUserStore
-from app.types import RankRequest
+from app.core.errors import BadDataError
+from app.core.types import RankRequest
+from app.domain.request import (
+    MAX_QUERY_CHARACTERS,
+    normalised_query,
+)
+from app.serving.stores.bundle_users import BundleUserStore
 
 WORDS_IN_QUERY: Final = {1: 5, 2: 23, 3: 35, 4: 21, 5: 9, 6: 7}
 """Words -> percent of the queries, as in a public set of queries of a shop (WANDS)."""

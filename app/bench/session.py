@@ -13,7 +13,14 @@ from typing import Final
 
 from threadpoolctl import threadpool_limits
 
-from app.bench.figures import SIZES, Curve, Figures, Machine, Setup, best_batch
+from app.bench.figures import (
+    SIZES,
+    Curve,
+    Figures,
+    Machine,
+    Setup,
+    best_batch,
+)
 from app.bench.measure import Meter
 from app.bench.requests import (
     Requests,
@@ -22,17 +29,29 @@ from app.bench.requests import (
     made_queries,
     read_queries,
 )
-from app.bundle import Bundle, open_bundle
-from app.columns import Column
-from app.engine.device import name_of, require
+from app.bundle.reader import (
+    Bundle,
+    open_bundle,
+)
+from app.core.errors import UsageError
+from app.core.memory import (
+    settled,
+    share_one_arena,
+)
+from app.core.settings import Settings
+from app.core.types import Device
+from app.domain.columns import Column
+from app.engine.encoding.device import (
+    name_of,
+    require,
+)
 from app.engine.engine import RankEngine
-from app.engine.open import columns_of, engine_of
-from app.errors import UsageError
+from app.engine.open import (
+    columns_of,
+    engine_of,
+)
 from app.loading import warm_up
-from app.memory import settled, share_one_arena
-from app.serving.users import BundleUserStore
-from app.settings import Settings
-from app.types import Device
+from app.serving.stores.bundle_users import BundleUserStore
 
 _SHARE_OF_CURVE: Final = 0.75
 _MOST_TITLES: Final = 10_000

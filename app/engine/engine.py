@@ -11,19 +11,8 @@ from time import perf_counter
 
 import numpy as np
 
-from app.engine import live
-from app.engine.candidates import retrieval_order, retrieve
-from app.engine.facets import field_facts
-from app.engine.live_records import raw_of
-from app.engine.parts import Parts
-from app.engine.remembered import MOST, RememberedQueries
-from app.engine.results import Scored, best_items, result_of
-from app.engine.selection import Hits
-from app.engine.wants import Asked, Want, resolve
-from app.engine.widening import joined, summed, widened
-from app.errors import EngineError
-from app.filters import parse_filter
-from app.types import (
+from app.core.errors import EngineError
+from app.core.types import (
     BatchResult,
     Change,
     EngineInfo,
@@ -33,6 +22,33 @@ from app.types import (
     Rows,
     StageTimings,
     Vector,
+)
+from app.domain.filters import parse_filter
+from app.engine import live
+from app.engine.catalogue.facets import field_facts
+from app.engine.encoding.query_cache import (
+    MOST,
+    RememberedQueries,
+)
+from app.engine.kernels.topk import Hits
+from app.engine.live import raw_of
+from app.engine.parts import Parts
+from app.engine.results import (
+    Scored,
+    best_items,
+    joined,
+    result_of,
+    summed,
+    widened,
+)
+from app.engine.retrieval.resolve import (
+    Asked,
+    Want,
+    resolve,
+)
+from app.engine.retrieval.sources import (
+    retrieval_order,
+    retrieve,
 )
 
 log = logging.getLogger(__name__)

@@ -7,23 +7,60 @@ from typing import Final
 
 import numpy as np
 
-from app.bundle import Bundle, file_of, load_arrays, load_vectors, open_bundle
-from app.columns import Column, decode_column
-from app.engine.catalogue import Catalogue
-from app.engine.device import require
-from app.engine.encoder import PackedEncoder, RuntimeName
+from app.bundle.reader import (
+    Bundle,
+    file_of,
+    load_arrays,
+    load_vectors,
+    open_bundle,
+)
+from app.core.errors import BundleError
+from app.core.types import (
+    Device,
+    EngineInfo,
+    JsonValue,
+    Matrix,
+)
+from app.domain.columns import (
+    Column,
+    decode_column,
+)
+from app.domain.item_text import (
+    DEFAULT_TEXT,
+    TextTemplate,
+)
+from app.engine.catalogue.behaviour import (
+    Behaviour,
+    Neighbours,
+    TasteSpace,
+)
+from app.engine.catalogue.catalogue import Catalogue
+from app.engine.encoding.device import require
+from app.engine.encoding.encoder import (
+    PackedEncoder,
+    RuntimeName,
+)
+from app.engine.encoding.query_cache import MOST
+from app.engine.encoding.static import (
+    STATIC_FILE,
+    StaticEncoder,
+)
 from app.engine.engine import RankEngine
-from app.engine.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
-from app.engine.packed_vectors import packed
-from app.engine.parts import Learned, Texts, assemble
-from app.engine.remembered import MOST
-from app.engine.scorer import Scorer
-from app.engine.static_encoder import STATIC_FILE, StaticEncoder
-from app.engine.words import WordIndex
-from app.errors import BundleError
-from app.features import Behaviour, Neighbours, TasteSpace, feature_names
-from app.item_text import DEFAULT_TEXT, TextTemplate
-from app.types import Device, EngineInfo, JsonValue, Matrix
+from app.engine.kernels.cosines import packed
+from app.engine.kernels.features import feature_names
+from app.engine.parts import (
+    Learned,
+    Texts,
+    assemble,
+)
+from app.engine.retrieval.index import (
+    INDEX_FILE,
+    FlatIndex,
+    ListIndex,
+    VectorIndex,
+)
+from app.engine.retrieval.lexical import WordIndex
+from app.engine.scoring.scorer import Scorer
 
 ENCODER_FOLDER: Final = "encoder"
 
@@ -119,7 +156,7 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int, device: Device = "cp
     if facts.kind == FlatIndex.kind:
         return FlatIndex(vectors, packed(vectors))
     if device == "cuda":
-        from app.engine.device_index import DeviceIndex  # noqa: PLC0415 - loads torch
+        from app.engine.retrieval.gpu_index import DeviceIndex  # noqa: PLC0415 - loads torch
 
         return DeviceIndex(vectors, device)
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)

@@ -3,20 +3,29 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import Source, best_first
-from app.engine.catalogue import Catalogue
-from app.engine.features_kernel import features_over
-from app.engine.fusion import Blend
-from app.engine.index import VectorIndex
-from app.engine.scorer import Scorer
-from app.engine.selection import Selection
-from app.engine.selection_kernel import selection_over
-from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
-from app.engine.words import Words
-from app.features import Behaviour, Features
-from app.ports import Encoder
-from app.types import JsonValue, Matrix, Vector
+from app.core.ports import Encoder
+from app.core.types import (
+    JsonValue,
+    Matrix,
+    Vector,
+)
+from app.engine.catalogue.behaviour import Behaviour
+from app.engine.catalogue.catalogue import Catalogue
+from app.engine.kernels.features import Features, features_over
+from app.engine.kernels.topk import Selection, selection_over
+from app.engine.retrieval.index import VectorIndex
+from app.engine.retrieval.lexical import Words
+from app.engine.retrieval.sources import (
+    FixedSource,
+    MeaningSource,
+    Source,
+    VectorSource,
+    WordSource,
+    behaviour_sources,
+    best_first,
+)
+from app.engine.scoring.blend import Blend
+from app.engine.scoring.scorer import Scorer
 
 _FEW = 50
 """How many trending and new items stand beside the popular ones where nothing is known."""

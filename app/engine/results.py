@@ -1,14 +1,26 @@
 """From scored candidates to what a request gets: the best, named, and where they came from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.engine.catalogue import Catalogue
-from app.engine.selection import Hits, Selection, Without
-from app.engine.wants import Want
-from app.types import RankedItem, RankRequest, RankResult, Rows, SourceHit, Vector
+from app.core.types import (
+    RankedItem,
+    RankRequest,
+    RankResult,
+    Rows,
+    SourceHit,
+    StageTimings,
+    Vector,
+)
+from app.engine.catalogue.catalogue import Catalogue
+from app.engine.kernels.topk import (
+    Hits,
+    Selection,
+    Without,
+)
+from app.engine.retrieval.resolve import Want
 
 _NOTHING = Without()
 
@@ -77,3 +89,35 @@ def result_of(
     """Return the answer to one request."""
     named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
     return RankResult(items, tuple(catalogue.unknown(named)), degraded)
+
+
+# What an answer is filled up with where a filter leaves too little: a second, wider request.
+
+
+def widened(request: RankRequest, result: RankResult) -> RankRequest:
+    """Return what fills up an answer: anything else that fits, or what is popular."""
+    rest = replace(
+        request,
+        filter="",
+        k=request.k - len(result.items),
+        exclude=request.exclude.union(item.id for item in result.items),
+    )
+    if request.on_empty == "relax":
+        return rest
+    return replace(rest, query="", history=(), like=(), dislike=())
+
+
+def joined(result: RankResult, more: RankResult) -> RankResult:
+    """Return an answer with what fills it up behind it."""
+    degraded = tuple(dict.fromkeys((*result.degraded, *more.degraded)))
+    items = (*result.items, *more.items)
+    return RankResult(items, result.missing_ids, degraded, passing=len(result.items))
+
+
+def summed(one: StageTimings, other: StageTimings) -> StageTimings:
+    """Return what two passes cost together."""
+    return StageTimings(
+        one.encode_ms + other.encode_ms,
+        one.retrieve_ms + other.retrieve_ms,
+        one.rerank_ms + other.rerank_ms,
+    )

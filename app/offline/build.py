@@ -2,7 +2,7 @@
 
 `build` tells the story from top to bottom; `retrain` is the same for a catalogue that is there.
 This module does not know how rows are parsed (`dataset`), what is in a file of a bundle
-(`contents`), how a bundle is made durable (`app.bundle_writer`) or when it is good enough
+(`contents`), how a bundle is made durable (`app.bundle.writer`) or when it is good enough
 (`evaluation.gate`, which is given to it).
 """
 
@@ -15,14 +15,27 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.bundle import Bundle, load_vectors, open_bundle
-from app.bundle_writer import write_bundle
-from app.columns import decode_column, encode_column
-from app.engine.index import INDEX_FILE
+from app.bundle.manifest import (
+    BundleFacts,
+    EncoderFacts,
+    LearnedFacts,
+    StaticFacts,
+)
+from app.bundle.reader import (
+    Bundle,
+    load_vectors,
+    open_bundle,
+)
+from app.bundle.writer import write_bundle
+from app.core.errors import UsageError
+from app.core.ports import Encoder
+from app.domain.columns import (
+    decode_column,
+    encode_column,
+)
 from app.engine.open import columns_of
-from app.errors import UsageError
-from app.manifest import BundleFacts, EncoderFacts, LearnedFacts, StaticFacts
-from app.offline.contents import (
+from app.engine.retrieval.index import INDEX_FILE
+from app.offline.bundle_files import (
     describe,
     write_items,
     write_learned,
@@ -33,13 +46,25 @@ from app.offline.contents import (
     write_vectors,
     write_words,
 )
-from app.offline.dataset import Items, read_items
-from app.offline.events import Events, read_events
-from app.offline.promotion import Clock, Gate, Promotion
-from app.offline.recipe import Recipe
-from app.offline.signals import Log, log_of
-from app.offline.tally import Tally
-from app.ports import Encoder
+from app.offline.input.events import (
+    Events,
+    read_events,
+)
+from app.offline.input.items import (
+    Items,
+    read_items,
+)
+from app.offline.input.read_report import Tally
+from app.offline.input.recipe import Recipe
+from app.offline.learning.signals import (
+    Log,
+    log_of,
+)
+from app.offline.promotion import (
+    Clock,
+    Gate,
+    Promotion,
+)
 
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
@@ -99,8 +124,8 @@ def _said(learned: LearnedFacts | None) -> str:
 def packed_encoder(model: str, folder: Path) -> Encoder:
     """Export a model into a folder and open it the way that serving does, on all our cores."""
     # Here, and not above: exporting takes torch, and nothing else here does.
-    from app.engine.encoder import PackedEncoder  # noqa: PLC0415
-    from app.offline.export import export_encoder  # noqa: PLC0415
+    from app.engine.encoding.encoder import PackedEncoder  # noqa: PLC0415
+    from app.offline.encoder.export import export_encoder  # noqa: PLC0415
 
     export_encoder(model, folder)
     return PackedEncoder(folder, threads=len(os.sched_getaffinity(0)))

@@ -1,6 +1,6 @@
 """The way of a build to being served: what it may learn from, then whether it is published.
 
-This module does not know how two bundles are compared: `app.offline.evaluation.gate` does.
+This module does not know how two bundles are compared: `app.evaluation.gate` does.
 """
 
 import time
@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from app.bundle import Bundle
-from app.offline.signals import Log
+from app.bundle.reader import Bundle
+from app.offline.learning.signals import Log
 
 
 class Trial(Protocol):

@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.event_rules import Weight
-from app.ports import LiveEngine, UserStore
-from app.types import BatchResult, EngineInfo, Facets, Item, RankRequest
+from app.core.ports import (
+    LiveEngine,
+    UserStore,
+)
+from app.core.types import (
+    BatchResult,
+    EngineInfo,
+    Facets,
+    Item,
+    RankRequest,
+)
+from app.domain.event_rules import Weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,21 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from app.errors import AppError, DeadlineExceededError, NotFoundError, OverloadedError, StoreError
-from app.ports import Journal, LiveEngine
-from app.serving.model_thread import ModelThread
+from app.core.errors import (
+    AppError,
+    DeadlineExceededError,
+    NotFoundError,
+    OverloadedError,
+    StoreError,
+)
+from app.core.ports import (
+    Journal,
+    LiveEngine,
+)
+from app.core.telemetry import Metrics
+from app.core.types import Change
+from app.serving.batching.worker import ModelThread
 from app.serving.turn import in_a_task
-from app.telemetry import Metrics
-from app.types import Change
 
 _TOGETHER: Final = 256
 """Changes that are taken in at once: their index of words is made anew each time."""

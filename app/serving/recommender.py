@@ -12,21 +12,64 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from app.errors import AppError, StoreError
-from app.filters import filter_text, no_such_field
-from app.ports import Engine, user_key
-from app.request import DEFAULT_BUDGET_MS, MAX_HISTORY, RecommendRequest
-from app.serving.answer import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
-from app.serving.batcher import Batcher
-from app.serving.caches import Caches, Wanted
-from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
-from app.serving.entry import Submitted
-from app.serving.flight import Shared, SingleFlight
-from app.serving.keys import fingerprint, state_of
-from app.serving.observed import Observed
-from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
-from app.telemetry import Metrics
-from app.types import RankRequest, RankResult, StageTimings
+from app.core.errors import (
+    AppError,
+    StoreError,
+)
+from app.core.ports import (
+    Engine,
+    user_key,
+)
+from app.core.telemetry import Metrics, Observed
+from app.core.types import (
+    RankRequest,
+    RankResult,
+    StageTimings,
+)
+from app.domain.filters import (
+    filter_text,
+    no_such_field,
+)
+from app.domain.request import (
+    DEFAULT_BUDGET_MS,
+    MAX_HISTORY,
+    RecommendRequest,
+)
+from app.serving.batching.batcher import Batcher
+from app.serving.batching.queue import Submitted
+from app.serving.caching.answers import (
+    Caches,
+    Wanted,
+)
+from app.serving.caching.keys import (
+    fingerprint,
+    state_of,
+)
+from app.serving.caching.single_flight import (
+    Shared,
+    SingleFlight,
+)
+from app.serving.cursor import (
+    Page,
+    owned_by,
+    read_cursor,
+    write_cursor,
+)
+from app.serving.response import (
+    NO_TIMINGS,
+    Answer,
+    CacheWord,
+    write_head,
+    write_tail,
+)
+from app.serving.user_state import (
+    STRANGER,
+    Taste,
+    UserState,
+    UserStates,
+    seen,
+    taste_of,
+)
 
 log = logging.getLogger(__name__)
 

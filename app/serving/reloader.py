@@ -11,13 +11,27 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from app.errors import BundleError, NotReadyError, StoreError
-from app.ports import LiveEngine
-from app.serving.batcher import Batcher
-from app.serving.current_engine import CurrentEngine, Loaded
-from app.serving.model_thread import ModelThread, ThreadDiedError
-from app.telemetry import Metrics
-from app.types import Generation, RankRequest, RankResult
+from app.core.errors import (
+    BundleError,
+    NotReadyError,
+    StoreError,
+)
+from app.core.ports import LiveEngine
+from app.core.telemetry import Metrics
+from app.core.types import (
+    Generation,
+    RankRequest,
+    RankResult,
+)
+from app.serving.batching.batcher import Batcher
+from app.serving.batching.worker import (
+    ModelThread,
+    ThreadDiedError,
+)
+from app.serving.current_engine import (
+    CurrentEngine,
+    Loaded,
+)
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +162,7 @@ class Reloader:
             raise self._refused(outcome) from outcome.__cause__
         finally:
             # An error holds its frames, and with them what was loaded so far: no cycle, see
-            # `app.memory`.
+            # `app.core.memory`.
             del outcome
 
     def _refused(self, error: Exception) -> BundleError:

@@ -1,4 +1,4 @@
-"""Work may begin outside a task (`app.api.connection`): most is done before it has to wait."""
+"""Work may begin outside a task (`app.api.fast_path`): most is done before it has to wait."""
 
 import asyncio
 

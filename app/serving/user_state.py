@@ -9,13 +9,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.errors import StoreError
-from app.event_rules import Weight
-from app.ports import EventStore, UserStore
-from app.request import MAX_HISTORY, SeenRule
+from app.core.errors import StoreError
+from app.core.ports import (
+    EventStore,
+    UserStore,
+)
+from app.core.types import (
+    Event,
+    StoredUser,
+)
+from app.domain.event_rules import Weight
+from app.domain.request import (
+    MAX_HISTORY,
+    SeenRule,
+)
 from app.serving.current_engine import CurrentEngine
 from app.serving.turn import in_a_task
-from app.types import Event, StoredUser
 
 _NOBODY: Final = StoredUser()
 

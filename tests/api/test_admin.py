@@ -10,16 +10,22 @@ import pytest
 
 from app.api import schemas
 from app.api.server import create_app
-from app.bootstrap import Service, wire
-from app.errors import BundleError
-from app.event_rules import DEFAULT_WEIGHTS
+from app.bootstrap import (
+    Service,
+    wire,
+)
+from app.core.errors import BundleError
+from app.core.settings import Settings
+from app.core.telemetry import Metrics
+from app.domain.event_rules import DEFAULT_WEIGHTS
 from app.serving.current_engine import Loaded
 from app.serving.reloader import BundleSource
-from app.settings import Settings
-from app.telemetry import Metrics
-from app.testing import GatedEngine, MemoryUserStore
-from app.testing_events import MemoryEventStore
-from app.testing_journal import MemoryJournal
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryUserStore,
+)
+from app.testing.journal import MemoryJournal
 
 
 class Bundles:

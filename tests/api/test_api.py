@@ -12,12 +12,18 @@ import pytest
 
 from app.api import schemas
 from app.api.server import create_app
-from app.bootstrap import Service, wire
-from app.settings import Settings
-from app.telemetry import Metrics
-from app.testing import GatedEngine, MemoryUserStore
-from app.testing_events import MemoryEventStore
-from app.testing_journal import MemoryJournal
+from app.bootstrap import (
+    Service,
+    wire,
+)
+from app.core.settings import Settings
+from app.core.telemetry import Metrics
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryUserStore,
+)
+from app.testing.journal import MemoryJournal
 from tests.small_engine import small_engine
 
 

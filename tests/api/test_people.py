@@ -10,8 +10,8 @@ import jsonschema_rs
 import pytest
 
 from app.api import schemas
-from app.serving.sqlite_store import SqliteEventStore
-from app.testing_events import MemoryEventStore
+from app.serving.stores.sqlite_store import SqliteEventStore
+from app.testing.event_store import MemoryEventStore
 from tests.api.test_api import served
 
 

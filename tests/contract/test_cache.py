@@ -5,8 +5,11 @@ import random
 
 import pytest
 
-from app.testing import DownCache, MemoryCache
-from app.types import CacheRead
+from app.core.types import CacheRead
+from app.testing.fakes import (
+    DownCache,
+    MemoryCache,
+)
 from tests.redis_rig import RedisRig
 from tests.redis_server import free_port
 

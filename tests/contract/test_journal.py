@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import StoreError
-from app.ports import Journal
-from app.testing_journal import MemoryJournal
-from app.types import Change
+from app.core.errors import StoreError
+from app.core.ports import Journal
+from app.core.types import Change
+from app.testing.journal import MemoryJournal
 from tests.journals import OpenJournal, in_memory, in_redis, in_sqlite
 
 

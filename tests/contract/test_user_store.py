@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import StoreError
+from app.core.errors import StoreError
+from app.core.ports import UserStore
 from app.offline.build import build
-from app.offline.recipe import Recipe
-from app.ports import UserStore
-from app.serving.users import BundleUserStore
-from app.testing import DownUserStore, MemoryUserStore
+from app.offline.input.recipe import Recipe
+from app.serving.stores.bundle_users import BundleUserStore
+from app.testing.fakes import (
+    DownUserStore,
+    MemoryUserStore,
+)
 from tests.bundles import fake_encoder, write_jsonl
 
 LONG = [f"i{n}" for n in range(250)]

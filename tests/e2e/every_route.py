@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from app.api.server import create_app
-from app.settings import Settings
+from app.core.settings import Settings
 
 UNWANTED = ("torch", "transformers", "sentence_transformers", "pyarrow", "onnx")
 

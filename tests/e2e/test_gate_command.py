@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.bundle import open_bundle
+from app.bundle.reader import open_bundle
 from tests.e2e.conftest import FILMS, recserve, write_data
 
 pytestmark = pytest.mark.e2e

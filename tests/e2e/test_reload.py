@@ -15,11 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bundle_writer import point_current_to
-from app.generations import generation_at, publish
+from app.bundle.generations import (
+    generation_at,
+    publish,
+)
+from app.bundle.writer import point_current_to
+from app.core.settings import Settings
+from app.core.types import RankRequest
 from app.loading import Loader
-from app.settings import Settings
-from app.types import RankRequest
 from loadtest import living
 from tests.e2e.conftest import FILMS, Running, recserve, serving, write_data
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from app.offline.build import build
-from app.offline.recipe import Recipe
+from app.offline.input.recipe import Recipe
 from tests.bundles import fake_encoder
 
 CHANGES = {"os.mkdir", "os.rename", "os.symlink", "os.remove", "os.rmdir", "fcntl.flock"}

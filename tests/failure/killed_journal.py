@@ -9,7 +9,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from app.serving.sqlite_journal import SqliteJournal
+from app.serving.stores.sqlite_journal import SqliteJournal
 
 SIZE = 3
 

@@ -6,10 +6,14 @@ import sys
 
 import pytest
 
-from app.bundle import load_arrays, load_vectors, open_bundle
-from app.bundle_writer import KEEP_GENERATIONS
-from app.manifest import GENERATION
-from app.serving.users import BundleUserStore
+from app.bundle.manifest import GENERATION
+from app.bundle.reader import (
+    load_arrays,
+    load_vectors,
+    open_bundle,
+)
+from app.bundle.writer import KEEP_GENERATIONS
+from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import EVENTS, ITEMS, build_small, write_jsonl
 
 

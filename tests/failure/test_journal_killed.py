@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.serving.sqlite_journal import SqliteJournal
+from app.serving.stores.sqlite_journal import SqliteJournal
 from tests.failure.killed_journal import SIZE
 
 LINES = 20

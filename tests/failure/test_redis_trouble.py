@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from app.serving.cache_value import pack
-from app.types import CacheRead
+from app.core.types import CacheRead
+from app.serving.caching.redis import pack
 from tests.lying_server import lying
 from tests.redis_rig import FAILURES, PAUSE_S, RedisRig
 

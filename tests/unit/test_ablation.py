@@ -4,22 +4,41 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import retrieve
-from app.engine.features_kernel import features_over
-from app.engine.scorer import Scorer
-from app.engine.selection import NumpySelection
-from app.engine.wants import Want
-from app.errors import BadDataError, UsageError
-from app.offline.evaluation import rankers
-from app.offline.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
-from app.offline.evaluation.baselines.base import UnavailableError
-from app.offline.evaluation.datasets import read_sequences
-from app.offline.evaluation.pools import Lists, Pools, Traced, others_brought
-from app.offline.evaluation.protocols import plan_of_events
-from app.offline.evaluation.run import Options
-from app.offline.examples import Question, draw
-from app.offline.recipe import DEFAULT_WEIGHTS, Recipe
+from app.core.errors import (
+    BadDataError,
+    UsageError,
+)
+from app.engine.kernels.features import features_over
+from app.engine.kernels.topk import NumpySelection
+from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.sources import behaviour_sources, retrieve
+from app.engine.scoring.scorer import Scorer
+from app.evaluation import rankers
+from app.evaluation.ablation import (
+    VARIANTS,
+    Variant,
+    ablate,
+    muted_of,
+    table_of,
+)
+from app.evaluation.baselines.base import UnavailableError
+from app.evaluation.candidate_pools import (
+    Lists,
+    Pools,
+    Traced,
+    others_brought,
+)
+from app.evaluation.datasets import read_sequences
+from app.evaluation.evaluate import Options
+from app.evaluation.protocols import plan_of_events
+from app.offline.input.recipe import (
+    DEFAULT_WEIGHTS,
+    Recipe,
+)
+from app.offline.learning.examples import (
+    Question,
+    draw,
+)
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
 from tests.planted import firsts, planted_lists, random_behaviour, ring_walks

@@ -1,6 +1,6 @@
 """Who is planned less, who is refused, and what the batcher makes of it."""
 
-from app.serving.admission import Admission
+from app.serving.batching.plan import Admission
 from tests.batcher_rig import outcomes, rig
 
 

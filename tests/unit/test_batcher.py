@@ -13,12 +13,19 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.errors import EngineError, InvalidRequestError
-from app.serving.batch_plan import Limits
-from app.serving.batcher import Batcher
-from app.telemetry import Metrics
-from app.testing import GatedEngine
-from app.types import BatchResult, RankRequest, StageTimings
+from app.core.errors import (
+    EngineError,
+    InvalidRequestError,
+)
+from app.core.telemetry import Metrics
+from app.core.types import (
+    BatchResult,
+    RankRequest,
+    StageTimings,
+)
+from app.serving.batching.batcher import Batcher
+from app.serving.batching.plan import Limits
+from app.testing.fakes import GatedEngine
 from tests.batcher_rig import FAR, LIMITS, Rig, outcomes, rig
 
 

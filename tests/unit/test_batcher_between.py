@@ -6,8 +6,11 @@ import weakref
 
 import pytest
 
-from app.errors import NotReadyError, OverloadedError
-from app.types import RankRequest
+from app.core.errors import (
+    NotReadyError,
+    OverloadedError,
+)
+from app.core.types import RankRequest
 from tests.batcher_rig import FAR, Rig, outcomes, rig
 
 

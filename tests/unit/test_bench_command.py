@@ -25,7 +25,10 @@ from app.bench.figures import (
     overlapped_rate,
 )
 from app.bench.measure import Meter
-from app.bench.page import document, page
+from app.bench.page import (
+    document,
+    page,
+)
 from app.bench.requests import (
     WORDS_IN_QUERY,
     Requests,
@@ -34,13 +37,20 @@ from app.bench.requests import (
     made_queries,
     read_queries,
 )
-from app.bundle import open_bundle
+from app.bundle.reader import open_bundle
 from app.cli import main
-from app.errors import BadDataError, UsageError
+from app.core.errors import (
+    BadDataError,
+    UsageError,
+)
+from app.core.types import (
+    BatchResult,
+    Generation,
+    StageTimings,
+)
 from app.offline.build import build
-from app.offline.recipe import Recipe
-from app.serving.users import BundleUserStore
-from app.types import BatchResult, Generation, StageTimings
+from app.offline.input.recipe import Recipe
+from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
 from tests.clock import Clock
 from tests.small_engine import small_engine

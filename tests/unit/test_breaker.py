@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.serving.breaker import Breaker
+from app.serving.caching.redis import Breaker
 from tests.clock import Clock
 
 

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.bundle import CURRENT, UNSEALED, load_arrays, load_vectors, open_bundle, sealed
-from app.bundle_writer import write_bundle
-from app.errors import BundleError
-from app.manifest import MANIFEST
+from app.bundle.manifest import MANIFEST
+from app.bundle.reader import (
+    CURRENT,
+    UNSEALED,
+    load_arrays,
+    load_vectors,
+    open_bundle,
+    sealed,
+)
+from app.bundle.writer import write_bundle
+from app.core.errors import BundleError
 from tests.bundles import SMALL_FACTS as FACTS
 from tests.bundles import fill_small as fill
 

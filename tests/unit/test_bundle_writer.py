@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from app.bundle import CURRENT, open_bundle
-from app.bundle_writer import KEEP_GENERATIONS, write_bundle
-from app.manifest import GENERATION
+from app.bundle.manifest import GENERATION
+from app.bundle.reader import (
+    CURRENT,
+    open_bundle,
+)
+from app.bundle.writer import (
+    KEEP_GENERATIONS,
+    write_bundle,
+)
 from tests.bundles import fill_small as fill
 
 
@@ -58,7 +64,7 @@ def test_leftovers_of_dead_builders_are_removed(tmp_path):
 
 def test_builders_of_one_name_queue(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from app.bundle_writer import write_bundle\n"
+        "import sys; from pathlib import Path; from app.bundle.writer import write_bundle\n"
         "from tests.bundles import fill_small as fill\n"
         "write_bundle(Path(sys.argv[1]), fill)"
     )
@@ -154,7 +160,7 @@ def test_what_is_not_accepted_leaves_nothing(bundle, tmp_path, error):
 
 def test_a_builder_that_dies_while_its_bundle_is_judged_publishes_nothing(bundle, tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from app.bundle_writer import write_bundle\n"
+        "import os, sys; from pathlib import Path; from app.bundle.writer import write_bundle\n"
         "from tests.bundles import fill_small as fill\n"
         "write_bundle(Path(sys.argv[1]), fill, lambda offered: os.kill(os.getpid(), 9))"
     )

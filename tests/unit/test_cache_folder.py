@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.native import FOLDER, Unavailable, cache_folder, load_library
-from app.offline.kept import LEAST_BYTES, kept
+from app.engine.kernels.loader import (
+    FOLDER,
+    Unavailable,
+    cache_folder,
+    load_library,
+)
+from app.offline.encoder.kernel_file import (
+    LEAST_BYTES,
+    kept,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +59,14 @@ def sources(tmp_path) -> Path:
         load_library()
     except Unavailable as why:
         pytest.skip(str(why))
-    for path in (FOLDER / "native.py", *FOLDER.glob("*_kernel*.[ch]")):
-        shutil.copy(path, tmp_path)
+    shutil.copy(FOLDER.parent / "loader.py", tmp_path)
+    shutil.copytree(FOLDER, tmp_path / "c", ignore=shutil.ignore_patterns("*.so"))
     return tmp_path
 
 
 def compiled(sources: Path) -> subprocess.CompletedProcess[str]:
     """Run the file as a bare image does: no packages, and no home."""
-    command = [sys.executable, "-I", "-S", "native.py"]
+    command = [sys.executable, "-I", "-S", "loader.py"]
     bare = {"PATH": os.environ["PATH"]}
     return subprocess.run(
         command, cwd=sources, env=bare, capture_output=True, text=True, check=False
@@ -68,12 +76,12 @@ def compiled(sources: Path) -> subprocess.CompletedProcess[str]:
 def test_it_is_compiled_where_nothing_is_installed(sources):
     done = compiled(sources)
     assert (done.returncode, done.stderr) == (0, "")
-    (library,) = sources.glob("kernel-*.so")
+    (library,) = (sources / "c").glob("kernel-*.so")
     assert ctypes.CDLL(str(library)).bytes_block() > 0
 
 
 def test_what_does_not_compile_is_an_error(sources):
-    (sources / "matching_kernel.c").write_text("no C")
+    (sources / "c" / "matching.c").write_text("no C")
     done = compiled(sources)
     assert done.returncode != 0
     assert "does not compile" in done.stderr

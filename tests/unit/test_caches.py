@@ -4,11 +4,20 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.serving.caches import Caches, Wanted
-from app.serving.local_cache import LocalCache
-from app.telemetry import Metrics
-from app.testing import GatedEngine, MemoryCache
-from app.types import Change, Generation
+from app.core.telemetry import Metrics
+from app.core.types import (
+    Change,
+    Generation,
+)
+from app.serving.caching.answers import (
+    Caches,
+    Wanted,
+)
+from app.serving.caching.local import LocalCache
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryCache,
+)
 from tests.clock import Clock
 
 

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from app.api.caller import CallerLeftError, read_body, unless_left
-from app.errors import BodyTooLargeError
+from app.api.body import (
+    CallerLeftError,
+    read_body,
+    unless_left,
+)
+from app.core.errors import BodyTooLargeError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.columns import Instant, Kind, decode_column, encode_column
-from app.errors import BundleError
+from app.core.errors import BundleError
+from app.domain.columns import (
+    Instant,
+    Kind,
+    decode_column,
+    encode_column,
+)
 
 
 def optional(values):

@@ -8,10 +8,16 @@ import socket
 
 import pytest
 
-from app.bundle import UNSEALED, sealed
-from app.bundle_writer import write_bundle
-from app.cli import main, usable
-from app.manifest import MANIFEST
+from app.bundle.manifest import MANIFEST
+from app.bundle.reader import (
+    UNSEALED,
+    sealed,
+)
+from app.bundle.writer import write_bundle
+from app.cli import (
+    main,
+    usable,
+)
 from tests.bundles import fill_small
 
 

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from app.engine.index import FlatIndex
-from app.types import RankRequest, RankResult
+from app.core.types import (
+    RankRequest,
+    RankResult,
+)
+from app.engine.retrieval.index import FlatIndex
 from tests.small_engine import TITLES, small_engine
 
 

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from app.offline.evaluation.answers import (
+from app.core.types import (
+    RankedItem,
+    RankRequest,
+    RankResult,
+    SourceHit,
+)
+from app.evaluation.answers import (
     Numbering,
     from_results,
     from_scores,
@@ -11,15 +17,14 @@ from app.offline.evaluation.answers import (
     lists_of,
     mask,
 )
-from app.offline.evaluation.measure import (
+from app.evaluation.figures import (
     by_history,
     by_source,
     graded_table,
     next_item_table,
     pool_recall,
 )
-from app.offline.evaluation.protocols import Case
-from app.types import RankedItem, RankRequest, RankResult, SourceHit
+from app.evaluation.protocols import Case
 
 NUMBERS = Numbering.of("abcdef")
 

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from app.errors import UsageError
-from app.offline.evaluation.baselines import peer
-from app.offline.evaluation.baselines.als import Als
-from app.offline.evaluation.baselines.base import (
+from app.core.errors import UsageError
+from app.evaluation.baselines import peer
+from app.evaluation.baselines.als import Als
+from app.evaluation.baselines.base import (
     Ask,
     Train,
     UnavailableError,
@@ -17,12 +17,27 @@ from app.offline.evaluation.baselines.base import (
     decayed,
     optional,
 )
-from app.offline.evaluation.baselines.behaviour import Ease, Hybrid, ItemKnn, Ridge, inverse_gram
-from app.offline.evaluation.baselines.registry import BASELINES, chosen, fitting
-from app.offline.evaluation.baselines.simple import Bm25, Meaning, Popularity, WordsAndMeaning
-from app.offline.evaluation.baselines.trees import LambdaMart
-from app.offline.evaluation.names import BASELINE_NAMES
-from app.testing_encoder import HashEncoder
+from app.evaluation.baselines.behaviour import (
+    Ease,
+    Hybrid,
+    ItemKnn,
+    Ridge,
+    inverse_gram,
+)
+from app.evaluation.baselines.registry import (
+    BASELINES,
+    chosen,
+    fitting,
+)
+from app.evaluation.baselines.simple import (
+    Bm25,
+    Meaning,
+    Popularity,
+    WordsAndMeaning,
+)
+from app.evaluation.baselines.trees import LambdaMart
+from app.evaluation.names import BASELINE_NAMES
+from app.testing.encoder import HashEncoder
 from tests.evaluation_rig import walks
 
 TITLES = ["red sofa", "red table", "oak table", "lamp", ""]

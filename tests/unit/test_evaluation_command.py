@@ -6,10 +6,14 @@ import sys
 
 import pytest
 
-from app.errors import BadDataError, BundleError, UsageError
+from app.core.errors import (
+    BadDataError,
+    BundleError,
+    UsageError,
+)
+from app.evaluation.session import run_session
 from app.offline.build import build
-from app.offline.evaluation.session import run_session
-from app.offline.recipe import Recipe
+from app.offline.input.recipe import Recipe
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import arguments, opener, popular, sequences_folder
 
@@ -149,7 +153,7 @@ def test_argparse_refuses_the_rest(flags, capsys):
 
 def test_the_flags_load_no_model_library():
     code = (
-        "import argparse, sys; from app.offline.evaluation.command import add_arguments; "
+        "import argparse, sys; from app.evaluation.command import add_arguments; "
         "add_arguments(argparse.ArgumentParser()); "
         "print([m for m in ('numpy', 'scipy', 'faiss', 'torch', 'pyarrow') if m in sys.modules])"
     )

@@ -4,16 +4,23 @@ from itertools import pairwise
 
 import pytest
 
-from app.errors import BadDataError, UsageError
-from app.offline.evaluation.datasets import (
+from app.core.errors import (
+    BadDataError,
+    UsageError,
+)
+from app.evaluation.dataset import (
+    Disguise,
+    events_of,
+    write_events,
+)
+from app.evaluation.datasets import (
     kind_of,
     read_impressions,
     read_pairs,
     read_sequences,
 )
-from app.offline.evaluation.shelf import Disguise, events_of, write_events
-from app.offline.events import read_events
-from app.offline.recipe import Recipe
+from app.offline.input.events import read_events
+from app.offline.input.recipe import Recipe
 from tests.evaluation_rig import impressions_folder, pairs_folder, sequences_folder
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.offline.evaluation.intervals import (
+from app.offline.metrics.intervals import (
     Estimate,
     mean_intervals,
     paired_difference,

@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from app.errors import BadDataError, UsageError
-from app.offline.evaluation.datasets import Impression
-from app.offline.evaluation.protocols import (
+from app.core.errors import (
+    BadDataError,
+    UsageError,
+)
+from app.evaluation.dataset import (
+    Shelf,
+    events_of,
+)
+from app.evaluation.datasets import Impression
+from app.evaluation.protocols import (
     FOLDS,
     fold_of,
     leave_one_out,
@@ -15,10 +22,9 @@ from app.offline.evaluation.protocols import (
     sampled,
     time_split,
 )
-from app.offline.evaluation.shelf import Shelf, events_of
-from app.offline.events import Events
-from app.offline.recipe import DEFAULT_WEIGHTS
-from app.offline.tally import Tally
+from app.offline.input.events import Events
+from app.offline.input.read_report import Tally
+from app.offline.input.recipe import DEFAULT_WEIGHTS
 
 
 def log(*rows: tuple[str, str, str, float]) -> Events:

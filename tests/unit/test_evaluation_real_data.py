@@ -5,13 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from app.offline.evaluation.baselines.base import Train
-from app.offline.evaluation.datasets import kind_of, read_pairs, read_sequences
-from app.offline.evaluation.measure import next_item_table
-from app.offline.evaluation.models import Comparison, histories_of
-from app.offline.evaluation.protocols import plan_of_events, sampled
-from app.offline.recipe import DEFAULT_WEIGHTS, Recipe
-from app.testing_encoder import HashEncoder
+from app.evaluation.asking import (
+    Comparison,
+    histories_of,
+)
+from app.evaluation.baselines.base import Train
+from app.evaluation.datasets import (
+    kind_of,
+    read_pairs,
+    read_sequences,
+)
+from app.evaluation.figures import next_item_table
+from app.evaluation.protocols import (
+    plan_of_events,
+    sampled,
+)
+from app.offline.input.recipe import (
+    DEFAULT_WEIGHTS,
+    Recipe,
+)
+from app.testing.encoder import HashEncoder
 
 
 def data(name: str) -> Path:

@@ -5,8 +5,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from app.offline.evaluation.report import headline, lines, render
-from app.offline.evaluation.svg import Bar, bars
+from app.evaluation.report import (
+    Bar,
+    bars,
+    headline,
+    lines,
+    render,
+)
 
 
 def estimate(value, spread=0.005):

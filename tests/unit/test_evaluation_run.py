@@ -2,22 +2,31 @@
 
 import pytest
 
-from app.bundle import open_bundle
-from app.errors import EngineError
-from app.offline.evaluation.datasets import (
+from app.bundle.reader import open_bundle
+from app.core.errors import EngineError
+from app.evaluation.dataset import (
+    Shelf,
+    events_of,
+)
+from app.evaluation.datasets import (
     read_impressions,
     read_pairs,
     read_sequences,
 )
-from app.offline.evaluation.protocols import (
+from app.evaluation.evaluate import (
+    Options,
+    evaluate,
+)
+from app.evaluation.protocols import (
     plan_of_events,
     plan_of_grades,
     plan_of_impressions,
 )
-from app.offline.evaluation.run import Options, evaluate
-from app.offline.evaluation.shelf import Shelf, events_of
-from app.offline.recipe import DEFAULT_WEIGHTS, Recipe
-from app.serving.users import BundleUserStore
+from app.offline.input.recipe import (
+    DEFAULT_WEIGHTS,
+    Recipe,
+)
+from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import (
     by_row,

@@ -6,10 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from app.event_rules import DAY_S, DEFAULT_WEIGHTS, Weight
-from app.offline.events import Events
-from app.offline.signals import negative_events, positive_weights
-from app.offline.tally import Tally
+from app.domain.event_rules import (
+    DAY_S,
+    DEFAULT_WEIGHTS,
+    Weight,
+)
+from app.offline.input.events import Events
+from app.offline.input.read_report import Tally
+from app.offline.learning.signals import (
+    negative_events,
+    positive_weights,
+)
 
 
 def test_the_sign_of_an_event_is_what_building_makes_of_it() -> None:

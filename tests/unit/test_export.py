@@ -15,11 +15,14 @@ from sentence_transformers.sentence_transformer.modules import (
 )
 from transformers import RobertaConfig, RobertaModel
 
-from app.engine.encoder import PackedEncoder
-from app.engine.encoder_kernel import Products
-from app.engine.native import Unavailable
-from app.errors import BundleError, DeviceError
-from app.offline.export import export_encoder
+from app.core.errors import (
+    BundleError,
+    DeviceError,
+)
+from app.engine.encoding.encoder import PackedEncoder
+from app.engine.kernels.encoder import Products
+from app.engine.kernels.loader import Unavailable
+from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import SIZES, saved, tiny_bert, transformer
 
 TEXTS = ["", "red sofas", "a table", "oak " * 40, "Red SOFA unknown"]

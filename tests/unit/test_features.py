@@ -10,17 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from app import features
-from app.engine.features_kernel import KernelFeatures
-from app.engine.native import Unavailable, load_library
-from app.features import (
+from app.engine.catalogue.behaviour import (
     Behaviour,
-    Features,
     Neighbours,
     TasteSpace,
-    feature_names,
     item_signals,
+)
+from app.engine.kernels import features
+from app.engine.kernels.features import (
+    Features,
+    KernelFeatures,
+    feature_names,
     log_ranks,
+)
+from app.engine.kernels.loader import (
+    Unavailable,
+    load_library,
 )
 from tests.planted import DECAYS, as_sequences, random_behaviour
 
@@ -113,8 +118,8 @@ def asked(seed, histories=(1, 2, 3, 20, 35)):
     return recents, list(histories), candidates
 
 
-# 0 is what `app.offline.neighbours` writes into places that are not needed. Such a place must not
-# hide the neighbour that the row really is.
+# 0 is what `app.offline.learning.neighbours` writes into places that are not needed. Such a place
+# must not hide the neighbour that the row really is.
 @pytest.mark.parametrize("padding", [None, 0, N_ITEMS - 1])
 @pytest.mark.parametrize("seed", range(3))
 def test_features_equal_plain_loops(make, seed, padding):

@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.columns import Instant, decode_column, encode_column
-from app.engine.attributes import Attributes
-from app.errors import InvalidRequestError
-from app.filters import filter_text, holds, parse_filter
-from app.types import JsonValue
+from app.core.errors import InvalidRequestError
+from app.core.types import JsonValue
+from app.domain.columns import (
+    Instant,
+    decode_column,
+    encode_column,
+)
+from app.domain.filters import (
+    filter_text,
+    holds,
+    parse_filter,
+)
+from app.engine.catalogue.attributes import Attributes
 
 KINDS = {
     "genres": "strings",

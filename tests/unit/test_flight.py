@@ -8,9 +8,14 @@ import weakref
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.errors import DeadlineExceededError, EngineError, NotReadyError, OverloadedError
-from app.serving.flight import SingleFlight
-from app.telemetry import Metrics
+from app.core.errors import (
+    DeadlineExceededError,
+    EngineError,
+    NotReadyError,
+    OverloadedError,
+)
+from app.core.telemetry import Metrics
+from app.serving.caching.single_flight import SingleFlight
 from tests.clock import Clock
 
 FAR = 1e6

@@ -5,18 +5,39 @@ import re
 import numpy as np
 import pytest
 
-from app.bundle import CURRENT, load_arrays, open_bundle
+from app.bundle.reader import (
+    CURRENT,
+    load_arrays,
+    open_bundle,
+)
 from app.cli import main
-from app.errors import BundleError, EngineError, PromotionError
-from app.offline.build import build, retrain
-from app.offline.evaluation.gate import LEAST_CASES, MOST_CASES, PromotionGate
-from app.offline.events import read_events
-from app.offline.negatives import shown_of
-from app.offline.promotion import Clock, Promotion
-from app.offline.recipe import Recipe
-from app.offline.sequences import avoided_of, sequences_of
-from app.offline.signals import log_of
-from app.serving.users import BundleUserStore
+from app.core.errors import (
+    BundleError,
+    EngineError,
+    PromotionError,
+)
+from app.evaluation.promotion_gate import (
+    LEAST_CASES,
+    MOST_CASES,
+    PromotionGate,
+)
+from app.offline.build import (
+    build,
+    retrain,
+)
+from app.offline.input.events import read_events
+from app.offline.input.recipe import Recipe
+from app.offline.learning.negatives import shown_of
+from app.offline.learning.sequences import (
+    avoided_of,
+    sequences_of,
+)
+from app.offline.learning.signals import log_of
+from app.offline.promotion import (
+    Clock,
+    Promotion,
+)
+from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import ScoreEngine, constant, popular
 

@@ -5,16 +5,31 @@ import numpy as np
 import pytest
 import torch
 
-from app.bundle import load_vectors
-from app.bundle_writer import write_bundle
-from app.engine.device import require
-from app.engine.device_index import DeviceIndex
-from app.engine.index import INDEX_FILE, FlatIndex, ListIndex
+from app.bundle.manifest import (
+    BundleFacts,
+    EncoderFacts,
+    IndexFacts,
+)
+from app.bundle.reader import load_vectors
+from app.bundle.writer import write_bundle
+from app.core.errors import (
+    BundleError,
+    DeviceError,
+)
+from app.engine.encoding.device import require
 from app.engine.open import index_of
-from app.errors import BundleError, DeviceError
-from app.manifest import BundleFacts, EncoderFacts, IndexFacts
-from app.offline.index import LEAST_RECALL, query_like, write_index
-from app.testing_encoder import HashEncoder
+from app.engine.retrieval.gpu_index import DeviceIndex
+from app.engine.retrieval.index import (
+    INDEX_FILE,
+    FlatIndex,
+    ListIndex,
+)
+from app.offline.encoder.vector_index import (
+    LEAST_RECALL,
+    query_like,
+    write_index,
+)
+from app.testing.encoder import HashEncoder
 
 N, DIM = 4000, 32
 

@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from app.bootstrap import open_journal
-from app.errors import OverloadedError, StoreError
-from app.ports import Journal
-from app.serving.redis_cache import RedisLimits, open_client
-from app.serving.redis_journal import RedisJournal
-from app.serving.sqlite_journal import SqliteJournal
-from app.serving.sqlite_store import SqliteEventStore
-from app.settings import Settings
-from app.types import Change
+from app.core.errors import (
+    OverloadedError,
+    StoreError,
+)
+from app.core.ports import Journal
+from app.core.settings import Settings
+from app.core.types import Change
+from app.serving.stores.opening import open_journal
+from app.serving.stores.redis_client import (
+    RedisLimits,
+    open_client,
+)
+from app.serving.stores.redis_journal import RedisJournal
+from app.serving.stores.sqlite_journal import SqliteJournal
+from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.event_stores import NOW, content, event, open_redis_store
 from tests.journals import in_redis
 from tests.redis_server import RedisServer, free_port

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.offline.kept import KEEP, LEAST_BYTES, kept
+from app.offline.encoder.kernel_file import (
+    KEEP,
+    LEAST_BYTES,
+    kept,
+)
 
 KEY = "a" * 64
 CONTENT = bytes(range(256)) * (LEAST_BYTES // 256)

@@ -14,11 +14,11 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from app.offline import kernel_file
-from app.offline.export import export_encoder
+from app.offline.encoder import kernel_file
+from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import saved, tiny_bert
 
-APP = Path(kernel_file.__file__).parents[1]
+APP = Path(kernel_file.__file__).parents[2]
 #: Just large enough to be kept.
 SIZES = {
     "hidden_size": 256,
@@ -138,7 +138,7 @@ def test_other_threads_of_numpy_may_sum_otherwise(source, cache, tmp_path):
 
 def _beside(folder: Path) -> ModuleType:
     """Load our module anew, with the sources of `folder` beside it."""
-    path = folder / "offline" / "kernel_file.py"
+    path = folder / "offline" / "encoder" / "kernel_file.py"
     spec = importlib.util.spec_from_file_location("copied_kernel_file", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.request import normalised_query
-from app.serving.keys import fingerprint, state_of
-from app.types import RankRequest
+from app.core.types import RankRequest
+from app.domain.request import normalised_query
+from app.serving.caching.keys import (
+    fingerprint,
+    state_of,
+)
 
 WHERE = "demo/1"
 

@@ -6,18 +6,30 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from app.bundle import load_arrays, open_bundle
-from app.bundle_writer import write_bundle
+from app.bundle.manifest import (
+    BundleFacts,
+    LearnedFacts,
+)
+from app.bundle.reader import (
+    load_arrays,
+    open_bundle,
+)
+from app.bundle.writer import write_bundle
+from app.core.errors import BundleError
+from app.core.types import RankRequest
 from app.engine import open as opening
-from app.engine.candidates import retrieval_order, retrieve
-from app.engine.selection import NumpySelection
-from app.engine.wants import Asked, resolve
-from app.errors import BundleError
-from app.features import feature_names
-from app.manifest import BundleFacts, LearnedFacts
+from app.engine.kernels.features import feature_names
+from app.engine.kernels.topk import NumpySelection
+from app.engine.retrieval.resolve import (
+    Asked,
+    resolve,
+)
+from app.engine.retrieval.sources import (
+    retrieval_order,
+    retrieve,
+)
 from app.offline.build import retrain
-from app.offline.recipe import Recipe
-from app.types import RankRequest
+from app.offline.input.recipe import Recipe
 from tests.learned_rig import N_ITEMS, N_RING, build_ring, engine_over, ring_name, write_walks
 
 

@@ -6,17 +6,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.engine.behaviour import behaviour_sources
-from app.engine.candidates import retrieve
-from app.engine.scorer import Scorer
-from app.engine.selection import NumpySelection
-from app.engine.wants import Want
-from app.features import Features
-from app.offline.examples import FAR, NEAR, Question, draw, rough_order
-from app.offline.learn import LEAST_EXAMPLES, is_worse, learn
-from app.offline.negatives import Negatives, Shown
-from app.offline.train import padded, split, train
-from app.testing_encoder import HashEncoder
+from app.engine.kernels.features import Features
+from app.engine.kernels.topk import NumpySelection
+from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.sources import behaviour_sources, retrieve
+from app.engine.scoring.scorer import Scorer
+from app.offline.learning.examples import (
+    FAR,
+    NEAR,
+    Question,
+    draw,
+    rough_order,
+)
+from app.offline.learning.learn import (
+    LEAST_EXAMPLES,
+    is_worse,
+    learn,
+)
+from app.offline.learning.negatives import (
+    Negatives,
+    Shown,
+)
+from app.offline.learning.train import (
+    padded,
+    split,
+    train,
+)
+from app.testing.encoder import HashEncoder
 from tests.planted import (
     NOBODY,
     NOTHING,

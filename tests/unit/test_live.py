@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.engine.device_index import DeviceIndex
+from app.core.types import (
+    Change,
+    RankRequest,
+)
+from app.domain.filters import filter_text
 from app.engine.engine import RankEngine
-from app.engine.index import FlatIndex
 from app.engine.parts import assemble
-from app.filters import filter_text
-from app.testing_encoder import HashEncoder
-from app.types import Change, RankRequest
+from app.engine.retrieval.gpu_index import DeviceIndex
+from app.engine.retrieval.index import FlatIndex
+from app.testing.encoder import HashEncoder
 from tests import learned_rig
 from tests.small_engine import small_engine
 
@@ -272,7 +275,7 @@ def test_a_new_item_joins_the_taste_of_its_neighbours(tmp_path) -> None:  # type
 
 def test_a_list_index_finds_what_changed() -> None:
     faiss = pytest.importorskip("faiss")
-    from app.engine.index import ListIndex  # noqa: PLC0415 - beside the library
+    from app.engine.retrieval.index import ListIndex  # noqa: PLC0415 - beside the library
 
     encoder = HashEncoder(16)
     vectors = encoder.encode([f"w{n} v{n % 50}" for n in range(4000)])

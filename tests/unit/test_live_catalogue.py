@@ -11,12 +11,23 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from app.core.errors import (
+    DeadlineExceededError,
+    NotFoundError,
+    OverloadedError,
+    StoreError,
+)
+from app.core.telemetry import Metrics
+from app.core.types import (
+    Change,
+    RankRequest,
+)
 from app.engine.engine import RankEngine
-from app.errors import DeadlineExceededError, NotFoundError, OverloadedError, StoreError
 from app.serving.live_catalogue import LiveCatalogue
-from app.telemetry import Metrics
-from app.testing_journal import MemoryChanges, MemoryJournal
-from app.types import Change, RankRequest
+from app.testing.journal import (
+    MemoryChanges,
+    MemoryJournal,
+)
 from tests.small_engine import small_engine
 
 

@@ -5,8 +5,8 @@ import tracemalloc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.serving.local_cache import LocalCache
-from app.telemetry import Metrics
+from app.core.telemetry import Metrics
+from app.serving.caching.local import LocalCache
 from tests.clock import Clock
 
 

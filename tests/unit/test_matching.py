@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 
-from app.columns import offsets_of
-from app.engine.matching import (
+from app.core.errors import BundleError
+from app.domain.columns import offsets_of
+from app.engine.kernels.loader import (
+    Unavailable,
+    load_library,
+)
+from app.engine.kernels.matching import (
     LEAST_SIMILARITY,
     MAX_SIMILAR,
+    KernelMatching,
     NumpyMatching,
     Postings,
     Trigrams,
 )
-from app.engine.matching_kernel import KernelMatching
-from app.engine.native import Unavailable, load_library
-from app.errors import BundleError
 
 
 def postings_of(rng, n_words, n_rows):

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
-from app.memory import settle, settled
+from app.core.memory import (
+    settle,
+    settled,
+)
 
 
 def test_the_collector_is_as_it_was_afterwards() -> None:
@@ -23,7 +26,7 @@ def test_the_collector_is_as_it_was_afterwards() -> None:
 
 
 def test_one_heap_is_shared_unless_the_environment_says_otherwise() -> None:
-    code = "import os; from app.memory import *; share_one_arena(); "
+    code = "import os; from app.core.memory import *; share_one_arena(); "
     code += "print(os.environ['MALLOC_ARENA_MAX'])"
     for given, wanted in (({}, "1"), ({"MALLOC_ARENA_MAX": "4"}, "4")):
         rest = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}

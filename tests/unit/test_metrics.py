@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from app.offline import metrics
+from app.offline.metrics import ranking as metrics
 
 RNG = np.random.default_rng(7)
 

@@ -6,12 +6,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.offline.events import read_events
-from app.offline.negatives import Shown, negatives_of, shown_of
-from app.offline.recipe import Recipe
-from app.offline.sequences import sequences_of
-from app.offline.signals import log_of
+from app.domain.event_rules import (
+    DEFAULT_WEIGHTS,
+    Weight,
+)
+from app.offline.input.events import read_events
+from app.offline.input.recipe import Recipe
+from app.offline.learning.negatives import (
+    Shown,
+    negatives_of,
+    shown_of,
+)
+from app.offline.learning.sequences import sequences_of
+from app.offline.learning.signals import log_of
 from tests.bundles import write_jsonl
 
 IDS = ["a", "b", "c", "d"]

@@ -9,11 +9,21 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from app.columns import offsets_of
-from app.offline import neighbours, text_weights
-from app.offline.neighbours import alike, fits_dense, follow, together
-from app.offline.sequences import Sequences
-from app.offline.text_weights import word_weights
+from app.domain.columns import offsets_of
+from app.offline.learning import (
+    neighbours,
+)
+from app.offline.learning import (
+    tfidf as text_weights,
+)
+from app.offline.learning.neighbours import (
+    alike,
+    fits_dense,
+    follow,
+    together,
+)
+from app.offline.learning.sequences import Sequences
+from app.offline.learning.tfidf import word_weights
 
 N_ITEMS = 40
 

@@ -6,15 +6,21 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.bootstrap import check_event_file, open_event_store
-from app.bundle import Bundle
-from app.errors import StoreError
-from app.event_rules import DEFAULT_WEIGHTS
+from app.bundle.reader import Bundle
+from app.core.errors import StoreError
+from app.core.settings import Settings
+from app.domain.event_rules import DEFAULT_WEIGHTS
 from app.loading import _rules
-from app.offline.recipe import Recipe, Weight
-from app.serving.redis_store import RedisEventStore
-from app.serving.sqlite_store import SqliteEventStore
-from app.settings import Settings
+from app.offline.input.recipe import (
+    Recipe,
+    Weight,
+)
+from app.serving.stores.opening import (
+    check_event_file,
+    open_event_store,
+)
+from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import build_small
 from tests.event_stores import event
 from tests.redis_server import RedisServer, free_port

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from app.engine.index import FlatIndex
-from app.engine.native import Unavailable
-from app.engine.packed_vectors import PackedVectors
+from app.engine.kernels.cosines import PackedVectors
+from app.engine.kernels.loader import Unavailable
+from app.engine.retrieval.index import FlatIndex
 
 DIM = 384
 

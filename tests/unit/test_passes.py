@@ -8,11 +8,17 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.errors import EngineError, NotReadyError
-from app.serving.batcher import Batcher
-from app.telemetry import Metrics
-from app.testing import GatedEngine
-from app.types import BatchResult, RankRequest
+from app.core.errors import (
+    EngineError,
+    NotReadyError,
+)
+from app.core.telemetry import Metrics
+from app.core.types import (
+    BatchResult,
+    RankRequest,
+)
+from app.serving.batching.batcher import Batcher
+from app.testing.fakes import GatedEngine
 from tests.batcher_rig import FAR, LIMITS, outcomes
 from tests.clock import Clock
 

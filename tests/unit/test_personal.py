@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
-from app.event_rules import DAY_S, Weight
-from app.testing import GatedEngine, MemoryCache, MemoryUserStore
-from app.testing_events import MemoryEventStore
+from app.domain.event_rules import (
+    DAY_S,
+    Weight,
+)
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryCache,
+    MemoryUserStore,
+)
 from tests.event_stores import event
 from tests.unit.test_recommender import Rig, rig, settled
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.bundle import load_arrays
+from app.bundle.reader import load_arrays
 from app.offline.build import build
-from app.offline.recipe import load_recipe
+from app.offline.input.recipe import load_recipe
 from tests.bundles import fake_encoder, write_jsonl
 
 PRESETS = Path(__file__).parents[2] / "models" / "presets"

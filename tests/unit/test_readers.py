@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.columns import Instant
-from app.errors import BadDataError, UsageError
-from app.offline.dataset import read_items
-from app.offline.readers import read_rows
-from app.offline.recipe import Recipe
-from app.values import Unusable
+from app.core.errors import (
+    BadDataError,
+    UsageError,
+)
+from app.domain.columns import Instant
+from app.domain.values import Unusable
+from app.offline.input.items import read_items
+from app.offline.input.readers import read_rows
+from app.offline.input.recipe import Recipe
 
 
 def write(path, text):

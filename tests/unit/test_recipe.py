@@ -4,10 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import UsageError
-from app.item_text import TextTemplate
+from app.core.errors import UsageError
+from app.domain.item_text import TextTemplate
 from app.offline.demo import RECIPE
-from app.offline.recipe import DEFAULT_WEIGHTS, Recipe, Weight, load_recipe
+from app.offline.input.recipe import (
+    DEFAULT_WEIGHTS,
+    Recipe,
+    Weight,
+    load_recipe,
+)
 
 
 def load(tmp_path, text):

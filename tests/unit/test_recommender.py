@@ -10,18 +10,38 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.bootstrap import Service, wire
-from app.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
-from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.ports import Cache, UserStore
-from app.request import RecommendRequest
+from app.bootstrap import (
+    Service,
+    wire,
+)
+from app.core.errors import (
+    EngineError,
+    InvalidRequestError,
+    NotReadyError,
+    OverloadedError,
+)
+from app.core.ports import (
+    Cache,
+    UserStore,
+)
+from app.core.settings import Settings
+from app.core.telemetry import Metrics
+from app.core.types import Generation
+from app.domain.event_rules import (
+    DEFAULT_WEIGHTS,
+    Weight,
+)
+from app.domain.request import RecommendRequest
 from app.serving.current_engine import CurrentEngine
-from app.settings import Settings
-from app.telemetry import Metrics
-from app.testing import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
-from app.testing_events import MemoryEventStore
-from app.testing_journal import MemoryJournal
-from app.types import Generation
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import (
+    DownCache,
+    DownUserStore,
+    GatedEngine,
+    MemoryCache,
+    MemoryUserStore,
+)
+from app.testing.journal import MemoryJournal
 
 
 def ask(**fields: Any) -> RecommendRequest:

@@ -13,17 +13,32 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.errors import BundleError
-from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.serving.batch_plan import Limits
-from app.serving.batcher import Batcher
-from app.serving.current_engine import CurrentEngine, Loaded
-from app.serving.reloader import BundleSource, Reloader
+from app.core.errors import BundleError
+from app.core.telemetry import Metrics
+from app.core.types import (
+    Generation,
+    RankRequest,
+)
+from app.domain.event_rules import (
+    DEFAULT_WEIGHTS,
+    Weight,
+)
+from app.serving.batching.batcher import Batcher
+from app.serving.batching.plan import Limits
+from app.serving.current_engine import (
+    CurrentEngine,
+    Loaded,
+)
+from app.serving.reloader import (
+    BundleSource,
+    Reloader,
+)
 from app.serving.user_state import UserStates
-from app.telemetry import Metrics
-from app.testing import GatedEngine, MemoryUserStore
-from app.testing_events import MemoryEventStore
-from app.types import Generation, RankRequest
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryUserStore,
+)
 from tests.batcher_rig import FAR
 from tests.clock import Clock
 from tests.event_stores import event

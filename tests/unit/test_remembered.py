@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.core.types import (
+    Matrix,
+    RankRequest,
+)
+from app.engine.encoding.query_cache import RememberedQueries
 from app.engine.engine import RankEngine
-from app.engine.remembered import RememberedQueries
-from app.testing_encoder import HashEncoder
-from app.types import Matrix, RankRequest
+from app.testing.encoder import HashEncoder
 from tests.small_engine import small_engine
 
 

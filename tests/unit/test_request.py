@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from app.request import RecommendRequest
+from app.domain.request import RecommendRequest
 
 
 def parse(**fields: object) -> RecommendRequest:

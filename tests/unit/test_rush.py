@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.api.rush import Rush
-from app.errors import OverloadedError
+from app.api.fast_path import Rush
+from app.core.errors import OverloadedError
 
 
 class Door:

@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.scorer import CLIP, Scorer
-from app.errors import BundleError, EngineError
-from app.offline.train import HIDDEN, Network
+from app.core.errors import (
+    BundleError,
+    EngineError,
+)
+from app.engine.scoring.scorer import (
+    CLIP,
+    Scorer,
+)
+from app.offline.learning.train import (
+    HIDDEN,
+    Network,
+)
 
 N_FEATURES = 9
 

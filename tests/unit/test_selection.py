@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 
-from app.engine.native import Unavailable, load_library
-from app.engine.selection import Gather, Hits, NumpySelection, Piece, Without
-from app.engine.selection_kernel import KernelSelection
-from app.types import SourceHit
+from app.core.types import SourceHit
+from app.engine.kernels.loader import (
+    Unavailable,
+    load_library,
+)
+from app.engine.kernels.topk import (
+    Gather,
+    Hits,
+    KernelSelection,
+    NumpySelection,
+    Piece,
+    Without,
+)
 
 N = 500
 

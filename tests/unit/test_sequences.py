@@ -7,13 +7,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.offline.events import Events
-from app.offline.examples import MOST_EXAMPLES, MOST_HELD, held_back, questions_of
-from app.offline.negatives import Negatives, Shown
-from app.offline.recipe import DEFAULT_WEIGHTS
-from app.offline.sequences import avoided_of, sequences_of
-from app.offline.signals import freshness_of, negative_events, popularity_of, trending_of
-from app.offline.tally import Tally
+from app.offline.input.events import Events
+from app.offline.input.read_report import Tally
+from app.offline.input.recipe import DEFAULT_WEIGHTS
+from app.offline.learning.examples import (
+    MOST_EXAMPLES,
+    MOST_HELD,
+    held_back,
+    questions_of,
+)
+from app.offline.learning.negatives import (
+    Negatives,
+    Shown,
+)
+from app.offline.learning.sequences import (
+    avoided_of,
+    sequences_of,
+)
+from app.offline.learning.signals import (
+    freshness_of,
+    negative_events,
+    popularity_of,
+    trending_of,
+)
 from tests.planted import NOBODY, NOTHING, as_sequences
 
 N_ITEMS = 4

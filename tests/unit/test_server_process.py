@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from app.core.settings import Settings
 from app.server_process import check_address
-from app.settings import Settings
 
 CODE = """
 import sys

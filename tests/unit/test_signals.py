@@ -7,13 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.columns import decode_column, encode_column
-from app.errors import BundleError
-from app.offline.events import Events
-from app.offline.recipe import Recipe, Weight
-from app.offline.signals import MAX_HISTORY, item_numbers, positive_weights, user_arrays
-from app.offline.tally import Tally
-from app.serving.users import BundleUserStore
+from app.core.errors import BundleError
+from app.domain.columns import (
+    decode_column,
+    encode_column,
+)
+from app.offline.input.events import Events
+from app.offline.input.read_report import Tally
+from app.offline.input.recipe import (
+    Recipe,
+    Weight,
+)
+from app.offline.learning.signals import (
+    MAX_HISTORY,
+    item_numbers,
+    positive_weights,
+    user_arrays,
+)
+from app.serving.stores.bundle_users import BundleUserStore
 
 
 def log_of(rows, weights):

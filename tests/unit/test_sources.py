@@ -5,15 +5,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.engine.behaviour import NeighbourSource, TasteSource, Weighted, behaviour_sources
-from app.engine.candidates import best_first, retrieval_order, retrieve
-from app.engine.index import FlatIndex
-from app.engine.selection import Hits, Without
-from app.engine.selection_kernel import selection_over
-from app.engine.sources import FixedSource, MeaningSource, VectorSource, WordSource
-from app.engine.wants import Want
-from app.engine.words import WordIndex
-from app.lexicon import lexicon_arrays
+from app.engine.kernels.topk import (
+    Hits,
+    Without,
+    selection_over,
+)
+from app.engine.retrieval.index import FlatIndex
+from app.engine.retrieval.lexical import WordIndex
+from app.engine.retrieval.lexicon import lexicon_arrays
+from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.sources import (
+    FixedSource,
+    MeaningSource,
+    NeighbourSource,
+    TasteSource,
+    VectorSource,
+    Weighted,
+    WordSource,
+    behaviour_sources,
+    best_first,
+    retrieval_order,
+    retrieve,
+)
 from tests.planted import DECAYS, random_behaviour, random_neighbours, random_space
 
 N_ITEMS = 60

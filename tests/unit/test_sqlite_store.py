@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import OverloadedError, StoreError
-from app.serving.sqlite_store import SqliteEventStore
+from app.core.errors import (
+    OverloadedError,
+    StoreError,
+)
+from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.event_stores import content, event
 
 

@@ -9,14 +9,23 @@ import pytest
 from safetensors.numpy import load_file
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from app.engine.encoder import PackedEncoder
+from app.core.errors import (
+    BundleError,
+    EngineError,
+)
+from app.core.types import (
+    Matrix,
+    RankRequest,
+)
+from app.engine.encoding.encoder import PackedEncoder
+from app.engine.encoding.static import (
+    STATIC_FILE,
+    StaticEncoder,
+)
 from app.engine.engine import RankEngine
-from app.engine.static_encoder import STATIC_FILE, StaticEncoder
-from app.errors import BundleError, EngineError
-from app.offline.distil import distil
-from app.offline.export import export_encoder
-from app.testing_encoder import HashEncoder
-from app.types import Matrix, RankRequest
+from app.offline.encoder.distil import distil
+from app.offline.encoder.export import export_encoder
+from app.testing.encoder import HashEncoder
 from tests.small_engine import small_engine
 from tests.tiny_bert import saved, tiny_bert
 

@@ -7,7 +7,12 @@ import sys
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from app.telemetry import KeyValueFormatter, LoopLag, Metrics, configure_logging
+from app.core.telemetry import (
+    KeyValueFormatter,
+    LoopLag,
+    Metrics,
+    configure_logging,
+)
 from tests.clock import Clock
 
 

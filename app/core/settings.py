@@ -1,0 +1,149 @@
+"""All knobs of the service, with bounds, and units in their names. No instance is made on import.
+
+Order of precedence: command-line flag > `RECSERVE_…` variable > TOML file > default. The TOML file
+is named by `RECSERVE_CONFIG` (default `recserve.toml`, which need not exist).
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from app.core.types import (
+    Device,
+    Retention,
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field says what it is for, in which unit."""
+
+    model_config = SettingsConfigDict(env_prefix="RECSERVE_", extra="forbid", frozen=True)
+
+    bundle: Path = Field(
+        Path("models/demo"), description="Bundle to serve: NAME or NAME/GENERATION."
+    )
+    watch_catalogue_ms: int = Field(
+        250,
+        ge=10,
+        le=60_000,
+        description="How often changes of items by other processes are looked for, in ms.",
+    )
+    watch_bundle_ms: int = Field(
+        1000,
+        ge=0,
+        le=3_600_000,
+        description="How often to look whether NAME/current has moved, in ms; 0 = never.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Processes, each a full replica.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Encoder threads per process; 0 = cores / workers - 1, as one ranks.",
+    )
+    device: Device = Field(
+        "cpu", description="What encodes, and searches large catalogues: cpu or cuda."
+    )
+    max_batch_requests: int = Field(
+        64, ge=1, le=1024, description="Most requests in one engine pass."
+    )
+    max_batch_tokens: int = Field(
+        1024, ge=16, le=65536, description="Most encoder tokens in one engine pass."
+    )
+    max_pending_requests: int = Field(
+        1024,
+        ge=1,
+        le=100_000,
+        description="Most requests waiting for the engine; more are refused.",
+    )
+    drain_timeout_ms: int = Field(
+        5000, ge=0, le=60_000, description="Time given to requests in flight when stopping, in ms."
+    )
+
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, le=104_857_600, description="Largest request body, in bytes."
+    )
+
+    cache_url: str | None = Field(
+        None,
+        pattern=r"^(rediss?|unix)://",
+        description="redis://… of the shared cache; unset = in-process only.",
+    )
+    cache_ttl_ms: int = Field(
+        300_000, ge=1000, le=86_400_000, description="Life of a cached answer, in ms, ± 10 %."
+    )
+    cache_timeout_ms: int = Field(
+        30, ge=5, le=1000, description="Longest wait for the shared cache, in ms."
+    )
+    cache_max_connections: int = Field(
+        16, ge=1, le=1000, description="Most connections to the shared cache per process."
+    )
+    cache_local_bytes: int = Field(
+        33_554_432,
+        ge=0,
+        description="Size of the in-process cache, in bytes; 0 = off.",
+    )
+
+    data_dir: Path = Field(
+        Path("data"), description="Folder of what the service itself keeps; made if missing."
+    )
+    store_url: str | None = Field(
+        None,
+        pattern=r"^((rediss?|unix)://|sqlite:///.)",
+        description="Event store: redis://… or sqlite:///path; unset = store.sqlite in data_dir.",
+    )
+    store_timeout_ms: int = Field(
+        2000,
+        ge=10,
+        le=60_000,
+        description="Longest wait for a Redis event store, in ms.",
+    )
+    store_read_timeout_ms: int = Field(
+        200, ge=5, le=10_000, description="Longest wait for user state when recommending, in ms."
+    )
+    store_max_connections: int = Field(
+        16, ge=1, le=1000, description="Most connections to a Redis event store per process."
+    )
+    store_events_per_kind: int = Field(
+        1000, ge=1, le=100_000, description="Events kept of each user and kind, the newest."
+    )
+    store_max_age_days: int = Field(
+        0, ge=0, le=36_500, description="Age beyond which events are dropped, in days; 0 = none."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags (given to the constructor) > environment > TOML > defaults."""
+        config = Path(os.environ.get("RECSERVE_CONFIG", "recserve.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)
+
+    def retention(self) -> Retention:
+        """How long events are kept."""
+        days = self.store_max_age_days
+        return Retention(self.store_events_per_kind, days * 86_400.0 if days else None)
+
+    def threads_per_worker(self) -> int:
+        """Threads that encode in one process; with one more that ranks they fit the cores."""
+        cores = len(os.sched_getaffinity(0))
+        return self.threads or max(1, cores // self.workers - 1)

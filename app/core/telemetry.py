@@ -1,0 +1,241 @@
+"""What can be seen from outside: metric objects on a registry that is passed in, and logging.
+
+Nothing here is global and nothing happens on import. This module does not know what it measures:
+the part that owns an event counts it.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from app.core.tallies import (
+    Counter,
+    Counters,
+    Histogram,
+    Histograms,
+)
+from app.core.types import StageTimings
+
+_SECONDS: Final = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+_POWERS_OF_TWO: Final = tuple(float(2**power) for power in range(11))
+
+
+class Metrics:
+    """Every `recserve_…` metric of one process.
+
+    Label values are fixed words, never input of a caller, so the number of series is bounded.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._http()
+        self._batching()
+        self._caching()
+        self._events()
+
+    def _http(self) -> None:
+        self.requests = self._counters("requests", "HTTP requests answered.", "route", "status")
+        self.request_seconds = self._histograms(
+            "request_seconds", "Time per HTTP request.", "route"
+        )
+        self.stage_seconds = self._histograms(
+            "stage_seconds",
+            "Time of a request in a stage: queue, encode, retrieve, rerank, total.",
+            "stage",
+        )
+        self.degraded = self._counters(
+            "degraded", "Answers that lack a part that may have changed the list.", "reason"
+        )
+        self.event_loop_lag_seconds = self._seconds(
+            "event_loop_lag_seconds", "How late the event loop woke a timer."
+        )
+
+    def _batching(self) -> None:
+        self.batch_size = self._sizes("batch_size", "Requests in one engine pass.")
+        self.batch_tokens = self._sizes("batch_tokens", "Estimated tokens in one engine pass.")
+        self.batch_retries = self._counter(
+            "batch_retries", "Passes that failed and were repeated request by request."
+        )
+        self.queue_requests = self._gauge("queue_requests", "Requests waiting for the engine now.")
+        self.queue_wait_seconds = self._seconds(
+            "queue_wait_seconds", "Time from submission to the start of the engine pass."
+        )
+        self.rejected = self._counters(
+            "rejected",
+            "Requests without an answer: overloaded = refused at the door, deadline = out of time.",
+            "reason",
+        )
+        self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")
+        self.coalesced = self._counter("coalesced", "Requests that joined identical work.")
+        self.engine_up = self._gauge("engine_up", "1 while the engine takes work.")
+        self.reloads = self._counters(
+            "reloads", "Bundles that were to take over, by result: done, refused.", "result"
+        )
+
+    def _caching(self) -> None:
+        self.cache_reads = self._counters(
+            "cache_reads",
+            "Cache look-ups by tier (local, shared) and result (hit, miss, outdated, error, "
+            "foreign; stale: one that was outdated, and given to who allows it).",
+            "tier",
+            "result",
+        )
+        self.cache_write_errors = self._counter(
+            "cache_write_errors", "Answers that the shared cache did not take."
+        )
+        self.cache_breaker_open = self._gauge(
+            "cache_breaker_open", "1 while the shared cache is being left alone."
+        )
+
+    def _events(self) -> None:
+        self.events = self._counters(
+            "events", "Events sent, by result: accepted, duplicate, rejected.", "result"
+        )
+        self.event_write_seconds = self._seconds(
+            "event_write_seconds", "Time until the events of a call were durable."
+        )
+
+        self.catalogue_changes = self._counter(
+            "catalogue_changes", "Changes of items that this process acknowledged."
+        )
+
+    def _counters(self, name: str, text: str, *labels: str) -> Counters:
+        family = Counters(f"recserve_{name}", text, labels)
+        self.registry.register(family)
+        return family
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return self._counters(name, text).labels()
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"recserve_{name}", text, registry=self.registry)
+
+    def _histograms(
+        self, name: str, text: str, *labels: str, bounds: Sequence[float] = _SECONDS
+    ) -> Histograms:
+        family = Histograms(f"recserve_{name}", text, labels, bounds)
+        self.registry.register(family)
+        return family
+
+    def _seconds(self, name: str, text: str) -> Histogram:
+        return self._histograms(name, text).labels()
+
+    def _sizes(self, name: str, text: str) -> Histogram:
+        return self._histograms(name, text, bounds=_POWERS_OF_TWO).labels()
+
+
+class LoopLag:
+    """How late the event loop is, in seconds: what lies in a socket has lain there that long.
+
+    Attributes:
+        seconds: rises to what was seen at once, and falls by halves.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Observe in `metrics`."""
+        self._metrics = metrics
+        self.seconds = 0.0
+
+    async def measure(
+        self,
+        interval_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Look for ever, every `interval_s` seconds, how late the event loop wakes us."""
+        while True:
+            due = clock() + interval_s
+            await sleep(interval_s)
+            late = max(0.0, clock() - due)
+            self.seconds = max(late, (self.seconds + late) / 2)
+            self._metrics.event_loop_lag_seconds.observe(late)
+
+
+_STANDARD: Final = frozenset(
+    (*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "message", "asctime", "taskName")
+)
+"""Attributes every record has; what is not among them was passed as `extra`."""
+
+
+class KeyValueFormatter(logging.Formatter):
+    """One line a record: `time=… level=… logger=… message=…`, `extra` fields, `error`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record on one line; its time is the record's own, in UTC."""
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        pairs: dict[str, object] = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        pairs.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        if record.exc_info:
+            pairs["error"] = self.formatException(record.exc_info)
+        return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items())
+
+
+def _quoted(value: object) -> str:
+    """Bare if it is one plain word, else a JSON string: a line break cannot forge a record."""
+    text = str(value)
+    plain = text.isascii() and text.isprintable() and text and not set(text) & set(' "=\\')
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def configure_logging(level: str) -> None:
+    """Log records of at least `level` ("debug" … "error") to standard error, one line each.
+
+    Calling it again replaces the earlier set-up; handlers of others are left alone.
+    """
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h.formatter, KeyValueFormatter)]:
+        root.removeHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KeyValueFormatter())
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    # It tells at level info which of its binaries it tried.
+    logging.getLogger("faiss").setLevel(max(logging.WARNING, root.level))
+
+
+# What an answer took and lacked, as metrics.
+
+
+class Observed:
+    """Counts answers."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Count in these metrics."""
+        self._metrics = metrics
+        # Looked up once: finding a series costs more than counting in it.
+        seconds = metrics.stage_seconds
+        self._total_seconds = seconds.labels("total")
+        self._stages = [seconds.labels(name) for name in ("queue", "encode", "retrieve", "rerank")]
+
+    def count(
+        self,
+        total_s: float,
+        queue_ms: float,
+        stages: StageTimings,
+        degraded: tuple[str, ...],
+        *,
+        worked: bool,
+    ) -> None:
+        """Count one answer; its stages only if it had to be `worked` for."""
+        self._total_seconds.observe(total_s)
+        if worked:
+            spent = (queue_ms, stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)
+            for seconds, ms in zip(self._stages, spent, strict=True):
+                seconds.observe(ms / 1e3)
+        for reason in degraded:
+            self._metrics.degraded.labels(reason).inc()

@@ -1,0 +1,243 @@
+"""What a caller may ask: the one model of `POST /recommend`, validated at the door.
+
+Unknown fields and wrong types are refused. This module knows neither HTTP nor the catalogue:
+whether an id or a field name exists is found out later.
+"""
+
+import re
+import unicodedata
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from app.domain.event_rules import MAX_KIND_CHARS
+
+MAX_QUERY_CHARACTERS: Final = 512
+MAX_HISTORY: Final = 200
+MAX_CANDIDATES: Final = 1000
+MAX_EXCLUDE: Final = 1000
+MAX_FIELDS: Final = 64
+MAX_K: Final = 100
+DEFAULT_K: Final = 10
+DEFAULT_BUDGET_MS: Final = 1000
+MAX_BATCH: Final = 64
+MAX_SEEN_KINDS: Final = 16
+MAX_EVENTS: Final = 1000
+MAX_CURSOR_ITEMS: Final = 1000
+MAX_CURSOR_CHARACTERS: Final = 32_768
+
+_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+
+def _integer_as_string(value: object) -> object:
+    """Ids may be sent as JSON integers; they become decimal strings (true and 1.5 do not)."""
+    return str(value) if type(value) is int else value
+
+
+def normalised_query(text: str) -> str:
+    """Return one spelling for one query: NFC, runs of white space one blank, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+Id = Annotated[
+    str,
+    BeforeValidator(_integer_as_string),
+    StringConstraints(min_length=1, max_length=256, pattern=_NO_CONTROL_CHARACTERS),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 256,
+                    "pattern": _NO_CONTROL_CHARACTERS,
+                },
+                {"type": "integer"},
+            ]
+        }
+    ),
+]
+
+# A list may stand for a tuple, also where a request is part of an already parsed batch.
+Ids = Annotated[tuple[Id, ...], Strict(strict=False)]
+
+FieldNames = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...],
+    Strict(strict=False),
+]
+
+Query = Annotated[
+    str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(normalised_query)
+]
+
+
+EventKind = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_KIND_CHARS, pattern=_NO_CONTROL_CHARACTERS),
+]
+
+_WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class SeenRule(BaseModel):
+    """Which stored events make an item one that was seen; `true` is the rule without limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    events: Annotated[tuple[EventKind, ...], Strict(strict=False)] | None = Field(
+        default=None,
+        max_length=MAX_SEEN_KINDS,
+        description="Kinds of events, impressions too; by default those that are positive.",
+    )
+    within: Annotated[str, StringConstraints(pattern=rf"^{_WITHIN.pattern}$")] | None = Field(
+        default=None, description="How far back: a number and s, m, h, d or w, as 30d."
+    )
+
+    @property
+    def everything(self) -> bool:
+        """Whether it is the rule without limits."""
+        return self.events is None and self.within is None
+
+    @property
+    def within_s(self) -> int | None:
+        """How far back, in seconds; None = without limit."""
+        found = _WITHIN.fullmatch(self.within or "")
+        return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
+SEEN_ALL: Final = SeenRule()
+SEEN_NOTHING: Final = SeenRule(events=())
+
+
+def _rule_of(value: object) -> object:
+    """Spell the two short forms out: true is every positive event, false is none."""
+    if isinstance(value, bool):
+        return SEEN_ALL if value else SEEN_NOTHING
+    return value
+
+
+class RecommendRequest(BaseModel):
+    """One request for recommendations: words, a user, both or neither."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    query: Query = Field(default="", description="What is wanted, in words.")
+    user_id: Id | None = Field(default=None, description="Whose stored events shape the taste.")
+    session_id: Id | None = Field(
+        default=None, description="The same for somebody unknown; not together with user_id."
+    )
+    history: Ids = Field(
+        default=(),
+        max_length=MAX_HISTORY,
+        description="Items used lately, oldest first; follows the stored events.",
+    )
+    like: Ids = Field(default=(), max_length=MAX_HISTORY, description="More like these items.")
+    dislike: Ids = Field(default=(), max_length=MAX_HISTORY, description="Less like these items.")
+    k: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_CANDIDATES,
+        description="Items wanted: 1 to 100 (10); with candidates, up to and by default all.",
+    )
+    exclude: Ids = Field(
+        default=(), max_length=MAX_EXCLUDE, description="Items that must not come back."
+    )
+    candidates: Ids | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_CANDIDATES,
+        description="Rank exactly these items.",
+    )
+    fields: FieldNames = Field(
+        default=(), max_length=MAX_FIELDS, description="Item fields to return (see /info)."
+    )
+    budget_ms: int = Field(
+        default=DEFAULT_BUDGET_MS,
+        ge=1,
+        le=10_000,
+        description="Time for the whole answer, in milliseconds.",
+    )
+    repeat: bool | None = Field(
+        default=None,
+        description="Whether items in history, like and dislike may come back (false; "
+        "with candidates: true).",
+    )
+
+    exclude_seen: Annotated[
+        SeenRule | None,
+        BeforeValidator(_rule_of),
+        WithJsonSchema({"anyOf": [{"type": "boolean"}, SeenRule.model_json_schema()]}),
+    ] = Field(
+        default=None,
+        description="Which stored events keep their items out: true (positive ones; the default), "
+        "false, or kinds and a time.",
+    )
+    cursor: str | None = Field(
+        default=None,
+        max_length=MAX_CURSOR_CHARACTERS,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="next_cursor of an answer: what was shown up to there does not come back.",
+    )
+    filter: dict[str, Any] | None = Field(
+        default=None,
+        description="What the fields of items must be (see docs/api.md); empty = anything.",
+    )
+    on_empty: Literal["none", "popular", "relax"] = Field(
+        default="none",
+        description="What fills up where a filter leaves less than k: nothing, what is popular, or "
+        "what fits apart from the filter; `passing` in the answer says how many pass.",
+    )
+    min_catalogue: int = Field(
+        default=0,
+        ge=0,
+        le=2**53,
+        description="generation.catalogue of an earlier answer: wait for a catalogue as new.",
+    )
+    max_stale_ms: int = Field(
+        default=0,
+        ge=0,
+        le=3_600_000,
+        description="Age up to which a cached answer from an older catalogue will do, in "
+        "milliseconds: none of its items has changed since.",
+    )
+    personalize: bool = Field(
+        default=True, description="false: no state of the user is read, whoever is named."
+    )
+
+    @model_validator(mode="after")
+    def _one_who(self) -> Self:
+        if self.user_id is not None and self.session_id is not None:
+            raise ValueError("give user_id or session_id, not both")
+        if self.candidates is None and self.k is not None and self.k > MAX_K:
+            raise ValueError(f"k may be at most {MAX_K} without candidates")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many items are wanted at most."""
+        if self.k is not None:
+            return self.k
+        return DEFAULT_K if self.candidates is None else len(self.candidates)
+
+    @property
+    def seen(self) -> SeenRule:
+        """Which stored events keep their items out."""
+        if self.exclude_seen is not None:
+            return self.exclude_seen
+        return SEEN_NOTHING if self.repeats else SEEN_ALL
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what the user already had may come back."""
+        return self.candidates is not None if self.repeat is None else self.repeat

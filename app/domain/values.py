@@ -1,0 +1,262 @@
+"""What a value of an item or event means, in a data file or a request: ids, times, texts, kinds.
+
+Every rule for a wrong value lives here, as a function that returns the value or raises `Unusable`.
+This module knows neither file formats nor which column is which.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import orjson
+
+from app.domain.columns import (
+    Instant,
+    Kind,
+)
+from app.domain.event_rules import MAX_KIND_CHARS
+
+Cell: TypeAlias = Any
+"""What a reader hands over: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
+
+MAX_ID_CHARS = 256
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+# A leading zero ("007", "01234") marks a code, not a number: as a number it would be lost.
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d.*)?")
+_MONTH = re.compile(r"\d{4}-\d\d")
+
+_LARGEST_EXACT = 2**53
+_YEAR_1 = -62_135_596_800
+# As seconds this is the year 5138; as milliseconds, 1973. Nobody means the former.
+_FROM_HERE_MILLISECONDS = 1e11
+
+
+class Unusable(Exception):  # noqa: N818 — it is about a row, and is always caught and counted
+    """A row that cannot be used; the text is the reason, the same for all rows of its sort."""
+
+
+def is_missing(value: Cell) -> bool:
+    """Tell whether a cell holds nothing: null, NaN or blank text."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
+    """Return an id of 1–256 characters without control characters; integers become decimal text.
+
+    `whole_floats`: the format turns integer columns with gaps into floats (Parquet, CSV), so that
+    31.0 means 31; elsewhere a float is no id.
+
+    >>> parse_id(31, "id", whole_floats=False), parse_id("31.0", "id", whole_floats=True)
+    ('31', '31')
+    """
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        raise Unusable(f"{name} is missing")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if whole_floats and isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if not isinstance(value, str):
+        raise Unusable(f"{name} is neither text nor an integer")
+    if len(value) > MAX_ID_CHARS:
+        raise Unusable(f"{name} is longer than {MAX_ID_CHARS} characters")
+    if _CONTROL.search(value):
+        raise Unusable(f"{name} holds a control character")
+    return value[:-2] if whole_floats and _WHOLE_FLOAT.fullmatch(value) else value
+
+
+def parse_text(value: Cell, name: str) -> str | None:
+    """Return text without blanks around it, None when missing; numbers become text ("1984")."""
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _shown(value)
+    raise Unusable(f"{name} is not text")
+
+
+def parse_categories(value: Cell) -> tuple[str, ...] | None:
+    """Return the names of a list, or of `a|b`, each once and trimmed; None when there is none."""
+    if is_missing(value):
+        return None
+    parts = value.split("|") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise Unusable("categories are neither a list of texts nor text like a|b")
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) or None
+
+
+def parse_event(value: Cell, default: str) -> str:
+    """Return the kind of an event, 1–64 characters; `default` when missing."""
+    if is_missing(value):
+        return default
+    if not isinstance(value, str) or len(value) > MAX_KIND_CHARS or _CONTROL.search(value):
+        raise Unusable(f"event is not text of at most {MAX_KIND_CHARS} characters")
+    return value.strip()
+
+
+def parse_number(value: Cell, name: str) -> float:
+    """Return a finite number, NaN when missing; text that spells a number counts as one."""
+    if is_missing(value):
+        return math.nan
+    number = _number_of(value)
+    if number is None or not math.isfinite(number):
+        raise Unusable(f"{name} is not a number")
+    return number
+
+
+def parse_time(value: Cell, name: str, *, years: bool = False) -> Instant | None:
+    """Return the instant of ISO 8601 text (UTC unless it says otherwise) or unix seconds.
+
+    `years`: an integer 1000–2999 is a year. Milliseconds are refused, None when missing.
+
+    >>> parse_time("2016-01-02T03:04:05+01:00", "timestamp").shown()
+    '2016-01-02T02:04:05Z'
+    """
+    if is_missing(value):
+        return None
+    number = _number_of(value)
+    if number is None and isinstance(value, str):
+        return _iso(value.strip(), name)
+    if number is None or not _YEAR_1 <= number < math.inf:
+        raise Unusable(f"{name} is neither ISO 8601 nor unix seconds")
+    if number >= _FROM_HERE_MILLISECONDS:
+        raise Unusable(f"{name} looks like milliseconds; unix seconds are wanted")
+    if years and 1000 <= number <= 2999 and number == int(number):
+        return Instant.of_year(int(number))
+    return Instant(number)
+
+
+def infer_kind(values: Sequence[Cell], *, text_cells: bool) -> Kind:
+    """Return the kind that all values of a column have; "string" if they are mixed or all missing.
+
+    `text_cells`: the format knows only text (CSV), so that texts are looked into.
+    """
+    known = [value for value in values if not is_missing(value)]
+    tests: list[tuple[Kind, Callable[[Cell], bool]]] = [
+        ("boolean", _is_boolean_text if text_cells else lambda v: isinstance(v, bool)),
+        ("number", _is_number_text if text_cells else _is_number),
+        ("strings", _is_list_of_texts),
+        ("time", _is_iso),
+    ]
+    for kind, test in tests:
+        if known and all(map(test, known)):
+            return kind
+    return "string"
+
+
+def convert(value: Cell, kind: Kind) -> Any:  # noqa: ANN401 — as wide as `encode_column` takes
+    """Return a value of a column of the given (inferred) kind, None when missing."""
+    if is_missing(value):
+        return None
+    match kind:
+        case "boolean":
+            return value if isinstance(value, bool) else value.strip().lower() == "true"
+        case "number":
+            number = float(value)
+            return number if math.isfinite(number) else None
+        case "time":
+            return _iso(value.strip(), "time")
+        case "strings":
+            return value
+        case "string":
+            return value if isinstance(value, str) else _shown(value)
+
+
+def column_value(kind: str, value: object) -> Any:  # noqa: ANN401 — as wide as `encode_column` takes
+    """Return a value of an item's record as `encode_column` takes it, None when missing.
+
+    `value`: as `Column.value` shows it. A record may be older than the bundle, and its attributes
+    have been of other kinds then: what cannot be read as this kind is missing.
+
+    >>> column_value("time", 1995).is_year, column_value("number", "high")
+    (True, None)
+    """
+    if is_missing(value):
+        return None
+    match kind:
+        case "boolean":
+            return value if isinstance(value, bool) else None
+        case "number":
+            number = _number_of(value)
+            return number if number is not None and math.isfinite(number) else None
+        case "time":
+            return _time_or_none(value)
+        case "strings":
+            return value if _is_list_of_texts(value) else None
+        case _:
+            return value if isinstance(value, str) else _shown(value)
+
+
+def _time_or_none(value: Cell) -> Instant | None:
+    try:
+        return parse_time(value, "time", years=True)
+    except Unusable:
+        return None
+
+
+def _shown(value: Cell) -> str:
+    """Return any other JSON value as text: numbers and booleans as in JSON, the rest compactly."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if type(value) is int else orjson.dumps(value, default=str).decode()
+
+
+def _number_of(value: Cell) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # An integer may be too large for a float.
+        return float(value) if abs(value) < 1e300 else math.inf
+    if isinstance(value, str) and _spells_number(value.strip()):
+        return float(value)
+    return None
+
+
+def _spells_number(text: str) -> bool:
+    return bool(_INTEGER.fullmatch(text) or _NUMBER.fullmatch(text))
+
+
+def _is_number(value: Cell) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # Larger integers are codes whose last digits float64 would change.
+    return isinstance(value, float) or abs(value) <= _LARGEST_EXACT
+
+
+def _is_number_text(value: Cell) -> bool:
+    text = value.strip()
+    return bool(_NUMBER.fullmatch(text)) and abs(float(text)) <= _LARGEST_EXACT
+
+
+def _is_boolean_text(value: Cell) -> bool:
+    return value.strip().lower() in {"true", "false"}
+
+
+def _is_list_of_texts(value: Cell) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _is_iso(value: Cell) -> bool:
+    if not isinstance(value, str) or not _ISO_DATE.fullmatch(value.strip()):
+        return False
+    try:
+        _iso(value.strip(), "time")
+    except Unusable:
+        return False
+    return True
+
+
+def _iso(text: str, name: str) -> Instant:
+    try:
+        moment = datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        # In UTC, too, it has to lie in the years 1 to 9999: others cannot be shown.
+        return Instant(zoned.astimezone(UTC).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise Unusable(f"{name} is neither ISO 8601 nor unix seconds") from error

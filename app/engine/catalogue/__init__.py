@@ -1,0 +1,1 @@
+"""What is known of each item: its fields, what filters ask of them, what behaviour taught."""

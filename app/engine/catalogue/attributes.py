@@ -1,0 +1,119 @@
+"""What filters and facets ask of the items' fields: a mask of rows, counts of values.
+
+Built from the columns of a bundle, a field at a time, when it is first asked for. Rows that have
+changed since are not known here: `app.engine.catalogue.catalogue` judges those one by one.
+"""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from app.core.types import Mask, Rows
+from app.domain.columns import (
+    Column,
+    Floats,
+)
+from app.domain.filters import (
+    Among,
+    Between,
+    Either,
+    Every,
+    Exists,
+    Filter,
+    Neither,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of a field that is no number: `rows[i]` holds `names[codes[i]]`, once each."""
+
+    names: list[str | bool]
+    rows: Rows
+    codes: npt.NDArray[np.int32]
+
+    def counts(self, rows: Mask) -> npt.NDArray[np.int64]:
+        """Return int64[names]: how many of the rows hold each value."""
+        return np.bincount(self.codes[rows[self.rows]], minlength=len(self.names))
+
+
+class Attributes:
+    """The fields of n rows. Fills itself as it is asked, so one thread at a time uses it."""
+
+    def __init__(self, columns: Mapping[str, Column], n_rows: int) -> None:
+        """Take a column per field."""
+        self._columns, self.n_rows = columns, n_rows
+        self._values: dict[str, Values] = {}
+
+    def passing(self, test: Filter) -> Mask:
+        """Return bool[n], a fresh array: the rows that pass, as `app.domain.filters.holds` says."""
+        match test:
+            case Every(parts):
+                return reduce(operator.and_, map(self.passing, parts))
+            case Either(parts):
+                return reduce(operator.or_, map(self.passing, parts))
+            case Neither(parts):
+                return ~reduce(operator.or_, map(self.passing, parts))
+            case Exists(field):
+                return self.present(field)
+            case Between(field, low, high):
+                numbers = self.numbers(field)
+                # A comparison with a missing value is false.
+                return (numbers >= low) & (numbers <= high)
+            case Among(field, wanted, every):
+                return self._among(field, wanted, every=every)
+
+    def present(self, field: str) -> Mask:
+        """Return bool[n]: the rows that have a value."""
+        column = self._columns[field]
+        if column.kind in {"number", "time"}:
+            return ~np.isnan(self.numbers(field))
+        present = np.zeros(self.n_rows, np.bool_)
+        present[self.values(field).rows] = True
+        if column.kind == "strings":
+            # An empty list is not missing.
+            rows = np.flatnonzero(~present)
+            present[rows] = [column.value(row) is not None for row in rows.tolist()]
+        return present
+
+    def numbers(self, field: str) -> Floats:
+        """Return float64[n] of a number or time, in unix seconds; NaN = missing."""
+        return self._columns[field].numbers()
+
+    def values(self, field: str) -> Values:
+        """Return the values of a field of another kind."""
+        if field not in self._values:
+            self._values[field] = _values_of(self._columns[field])
+        return self._values[field]
+
+    def _among(self, field: str, wanted: tuple[str | float | bool, ...], *, every: bool) -> Mask:
+        if self._columns[field].kind == "number":
+            numbers = self.numbers(field)
+            if not every:
+                return np.isin(numbers, np.array(wanted, np.float64))
+            return reduce(operator.and_, (numbers == value for value in wanted))
+        values = self.values(field)
+        chosen = np.array([name in wanted for name in values.names] or [False], np.bool_)
+        held = values.rows[chosen[values.codes]]
+        # Each row holds a value once, so that it holds them all if it is there so often.
+        least = len(wanted) if every else 1
+        return np.bincount(held, minlength=self.n_rows) >= least
+
+
+def _values_of(column: Column) -> Values:
+    numbers: dict[str | bool, int] = {}
+    rows: list[int] = []
+    codes: list[int] = []
+    for row in range(len(column)):
+        value = column.value(row)
+        if value is None:
+            continue
+        held = dict.fromkeys(value) if isinstance(value, list) else (value,)
+        for name in held:
+            rows.append(row)
+            codes.append(numbers.setdefault(name, len(numbers)))  # type: ignore[arg-type]
+    return Values(list(numbers), np.array(rows, np.int64), np.array(codes, np.int32))

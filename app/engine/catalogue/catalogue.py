@@ -1,0 +1,227 @@
+"""The items: id to row, row to title and fields, and which rows may come back.
+
+Columns of a bundle below, and above them the records that changed since. Knows nothing of vectors,
+scores or requests.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from itertools import filterfalse
+
+import numpy as np
+
+from app.core.types import (
+    Item,
+    JsonValue,
+    Mask,
+    Rows,
+)
+from app.domain.columns import Column
+from app.domain.filters import (
+    holds,
+    parse_filter,
+)
+from app.engine.catalogue.attributes import Attributes
+
+_NO_ROWS: Rows = np.empty(0, np.int64)
+_NOT_ATTRIBUTES = frozenset({"id", "title"})
+_FILTERS_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An item as it was changed while serving.
+
+    Attributes:
+        item: as callers see it.
+        values: field -> value, as filters read them: times as unix seconds.
+        text: what it is found by.
+        hidden: whether it must not be recommended.
+        start, end: unix seconds from which and until which it may be.
+    """
+
+    item: Item
+    values: Mapping[str, JsonValue]
+    text: str
+    hidden: bool = False
+    start: float = float("-inf")
+    end: float = float("inf")
+
+    def visible(self, now: float) -> bool:
+        """Tell whether it may be recommended at a moment in unix seconds."""
+        return not self.hidden and self.start <= now < self.end
+
+
+class Catalogue:
+    """Items in row order. Rows behind the last item, and those of deleted ones, are blocked.
+
+    Reads of single items may come from any thread; everything else belongs to the thread that
+    ranks.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Column], attributes: Mapping[str, str], room: int = 0
+    ) -> None:
+        """Take columns of equal length, `id` and `title` among them, and `room` for more rows."""
+        self._columns = columns
+        self._ids = columns["id"]
+        self._titles = columns["title"]
+        self.attributes = {k: v for k, v in attributes.items() if k not in _NOT_ATTRIBUTES}
+        # The same texts twice over: one by one out of their column they cost more than the rest of
+        # an answer.
+        self._id_of = [str(self._ids.value(row)) for row in range(len(self._ids))]
+        self._row_of = {item_id: row for row, item_id in enumerate(self._id_of)}
+        self._gone: dict[str, int] = {}
+        self._records: dict[int, Record] = {}
+        self._n = len(self._ids)
+        self._blocked = np.zeros(self._n + room, np.bool_)
+        self._blocked[self._n :] = True
+        self._any_blocked = room > 0
+        self.table = Attributes(columns, self._n)
+        self._failing: dict[str, Mask] = {}
+
+    def __len__(self) -> int:
+        """Return the number of rows, blocked ones included."""
+        return len(self._blocked)
+
+    def row(self, item_id: str) -> int:
+        """Return the row of an item, -1 if the catalogue does not hold it."""
+        return self._row_of.get(item_id, -1)
+
+    def is_visible(self, item_id: str) -> bool:
+        """Tell whether there is such an item and it may come back; from any thread."""
+        row = self.row(item_id)
+        return row >= 0 and not self._blocked[row]
+
+    def rows(self, item_ids: Collection[str]) -> Rows:
+        """Return int64[n], the rows of the known ids in their order; unknown ones are left out."""
+        if not item_ids:  # most requests name none, and numpy takes a microsecond to say so
+            return _NO_ROWS
+        found = [row for row in map(self._row_of.get, item_ids) if row is not None]
+        return np.array(found, dtype=np.int64)
+
+    def unknown(self, item_ids: Iterable[str]) -> list[str]:
+        """Return the ids that the catalogue does not hold, in order, each once."""
+        return list(dict.fromkeys(filterfalse(self._row_of.__contains__, item_ids)))
+
+    def id(self, row: int) -> str:
+        """Return the id of a row."""
+        record = self._records.get(row)
+        return self._id_of[row] if record is None else record.item.id
+
+    def title(self, row: int) -> str | None:
+        """Return the title of a row, None where the data had none."""
+        record = self._records.get(row)
+        if record is not None:
+            return record.item.title
+        value = self._titles.value(row)
+        return None if value is None else str(value)
+
+    def fields(self, row: int, names: Sequence[str]) -> dict[str, JsonValue]:
+        """Return the named attributes of a row; null for those that there are not."""
+        record = self._records.get(row)
+        if record is not None:
+            return {name: record.item.fields.get(name) for name in names}
+        columns = self._columns
+        return {name: columns[name].value(row) if name in columns else None for name in names}
+
+    def item(self, item_id: str) -> Item | None:
+        """Return one item with all its attributes, None if unknown."""
+        row = self.row(item_id)
+        if row < 0:
+            return None
+        record = self._records.get(row)
+        if record is not None:
+            return record.item
+        return Item(item_id, self.title(row), self.fields(row, tuple(self.attributes)))
+
+    def blocked(self, filter_text: str = "") -> Mask | None:
+        """Return bool[rows], read-only: what must not come back; None where all may.
+
+        Raises:
+            InvalidRequestError: a filter that does not fit these attributes.
+        """
+        if filter_text:
+            if len(self._failing) >= _FILTERS_REMEMBERED:
+                self._failing.clear()
+            if filter_text not in self._failing:
+                self._failing[filter_text] = self._failing_now(filter_text)
+            return self._failing[filter_text]
+        return self._blocked if self._any_blocked else None
+
+    def visible(self) -> Mask:
+        """Return bool[rows], a fresh array: what may come back."""
+        return ~self._blocked
+
+    def records(self) -> Mapping[int, Record]:
+        """Return row -> record of all items that changed and are still there."""
+        return self._records
+
+    @property
+    def n_used(self) -> int:
+        """How many rows are or were an item; those behind them are free."""
+        return self._n
+
+    def with_room(self, room: int) -> "Catalogue":
+        """Return a copy with that many free rows; what was changed in one is not in the other."""
+        other = copy(self)
+        other._separate(room)  # noqa: SLF001 - its own class
+        return other
+
+    def _separate(self, room: int) -> None:
+        self._row_of, self._gone = dict(self._row_of), dict(self._gone)
+        self._records = dict(self._records)
+        used = self._blocked[: self._n]
+        self._blocked = np.ones(self._n + room, np.bool_)
+        self._blocked[: self._n] = used
+        self._any_blocked = True
+        self._failing = {}
+
+    def places(self, item_ids: Sequence[str]) -> list[int]:
+        """Return where the items are or would be put: a deleted one that comes back, as before."""
+        free = iter(range(self._n, self._n + len(item_ids)))
+        known = (self._row_of.get(name, self._gone.get(name)) for name in item_ids)
+        return [next(free) if row is None else row for row in known]
+
+    def put(self, row: int, record: Record, now: float) -> None:
+        """Let an item be what a record says, in its place. `now`: unix seconds."""
+        self._records[row] = record
+        self._row_of[record.item.id] = row
+        self._gone.pop(record.item.id, None)
+        self._n = max(self._n, row + 1)
+        self._block(row, blocked=not record.visible(now))
+
+    def delete(self, item_id: str) -> None:
+        """Let an item be gone; an unknown one is."""
+        row = self._row_of.pop(item_id, None)
+        if row is not None:
+            self._gone[item_id] = row
+            self._records.pop(row, None)
+            self._block(row, blocked=True)
+
+    def advance(self, now: float) -> None:
+        """Show and hide what a moment, in unix seconds, has made visible or not."""
+        for row, record in self._records.items():
+            self._block(row, blocked=not record.visible(now))
+
+    def boundaries(self, now: float) -> tuple[float, float]:
+        """Return when an item last became visible or invisible, and when one next will."""
+        times = [t for record in self._records.values() for t in (record.start, record.end)]
+        before = max((t for t in times if t <= now), default=float("-inf"))
+        return before, min((t for t in times if t > now), default=float("inf"))
+
+    def _block(self, row: int, *, blocked: bool) -> None:
+        self._blocked[row] = blocked
+        self._any_blocked |= blocked
+        self._failing.clear()
+
+    def _failing_now(self, filter_text: str) -> Mask:
+        test = parse_filter(filter_text, self.attributes)
+        failing = np.ones(len(self), np.bool_)
+        failing[: len(self._ids)] = ~self.table.passing(test)
+        for row, record in self._records.items():
+            failing[row] = not holds(test, record.values)
+        failing |= self._blocked
+        failing.setflags(write=False)
+        return failing

@@ -1,0 +1,1 @@
+"""Texts to vectors: the runtimes of the encoder, its tokens, and remembered queries."""

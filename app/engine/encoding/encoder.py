@@ -1,0 +1,142 @@
+"""Text to vectors: a sentence encoder, without torch, on the fastest runtime this machine has.
+
+Several runtimes compute the same: our own kernel (`encoder_kernel`, x86-64, by AMX, AVX-512 VNNI or
+AVX2, where the kernel is compiled) and ONNX Runtime (`encoder_graph`, everywhere); where a GPU is
+asked for, torch (`encoder_torch`, loaded only then). This module does not know how the files were
+made (`app.offline.encoder.export` does), which texts are queries, or who waits for them.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+from tokenizers import Tokenizer
+
+from app.bundle.encoder_info import (
+    INFO_FILE,
+    EncoderInfo,
+)
+from app.core.errors import (
+    BundleError,
+    DeviceError,
+    EngineError,
+)
+from app.core.types import Device
+from app.engine.encoding.device import require
+from app.engine.encoding.onnx import GraphRuntime
+from app.engine.encoding.tokens import Tokens
+from app.engine.kernels.encoder import (
+    KernelRuntime,
+    Products,
+)
+from app.engine.kernels.loader import Unavailable
+
+RuntimeName: TypeAlias = Products | Literal["onnxruntime", "torch-cpu", "torch-cuda"]
+"""Those of torch are only taken by name; `torch-cpu` is for tests, see `encoder_torch`."""
+
+_log = logging.getLogger(__name__)
+
+
+class Runtime(Protocol):
+    """Runs texts of token numbers through the transformer."""
+
+    def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Return float32[len(tokens), dim], rows of unit norm; no text is without a token."""
+
+
+class PackedEncoder:
+    """The `Encoder` port over an exported folder.
+
+    Blocking. Calls of several threads may overlap. Keeps no state between calls.
+    `runtime` says which one runs.
+    """
+
+    def __init__(self, directory: Path, threads: int, runtime: RuntimeName | None = None) -> None:
+        """Load an exported encoder.
+
+        Args:
+            directory: holds `encoder.json` and the files that it names.
+            threads: threads of one call, the calling one included; ≥ 1. Torch has its own.
+            runtime: this one and no other; without it the kernel by the fastest of its products,
+                else ONNX Runtime with a warning.
+
+        Raises:
+            BundleError: a file is missing, damaged or not readable by this runtime.
+            Unavailable: `runtime` asks for a kernel that this machine cannot run.
+            DeviceError, EngineError: it asks for a GPU that cannot be used, or failed.
+        """
+        if threads < 1:
+            raise ValueError("threads must be at least 1")
+        try:
+            info = TypeAdapter(EncoderInfo).validate_json((directory / INFO_FILE).read_bytes())
+            tokenizer = Tokenizer.from_file(str(directory / info.tokenizer))
+            self._tokens = Tokens(tokenizer)
+            self.runtime, self._runtime = _open(directory, info, threads, runtime)
+        except (Unavailable, DeviceError, EngineError):
+            raise
+        except Exception as error:  # the runtime and the tokenizer raise bare `Exception`s
+            raise BundleError("the encoder cannot be loaded") from error
+        self.id = info.id
+        self.dim = info.dim
+        self.n_tokens = tokenizer.get_vocab_size()
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token numbers of each text, special ones included: at least one.
+
+        Raises:
+            EngineError: a text is not valid Unicode.
+        """
+        try:
+            return [self._tokens.of(text) for text in texts]
+        except Exception as error:  # see __init__
+            raise EngineError("the texts could not be encoded") from error
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return float32[len(texts), dim], C-contiguous, rows of unit norm, in the order of texts.
+
+        Raises:
+            EngineError: a text is not valid Unicode, or the runtime failed.
+        """
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        return self.encode_tokens(self.tokens(texts))
+
+    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Return float32[len(tokens), dim], as `encode`, of texts given by `tokens`.
+
+        Raises:
+            EngineError: the runtime failed.
+        """
+        try:
+            return self._runtime.run(tokens)
+        except Exception as error:  # see __init__
+            raise EngineError("the texts could not be encoded") from error
+
+
+def _open(
+    directory: Path, info: EncoderInfo, threads: int, only: RuntimeName | None
+) -> tuple[RuntimeName, Runtime]:
+    match only:
+        case "torch-cpu" | "torch-cuda":
+            return only, _on_torch(directory, info, "cuda" if only == "torch-cuda" else "cpu")
+    if only != "onnxruntime":
+        try:
+            kernel = KernelRuntime(directory, info, threads, only)
+        except Unavailable as error:
+            if only:
+                raise
+            _log.warning("texts are encoded by ONNX Runtime, which takes longer: %s", error)
+        else:
+            return kernel.products, kernel
+    return "onnxruntime", GraphRuntime(directory, info, threads)
+
+
+def _on_torch(directory: Path, info: EncoderInfo, device: Device) -> Runtime:
+    require(device)  # first: where torch is missing, that says so
+    from app.engine.encoding.torch_gpu import TorchRuntime  # noqa: PLC0415 - not on CPU
+
+    return TorchRuntime(directory, info, device)

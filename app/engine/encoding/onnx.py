@@ -1,0 +1,93 @@
+"""The encoder on ONNX Runtime, in float32: runs wherever that does.
+
+Here live the packing of uneven texts into one flat run of tokens, and the split of a call into
+sub-batches. How the graph is made is `app.offline.encoder.onnx_graph`.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from app.bundle.encoder_info import (
+    EncoderInfo,
+    Pooling,
+)
+
+OUTPUT = "embeddings"
+PADDED_TOKENS = 1024
+"""Most cells (texts x longest text) of one sub-batch. Above it the padded attention and the larger
+working set cost more than the fuller matrix products gain, and scratch memory grows."""
+MASKED = -1e4
+"""Added to the attention score of a padded cell: its softmax weight underflows to exactly 0."""
+
+
+class GraphRuntime:
+    """A session over the graph of an exported folder; see `encoder.Runtime`."""
+
+    def __init__(self, directory: Path, info: EncoderInfo, threads: int) -> None:
+        self._session = _session(directory / info.graph, threads)
+        self._pooling = info.pooling
+        self._dim = info.dim
+
+    def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Return float32[len(tokens), dim], rows of unit norm."""
+        vectors = np.empty((len(tokens), self._dim), np.float32)
+        for rows in sub_batches([len(ids) for ids in tokens]):
+            feed = pack([tokens[row] for row in rows], self._pooling)
+            vectors[rows] = self._session.run([OUTPUT], feed)[0]
+        return vectors
+
+
+def sub_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield groups of row numbers: similar lengths, at most `PADDED_TOKENS` cells or one row each.
+
+    >>> list(sub_batches([600, 3, 500, 2]))
+    [[3, 1], [2], [0]]
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    start = 0
+    for end, row in enumerate(order):
+        if end > start and (end - start + 1) * lengths[row] > PADDED_TOKENS:
+            yield order[start:end]
+            start = end
+    if order:
+        yield order[start:]
+
+
+def pack(tokens: Sequence[Sequence[int]], pooling: Pooling) -> dict[str, npt.NDArray[np.generic]]:
+    """Lay B texts of T tokens in all, the longest of L, end to end: the inputs of the graph.
+
+    Returns:
+        ids, positions: int64[T], token number and place in its own text.
+        pad: int64[B, L], packed row of each cell; a padded cell repeats row 0, bias hides it.
+        unpad: int64[T], cell of each packed row, counted over the flat B·L.
+        bias: float32[B, L], 0 for a token, `MASKED` for padding.
+        pool: float32[B, L], weight of each cell in the vector of its text.
+    """
+    lengths = np.array([len(ids) for ids in tokens])
+    starts = np.cumsum(lengths) - lengths
+    columns = np.arange(lengths.max())
+    real = columns < lengths[:, None]
+    positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    weights = real / lengths[:, None] if pooling == "mean" else real & (columns == 0)
+    return {
+        "ids": np.concatenate([np.asarray(ids, np.int64) for ids in tokens]),
+        "positions": positions,
+        "pad": np.where(real, starts[:, None] + columns, 0),
+        "unpad": np.repeat(np.arange(len(tokens)) * len(columns), lengths) + positions,
+        "bias": np.where(real, np.float32(0), np.float32(MASKED)),
+        "pool": weights.astype(np.float32),
+    }
+
+
+def _session(graph: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning workers would burn the core that the event loop needs between two passes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors only: they are raised as well
+    return ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,39 @@
+"""Vectors of queries that were asked lately: who asks the same in another way need not wait."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from app.core.ports import Encoder
+from app.core.types import Vector
+
+MOST: Final = 4096
+"""Queries remembered: 6 MB of vectors of 384 dimensions."""
+
+
+class RememberedQueries:
+    """The newest `most` queries with their vectors. One thread at a time uses it."""
+
+    def __init__(self, encoder: Encoder, most: int) -> None:
+        """Ask `encoder` for what is not remembered."""
+        self._encoder, self._most = encoder, most
+        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __contains__(self, query: str) -> bool:
+        return query in self._vectors
+
+    def encode(self, queries: Sequence[str]) -> list[Vector]:
+        """Return float32[dim], unit, for each of some distinct queries. Raises `EngineError`."""
+        fresh = [query for query in queries if query not in self._vectors]
+        # Copies: a view of one row would keep the whole batch.
+        new = {} if not fresh else dict(zip(fresh, self._encoder.encode(fresh), strict=True))
+        found = [new[q] if q in new else self._vectors[q] for q in queries]
+        for query, vector in zip(queries, found, strict=True):
+            self._vectors[query] = vector.copy() if query in new else vector
+            self._vectors.move_to_end(query)
+        while len(self._vectors) > self._most:
+            self._vectors.popitem(last=False)
+        return found

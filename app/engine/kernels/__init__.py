@@ -1,0 +1,1 @@
+"""Our own C, one file a kernel: its port, the numpy that says what it means, and the binding."""

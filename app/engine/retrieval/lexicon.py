@@ -1,0 +1,174 @@
+"""The lexical index of a catalogue: the arrays of `words.safetensors`.
+
+`app.engine.retrieval.lexical` searches them. Knows nothing of files, fields or recipes: texts in,
+arrays out.
+
+    word/*               the vocabulary, a string column, sorted by its bytes
+    idf                  float32[V], log(1 + (N − df + ½) / (df + ½)), df over whole texts
+    posting/offsets      int64[V + 1]: where the postings of each word begin
+    posting/rows         int32, ascending within a word
+    posting/impacts      float32: BM25 with k1 = 1.2, b = 0.75, times idf
+    title/offsets        int64[N + 1]; title/words int32: words in order, at most 32 a title
+    trigram/codes        int64[G], sorted; trigram/offsets int64[G + 1]; trigram/words int32
+    trigram/counts       int32[V]: distinct trigrams of each word
+"""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.core.types import Vector
+from app.domain.columns import (
+    encode_column,
+    offsets_of,
+    prefixed,
+)
+from app.engine.retrieval.word_cutting import (
+    trigrams_of,
+    words_of,
+)
+
+MAX_TITLE_WORDS = 32
+
+_K1 = 1.2
+_B = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How often which word stands in which item, item after item.
+
+    Attributes:
+        words: the vocabulary, in order of first appearance.
+        word: int32[m], places in `words`, distinct within an item.
+        times: float32[m], how often each stands there, ≥ 1.
+        distinct: int64[N], distinct words an item.
+        lengths: float32[N], words an item.
+        title: int32[t], places in `words`, title after title.
+        title_lengths: int64[N].
+    """
+
+    words: list[str]
+    word: npt.NDArray[np.int32]
+    times: Vector
+    distinct: npt.NDArray[np.int64]
+    lengths: Vector
+    title: npt.NDArray[np.int32]
+    title_lengths: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What words weigh in another catalogue, of which these items are a part.
+
+    `idf`: of a word. `words_per_item`: distinct words an item, in the mean.
+    """
+
+    idf: Callable[[str], float]
+    words_per_item: float
+
+
+def lexicon_arrays(
+    titles: Sequence[str | None],
+    texts: Sequence[str],
+    statistics: Statistics | None = None,
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays listed above for N items.
+
+    An item is found by its title even where its text leaves it out: title words that the text lacks
+    count once.
+
+    Args:
+        titles: by row, None where there is none.
+        texts: by row, the whole text of the item, usually its title too.
+        statistics: what words weigh, where not these items alone decide it.
+
+    Raises:
+        ValueError: there are more or fewer titles than texts.
+    """
+    counts = _counted(titles, texts)
+    order = sorted(range(len(counts.words)), key=counts.words.__getitem__)
+    words = [counts.words[place] for place in order]
+    number = np.empty(len(order), dtype=np.int32)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    return {
+        **prefixed("word", encode_column("string", words)),
+        **_postings(number[counts.word], counts, words, statistics),
+        "title/offsets": offsets_of(counts.title_lengths),
+        "title/words": number[counts.title],
+        **_trigrams(words),
+    }
+
+
+def _counted(titles: Sequence[str | None], texts: Sequence[str]) -> _Counts:
+    # Flat C arrays that grow: objects live for one item only.
+    place = defaultdict[str, int](count().__next__)
+    word, times, title = array("i"), array("f"), array("i")
+    distinct, lengths, title_lengths = array("q"), array("f"), array("q")
+    for heading, text in zip(titles, texts, strict=True):
+        first = words_of(heading or "")[:MAX_TITLE_WORDS]
+        tally = Counter(words_of(text))
+        tally.update([w for w in dict.fromkeys(first) if w not in tally])
+        word.extend([place[w] for w in tally])
+        times.extend(tally.values())
+        distinct.append(len(tally))
+        lengths.append(tally.total())
+        title.extend([place[w] for w in first])
+        title_lengths.append(len(first))
+    return _Counts(
+        list(place),
+        np.array(word, np.int32),
+        np.array(times, np.float32),
+        np.array(distinct, np.int64),
+        np.array(lengths, np.float32),
+        np.array(title, np.int32),
+        np.array(title_lengths, np.int64),
+    )
+
+
+def _postings(
+    word: npt.NDArray[np.int32],
+    counts: _Counts,
+    words: Sequence[str],
+    statistics: Statistics | None,
+) -> dict[str, npt.NDArray[Any]]:
+    n_items = len(counts.lengths)
+    df = np.bincount(word, minlength=len(words))
+    if statistics is None:
+        idf = np.log(1 + (n_items - df + 0.5) / (df + 0.5)).astype(np.float32)
+        # Items without words are items all the same: they count in the mean length.
+        mean = float(counts.lengths.mean()) if n_items else 1.0
+    else:
+        idf = np.array([statistics.idf(each) for each in words], np.float32)
+        # The mean length is not known there; that of distinct words is, and words repeat alike.
+        repeats = float(counts.lengths.sum()) / max(int(counts.distinct.sum()), 1)
+        mean = statistics.words_per_item * repeats
+    mean = max(mean, 1e-9)
+    damping = (_K1 * (1 - _B + _B * counts.lengths / mean)).astype(np.float32)
+    rows = np.repeat(np.arange(n_items, dtype=np.int32), counts.distinct)
+    impacts = idf[word] * (counts.times * np.float32(_K1 + 1)) / (counts.times + damping[rows])
+    order = np.argsort(word, kind="stable")  # rows stay ascending within a word
+    return {
+        "idf": idf,
+        "posting/offsets": offsets_of(df),
+        "posting/rows": rows[order],
+        "posting/impacts": impacts[order],
+    }
+
+
+def _trigrams(words: list[str]) -> dict[str, npt.NDArray[Any]]:
+    codes, word = trigrams_of(words)
+    order = np.argsort(codes, kind="stable")  # words stay ascending within a trigram
+    distinct, lengths = np.unique(codes, return_counts=True)
+    return {
+        "trigram/codes": distinct,
+        "trigram/offsets": offsets_of(lengths),
+        "trigram/words": word[order].astype(np.int32),
+        "trigram/counts": np.bincount(word, minlength=len(words)).astype(np.int32),
+    }

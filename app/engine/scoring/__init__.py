@@ -1,0 +1,1 @@
+"""In which order candidates stand: the fixed blend and the learned scorer."""

@@ -1,0 +1,107 @@
+"""Baselines that learn nothing: what is popular, what sounds alike, and the two together."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from app.core.types import Matrix
+from app.evaluation.baselines.base import (
+    Ask,
+    Train,
+    decayed,
+    dense,
+)
+
+TEXT_DECAY = float(np.exp(-0.5))
+"""Weight of an older item of the history, relative to the next newer one."""
+
+_WORD = re.compile(r"\w+")
+
+
+class Popularity:
+    """The same list for everybody: most positive events first."""
+
+    def fit(self, train: Train) -> None:
+        """Count."""
+        self._counts = train.counts().astype(np.float32)
+
+    def scores(self, asks: Sequence[Ask]) -> Matrix:
+        """Return the counts, once per ask."""
+        return np.tile(self._counts, (len(asks), 1))
+
+
+class Meaning:
+    """MiniLM alone: cosine of titles to the query, or to the decayed sum of the history."""
+
+    def fit(self, train: Train) -> None:
+        """Keep the vectors."""
+        self._vectors = train.vectors
+
+    def scores(self, asks: Sequence[Ask]) -> Matrix:
+        """Return inner products; histories are not normalised, so that longer ones weigh more."""
+        taken = decayed([ask.history for ask in asks], len(self._vectors), TEXT_DECAY)
+        probes = dense(taken @ self._vectors)
+        for row, ask in enumerate(asks):
+            if ask.query_vector is not None:
+                probes[row] = ask.query_vector
+        return probes @ self._vectors.T
+
+
+class Bm25:
+    """Okapi BM25 over title words; a history asks with the words of its items, older ones less.
+
+    score = Σ_w q_w · idf_w · tf (k1 + 1) / (tf + k1 (1 − b + b · length / mean length))
+    """
+
+    k1, b = 1.2, 0.75
+
+    def fit(self, train: Train) -> None:
+        """Weigh the words of all titles."""
+        words = [_WORD.findall(title.casefold()) for title in train.titles]
+        self._column = {w: i for i, w in enumerate(dict.fromkeys(w for ws in words for w in ws))}
+        counts = self._counted(words)
+        length = np.asarray(counts.sum(axis=1)).ravel()
+        seen = np.asarray((counts > 0).sum(axis=0)).ravel()
+        idf = np.log1p((len(words) - seen + 0.5) / (seen + 0.5))
+        cells = counts.tocoo()
+        norm = self.k1 * (1 - self.b + self.b * length / max(length.mean(), 1e-9))
+        weight = idf[cells.col] * cells.data * (self.k1 + 1) / (cells.data + norm[cells.row])
+        self._weights = sp.csr_matrix((weight, (cells.row, cells.col)), shape=counts.shape)
+        self._items = counts.minimum(1)
+
+    def scores(self, asks: Sequence[Ask]) -> Matrix:
+        """Return the BM25 of each title for each query or history."""
+        queries = self._counted([_WORD.findall(ask.query.casefold()) for ask in asks])
+        taken = decayed([ask.history for ask in asks], self._items.shape[0], TEXT_DECAY)
+        return dense((queries + taken @ self._items) @ self._weights.T)
+
+    def _counted(self, texts: Sequence[Sequence[str]]) -> sp.csr_matrix:
+        cells = [
+            (row, self._column[word])
+            for row, words in enumerate(texts)
+            for word in words
+            if word in self._column
+        ]
+        rows, columns = np.array(cells, np.int64).reshape(-1, 2).T
+        shape = (len(texts), max(len(self._column), 1))
+        return sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
+
+
+class WordsAndMeaning:
+    """BM25 and MiniLM, each divided by its largest score for the ask, then summed."""
+
+    def fit(self, train: Train) -> None:
+        """Fit both."""
+        self._parts = (Bm25(), Meaning())
+        for part in self._parts:
+            part.fit(train)
+
+    def scores(self, asks: Sequence[Ask]) -> Matrix:
+        """Return the sum of the scaled scores."""
+        total = np.float32(0.0)
+        for part in self._parts:
+            scores = part.scores(asks)
+            total = total + scores / np.maximum(scores.max(axis=1, keepdims=True), 1e-9)
+        return np.asarray(total, np.float32)

@@ -1,0 +1,144 @@
+"""LambdaMART (`lightgbm`, extra `eval`) over the candidates and scores of the other baselines."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.core.types import (
+    Matrix,
+    Rows,
+)
+from app.evaluation.baselines.base import (
+    Ask,
+    Baseline,
+    Train,
+    UnavailableError,
+    optional,
+)
+from app.evaluation.baselines.behaviour import (
+    ItemKnn,
+    Ridge,
+)
+from app.evaluation.baselines.simple import (
+    Bm25,
+    Meaning,
+    Popularity,
+)
+
+BATCH = 256
+TAKEN = {"ridge": 150, "knn": 50, "meaning": 50, "words": 50}
+"""How many candidates each source brings."""
+
+
+class _Sources:
+    """The fitted models whose scores are features, and whose best items are candidates."""
+
+    def __init__(self, train: Train) -> None:
+        self._models: dict[str, Baseline] = {
+            "ridge": Ridge(),
+            "knn": ItemKnn(),
+            "meaning": Meaning(),
+            "words": Bm25(),
+            "popularity": Popularity(),
+        }
+        for model in self._models.values():
+            model.fit(train)
+        self._vectors = train.vectors
+
+    def gathered(self, asks: Sequence[Ask]) -> list[tuple[Rows, Matrix]]:
+        """Return for each ask its candidates, int64[c], and their features, float32[c, f]."""
+        scores = {name: model.scores(asks) for name, model in self._models.items()}
+        return [
+            self._one(ask, {name: matrix[row] for name, matrix in scores.items()})
+            for row, ask in enumerate(asks)
+        ]
+
+    def _one(self, ask: Ask, scores: dict[str, npt.NDArray[np.float32]]) -> tuple[Rows, Matrix]:
+        n = len(self._vectors)
+        open_ = np.setdiff1d(np.arange(n), ask.history)
+        best = []
+        for name, most in TAKEN.items():
+            size = min(most, len(open_))
+            best.append(open_[np.argpartition(-scores[name][open_], size - 1)[:size]])
+        rows = np.unique(np.concatenate(best)).astype(np.int64)
+        columns: list[npt.NDArray[Any]] = []
+        for values in scores.values():
+            mine = values[rows]
+            columns += [mine, _places(mine)]
+        recent = self._vectors[ask.history[-3:]]
+        near = self._vectors[rows] @ recent.T if len(recent) else np.zeros((len(rows), 1))
+        length = np.full(len(rows), len(ask.history))
+        columns += [near[:, -1], near.max(axis=1), length]
+        return rows, np.stack(columns, axis=1).astype(np.float32)
+
+
+def _places(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return how many values are higher, so that equal ones stay equal."""
+    ordered = np.sort(-values)
+    return np.searchsorted(ordered, -values, side="left").astype(np.float32)
+
+
+class LambdaMart:
+    """LambdaMART, trained on each user's last training item against sources that never saw it.
+
+    The sources are fitted twice: on all but the last training items to make the examples, on all
+    of them to serve. Items that are no candidates get no score.
+    """
+
+    most_users = 10_000
+    rounds = 200
+
+    def fit(self, train: Train) -> None:
+        """Fit sources, make examples, boost."""
+        lightgbm = optional("lightgbm")
+        features, labels, groups = self._examples(train)
+        data = lightgbm.Dataset(features, labels, group=groups, free_raw_data=True)
+        self._trees: Any = lightgbm.train(
+            {
+                "objective": "lambdarank",
+                "learning_rate": 0.05,
+                "num_leaves": 31,
+                "min_data_in_leaf": min(50, max(1, len(labels) // 20)),
+                "lambdarank_truncation_level": 20,
+                "feature_fraction": 0.8,
+                "seed": train.seed,
+                "deterministic": True,
+                "verbosity": -1,
+            },
+            data,
+            self.rounds,
+        )
+        self._n_items = train.n_items
+        self._sources = _Sources(train)
+
+    def _examples(self, train: Train) -> tuple[Matrix, npt.NDArray[np.int8], list[int]]:
+        users = [user for user, sequence in enumerate(train.sequences) if len(sequence) > 1]
+        chosen = np.random.default_rng(train.seed).permutation(users)[: self.most_users].tolist()
+        earlier = _Sources(replace(train, sequences=[s[:-1] for s in train.sequences]))
+        features, labels, groups = [], [], []
+        for start in range(0, len(chosen), BATCH):
+            batch = [train.sequences[user] for user in chosen[start : start + BATCH]]
+            found = earlier.gathered([Ask(s[:-1]) for s in batch])
+            for sequence, (rows, columns) in zip(batch, found, strict=True):
+                right = rows == sequence[-1]
+                if right.any():  # a list without its answer has no order to learn from
+                    features.append(columns)
+                    labels.append(right.astype(np.int8))
+                    groups.append(len(rows))
+        if not groups:
+            raise UnavailableError("no training list holds its answer: too few events")
+        return np.concatenate(features), np.concatenate(labels), groups
+
+    def scores(self, asks: Sequence[Ask]) -> Matrix:
+        """Return the trees' scores of the candidates, -inf elsewhere."""
+        scores = np.full((len(asks), self._n_items), -np.inf, np.float32)
+        found = self._sources.gathered(asks)
+        values = self._trees.predict(np.concatenate([columns for _, columns in found]))
+        start = 0
+        for row, (rows, _) in enumerate(found):
+            scores[row, rows] = values[start : start + len(rows)]
+            start += len(rows)
+        return scores

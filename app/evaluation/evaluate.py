@@ -1,0 +1,260 @@
+"""One evaluation from top to bottom: build as any user would, open, ask, measure, compare.
+
+The document it returns is what `recserve evaluate --json` prints and what `report` draws. This
+module does not know command lines or HTML.
+"""
+
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from app import __version__
+from app.core.ports import (
+    Encoder,
+    Engine,
+)
+from app.core.types import (
+    Rows,
+    Vector,
+)
+from app.engine.open import open_engine
+from app.evaluation import figures as measure
+from app.evaluation.answers import (
+    Answers,
+    Numbering,
+)
+from app.evaluation.asking import (
+    Comparison,
+    Told,
+    build_fold,
+    histories_of,
+    remembering,
+    tell,
+    told_together,
+)
+from app.evaluation.baselines.base import (
+    Train,
+    UnavailableError,
+)
+from app.evaluation.baselines.registry import (
+    BASELINES,
+    fitting,
+)
+from app.evaluation.names import SASREC
+from app.evaluation.protocols import (
+    Case,
+    Plan,
+)
+from app.offline.build import (
+    MakeEncoder,
+    packed_encoder,
+)
+from app.offline.input.recipe import Recipe
+from app.offline.metrics.intervals import Estimate
+from app.offline.metrics.ranking import Numbers
+
+OpenEngine: TypeAlias = Callable[[Path], Engine]
+Document: TypeAlias = dict[str, Any]
+
+
+def open_served(path: Path) -> Engine:
+    """Open a bundle the way that serving does, on all our cores."""
+    return open_engine(path, threads=len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to evaluate.
+
+    `bundle`: evaluate this one instead of building. `open_engine`, `make_encoder`: how bundles are
+    opened and encoders made; tests put fakes here.
+    """
+
+    recipe: Recipe
+    seed: int = 0
+    baselines: Sequence[str] = ()
+    bundle: Path | None = None
+    make_encoder: MakeEncoder = packed_encoder
+    open_engine: OpenEngine = open_served
+
+
+def evaluate(plan: Plan, dataset: str, options: Options) -> Document:
+    """Return the whole result of a plan as one JSON-ready document.
+
+    Raises:
+        UsageError, BadDataError, EngineError, BundleError: as a build and an engine do.
+    """
+    start = time.perf_counter()
+    options = replace(options, make_encoder=remembering(options.make_encoder))
+    cases = [case for fold in plan.folds for case in fold.cases]
+    with tempfile.TemporaryDirectory(prefix="recserve-evaluate-") as work:
+        folder = Path(work)
+        told = _tell_all(plan, options, folder)
+        peak = _peak_bytes()
+        encoder = _plain_encoder(options, folder / "plain")
+        trains = _trains(plan, options, encoder)
+        judge = _Judge(plan, cases, trains[0], options.seed)
+        document = _head(plan, dataset, told, options) | judge.measured(told.ways)
+        document["by_history"] = judge.by_history(told.ways)
+        document |= _sources(told)
+        comparison = Comparison(plan, trains, _query_vectors(cases, encoder))
+        names = fitting(options.baselines, words=plan.protocol == "graded")
+        document["baselines"] = _baselines(names, comparison, judge)
+    document["seconds"] = round(time.perf_counter() - start, 3)
+    document["timings"] = _timings(told)
+    document["peak_memory_bytes"] = {"build_and_rank": peak, "all": _peak_bytes()}
+    return document
+
+
+def _tell_all(plan: Plan, options: Options, folder: Path) -> Told:
+    """Build, open and ask fold by fold; only one engine is open at a time."""
+    parts = []
+    for number, fold in enumerate(plan.folds):
+        if options.bundle is not None:
+            path, seconds = options.bundle, dict[str, float]()
+        else:
+            home = folder / f"fold{number}"
+            path, seconds = build_fold(plan, fold, options.recipe, home, options.make_encoder)
+        told = tell(options.open_engine(path), plan, fold.cases, options.seed)
+        parts.append(replace(told, seconds={**seconds, **told.seconds}))
+    return told_together(parts)
+
+
+def _plain_encoder(options: Options, folder: Path) -> Encoder:
+    folder.mkdir()
+    return options.make_encoder(options.recipe.encoder, folder)
+
+
+def _trains(plan: Plan, options: Options, encoder: Encoder) -> list[Train]:
+    titles = plan.shelf.titles
+    order = np.argsort([len(title) for title in titles], kind="stable")
+    vectors = np.empty((len(titles), encoder.dim), np.float32)
+    for start in range(0, len(order), 128):
+        rows = order[start : start + 128]
+        vectors[rows] = encoder.encode([titles[row] for row in rows.tolist()])
+    return [
+        Train(
+            histories_of(fold.events, options.recipe, plan.shelf.ids), titles, vectors, options.seed
+        )
+        for fold in plan.folds
+    ]
+
+
+def _query_vectors(cases: Sequence[Case], encoder: Encoder) -> Mapping[str, Vector]:
+    texts = list(dict.fromkeys(case.request.query for case in cases if case.request.query))
+    return dict(zip(texts, encoder.encode(texts), strict=True))
+
+
+class _Judge:
+    """Measures answers, all by the same code, against the same context."""
+
+    def __init__(self, plan: Plan, cases: Sequence[Case], train: Train, seed: int) -> None:
+        self._plan, self._cases, self._seed = plan, cases, seed
+        self._numbering = Numbering.of(plan.shelf.ids)
+        taken = _padded([self._numbering.rows(case.request.history) for case in cases])
+        self._context = measure.Context(train.counts(), train.vectors, taken)
+
+    def table(self, ways: Sequence[Answers]) -> dict[str, Numbers]:
+        """Return the accuracy of each case."""
+        if self._plan.protocol == "graded":
+            return measure.graded_table(ways[0], ways[1], self._cases, self._numbering)
+        return measure.next_item_table(ways[0])
+
+    def measured(self, ways: Sequence[Answers]) -> Document:
+        """Return `metrics` with intervals, and `exposure`."""
+        table, lists = self.table(ways), ways[-1]
+        if self._plan.protocol == "mind":  # the lists are the ten candidates, whoever ranks them
+            return {"metrics": _shown(measure.summary(table, self._seed)), "exposure": {}}
+        table |= measure.list_table(lists, self._context)
+        metrics = measure.summary(table, self._seed)
+        if self._context.counts.any():
+            metrics["popularity_lift@10"] = measure.lift(lists, self._context, self._seed)
+        return {
+            "metrics": _shown(metrics),
+            "exposure": measure.exposure(lists, len(self._plan.shelf)),
+        }
+
+    def by_history(self, ways: Sequence[Answers]) -> list[Document]:
+        """Return the metrics by length of the history; nothing where queries have none."""
+        if self._plan.protocol == "graded":
+            return []
+        return measure.by_history(self.table(ways), self._cases, self._seed)
+
+
+def _padded(lists: Sequence[Rows]) -> Rows:
+    padded = np.full((len(lists), max(1, *map(len, lists), 1)), -1, dtype=np.int64)
+    for row, items in enumerate(lists):
+        padded[row, : len(items)] = items
+    return padded
+
+
+def _shown(metrics: Mapping[str, Estimate]) -> Document:
+    return {name: estimate.document() for name, estimate in metrics.items()}
+
+
+def _head(plan: Plan, dataset: str, told: Told, options: Options) -> Document:
+    return {
+        "dataset": dataset,
+        "protocol": plan.protocol,
+        "seed": options.seed,
+        "n_users": plan.n_cases,
+        "n_items": len(plan.shelf),
+        "n_training_events": max(len(fold.events) for fold in plan.folds),
+        "notes": dict(plan.notes),
+        "bundle": {
+            "name": told.info.bundle_name,
+            "generation": told.info.bundle,
+            "encoder": told.info.encoder,
+            "built_here": options.bundle is None,
+        },
+        "recserve": __version__,
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def _sources(told: Told) -> Document:
+    sources: dict[str, dict[str, float | None]] = measure.by_source(told.ways[-1])
+    if told.pool is None:
+        return {"sources": sources}
+    recall, together = measure.pool_recall(told.pool)
+    for name, value in recall.items():
+        sources.setdefault(name, {"hits": 0.0, "only": 0.0, "places": 0.0})["recall"] = value
+    return {"sources": sources, "candidates": {**together, "n_users": len(told.pool)}}
+
+
+def _baselines(names: Sequence[str], comparison: Comparison, judge: _Judge) -> Document:
+    found: Document = {}
+    for name in names:
+        shown = "SASRec (RecTools)" if name == SASREC else BASELINES[name].shown
+        start = time.perf_counter()
+        try:
+            ways = comparison.ask(name)
+        except UnavailableError as reason:
+            found[name] = {"shown": shown, "unavailable": str(reason)}
+            continue
+        seconds = round(time.perf_counter() - start, 1)
+        found[name] = {"shown": shown, **judge.measured(ways), "seconds": seconds}
+    return found
+
+
+def _timings(told: Told) -> Document:
+    n_requests = max(1, sum(len(answers) for answers in told.ways))
+    return {
+        **{stage: round(seconds, 2) for stage, seconds in told.seconds.items()},
+        "rank_ms_per_request": round(told.seconds["rank"] * 1e3 / n_requests, 3),
+    }
+
+
+def _peak_bytes() -> int:
+    """Return the most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

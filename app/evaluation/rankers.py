@@ -1,0 +1,136 @@
+"""Ways to learn an order from examples: the scorer that is served, and what it is compared with.
+
+All see the same examples and the same features, and stop by the same tenth of the examples. This
+module does not know where candidates come from, nor who is asked.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from app.core.types import (
+    Matrix,
+    Vector,
+)
+from app.engine.scoring.scorer import Scorer
+from app.evaluation.baselines.base import optional
+from app.offline.learning.examples import Examples
+from app.offline.learning.sequences import Ints
+from app.offline.learning.train import (
+    Loss,
+    Model,
+    Network,
+    listwise,
+    split,
+    train,
+)
+
+Score: TypeAlias = Callable[[Matrix], Vector]
+"""float32[f, N], a column per candidate -> float32[N]; higher is better."""
+
+Fit: TypeAlias = Callable[[Examples, int], Score]
+"""(examples, seed) -> what was learned. May raise `UnavailableError`."""
+
+ROUNDS, PATIENCE = 500, 30
+"""Trees at most, and after how many without a gain to stop."""
+
+
+class Linear(Model):
+    """A weighted sum of the features. As a scorer: relu(x) − relu(−x) = x."""
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__(mean, deviation)
+        self.weights = nn.Linear(len(mean), 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [..., c] scores for [..., c, f] features."""
+        scores: Tensor = self.weights(self.inputs(features)).squeeze(-1)
+        return scores
+
+    def layers(self) -> dict[str, Tensor]:
+        """Return the weights under their names in a scorer."""
+        signs = torch.tensor([1.0, -1.0])
+        return {
+            "w1": signs[:, None] * self.weights.weight,
+            "b1": torch.zeros(2),
+            "w2": torch.eye(2),
+            "b2": torch.zeros(2),
+            "w3": signs,
+        }
+
+
+def pairwise(scores: Tensor, log_weights: Tensor) -> Tensor:
+    """Return the mean of −log σ(right − other) over the others, each standing for several.
+
+    Rendle and others, BPR: Bayesian Personalized Ranking, UAI 2009.
+    """
+    weights = log_weights[:, 1:].exp()
+    losses = functional.softplus(scores[:, 1:] - scores[:, :1])
+    return (weights * losses).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+
+
+def pointwise(scores: Tensor, log_weights: Tensor) -> Tensor:
+    """Return −log σ(right) − Σ log σ(−other): is it the right one, yes or no."""
+    weights = log_weights[:, 1:].exp()
+    others = (weights * functional.softplus(scores[:, 1:])).sum(dim=1)
+    return functional.softplus(-scores[:, 0]) + others
+
+
+def _trained(
+    examples: Examples,
+    seed: int,
+    make: Callable[[Tensor, Tensor], Model] = Network,
+    loss_of: Loss = listwise,
+) -> Score:
+    arrays = train(examples, seed, make, loss_of).arrays
+    return Scorer(arrays, examples.features.shape[1]).score
+
+
+network: Fit = _trained
+linear: Fit = partial(_trained, make=Linear)
+network_by_pairs: Fit = partial(_trained, loss_of=pairwise)
+network_by_points: Fit = partial(_trained, loss_of=pointwise)
+
+
+def lambdamart(examples: Examples, seed: int) -> Score:
+    """Boost trees by LambdaMART (`lightgbm`), stopped by NDCG@10.
+
+    Burges, From RankNet to LambdaRank to LambdaMART, 2010.
+    """
+    lightgbm = optional("lightgbm")
+    learn, stop = (_lists(lightgbm, examples, part) for part in split(len(examples), seed))
+    trees: Any = lightgbm.train(
+        {
+            "objective": "lambdarank",
+            "metric": "ndcg",
+            "eval_at": [10],
+            "learning_rate": 0.05,
+            "num_leaves": 31,
+            "min_data_in_leaf": min(50, max(1, len(examples) // 20)),
+            "lambdarank_truncation_level": 20,
+            "feature_fraction": 0.8,
+            "seed": seed,
+            "deterministic": True,
+            "verbosity": -1,
+        },
+        learn,
+        ROUNDS,
+        valid_sets=[stop],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    )
+    return lambda columns: np.asarray(trees.predict(columns.T), np.float32)
+
+
+def _lists(lightgbm: Any, examples: Examples, chosen: Ints) -> Any:  # noqa: ANN401 - no types
+    """Return the chosen lists as a data set of `lightgbm`."""
+    parts = [slice(examples.offsets[one], examples.offsets[one + 1]) for one in chosen.tolist()]
+    sizes = [part.stop - part.start for part in parts]
+    rows = np.concatenate([examples.features[part] for part in parts]).astype(np.float32)
+    right = np.zeros(len(rows), np.int8)
+    right[np.cumsum([0, *sizes[:-1]])] = 1
+    return lightgbm.Dataset(rows, right, group=sizes)

@@ -1,0 +1,187 @@
+"""One call of `recserve evaluate`: from flags to a plan, from a result to JSON and a report.
+
+Wrong flags raise `UsageError`, wrong files `BadDataError`; the exit codes are the caller's. This
+module does not know how anything is measured.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import orjson
+
+from app.bundle.reader import (
+    Bundle,
+    load_arrays,
+    open_bundle,
+)
+from app.core.errors import UsageError
+from app.domain.columns import decode_column
+from app.evaluation.ablation import (
+    ablate,
+    table_of,
+)
+from app.evaluation.baselines import registry
+from app.evaluation.dataset import Shelf
+from app.evaluation.datasets import (
+    kind_of,
+    read_files,
+    read_impressions,
+    read_pairs,
+    read_sequences,
+)
+from app.evaluation.evaluate import (
+    Document,
+    OpenEngine,
+    Options,
+    evaluate,
+    open_served,
+)
+from app.evaluation.names import ProtocolName
+from app.evaluation.protocols import (
+    Plan,
+    plan_of_events,
+    plan_of_grades,
+    plan_of_impressions,
+    sampled,
+)
+from app.evaluation.report import (
+    lines,
+    render,
+)
+from app.offline.build import (
+    MakeEncoder,
+    packed_encoder,
+)
+from app.offline.input.events import read_events
+from app.offline.input.recipe import (
+    Recipe,
+    load_recipe,
+)
+
+_DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
+    "sequences": ("strict", "all-but-last"),
+    "pairs": ("graded",),
+    "impressions": ("mind",),
+}
+"""The protocols of each kind of folder, the default first."""
+
+
+def run_session(
+    args: argparse.Namespace,
+    make_encoder: MakeEncoder = packed_encoder,
+    opener: OpenEngine = open_served,
+) -> int:
+    """Evaluate, write what was asked for, and return the exit code 0.
+
+    Raises:
+        UsageError: flags that do not go together, an unknown name.
+        BadDataError: files that cannot be used.
+        EngineError, BundleError, OSError: as they are.
+    """
+    baselines = registry.chosen(args.baselines)  # first: a typing mistake must not cost minutes
+    _check_outputs(args)
+    _check_ablation(args)
+    recipe = Recipe() if args.recipe is None else load_recipe(args.recipe)
+    plan, name = _plan(args, recipe)
+    if args.users is not None:
+        plan = sampled(plan, args.users, args.seed)
+    options = Options(recipe, args.seed, baselines, args.bundle, make_encoder, opener)
+    document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
+    measure, show = (ablate, table_of) if args.ablation else (evaluate, lines)
+    document |= measure(plan, name, options)
+    _write(document, show(document), args)
+    return 0
+
+
+def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[Plan, str]:
+    given = [name for name in ("dataset", "items", "bundle") if getattr(args, name) is not None]
+    if len(given) != 1:
+        raise UsageError("evaluate needs one of --dataset DIR, --items FILE or --bundle DIR")
+    if args.dataset is not None:
+        if args.events is not None:
+            raise UsageError("--dataset brings its own events: leave --events out")
+        return _plan_of_folder(args), args.dataset.resolve().name
+    if args.events is None:
+        raise UsageError(f"--{given[0]} needs --events FILE: there is nothing to evaluate on")
+    if args.bundle is not None:
+        return _plan_of_bundle(args, recipe), args.events.name
+    shelf, events = read_files(args.items, args.events, recipe)
+    protocol: ProtocolName = args.protocol or "time-split"
+    return plan_of_events(protocol, shelf, events, recipe.weights), args.events.name
+
+
+def _plan_of_folder(args: argparse.Namespace) -> Plan:
+    kind = kind_of(args.dataset)
+    allowed = _DEFAULTS[kind]
+    protocol = args.protocol or allowed[0]
+    if protocol not in allowed:
+        raise UsageError(
+            f"--protocol {protocol} does not go with {args.dataset.name}, which holds {kind}: "
+            f"use {' or '.join(allowed)}"
+        )
+    if kind == "sequences":
+        shelf, events = read_sequences(args.dataset, args.seed)
+        return plan_of_events(protocol, shelf, events, Recipe().weights)
+    if kind == "pairs":
+        return plan_of_grades(*read_pairs(args.dataset, args.seed))
+    return plan_of_impressions(*read_impressions(args.dataset, args.seed))
+
+
+def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> Plan:
+    """Ask a finished bundle only about what happened after everything it has seen."""
+    if args.protocol not in (None, "time-split"):
+        raise UsageError("--bundle goes with --protocol time-split only: it was fitted already")
+    bundle = open_bundle(args.bundle)
+    split = bundle.manifest.trained_until
+    if split is None:
+        split = float("-inf")  # it has seen no events at all
+    events = read_events(args.events, recipe)
+    return plan_of_events("time-split", shelf_of(bundle), events, recipe.weights, split)
+
+
+def shelf_of(bundle: Bundle) -> Shelf:
+    """Return the catalogue of a bundle."""
+    columns = load_arrays(bundle, "items.safetensors")
+    ids, titles = (
+        decode_column(
+            "string",
+            {key.partition("/")[2]: a for key, a in columns.items() if key.startswith(f"{name}/")},
+        )
+        for name in ("id", "title")
+    )
+    n = bundle.manifest.n_items
+    shown = [str(ids.value(row)) for row in range(n)]
+    return Shelf(shown, [str(titles.value(row) or "") for row in range(n)], [])
+
+
+def _check_ablation(args: argparse.Namespace) -> None:
+    given = args.bundle is not None or args.report is not None or args.baselines != "none"
+    if args.ablation and given:
+        raise UsageError("--ablation goes without --bundle, --baselines and --report")
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse before the work what would fail after it."""
+    if args.json is not None and args.json != "-":
+        _check_folder("--json", Path(args.json))
+    if args.report is not None:
+        _check_folder("--report", args.report)
+
+
+def _check_folder(flag: str, path: Path) -> None:
+    if not path.parent.is_dir() or path.is_dir():
+        raise UsageError(f"{flag}: {path.name!r} cannot be written there")
+
+
+def _write(document: Document, shown: list[str], args: argparse.Namespace) -> None:
+    encoded = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    if args.json == "-":
+        sys.stdout.write(encoded.decode())
+    else:
+        if args.json is not None:
+            Path(args.json).write_bytes(encoded)
+        sys.stdout.write("\n".join(shown) + "\n")
+    if args.report is not None:
+        args.report.write_text(render(document), encoding="utf-8")

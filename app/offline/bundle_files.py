@@ -1,0 +1,200 @@
+"""The files of a bundle, one function each: items, words, vectors, signals, what was learned.
+
+This module does not know where the data comes from (`build`) or how a bundle is made durable.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
+from tqdm import tqdm
+
+from app.bundle.manifest import (
+    IndexFacts,
+    LearnedFacts,
+    StaticFacts,
+)
+from app.core.errors import (
+    EngineError,
+    UsageError,
+)
+from app.core.ports import Encoder
+from app.core.types import Matrix
+from app.domain.columns import (
+    Column,
+    Floats,
+    prefixed,
+)
+from app.domain.item_text import TextTemplate
+from app.engine.encoding.encoder import PackedEncoder
+from app.engine.kernels.features import feature_names
+from app.engine.retrieval.lexicon import lexicon_arrays
+from app.offline.encoder.distil import (
+    LEAST_TEXTS,
+    distil,
+)
+from app.offline.encoder.vector_index import (
+    FLAT_ROWS,
+    query_like,
+    write_index,
+)
+from app.offline.input.recipe import Recipe
+from app.offline.learning.negatives import negatives_of
+from app.offline.learning.sequences import sequences_of
+from app.offline.learning.signals import (
+    Log,
+    freshness_of,
+    popularity_of,
+    trending_of,
+    user_arrays,
+)
+
+SEED = 0
+_BATCH_TEXTS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is read of n items: ids, titles, whole texts, and unix seconds, NaN = undated."""
+
+    ids: list[str]
+    titles: list[str | None]
+    texts: list[str]
+    published_at: Floats
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def describe(columns: Mapping[str, Column], recipe: Recipe) -> Described:
+    """Read ids, titles and dates, and render the texts.
+
+    Raises:
+        UsageError: the template names a column that is not there.
+    """
+    rows = range(len(columns["id"]))
+    return Described(
+        ids=[str(columns["id"].value(row)) for row in rows],
+        titles=[_text(columns["title"], row) for row in rows],
+        texts=_texts(columns, recipe),
+        published_at=columns["published_at"].numbers(),
+    )
+
+
+def _text(column: Column, row: int) -> str | None:
+    value = column.value(row)
+    return None if value is None else str(value)
+
+
+def _texts(columns: Mapping[str, Column], recipe: Recipe) -> list[str]:
+    """Return the text of each item; a template may use our names, attributes, or mapped columns."""
+    template = TextTemplate(recipe.text)
+    ours = recipe.items.model_dump(exclude={"path"})
+    aliases = {theirs: name for name, theirs in ours.items()} | {name: name for name in columns}
+    used: dict[str, Column] = {}
+    for name in template.names:
+        if name not in aliases:
+            known = ", ".join(sorted(columns))
+            raise UsageError(f"{recipe.file}: text: there is no column {name!r}; there are {known}")
+        used[name] = columns[aliases[name]]
+    return [
+        template.render({name: column.value(row) for name, column in used.items()}.get)
+        for row in range(len(columns["id"]))
+    ]
+
+
+def write_items(folder: Path, arrays: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> None:
+    """Write the columns, given as the arrays of each."""
+    tensors: dict[str, npt.NDArray[Any]] = {}
+    for name, parts in arrays.items():
+        tensors |= prefixed(name, parts)
+    save_file(tensors, folder / "items.safetensors")
+
+
+def write_words(folder: Path, items: Described) -> None:
+    """Write what the words of the items are found by."""
+    save_file(lexicon_arrays(items.titles, items.texts), folder / "words.safetensors")
+
+
+def write_vectors(path: Path, texts: Sequence[str], encoder: Encoder) -> None:
+    """Encode in batches of texts of like length, straight into a mapped float32[n, dim] file.
+
+    Raises:
+        EngineError: the encoder failed, or its vectors are not of unit length.
+    """
+    vectors = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=(len(texts), encoder.dim)
+    )
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    with tqdm(total=len(texts), desc="encode", unit=" texts", disable=None) as bar:
+        for start in range(0, len(order), _BATCH_TEXTS):
+            rows = order[start : start + _BATCH_TEXTS]
+            batch = encoder.encode([texts[row] for row in rows])
+            if not np.allclose(np.linalg.norm(batch, axis=1), 1.0, atol=1e-3):
+                raise EngineError("the encoder returned vectors that are not of unit length")
+            vectors[rows] = batch
+            bar.update(len(rows))
+    vectors.flush()
+
+
+def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexFacts:
+    """Write an index of the vectors written before, if there are so many that it pays."""
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    if len(vectors) <= FLAT_ROWS:
+        return IndexFacts()
+    return write_index(folder, vectors, query_like(texts, encoder, SEED), SEED)
+
+
+def write_static(folder: Path, texts: Sequence[str], encoder: Encoder) -> StaticFacts | None:
+    """Write the fast tier of the encoder; None where texts are few, or it knows no tokens."""
+    if not isinstance(encoder, PackedEncoder) or len(texts) < LEAST_TEXTS:
+        return None
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    return distil(texts, vectors, encoder, folder, SEED)
+
+
+def write_signals(folder: Path, items: Described, log: Log) -> None:
+    """Write what is popular, trending and new."""
+    signals = {
+        "popularity": popularity_of(log.numbers, log.weights, len(items)),
+        "trending": trending_of(log.events, log.numbers, log.weights, len(items)),
+        "freshness": freshness_of(items.published_at),
+    }
+    save_file(signals, folder / "signals.safetensors")
+
+
+def write_users(folder: Path, log: Log) -> None:
+    """Write who took what."""
+    users = user_arrays(log.events, log.numbers, log.weights, log.unknown)
+    save_file(users, folder / "users.safetensors")
+
+
+def write_learned(folder: Path, items: Described, vectors: Matrix, log: Log) -> LearnedFacts | None:
+    """Learn from the log and write what came of it; None where there is too little to learn."""
+    sequences = sequences_of(log.events, log.numbers, log.weights, len(items))
+    if len(sequences) == 0:
+        return None
+    # Here, and not above: without events, a build needs no torch but for the export.
+    from app.offline.learning.learn import learn  # noqa: PLC0415
+
+    learned = learn(sequences, negatives_of(log, len(items)), items.texts, vectors, SEED)
+    if learned is None:
+        return None
+    behaviour = learned.behaviour
+    tensors: dict[str, npt.NDArray[Any]] = {"items": behaviour.items}
+    for name, near in behaviour.tables.items():
+        tensors |= prefixed(name, {"rows": near.rows, "weights": near.weights})
+    taste = behaviour.taste
+    vectors_of = {"given": taste.given, "wanted": taste.wanted, "recency": taste.recency}
+    save_file(tensors | prefixed("taste", vectors_of), folder / "behaviour.safetensors")
+    save_file(learned.scorer, folder / "scorer.safetensors")
+    return LearnedFacts(
+        features=feature_names(tuple(behaviour.tables)),
+        decays=dict(behaviour.decays),
+        alike_share=learned.alike_share,
+        metrics={name: round(value, 6) for name, value in learned.metrics.items()},
+    )

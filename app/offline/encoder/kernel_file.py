@@ -1,0 +1,168 @@
+"""The file of what our kernel multiplies by, rounded once per machine and encoder.
+
+Rounding takes most of the time of an export (`app.offline.encoder.kernel_weights`), and the same
+model gives the same bytes. This module knows all that they depend on; not how weights are rounded,
+nor where the file is kept (`app.offline.encoder.kernel_file`).
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import save
+from threadpoolctl import threadpool_info
+from tokenizers import Tokenizer
+
+from app.engine.kernels.loader import cache_folder
+from app.offline.encoder.kernel_weights import kernel_arrays
+
+SOURCES: Final = (
+    "offline/encoder/kernel_weights.py",
+    "offline/encoder/quantise.py",
+    "engine/kernels/encoder.py",
+)
+"""Where we say how weights are rounded and laid out, below `app/`."""
+
+_APP: Final = Path(__file__).parents[2]
+_LIBRARIES: Final = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
+
+
+def kernel_file(
+    bert: Any,  # noqa: ANN401
+    digest: str,
+    tokenizer: str,
+    weights: Mapping[str, npt.NDArray[Any]],
+) -> bytes:
+    """Return the content of a safetensors file with what `kernel_arrays` returns.
+
+    Args:
+        bert: the transformer, in torch.
+        digest: a hash of its weights.
+        tokenizer: the JSON of its own, cutting to the longest text.
+        weights: float16[n, k] by name, as `0.qkv.weight`.
+    """
+
+    def make() -> bytes:
+        return save(kernel_arrays(bert, Tokenizer.from_str(tokenizer), weights))
+
+    return kept(_key(bert, digest, tokenizer, weights), make)
+
+
+def _key(
+    bert: Any,  # noqa: ANN401
+    digest: str,
+    tokenizer: str,
+    weights: Mapping[str, npt.NDArray[Any]],
+) -> str:
+    """Return a hash of all that decides the bytes."""
+    config = bert.config.to_dict()
+    config.pop("_name_or_path", None)  # the same model may lie elsewhere
+    libraries = {name: version(name) for name in _LIBRARIES}
+    attention = getattr(bert.config, "_attn_implementation", None)
+    said = [digest, str(bert.dtype), config, attention, tokenizer, libraries, _arithmetic()]
+    found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    for name in SOURCES:
+        found.update((_APP / name).read_bytes())
+    for name, array in sorted(weights.items()):
+        found.update(f"{name}{array.dtype}{array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def _arithmetic() -> list[object]:
+    """Return what the last bits of a sum depend on, and with them which way a weight is rounded.
+
+    That is the processor's instructions, the libraries that were built for them, what they choose
+    where they run, and over how many threads they share out a sum.
+    """
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    chosen = {f"{pool['num_threads']} {pool.get('architecture')}" for pool in pools}
+    built = np.show_config(mode="dicts"), torch.__config__.show()
+    return [*built, torch.__config__.parallel_info(), sorted(chosen), os.environ.get("MKL_CBWR")]
+
+
+# Rounded weights in the user's cache folder, kept for the next build.
+#
+# A name holds the key, a hash of all that decides the content, and the checksum of the content: so
+# a file that is stale, cut short or damaged is never taken. Whatever goes wrong with the folder
+# costs the time to make the content again, and nothing else. This module knows files; not what
+# decides their content, nor how it is made (`app.offline.encoder.kernel_file`).
+
+KEEP: Final = 4
+"""So many files stay, those used last."""
+
+LEAST_BYTES: Final = 1 << 20
+"""Less is not kept: it is made in a moment, and many such, as tests make, would push out others."""
+
+_PREFIX: Final = "rounded-"
+"""What starts so is ours, also what a killed build left half written."""
+
+_log = logging.getLogger(__name__)
+
+
+def kept(key: str, make: Callable[[], bytes]) -> bytes:
+    """Return what `make` returns, without calling it where an earlier call has kept that.
+
+    Args:
+        key: hex digits, a hash of all that decides what `make` returns.
+        make: called at most once; what it raises is raised.
+    """
+    folder = cache_folder()
+    content = _read(folder, key)
+    if content is None:
+        content = make()
+        if len(content) >= LEAST_BYTES:
+            _keep(folder, key, content)
+    return content
+
+
+def _name(key: str, content: bytes) -> str:
+    return f"{_PREFIX}{key}-{hashlib.sha256(content).hexdigest()}.safetensors"
+
+
+def _read(folder: Path, key: str) -> bytes | None:
+    with suppress(OSError):  # another build may remove one at any time
+        for path in folder.glob(f"{_PREFIX}{key}-*"):
+            content = path.read_bytes()
+            if path.name == _name(key, content):
+                with suppress(OSError):  # it can be read, if not marked as used
+                    os.utime(path)
+                return content
+            path.unlink()
+    return None
+
+
+def _keep(folder: Path, key: str, content: bytes) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{_PREFIX}{secrets.token_hex(8)}.part"
+        try:
+            part.write_bytes(content)
+            part.replace(folder / _name(key, content))  # whole or not at all, also beside another
+        finally:
+            part.unlink(missing_ok=True)
+        _prune(folder)
+    except OSError as error:
+        _log.warning("the encoder's weights, rounded, are not kept for the next build: %s", error)
+
+
+def _prune(folder: Path) -> None:
+    for path in sorted(folder.glob(f"{_PREFIX}*"), key=_last_used)[:-KEEP]:
+        path.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # removed by another build
+        return 0.0

@@ -1,0 +1,131 @@
+"""The weights of an encoder as our kernel reads them: bytes, in the order that it multiplies in.
+
+How they are rounded depends on what goes through each layer (`app.offline.encoder.quantise`). Texts
+for that are drawn from the tokenizer's own vocabulary: so the encoder depends on the model alone,
+and stays the same when a catalogue changes. This module knows BERT's layers and the layout, not the
+rounding.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer
+
+from app.engine.kernels.encoder import (
+    FOUR,
+    PANEL,
+)
+from app.offline.encoder.quantise import (
+    Seen,
+    quantise,
+)
+
+_TEXTS: Final = ((700, 8), (300, 32))
+"""How many texts of up to how many tokens: most are as short as queries."""
+
+_BATCH: Final = 64
+_SEED: Final = 7
+
+#: What a layer's four products take, by the module that takes it first.
+_TAKERS: Final = {
+    "qkv": "attention.self.query",
+    "mix": "attention.output.dense",
+    "widen": "intermediate.dense",
+    "narrow": "output.dense",
+}
+
+
+def kernel_arrays(
+    bert: Any,  # noqa: ANN401
+    tokenizer: Tokenizer,
+    weights: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, npt.NDArray[Any]]:
+    """Return what the kernel reads of each dense layer.
+
+    Args:
+        bert: the transformer, in torch.
+        tokenizer: its own, cutting to the longest text.
+        weights: float16[n, k] by name, as `0.qkv.weight`.
+
+    Returns:
+        NAME.weight: int8[n / 16, k / 4, 16, 4], panels of 16 rows, by fours along k.
+        NAME.scale, .sums, .factor: see `Quantised`.
+    """
+    found: dict[str, npt.NDArray[Any]] = {}
+    for name, seen in _seen(bert, tokenizer).items():
+        made = quantise(weights[name + ".weight"].astype(np.float32), seen)
+        found |= {
+            name + ".weight": _panels(made.integers),
+            name + ".scale": made.scale,
+            name + ".sums": made.sums(),
+            name + ".factor": made.factor,
+        }
+    return found
+
+
+def _panels(integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    n, k = integers.shape
+    panels = integers.reshape(n // PANEL, PANEL, k // FOUR, FOUR)
+    return np.ascontiguousarray(panels.transpose(0, 2, 1, 3))
+
+
+def _seen(bert: Any, tokenizer: Tokenizer) -> dict[str, Seen]:  # noqa: ANN401
+    """Send texts through the model and watch the inputs of its products."""
+    watched: dict[str, _Watch] = {}
+    with ExitStack() as hooks, torch.inference_mode():
+        for number, layer in enumerate(bert.encoder.layer):
+            for name, module in _TAKERS.items():
+                watch = watched[f"{number}.{name}"] = _Watch()
+                handle = layer.get_submodule(module).register_forward_pre_hook(watch)
+                hooks.callback(handle.remove)
+        for batch in _batches(tokenizer):
+            bert(input_ids=batch)
+    return {name: watch.seen() for name, watch in watched.items()}
+
+
+class _Watch:
+    """A hook that sums up what a module is given."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._n = 0
+
+    def __call__(self, _module: object, given: tuple[torch.Tensor, ...]) -> None:
+        x = given[0].reshape(-1, given[0].shape[-1])
+        now = ((x.T @ x).double(), x.amin(0), x.amax(0))
+        if self._parts:
+            products, lowest, highest = self._parts.pop()
+            now = (products + now[0], lowest.minimum(now[1]), highest.maximum(now[2]))
+        self._parts.append(now)
+        self._n += len(x)
+
+    def seen(self) -> Seen:
+        products, lowest, highest = self._parts[0]
+        return Seen((products / self._n).numpy(), lowest.numpy(), highest.numpy())
+
+
+def _batches(tokenizer: Tokenizer) -> Iterator[torch.Tensor]:
+    """Yield int64[texts, length]: random texts, together with others as long, so never padded."""
+    rng = np.random.default_rng(_SEED)
+    by_length: dict[int, list[list[int]]] = defaultdict(list)
+    for count, longest in _TEXTS:
+        for _ in range(count):
+            words = tokenizer.decode(_common(rng, int(rng.integers(longest)) + 1, tokenizer))
+            ids = tokenizer.encode(words).ids
+            by_length[len(ids)].append(ids)
+    for texts in by_length.values():
+        for start in range(0, len(texts), _BATCH):
+            yield torch.tensor(texts[start : start + _BATCH])
+
+
+def _common(rng: np.random.Generator, n: int, tokenizer: Tokenizer) -> list[int]:
+    """Draw tokens as words come in texts: vocabularies list the common ones first."""
+    size = tokenizer.get_vocab_size()
+    first = size // 30 + 1  # before it: signs and single letters
+    drawn: list[int] = (first * (size / first) ** rng.random(n)).astype(int).tolist()
+    return drawn

@@ -1,0 +1,1 @@
+"""Reading what people bring: data files, recipes, and what was left out and why."""

@@ -1,0 +1,85 @@
+"""Counting what was wrong with a file, so that nothing is dropped in silence.
+
+Knows rows, lines and reasons; not what they mean.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from app.core.errors import BadDataError
+from app.domain.values import Unusable
+from app.offline.input.readers import (
+    Cells,
+    read_rows,
+)
+
+MAX_EXAMPLES = 20
+_MOST_UNUSABLE = 0.5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What reading one file came to. `noted`: counters of rows that were kept but lack something.
+
+    `examples`: the first 20 unusable rows, as "line 7: id is missing".
+    """
+
+    file: str
+    rows: int = 0
+    duplicates: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    noted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rejected(self) -> int:
+        """Number of rows that could not be used."""
+        return self.reasons.total()
+
+    def reject(self, line: int, reason: Unusable) -> None:
+        """Count an unusable row."""
+        self.reasons[str(reason)] += 1
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(f"line {line}: {reason}")
+
+    def check(self) -> None:
+        """Refuse a file most of whose rows are unusable.
+
+        Raises:
+            BadDataError: more than half of the rows were rejected.
+        """
+        if self.rejected > self.rows * _MOST_UNUSABLE:
+            reasons = "; ".join(f"{n} × {reason}" for reason, n in self.reasons.most_common(5))
+            raise BadDataError(
+                f"{self.file}: {self.rejected} of {self.rows} rows cannot be used: {reasons} "
+                f"(first: {self.examples[0]})"
+            )
+
+    def counts(self, kind: str) -> dict[str, int]:
+        """Return the counters by name, `kind` ("item", "event") in front of the general ones."""
+        general = {"rows": self.rows, "rejected": self.rejected, "duplicates": self.duplicates}
+        return {**{f"{kind}_{name}": n for name, n in general.items()}, **self.noted}
+
+    def lines(self) -> list[str]:
+        """Return a few readable lines: totals, then reasons, then the first examples."""
+        total = (
+            f"{self.file}: {self.rows} rows, {self.rejected} unusable, {self.duplicates} duplicates"
+        )
+        noted = "".join(f", {n} {name}" for name, n in sorted(self.noted.items()) if n)
+        reasons = [f"  {n} × {reason}" for reason, n in self.reasons.most_common()]
+        return [total + noted, *reasons, *(f"    {example}" for example in self.examples)]
+
+
+def counted_rows(path: Path, tally: Tally) -> Iterator[tuple[int, Cells]]:
+    """Yield the rows that can be read, count all; a progress bar where somebody is watching."""
+    rows = read_rows(path)
+    for line, cells in tqdm(rows, desc=f"read {path.name}", unit=" rows", disable=None):
+        tally.rows += 1
+        if isinstance(cells, Unusable):
+            tally.reject(line, cells)
+        else:
+            yield line, cells

@@ -1,0 +1,1 @@
+"""Learning from behaviour: signals, neighbour tables, the two-tower space and the scorer."""

@@ -1,0 +1,1 @@
+"""Which requests share an engine pass: queue, plan, worker threads."""

@@ -1,0 +1,251 @@
+"""The second cache, shared by all processes: `Cache` over Redis, which may be slow, down or lying.
+
+Any trouble is a miss and a count, never an error, and costs at most the timeout; after repeated
+trouble Redis is left alone for a while. Uses commands of Redis ≤ 6.2 only. Does not know what the
+values mean.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import random
+import struct
+import time
+from collections.abc import Callable
+from typing import Final, NewType
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from app.core.telemetry import Metrics
+from app.core.types import CacheRead
+from app.serving.stores.redis_client import RedisLimits
+from app.serving.turn import in_a_task
+
+# How an answer lies in the shared cache: a self-describing value that proves whose it is.
+#
+#     magic+version | length of fingerprint | length of payload | fingerprint | payload | checksum
+#
+# Lengths are 4 bytes, big-endian; the checksum is a 16-byte BLAKE2b over everything before it. Data
+# only, no pickle. Knows no Redis.
+
+_HEAD: Final = struct.Struct(">4sII")
+_MAGIC: Final = b"RSV\x01"
+_CHECKSUM_BYTES: Final = 16
+
+
+def pack(fingerprint: bytes, payload: bytes) -> bytes:
+    """Return the value to store under the key of `fingerprint`."""
+    head = _HEAD.pack(_MAGIC, len(fingerprint), len(payload))
+    body = head + fingerprint + payload
+    return body + _checksum(body)
+
+
+def unpack(value: object, fingerprint: bytes) -> bytes | None:
+    """Return the payload; None unless `value` was packed, unharmed, for this very fingerprint.
+
+    A key is only a hash: a value stored for other inputs must not be taken for an answer.
+    """
+    if not isinstance(value, bytes) or len(value) < _HEAD.size + _CHECKSUM_BYTES:
+        return None
+    body, checksum = value[:-_CHECKSUM_BYTES], value[-_CHECKSUM_BYTES:]
+    magic, key_bytes, payload_bytes = _HEAD.unpack_from(body)
+    start = _HEAD.size + key_bytes
+    fits = magic == _MAGIC and len(body) == start + payload_bytes
+    if not fits or body[_HEAD.size : start] != fingerprint or checksum != _checksum(body):
+        return None
+    return body[start:]
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
+
+
+# A circuit breaker: after repeated failures, leave a dependency alone for a while.
+#
+# A plain state machine on an injected clock. Knows nothing of what it guards.
+
+Permit = NewType("Permit", int)
+"""Permission for one call; worthless once the state has changed."""
+
+
+class Breaker:
+    """Closed until `failures` calls in a row have failed; then open for `pause_s` seconds.
+
+    After the pause one call at a time is let through as a probe: its success closes the breaker,
+    its failure opens it for another pause.
+
+    Every permit must be given back by exactly one of `succeeded`, `failed`, `abandoned`. Calls that
+    started before the last change of state no longer count.
+    """
+
+    def __init__(
+        self, failures: int, pause_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = failures
+        self._pause_s = pause_s
+        self._clock = clock
+        self._failures = 0
+        self._opened: float | None = None
+        self._probing = False
+        self._state = 0
+
+    def __repr__(self) -> str:
+        return f"<Breaker {'open' if self.open else 'closed'}, {self._failures} failures>"
+
+    @property
+    def open(self) -> bool:
+        """Whether calls are being held back (a probe may be out)."""
+        return self._opened is not None
+
+    def permit(self) -> Permit | None:
+        """Return a permit for one call, or None: leave the dependency alone."""
+        if self._opened is not None:
+            if self._probing or self._clock() - self._opened < self._pause_s:
+                return None
+            self._probing = True
+            self._state += 1
+        return Permit(self._state)
+
+    def succeeded(self, permit: Permit) -> None:
+        """Give back the permit of a call that came through."""
+        if permit != self._state:
+            return
+        self._failures = 0
+        if self._opened is not None:
+            self._opened = None
+            self._probing = False
+            self._state += 1
+
+    def failed(self, permit: Permit) -> None:
+        """Give back the permit of a call that failed."""
+        if permit != self._state:
+            return
+        self._failures += 1
+        if self._failures >= self._limit:
+            self._opened = self._clock()
+            self._probing = False
+            self._state += 1
+
+    def abandoned(self, permit: Permit) -> None:
+        """Give back the permit of a call that was given up: that says nothing of its chances."""
+        if permit == self._state:
+            self._probing = False
+
+
+_PREFIX: Final = b"recserve:1:"
+_MAX_VALUE_BYTES: Final = 1_048_576
+
+_log = logging.getLogger(__name__)
+
+
+class RedisCache:
+    """`Cache` over a Redis client made by `open_client`; owns and closes it."""
+
+    def __init__(
+        self,
+        client: Redis,
+        limits: RedisLimits,
+        breaker: Breaker,
+        metrics: Metrics,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Wrap a client.
+
+        Args:
+            client: made by `open_client`.
+            limits: the same that the client was made with.
+            breaker: guards this Redis alone.
+            metrics: where reads, failed writes and the breaker's state are shown.
+            chance: a number in [0, 1) that spreads the expiry.
+        """
+        self._client = client
+        self._limits = limits
+        self._breaker = breaker
+        self._metrics = metrics
+        self._chance = chance
+        self._closed = False
+        metrics.cache_breaker_open.set_function(lambda: breaker.open)
+
+    def __repr__(self) -> str:
+        return f"<RedisCache {self._breaker!r}>"
+
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
+        """Return the value stored under exactly this fingerprint with this state, or a miss."""
+        # GETRANGE, not GET: however large a foreign value is, no more than this is sent.
+        done, value = await self._command("GETRANGE", _key(fingerprint), 0, _MAX_VALUE_BYTES)
+        if not done:
+            return self._counted("error", CacheRead(failed=True))
+        if value == b"":
+            return self._counted("miss", CacheRead())
+        payload = unpack(value, fingerprint)
+        if payload is None:
+            return self._counted("foreign", CacheRead())
+        if not payload.startswith(state):
+            return self._counted("outdated", CacheRead())
+        return self._counted("hit", CacheRead(payload[len(state) :]))
+
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
+        """Store a value for about the TTL; best effort. A value over 1 MiB is not stored."""
+        packed = pack(fingerprint, state + value)
+        if len(packed) > _MAX_VALUE_BYTES:
+            return
+        life_ms = int(1000 * self._limits.ttl_s * (0.9 + 0.2 * self._chance()))
+        done, _ = await self._command("SET", _key(fingerprint), packed, "PX", life_ms)
+        if not done:
+            self._metrics.cache_write_errors.inc()
+
+    async def aclose(self) -> None:
+        """Close all connections; later reads are failed misses. Idempotent."""
+        self._closed = True
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self._client.aclose()
+
+    async def _command(self, *command: bytes | str | int) -> tuple[bool, object]:
+        """Run one command; return whether it came through, and the reply."""
+        permit = None if self._closed else self._breaker.permit()
+        if permit is None:
+            return False, None
+        try:
+            reply = await self._within_time(*command)
+        except Exception as error:  # noqa: BLE001 - a lying server can make the client raise anything
+            self._failed(permit, error)
+            return False, None
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
+        return True, reply
+
+    async def _within_time(self, *command: bytes | str | int) -> object:
+        await in_a_task()
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):
+                return None  # Redis is well; what lies there is not ours
+            raise
+        finally:
+            # The client writes under `asyncio.wait_for`, which in Python 3.11 may swallow a
+            # cancellation that meets the end of the write.
+            if task and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
+
+    def _failed(self, permit: Permit, error: Exception) -> None:
+        was_open = self._breaker.open
+        self._breaker.failed(permit)
+        if self._breaker.open and not was_open:
+            _log.warning("the shared cache fails and is left alone for a while: %r", error)
+
+    def _counted(self, result: str, read: CacheRead) -> CacheRead:
+        self._metrics.cache_reads.labels("shared", result).inc()
+        return read
+
+
+def _key(fingerprint: bytes) -> bytes:
+    return _PREFIX + hashlib.blake2b(fingerprint, digest_size=16).hexdigest().encode()

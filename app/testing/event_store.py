@@ -1,0 +1,141 @@
+"""Shipped fakes of the port `EventStore`, for tests and load tests only."""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from app.core.errors import StoreError
+from app.core.ports import (
+    MOST_MERGED,
+    NEWEST_EVENTS,
+)
+from app.core.types import (
+    Event,
+    Retention,
+    StoredUser,
+)
+
+
+@dataclass(slots=True)
+class _User:
+    epoch: str = field(default_factory=lambda: secrets.token_hex(8))
+    n: int = 0
+    events: list[Event] = field(default_factory=list)
+    deleted: bool = False
+    merged: tuple[str, ...] = ()
+
+
+class MemoryEventStore:
+    """An `EventStore` in dictionaries. Durable as long as nothing fails.
+
+    Attributes:
+        reads: users that were asked for, in order.
+        down: whether every call raises `StoreError`.
+    """
+
+    def __init__(
+        self, retention: Retention | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.reads: list[str] = []
+        self.down = False
+        self._retention = retention or Retention()
+        self._clock = clock
+        self._ids: set[str] = set()
+        self._users: dict[str, _User] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryEventStore {len(self._users)} users, {len(self._ids)} events>"
+
+    async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
+        """Keep what is new."""
+        self._check()
+        fresh = []
+        for event in events:
+            fresh.append(event.id not in self._ids)
+            if fresh[-1]:
+                self._ids.add(event.id)
+                self._add(event)
+        for user in {event.user for event in events}:
+            self._trim(user)
+        return tuple(fresh)
+
+    async def read(self, user: str, kinds: Sequence[str] | None = None) -> StoredUser:
+        """Return what is held of a user."""
+        self._check()
+        self.reads.append(user)
+        held = self._users.get(user)
+        if held is None:
+            return StoredUser()
+        oldest = self._retention.oldest(self._clock())
+        live = [event for event in held.events if event.time >= oldest]
+        counts = Counter(event.kind for event in live) if kinds is None else Counter[str]()
+        wanted = counts if kinds is None else kinds
+        newest = {
+            event.id
+            for kind in wanted
+            for event in [e for e in live if e.kind == kind][-NEWEST_EVENTS:]
+        }
+        events = tuple(event for event in live if event.id in newest)
+        version = f"{held.epoch}:{held.n}".encode()
+        return StoredUser(version, events, counts, held.deleted, held.merged)
+
+    async def merge(self, session: str, user: str) -> int:
+        """Move a session's events to a user."""
+        self._check()
+        moved = self._users.pop(session, _User())
+        merged = (*moved.merged, session)
+        for event in moved.events:
+            self._add(replace(event, user=user))
+        self._users[session] = _User(deleted=True)
+        self._trim(user)
+        target = self._users.setdefault(user, _User())
+        target.n += 1
+        target.merged = tuple(dict.fromkeys((*target.merged, *merged)))[-MOST_MERGED:]
+        return len(moved.events)
+
+    async def delete(self, user: str) -> int:
+        """Forget a user."""
+        self._check()
+        gone = self._users.pop(user, _User()).events
+        self._ids -= {event.id for event in gone}
+        self._users[user] = _User(deleted=True)
+        return len(gone)
+
+    async def compact(self) -> int:
+        """Drop what is too old."""
+        self._check()
+        return sum(self._trim(user) for user in list(self._users))
+
+    async def scan(self) -> AsyncIterator[list[Event]]:
+        """Yield the events of one user after the other."""
+        self._check()
+        for user in list(self._users.values()):
+            yield list(user.events)
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreError("the event store cannot be read or written")
+
+    def _add(self, event: Event) -> None:
+        user = self._users.setdefault(event.user, _User())
+        user.n += 1
+        user.events.append(event)
+        user.events.sort(key=lambda kept: kept.time)  # stable: equal times stay as they came
+
+    def _trim(self, user: str) -> int:
+        held = self._users.get(user, _User())
+        oldest, places = self._retention.oldest(self._clock()), Counter[str]()
+        kept: list[Event] = []
+        for event in reversed(held.events):
+            places[event.kind] += 1
+            if event.time >= oldest and places[event.kind] <= self._retention.per_kind:
+                kept.append(event)
+        gone = len(held.events) - len(kept)
+        self._ids -= {event.id for event in held.events} - {event.id for event in kept}
+        held.events = kept[::-1]
+        return gone

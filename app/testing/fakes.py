@@ -1,0 +1,294 @@
+"""Shipped fakes of every port, for tests and load tests; never imported by the service.
+
+They pass the contract suites of the real parts. No network, no model, no clock.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from app.core.errors import (
+    EngineError,
+    StoreError,
+)
+from app.core.types import (
+    BatchResult,
+    CacheRead,
+    Change,
+    EngineInfo,
+    Facets,
+    FieldFacts,
+    Generation,
+    Item,
+    RankedItem,
+    RankRequest,
+    RankResult,
+    SourceHit,
+    StageTimings,
+)
+from app.domain.filters import (
+    holds,
+    parse_filter,
+)
+
+_PATIENCE_S: Final = 10.0
+_NEWEST: Final = 200
+
+
+class GatedEngine:
+    """An `Engine` that ranks its items in fixed order and waits where a test wants it to.
+
+    While held, `prepare` blocks before it does anything. A title echoes the query it answers, so an
+    answer given to the wrong caller shows.
+
+    Attributes:
+        batches: every batch that entered a pass, in order.
+        poison: queries that make a pass fail with `EngineError`.
+        short_by: how many results a pass leaves out.
+        death: raised by `prepare` in place of everything else, if set.
+        closed: whether `close` was called.
+    """
+
+    def __init__(
+        self, n_items: int = 300, *, held: bool = False, bundle: str = "fake/1", catalogue: int = 0
+    ) -> None:
+        self.batches: list[tuple[RankRequest, ...]] = []
+        self.poison: set[str] = set()
+        self.short_by = 0
+        self.death: BaseException | None = None
+        self.closed = False
+        self._generation = Generation(bundle, catalogue)
+        self._items = {f"i{n}": Item(f"i{n}", f"Item {n}", {"n": n}) for n in range(n_items)}
+        self._changes: dict[str, int] = {}
+        self._changed = threading.Condition()
+        self._held = held
+        self._steps = 0
+
+    def __repr__(self) -> str:
+        return f"<GatedEngine {'held' if self._held else 'open'}, {len(self.batches)} batches>"
+
+    @property
+    def info(self) -> EngineInfo:
+        """A made-up catalogue with one field, `n`."""
+        return EngineInfo(
+            bundle=self._generation.bundle,
+            bundle_name="fake",
+            catalogue=self._generation.catalogue,
+            n_items=len(self._items),
+            n_users=0,
+            n_events=0,
+            dim=64,
+            encoder="hash-64",
+            index="none",
+            scorer="none",
+            attributes={"n": "number"},
+            arrival=self._generation.arrival,
+        )
+
+    def hold(self) -> None:
+        """Block every pass that enters from now on."""
+        with self._changed:
+            self._held = True
+
+    def release(self) -> None:
+        """Let every pass through, those that wait included."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    def step(self) -> None:
+        """Let exactly one pass through."""
+        with self._changed:
+            self._steps += 1
+            self._changed.notify_all()
+
+    def wait_entered(self, n: int) -> None:
+        """Block until `n` passes have entered. Raises TimeoutError after ten seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.batches) >= n, _PATIENCE_S):
+                raise TimeoutError(f"{len(self.batches)} passes entered, not {n}")
+
+    def cost(self, request: RankRequest) -> int:
+        """One token a word, and one for the request."""
+        if request.hurried:
+            return 1
+        return 1 + len(request.query.split())
+
+    def hurried(self, request: RankRequest) -> RankRequest | None:
+        """Cost one token, whatever the query."""
+        return replace(request, hurried=True) if request.query else None
+
+    def prepare(self, batch: Sequence[RankRequest]) -> bool:
+        """Wait until the gate lets this pass through."""
+        with self._changed:
+            self.batches.append(tuple(batch))
+            self._changed.notify_all()
+            self._changed.wait_for(self._may_pass)
+        if self.death is not None:
+            raise self.death
+        for request in batch:
+            if request.query in self.poison:
+                raise EngineError("poison")
+        return True
+
+    def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+        """Rank by catalogue order."""
+        if prepared is None:
+            self.prepare(batch)
+        results = tuple(self._rank_one(request) for request in batch)
+        timings = StageTimings(1.0, 2.0, 3.0)
+        return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)
+
+    def check_filter(self, filter_text: str) -> None:
+        """Know the one field there is."""
+        parse_filter(filter_text, self.info.attributes)
+
+    def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:  # noqa: ARG002 - a number has no frequent values
+        """Count the one field there is."""
+        test = parse_filter(filter_text, self.info.attributes) if filter_text else None
+        passing = [i.fields["n"] for i in self._items.values() if not test or holds(test, i.fields)]
+        low, high = (passing[0], passing[-1]) if passing else (None, None)
+        facts = [FieldFacts(name, "number", len(passing), low=low, high=high) for name in fields]
+        return Facets(len(passing), tuple(facts))
+
+    def item(self, item_id: str) -> Item | None:
+        """Look up one of the made-up items."""
+        return self._items.get(item_id)
+
+    def holds(self, item_id: str) -> bool:
+        """Tell whether the item is one of ours."""
+        return item_id in self._items
+
+    def unchanged(self, item_id: str, since: int) -> bool:
+        """Tell by the numbers of the changes that were performed."""
+        return self._changes.get(item_id, 0) <= since
+
+    def visible(self, item_id: str) -> bool:
+        """Tell whether the item is one of ours."""
+        return item_id in self._items
+
+    next_boundary = float("inf")
+
+    def record(self, item_id: str) -> dict[str, object] | None:
+        """Return the title of one of the items."""
+        item = self._items.get(item_id)
+        return None if item is None else {"title": item.title}
+
+    def plan(self, changes: Sequence[Change], now: float) -> Sequence[Change]:  # noqa: ARG002 - the port's signature
+        """Nothing need be prepared."""
+        return changes
+
+    def perform(self, plan: Sequence[Change]) -> None:
+        """Change the items at once; whatever is put may come into answers."""
+        for change in plan:
+            self._items.pop(change.item, None)
+            self._changes[change.item] = change.seq
+            arrival = self._generation.arrival
+            if change.record is not None:
+                arrival = change.seq
+                self._items[change.item] = Item(change.item, _title(change), {"n": None})
+            bundle = self._generation.bundle
+            self._generation = Generation(bundle, change.seq, arrival=arrival)
+
+    def merge(self) -> None:
+        """There is no index."""
+
+    def advance(self, now: float) -> None:
+        """Items have no times."""
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+    def _may_pass(self) -> bool:
+        if self._held and self._steps:
+            self._steps -= 1
+            return True
+        return not self._held
+
+    def _rank_one(self, request: RankRequest) -> RankResult:
+        pool = self._items if request.candidates is None else request.candidates
+        wanted = [name for name in pool if name in self._items and name not in request.exclude]
+        if request.filter:
+            test = parse_filter(request.filter, self.info.attributes)
+            wanted = [name for name in wanted if holds(test, self._items[name].fields)]
+        items = tuple(
+            RankedItem(
+                name,
+                1.0 / place,
+                request.query,
+                {field: self._items[name].fields.get(field) for field in request.fields},
+                (SourceHit("fake", place, 1.0 / place),),
+            )
+            for place, name in enumerate(wanted[: request.k], start=1)
+        )
+        named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
+        missing = tuple(dict.fromkeys(name for name in named if name not in self._items))
+        return RankResult(items, missing)
+
+
+class MemoryCache:
+    """A `Cache` in a dictionary: never forgets, never fails."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryCache {len(self.values)} values>"
+
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
+        """Return what was put last, if with this state."""
+        value = self.values.get(fingerprint)
+        fits = value is not None and value.startswith(state)
+        return CacheRead(value[len(state) :] if value is not None and fits else None)
+
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
+        """Keep the value."""
+        self.values[fingerprint] = state + value
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class DownCache:
+    """A `Cache` whose server is gone: every look-up is a failed miss, every put is lost."""
+
+    async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:  # noqa: ARG002 - the port's signature
+        """Report trouble."""
+        return CacheRead(None, failed=True)
+
+    async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
+        """Lose the value."""
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class MemoryUserStore:
+    """A `UserStore` over a mapping of user key to item ids, oldest first."""
+
+    def __init__(self, histories: Mapping[str, Sequence[str]]) -> None:
+        self._histories = {user: tuple(items) for user, items in histories.items()}
+
+    async def history(self, user: str) -> tuple[str, ...]:
+        """Return the newest 200 ids, oldest first; () if unknown."""
+        return self._histories.get(user, ())[-_NEWEST:]
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+def _title(change: Change) -> str:
+    return str((change.record or {}).get("title", ""))
+
+
+class DownUserStore:
+    """A `UserStore` that cannot be read."""
+
+    async def history(self, user: str) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
+        """Raise StoreError, always."""
+        raise StoreError("user state cannot be read")
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
