@@ -12,58 +12,26 @@ from dataclasses import dataclass
 
 from app.bundle.generations import is_generation
 from app.core.memory import settled
-from app.core.ports import (
-    Cache,
-    Engine,
-    EventStore,
-    Journal,
-    LiveEngine,
-    UserStore,
-)
+from app.core.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
 from app.core.settings import Settings
-from app.core.telemetry import (
-    LoopLag,
-    Metrics,
-)
-from app.core.types import (
-    RankRequest,
-    RankResult,
-)
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    Weight,
-)
-from app.loading import (
-    Loader,
-    warm_up_batches,
-)
+from app.core.telemetry import LoopLag, Metrics
+from app.core.types import RankRequest, RankResult
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
+from app.loading import Loader, warm_up_batches
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
 from app.serving.caching.answers import Caches
 from app.serving.caching.local import LocalCache
 from app.serving.caching.redis import Breaker, RedisCache
 from app.serving.caching.single_flight import SingleFlight
-from app.serving.current_engine import (
-    CurrentEngine,
-    Loaded,
-)
+from app.serving.current_engine import CurrentEngine, Loaded
 from app.serving.cursor import LIFE_S
 from app.serving.ingest import Ingest
 from app.serving.live_catalogue import LiveCatalogue
-from app.serving.recommender import (
-    Computed,
-    Parts,
-    Recommender,
-)
-from app.serving.reloader import (
-    BundleSource,
-    Reloader,
-)
+from app.serving.recommender import Computed, Parts, Recommender
+from app.serving.reloader import BundleSource, Reloader
 from app.serving.stores.opening import open_event_store, open_journal
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.user_state import UserStates
 
 log = logging.getLogger(__name__)
@@ -151,7 +119,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
     *,
     events: EventStore,
     journal: Journal,
-    rules: Mapping[str, Weight] = DEFAULT_WEIGHTS,
+    rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     source: BundleSource | None = None,
 ) -> AsyncIterator[Service]:
     """Put a service together from its parts, and close them all when it ends.
@@ -183,7 +151,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)
         # A cached answer may have lain its time in the shared cache, then in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
-        catalogue = LiveCatalogue(current.loaded.engine, batcher.between, journal, metrics)
+        catalogue = LiveCatalogue(current.loaded.engine, batcher.run_exclusive, journal, metrics)
         caches = Caches(local, shared, current)
         parts = Parts(
             *(current, batcher, flights, states, caches, metrics, life_s, catalogue.reach)

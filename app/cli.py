@@ -13,12 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app import __version__
-from app.core.errors import (
-    AppError,
-    BadDataError,
-    BundleError,
-    UsageError,
-)
+from app.core.errors import AppError, BadDataError, BundleError, UsageError
 from app.core.settings import Settings
 
 _ALL_SETTINGS = tuple(Settings.model_fields)
@@ -134,20 +129,14 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    from app.evaluation.command import (
-        add_arguments,
-        run,
-    )
+    from app.evaluation.command import add_arguments, run
 
     add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    from app.bench.command import (
-        add_arguments,
-        run,
-    )
+    from app.bench.command import add_arguments, run
 
     add_arguments(parser)
     _add_settings(parser)
@@ -183,10 +172,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _build(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
-    from app.offline.input.recipe import (
-        Recipe,
-        load_recipe,
-    )
+    from app.offline.input.recipe import Recipe, load_recipe
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
     gate, learning = PromotionGate(force=arguments.force), not arguments.no_learn
@@ -250,10 +236,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def usable(bundle: Path) -> bool:
     """Tell whether a bundle can be served; say why not, unless there is none yet."""
-    from app.bundle.reader import (
-        CURRENT,
-        open_bundle,
-    )
+    from app.bundle.reader import CURRENT, open_bundle
 
     try:
         open_bundle(bundle)
@@ -281,10 +264,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from app.commands import import_events
-    from app.offline.input.recipe import (
-        Recipe,
-        load_recipe,
-    )
+    from app.offline.input.recipe import Recipe, load_recipe
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
     print(asyncio.run(import_events(_settings(arguments), arguments.file, recipe)))

@@ -15,26 +15,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from app.bundle.reader import open_bundle
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.core.errors import BadDataError, UsageError
 from app.core.ports import EventStore
 from app.core.settings import Settings
 from app.core.types import Event
-from app.offline.build import (
-    BuildReport,
-    retrain,
-)
-from app.offline.input.event_files import (
-    events_of,
-    line_of,
-)
-from app.offline.input.read_report import Tally
-from app.offline.input.recipe import (
-    EventColumns,
-    Recipe,
-)
+from app.offline.build import BuildReport, retrain
+from app.offline.input.event_files import events_of, line_of
+from app.offline.input.read_report import ReadReport
+from app.offline.input.recipe import EventColumns, Recipe
 from app.offline.promotion import Gate
 from app.serving.stores.opening import open_event_store
 
@@ -73,13 +61,13 @@ async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
     """
     now = time.time()
     oldest = settings.retention().oldest(now)
-    tally = Tally(path.name)
+    tally = ReadReport(path.name)
     for _ in events_of(path, recipe, now, oldest, tally):
         pass
     tally.check()
     new = sent = 0
     async with _opened(settings) as store:
-        for part in _parts(events_of(path, recipe, now, oldest, Tally(path.name))):
+        for part in _parts(events_of(path, recipe, now, oldest, ReadReport(path.name))):
             new += sum(await store.append(part))
             sent += len(part)
     tally.duplicates = sent - new
@@ -119,7 +107,7 @@ async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: B
     """Write the events of a log and of the store, each once; return how many."""
     known: set[str] = set()
     if log is not None:
-        tally = Tally(log.name)
+        tally = ReadReport(log.name)
         # What has no time is the oldest, here as in a build.
         for event in events_of(log, recipe, 0.0, float("-inf"), tally):
             known.add(event.id)

@@ -8,19 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.bundle.generations import generation_at
-from app.bundle.reader import (
-    Bundle,
-    open_bundle,
-)
+from app.bundle.reader import Bundle, open_bundle
 from app.core.errors import BundleError
 from app.core.memory import settle
 from app.core.ports import Engine
 from app.core.settings import Settings
 from app.core.types import RankRequest
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    Weight,
-)
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.serving.current_engine import Loaded
 from app.serving.reloader import BundleSource
 from app.serving.stores.bundle_users import BundleUserStore
@@ -53,11 +47,7 @@ class Loader:
             DeviceError, EngineError: the device cannot be used, failed, or has no room.
         """
         # Here, not above: importing the server must not load model libraries.
-        from app.engine.open import (
-            encoder_files,
-            encoder_of,
-            engine_of,
-        )
+        from app.engine.open import encoder_files, encoder_of, engine_of
 
         settings, bundle = self._settings, open_bundle(self._settings.bundle)
         threads, files = settings.threads_per_worker(), encoder_files(bundle)
@@ -111,7 +101,7 @@ def warm_up_batches(most: int) -> Iterator[list[RankRequest]]:
     yield [RankRequest(query=f"warm up {number}") for number in range(most)]
 
 
-def _rules(bundle: Bundle) -> Mapping[str, Weight]:
+def _rules(bundle: Bundle) -> Mapping[str, EventRule]:
     """Return what the recipe of a bundle says of each kind of event."""
     weights = bundle.manifest.recipe.get("weights", {})
-    return {**DEFAULT_WEIGHTS, **{kind: Weight(**rule) for kind, rule in weights.items()}}
+    return {**DEFAULT_EVENT_RULES, **{kind: EventRule(**rule) for kind, rule in weights.items()}}

@@ -24,22 +24,11 @@ from time import perf_counter
 
 import numpy as np
 
-from app.bundle.reader import (
-    load_vectors,
-    open_bundle,
-)
+from app.bundle.reader import load_vectors, open_bundle
 from app.core.ports import Encoder
-from app.core.types import (
-    Matrix,
-    RankRequest,
-    Rows,
-    Vector,
-)
+from app.core.types import Matrix, RankRequest, Rows, Vector
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.open import (
-    index_of,
-    open_engine,
-)
+from app.engine.open import index_of, open_engine
 from app.engine.retrieval.index import (
     INDEX_FILE,
     LEAST_MERGED,
@@ -47,10 +36,7 @@ from app.engine.retrieval.index import (
     FlatIndex,
     VectorIndex,
 )
-from app.offline.build import (
-    build,
-    packed_encoder,
-)
+from app.offline.build import build, packed_encoder
 from app.offline.input.recipe import Recipe
 from loadtest import machine
 from loadtest.queries import demo_titles, unique_queries

@@ -24,12 +24,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.kernels.encoder import Products
+from app.engine.kernels.encoder import InstructionSet
 from app.engine.kernels.loader import Unavailable
-from app.offline.encoder.export import (
-    export_encoder,
-    resolve,
-)
+from app.offline.encoder.export import export_encoder, resolve
 from loadtest import machine
 from loadtest.encoder_quality import Encode, fidelity, ranking, read_graded
 from loadtest.encoder_report import section
@@ -73,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _encoders(folder: Path) -> dict[str, PackedEncoder]:
     """Open our encoder on each runtime that this machine has, on all cores."""
     found = {}
-    for runtime in (*get_args(Products), "onnxruntime"):
+    for runtime in (*get_args(InstructionSet), "onnxruntime"):
         try:
             found[runtime] = PackedEncoder(folder, len(os.sched_getaffinity(0)), runtime)
         except Unavailable as why:

@@ -14,10 +14,7 @@ from typing import Any
 import numpy as np
 
 from app.evaluation.datasets import read_pairs
-from app.offline.metrics.ranking import (
-    gain_of,
-    graded_ndcg_at,
-)
+from app.offline.metrics.ranking import gain_of, graded_ndcg_at
 
 #: Where the graded set lies below `RECSERVE_SHARED`.
 PAIRS = Path("data") / "crowdflower-search"
@@ -62,10 +59,12 @@ def read_graded(shared: Path, n: int, seed: int) -> Graded | None:
     folder = shared / PAIRS
     if not (folder / "pairs.csv").is_file():
         return None
-    shelf, grades = read_pairs(folder, seed)
+    catalogue, grades = read_pairs(folder, seed)
     queries = sorted(grades)
     chosen = random.Random(seed).sample(queries, min(n, len(queries)))
-    return graded(chosen, grades, dict(zip(shelf.ids, shelf.titles, strict=True)), len(queries))
+    return graded(
+        chosen, grades, dict(zip(catalogue.ids, catalogue.titles, strict=True)), len(queries)
+    )
 
 
 def graded(

@@ -21,15 +21,9 @@ from typing import Final
 
 from threadpoolctl import threadpool_limits
 
-from app.bundle.reader import (
-    load_arrays,
-    open_bundle,
-)
+from app.bundle.reader import load_arrays, open_bundle
 from app.core.ports import Encoder
-from app.core.types import (
-    Matrix,
-    RankRequest,
-)
+from app.core.types import Matrix, RankRequest
 from app.engine.engine import RankEngine
 from app.engine.open import engine_of
 from loadtest import machine

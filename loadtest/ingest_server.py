@@ -12,17 +12,11 @@ from contextlib import asynccontextmanager
 import uvicorn
 
 from app.api.server import create_app
-from app.bootstrap import (
-    Service,
-    wire,
-)
+from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.stores.opening import open_event_store
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
 
 

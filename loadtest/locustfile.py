@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Sequence
 
-from locust import FastHttpUser, between, constant_pacing, events, task
+from locust import FastHttpUser, constant_pacing, events, run_exclusive, task
 from locust.env import Environment
 
 from loadtest.queries import Zipf, beginnings, titles_at, unique_queries
@@ -64,7 +64,7 @@ class Client(FastHttpUser):
     """What all users share: a moment between requests, and how an answer is judged."""
 
     abstract = True
-    wait_time = between(0.02, 0.2)
+    wait_time = run_exclusive(0.02, 0.2)
 
     def recommend(self, name: str, **body: str | int | list[str]) -> list[str]:
         """Send one request; the answer must be 200 and have items. Returns their ids."""

@@ -16,10 +16,7 @@ import numpy as np
 
 from app.domain.columns import offsets_of
 from app.offline.learning.learn import learn
-from app.offline.learning.negatives import (
-    Negatives,
-    Shown,
-)
+from app.offline.learning.negatives import Negatives, Shown
 from app.offline.learning.sequences import Sequences
 from loadtest import machine
 

@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from app.bundle.manifest import (
-    BundleFacts,
-    EncoderFacts,
-)
+from app.bundle.manifest import BundleFacts, EncoderFacts
 from app.core.ports import Encoder
-from app.offline.build import (
-    BuildReport,
-    build,
-)
+from app.engine.kernels.features import FEATURES_VERSION
+from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
+from app.offline.build import BuildReport, build
 from app.offline.input.recipe import Recipe
 from app.testing.encoder import HashEncoder
 
@@ -57,6 +53,8 @@ SMALL_FACTS = BundleFacts(
     n_users=0,
     n_events=0,
     attributes={"text": "string"},
+    word_cutting_version=WORD_CUTTING_VERSION,
+    features_version=FEATURES_VERSION,
 )
 
 

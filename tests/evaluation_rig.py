@@ -7,10 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle.reader import (
-    load_arrays,
-    open_bundle,
-)
+from app.bundle.reader import load_arrays, open_bundle
 from app.core.types import (
     BatchResult,
     EngineInfo,
@@ -33,9 +30,9 @@ class ScoreEngine:
 
     def __init__(self, path: Path, score: Score) -> None:
         bundle = open_bundle(path)
-        shelf = shelf_of(bundle)
-        self.ids = shelf.ids
-        self.titles = shelf.titles
+        catalogue = shelf_of(bundle)
+        self.ids = catalogue.ids
+        self.titles = catalogue.titles
         self.popularity = load_arrays(bundle, "signals.safetensors")["popularity"]
         self.score = score
         self.closed = 0
@@ -43,7 +40,7 @@ class ScoreEngine:
             bundle=bundle.manifest.generation,
             bundle_name=bundle.manifest.name,
             catalogue=0,
-            n_items=len(shelf),
+            n_items=len(catalogue),
             n_users=bundle.manifest.n_users,
             n_events=bundle.manifest.n_events,
             dim=bundle.manifest.encoder.dim,

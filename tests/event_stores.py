@@ -4,14 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.core.ports import EventStore
-from app.core.types import (
-    Event,
-    Retention,
-)
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.core.types import Event, Retention
+from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_store import RedisEventStore
 from app.serving.stores.sqlite_store import SqliteEventStore
 from app.testing.event_store import MemoryEventStore

@@ -4,16 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.core.ports import Journal
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_journal import RedisJournal
 from app.serving.stores.sqlite_journal import SqliteJournal
-from app.testing.journal import (
-    MemoryChanges,
-    MemoryJournal,
-)
+from app.testing.journal import MemoryChanges, MemoryJournal
 from tests.redis_server import RedisServer
 
 OpenJournal = Callable[..., Journal]

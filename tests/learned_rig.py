@@ -1,17 +1,11 @@
 """A bundle learned from walks on a ring, and an engine over it without a model."""
 
-from app.bundle.reader import (
-    load_arrays,
-    load_vectors,
-)
+from app.bundle.reader import load_arrays, load_vectors
 from app.engine import open as opening
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.engine import RankEngine
 from app.engine.open import columns_of
-from app.engine.parts import (
-    Texts,
-    assemble,
-)
+from app.engine.parts import Texts, assemble
 from app.engine.retrieval.index import FlatIndex
 from app.engine.retrieval.lexical import WordIndex
 from app.offline.build import build

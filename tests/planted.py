@@ -3,19 +3,12 @@
 import numpy as np
 
 from app.domain.columns import offsets_of
-from app.engine.catalogue.behaviour import (
-    Behaviour,
-    Neighbours,
-    TasteSpace,
-)
+from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace
 from app.offline.learning.examples import Examples
-from app.offline.learning.negatives import (
-    Negatives,
-    Shown,
-)
+from app.offline.learning.negatives import Negatives, Shown
 from app.offline.learning.sequences import Sequences
 
-DECAYS = {"follow": 0.4, "together": 0.6, "alike": 0.8}
+DECAYS = {"sequential_ridge": 0.4, "cooccurrence": 0.6, "content_knn": 0.8}
 
 
 def ring_walks(n_items, users, *, step=1, seed=0, noise=0.1, lengths=(5, 8)):

@@ -4,10 +4,7 @@ from prometheus_client import CollectorRegistry
 
 from app.core.telemetry import Metrics
 from app.serving.caching.redis import Breaker, RedisCache
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.serving.stores.redis_client import RedisLimits, open_client
 from tests.clock import Clock
 
 FAILURES = 5

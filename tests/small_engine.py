@@ -4,20 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.core.types import (
-    EngineInfo,
-    JsonValue,
-)
-from app.domain.columns import (
-    decode_column,
-    encode_column,
-)
+from app.core.types import EngineInfo, JsonValue
+from app.domain.columns import decode_column, encode_column
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.engine import RankEngine
-from app.engine.parts import (
-    Texts,
-    assemble,
-)
+from app.engine.parts import Texts, assemble
 from app.engine.retrieval.index import FlatIndex
 from app.engine.retrieval.lexical import WordIndex
 from app.engine.retrieval.lexicon import lexicon_arrays

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.problems import (
-    MEANING,
-    STATUS,
-)
+from app.api.problems import MEANING, STATUS
 from app.core import errors
 from app.core.settings import Settings
 

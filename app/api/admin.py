@@ -6,11 +6,7 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.body import read_body
-from app.api.routes import (
-    ServiceDep,
-    as_json,
-    responses,
-)
+from app.api.routes import ServiceDep, as_json, responses
 
 router = APIRouter(prefix="/admin")
 

@@ -8,10 +8,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from app.api.reply import header
-from app.core.errors import (
-    BodyTooLargeError,
-    InvalidRequestError,
-)
+from app.core.errors import BodyTooLargeError, InvalidRequestError
 
 T = TypeVar("T")
 

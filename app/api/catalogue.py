@@ -11,30 +11,12 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.body import read_body
-from app.api.item_input import (
-    ItemRules,
-    parse_items,
-    parse_patch,
-)
-from app.api.routes import (
-    ServiceDep,
-    as_json,
-    responses,
-    takes,
-)
+from app.api.item_input import ItemRules, parse_items, parse_patch
+from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
-from app.core.types import (
-    Facets,
-    FieldFacts,
-)
-from app.domain.filters import (
-    filter_text,
-    no_such_field,
-)
-from app.domain.request import (
-    MAX_FIELDS,
-    FieldNames,
-)
+from app.core.types import Facets, FieldFacts
+from app.domain.filters import filter_text, no_such_field
+from app.domain.request import MAX_FIELDS, FieldNames
 
 router = APIRouter()
 
@@ -87,7 +69,7 @@ async def facets(request: Request, service: ServiceDep) -> Response:
 
 async def _counted(service: Service, text: str, fields: tuple[str, ...], limit: int) -> Facets:
     # Where passes are made: the catalogue changes there, and nowhere else.
-    return await service.batcher.between(lambda: service.engine.facets(text, fields, limit))
+    return await service.batcher.run_exclusive(lambda: service.engine.facets(text, fields, limit))
 
 
 def _shown(found: Facets) -> dict[str, dict[str, object]]:

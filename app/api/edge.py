@@ -13,16 +13,8 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.body import CallerLeftError
-from app.api.problems import (
-    problem_reply,
-    translate,
-)
-from app.api.reply import (
-    CALLER_LEFT,
-    Outcomes,
-    Reply,
-    id_of,
-)
+from app.api.problems import problem_reply, translate
+from app.api.reply import CALLER_LEFT, Outcomes, Reply, id_of
 
 _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 

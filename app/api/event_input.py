@@ -19,15 +19,8 @@ from app.api.problems import translate
 from app.core.errors import InvalidRequestError
 from app.core.ports import user_key
 from app.core.types import Event
-from app.domain.request import (
-    MAX_EVENTS,
-    EventKind,
-    Id,
-)
-from app.domain.values import (
-    Unusable,
-    parse_time,
-)
+from app.domain.request import MAX_EVENTS, EventKind, Id
+from app.domain.values import Unusable, parse_time
 from app.serving.ingest import Remark
 
 

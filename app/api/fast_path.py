@@ -23,18 +23,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from app.api.problems import (
-    problem_reply,
-    translate,
-)
-from app.api.reply import (
-    CALLER_LEFT,
-    Outcomes,
-    Reply,
-    answer_reply,
-    header,
-    id_of,
-)
+from app.api.problems import problem_reply, translate
+from app.api.reply import CALLER_LEFT, Outcomes, Reply, answer_reply, header, id_of
 from app.bootstrap import Service
 from app.domain.request import RecommendRequest
 
@@ -48,12 +38,12 @@ from app.domain.request import RecommendRequest
 _MOST_REMEMBERED: Final = 65_536
 
 
-class Rush:
+class OverloadGate:
     """Remembers which bodies were let through. Belongs to one event loop."""
 
-    def __init__(self, turn_away: Callable[[], None], most: int = _MOST_REMEMBERED) -> None:
-        """Ask `turn_away`, which raises while new work is refused; remember `most` bodies twice."""
-        self._turn_away, self._most = turn_away, most
+    def __init__(self, check_capacity: Callable[[], None], most: int = _MOST_REMEMBERED) -> None:
+        """Ask `check_capacity`, which raises under overload; remember `most` bodies twice."""
+        self._check_capacity, self._most = check_capacity, most
         self._newer: set[int] = set()
         self._older: set[int] = set()
 
@@ -61,14 +51,14 @@ class Rush:
         """Refuse a body that is taken for new work; remember one that is let through.
 
         Raises:
-            AppError: what `turn_away` raised.
+            AppError: what `check_capacity` raised.
         """
         mark = hash(body)
         if mark in self._newer:
             return
         about_time = b"budget_ms" in body or b"max_stale_ms" in body or b"min_catalogue" in body
         if not about_time and mark not in self._older:
-            self._turn_away()
+            self._check_capacity()
         self._newer.add(mark)
         if len(self._newer) >= self._most:
             self._older, self._newer = self._newer, set()
@@ -90,7 +80,7 @@ class Direct:
     def __init__(self, service: Service, outcomes: Outcomes) -> None:
         """Let `service` answer; count in `outcomes`."""
         self._recommend = service.recommender.recommend
-        self._rush = Rush(service.recommender.turn_away)
+        self._rush = OverloadGate(service.recommender.check_capacity)
         self._outcomes = outcomes
         self.max_body_bytes = service.settings.max_body_bytes
 

@@ -9,26 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.api.problems import translate
 from app.core.errors import InvalidRequestError
-from app.domain.request import (
-    Id,
-)
-from app.domain.values import (
-    Unusable,
-    parse_categories,
-    parse_number,
-    parse_text,
-    parse_time,
-)
+from app.domain.request import Id
+from app.domain.values import Unusable, parse_categories, parse_number, parse_text, parse_time
 from app.serving.ingest import Remark
 
 MAX_ITEMS: Final = 1000

@@ -10,10 +10,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from app.api.reply import (
-    Reply,
-    json_reply,
-)
+from app.api.reply import Reply, json_reply
 from app.core import errors
 
 log = logging.getLogger(__name__)

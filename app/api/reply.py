@@ -6,15 +6,9 @@
 import re
 from typing import Final, NamedTuple
 
-from app.core.tallies import (
-    Counter,
-    Histogram,
-)
+from app.core.tallies import Counter, Histogram
 from app.core.telemetry import Metrics
-from app.serving.response import (
-    Answer,
-    fresh_id,
-)
+from app.serving.response import Answer, fresh_id
 
 CALLER_LEFT: Final = 499
 """The status under which a request counts whose caller left: nobody sees it but the metrics."""

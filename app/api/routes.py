@@ -20,22 +20,12 @@ from starlette.responses import Response
 
 from app import __version__
 from app.api import schemas
-from app.api.body import (
-    read_body,
-    unless_left,
-)
+from app.api.body import read_body, unless_left
 from app.api.edge import response_of
-from app.api.problems import (
-    MEANING,
-    problem,
-    translate,
-)
+from app.api.problems import MEANING, problem, translate
 from app.api.reply import answer_reply
 from app.bootstrap import Service
-from app.core.errors import (
-    NotFoundError,
-    NotReadyError,
-)
+from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
 from app.domain.request import RecommendRequest
 

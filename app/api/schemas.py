@@ -8,12 +8,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from app.api.item_input import MAX_ITEMS
-from app.domain.request import (
-    MAX_BATCH,
-    MAX_EVENTS,
-    Id,
-    RecommendRequest,
-)
+from app.domain.request import MAX_BATCH, MAX_EVENTS, Id, RecommendRequest
 
 Schema = dict[str, Any]
 

@@ -14,34 +14,15 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.api import (
-    admin,
-    catalogue,
-    routes,
-)
-from app.api import (
-    users as people,
-)
-from app.api.edge import (
-    Edge,
-    http_exception_handler,
-    problem_handler,
-)
-from app.api.fast_path import (
-    DIRECT,
-    Direct,
-)
+from app.api import admin, catalogue, routes
+from app.api import users as people
+from app.api.edge import Edge, http_exception_handler, problem_handler
+from app.api.fast_path import DIRECT, Direct
 from app.api.reply import Outcomes
-from app.bootstrap import (
-    Service,
-    open_service,
-)
+from app.bootstrap import Service, open_service
 from app.core.errors import AppError
 from app.core.settings import Settings
-from app.core.telemetry import (
-    Metrics,
-    configure_logging,
-)
+from app.core.telemetry import Metrics, configure_logging
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 

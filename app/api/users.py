@@ -12,24 +12,13 @@ from starlette.responses import Response
 from app.api import schemas
 from app.api.body import read_body
 from app.api.event_input import parse_events
-from app.api.routes import (
-    ServiceDep,
-    as_json,
-    responses,
-    takes,
-)
+from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
-from app.core.errors import (
-    InvalidRequestError,
-    NotFoundError,
-)
+from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.ports import user_key
 from app.core.types import Event
 from app.domain.request import Id
-from app.serving.user_state import (
-    UserState,
-    taste_of,
-)
+from app.serving.user_state import UserState, taste_of
 
 router = APIRouter()
 

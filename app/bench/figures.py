@@ -6,10 +6,7 @@ from math import ceil
 from statistics import mean
 from typing import Final, TypeAlias
 
-from app.core.types import (
-    EngineInfo,
-    StageTimings,
-)
+from app.core.types import EngineInfo, StageTimings
 
 KINDS: Final = ("words", "user", "both")
 """The kinds of requests. What is said of a mix means a third of each."""

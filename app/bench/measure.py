@@ -5,18 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Final, TypeAlias
 
-from app.bench.figures import (
-    KINDS,
-    Cost,
-    Costs,
-    Curve,
-)
+from app.bench.figures import KINDS, Cost, Costs, Curve
 from app.bench.requests import Requests
 from app.core.ports import Engine
-from app.core.types import (
-    RankRequest,
-    StageTimings,
-)
+from app.core.types import RankRequest, StageTimings
 
 _REQUESTS_IN_TURN: Final = 8
 """Small batches have as many passes in a turn as make this: single requests differ a lot."""

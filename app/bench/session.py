@@ -13,43 +13,18 @@ from typing import Final
 
 from threadpoolctl import threadpool_limits
 
-from app.bench.figures import (
-    SIZES,
-    Curve,
-    Figures,
-    Machine,
-    Setup,
-    best_batch,
-)
+from app.bench.figures import SIZES, Curve, Figures, Machine, Setup, best_batch
 from app.bench.measure import Meter
-from app.bench.requests import (
-    Requests,
-    histories_of,
-    made_histories,
-    made_queries,
-    read_queries,
-)
-from app.bundle.reader import (
-    Bundle,
-    open_bundle,
-)
+from app.bench.requests import Requests, histories_of, made_histories, made_queries, read_queries
+from app.bundle.reader import Bundle, open_bundle
 from app.core.errors import UsageError
-from app.core.memory import (
-    settled,
-    share_one_arena,
-)
+from app.core.memory import settled, share_one_arena
 from app.core.settings import Settings
 from app.core.types import Device
 from app.domain.columns import Column
-from app.engine.encoding.device import (
-    name_of,
-    require,
-)
+from app.engine.encoding.device import name_of, require
 from app.engine.engine import RankEngine
-from app.engine.open import (
-    columns_of,
-    engine_of,
-)
+from app.engine.open import columns_of, engine_of
 from app.loading import warm_up
 from app.serving.stores.bundle_users import BundleUserStore
 

@@ -9,18 +9,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.bundle.manifest import (
-    GENERATION,
-    MANIFEST,
-)
-from app.bundle.reader import (
-    CURRENT,
-    open_bundle,
-)
-from app.bundle.writer import (
-    builder_lock,
-    point_current_to,
-)
+from app.bundle.manifest import GENERATION, MANIFEST
+from app.bundle.reader import CURRENT, open_bundle
+from app.bundle.writer import builder_lock, point_current_to
 from app.core.errors import BundleError
 
 _log = logging.getLogger(__name__)

@@ -67,13 +67,14 @@ class LearnedFacts(_Strict):
     """What was learned from behaviour.
 
     `features`: names, in the order that the scorer takes. `decays`: per table of neighbours, the
-    strongest first, the weight of an older item relative to the next newer one. `alike_share`: the
-    part of likeness in words in the source *behaviour*. `metrics`: on examples kept apart; counts.
+    strongest first, the weight of an older item relative to the next newer one.
+    `content_knn_share`: the weight of *content_knn* in the source *behaviour*. `metrics`: on
+    validation examples; counts.
     """
 
     features: tuple[str, ...]
     decays: dict[str, float]
-    alike_share: float
+    content_knn_share: float
     metrics: dict[str, float] = {}
 
 
@@ -83,7 +84,8 @@ class BundleFacts(_Strict):
     `attributes`: each field that callers may ask for and its kind. `roles`: which attribute is the
     price, rating, brand, provider, runtime. `counts`: the readers' counters. `trained_until`: unix
     seconds of the newest event, None without any. `learned`: None where events were too few.
-    `recipe`: what it was built by.
+    `recipe`: what it was built by. `word_cutting_version`, `features_version`: of the code that
+    cut the words and names the scorer's features; serving refuses a bundle of other versions.
     """
 
     encoder: EncoderFacts
@@ -98,6 +100,8 @@ class BundleFacts(_Strict):
     learned: LearnedFacts | None = None
     recipe: dict[str, Any] = {}
     journal_seq: NonNegativeInt = 0
+    word_cutting_version: NonNegativeInt
+    features_version: NonNegativeInt
 
 
 class Manifest(BundleFacts):

@@ -21,15 +21,11 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from app.bundle.manifest import (
-    GENERATION,
-    MANIFEST,
-    Manifest,
-)
+from app.bundle.manifest import GENERATION, MANIFEST, Manifest
 from app.core.errors import BundleError
 from app.core.types import Matrix
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CURRENT = "current"
 UNSEALED = "0" * 64
 
@@ -137,6 +133,15 @@ def _generation_folder(path: Path) -> Path:
     return path.resolve() / target
 
 
+def rebuild_command(folder: Path) -> str:
+    """Return the command that builds the bundle of a generation's folder again.
+
+    >>> rebuild_command(Path("models/shop/20261124T000000000000Z-00000000"))
+    'recserve build --items FILE --out models/shop'
+    """
+    return f"recserve build --items FILE --out {folder.parent}"
+
+
 def _read_manifest(folder: Path) -> Manifest:
     with (folder / MANIFEST).open("rb") as file:
         raw = file.read(_MAX_MANIFEST_BYTES + 1)
@@ -150,7 +155,8 @@ def _read_manifest(folder: Path) -> Manifest:
     version = parsed.get("format_version") if isinstance(parsed, dict) else None
     if version != FORMAT_VERSION:
         raise BundleError(
-            f"the bundle has format {version!r}, not {FORMAT_VERSION}: build it again"
+            f"the bundle has format {version!r}, not {FORMAT_VERSION}: build it again with "
+            f"`{rebuild_command(folder)}`"
         )
     try:
         manifest = Manifest.model_validate(parsed)

@@ -17,13 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app import __version__
-from app.bundle.manifest import (
-    GENERATION,
-    MANIFEST,
-    BundleFacts,
-    FileFacts,
-    Manifest,
-)
+from app.bundle.manifest import GENERATION, MANIFEST, BundleFacts, FileFacts, Manifest
 from app.bundle.reader import (
     CURRENT,
     FORMAT_VERSION,

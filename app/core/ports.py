@@ -64,7 +64,7 @@ class Engine(Protocol):
         """Estimated encoder tokens of a request, ≥ 1. Cheap: it runs on the event loop."""
         ...
 
-    def hurried(self, request: RankRequest) -> RankRequest | None:
+    def fast_encoding(self, request: RankRequest) -> RankRequest | None:
         """Return one that costs less, for much the same list; None if there is none. Cheap."""
         ...
 

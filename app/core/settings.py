@@ -16,10 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from app.core.types import (
-    Device,
-    Retention,
-)
+from app.core.types import Device, Retention
 
 
 class Settings(BaseSettings):

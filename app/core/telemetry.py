@@ -14,12 +14,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from app.core.tallies import (
-    Counter,
-    Counters,
-    Histogram,
-    Histograms,
-)
+from app.core.tallies import Counter, Counters, Histogram, Histograms
 from app.core.types import StageTimings
 
 _SECONDS: Final = (

@@ -56,7 +56,7 @@ class RankRequest:
     fields: tuple[str, ...] = ()
     filter: str = ""
     on_empty: str = "none"
-    hurried: bool = False
+    fast_encoding: bool = False
 
 
 class SourceHit(NamedTuple):
@@ -106,13 +106,13 @@ class StageTimings:
 class Generation:
     """What an answer was made from: id of the bundle's generation, number of the catalogue's.
 
-    `moment`, `arrival`: see `EngineInfo`.
+    `moment`, `visible_since_seq`: see `EngineInfo`.
     """
 
     bundle: str
     catalogue: int
     moment: int = 0
-    arrival: int = 0
+    visible_since_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +159,12 @@ class EngineInfo:
     scorer: str
     attributes: Mapping[str, str]
     moment: int = 0
-    arrival: int = 0
+    visible_since_seq: int = 0
 
     @property
     def generation(self) -> Generation:
         """What an answer of this engine is made from."""
-        return Generation(self.bundle, self.catalogue, self.moment, self.arrival)
+        return Generation(self.bundle, self.catalogue, self.moment, self.visible_since_seq)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ MOST_HALVINGS: Final = 4.0
 DAY_S: Final = 86_400.0
 
 
-class Weight(BaseModel):
+class EventRule(BaseModel):
     """How much an event of a kind counts.
 
     It is positive if `weight` > 0 and, where `positive_from` is set, its value reaches that. Its
@@ -73,13 +73,13 @@ class Weight(BaseModel):
         return now - MOST_HALVINGS * self.half_life_s
 
 
-DEFAULT_WEIGHTS: Final[Mapping[str, Weight]] = {
-    "click": Weight(weight=1.0),
-    "view": Weight(weight=0.5),
-    "cart": Weight(weight=2.0),
-    "purchase": Weight(weight=3.0),
-    "like": Weight(weight=2.0),
-    "dislike": Weight(weight=-1.0),
-    "rating": Weight(weight=1.0, positive_from=3.5),
-    "impression": Weight(weight=0.0),
+DEFAULT_EVENT_RULES: Final[Mapping[str, EventRule]] = {
+    "click": EventRule(weight=1.0),
+    "view": EventRule(weight=0.5),
+    "cart": EventRule(weight=2.0),
+    "purchase": EventRule(weight=3.0),
+    "like": EventRule(weight=2.0),
+    "dislike": EventRule(weight=-1.0),
+    "rating": EventRule(weight=1.0, positive_from=3.5),
+    "impression": EventRule(weight=0.0),
 }

@@ -16,10 +16,7 @@ import orjson
 
 from app.core.errors import InvalidRequestError
 from app.core.types import JsonValue
-from app.domain.values import (
-    Unusable,
-    parse_time,
-)
+from app.domain.values import Unusable, parse_time
 
 MAX_DEPTH: Final = 8
 MAX_TESTS: Final = 64
@@ -40,7 +37,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
+class In:
     """The field holds one of the values, or, with `every`, each of them; numbers as floats."""
 
     field: str
@@ -49,7 +46,7 @@ class Among:
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class Range:
     """The number, or the time in unix seconds, lies in [low, high]."""
 
     field: str
@@ -65,32 +62,32 @@ class Exists:
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
+class And:
     """Each part holds."""
 
     parts: "tuple[Filter, ...]"
 
 
 @dataclass(frozen=True, slots=True)
-class Either:
+class Or:
     """Some part holds."""
 
     parts: "tuple[Filter, ...]"
 
 
 @dataclass(frozen=True, slots=True)
-class Neither:
+class Nor:
     """No part holds."""
 
     parts: "tuple[Filter, ...]"
 
 
-Filter: TypeAlias = Among | Between | Exists | Every | Either | Neither
+Filter: TypeAlias = In | Range | Exists | And | Or | Nor
 
-_GROUPS: Final[Mapping[str, type[Every | Either | Neither]]] = {
-    "$and": Every,
-    "$or": Either,
-    "$not": Neither,
+_GROUPS: Final[Mapping[str, type[And | Or | Nor]]] = {
+    "$and": And,
+    "$or": Or,
+    "$not": Nor,
 }
 
 
@@ -136,7 +133,7 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise _wrong(f"a filter may be at most {MAX_DEPTH} deep", where)
         parts = [self._part(name, value, f"{where}.{name}", depth) for name, value in raw.items()]
-        return parts[0] if len(parts) == 1 else Every(tuple(parts))
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
 
     def _part(self, name: str, value: object, where: str, depth: int) -> Filter:
         if name in _GROUPS:
@@ -155,7 +152,7 @@ class _Parser:
             self._test(name, kind, operator, operand, f"{where}.{operator}")
             for operator, operand in value.items()
         ]
-        return tests[0] if len(tests) == 1 else Every(tuple(tests))
+        return tests[0] if len(tests) == 1 else And(tuple(tests))
 
     def _test(self, name: str, kind: str, operator: str, operand: object, where: str) -> Filter:
         self._tests += 1
@@ -166,14 +163,14 @@ class _Parser:
         if operator == "exists":
             if not isinstance(operand, bool):
                 raise _wrong("true or false is wanted", where)
-            return Exists(name) if operand else Neither((Exists(name),))
+            return Exists(name) if operand else Nor((Exists(name),))
         if operator not in _SETS:
             there_are = ", ".join((*_SETS, *_RANGES, "exists"))
             raise _wrong(f"no such operator; there are: {there_are}", where)
         if operator == "eq" or (operator == "not" and not isinstance(operand, list)):
             operand = [operand]
         among = _among(name, kind, _list(operand, where), where, every=operator == "all")
-        return Neither((among,)) if operator == "not" else among
+        return Nor((among,)) if operator == "not" else among
 
 
 def _range(name: str, kind: str, operator: str, operand: object, where: str) -> Filter:
@@ -182,13 +179,13 @@ def _range(name: str, kind: str, operator: str, operand: object, where: str) -> 
     first, last = _span(_checked(kind, operand, where), kind, where)
     match operator:
         case "gt":
-            return Between(name, math.nextafter(last, math.inf), math.inf)
+            return Range(name, math.nextafter(last, math.inf), math.inf)
         case "gte":
-            return Between(name, first, math.inf)
+            return Range(name, first, math.inf)
         case "lt":
-            return Between(name, -math.inf, math.nextafter(first, -math.inf))
+            return Range(name, -math.inf, math.nextafter(first, -math.inf))
         case _:
-            return Between(name, -math.inf, last)
+            return Range(name, -math.inf, last)
 
 
 def _among(name: str, kind: str, values: Sequence[object], where: str, *, every: bool) -> Filter:
@@ -196,9 +193,9 @@ def _among(name: str, kind: str, values: Sequence[object], where: str, *, every:
     if kind != "time":
         numbers = kind == "number"
         known = tuple(dict.fromkeys(float(v) if numbers else v for v in checked))
-        return Among(name, known, every)
-    spans = tuple(Between(name, *_span(value, kind, where)) for value in checked)
-    return Every(spans) if every else Either(spans)
+        return In(name, known, every)
+    spans = tuple(Range(name, *_span(value, kind, where)) for value in checked)
+    return And(spans) if every else Or(spans)
 
 
 def _span(value: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: ANN401 - checked
@@ -253,18 +250,18 @@ def holds(test: Filter, values: Mapping[str, JsonValue]) -> bool:
     (True, False, False)
     """
     match test:
-        case Every(parts):
+        case And(parts):
             return all(holds(part, values) for part in parts)
-        case Either(parts):
+        case Or(parts):
             return any(holds(part, values) for part in parts)
-        case Neither(parts):
+        case Nor(parts):
             return not any(holds(part, values) for part in parts)
         case Exists(field):
             return values.get(field) is not None
-        case Between(field, low, high):
+        case Range(field, low, high):
             number = values.get(field)
             return isinstance(number, int | float) and low <= number <= high
-        case Among(field, wanted, every):
+        case In(field, wanted, every):
             found = values.get(field)
             has = set(found) if isinstance(found, list | tuple) else {found} - {None}
             return has.issuperset(wanted) if every else not has.isdisjoint(wanted)

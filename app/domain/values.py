@@ -12,10 +12,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from app.domain.columns import (
-    Instant,
-    Kind,
-)
+from app.domain.columns import Instant, Kind
 from app.domain.event_rules import MAX_KIND_CHARS
 
 Cell: TypeAlias = Any

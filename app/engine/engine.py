@@ -26,30 +26,13 @@ from app.core.types import (
 from app.domain.filters import parse_filter
 from app.engine import live
 from app.engine.catalogue.facets import field_facts
-from app.engine.encoding.query_cache import (
-    MOST,
-    RememberedQueries,
-)
+from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import Parts
-from app.engine.results import (
-    Scored,
-    best_items,
-    joined,
-    result_of,
-    summed,
-    widened,
-)
-from app.engine.retrieval.resolve import (
-    Asked,
-    Want,
-    resolve,
-)
-from app.engine.retrieval.sources import (
-    retrieval_order,
-    retrieve,
-)
+from app.engine.results import Scored, best_items, joined, result_of, summed, widened
+from app.engine.retrieval.resolve import Asked, ResolvedRequest, resolve
+from app.engine.retrieval.sources import retrieval_order, retrieve
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +47,12 @@ history at 9.
 class Prepared:
     """The first half of a pass.
 
-    `vectors`: float32[dim] of each query; `approximate`: the queries whose vectors are of the fast
-    tier.
+    `vectors`: float32[dim] of each query; `fast_encoding`: the queries whose vectors are of the
+    fast tier.
     """
 
     vectors: Mapping[str, Vector]
-    approximate: Set[str]
+    fast_encoding: Set[str]
     encode_ms: float
 
 
@@ -96,15 +79,15 @@ class RankEngine:
 
     def cost(self, request: RankRequest) -> int:
         """Estimate in encoder tokens: one is seldom shorter than three bytes of UTF-8."""
-        if request.hurried or not request.query:
+        if request.fast_encoding or not request.query:
             return _REST_TOKENS
         return _REST_TOKENS + min(2 + len(request.query.encode()) // 3, _MAX_QUERY_TOKENS)
 
-    def hurried(self, request: RankRequest) -> RankRequest | None:
+    def fast_encoding(self, request: RankRequest) -> RankRequest | None:
         """Let the fast tier encode the query, if there are both; see the port."""
         if self._parts.static is None or not request.query:
             return None
-        return replace(request, hurried=True)
+        return replace(request, fast_encoding=True)
 
     def item(self, item_id: str) -> Item | None:
         """Look up one item; None if the catalogue does not hold it."""
@@ -134,7 +117,7 @@ class RankEngine:
         """Do what was planned; see the port."""
         self._parts = live.perform(plan)
         self._changed |= plan.changed
-        self._look(plan.now, plan.seq, plan.arrival)
+        self._look(plan.now, plan.seq, plan.visible_since_seq)
 
     def merge(self) -> Callable[[], None] | None:
         """Work out how what was put comes into the main index; see the port."""
@@ -145,14 +128,14 @@ class RankEngine:
         self._parts.catalogue.advance(now)
         self._look(now)
 
-    def _look(self, now: float, seq: int = 0, arrival: int = 0) -> None:
+    def _look(self, now: float, seq: int = 0, visible_since_seq: int = 0) -> None:
         catalogue = self._parts.catalogue
         before, self.next_boundary = catalogue.boundaries(now)
         self._info = replace(
             self._info,
             catalogue=max(seq, self._info.catalogue),
             moment=int(before * 1e3) if np.isfinite(before) else 0,
-            arrival=max(arrival, self._info.arrival),
+            visible_since_seq=max(visible_since_seq, self._info.visible_since_seq),
             n_items=int(np.count_nonzero(catalogue.visible())),
         )
 
@@ -176,7 +159,7 @@ class RankEngine:
         start = perf_counter()
         asked = dict.fromkeys(request.query for request in batch if request.query)
         # Who has time for the transformer has it for all who ask the same.
-        patient = {request.query for request in batch if not request.hurried}
+        patient = {request.query for request in batch if not request.fast_encoding}
         static = self._parts.static
         fast = [q for q in asked if static and q not in patient and q not in self._queries]
         whole = [query for query in asked if query not in fast]
@@ -210,13 +193,13 @@ class RankEngine:
         scores, degraded = self._scores(wants, rows, hits)
         scored = [Scored(*each) for each in zip(rows, scores, hits, strict=True)]
         parts = self._parts
-        items = best_items(parts.catalogue, parts.selection, batch, wants, scored)
+        items = best_items(parts.catalogue, parts.topk, batch, wants, scored)
         results = tuple(
             result_of(
                 parts.catalogue,
                 request,
                 mine,
-                ("encoder", *degraded) if request.query in prepared.approximate else degraded,
+                ("encoder", *degraded) if request.query in prepared.fast_encoding else degraded,
             )
             for request, mine in zip(batch, items, strict=True)
         )
@@ -226,7 +209,9 @@ class RankEngine:
         )
         return BatchResult(results, timings, self._info.generation)
 
-    def _wants(self, batch: Sequence[RankRequest], queries: Mapping[str, Vector]) -> list[Want]:
+    def _wants(
+        self, batch: Sequence[RankRequest], queries: Mapping[str, Vector]
+    ) -> list[ResolvedRequest]:
         parts = self._parts
         asked: dict[str, Asked] = {}
         if queries:
@@ -241,7 +226,9 @@ class RankEngine:
             for request in batch
         ]
 
-    def _retrieve(self, wants: Sequence[Want]) -> tuple[list[dict[str, Hits]], list[Rows]]:
+    def _retrieve(
+        self, wants: Sequence[ResolvedRequest]
+    ) -> tuple[list[dict[str, Hits]], list[Rows]]:
         """Ask the sources, and the fallback for those who got less than they asked for.
 
         Returns what each source brought, and the candidates, for each want.
@@ -260,8 +247,10 @@ class RankEngine:
             rows = self._united(wants, hits)
         return hits, rows
 
-    def _united(self, wants: Sequence[Want], hits: Sequence[Mapping[str, Hits]]) -> list[Rows]:
-        return self._parts.selection.union(
+    def _united(
+        self, wants: Sequence[ResolvedRequest], hits: Sequence[Mapping[str, Hits]]
+    ) -> list[Rows]:
+        return self._parts.topk.union(
             [
                 [*(each.rows for each in found.values()), *(() if named is None else (named,))]
                 for found, named in zip(hits, (want.named for want in wants), strict=True)
@@ -270,7 +259,7 @@ class RankEngine:
 
     def _scores(
         self,
-        wants: Sequence[Want],
+        wants: Sequence[ResolvedRequest],
         rows: Sequence[Rows],
         hits: Sequence[Mapping[str, Hits]],
     ) -> tuple[list[Vector], tuple[str, ...]]:
@@ -282,7 +271,9 @@ class RankEngine:
             return [retrieval_order(*each) for each in zip(rows, hits, strict=True)], ("rerank",)
         return scores, ()
 
-    def _learned(self, wants: Sequence[Want], rows: Sequence[Rows]) -> list[Vector | None]:
+    def _learned(
+        self, wants: Sequence[ResolvedRequest], rows: Sequence[Rows]
+    ) -> list[Vector | None]:
         """Return the scorer's part for each want with recent items: one pass for all of them."""
         found: list[Vector | None] = [None] * len(wants)
         learned = self._parts.learned

@@ -17,36 +17,14 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Change,
-    Item,
-    JsonValue,
-    Matrix,
-    Rows,
-    Vector,
-)
+from app.core.types import Change, Item, JsonValue, Matrix, Rows, Vector
 from app.domain.columns import Instant
 from app.domain.values import column_value
-from app.engine.catalogue.behaviour import (
-    Behaviour,
-    TasteSpace,
-    item_signals,
-)
-from app.engine.catalogue.catalogue import (
-    Catalogue,
-    Record,
-)
-from app.engine.parts import (
-    Learned,
-    Parts,
-    assemble,
-    fallback_of,
-)
+from app.engine.catalogue.behaviour import Behaviour, TasteSpace, item_signals
+from app.engine.catalogue.catalogue import Catalogue, Record
+from app.engine.parts import Learned, Parts, assemble, fallback_of
 from app.engine.retrieval.lexical import WordIndex
-from app.engine.retrieval.live_lexical import (
-    LiveWords,
-    Segment,
-)
+from app.engine.retrieval.live_lexical import LiveWords, Segment
 from app.engine.retrieval.sources import Source
 
 # Items as a journal says them, and what a change of one means: for its words, or only its fields.
@@ -91,7 +69,7 @@ def puts_of(changes: Sequence[Change], parts: Parts) -> list[Put]:
     ]
 
 
-def newest_arrival(
+def newest_visible_since(
     changes: Sequence[Change], puts: Sequence[Put], parts_at: int, now: float
 ) -> int:
     """Return the number of the newest change that may have brought an item in; 0 if none did.
@@ -196,7 +174,7 @@ class Plan:
 
     parts: Parts
     seq: int
-    arrival: int
+    visible_since_seq: int
     now: float
     changed: Mapping[str, int]
     deleted: tuple[str, ...]
@@ -239,7 +217,7 @@ def plan(parts: Parts, at: int, changes: Sequence[Change], now: float) -> Plan:
     return Plan(
         parts=parts,
         seq=changes[-1].seq,
-        arrival=newest_arrival(changes, puts, at, now),
+        visible_since_seq=newest_visible_since(changes, puts, at, now),
         now=now,
         changed={name: change.seq for name, change in last.items()},
         deleted=deleted,
@@ -268,9 +246,9 @@ def perform(done: Plan) -> Parts:
         parts.texts.vectors[done.renamed] = done.vectors
         parts.texts.index.put(done.renamed)
     if parts.learned is not None and done.taste is not None:
-        given, wanted, rows = done.taste
+        inputs, targets, rows = done.taste
         taste = parts.learned.behaviour.taste
-        taste.given[rows], taste.wanted[rows] = given, wanted
+        taste.inputs[rows], taste.targets[rows] = inputs, targets
     if not len(done.redated):
         return parts
     parts.blend.change(done.redated, done.signals)
@@ -309,14 +287,14 @@ def _roomy_learned(learned: Learned, used: int, room: int) -> Learned:
     old = learned.behaviour
     nothing: Rows = np.empty(0, np.int64)
     taste = TasteSpace(
-        _grown(old.taste.given[:used], room),
-        _grown(old.taste.wanted[:used], room),
+        _grown(old.taste.inputs[:used], room),
+        _grown(old.taste.targets[:used], room),
         old.taste.recency,
     )
     untaken = item_signals(nothing, np.zeros(1, np.int64), room)
     items = np.concatenate([old.items[:, :used], untaken], axis=1)
     return Learned.of(
-        Behaviour(old.tables, old.decays, taste, items), learned.alike_share, learned.scorer
+        Behaviour(old.tables, old.decays, taste, items), learned.content_knn_share, learned.scorer
     )
 
 
@@ -347,7 +325,7 @@ def _taste(parts: Parts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Matrix, R
     space, blocked = parts.learned.behaviour.taste, ~parts.catalogue.visible()
     _, nearest = parts.texts.index.search(vectors[new], _NEAREST, blocked)
     found = []
-    for places in (space.given, space.wanted):
+    for places in (space.inputs, space.targets):
         near = places[nearest]
         near[nearest < 0] = 0.0
         mean = near.sum(axis=1)

@@ -13,53 +13,25 @@ from app.bundle.reader import (
     load_arrays,
     load_vectors,
     open_bundle,
+    rebuild_command,
 )
 from app.core.errors import BundleError
-from app.core.types import (
-    Device,
-    EngineInfo,
-    JsonValue,
-    Matrix,
-)
-from app.domain.columns import (
-    Column,
-    decode_column,
-)
-from app.domain.item_text import (
-    DEFAULT_TEXT,
-    TextTemplate,
-)
-from app.engine.catalogue.behaviour import (
-    Behaviour,
-    Neighbours,
-    TasteSpace,
-)
+from app.core.types import Device, EngineInfo, JsonValue, Matrix
+from app.domain.columns import Column, decode_column
+from app.domain.item_text import DEFAULT_TEXT, TextTemplate
+from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.encoding.device import require
-from app.engine.encoding.encoder import (
-    PackedEncoder,
-    RuntimeName,
-)
+from app.engine.encoding.encoder import PackedEncoder, RuntimeName
 from app.engine.encoding.query_cache import MOST
-from app.engine.encoding.static import (
-    STATIC_FILE,
-    StaticEncoder,
-)
+from app.engine.encoding.static import STATIC_FILE, StaticEncoder
 from app.engine.engine import RankEngine
 from app.engine.kernels.cosines import packed
-from app.engine.kernels.features import feature_names
-from app.engine.parts import (
-    Learned,
-    Texts,
-    assemble,
-)
-from app.engine.retrieval.index import (
-    INDEX_FILE,
-    FlatIndex,
-    ListIndex,
-    VectorIndex,
-)
+from app.engine.kernels.features import FEATURES_VERSION, feature_names
+from app.engine.parts import Learned, Texts, assemble
+from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.retrieval.lexical import WordIndex
+from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
 from app.engine.scoring.scorer import Scorer
 
 ENCODER_FOLDER: Final = "encoder"
@@ -116,6 +88,7 @@ def engine_of(
         EngineError: it failed, or has no room.
     """
     manifest = bundle.manifest
+    _check_versions(bundle)
     encoder = encoder or encoder_of(bundle, threads, device)
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
         raise BundleError("the encoder of the bundle is not the one its manifest names")
@@ -133,6 +106,21 @@ def engine_of(
     if manifest.encoder.static is not None:
         parts = replace(parts, static=StaticEncoder(encoder, load_arrays(bundle, STATIC_FILE)))
     return RankEngine(parts, replace(info_of(bundle), index=index.kind), remembered)
+
+
+def _check_versions(bundle: Bundle) -> None:
+    """Refuse an index of words, or a scorer, that other code than ours made. Raises BundleError."""
+    manifest = bundle.manifest
+    versions = {
+        "word cutting": (manifest.word_cutting_version, WORD_CUTTING_VERSION),
+        "features": (manifest.features_version, FEATURES_VERSION),
+    }
+    for what, (theirs, ours) in versions.items():
+        if theirs != ours:
+            raise BundleError(
+                f"the bundle has version {theirs} of {what}, not {ours}: build it again with "
+                f"`{rebuild_command(bundle.path)}`"
+            )
 
 
 def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:
@@ -173,7 +161,7 @@ def learned_of(bundle: Bundle) -> Learned | None:
             name: Neighbours(arrays[f"{name}/rows"], arrays[f"{name}/weights"])
             for name in facts.decays
         }
-        taste = TasteSpace(arrays["taste/given"], arrays["taste/wanted"], arrays["taste/recency"])
+        taste = TasteSpace(arrays["taste/inputs"], arrays["taste/targets"], arrays["taste/recency"])
         behaviour = Behaviour(tables, facts.decays, taste, arrays["items"])
         fits = _fits(behaviour, bundle.manifest.n_items)
     except KeyError as error:
@@ -181,18 +169,18 @@ def learned_of(bundle: Bundle) -> Learned | None:
     if not fits or feature_names(tuple(tables)) != facts.features:
         raise BundleError("what the bundle has learned does not fit its items or its features")
     scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(facts.features))
-    return Learned.of(behaviour, facts.alike_share, scorer)
+    return Learned.of(behaviour, facts.content_knn_share, scorer)
 
 
 def _fits(behaviour: Behaviour, n_items: int) -> bool:
     """Tell whether all shapes fit each other and all rows are rows of the catalogue."""
     taste = behaviour.taste
     return (
-        "alike" in behaviour.tables
+        "content_knn" in behaviour.tables
         and all(_table_fits(near, n_items) for near in behaviour.tables.values())
-        and taste.given.shape == taste.wanted.shape
-        and taste.given.ndim == 2
-        and len(taste.given) == n_items
+        and taste.inputs.shape == taste.targets.shape
+        and taste.inputs.ndim == 2
+        and len(taste.inputs) == n_items
         and taste.recency.ndim == 1
         and len(taste.recency) > 0
         and behaviour.items.shape == (4, n_items)
@@ -229,7 +217,7 @@ def info_of(bundle: Bundle) -> EngineInfo:
         bundle=manifest.generation,
         bundle_name=manifest.name,
         catalogue=manifest.journal_seq,
-        arrival=manifest.journal_seq,
+        visible_since_seq=manifest.journal_seq,
         n_items=manifest.n_items,
         n_users=manifest.n_users,
         n_events=manifest.n_events,

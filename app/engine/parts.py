@@ -4,15 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.core.ports import Encoder
-from app.core.types import (
-    JsonValue,
-    Matrix,
-    Vector,
-)
+from app.core.types import JsonValue, Matrix, Vector
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.features import Features, features_over
-from app.engine.kernels.topk import Selection, selection_over
+from app.engine.kernels.topk import TopK, topk_over
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import Words
 from app.engine.retrieval.sources import (
@@ -35,20 +31,20 @@ _FEW = 50
 class Learned:
     """What was learned from behaviour: its tables, what reads them, and the scorer.
 
-    `alike_share`: weight of likeness in words in the source *behaviour*.
+    `content_knn_share`: weight of likeness in words in the source *behaviour*.
     """
 
     behaviour: Behaviour
-    alike_share: float
+    content_knn_share: float
     sources: tuple[Source, ...]
     features: Features
     scorer: Scorer
 
     @classmethod
-    def of(cls, behaviour: Behaviour, alike_share: float, scorer: Scorer) -> "Learned":
+    def of(cls, behaviour: Behaviour, content_knn_share: float, scorer: Scorer) -> "Learned":
         """Put the readers of tables on top of them."""
-        sources = behaviour_sources(behaviour, alike_share)
-        return cls(behaviour, alike_share, sources, features_over(behaviour), scorer)
+        sources = behaviour_sources(behaviour, content_knn_share)
+        return cls(behaviour, content_knn_share, sources, features_over(behaviour), scorer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Parts:
     sources: tuple[Source, ...]
     fallback: tuple[Source, ...]
     blend: Blend
-    selection: Selection
+    topk: TopK
     learned: Learned | None = None
     static: Encoder | None = None
 
@@ -100,21 +96,21 @@ def assemble(
 
     `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
     """
-    selection = selection_over(len(catalogue))
-    near_texts = VectorSource("taste", texts.index, lambda want: want.alike)
+    topk = topk_over(len(catalogue))
+    near_texts = VectorSource("taste", texts.index, lambda want: want.taste_vector)
     return Parts(
         catalogue=catalogue,
         encoder=encoder,
         texts=texts,
         signals=signals,
         sources=(
-            MeaningSource(texts.index, selection),
-            WordSource(texts.words, selection),
+            MeaningSource(texts.index, topk),
+            WordSource(texts.words, topk),
             *((near_texts,) if learned is None else learned.sources),
         ),
         fallback=fallback_of(signals),
-        blend=Blend(texts.vectors, texts.words, signals, selection),
-        selection=selection,
+        blend=Blend(texts.vectors, texts.words, signals, topk),
+        topk=topk,
         learned=learned,
     )
 

@@ -15,14 +15,10 @@ from app.core.types import (
     Vector,
 )
 from app.engine.catalogue.catalogue import Catalogue
-from app.engine.kernels.topk import (
-    Hits,
-    Selection,
-    Without,
-)
-from app.engine.retrieval.resolve import Want
+from app.engine.kernels.topk import Exclusion, Hits, TopK
+from app.engine.retrieval.resolve import ResolvedRequest
 
-_NOTHING = Without()
+_NOTHING = Exclusion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +39,18 @@ class Scored:
 
 def best_items(
     catalogue: Catalogue,
-    selection: Selection,
+    topk: TopK,
     batch: Sequence[RankRequest],
-    wants: Sequence[Want],
+    wants: Sequence[ResolvedRequest],
     scored: Sequence[Scored],
 ) -> list[tuple[RankedItem, ...]]:
     """Return the best candidates of each request, best first; equal scores keep their order."""
     mine = [each.among(want.named) for each, want in zip(scored, wants, strict=True)]
-    best = selection.best(
+    best = topk.best(
         [each.scores for each in mine], [_NOTHING] * len(mine), [want.k for want in wants]
     )
     tops = [each.rows.take(hits.rows) for each, hits in zip(mine, best, strict=True)]
-    places = selection.places(tops, [each.hits for each in mine])
+    places = topk.places(tops, [each.hits for each in mine])
     return [
         _items(catalogue, request, top, hits, where)
         for request, top, hits, where in zip(batch, tops, best, places, strict=True)

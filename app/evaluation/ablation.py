@@ -22,61 +22,29 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle.reader import (
-    load_vectors,
-    open_bundle,
-)
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.bundle.reader import load_vectors, open_bundle
+from app.core.errors import BadDataError, UsageError
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.open import columns_of
 from app.evaluation import rankers
 from app.evaluation.answers import Numbering
 from app.evaluation.asking import build_fold
 from app.evaluation.baselines.base import UnavailableError
-from app.evaluation.candidate_pools import (
-    Lists,
-    Pools,
-    Traced,
-    questions_about,
-)
-from app.evaluation.evaluate import (
-    Document,
-    Options,
-)
-from app.evaluation.protocols import (
-    Fold,
-    Plan,
-)
+from app.evaluation.candidate_pools import Lists, Pools, Traced, training_queries_about
+from app.evaluation.evaluate import Document, Options
+from app.evaluation.protocols import Fold, Plan
 from app.evaluation.rankers import Fit
 from app.offline.bundle_files import describe
 from app.offline.input.events import Events
-from app.offline.learning.examples import (
-    Examples,
-    Question,
-    rough_order,
-)
-from app.offline.learning.learn import (
-    LEAST_EXAMPLES,
-    Prepared,
-    prepare,
-)
+from app.offline.learning.examples import Examples, TrainingQuery, rough_order
+from app.offline.learning.learn import LEAST_EXAMPLES, Prepared, prepare
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
 from app.offline.learning.tfidf import word_weights
 from app.offline.learning.two_tower import ItemTexts
-from app.offline.metrics.intervals import (
-    mean_intervals,
-    paired_difference,
-)
-from app.offline.metrics.ranking import (
-    Numbers,
-    ndcg_at,
-    recall_at,
-)
+from app.offline.metrics.intervals import mean_intervals, paired_difference
+from app.offline.metrics.ranking import Numbers, ndcg_at, recall_at
 
 _log = logging.getLogger(__name__)
 
@@ -98,8 +66,8 @@ class Variant:
     muted: tuple[str, ...] = ()
 
 
-_FOLLOWS = ("follow.*", "together.*", "user.highest_first")
-_LIKES = ("alike.*",)
+_FOLLOWS = ("sequential_ridge.*", "cooccurrence.*", "user.highest_first")
+_LIKES = ("content_knn.*",)
 _TASTES = ("taste.*", "user.highest_taste")
 _DETAILS = ("last", "before_last", "highest", "newest_three", "mean", "count")
 
@@ -114,9 +82,9 @@ VARIANTS: Mapping[str, Variant] = {
     "source-alike": Variant("source off", "*alike*", off="alike", muted=_LIKES),
     "source-taste": Variant("source off", "*taste*", off="taste", muted=_TASTES),
     "follow": Variant(
-        "features off", "what follows what", muted=("follow.*", "user.highest_first")
+        "features off", "what follows what", muted=("sequential_ridge.*", "user.highest_first")
     ),
-    "together": Variant("features off", "what is taken together", muted=("together.*",)),
+    "together": Variant("features off", "what is taken together", muted=("cooccurrence.*",)),
     "behaviour": Variant("features off", "both of these", muted=_FOLLOWS),
     "alike": Variant("features off", "likeness in words", muted=_LIKES),
     "taste": Variant("features off", "taste", muted=_TASTES),
@@ -145,8 +113,8 @@ def ablate(
         raise UsageError("--ablation goes with --protocol strict or all-but-last only")
     start = time.perf_counter()
     prepared, lists = _prepared(plan, options)
-    questions = questions_about(plan.folds[0].cases, Numbering.of(plan.shelf.ids))
-    traced = Traced(prepared.behaviour, prepared.alike_share)
+    questions = training_queries_about(plan.folds[0].cases, Numbering.of(plan.catalogue.ids))
+    traced = Traced(prepared.behaviour, prepared.content_knn_share)
     rows = _Rows(lists, Pools(questions, traced), traced, options.seed)
     found = {name: rows.row(variant) for name, variant in variants.items()}
     return {
@@ -154,7 +122,7 @@ def ablate(
         "protocol": plan.protocol,
         "seed": options.seed,
         "n_users": plan.n_cases,
-        "n_items": len(plan.shelf),
+        "n_items": len(plan.catalogue),
         "n_examples": len(prepared.examples),
         "variants": found,
         "seconds": round(time.perf_counter() - start, 1),
@@ -177,9 +145,12 @@ def _prepared(plan: Plan, options: Options) -> tuple[Prepared, Lists]:
     drawn: list[Lists] = []
 
     def draws(
-        questions: Sequence[Question], behaviour: Behaviour, alike_share: float, seed: int
+        questions: Sequence[TrainingQuery],
+        behaviour: Behaviour,
+        content_knn_share: float,
+        seed: int,
     ) -> Examples:
-        drawn.append(Lists.draw(questions, behaviour, alike_share, seed))
+        drawn.append(Lists.draw(questions, behaviour, content_knn_share, seed))
         return drawn[0].examples
 
     prepared = prepare(sequences, negatives, known, options.seed, draws)
@@ -240,7 +211,7 @@ class _Rows:
 def muted_of(names: Sequence[str], patterns: Sequence[str]) -> list[int]:
     """Return the places of the names that a pattern fits.
 
-    >>> muted_of(["follow.total", "follow.rank", "taste.rank"], ["*.rank"])
+    >>> muted_of(["sequential_ridge.total", "sequential_ridge.rank", "taste.rank"], ["*.rank"])
     [1, 2]
     """
     fits = (any(fnmatchcase(name, pattern) for pattern in patterns) for name in names)

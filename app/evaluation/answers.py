@@ -13,20 +13,9 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from app.core.ports import Engine
-from app.core.types import (
-    Matrix,
-    RankRequest,
-    RankResult,
-    Rows,
-)
-from app.evaluation.protocols import (
-    LIST_SIZE,
-    Case,
-)
-from app.offline.metrics.ranking import (
-    Numbers,
-    ranks_in,
-)
+from app.core.types import Matrix, RankRequest, RankResult, Rows
+from app.evaluation.protocols import LIST_SIZE, Case
+from app.offline.metrics.ranking import Numbers, ranks_in
 
 BATCH = 64
 """Requests of one engine pass: what a busy server takes at once."""
@@ -150,7 +139,7 @@ def from_scores(scores: Matrix, targets: Rows, width: int = LIST_SIZE) -> Answer
     """Make lists of masked float32[n, n_items]; ranks are exact over all items, not over the list.
 
     Equal scores share a rank; which of them stand in a list is decided by their rows, which
-    carry no meaning (see `shelf.Disguise`).
+    carry no meaning (see `catalogue.Disguise`).
     """
     width = min(width, scores.shape[1])
     part = np.argpartition(-scores, width - 1, axis=1)[:, :width]

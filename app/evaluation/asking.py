@@ -12,52 +12,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from app.core.ports import (
-    Encoder,
-    Engine,
-)
-from app.core.types import (
-    EngineInfo,
-    Matrix,
-    RankRequest,
-    Rows,
-    Vector,
-)
-from app.evaluation.answers import (
-    Answers,
-    Asks,
-    Numbering,
-    ask_engine,
-    from_scores,
-    joined,
-    mask,
-)
-from app.evaluation.baselines.base import (
-    Ask,
-    Baseline,
-    Train,
-    UnavailableError,
-)
+from app.core.ports import Encoder, Engine
+from app.core.types import EngineInfo, Matrix, RankRequest, Rows, Vector
+from app.evaluation.answers import Answers, Asks, Numbering, ask_engine, from_scores, joined, mask
+from app.evaluation.baselines.base import Ask, Baseline, Train, UnavailableError
 from app.evaluation.baselines.peer import ask_sasrec
 from app.evaluation.baselines.registry import BASELINES
 from app.evaluation.dataset import write_events
 from app.evaluation.names import SASREC
-from app.evaluation.protocols import (
-    LIST_SIZE,
-    Case,
-    Fold,
-    Plan,
-)
-from app.offline.build import (
-    MakeEncoder,
-    build,
-)
+from app.evaluation.protocols import LIST_SIZE, Case, Fold, Plan
+from app.offline.build import MakeEncoder, build
 from app.offline.input.events import Events
-from app.offline.input.recipe import (
-    EventColumns,
-    ItemColumns,
-    Recipe,
-)
+from app.offline.input.recipe import EventColumns, ItemColumns, Recipe
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
 
@@ -68,7 +34,7 @@ POOL_SIZE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Responses:
     """What the engine told. `pool`: long lists of some users; None where there are candidates."""
 
     ways: tuple[Answers, ...]
@@ -125,11 +91,11 @@ def build_fold(
     """
     folder.mkdir(parents=True)
     mapped: dict[str, EventColumns | ItemColumns] = {"events": EventColumns()}
-    if not isinstance(plan.shelf.source, Path):
+    if not isinstance(plan.catalogue.source, Path):
         mapped |= {"items": ItemColumns()}
     events = write_events(folder / "events.jsonl", fold.events, fold.queries)
     report = build(
-        plan.shelf.file(folder),
+        plan.catalogue.file(folder),
         events if len(fold.events) else None,
         recipe.model_copy(update=mapped),
         folder / "bundle",
@@ -138,9 +104,9 @@ def build_fold(
     return folder / "bundle", report.seconds
 
 
-def tell(engine: Engine, plan: Plan, cases: Sequence[Case], seed: int) -> Told:
+def ask(engine: Engine, plan: Plan, cases: Sequence[Case], seed: int) -> Responses:
     """Ask the engine everything about some cases, then close it. Raises `EngineError`."""
-    numbering = Numbering.of(plan.shelf.ids)
+    numbering = Numbering.of(plan.catalogue.ids)
     targets = targets_of(plan, cases, numbering)
     with closing(engine):
         ways = tuple(
@@ -153,10 +119,10 @@ def tell(engine: Engine, plan: Plan, cases: Sequence[Case], seed: int) -> Told:
             long = [replace(cases[place].request, k=POOL_SIZE) for place in some.tolist()]
             pool = ask_engine(engine, long, targets[some], numbering, "sources")
         seconds = {"rank": sum(answers.seconds for answers in ways)}
-        return Told(ways, pool, engine.info, seconds)
+        return Responses(ways, pool, engine.info, seconds)
 
 
-def told_together(parts: Sequence[Told]) -> Told:
+def told_together(parts: Sequence[Responses]) -> Responses:
     """Return what the engines of several folds told as one."""
     seconds: dict[str, float] = {}
     for part in parts:
@@ -164,7 +130,7 @@ def told_together(parts: Sequence[Told]) -> Told:
             seconds[stage] = seconds.get(stage, 0.0) + spent
     ways = tuple(joined(way) for way in zip(*(part.ways for part in parts), strict=True))
     pools = [part.pool for part in parts if part.pool is not None]
-    return Told(ways, joined(pools) if pools else None, parts[-1].info, seconds)
+    return Responses(ways, joined(pools) if pools else None, parts[-1].info, seconds)
 
 
 def histories_of(events: Events, recipe: Recipe, ids: list[str]) -> list[Rows]:
@@ -180,7 +146,7 @@ class Comparison:
     def __init__(self, plan: Plan, trains: Sequence[Train], queries: Mapping[str, Vector]) -> None:
         """Take what each fold may learn from, and the vector of every query."""
         self._plan, self._trains, self._queries = plan, trains, queries
-        self._numbering = Numbering.of(plan.shelf.ids)
+        self._numbering = Numbering.of(plan.catalogue.ids)
 
     def ask(self, name: str) -> tuple[Answers, ...]:
         """Fit a baseline on each fold and return its answers, one `Answers` per way of asking.

@@ -10,29 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
+from app.core.types import Matrix, Rows
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.kernels.features import features_over
 from app.engine.kernels.topk import Hits
-from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import Source, behaviour_sources
 from app.evaluation.answers import Numbering
 from app.evaluation.protocols import Case
 from app.evaluation.rankers import Score
-from app.offline.learning.examples import (
-    Examples,
-    Question,
-    draw,
-    passes,
-)
+from app.offline.learning.examples import Examples, TrainingQuery, draw, passes
 from app.offline.learning.sequences import Ints
-from app.offline.metrics.ranking import (
-    Numbers,
-    rank_in,
-)
+from app.offline.metrics.ranking import Numbers, rank_in
 
 Flags = npt.NDArray[np.bool_]
 _NOBODY: Rows = np.empty(0, np.int64)
@@ -46,7 +35,7 @@ class _Noting:
         self.name = source.name
         self.brought: list[Hits | None] = []
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         self.brought = self._source.search(wants)
         return self.brought
 
@@ -57,8 +46,8 @@ class Traced:
     The features are those of candidates of the batch that the sources were asked about last.
     """
 
-    def __init__(self, behaviour: Behaviour, alike_share: float) -> None:
-        self.sources = [_Noting(one) for one in behaviour_sources(behaviour, alike_share)]
+    def __init__(self, behaviour: Behaviour, content_knn_share: float) -> None:
+        self.sources = [_Noting(one) for one in behaviour_sources(behaviour, content_knn_share)]
         self._features = features_over(behaviour)
         self.n_items = self._features.n_items
         self.names = (*self._features.names, *(f"origin.{one.name}" for one in self.sources))
@@ -88,10 +77,14 @@ class Lists:
 
     @classmethod
     def draw(
-        cls, questions: Sequence[Question], behaviour: Behaviour, alike_share: float, seed: int
+        cls,
+        questions: Sequence[TrainingQuery],
+        behaviour: Behaviour,
+        content_knn_share: float,
+        seed: int,
     ) -> "Lists":
         """Draw the examples of a build; see `app.offline.learning.learn.Draws`."""
-        traced = Traced(behaviour, alike_share)
+        traced = Traced(behaviour, content_knn_share)
         drawn = draw(questions, traced.sources, traced, seed)
         f = len(traced.names) - len(traced.sources)
         features = np.ascontiguousarray(drawn.features[:, :f])
@@ -127,19 +120,19 @@ def _kept(examples: Examples, keep: Flags) -> Examples:
         examples.features[keep],
         offsets,
         examples.log_weights[keep],
-        examples.worth[whole],
+        examples.sample_weight[whole],
         examples.asked,
         examples.shown,
     )
 
 
-def questions_about(cases: Sequence[Case], numbering: Numbering) -> list[Question]:
+def training_queries_about(cases: Sequence[Case], numbering: Numbering) -> list[TrainingQuery]:
     """Return the cases in the terms of learning: repeats in a row are one step, as in serving."""
     found = []
     for case, target in zip(cases, numbering.targets(cases).tolist(), strict=True):
         taken = numbering.rows(case.request.history)
         taken = taken[np.diff(taken, prepend=-1) != 0]
-        found.append(Question(taken[::-1], target, 1.0, _NOBODY))
+        found.append(TrainingQuery(taken[::-1], target, 1.0, _NOBODY))
     return found
 
 
@@ -165,7 +158,7 @@ class _Part:
 class Pools:
     """The candidates of n people with their features. Takes 2 · f bytes a candidate."""
 
-    def __init__(self, questions: Sequence[Question], traced: Traced) -> None:
+    def __init__(self, questions: Sequence[TrainingQuery], traced: Traced) -> None:
         """Ask the sources and compute the features."""
         f = len(traced.names) - len(traced.sources)
         self._parts = []
@@ -207,6 +200,6 @@ class Pools:
         return np.array(ranks)
 
 
-def _place(question: Question, rows: Rows) -> int:
+def _place(question: TrainingQuery, rows: Rows) -> int:
     places = np.flatnonzero(rows == question.target)
     return int(places[0]) if places.size else -1

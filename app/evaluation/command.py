@@ -6,11 +6,7 @@ Light on purpose: every command of `recserve` builds this parser; only `run` loa
 import argparse
 from pathlib import Path
 
-from app.evaluation.names import (
-    BASELINE_NAMES,
-    PROTOCOLS,
-    SASREC,
-)
+from app.evaluation.names import BASELINE_NAMES, PROTOCOLS, SASREC
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

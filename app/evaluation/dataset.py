@@ -14,11 +14,11 @@ import numpy as np
 import orjson
 
 from app.offline.input.events import Events
-from app.offline.input.read_report import Tally
+from app.offline.input.read_report import ReadReport
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class EvalCatalogue:
     """A catalogue of n items.
 
     `titles`: what baselines read, "" where there is none. `source`: the file that a build reads,
@@ -39,7 +39,7 @@ class Shelf:
         return _write(folder / "items.jsonl", self.source)
 
 
-class Disguise:
+class Anonymiser:
     """New names and a new order for the items of a folder, drawn by a seed.
 
     An engine that leans on ids, row numbers or the order of lines then leans on noise.
@@ -51,16 +51,18 @@ class Disguise:
     def __call__(self, item_id: str) -> str:
         """Return the new name of an item.
 
-        >>> Disguise(0)("B000") == Disguise(0)("B000") != Disguise(1)("B000")
+        >>> Anonymiser(0)("B000") == Anonymiser(0)("B000") != Anonymiser(1)("B000")
         True
         """
         return hashlib.blake2b(item_id.encode(), digest_size=8, key=self._key).hexdigest()
 
-    def shelf(self, texts: dict[str, dict[str, Any]]) -> Shelf:
+    def catalogue(self, texts: dict[str, dict[str, Any]]) -> EvalCatalogue:
         """Return the items {old id: {"title": …, …}} under new names, in the order of these."""
         renamed = sorted((self(old), fields) for old, fields in texts.items())
         rows = [{"id": name, **fields} for name, fields in renamed]
-        return Shelf([row["id"] for row in rows], [row["title"] or "" for row in rows], rows)
+        return EvalCatalogue(
+            [row["id"] for row in rows], [row["title"] or "" for row in rows], rows
+        )
 
 
 def events_of(sequences: Iterable[tuple[str, Sequence[str]]]) -> Events:
@@ -91,7 +93,7 @@ def events_of(sequences: Iterable[tuple[str, Sequence[str]]]) -> Events:
         np.full(n, np.nan),
         np.array(place, np.float64),
         np.full(n, -1, np.int32),
-        Tally("events", rows=n),
+        ReadReport("events", rows=n),
     )
 
 

@@ -20,20 +20,10 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.core.errors import BadDataError, UsageError
 from app.core.ports import user_key
-from app.evaluation.dataset import (
-    Disguise,
-    Shelf,
-    events_of,
-)
-from app.offline.input.events import (
-    Events,
-    read_events,
-)
+from app.evaluation.dataset import Anonymiser, EvalCatalogue, events_of
+from app.offline.input.events import Events, read_events
 from app.offline.input.items import read_items
 from app.offline.input.recipe import Recipe
 
@@ -73,13 +63,13 @@ def kind_of(folder: Path) -> Kind:
     raise UsageError(f"--dataset: {folder.name!r} holds none of {', '.join(_FILES)}")
 
 
-def read_sequences(folder: Path, seed: int) -> tuple[Shelf, Events]:
+def read_sequences(folder: Path, seed: int) -> tuple[EvalCatalogue, Events]:
     """Read `sequences.txt` and `items.tsv`; ids and order of the items are disguised by `seed`.
 
     Raises:
         BadDataError: a file is missing or unreadable, or most items of the sequences are unknown.
     """
-    texts, disguise = _item_texts(folder / "items.tsv"), Disguise(seed)
+    texts, anonymiser = _item_texts(folder / "items.tsv"), Anonymiser(seed)
     lines = [line.split() for line in _lines(folder / "sequences.txt")]
     sequences = [(line[0], line[1:]) for line in lines if len(line) > 1]
     total = sum(len(items) for _, items in sequences)
@@ -89,9 +79,10 @@ def read_sequences(folder: Path, seed: int) -> tuple[Shelf, Events]:
     if unknown > total * _MOST_WRONG:
         raise BadDataError(f"sequences.txt: {unknown} of {total} items are not in items.tsv")
     events = events_of(
-        (str(user_key(user, None)), [disguise(item) for item in items]) for user, items in sequences
+        (str(user_key(user, None)), [anonymiser(item) for item in items])
+        for user, items in sequences
     )
-    return disguise.shelf(texts), events
+    return anonymiser.catalogue(texts), events
 
 
 def _item_texts(path: Path) -> dict[str, dict[str, Any]]:
@@ -112,7 +103,7 @@ def _item_texts(path: Path) -> dict[str, dict[str, Any]]:
     return texts
 
 
-def read_pairs(folder: Path, seed: int) -> tuple[Shelf, dict[str, dict[str, float]]]:
+def read_pairs(folder: Path, seed: int) -> tuple[EvalCatalogue, dict[str, dict[str, float]]]:
     """Read `pairs.csv`: the products, one per title, and query -> product -> mean grade.
 
     Raises:
@@ -126,7 +117,7 @@ def read_pairs(folder: Path, seed: int) -> tuple[Shelf, dict[str, dict[str, floa
         raise BadDataError(f"pairs.csv needs rows with {', '.join(sorted(_PAIR_COLUMNS))}")
     texts: dict[str, dict[str, Any]] = {}
     grades: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    disguise, wrong = Disguise(seed), 0
+    anonymiser, wrong = Anonymiser(seed), 0
     for row in rows:
         title, grade = row["product_title"] or "", _number(row["median_relevance"])
         if grade is None or not (row["query"] or "").strip() or not title.strip():
@@ -134,20 +125,20 @@ def read_pairs(folder: Path, seed: int) -> tuple[Shelf, dict[str, dict[str, floa
             continue
         product = texts.setdefault(title, {"title": title, "text": None})
         product["text"] = product["text"] or (row["product_description"] or "").strip() or None
-        grades[row["query"]][disguise(title)].append(grade)
+        grades[row["query"]][anonymiser(title)].append(grade)
     if wrong > len(rows) * _MOST_WRONG:
         raise BadDataError(f"pairs.csv: {wrong} of {len(rows)} rows lack query, title or grade")
     judged = {q: {item: fmean(g) for item, g in given.items()} for q, given in grades.items()}
-    return disguise.shelf(texts), judged
+    return anonymiser.catalogue(texts), judged
 
 
-def read_impressions(folder: Path, seed: int) -> tuple[Shelf, list[Impression]]:
+def read_impressions(folder: Path, seed: int) -> tuple[EvalCatalogue, list[Impression]]:
     """Read `valid.jsonl`: all articles in it are the catalogue; candidates in a disguised order.
 
     Raises:
         BadDataError: unreadable, or a line is not an impression with one click.
     """
-    disguise, articles = Disguise(seed), dict[str, dict[str, Any]]()
+    anonymiser, articles = Anonymiser(seed), dict[str, dict[str, Any]]()
     found = []
     for number, line in enumerate(_lines(folder / "valid.jsonl"), start=1):
         if not line.strip():
@@ -156,12 +147,12 @@ def read_impressions(folder: Path, seed: int) -> tuple[Shelf, list[Impression]]:
             page = orjson.loads(line)
             for article in (*page["history"], *page["candidates"]):
                 articles[article["id"]] = _article(article)
-            shown = [disguise(article["id"]) for article in page["candidates"]]
+            shown = [anonymiser(article["id"]) for article in page["candidates"]]
             (clicked,) = page["clicked"]
             found.append(
                 Impression(
                     str(page["impression_id"]),
-                    tuple(disguise(article["id"]) for article in page["history"]),
+                    tuple(anonymiser(article["id"]) for article in page["history"]),
                     tuple(sorted(shown)),
                     shown[clicked],
                 )
@@ -170,7 +161,7 @@ def read_impressions(folder: Path, seed: int) -> tuple[Shelf, list[Impression]]:
             raise BadDataError(f"valid.jsonl: line {number} is not an impression") from error
     if not found:
         raise BadDataError("valid.jsonl holds no impressions")
-    return disguise.shelf(articles), found
+    return anonymiser.catalogue(articles), found
 
 
 def _article(article: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +173,7 @@ def _article(article: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_files(items: Path, events: Path, recipe: Recipe) -> tuple[Shelf, Events]:
+def read_files(items: Path, events: Path, recipe: Recipe) -> tuple[EvalCatalogue, Events]:
     """Read a catalogue and an event log as a build does.
 
     Raises:
@@ -190,7 +181,7 @@ def read_files(items: Path, events: Path, recipe: Recipe) -> tuple[Shelf, Events
     """
     catalogue, log = read_items(items, recipe), read_events(events, recipe)
     titles = [title or "" for title in catalogue.columns["title"]]
-    return Shelf(catalogue.ids, titles, items), log
+    return EvalCatalogue(catalogue.ids, titles, items), log
 
 
 def _lines(path: Path) -> list[str]:

@@ -18,46 +18,25 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from app import __version__
-from app.core.ports import (
-    Encoder,
-    Engine,
-)
-from app.core.types import (
-    Rows,
-    Vector,
-)
+from app.core.ports import Encoder, Engine
+from app.core.types import Rows, Vector
 from app.engine.open import open_engine
 from app.evaluation import figures as measure
-from app.evaluation.answers import (
-    Answers,
-    Numbering,
-)
+from app.evaluation.answers import Answers, Numbering
 from app.evaluation.asking import (
     Comparison,
-    Told,
+    Responses,
+    ask,
     build_fold,
     histories_of,
     remembering,
-    tell,
     told_together,
 )
-from app.evaluation.baselines.base import (
-    Train,
-    UnavailableError,
-)
-from app.evaluation.baselines.registry import (
-    BASELINES,
-    fitting,
-)
+from app.evaluation.baselines.base import Train, UnavailableError
+from app.evaluation.baselines.registry import BASELINES, fitting
 from app.evaluation.names import SASREC
-from app.evaluation.protocols import (
-    Case,
-    Plan,
-)
-from app.offline.build import (
-    MakeEncoder,
-    packed_encoder,
-)
+from app.evaluation.protocols import Case, Plan
+from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.recipe import Recipe
 from app.offline.metrics.intervals import Estimate
 from app.offline.metrics.ranking import Numbers
@@ -98,24 +77,24 @@ def evaluate(plan: Plan, dataset: str, options: Options) -> Document:
     cases = [case for fold in plan.folds for case in fold.cases]
     with tempfile.TemporaryDirectory(prefix="recserve-evaluate-") as work:
         folder = Path(work)
-        told = _tell_all(plan, options, folder)
+        responses = _tell_all(plan, options, folder)
         peak = _peak_bytes()
         encoder = _plain_encoder(options, folder / "plain")
         trains = _trains(plan, options, encoder)
         judge = _Judge(plan, cases, trains[0], options.seed)
-        document = _head(plan, dataset, told, options) | judge.measured(told.ways)
-        document["by_history"] = judge.by_history(told.ways)
-        document |= _sources(told)
+        document = _head(plan, dataset, responses, options) | judge.measured(responses.ways)
+        document["by_history"] = judge.by_history(responses.ways)
+        document |= _sources(responses)
         comparison = Comparison(plan, trains, _query_vectors(cases, encoder))
         names = fitting(options.baselines, words=plan.protocol == "graded")
         document["baselines"] = _baselines(names, comparison, judge)
     document["seconds"] = round(time.perf_counter() - start, 3)
-    document["timings"] = _timings(told)
+    document["timings"] = _timings(responses)
     document["peak_memory_bytes"] = {"build_and_rank": peak, "all": _peak_bytes()}
     return document
 
 
-def _tell_all(plan: Plan, options: Options, folder: Path) -> Told:
+def _tell_all(plan: Plan, options: Options, folder: Path) -> Responses:
     """Build, open and ask fold by fold; only one engine is open at a time."""
     parts = []
     for number, fold in enumerate(plan.folds):
@@ -124,8 +103,8 @@ def _tell_all(plan: Plan, options: Options, folder: Path) -> Told:
         else:
             home = folder / f"fold{number}"
             path, seconds = build_fold(plan, fold, options.recipe, home, options.make_encoder)
-        told = tell(options.open_engine(path), plan, fold.cases, options.seed)
-        parts.append(replace(told, seconds={**seconds, **told.seconds}))
+        responses = ask(options.open_engine(path), plan, fold.cases, options.seed)
+        parts.append(replace(responses, seconds={**seconds, **responses.seconds}))
     return told_together(parts)
 
 
@@ -135,7 +114,7 @@ def _plain_encoder(options: Options, folder: Path) -> Encoder:
 
 
 def _trains(plan: Plan, options: Options, encoder: Encoder) -> list[Train]:
-    titles = plan.shelf.titles
+    titles = plan.catalogue.titles
     order = np.argsort([len(title) for title in titles], kind="stable")
     vectors = np.empty((len(titles), encoder.dim), np.float32)
     for start in range(0, len(order), 128):
@@ -143,7 +122,10 @@ def _trains(plan: Plan, options: Options, encoder: Encoder) -> list[Train]:
         vectors[rows] = encoder.encode([titles[row] for row in rows.tolist()])
     return [
         Train(
-            histories_of(fold.events, options.recipe, plan.shelf.ids), titles, vectors, options.seed
+            histories_of(fold.events, options.recipe, plan.catalogue.ids),
+            titles,
+            vectors,
+            options.seed,
         )
         for fold in plan.folds
     ]
@@ -159,7 +141,7 @@ class _Judge:
 
     def __init__(self, plan: Plan, cases: Sequence[Case], train: Train, seed: int) -> None:
         self._plan, self._cases, self._seed = plan, cases, seed
-        self._numbering = Numbering.of(plan.shelf.ids)
+        self._numbering = Numbering.of(plan.catalogue.ids)
         taken = _padded([self._numbering.rows(case.request.history) for case in cases])
         self._context = measure.Context(train.counts(), train.vectors, taken)
 
@@ -180,7 +162,7 @@ class _Judge:
             metrics["popularity_lift@10"] = measure.lift(lists, self._context, self._seed)
         return {
             "metrics": _shown(metrics),
-            "exposure": measure.exposure(lists, len(self._plan.shelf)),
+            "exposure": measure.exposure(lists, len(self._plan.catalogue)),
         }
 
     def by_history(self, ways: Sequence[Answers]) -> list[Document]:
@@ -201,19 +183,19 @@ def _shown(metrics: Mapping[str, Estimate]) -> Document:
     return {name: estimate.document() for name, estimate in metrics.items()}
 
 
-def _head(plan: Plan, dataset: str, told: Told, options: Options) -> Document:
+def _head(plan: Plan, dataset: str, responses: Responses, options: Options) -> Document:
     return {
         "dataset": dataset,
         "protocol": plan.protocol,
         "seed": options.seed,
         "n_users": plan.n_cases,
-        "n_items": len(plan.shelf),
+        "n_items": len(plan.catalogue),
         "n_training_events": max(len(fold.events) for fold in plan.folds),
         "notes": dict(plan.notes),
         "bundle": {
-            "name": told.info.bundle_name,
-            "generation": told.info.bundle,
-            "encoder": told.info.encoder,
+            "name": responses.info.bundle_name,
+            "generation": responses.info.bundle,
+            "encoder": responses.info.encoder,
             "built_here": options.bundle is None,
         },
         "recserve": __version__,
@@ -221,14 +203,14 @@ def _head(plan: Plan, dataset: str, told: Told, options: Options) -> Document:
     }
 
 
-def _sources(told: Told) -> Document:
-    sources: dict[str, dict[str, float | None]] = measure.by_source(told.ways[-1])
-    if told.pool is None:
+def _sources(responses: Responses) -> Document:
+    sources: dict[str, dict[str, float | None]] = measure.by_source(responses.ways[-1])
+    if responses.pool is None:
         return {"sources": sources}
-    recall, together = measure.pool_recall(told.pool)
+    recall, together = measure.pool_recall(responses.pool)
     for name, value in recall.items():
         sources.setdefault(name, {"hits": 0.0, "only": 0.0, "places": 0.0})["recall"] = value
-    return {"sources": sources, "candidates": {**together, "n_users": len(told.pool)}}
+    return {"sources": sources, "candidates": {**together, "n_users": len(responses.pool)}}
 
 
 def _baselines(names: Sequence[str], comparison: Comparison, judge: _Judge) -> Document:
@@ -246,11 +228,11 @@ def _baselines(names: Sequence[str], comparison: Comparison, judge: _Judge) -> D
     return found
 
 
-def _timings(told: Told) -> Document:
-    n_requests = max(1, sum(len(answers) for answers in told.ways))
+def _timings(responses: Responses) -> Document:
+    n_requests = max(1, sum(len(answers) for answers in responses.ways))
     return {
-        **{stage: round(seconds, 2) for stage, seconds in told.seconds.items()},
-        "rank_ms_per_request": round(told.seconds["rank"] * 1e3 / n_requests, 3),
+        **{stage: round(seconds, 2) for stage, seconds in responses.seconds.items()},
+        "rank_ms_per_request": round(responses.seconds["rank"] * 1e3 / n_requests, 3),
     }
 
 

@@ -10,21 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
-from app.evaluation.answers import (
-    Answers,
-    Numbering,
-)
+from app.core.types import Matrix, Rows
+from app.evaluation.answers import Answers, Numbering
 from app.evaluation.protocols import Case
 from app.offline.metrics import ranking as metrics
-from app.offline.metrics.intervals import (
-    Estimate,
-    mean_intervals,
-    ratio_interval,
-)
+from app.offline.metrics.intervals import Estimate, mean_intervals, ratio_interval
 from app.offline.metrics.ranking import Numbers
 
 TOP = 10

@@ -17,39 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle.reader import (
-    CURRENT,
-    Bundle,
-    open_bundle,
-)
-from app.core.errors import (
-    BundleError,
-    EngineError,
-    PromotionError,
-)
+from app.bundle.reader import CURRENT, Bundle, open_bundle
+from app.core.errors import BundleError, EngineError, PromotionError
 from app.engine.open import columns_of
-from app.evaluation.answers import (
-    Numbering,
-    ask_engine,
-)
-from app.evaluation.evaluate import (
-    OpenEngine,
-    open_served,
-)
-from app.evaluation.protocols import (
-    Case,
-    time_split,
-)
+from app.evaluation.answers import Numbering, ask_engine
+from app.evaluation.evaluate import OpenEngine, open_served
+from app.evaluation.protocols import Case, time_split
 from app.offline.learning.signals import Log
-from app.offline.metrics.intervals import (
-    Estimate,
-    paired_difference,
-)
-from app.offline.metrics.ranking import (
-    Numbers,
-    ndcg_at,
-    ranks_in,
-)
+from app.offline.metrics.intervals import Estimate, paired_difference
+from app.offline.metrics.ranking import Numbers, ndcg_at, ranks_in
 from app.offline.promotion import Trial
 
 HELD_SHARE = 0.2

@@ -18,25 +18,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.core.errors import BadDataError, UsageError
 from app.core.ports import user_key
 from app.core.types import RankRequest
-from app.domain.event_rules import Weight
-from app.evaluation.dataset import (
-    Shelf,
-    events_of,
-)
+from app.domain.event_rules import EventRule
+from app.evaluation.dataset import EvalCatalogue, events_of
 from app.evaluation.datasets import Impression
 from app.evaluation.names import ProtocolName
 from app.offline.input.events import Events
-from app.offline.input.read_report import Tally
-from app.offline.learning.signals import (
-    MAX_HISTORY,
-    positive_weights,
-)
+from app.offline.input.read_report import ReadReport
+from app.offline.learning.signals import MAX_HISTORY, positive_weights
 
 LIST_SIZE = 50
 """How many items are asked for; what comes later counts as not found."""
@@ -75,7 +66,7 @@ class Plan:
     """A whole evaluation. `notes`: counts of what makes a case hard or impossible."""
 
     protocol: ProtocolName
-    shelf: Shelf
+    catalogue: EvalCatalogue
     folds: tuple[Fold, ...]
     notes: Mapping[str, int] = field(default_factory=dict)
 
@@ -101,9 +92,9 @@ def sampled(plan: Plan, n: int, seed: int) -> Plan:
 
 def plan_of_events(
     protocol: ProtocolName,
-    shelf: Shelf,
+    catalogue: EvalCatalogue,
     events: Events,
-    weights: Mapping[str, Weight],
+    weights: Mapping[str, EventRule],
     split: float | None = None,
 ) -> Plan:
     """Return the plan of `strict`, `all-but-last` or `time-split` over an event log.
@@ -123,7 +114,7 @@ def plan_of_events(
         raise UsageError(f"--protocol {protocol} does not go with item and event files")
     if not cases:
         raise BadDataError("no user has enough positive events to hold one out")
-    known, trained = set(shelf.ids), _names(events, keep & positive)
+    known, trained = set(catalogue.ids), _names(events, keep & positive)
     targets = [next(iter(case.grades)) for case in cases]
     notes = {
         "target_not_in_catalogue": sum(target not in known for target in targets),
@@ -132,7 +123,7 @@ def plan_of_events(
             target in case.request.exclude for target, case in zip(targets, cases, strict=True)
         ),
     }
-    return Plan(protocol, shelf, (Fold(events.only(keep), tuple(cases)),), notes)
+    return Plan(protocol, catalogue, (Fold(events.only(keep), tuple(cases)),), notes)
 
 
 def leave_one_out(
@@ -181,7 +172,7 @@ def time_split(
     return keep, cases
 
 
-def plan_of_grades(shelf: Shelf, judged: Mapping[str, Mapping[str, float]]) -> Plan:
+def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, float]]) -> Plan:
     """Return the plan of `graded`: per fold, events that hold the judgements of the other queries.
 
     Each case names the judged items as candidates. The same query is also asked without them.
@@ -201,7 +192,7 @@ def plan_of_grades(shelf: Shelf, judged: Mapping[str, Mapping[str, float]]) -> P
         )
         if cases:
             folds.append(Fold(_grade_events(outside), cases, tuple(q for q, _, _ in outside)))
-    return Plan("graded", shelf, tuple(folds))
+    return Plan("graded", catalogue, tuple(folds))
 
 
 def fold_of(query: str) -> int:
@@ -213,7 +204,7 @@ def fold_of(query: str) -> int:
     return zlib.crc32(query.encode()) % FOLDS
 
 
-def plan_of_impressions(shelf: Shelf, impressions: Sequence[Impression]) -> Plan:
+def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impression]) -> Plan:
     """Return the plan of `mind`; histories, which precede all impressions, may be fitted on."""
     cases = tuple(
         Case(
@@ -224,7 +215,7 @@ def plan_of_impressions(shelf: Shelf, impressions: Sequence[Impression]) -> Plan
         for page in impressions
     )
     events = events_of((str(user_key(None, page.key)), page.history) for page in impressions)
-    return Plan("mind", shelf, (Fold(events, cases),))
+    return Plan("mind", catalogue, (Fold(events, cases),))
 
 
 def _next_item(history: Sequence[str], target: str) -> Case:
@@ -259,5 +250,5 @@ def _grade_events(judgements: Sequence[tuple[str, str, float]]) -> Events:
         np.array([grade for _, _, grade in judgements], np.float64),
         np.full(len(judgements), np.nan),
         np.full(len(judgements), -1, np.int32),
-        Tally("grades", rows=len(judgements)),
+        ReadReport("grades", rows=len(judgements)),
     )

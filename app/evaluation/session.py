@@ -11,19 +11,12 @@ from pathlib import Path
 
 import orjson
 
-from app.bundle.reader import (
-    Bundle,
-    load_arrays,
-    open_bundle,
-)
+from app.bundle.reader import Bundle, load_arrays, open_bundle
 from app.core.errors import UsageError
 from app.domain.columns import decode_column
-from app.evaluation.ablation import (
-    ablate,
-    table_of,
-)
+from app.evaluation.ablation import ablate, table_of
 from app.evaluation.baselines import registry
-from app.evaluation.dataset import Shelf
+from app.evaluation.dataset import EvalCatalogue
 from app.evaluation.datasets import (
     kind_of,
     read_files,
@@ -31,13 +24,7 @@ from app.evaluation.datasets import (
     read_pairs,
     read_sequences,
 )
-from app.evaluation.evaluate import (
-    Document,
-    OpenEngine,
-    Options,
-    evaluate,
-    open_served,
-)
+from app.evaluation.evaluate import Document, OpenEngine, Options, evaluate, open_served
 from app.evaluation.names import ProtocolName
 from app.evaluation.protocols import (
     Plan,
@@ -46,19 +33,10 @@ from app.evaluation.protocols import (
     plan_of_impressions,
     sampled,
 )
-from app.evaluation.report import (
-    lines,
-    render,
-)
-from app.offline.build import (
-    MakeEncoder,
-    packed_encoder,
-)
+from app.evaluation.report import lines, render
+from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.events import read_events
-from app.offline.input.recipe import (
-    Recipe,
-    load_recipe,
-)
+from app.offline.input.recipe import Recipe, load_recipe
 
 _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
     "sequences": ("strict", "all-but-last"),
@@ -107,9 +85,9 @@ def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[Plan, str]:
         raise UsageError(f"--{given[0]} needs --events FILE: there is nothing to evaluate on")
     if args.bundle is not None:
         return _plan_of_bundle(args, recipe), args.events.name
-    shelf, events = read_files(args.items, args.events, recipe)
+    catalogue, events = read_files(args.items, args.events, recipe)
     protocol: ProtocolName = args.protocol or "time-split"
-    return plan_of_events(protocol, shelf, events, recipe.weights), args.events.name
+    return plan_of_events(protocol, catalogue, events, recipe.weights), args.events.name
 
 
 def _plan_of_folder(args: argparse.Namespace) -> Plan:
@@ -122,8 +100,8 @@ def _plan_of_folder(args: argparse.Namespace) -> Plan:
             f"use {' or '.join(allowed)}"
         )
     if kind == "sequences":
-        shelf, events = read_sequences(args.dataset, args.seed)
-        return plan_of_events(protocol, shelf, events, Recipe().weights)
+        catalogue, events = read_sequences(args.dataset, args.seed)
+        return plan_of_events(protocol, catalogue, events, Recipe().weights)
     if kind == "pairs":
         return plan_of_grades(*read_pairs(args.dataset, args.seed))
     return plan_of_impressions(*read_impressions(args.dataset, args.seed))
@@ -141,7 +119,7 @@ def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> Plan:
     return plan_of_events("time-split", shelf_of(bundle), events, recipe.weights, split)
 
 
-def shelf_of(bundle: Bundle) -> Shelf:
+def shelf_of(bundle: Bundle) -> EvalCatalogue:
     """Return the catalogue of a bundle."""
     columns = load_arrays(bundle, "items.safetensors")
     ids, titles = (
@@ -153,7 +131,7 @@ def shelf_of(bundle: Bundle) -> Shelf:
     )
     n = bundle.manifest.n_items
     shown = [str(ids.value(row)) for row in range(n)]
-    return Shelf(shown, [str(titles.value(row) or "") for row in range(n)], [])
+    return EvalCatalogue(shown, [str(titles.value(row) or "") for row in range(n)], [])
 
 
 def _check_ablation(args: argparse.Namespace) -> None:

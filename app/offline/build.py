@@ -15,26 +15,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.bundle.manifest import (
-    BundleFacts,
-    EncoderFacts,
-    LearnedFacts,
-    StaticFacts,
-)
-from app.bundle.reader import (
-    Bundle,
-    load_vectors,
-    open_bundle,
-)
+from app.bundle.manifest import BundleFacts, EncoderFacts, LearnedFacts, StaticFacts
+from app.bundle.reader import Bundle, load_vectors, open_bundle
 from app.bundle.writer import write_bundle
 from app.core.errors import UsageError
 from app.core.ports import Encoder
-from app.domain.columns import (
-    decode_column,
-    encode_column,
-)
+from app.domain.columns import decode_column, encode_column
+from app.engine.kernels.features import FEATURES_VERSION
 from app.engine.open import columns_of
 from app.engine.retrieval.index import INDEX_FILE
+from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
 from app.offline.bundle_files import (
     describe,
     write_items,
@@ -46,25 +36,12 @@ from app.offline.bundle_files import (
     write_vectors,
     write_words,
 )
-from app.offline.input.events import (
-    Events,
-    read_events,
-)
-from app.offline.input.items import (
-    Items,
-    read_items,
-)
-from app.offline.input.read_report import Tally
+from app.offline.input.events import Events, read_events
+from app.offline.input.items import Items, read_items
+from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
-from app.offline.learning.signals import (
-    Log,
-    log_of,
-)
-from app.offline.promotion import (
-    Clock,
-    Gate,
-    Promotion,
-)
+from app.offline.learning.signals import Log, log_of
+from app.offline.promotion import Clock, Gate, Promotion
 
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
@@ -82,7 +59,7 @@ class BuildReport:
     """
 
     bundle: Bundle
-    tallies: tuple[Tally, ...]
+    tallies: tuple[ReadReport, ...]
     seconds: dict[str, float]
     verdict: str | None = None
 
@@ -194,6 +171,8 @@ def build(  # noqa: PLR0913 - all but two have defaults
             counts=catalogue.tally.counts("item") | log.events.tally.counts("event"),
             learned=learned,
             recipe=recipe.shown(),
+            word_cutting_version=WORD_CUTTING_VERSION,
+            features_version=FEATURES_VERSION,
             **_of_events(log, known),
         )
 
@@ -243,7 +222,12 @@ def retrain(
         clock.end("learn")
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
         counted = old.manifest.counts | log.events.tally.counts("event")
-        fresh = {"learned": learned, "counts": counted, **_of_events(log, known)}
+        fresh = {
+            "learned": learned,
+            "counts": counted,
+            "features_version": FEATURES_VERSION,
+            **_of_events(log, known),
+        }
         return BundleFacts(**facts | fresh)
 
     published = write_bundle(old.path.parent, fill, promotion.accept)

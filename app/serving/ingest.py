@@ -8,15 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.ports import (
-    Engine,
-    EventStore,
-)
+from app.core.ports import Engine, EventStore
 from app.core.telemetry import Metrics
-from app.core.types import (
-    Event,
-    Retention,
-)
+from app.core.types import Event, Retention
 
 _CLOCKS_DIFFER_S: Final = 86_400.0
 

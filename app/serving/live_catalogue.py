@@ -21,13 +21,10 @@ from app.core.errors import (
     OverloadedError,
     StoreError,
 )
-from app.core.ports import (
-    Journal,
-    LiveEngine,
-)
+from app.core.ports import Journal, LiveEngine
 from app.core.telemetry import Metrics
 from app.core.types import Change
-from app.serving.batching.worker import ModelThread
+from app.serving.batching.worker import WorkerThread
 from app.serving.turn import in_a_task
 
 _TOGETHER: Final = 256
@@ -49,21 +46,21 @@ class LiveCatalogue:
     def __init__(
         self,
         engine: LiveEngine,
-        between: Runner,
+        run_exclusive: Runner,
         journal: Journal,
         metrics: Metrics,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Change `engine`, by what `journal` says. `now`: unix seconds."""
         self._engine = engine
-        self._between = between
+        self._exclusive = run_exclusive
         self._journal = journal
         self._metrics = metrics
         self._now = now
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._looked_at = _NEVER  # the catalogue's number when it was last asked whether to merge
-        self._thread = ModelThread("recserve-changes", stands_back=True)
+        self._thread = WorkerThread("recserve-changes", stands_back=True)
 
     def __repr__(self) -> str:
         return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
@@ -143,7 +140,7 @@ class LiveCatalogue:
                 if now >= self._engine.next_boundary:
                     # In turn: a plan that is being made has copied what may be seen.
                     async with self._turn():
-                        await self._between(partial(self._engine.advance, now))
+                        await self._exclusive(partial(self._engine.advance, now))
                 await self._merge()
             except AppError as error:
                 _log.warning("the catalogue may be behind: %s", error.message)
@@ -157,7 +154,7 @@ class LiveCatalogue:
         async with self._turn():
             self._looked_at = self._engine.info.catalogue
             if (use := await self._beside(self._engine.merge)) is not None:
-                await self._between(use)
+                await self._exclusive(use)
 
     @asynccontextmanager
     async def handover(self, engine: LiveEngine) -> AsyncIterator[None]:
@@ -193,7 +190,7 @@ class LiveCatalogue:
         kept = await self._journal.append(changes)
         if kept[0].seq == self._engine.info.catalogue + 1:
             for start in range(0, len(kept), _TOGETHER):
-                await self._take_in(self._engine, kept[start : start + _TOGETHER], self._between)
+                await self._take_in(self._engine, kept[start : start + _TOGETHER], self._exclusive)
         else:
             await self._catch_up()
         self._metrics.catalogue_changes.inc(len(kept))
@@ -204,7 +201,7 @@ class LiveCatalogue:
         engine: LiveEngine | None = None,
         run: Runner | None = None,
     ) -> None:
-        engine, run = engine or self._engine, run or self._between
+        engine, run = engine or self._engine, run or self._exclusive
         more = True
         while more:
             changes = await self._journal.after(engine.info.catalogue, _TOGETHER)

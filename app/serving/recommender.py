@@ -12,64 +12,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from app.core.errors import (
-    AppError,
-    StoreError,
-)
-from app.core.ports import (
-    Engine,
-    user_key,
-)
+from app.core.errors import AppError, StoreError
+from app.core.ports import Engine, user_key
 from app.core.telemetry import Metrics, Observed
-from app.core.types import (
-    RankRequest,
-    RankResult,
-    StageTimings,
-)
-from app.domain.filters import (
-    filter_text,
-    no_such_field,
-)
-from app.domain.request import (
-    DEFAULT_BUDGET_MS,
-    MAX_HISTORY,
-    RecommendRequest,
-)
+from app.core.types import RankRequest, RankResult, StageTimings
+from app.domain.filters import filter_text, no_such_field
+from app.domain.request import DEFAULT_BUDGET_MS, MAX_HISTORY, RecommendRequest
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.queue import Submitted
-from app.serving.caching.answers import (
-    Caches,
-    Wanted,
-)
-from app.serving.caching.keys import (
-    fingerprint,
-    state_of,
-)
-from app.serving.caching.single_flight import (
-    Shared,
-    SingleFlight,
-)
-from app.serving.cursor import (
-    Page,
-    owned_by,
-    read_cursor,
-    write_cursor,
-)
-from app.serving.response import (
-    NO_TIMINGS,
-    Answer,
-    CacheWord,
-    write_head,
-    write_tail,
-)
-from app.serving.user_state import (
-    STRANGER,
-    Taste,
-    UserState,
-    UserStates,
-    seen,
-    taste_of,
-)
+from app.serving.caching.answers import CacheLookup, Caches
+from app.serving.caching.keys import fingerprint, state_of
+from app.serving.caching.single_flight import Shared, SingleFlight
+from app.serving.cursor import Page, owned_by, read_cursor, write_cursor
+from app.serving.response import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
+from app.serving.user_state import STRANGER, Taste, UserState, UserStates, seen, taste_of
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +68,7 @@ class _Plan:
     """What one computation is to do, and under what its answer is kept."""
 
     request: RankRequest
-    wanted: Wanted
+    lookup: CacheLookup
     deadline: float
     degraded: tuple[str, ...]
     page: Page
@@ -120,9 +76,9 @@ class _Plan:
     @property
     def flight(self) -> bytes:
         """What identical requests in flight have in common: also the catalogue of this moment."""
-        wanted, left_out = self.wanted, " ".join(self.degraded)
-        now = f"{wanted.generation.catalogue} {left_out}"
-        return wanted.key + wanted.state + now.encode()
+        lookup, left_out = self.lookup, " ".join(self.degraded)
+        now = f"{lookup.generation.catalogue} {left_out}"
+        return lookup.key + lookup.state + now.encode()
 
 
 class Recommender:
@@ -174,20 +130,20 @@ class Recommender:
         key = self._key(ask, user, request, page, generation.bundle)
         whose = b"" if user is None else state_of(user_state.stored.version, request)
         # How many items pass a filter is said in the answer, and any change may alter it.
-        least = generation.catalogue if request.filter else ask.min_catalogue
-        wanted = Wanted(key, generation, whose, _named(request), least)
+        min_catalogue_seq = generation.catalogue if request.filter else ask.min_catalogue
+        lookup = CacheLookup(key, generation, whose, _named(request), min_catalogue_seq)
 
         # 3. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state is no answer to a whole request, nor the other way round.
         trouble = False
         if not degraded:
-            tail, trouble = await self._parts.caches.get(wanted)
+            tail, trouble = await self._parts.caches.get(lookup)
             if tail is not None:
                 return self._answer(start, "hit", tail)
 
         # 4.-6. Admission and engine, once for all identical requests in flight. The batcher refuses
         #    before any work: a refusal must cost little when there are many.
-        plan = _Plan(request, wanted, deadline, degraded, page)
+        plan = _Plan(request, lookup, deadline, degraded, page)
         if ask.max_stale_ms and not degraded and (tail := self._stale(ask, plan)) is not None:
             return self._answer(start, "hit", tail, x_cache="stale")
         shared = await self._run(plan)
@@ -197,7 +153,7 @@ class Recommender:
         x_cache = "error" if trouble else ""
         return self._answer(start, word, shared.value.tail, shared.value, x_cache)
 
-    def turn_away(self) -> None:
+    def check_capacity(self) -> None:
         """Raise as `recommend` would for what is not in the cache, and has the usual budget."""
         now = self._clock()
         self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3)
@@ -242,8 +198,8 @@ class Recommender:
 
     def _stale(self, ask: RecommendRequest, plan: _Plan) -> bytes | None:
         """Return an answer from an older catalogue, if there is one, and see to a new one."""
-        wanted = replace(plan.wanted, least=ask.min_catalogue)
-        tail = self._parts.caches.stale(wanted, ask.max_stale_ms / 1e3)
+        lookup = replace(plan.lookup, min_catalogue_seq=ask.min_catalogue)
+        tail = self._parts.caches.stale(lookup, ask.max_stale_ms / 1e3)
         # Nobody waits for the new one, so nobody shall wait behind it: after a change all are due.
         room = len(self._refreshes) < _MOST_REFRESHES
         if tail is not None and room and not self._parts.flights.flying(plan.flight):
@@ -307,9 +263,9 @@ class Recommender:
 
         # A degraded answer is not what the next caller should get, nor is one that was ranked by
         # another bundle than its key names, or after its state, while the request waited.
-        now = replace(plan.wanted.generation, catalogue=done.generation.catalogue)
+        now = replace(plan.lookup.generation, catalogue=done.generation.catalogue)
         if not result.degraded and done.generation == now:
-            self._parts.caches.put(plan.wanted, tail, now.catalogue)
+            self._parts.caches.put(plan.lookup, tail, now.catalogue)
         return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
 
     def _next_cursor(self, result: RankResult, plan: _Plan) -> str | None:

@@ -11,27 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from app.core.errors import (
-    BundleError,
-    NotReadyError,
-    StoreError,
-)
+from app.core.errors import BundleError, NotReadyError, StoreError
 from app.core.ports import LiveEngine
 from app.core.telemetry import Metrics
-from app.core.types import (
-    Generation,
-    RankRequest,
-    RankResult,
-)
+from app.core.types import Generation, RankRequest, RankResult
 from app.serving.batching.batcher import Batcher
-from app.serving.batching.worker import (
-    ModelThread,
-    ThreadDiedError,
-)
-from app.serving.current_engine import (
-    CurrentEngine,
-    Loaded,
-)
+from app.serving.batching.worker import ThreadDiedError, WorkerThread
+from app.serving.current_engine import CurrentEngine, Loaded
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +135,7 @@ class Reloader:
 
     async def _load(self) -> Loaded:
         # In a thread of its own, which takes along what libraries keep for each thread.
-        thread = ModelThread("recserve-reload", stands_back=True)
+        thread = WorkerThread("recserve-reload", stands_back=True)
         try:
             outcome = await thread.run(self._source.load)
         except ThreadDiedError as error:
@@ -180,7 +166,7 @@ class Reloader:
         self._metrics.reloads.labels("done").inc()
         log.info("took over: %r", self._current)
         with suppress(NotReadyError):  # stopping, or lost: then a pass may still be using it
-            await self._batcher.between(old.engine.close)
+            await self._batcher.run_exclusive(old.engine.close)
         await old.users.aclose()
         del old
         self._source.settle()

@@ -10,12 +10,7 @@ from typing import Literal
 
 import orjson
 
-from app.core.types import (
-    Generation,
-    RankedItem,
-    RankResult,
-    StageTimings,
-)
+from app.core.types import Generation, RankedItem, RankResult, StageTimings
 
 CacheWord = Literal["hit", "miss", "coalesced", "bypass"]
 

@@ -10,19 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import StoreError
-from app.core.ports import (
-    EventStore,
-    UserStore,
-)
-from app.core.types import (
-    Event,
-    StoredUser,
-)
-from app.domain.event_rules import Weight
-from app.domain.request import (
-    MAX_HISTORY,
-    SeenRule,
-)
+from app.core.ports import EventStore, UserStore
+from app.core.types import Event, StoredUser
+from app.domain.event_rules import EventRule
+from app.domain.request import MAX_HISTORY, SeenRule
 from app.serving.current_engine import CurrentEngine
 from app.serving.turn import in_a_task
 
@@ -70,7 +61,7 @@ class UserStates:
         self._timeout_s = timeout_s
 
     @property
-    def rules(self) -> Mapping[str, Weight]:
+    def rules(self) -> Mapping[str, EventRule]:
         """What each kind of event says now; a kind without a rule says nothing."""
         return self._current.loaded.rules
 
@@ -108,7 +99,7 @@ async def _layered(frozen: UserStore, user: str, stored: StoredUser) -> UserStat
     return UserState(tuple(item for part in parts for item in part)[-MAX_HISTORY:], stored)
 
 
-def taste_of(state: UserState, rules: Mapping[str, Weight], now: float) -> Taste:
+def taste_of(state: UserState, rules: Mapping[str, EventRule], now: float) -> Taste:
     """Return what a user took and what they turned away from; the newest event of an item counts.
 
     An item of the bundle's history that has stored events is where those put it, nowhere if they
@@ -140,7 +131,7 @@ def taste_of(state: UserState, rules: Mapping[str, Weight], now: float) -> Taste
 
 
 def seen(
-    state: UserState, rule: SeenRule, rules: Mapping[str, Weight], now: float
+    state: UserState, rule: SeenRule, rules: Mapping[str, EventRule], now: float
 ) -> frozenset[str]:
     """Return the items that a rule calls seen. `now`: unix seconds.
 
@@ -156,11 +147,11 @@ def seen(
     return frozenset(found.union(state.frozen) if rule.everything else found)
 
 
-def _telling(rules: Mapping[str, Weight]) -> list[str]:
+def _telling(rules: Mapping[str, EventRule]) -> list[str]:
     """Return the kinds of events that say something."""
     return [kind for kind, rule in rules.items() if rule.weight or rule.positive_from is not None]
 
 
-def _sign(event: Event, rules: Mapping[str, Weight]) -> int:
+def _sign(event: Event, rules: Mapping[str, EventRule]) -> int:
     rule = rules.get(event.kind)
     return 0 if rule is None else rule.sign(event.value)

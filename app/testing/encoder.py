@@ -7,10 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from app.core.types import (
-    Matrix,
-    Vector,
-)
+from app.core.types import Matrix, Vector
 
 _WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
 

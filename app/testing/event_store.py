@@ -7,15 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.core.errors import StoreError
-from app.core.ports import (
-    MOST_MERGED,
-    NEWEST_EVENTS,
-)
-from app.core.types import (
-    Event,
-    Retention,
-    StoredUser,
-)
+from app.core.ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.types import Event, Retention, StoredUser
 
 
 @dataclass(slots=True)

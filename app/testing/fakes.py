@@ -8,10 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from app.core.errors import (
-    EngineError,
-    StoreError,
-)
+from app.core.errors import EngineError, StoreError
 from app.core.types import (
     BatchResult,
     CacheRead,
@@ -27,10 +24,7 @@ from app.core.types import (
     SourceHit,
     StageTimings,
 )
-from app.domain.filters import (
-    holds,
-    parse_filter,
-)
+from app.domain.filters import holds, parse_filter
 
 _PATIENCE_S: Final = 10.0
 _NEWEST: Final = 200
@@ -83,7 +77,7 @@ class GatedEngine:
             index="none",
             scorer="none",
             attributes={"n": "number"},
-            arrival=self._generation.arrival,
+            visible_since_seq=self._generation.visible_since_seq,
         )
 
     def hold(self) -> None:
@@ -111,13 +105,13 @@ class GatedEngine:
 
     def cost(self, request: RankRequest) -> int:
         """One token a word, and one for the request."""
-        if request.hurried:
+        if request.fast_encoding:
             return 1
         return 1 + len(request.query.split())
 
-    def hurried(self, request: RankRequest) -> RankRequest | None:
+    def fast_encoding(self, request: RankRequest) -> RankRequest | None:
         """Cost one token, whatever the query."""
-        return replace(request, hurried=True) if request.query else None
+        return replace(request, fast_encoding=True) if request.query else None
 
     def prepare(self, batch: Sequence[RankRequest]) -> bool:
         """Wait until the gate lets this pass through."""
@@ -184,12 +178,12 @@ class GatedEngine:
         for change in plan:
             self._items.pop(change.item, None)
             self._changes[change.item] = change.seq
-            arrival = self._generation.arrival
+            visible_since_seq = self._generation.visible_since_seq
             if change.record is not None:
-                arrival = change.seq
+                visible_since_seq = change.seq
                 self._items[change.item] = Item(change.item, _title(change), {"n": None})
             bundle = self._generation.bundle
-            self._generation = Generation(bundle, change.seq, arrival=arrival)
+            self._generation = Generation(bundle, change.seq, visible_since_seq=visible_since_seq)
 
     def merge(self) -> None:
         """There is no index."""

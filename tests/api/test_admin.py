@@ -10,21 +10,15 @@ import pytest
 
 from app.api import schemas
 from app.api.server import create_app
-from app.bootstrap import (
-    Service,
-    wire,
-)
+from app.bootstrap import Service, wire
 from app.core.errors import BundleError
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
-from app.domain.event_rules import DEFAULT_WEIGHTS
+from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.serving.current_engine import Loaded
 from app.serving.reloader import BundleSource
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
 
 
@@ -38,7 +32,7 @@ class Bundles:
         if self.points_to == "broken":
             raise BundleError("the bundle lacks its file 'vectors.npy'")
         engine = GatedEngine(bundle=self.points_to)
-        return Loaded(engine, MemoryUserStore({}), DEFAULT_WEIGHTS)
+        return Loaded(engine, MemoryUserStore({}), DEFAULT_EVENT_RULES)
 
 
 @asynccontextmanager

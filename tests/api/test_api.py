@@ -12,17 +12,11 @@ import pytest
 
 from app.api import schemas
 from app.api.server import create_app
-from app.bootstrap import (
-    Service,
-    wire,
-)
+from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
 from tests.small_engine import small_engine
 

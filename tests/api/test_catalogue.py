@@ -7,12 +7,8 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from app.api import (
-    schemas,
-)
-from app.api import (
-    schemas as catalogue_schemas,
-)
+from app.api import schemas
+from app.api import schemas as catalogue_schemas
 from tests.api.test_api import served
 
 SPACE = {"categories": {"any": ["space"]}}

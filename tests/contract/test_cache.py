@@ -6,10 +6,7 @@ import random
 import pytest
 
 from app.core.types import CacheRead
-from app.testing.fakes import (
-    DownCache,
-    MemoryCache,
-)
+from app.testing.fakes import DownCache, MemoryCache
 from tests.redis_rig import RedisRig
 from tests.redis_server import free_port
 

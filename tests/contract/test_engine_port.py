@@ -7,15 +7,9 @@ import pytest
 
 from app.core.ports import Engine
 from app.core.types import RankRequest
-from app.domain.event_rules import DEFAULT_WEIGHTS
-from app.serving.current_engine import (
-    CurrentEngine,
-    Loaded,
-)
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.domain.event_rules import DEFAULT_EVENT_RULES
+from app.serving.current_engine import CurrentEngine, Loaded
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.small_engine import small_engine
 
 
@@ -24,7 +18,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     made: Engine = GatedEngine(n_items=7) if "fake" in request.param else small_engine()
     if "current" not in request.param:
         return made
-    return CurrentEngine(Loaded(made, MemoryUserStore({}), DEFAULT_WEIGHTS))
+    return CurrentEngine(Loaded(made, MemoryUserStore({}), DEFAULT_EVENT_RULES))
 
 
 def ids(engine: Engine, request: RankRequest) -> list[str]:

@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreError
-from app.core.ports import (
-    MOST_MERGED,
-    NEWEST_EVENTS,
-    EventStore,
-)
-from app.core.types import (
-    Event,
-    StoredUser,
-)
+from app.core.ports import MOST_MERGED, NEWEST_EVENTS, EventStore
+from app.core.types import Event, StoredUser
 from tests.clock import Clock
 from tests.event_stores import (
     NOW,

@@ -10,10 +10,7 @@ from app.core.ports import UserStore
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from app.serving.stores.bundle_users import BundleUserStore
-from app.testing.fakes import (
-    DownUserStore,
-    MemoryUserStore,
-)
+from app.testing.fakes import DownUserStore, MemoryUserStore
 from tests.bundles import fake_encoder, write_jsonl
 
 LONG = [f"i{n}" for n in range(250)]

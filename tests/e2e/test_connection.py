@@ -11,17 +11,11 @@ import uvicorn
 
 from app.api.fast_path import Connection
 from app.api.server import create_app
-from app.bootstrap import (
-    Service,
-    wire,
-)
+from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
 from tests.redis_server import free_port
 

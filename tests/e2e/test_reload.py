@@ -15,10 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bundle.generations import (
-    generation_at,
-    publish,
-)
+from app.bundle.generations import generation_at, publish
 from app.bundle.writer import point_current_to
 from app.core.settings import Settings
 from app.core.types import RankRequest

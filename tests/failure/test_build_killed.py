@@ -7,11 +7,7 @@ import sys
 import pytest
 
 from app.bundle.manifest import GENERATION
-from app.bundle.reader import (
-    load_arrays,
-    load_vectors,
-    open_bundle,
-)
+from app.bundle.reader import load_arrays, load_vectors, open_bundle
 from app.bundle.writer import KEEP_GENERATIONS
 from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import EVENTS, ITEMS, build_small, write_jsonl

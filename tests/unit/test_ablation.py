@@ -4,41 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.core.errors import BadDataError, UsageError
 from app.engine.kernels.features import features_over
-from app.engine.kernels.topk import NumpySelection
-from app.engine.retrieval.resolve import Want
+from app.engine.kernels.topk import NumpyTopK
+from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import behaviour_sources, retrieve
 from app.engine.scoring.scorer import Scorer
 from app.evaluation import rankers
-from app.evaluation.ablation import (
-    VARIANTS,
-    Variant,
-    ablate,
-    muted_of,
-    table_of,
-)
+from app.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
 from app.evaluation.baselines.base import UnavailableError
-from app.evaluation.candidate_pools import (
-    Lists,
-    Pools,
-    Traced,
-    others_brought,
-)
+from app.evaluation.candidate_pools import Lists, Pools, Traced, others_brought
 from app.evaluation.datasets import read_sequences
 from app.evaluation.evaluate import Options
 from app.evaluation.protocols import plan_of_events
-from app.offline.input.recipe import (
-    DEFAULT_WEIGHTS,
-    Recipe,
-)
-from app.offline.learning.examples import (
-    Question,
-    draw,
-)
+from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
+from app.offline.learning.examples import TrainingQuery, draw
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
 from tests.planted import firsts, planted_lists, random_behaviour, ring_walks
@@ -49,7 +29,7 @@ N_ITEMS = 60
 def asked(n, seed=0):
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(N_ITEMS) for _ in range(n)]
-    return [Question(rows[:7], int(rows[7]), 1.0, rows[:0]) for rows in orders]
+    return [TrainingQuery(rows[:7], int(rows[7]), 1.0, rows[:0]) for rows in orders]
 
 
 SOURCES = ("behaviour", "alike", "taste")
@@ -65,8 +45,8 @@ def test_without_a_source_only_what_it_alone_brought_is_gone():
 def left_over(behaviour, question, off):
     """The candidates that some source other than `off` brings, asked alone."""
     sources = [one for one in behaviour_sources(behaviour, 0.1) if one.name != off]
-    (hits,) = retrieve([Want(recent=question.recent, hidden=question.recent)], sources)
-    return NumpySelection(N_ITEMS).union([[one.rows for one in hits.values()]])[0]
+    (hits,) = retrieve([ResolvedRequest(recent=question.recent, hidden=question.recent)], sources)
+    return NumpyTopK(N_ITEMS).union([[one.rows for one in hits.values()]])[0]
 
 
 @pytest.mark.parametrize("off", [None, *SOURCES])
@@ -109,7 +89,7 @@ def test_examples_lose_what_only_the_missing_source_brought(off):
     assert np.diff(left.offsets).tolist() == [
         len(m) for m, is_in in zip(rows, found, strict=True) if is_in
     ]
-    assert len(left) == sum(found) == len(left.worth)
+    assert len(left) == sum(found) == len(left.sample_weight)
     assert len(left.log_weights) == len(left.features) == left.offsets[-1]
     assert not left.features[:, [0, 3]].any()
     rights = lists.examples.features[lists.examples.offsets[:-1]][found]
@@ -164,10 +144,10 @@ def ring(folder, users=560):
     walks = ring_walks(40, users, lengths=(6, 9))
     lists = {f"u{user}": [f"r{at}" for at in walk] for user, walk in enumerate(walks)}
     names = [f"r{at}" for at in range(40)] + [f"dull{at}" for at in range(400)]
-    shelf, events = read_sequences(
+    catalogue, events = read_sequences(
         sequences_folder(folder, lists, {name: f"thing {name}" for name in names}), 0
     )
-    return plan_of_events("strict", shelf, events, DEFAULT_WEIGHTS)
+    return plan_of_events("strict", catalogue, events, DEFAULT_EVENT_RULES)
 
 
 def by_taste(examples, seed):
@@ -245,6 +225,6 @@ def test_every_pattern_of_a_variant_names_features():
 def test_what_cannot_be_learned_from_is_refused(plan, tmp_path):
     with pytest.raises(BadDataError, match="fewer than 500"):
         ablate(ring(tmp_path / "few", users=20), "few", OPTIONS)
-    other = plan_of_events("time-split", plan.shelf, plan.folds[0].events, DEFAULT_WEIGHTS)
+    other = plan_of_events("time-split", plan.catalogue, plan.folds[0].events, DEFAULT_EVENT_RULES)
     with pytest.raises(UsageError, match="strict"):
         ablate(other, "ring", OPTIONS)

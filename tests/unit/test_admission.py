@@ -6,18 +6,24 @@ from tests.batcher_rig import outcomes, rig
 
 def test_a_short_wait_spares_nothing_and_refuses_nobody():
     door = Admission()
-    assert not any(door.hurries(0.1, 0.1, left=1.0) for _ in range(5))
+    assert not any(door.needs_fast_encoding(0.1, 0.1, left=1.0) for _ in range(5))
     assert not door.refuses(0.1, left=1.0)
 
 
 def test_in_a_rush_two_of_three_requests_keep_the_whole():
     door = Admission()
-    assert [door.hurries(0.4, 0.1, left=1.0) for _ in range(5)] == [True, False, False, True, False]
+    assert [door.needs_fast_encoding(0.4, 0.1, left=1.0) for _ in range(5)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_without_time_for_the_whole_everybody_is_hurried():
     door = Admission()
-    assert [door.hurries(0.0, 0.02, left=0.01) for _ in range(3)] == [True] * 3
+    assert [door.needs_fast_encoding(0.0, 0.02, left=0.01) for _ in range(3)] == [True] * 3
 
 
 def test_a_wait_beyond_half_of_the_time_is_refused():
@@ -38,7 +44,7 @@ async def test_the_batcher_runs_the_lesser_request_where_there_is_no_time():
         r.engine.release()
         await outcomes(tasks)
 
-    assert [request.hurried for request in r.engine.batches[-1]] == [True]
+    assert [request.fast_encoding for request in r.engine.batches[-1]] == [True]
     assert r.value("batch_tokens_sum") == 4 + 2 + 1
 
 
@@ -54,7 +60,7 @@ async def test_in_a_rush_others_are_hurried_before_anybody_is_refused():
         r.engine.release()
         ended = await outcomes(tasks)
 
-    waited = [request.hurried for batch in r.engine.batches[2:] for request in batch]
+    waited = [request.fast_encoding for batch in r.engine.batches[2:] for request in batch]
     calm = waited.index(True)
     assert waited == [False] * calm + [n % 3 == 0 for n in range(len(waited) - calm)]
     assert 0 < ended.count("OverloadedError") == 12 - len(waited)

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.batching.plan import (
-    BatchPlan,
-    Limits,
-    PassTimes,
-    next_batch,
-    share_of,
-)
+from app.serving.batching.plan import BatchPlan, Limits, PassTimes, next_batch, share_of
 
 LIMITS = Limits(max_requests=4, max_tokens=100, max_pending=1000)
 

@@ -6,10 +6,7 @@ import weakref
 
 import pytest
 
-from app.core.errors import (
-    NotReadyError,
-    OverloadedError,
-)
+from app.core.errors import NotReadyError, OverloadedError
 from app.core.types import RankRequest
 from tests.batcher_rig import FAR, Rig, outcomes, rig
 
@@ -32,15 +29,18 @@ class Gate:
 
 async def asked(r: Rig, *calls) -> list[asyncio.Task]:
     """Ask for calls, and return once all of them wait or run."""
-    tasks = [asyncio.create_task(r.batcher.between(call)) for call in calls]
+    tasks = [asyncio.create_task(r.batcher.run_exclusive(call)) for call in calls]
     await asyncio.sleep(0)
     return tasks
 
 
 async def test_an_idle_batcher_runs_a_call_at_once_in_the_model_thread():
     async with rig() as r:
-        assert await r.batcher.between(lambda: threading.current_thread().name) == "recserve-model"
-        assert await r.batcher.between(lambda: None) is None
+        assert (
+            await r.batcher.run_exclusive(lambda: threading.current_thread().name)
+            == "recserve-model"
+        )
+        assert await r.batcher.run_exclusive(lambda: None) is None
 
 
 async def test_a_call_waits_for_the_pass_and_goes_before_those_that_wait():
@@ -138,7 +138,7 @@ async def test_closing_runs_the_calls_that_wait_and_takes_no_more():
         closing = asyncio.create_task(r.batcher.aclose(FAR))
         await asyncio.sleep(0)
         with pytest.raises(NotReadyError):
-            await r.batcher.between(lambda: "late")
+            await r.batcher.run_exclusive(lambda: "late")
         r.engine.release()
         assert await closing
         assert [await call for call in calls] == ["b", "c"]
@@ -168,7 +168,7 @@ async def test_a_lost_engine_fails_the_calls_that_wait_and_takes_no_more():
         with pytest.raises(NotReadyError):
             await call
         with pytest.raises(NotReadyError):
-            await r.batcher.between(lambda: None)
+            await r.batcher.run_exclusive(lambda: None)
 
 
 async def test_a_call_that_kills_the_thread_fails_everybody():
@@ -178,13 +178,13 @@ async def test_a_call_that_kills_the_thread_fails_everybody():
             raise SystemExit
 
         with pytest.raises(NotReadyError):
-            await r.batcher.between(dies)
+            await r.batcher.run_exclusive(dies)
         assert not r.batcher.ready
 
 
 async def test_before_it_is_entered_it_takes_no_call():
     with pytest.raises(NotReadyError):
-        await Rig().batcher.between(lambda: None)
+        await Rig().batcher.run_exclusive(lambda: None)
 
 
 async def test_nothing_of_a_call_is_kept_once_it_ran():
@@ -197,6 +197,6 @@ async def test_nothing_of_a_call_is_kept_once_it_ran():
     async with rig(held=False) as r:
         heavy = Heavy()
         weakref.finalize(heavy, dropped.set)
-        await r.batcher.between(heavy.close)
+        await r.batcher.run_exclusive(heavy.close)
         del heavy
         assert await asyncio.to_thread(dropped.wait, 10)

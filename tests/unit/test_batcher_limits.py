@@ -4,11 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.errors import (
-    DeadlineExceededError,
-    NotReadyError,
-    OverloadedError,
-)
+from app.core.errors import DeadlineExceededError, NotReadyError, OverloadedError
 from app.core.types import RankRequest
 from tests.batcher_rig import FAR, Rig, outcomes, rig
 

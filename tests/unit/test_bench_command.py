@@ -25,10 +25,7 @@ from app.bench.figures import (
     overlapped_rate,
 )
 from app.bench.measure import Meter
-from app.bench.page import (
-    document,
-    page,
-)
+from app.bench.page import document, page
 from app.bench.requests import (
     WORDS_IN_QUERY,
     Requests,
@@ -39,15 +36,8 @@ from app.bench.requests import (
 )
 from app.bundle.reader import open_bundle
 from app.cli import main
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
-from app.core.types import (
-    BatchResult,
-    Generation,
-    StageTimings,
-)
+from app.core.errors import BadDataError, UsageError
+from app.core.types import BatchResult, Generation, StageTimings
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from app.serving.stores.bundle_users import BundleUserStore

@@ -8,27 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.bundle.reader import (
-    load_arrays,
-    load_vectors,
-    open_bundle,
-)
-from app.core.errors import (
-    BadDataError,
-    BundleError,
-    EngineError,
-    UsageError,
-)
+from app.bundle.reader import load_arrays, load_vectors, open_bundle
+from app.core.errors import BadDataError, BundleError, EngineError, UsageError
 from app.domain.columns import decode_column
 from app.offline.build import build
 from app.offline.demo import build_demo
-from app.offline.input.recipe import (
-    EventColumns,
-    ItemColumns,
-    Recipe,
-    Roles,
-    load_recipe,
-)
+from app.offline.input.recipe import EventColumns, ItemColumns, Recipe, Roles, load_recipe
 from app.serving.stores.bundle_users import BundleUserStore
 from app.testing.encoder import HashEncoder
 from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl

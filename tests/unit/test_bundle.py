@@ -9,14 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.bundle.manifest import MANIFEST
-from app.bundle.reader import (
-    CURRENT,
-    UNSEALED,
-    load_arrays,
-    load_vectors,
-    open_bundle,
-    sealed,
-)
+from app.bundle.reader import CURRENT, UNSEALED, load_arrays, load_vectors, open_bundle, sealed
 from app.bundle.writer import write_bundle
 from app.core.errors import BundleError
 from tests.bundles import SMALL_FACTS as FACTS
@@ -156,7 +149,10 @@ def test_a_manifest_that_points_outside_is_refused(bundle, name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 1}, "has format 1, not 3: build it again"),
+        (
+            {"format_version": 1},
+            "has format 1, not 4: build it again with `recserve build --items FILE --out ",
+        ),
         ({"format_version": None}, "has format None"),
         ({"colour": "red"}, "wrong at 'colour'"),
         ({"n_items": -1}, "wrong at 'n_items'"),

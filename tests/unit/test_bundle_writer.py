@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.bundle.manifest import GENERATION
-from app.bundle.reader import (
-    CURRENT,
-    open_bundle,
-)
-from app.bundle.writer import (
-    KEEP_GENERATIONS,
-    write_bundle,
-)
+from app.bundle.reader import CURRENT, open_bundle
+from app.bundle.writer import KEEP_GENERATIONS, write_bundle
 from tests.bundles import fill_small as fill
 
 

@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.kernels.loader import (
-    FOLDER,
-    Unavailable,
-    cache_folder,
-    load_library,
-)
-from app.offline.encoder.kernel_file import (
-    LEAST_BYTES,
-    kept,
-)
+from app.engine.kernels.loader import FOLDER, Unavailable, cache_folder, load_library
+from app.offline.encoder.kernel_file import LEAST_BYTES, disk_cached
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +39,7 @@ def test_without_a_home_nothing_is_kept(home, started_in, monkeypatch):
     monkeypatch.setenv("HOME", home)
     assert cache_folder().is_absolute()
     content = bytes(LEAST_BYTES)
-    assert kept("a" * 64, lambda: content) == content
+    assert disk_cached("a" * 64, lambda: content) == content
     assert not cache_folder().exists()
     assert list(started_in.iterdir()) == []
 

@@ -5,19 +5,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.core.telemetry import Metrics
-from app.core.types import (
-    Change,
-    Generation,
-)
-from app.serving.caching.answers import (
-    Caches,
-    Wanted,
-)
+from app.core.types import Change, Generation
+from app.serving.caching.answers import CacheLookup, Caches
 from app.serving.caching.local import LocalCache
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryCache,
-)
+from app.testing.fakes import GatedEngine, MemoryCache
 from tests.clock import Clock
 
 
@@ -30,24 +21,34 @@ class Rig:
         self.local = LocalCache(10_000, 100.0, Metrics(self.registry), clock=self.clock)
         self.shared = MemoryCache()
         self.caches = Caches(self.local, self.shared, self.engine)
-        self.at = Generation("b", 5, arrival=2)
+        self.at = Generation("b", 5, visible_since_seq=2)
 
     def put(self, *items: str, user: bytes = b"") -> None:
         tail = orjson.dumps({"items": [{"id": name} for name in items]})[1:]
-        self.caches.put(Wanted(b"key", self.at, user), tail, self.at.catalogue)
+        self.caches.put(CacheLookup(b"key", self.at, user), tail, self.at.catalogue)
 
-    def change(self, item: str, seq: int, *, arrival: int = 2, gone: bool = False) -> None:
+    def change(
+        self, item: str, seq: int, *, visible_since_seq: int = 2, gone: bool = False
+    ) -> None:
         """An item changes; it is another moment's catalogue from now on."""
         self.engine.perform([Change(seq, item, None if gone else {"title": "new"})])
-        self.at = Generation("b", seq, arrival=arrival)
+        self.at = Generation("b", seq, visible_since_seq=visible_since_seq)
 
-    async def get(self, *, least: int = 0, named: tuple[str, ...] = ()) -> list[str] | None:
-        tail, trouble = await self.caches.get(Wanted(b"key", self.at, b"", named, least))
+    async def get(
+        self, *, min_catalogue_seq: int = 0, named: tuple[str, ...] = ()
+    ) -> list[str] | None:
+        tail, trouble = await self.caches.get(
+            CacheLookup(b"key", self.at, b"", named, min_catalogue_seq)
+        )
         assert not trouble
         return _ids(tail)
 
-    def stale(self, *, age_s: float = 10.0, least: int = 0, user: bytes = b"") -> list[str] | None:
-        return _ids(self.caches.stale(Wanted(b"key", self.at, user, (), least), age_s))
+    def stale(
+        self, *, age_s: float = 10.0, min_catalogue_seq: int = 0, user: bytes = b""
+    ) -> list[str] | None:
+        return _ids(
+            self.caches.stale(CacheLookup(b"key", self.at, user, (), min_catalogue_seq), age_s)
+        )
 
     def reads(self, result: str) -> float | None:
         labels = {"tier": "local", "result": result}
@@ -67,9 +68,9 @@ async def test_what_is_up_to_date_is_got_and_the_rest_is_not(r):
     assert await r.get() is None
     r.put("i1")
     assert await r.get() == ["i1"]
-    r.at = Generation("b", 6, arrival=6)
+    r.at = Generation("b", 6, visible_since_seq=6)
     assert await r.get() is None
-    r.at = Generation("b", 5, moment=1, arrival=2)
+    r.at = Generation("b", 5, moment=1, visible_since_seq=2)
     assert await r.get() is None
 
 
@@ -96,8 +97,8 @@ async def test_so_does_one_of_an_item_that_the_request_names(r):
 async def test_an_answer_of_an_older_catalogue_than_was_asked_for_is_none(r):
     r.put("i1")
     r.change("i3", 6)
-    assert await r.get(least=5) == ["i1"]
-    assert await r.get(least=6) is None
+    assert await r.get(min_catalogue_seq=5) == ["i1"]
+    assert await r.get(min_catalogue_seq=6) is None
 
 
 async def test_what_other_processes_left_is_looked_at_in_the_same_way(r):
@@ -105,25 +106,25 @@ async def test_what_other_processes_left_is_looked_at_in_the_same_way(r):
     await r.caches.aclose()
     other = Caches(LocalCache(10_000, 100.0, Metrics(CollectorRegistry())), r.shared, r.engine)
     r.change("i3", 6)
-    found, _ = await other.get(Wanted(b"key", r.at))
+    found, _ = await other.get(CacheLookup(b"key", r.at))
     assert _ids(found) == ["i1", "i2"]
     r.change("i2", 7)
     third = Caches(LocalCache(10_000, 100.0, Metrics(CollectorRegistry())), r.shared, r.engine)
     for caches in (other, third):
-        assert await caches.get(Wanted(b"key", r.at)) == (None, False)
+        assert await caches.get(CacheLookup(b"key", r.at)) == (None, False)
 
 
 async def test_another_bundle_knows_other_changes(r):
     r.put("i1")
     r.change("i3", 6)
-    wanted = Wanted(b"key", r.at)
+    lookup = CacheLookup(b"key", r.at)
     r.engine._generation = Generation("c", 6)
-    assert await r.caches.get(wanted) == (None, False)
+    assert await r.caches.get(lookup) == (None, False)
 
 
 async def test_an_older_answer_whose_items_are_as_they_were_will_do(r):
     r.put("i1", "i2")
-    r.change("i3", 8, arrival=8)
+    r.change("i3", 8, visible_since_seq=8)
     assert r.stale() == ["i1", "i2"]
     assert r.reads("stale") == 1
 
@@ -136,7 +137,7 @@ async def test_an_item_that_changed_or_went_since_makes_it_useless(r):
     r.change("i2", 5)  # the answer is made from that
     r.put("i1", "i2")
     assert r.stale() == ["i1", "i2"]
-    r.change("i2", 6, arrival=6)
+    r.change("i2", 6, visible_since_seq=6)
     assert r.stale() is None
     r.put("i1", "i3")
     r.change("i3", 7, gone=True)
@@ -152,8 +153,8 @@ async def test_it_may_be_as_old_as_was_said_and_no_older(r):
 
 async def test_it_may_be_of_no_older_catalogue_than_was_said(r):
     r.put("i1")
-    assert r.stale(least=5) == ["i1"]
-    assert r.stale(least=6) is None
+    assert r.stale(min_catalogue_seq=5) == ["i1"]
+    assert r.stale(min_catalogue_seq=6) is None
 
 
 async def test_what_a_user_did_is_never_left_out(r):

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from app.api.body import (
-    CallerLeftError,
-    read_body,
-    unless_left,
-)
+from app.api.body import CallerLeftError, read_body, unless_left
 from app.core.errors import BodyTooLargeError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -9,12 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import BundleError
-from app.domain.columns import (
-    Instant,
-    Kind,
-    decode_column,
-    encode_column,
-)
+from app.domain.columns import Instant, Kind, decode_column, encode_column
 
 
 def optional(values):

@@ -10,21 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import InvalidRequestError
-from app.domain.request import (
-    MAX_CURSOR_CHARACTERS,
-    MAX_CURSOR_ITEMS,
-)
-from app.serving.cursor import (
-    LIFE_S,
-    Page,
-    owned_by,
-    read_cursor,
-    write_cursor,
-)
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryCache,
-)
+from app.domain.request import MAX_CURSOR_CHARACTERS, MAX_CURSOR_ITEMS
+from app.serving.cursor import LIFE_S, Page, owned_by, read_cursor, write_cursor
+from app.testing.fakes import GatedEngine, MemoryCache
 from tests.event_stores import NOW, event
 from tests.unit.test_recommender import rig
 

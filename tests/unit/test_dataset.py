@@ -4,21 +4,11 @@ import math
 
 import pytest
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.core.errors import BadDataError, UsageError
 from app.domain.columns import Instant
-from app.offline.input.events import (
-    Events,
-    read_events,
-)
+from app.offline.input.events import Events, read_events
 from app.offline.input.items import read_items
-from app.offline.input.recipe import (
-    EventColumns,
-    ItemColumns,
-    Recipe,
-)
+from app.offline.input.recipe import EventColumns, ItemColumns, Recipe
 from tests.bundles import write_jsonl
 
 GOOD = [{"id": f"good{n}", "title": "x"} for n in range(3)]

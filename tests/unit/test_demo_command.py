@@ -9,15 +9,9 @@ import socket
 import pytest
 
 from app.bundle.manifest import MANIFEST
-from app.bundle.reader import (
-    UNSEALED,
-    sealed,
-)
+from app.bundle.reader import UNSEALED, sealed
 from app.bundle.writer import write_bundle
-from app.cli import (
-    main,
-    usable,
-)
+from app.cli import main, usable
 from tests.bundles import fill_small
 
 

@@ -9,19 +9,10 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from app.core.errors import (
-    DeviceError,
-    EngineError,
-)
+from app.core.errors import DeviceError, EngineError
 from app.engine.encoding import device
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.encoding.torch_gpu import (
-    MOST_CELLS,
-    MOST_TEXTS,
-    padded,
-    passes,
-    shapes,
-)
+from app.engine.encoding.torch_gpu import MOST_CELLS, MOST_TEXTS, padded, passes, shapes
 from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import saved, tiny_bert
 

@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-from app.core.types import (
-    RankRequest,
-    RankResult,
-)
+from app.core.types import RankRequest, RankResult
 from app.engine.retrieval.index import FlatIndex
 from tests.small_engine import TITLES, small_engine
 

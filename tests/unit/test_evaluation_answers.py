@@ -3,27 +3,9 @@
 import numpy as np
 import pytest
 
-from app.core.types import (
-    RankedItem,
-    RankRequest,
-    RankResult,
-    SourceHit,
-)
-from app.evaluation.answers import (
-    Numbering,
-    from_results,
-    from_scores,
-    joined,
-    lists_of,
-    mask,
-)
-from app.evaluation.figures import (
-    by_history,
-    by_source,
-    graded_table,
-    next_item_table,
-    pool_recall,
-)
+from app.core.types import RankedItem, RankRequest, RankResult, SourceHit
+from app.evaluation.answers import Numbering, from_results, from_scores, joined, lists_of, mask
+from app.evaluation.figures import by_history, by_source, graded_table, next_item_table, pool_recall
 from app.evaluation.protocols import Case
 
 NUMBERS = Numbering.of("abcdef")

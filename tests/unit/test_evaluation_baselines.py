@@ -17,24 +17,9 @@ from app.evaluation.baselines.base import (
     decayed,
     optional,
 )
-from app.evaluation.baselines.behaviour import (
-    Ease,
-    Hybrid,
-    ItemKnn,
-    Ridge,
-    inverse_gram,
-)
-from app.evaluation.baselines.registry import (
-    BASELINES,
-    chosen,
-    fitting,
-)
-from app.evaluation.baselines.simple import (
-    Bm25,
-    Meaning,
-    Popularity,
-    WordsAndMeaning,
-)
+from app.evaluation.baselines.behaviour import Ease, Hybrid, ItemKnn, Ridge, inverse_gram
+from app.evaluation.baselines.registry import BASELINES, chosen, fitting
+from app.evaluation.baselines.simple import Bm25, Meaning, Popularity, WordsAndMeaning
 from app.evaluation.baselines.trees import LambdaMart
 from app.evaluation.names import BASELINE_NAMES
 from app.testing.encoder import HashEncoder

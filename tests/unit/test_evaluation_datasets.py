@@ -4,21 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
-from app.evaluation.dataset import (
-    Disguise,
-    events_of,
-    write_events,
-)
-from app.evaluation.datasets import (
-    kind_of,
-    read_impressions,
-    read_pairs,
-    read_sequences,
-)
+from app.core.errors import BadDataError, UsageError
+from app.evaluation.dataset import Anonymiser, events_of, write_events
+from app.evaluation.datasets import kind_of, read_impressions, read_pairs, read_sequences
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
 from tests.evaluation_rig import impressions_folder, pairs_folder, sequences_folder
@@ -33,15 +21,15 @@ def test_the_text_is_chosen_per_row_and_nothing_else_is_read(tmp_path):
         "c\tB2\t\t\tshort \u2028c\n"
         "d\tB3\n"
     )
-    shelf, events = read_sequences(tmp_path, seed=5)
-    hide = Disguise(5)
-    assert dict(zip(shelf.ids, shelf.titles, strict=True)) == {
+    catalogue, events = read_sequences(tmp_path, seed=5)
+    hide = Anonymiser(5)
+    assert dict(zip(catalogue.ids, catalogue.titles, strict=True)) == {
         hide("a"): 'say "a"',
         hide("b"): "name b",
         hide("c"): "short \u2028c",
         hide("d"): "",
     }
-    assert {key for row in shelf.source for key in row} == {"id", "title"}
+    assert {key for row in catalogue.source for key in row} == {"id", "title"}
     assert events.users == ["u:u", "u:v"]
     assert [events.items[i] for i in events.item] == [hide(i) for i in "abcca"]
     assert events.timestamp.tolist() == [1, 2, 3, 1, 2]
@@ -50,13 +38,13 @@ def test_the_text_is_chosen_per_row_and_nothing_else_is_read(tmp_path):
 def test_rows_are_in_an_order_that_means_nothing(tmp_path):
     names = [f"{n:03}" for n in range(200)]
     sequences_folder(tmp_path, {"u": names}, dict.fromkeys(names, "x"))
-    shelf, events = read_sequences(tmp_path, seed=0)
-    row = {name: place for place, name in enumerate(shelf.ids)}
+    catalogue, events = read_sequences(tmp_path, seed=0)
+    row = {name: place for place, name in enumerate(catalogue.ids)}
     places = [row[events.items[i]] for i in events.item]
     steps = [b - a for a, b in pairwise(places)]
     assert sum(step > 0 for step in steps) in range(75, 125)  # half of them, as by chance
-    assert shelf.ids == sorted(shelf.ids)
-    assert not set(shelf.ids) & set(names)
+    assert catalogue.ids == sorted(catalogue.ids)
+    assert not set(catalogue.ids) & set(names)
 
 
 def test_the_order_of_lines_does_not_matter(tmp_path):
@@ -95,13 +83,13 @@ def test_products_are_titles_and_repeated_judgements_are_averaged(tmp_path):
             ("table", "Lamp", "", "?"),
         ],
     )
-    shelf, judged = read_pairs(tmp_path, 1)
-    hide = Disguise(1)
+    catalogue, judged = read_pairs(tmp_path, 1)
+    hide = Anonymiser(1)
     assert judged == {
         "sofa": {hide("Red sofa"): 3.0, hide("Oak table"): 1.0},
         "table": {hide("Oak table"): 4.0},
     }
-    rows = {row["title"]: row["text"] for row in shelf.source}
+    rows = {row["title"]: row["text"] for row in catalogue.source}
     assert rows == {"Red sofa": "Soft.", "Oak table": "Hard, long"}
 
 
@@ -123,12 +111,12 @@ PAGE = {
 
 
 def test_impressions(tmp_path):
-    shelf, (page,) = read_impressions(impressions_folder(tmp_path, [PAGE]), 0)
-    hide = Disguise(0)
+    catalogue, (page,) = read_impressions(impressions_folder(tmp_path, [PAGE]), 0)
+    hide = Anonymiser(0)
     assert page.clicked == hide("N3")
     assert page.history == (hide("N1"),)
     assert page.candidates == tuple(sorted([hide("N2"), hide("N3")]))
-    first = next(row for row in shelf.source if row["id"] == hide("N1"))
+    first = next(row for row in catalogue.source if row["id"] == hide("N1"))
     assert first == {
         "id": hide("N1"),
         "title": "One",

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
-from app.evaluation.dataset import (
-    Shelf,
-    events_of,
-)
+from app.core.errors import BadDataError, UsageError
+from app.evaluation.dataset import EvalCatalogue, events_of
 from app.evaluation.datasets import Impression
 from app.evaluation.protocols import (
     FOLDS,
@@ -23,8 +17,8 @@ from app.evaluation.protocols import (
     time_split,
 )
 from app.offline.input.events import Events
-from app.offline.input.read_report import Tally
-from app.offline.input.recipe import DEFAULT_WEIGHTS
+from app.offline.input.read_report import ReadReport
+from app.offline.input.recipe import DEFAULT_EVENT_RULES
 
 
 def log(*rows: tuple[str, str, str, float]) -> Events:
@@ -40,12 +34,12 @@ def log(*rows: tuple[str, str, str, float]) -> Events:
         np.full(len(rows), np.nan),
         np.array([row[3] for row in rows], np.float64),
         np.full(len(rows), -1, np.int32),
-        Tally("log"),
+        ReadReport("log"),
     )
 
 
-def shelf(*ids: str) -> Shelf:
-    return Shelf(list(ids), list(ids), [])
+def catalogue(*ids: str) -> EvalCatalogue:
+    return EvalCatalogue(list(ids), list(ids), [])
 
 
 def kept(events: Events) -> list[str]:
@@ -54,7 +48,7 @@ def kept(events: Events) -> list[str]:
 
 def test_strict_holds_two_out_and_asks_with_all_but_the_last():
     events = events_of([("u:1", list("abcd")), ("u:2", list("ba")), ("u:3", list("abc"))])
-    plan = plan_of_events("strict", shelf(*"abcd"), events, DEFAULT_WEIGHTS)
+    plan = plan_of_events("strict", catalogue(*"abcd"), events, DEFAULT_EVENT_RULES)
     (fold,) = plan.folds
     assert kept(fold.events) == ["a", "b", "b", "a", "a"]  # the user with two items is fitted on
     first, second = fold.cases
@@ -66,7 +60,7 @@ def test_strict_holds_two_out_and_asks_with_all_but_the_last():
 
 def test_all_but_last_holds_one_out():
     events = events_of([("u:1", list("abcd")), ("u:2", list("ba")), ("u:3", ["a"])])
-    plan = plan_of_events("all-but-last", shelf(*"abcd"), events, DEFAULT_WEIGHTS)
+    plan = plan_of_events("all-but-last", catalogue(*"abcd"), events, DEFAULT_EVENT_RULES)
     assert kept(plan.folds[0].events) == ["a", "b", "c", "b", "a"]
     assert [case.request.history for case in plan.folds[0].cases] == [("a", "b", "c"), ("b",)]
 
@@ -87,7 +81,7 @@ def test_a_view_of_the_target_just_before_it_is_withheld_too():
         ("1", "a", "dislike", 6),
         ("2", "c", "impression", 9),
     )
-    plan = plan_of_events("strict", shelf(*"abc"), events, DEFAULT_WEIGHTS)
+    plan = plan_of_events("strict", catalogue(*"abc"), events, DEFAULT_EVENT_RULES)
     assert kept(plan.folds[0].events) == ["a", "b", "c"]
     assert plan.folds[0].events.timestamp.tolist() == [1, 2, 9]
     (case,) = plan.folds[0].cases
@@ -134,7 +128,7 @@ def test_what_makes_a_case_hard_is_counted():
     events = events_of(
         [("u:1", ["a", "b", "a"]), ("u:2", ["a", "b", "gone"]), ("u:3", ["b", "a", "c"])]
     )
-    plan = plan_of_events("all-but-last", shelf(*"abc"), events, DEFAULT_WEIGHTS)
+    plan = plan_of_events("all-but-last", catalogue(*"abc"), events, DEFAULT_EVENT_RULES)
     assert plan.notes == {
         "target_not_in_catalogue": 1,
         "target_without_training_events": 2,
@@ -144,16 +138,16 @@ def test_what_makes_a_case_hard_is_counted():
 
 def test_a_log_too_short_to_hold_anything_out_is_bad_data():
     with pytest.raises(BadDataError, match="hold one out"):
-        plan_of_events("strict", shelf("a"), events_of([("u:1", ["a"])]), DEFAULT_WEIGHTS)
+        plan_of_events("strict", catalogue("a"), events_of([("u:1", ["a"])]), DEFAULT_EVENT_RULES)
     with pytest.raises(UsageError, match="graded"):
-        plan_of_events("graded", shelf("a"), events_of([("u:1", ["a"])]), DEFAULT_WEIGHTS)
+        plan_of_events("graded", catalogue("a"), events_of([("u:1", ["a"])]), DEFAULT_EVENT_RULES)
 
 
 JUDGED = {f"query {n}": {"a": 4.0, "b": 1.0 + n % 3} for n in range(40)}
 
 
 def test_a_fold_never_sees_the_grades_of_its_queries():
-    plan = plan_of_grades(shelf("a", "b"), JUDGED)
+    plan = plan_of_grades(catalogue("a", "b"), JUDGED)
     assert len(plan.folds) == FOLDS
     asked = [case.request.query for fold in plan.folds for case in fold.cases]
     assert sorted(asked) == sorted(JUDGED)
@@ -168,7 +162,7 @@ def test_a_fold_never_sees_the_grades_of_its_queries():
 
 
 def test_the_order_of_candidates_tells_nothing_of_their_grades():
-    plan = plan_of_grades(shelf("a", "b"), {"q": {"b": 4.0, "a": 1.0}})
+    plan = plan_of_grades(catalogue("a", "b"), {"q": {"b": 4.0, "a": 1.0}})
     (case,) = plan.folds[0].cases
     assert case.request.candidates == ("a", "b")
     assert case.request.k == 2
@@ -176,7 +170,7 @@ def test_the_order_of_candidates_tells_nothing_of_their_grades():
 
 def test_impressions_are_ranked_by_history():
     page = Impression("9", ("a", "b"), ("c", "d"), "d")
-    plan = plan_of_impressions(shelf(*"abcd"), [page])
+    plan = plan_of_impressions(catalogue(*"abcd"), [page])
     (fold,) = plan.folds
     (case,) = fold.cases
     assert (case.request.history, case.request.candidates) == (("a", "b"), ("c", "d"))
@@ -186,7 +180,7 @@ def test_impressions_are_ranked_by_history():
 
 def test_a_sample_keeps_what_is_fitted_on():
     events = events_of([(f"u:{n}", list("abc")) for n in range(30)])
-    plan = plan_of_events("all-but-last", shelf(*"abc"), events, DEFAULT_WEIGHTS)
+    plan = plan_of_events("all-but-last", catalogue(*"abc"), events, DEFAULT_EVENT_RULES)
     some = sampled(plan, 7, seed=1)
     assert (some.n_cases, len(some.folds[0].events)) == (7, len(plan.folds[0].events))
     assert sampled(plan, 7, seed=1).folds == some.folds

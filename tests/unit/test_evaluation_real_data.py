@@ -5,25 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from app.evaluation.asking import (
-    Comparison,
-    histories_of,
-)
+from app.evaluation.asking import Comparison, histories_of
 from app.evaluation.baselines.base import Train
-from app.evaluation.datasets import (
-    kind_of,
-    read_pairs,
-    read_sequences,
-)
+from app.evaluation.datasets import kind_of, read_pairs, read_sequences
 from app.evaluation.figures import next_item_table
-from app.evaluation.protocols import (
-    plan_of_events,
-    sampled,
-)
-from app.offline.input.recipe import (
-    DEFAULT_WEIGHTS,
-    Recipe,
-)
+from app.evaluation.protocols import plan_of_events, sampled
+from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
 from app.testing.encoder import HashEncoder
 
 
@@ -40,14 +27,14 @@ def data(name: str) -> Path:
 def test_item_knn_reaches_its_floor_on_beauty():
     folder = data("amazon-beauty")
     assert kind_of(folder) == "sequences"
-    shelf, events = read_sequences(folder, seed=0)
-    assert (len(shelf), len(events), len(events.users)) == (12_101, 198_502, 22_363)
-    plan = plan_of_events("strict", shelf, events, DEFAULT_WEIGHTS)
+    catalogue, events = read_sequences(folder, seed=0)
+    assert (len(catalogue), len(events), len(events.users)) == (12_101, 198_502, 22_363)
+    plan = plan_of_events("strict", catalogue, events, DEFAULT_EVENT_RULES)
     assert len(plan.folds[0].events) == 198_502 - 2 * 22_363
     assert plan.notes["target_already_in_history"] == 0
     plan = sampled(plan, 6000, seed=1)
-    sequences = histories_of(plan.folds[0].events, Recipe(), shelf.ids)
-    train = Train(sequences, shelf.titles, HashEncoder(2).encode([""]), seed=0)
+    sequences = histories_of(plan.folds[0].events, Recipe(), catalogue.ids)
+    train = Train(sequences, catalogue.titles, HashEncoder(2).encode([""]), seed=0)
     (answers,) = Comparison(plan, [train], {}).ask("item-knn")
     table = next_item_table(answers)
     # All users, no training: .0851 / .0537; a sample of 6,000 is within ± .007.
@@ -56,6 +43,6 @@ def test_item_knn_reaches_its_floor_on_beauty():
 
 
 def test_the_judged_products_of_the_search_set():
-    shelf, judged = read_pairs(data("crowdflower-search"), seed=0)
-    assert (len(shelf), len(judged)) == (6657, 180)
-    assert {len(shelf.titles[0]) > 0} == {True}
+    catalogue, judged = read_pairs(data("crowdflower-search"), seed=0)
+    assert (len(catalogue), len(judged)) == (6657, 180)
+    assert {len(catalogue.titles[0]) > 0} == {True}

@@ -5,13 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from app.evaluation.report import (
-    Bar,
-    bars,
-    headline,
-    lines,
-    render,
-)
+from app.evaluation.report import Bar, bars, headline, lines, render
 
 
 def estimate(value, spread=0.005):

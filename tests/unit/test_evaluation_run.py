@@ -4,28 +4,11 @@ import pytest
 
 from app.bundle.reader import open_bundle
 from app.core.errors import EngineError
-from app.evaluation.dataset import (
-    Shelf,
-    events_of,
-)
-from app.evaluation.datasets import (
-    read_impressions,
-    read_pairs,
-    read_sequences,
-)
-from app.evaluation.evaluate import (
-    Options,
-    evaluate,
-)
-from app.evaluation.protocols import (
-    plan_of_events,
-    plan_of_grades,
-    plan_of_impressions,
-)
-from app.offline.input.recipe import (
-    DEFAULT_WEIGHTS,
-    Recipe,
-)
+from app.evaluation.dataset import EvalCatalogue, events_of
+from app.evaluation.datasets import read_impressions, read_pairs, read_sequences
+from app.evaluation.evaluate import Options, evaluate
+from app.evaluation.protocols import plan_of_events, plan_of_grades, plan_of_impressions
+from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
 from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import (
@@ -43,8 +26,8 @@ LEARNED = ("popularity", "minilm", "bm25", "item-knn", "ease", "hybrid")
 
 
 def run_sequences(folder, score=popular, baselines=(), *, seed=0, seen=None):
-    shelf, events = read_sequences(folder, seed)
-    plan = plan_of_events("strict", shelf, events, DEFAULT_WEIGHTS)
+    catalogue, events = read_sequences(folder, seed)
+    plan = plan_of_events("strict", catalogue, events, DEFAULT_EVENT_RULES)
     options = Options(
         Recipe(),
         seed=seed,
@@ -108,9 +91,9 @@ def test_a_model_that_leans_on_row_order_earns_what_chance_gives(tmp_path):
 
 def test_the_same_model_would_win_without_the_disguise():
     names = [f"{n:03}" for n in range(60)]
-    shelf = Shelf(names, names, [{"id": name, "title": "thing"} for name in names])
+    catalogue = EvalCatalogue(names, names, [{"id": name, "title": "thing"} for name in names])
     users = [(f"u:{n}", [names[(n + step) % 60] for step in range(5)]) for n in range(60)]
-    plan = plan_of_events("strict", shelf, events_of(users), DEFAULT_WEIGHTS)
+    plan = plan_of_events("strict", catalogue, events_of(users), DEFAULT_EVENT_RULES)
     options = Options(Recipe(), make_encoder=fake_encoder, open_engine=opener(by_row))
     assert value(evaluate(plan, "open", options), "recall@10") > 0.9
 
@@ -123,8 +106,8 @@ def test_a_constant_model_earns_nothing_for_its_order(tmp_path):
 
 @pytest.mark.parametrize(("protocol", "held"), [("strict", 2), ("all-but-last", 1)])
 async def test_the_built_bundle_never_holds_what_is_asked_for(tmp_path, protocol, held):
-    shelf, events = read_sequences(ring(tmp_path / "ring", 30), 0)
-    plan = plan_of_events(protocol, shelf, events, DEFAULT_WEIGHTS)
+    catalogue, events = read_sequences(ring(tmp_path / "ring", 30), 0)
+    plan = plan_of_events(protocol, catalogue, events, DEFAULT_EVENT_RULES)
     stores = []
 
     def noting(path):

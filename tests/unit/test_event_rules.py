@@ -6,24 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from app.domain.event_rules import (
-    DAY_S,
-    DEFAULT_WEIGHTS,
-    Weight,
-)
+from app.domain.event_rules import DAY_S, DEFAULT_EVENT_RULES, EventRule
 from app.offline.input.events import Events
-from app.offline.input.read_report import Tally
-from app.offline.learning.signals import (
-    negative_events,
-    positive_weights,
-)
+from app.offline.input.read_report import ReadReport
+from app.offline.learning.signals import negative_events, positive_weights
 
 
 def test_the_sign_of_an_event_is_what_building_makes_of_it() -> None:
     rules = {
-        **DEFAULT_WEIGHTS,
-        "bad": Weight(weight=-2.0, positive_from=3.0),
-        "none": Weight(weight=0.0, positive_from=3.0),
+        **DEFAULT_EVENT_RULES,
+        "bad": EventRule(weight=-2.0, positive_from=3.0),
+        "none": EventRule(weight=0.0, positive_from=3.0),
     }
     kinds = list(rules)
     cases = list(itertools.product(range(len(kinds)), [np.nan, -1.0, 2.9, 3.0, 3.5, 9.0]))
@@ -31,7 +24,7 @@ def test_the_sign_of_an_event_is_what_building_makes_of_it() -> None:
     zeros = np.zeros(n, np.int32)
     kind = np.array([k for k, _ in cases], np.int32)
     value = np.array([v for _, v in cases])
-    events = Events(["u:1"], ["a"], kinds, zeros, zeros, kind, value, value, zeros, Tally("t"))
+    events = Events(["u:1"], ["a"], kinds, zeros, zeros, kind, value, value, zeros, ReadReport("t"))
     positive, negative = positive_weights(events, rules) > 0, negative_events(events, rules)
 
     signs = [rules[kinds[k]].sign(None if np.isnan(v) else v) for k, v in cases]
@@ -46,14 +39,16 @@ def log_of_ages(kind_names: list[str], rows: list[tuple[int, float]]) -> Events:
     zeros, none = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan)
     time = 2e9 - age * DAY_S
     kind = kind.astype(np.int32)
-    return Events(["u:1"], ["a"], kind_names, zeros, zeros, kind, none, time, zeros, Tally("t"))
+    return Events(
+        ["u:1"], ["a"], kind_names, zeros, zeros, kind, none, time, zeros, ReadReport("t")
+    )
 
 
 def test_a_weight_halves_with_age_and_a_faded_dislike_says_nothing() -> None:
     rules = {
-        "view": Weight(weight=0.5, half_life_days=7),
-        "cart": Weight(weight=2.0),
-        "dislike": Weight(weight=-1.0, half_life_days=1.0),
+        "view": EventRule(weight=0.5, half_life_days=7),
+        "cart": EventRule(weight=2.0),
+        "dislike": EventRule(weight=-1.0, half_life_days=1.0),
     }
     rows = [(0, 0.0), (0, 7.0), (0, 14.0), (0, math.nan), (1, 9000.0), (1, math.nan)]
     rows += [(2, 4.0), (2, 4.01), (2, math.nan), (0, 1e6), (3, 3.0)]
@@ -76,14 +71,14 @@ def test_a_weight_halves_with_age_and_a_faded_dislike_says_nothing() -> None:
 
 def test_without_times_nothing_fades() -> None:
     events = log_of_ages(["view"], [(0, math.nan)] * 2)
-    rules = {"view": Weight(weight=0.5, half_life_days=7)}
+    rules = {"view": EventRule(weight=0.5, half_life_days=7)}
     assert positive_weights(events, rules).tolist() == [0.5, 0.5]
     assert positive_weights(Events.none(), rules).tolist() == []
 
 
 @pytest.mark.parametrize("age_days", [0.0, 3.99, 4.0, 4.01, 400.0])
 def test_a_dislike_fades_from_a_log_when_it_fades_from_a_taste(age_days: float) -> None:
-    rule = Weight(weight=-1.0, half_life_days=1.0)
+    rule = EventRule(weight=-1.0, half_life_days=1.0)
     events = log_of_ages(["dislike"], [(0, age_days), (0, 0.0)])
     now, then = float(events.timestamp[1]), float(events.timestamp[0])
     telling = then >= rule.telling_since(now)

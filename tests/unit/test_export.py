@@ -8,19 +8,12 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import (
-    Dense,
-    Normalize,
-    Pooling,
-)
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from transformers import RobertaConfig, RobertaModel
 
-from app.core.errors import (
-    BundleError,
-    DeviceError,
-)
+from app.core.errors import BundleError, DeviceError
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.kernels.encoder import Products
+from app.engine.kernels.encoder import InstructionSet
 from app.engine.kernels.loader import Unavailable
 from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import SIZES, saved, tiny_bert, transformer
@@ -61,7 +54,7 @@ def test_every_runtime_runs_another_shape(tmp_path, pooling, runtime):
         pytest.skip(str(why))
     original = SentenceTransformer(str(source), device="cpu")
     expected = original.encode(TEXTS, normalize_embeddings=True)
-    if runtime in get_args(Products):
+    if runtime in get_args(InstructionSet):
         assert (encoder.encode(TEXTS) * expected).sum(axis=1).min() >= 0.999
     else:
         np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-2)

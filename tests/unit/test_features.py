@@ -10,23 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from app.engine.catalogue.behaviour import (
-    Behaviour,
-    Neighbours,
-    TasteSpace,
-    item_signals,
-)
+from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace, item_signals
 from app.engine.kernels import features
-from app.engine.kernels.features import (
-    Features,
-    KernelFeatures,
-    feature_names,
-    log_ranks,
-)
-from app.engine.kernels.loader import (
-    Unavailable,
-    load_library,
-)
+from app.engine.kernels.features import Features, KernelFeatures, feature_names, log_ranks
+from app.engine.kernels.loader import Unavailable, load_library
 from tests.planted import DECAYS, as_sequences, random_behaviour
 
 N_ITEMS = 40
@@ -73,7 +60,7 @@ def plain(behaviour, recent, length, rows):
         name: lambda a, b, known=known: known.get((a, b), 0.0) for name, known in pairs.items()
     }
     given, wanted = (
-        part.astype(np.float64) for part in (behaviour.taste.given, behaviour.taste.wanted)
+        part.astype(np.float64) for part in (behaviour.taste.inputs, behaviour.taste.targets)
     )
     weight_of["taste"] = lambda a, b: float(given[a] @ wanted[b])
     user = sum(behaviour.taste.recency[p] * given[row] for p, row in enumerate(recent))
@@ -140,8 +127,8 @@ def test_a_place_that_is_not_needed_hides_no_neighbour(make):
     weights[1, 0] = 0.5
     eye = np.eye(3, dtype=np.float32)
     behaviour = Behaviour(
-        {"alike": Neighbours(rows, weights)},
-        {"alike": 0.5},
+        {"content_knn": Neighbours(rows, weights)},
+        {"content_knn": 0.5},
         TasteSpace(eye, eye, np.ones(20, np.float32)),
         np.zeros((4, 3), np.float32),
     )
@@ -209,7 +196,7 @@ def test_items_that_are_alike_in_everything_share_their_ranks(make, dim):
     empty = Neighbours(np.zeros((N_COPIES, 2), np.int32), np.zeros((N_COPIES, 2), np.float32))
     space = TasteSpace(vectors, vectors, np.exp(-np.arange(20) / 2).astype(np.float32))
     behaviour = Behaviour(
-        {"alike": empty}, {"alike": 0.5}, space, np.zeros((4, N_COPIES), np.float32)
+        {"content_knn": empty}, {"content_knn": 0.5}, space, np.zeros((4, N_COPIES), np.float32)
     )
     computer = make(behaviour)
     for size in (5, 13, 37, 200, N_COPIES):
@@ -218,7 +205,7 @@ def test_items_that_are_alike_in_everything_share_their_ranks(make, dim):
         ranks = computed[computer.names.index("taste.rank")]
         for kind in range(3):
             assert len(set(ranks[rows % 3 == kind].tolist())) <= 1
-        assert not computed[computer.names.index("alike.rank")].any()
+        assert not computed[computer.names.index("content_knn.rank")].any()
 
 
 def test_the_numbers_of_rows_mean_nothing(make):
@@ -233,7 +220,7 @@ def test_the_numbers_of_rows_mean_nothing(make):
     moved = Behaviour(
         {name: renumbered(near) for name, near in behaviour.tables.items()},
         behaviour.decays,
-        TasteSpace(taste.given[old], taste.wanted[old], taste.recency),
+        TasteSpace(taste.inputs[old], taste.targets[old], taste.recency),
         behaviour.items[:, old],
     )
     recents, lengths, candidates = asked(8)
@@ -267,7 +254,9 @@ def test_what_nobody_took_and_nothing_is_near_to_has_finite_features(make):
     assert values == dict.fromkeys(computer.names, 0.0) | prior
 
 
-@pytest.mark.parametrize("tables", [("alike",), ("together", "alike"), tuple(DECAYS)])
+@pytest.mark.parametrize(
+    "tables", [("content_knn",), ("cooccurrence", "content_knn"), tuple(DECAYS)]
+)
 def test_there_is_a_name_for_each_row(tables):
     behaviour = random_behaviour(0, N_ITEMS)
     chosen = Behaviour(

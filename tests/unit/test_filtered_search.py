@@ -4,22 +4,11 @@ import faiss
 import numpy as np
 import pytest
 
-from app.core.errors import (
-    DeviceError,
-    InvalidRequestError,
-)
-from app.core.types import (
-    Matrix,
-    RankRequest,
-    RankResult,
-)
+from app.core.errors import DeviceError, InvalidRequestError
+from app.core.types import Matrix, RankRequest, RankResult
 from app.domain.filters import filter_text
 from app.engine.retrieval.gpu_index import DeviceIndex
-from app.engine.retrieval.index import (
-    FlatIndex,
-    ListIndex,
-    VectorIndex,
-)
+from app.engine.retrieval.index import FlatIndex, ListIndex, VectorIndex
 from tests.small_engine import small_engine
 
 SPACE = filter_text({"categories": {"any": ["space"]}})

@@ -7,16 +7,8 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidRequestError
 from app.core.types import JsonValue
-from app.domain.columns import (
-    Instant,
-    decode_column,
-    encode_column,
-)
-from app.domain.filters import (
-    filter_text,
-    holds,
-    parse_filter,
-)
+from app.domain.columns import Instant, decode_column, encode_column
+from app.domain.filters import filter_text, holds, parse_filter
 from app.engine.catalogue.attributes import Attributes
 
 KINDS = {

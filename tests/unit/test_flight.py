@@ -8,12 +8,7 @@ import weakref
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.core.errors import (
-    DeadlineExceededError,
-    EngineError,
-    NotReadyError,
-    OverloadedError,
-)
+from app.core.errors import DeadlineExceededError, EngineError, NotReadyError, OverloadedError
 from app.core.telemetry import Metrics
 from app.serving.caching.single_flight import SingleFlight
 from tests.clock import Clock

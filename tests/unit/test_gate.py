@@ -5,38 +5,17 @@ import re
 import numpy as np
 import pytest
 
-from app.bundle.reader import (
-    CURRENT,
-    load_arrays,
-    open_bundle,
-)
+from app.bundle.reader import CURRENT, load_arrays, open_bundle
 from app.cli import main
-from app.core.errors import (
-    BundleError,
-    EngineError,
-    PromotionError,
-)
-from app.evaluation.promotion_gate import (
-    LEAST_CASES,
-    MOST_CASES,
-    PromotionGate,
-)
-from app.offline.build import (
-    build,
-    retrain,
-)
+from app.core.errors import BundleError, EngineError, PromotionError
+from app.evaluation.promotion_gate import LEAST_CASES, MOST_CASES, PromotionGate
+from app.offline.build import build, retrain
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
 from app.offline.learning.negatives import shown_of
-from app.offline.learning.sequences import (
-    avoided_of,
-    sequences_of,
-)
+from app.offline.learning.sequences import avoided_of, sequences_of
 from app.offline.learning.signals import log_of
-from app.offline.promotion import (
-    Clock,
-    Promotion,
-)
+from app.offline.promotion import Clock, Promotion
 from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import ScoreEngine, constant, popular
@@ -450,8 +429,8 @@ def test_a_damaged_bundle_does_not_stop_a_build(served):
 
 def test_an_older_format_does_not_stop_a_build(served):
     manifest = served.root / CURRENT / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 3', '"format_version": 1'))
-    unopposed(served.build(WHOLE, UNASKED), "the bundle has format 1, not 3")
+    manifest.write_text(manifest.read_text().replace('"format_version": 4', '"format_version": 1'))
+    unopposed(served.build(WHOLE, UNASKED), "the bundle has format 1, not 4")
 
 
 def test_a_link_to_nothing_does_not_stop_a_build(served):

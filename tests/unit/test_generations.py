@@ -5,20 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.bundle.generations import (
-    generation_at,
-    is_generation,
-    publish,
-    roll_back,
-)
-from app.bundle.reader import (
-    CURRENT,
-    open_bundle,
-)
-from app.bundle.writer import (
-    builder_lock,
-    write_bundle,
-)
+from app.bundle.generations import generation_at, is_generation, publish, roll_back
+from app.bundle.reader import CURRENT, open_bundle
+from app.bundle.writer import builder_lock, write_bundle
 from app.cli import main
 from app.core.errors import BundleError
 from tests.bundles import fill_small

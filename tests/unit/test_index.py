@@ -5,30 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from app.bundle.manifest import (
-    BundleFacts,
-    EncoderFacts,
-    IndexFacts,
-)
+from app.bundle.manifest import BundleFacts, EncoderFacts, IndexFacts
 from app.bundle.reader import load_vectors
 from app.bundle.writer import write_bundle
-from app.core.errors import (
-    BundleError,
-    DeviceError,
-)
+from app.core.errors import BundleError, DeviceError
 from app.engine.encoding.device import require
 from app.engine.open import index_of
 from app.engine.retrieval.gpu_index import DeviceIndex
-from app.engine.retrieval.index import (
-    INDEX_FILE,
-    FlatIndex,
-    ListIndex,
-)
-from app.offline.encoder.vector_index import (
-    LEAST_RECALL,
-    query_like,
-    write_index,
-)
+from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex
+from app.offline.encoder.vector_index import LEAST_RECALL, query_like, write_index
 from app.testing.encoder import HashEncoder
 
 N, DIM = 4000, 32
@@ -62,6 +47,8 @@ def bundle(tmp_path_factory, vectors, probes):
             n_users=0,
             n_events=0,
             attributes={},
+            word_cutting_version=1,
+            features_version=1,
         )
 
     return write_bundle(tmp_path_factory.mktemp("index") / "wide", fill)
@@ -232,7 +219,15 @@ def test_a_small_catalogue_is_searched_exactly(tmp_path, vectors):
     def fill(folder):
         np.save(folder / "vectors.npy", vectors)
         facts = EncoderFacts(id="none", dim=DIM)
-        return BundleFacts(encoder=facts, n_items=N, n_users=0, n_events=0, attributes={})
+        return BundleFacts(
+            encoder=facts,
+            n_items=N,
+            n_users=0,
+            n_events=0,
+            attributes={},
+            word_cutting_version=1,
+            features_version=1,
+        )
 
     bundle = write_bundle(tmp_path / "small", fill)
     assert bundle.manifest.index == IndexFacts()

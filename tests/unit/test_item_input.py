@@ -10,19 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.api.item_input import (
-    MAX_ITEMS,
-    ItemRules,
-    ParsedItems,
-    parse_items,
-    parse_patch,
-)
+from app.api.item_input import MAX_ITEMS, ItemRules, ParsedItems, parse_items, parse_patch
 from app.core.errors import InvalidRequestError
-from app.domain.columns import (
-    Kind,
-    decode_column,
-    encode_column,
-)
+from app.domain.columns import Kind, decode_column, encode_column
 from app.domain.values import column_value
 from app.serving.ingest import Remark
 

@@ -6,18 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.core.errors import (
-    OverloadedError,
-    StoreError,
-)
+from app.core.errors import OverloadedError, StoreError
 from app.core.ports import Journal
 from app.core.settings import Settings
 from app.core.types import Change
 from app.serving.stores.opening import open_journal
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_journal import RedisJournal
 from app.serving.stores.sqlite_journal import SqliteJournal
 from app.serving.stores.sqlite_store import SqliteEventStore

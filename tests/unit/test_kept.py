@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.offline.encoder.kernel_file import (
-    KEEP,
-    LEAST_BYTES,
-    kept,
-)
+from app.offline.encoder.kernel_file import KEEP, LEAST_BYTES, disk_cached
 
 KEY = "a" * 64
 CONTENT = bytes(range(256)) * (LEAST_BYTES // 256)
@@ -42,14 +38,14 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_it_is_made_once():
-    assert kept(KEY, Maker()) == CONTENT
-    assert kept(KEY, never) == CONTENT
+    assert disk_cached(KEY, Maker()) == CONTENT
+    assert disk_cached(KEY, never) == CONTENT
 
 
 def test_another_key_is_made_for_itself():
-    kept(KEY, Maker())
-    assert kept("b" * 64, Maker(CONTENT[::-1])) == CONTENT[::-1]
-    assert kept(KEY, never) == CONTENT
+    disk_cached(KEY, Maker())
+    assert disk_cached("b" * 64, Maker(CONTENT[::-1])) == CONTENT[::-1]
+    assert disk_cached(KEY, never) == CONTENT
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -62,67 +58,67 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_file_is_replaced(folder, how):
-    kept(KEY, Maker())
+    disk_cached(KEY, Maker())
     (path,) = files(folder)
     path.write_bytes(DAMAGE[how](CONTENT))
     again = Maker()
-    assert (kept(KEY, again), again.made) == (CONTENT, 1)
+    assert (disk_cached(KEY, again), again.made) == (CONTENT, 1)
     assert files(folder) == [path]
-    assert kept(KEY, never) == CONTENT
+    assert disk_cached(KEY, never) == CONTENT
 
 
 def test_a_damaged_file_goes_also_where_it_comes_out_otherwise(folder):
-    kept(KEY, Maker())
+    disk_cached(KEY, Maker())
     files(folder)[0].write_bytes(b"")
-    kept(KEY, Maker(CONTENT[::-1]))
+    disk_cached(KEY, Maker(CONTENT[::-1]))
     (path,) = files(folder)
     assert path.read_bytes() == CONTENT[::-1]
 
 
 def test_what_cannot_be_read_is_made_again(folder):
-    kept(KEY, Maker())
+    disk_cached(KEY, Maker())
     (path,) = files(folder)
     path.unlink()
     path.mkdir()
     again = Maker()
-    assert (kept(KEY, again), again.made) == (CONTENT, 1)
+    assert (disk_cached(KEY, again), again.made) == (CONTENT, 1)
 
 
 def test_without_a_folder_to_write_to_it_is_made_each_time(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     maker = Maker()
-    assert [kept(KEY, maker) for _ in range(2)] == [CONTENT] * 2
+    assert [disk_cached(KEY, maker) for _ in range(2)] == [CONTENT] * 2
     assert maker.made == 2
     assert "not kept for the next build" in caplog.text
 
 
 def test_what_cannot_be_renamed_leaves_nothing_behind(folder, caplog):
     # A name that no file system takes: the renaming fails, after the writing.
-    assert kept("a" * 300, Maker()) == CONTENT
+    assert disk_cached("a" * 300, Maker()) == CONTENT
     assert list(folder.iterdir()) == []
     assert "not kept for the next build" in caplog.text
 
 
 def test_an_error_in_the_making_is_the_callers(folder):
     with pytest.raises(AssertionError, match="made again"):
-        kept(KEY, never)
+        disk_cached(KEY, never)
     assert not folder.exists()
 
 
 def test_what_is_made_in_a_moment_is_not_kept(folder):
-    kept(KEY, Maker(CONTENT[:-1]))
+    disk_cached(KEY, Maker(CONTENT[:-1]))
     assert not folder.exists()
 
 
 def test_two_builds_at_once_leave_one_file(folder):
     def slower() -> bytes:
-        kept(KEY, Maker())  # the other one comes and goes meanwhile
+        disk_cached(KEY, Maker())  # the other one comes and goes meanwhile
         return CONTENT
 
-    assert kept(KEY, slower) == CONTENT
+    assert disk_cached(KEY, slower) == CONTENT
     assert len(list(folder.iterdir())) == 1
-    assert kept(KEY, never) == CONTENT
+    assert disk_cached(KEY, never) == CONTENT
 
 
 def used(path: Path, when: int) -> None:
@@ -137,17 +133,17 @@ def test_those_used_last_stay_and_what_is_not_ours(folder):
         used(other, 0)
     keys = [digit * 64 for digit in "0123456789"[: KEEP + 1]]
     for when, key in enumerate(keys[:KEEP], start=1):
-        kept(key, Maker())
+        disk_cached(key, Maker())
         used(next(folder.glob(f"rounded-{key}-*")), when)
-    assert kept(keys[0], never) == CONTENT  # so the second is the one unused for longest
-    kept(keys[KEEP], Maker())
+    assert disk_cached(keys[0], never) == CONTENT  # so the second is the one unused for longest
+    disk_cached(keys[KEEP], Maker())
     assert len(files(folder)) == KEEP
     assert all(other.exists() for other in others)
     again = Maker()
     for key in keys:
         if key != keys[1]:
-            kept(key, never)
-    kept(keys[1], again)
+            disk_cached(key, never)
+    disk_cached(keys[1], again)
     assert again.made == 1
 
 
@@ -157,6 +153,6 @@ def test_what_killed_builds_left_goes_first(folder):
         left = folder / f"rounded-{number}.part"
         left.write_bytes(CONTENT[:100])
         used(left, number)
-    kept(KEY, Maker())
+    disk_cached(KEY, Maker())
     assert len(files(folder)) == KEEP
-    assert kept(KEY, never) == CONTENT
+    assert disk_cached(KEY, never) == CONTENT

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from app.core.types import RankRequest
 from app.domain.request import normalised_query
-from app.serving.caching.keys import (
-    fingerprint,
-    state_of,
-)
+from app.serving.caching.keys import fingerprint, state_of
 
 WHERE = "demo/1"
 

@@ -6,28 +6,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from app.bundle.manifest import (
-    BundleFacts,
-    LearnedFacts,
-)
-from app.bundle.reader import (
-    load_arrays,
-    open_bundle,
-)
+from app.bundle.manifest import BundleFacts, LearnedFacts
+from app.bundle.reader import load_arrays, open_bundle
 from app.bundle.writer import write_bundle
 from app.core.errors import BundleError
 from app.core.types import RankRequest
 from app.engine import open as opening
 from app.engine.kernels.features import feature_names
-from app.engine.kernels.topk import NumpySelection
-from app.engine.retrieval.resolve import (
-    Asked,
-    resolve,
-)
-from app.engine.retrieval.sources import (
-    retrieval_order,
-    retrieve,
-)
+from app.engine.kernels.topk import NumpyTopK
+from app.engine.retrieval.resolve import Asked, resolve
+from app.engine.retrieval.sources import retrieval_order, retrieve
 from app.offline.build import retrain
 from app.offline.input.recipe import Recipe
 from tests.learned_rig import N_ITEMS, N_RING, build_ring, engine_over, ring_name, write_walks
@@ -66,7 +54,7 @@ def firsts(engine, step):
 
 def test_the_manifest_says_what_was_learned(bundle, engine):
     facts = bundle.manifest.learned
-    assert tuple(facts.decays) == ("follow", "together", "alike")
+    assert tuple(facts.decays) == ("sequential_ridge", "cooccurrence", "content_knn")
     assert facts.features == feature_names(tuple(facts.decays))
     # Here both may find all there is to find.
     assert facts.metrics["ndcg@10"] >= facts.metrics["unlearned_ndcg@10"]
@@ -112,7 +100,7 @@ def retrieved(engine, request):
     (hits,) = retrieve([want], parts.sources)
     lists = [one.rows for one in hits.values()]
     lists += [] if want.named is None else [want.named]
-    return NumpySelection(N_ITEMS).union([lists])[0], hits
+    return NumpyTopK(N_ITEMS).union([lists])[0], hits
 
 
 def test_named_candidates_are_ranked_and_nothing_else(engine):
@@ -165,7 +153,7 @@ def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     queries = {request.query: Asked(parts.encoder.encode([request.query])[0], None)}
     want = resolve(request, parts.catalogue, parts.texts.vectors, queries)
     (hits,) = retrieve([want], parts.sources)
-    (rows,) = NumpySelection(N_ITEMS).union([[one.rows for one in hits.values()]])
+    (rows,) = NumpyTopK(N_ITEMS).union([[one.rows for one in hits.values()]])
     columns = parts.learned.features.compute([want.recent], [3], [rows])
     (scores,) = parts.blend.scores([want], [rows], [parts.learned.scorer.score(columns)])
     expected = dict(zip(map(parts.catalogue.id, rows.tolist()), scores.tolist(), strict=True))
@@ -229,6 +217,23 @@ def changed(bundle, root, arrays=None, learned=None):
     return open_bundle(write_bundle(root, fill).path)
 
 
+@pytest.mark.parametrize("which", ["word_cutting_version", "features_version"])
+def test_a_bundle_of_other_code_is_refused_with_the_command_that_rebuilds_it(
+    tmp_path, bundle, which
+):
+    def fill(folder):
+        shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
+        (folder / "manifest.json").unlink()
+        facts = {name: getattr(bundle.manifest, name) for name in BundleFacts.model_fields}
+        return BundleFacts(**facts | {which: 99})
+
+    other = open_bundle(write_bundle(tmp_path / "other", fill).path)
+    what = which.removesuffix("_version").replace("_", " ")
+    command = f"recserve build --items FILE --out {tmp_path / 'other'}"
+    with pytest.raises(BundleError, match=f"version 99 of {what}, not 1: .*{command}"):
+        opening.engine_of(other, 1)
+
+
 def test_a_copy_without_changes_is_as_good(bundle, engine, tmp_path):
     copy = engine_over(changed(bundle, tmp_path / "copy"))
     assert copy.rank([after(4)]).results == engine.rank([after(4)]).results
@@ -237,18 +242,18 @@ def test_a_copy_without_changes_is_as_good(bundle, engine, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        ("taste/given", lambda a: a[:-1]),
-        ("taste/wanted", lambda a: a[:-1]),
-        ("follow/rows", lambda a: a[:-1]),
+        ("taste/inputs", lambda a: a[:-1]),
+        ("taste/targets", lambda a: a[:-1]),
+        ("sequential_ridge/rows", lambda a: a[:-1]),
         # What else would only show as an IndexError, a ValueError or nonsense with each request.
         ("items", lambda a: a[:, :-1]),
         ("items", lambda a: a[:3]),
         ("items", lambda a: a[0]),
-        ("alike/weights", lambda a: a[:-1]),
-        ("alike/weights", lambda a: a[:, :-1]),
-        ("taste/wanted", lambda a: a[:, :-1]),
-        ("follow/rows", lambda a: a + N_ITEMS),
-        ("follow/rows", lambda a: a - N_ITEMS - 1),
+        ("content_knn/weights", lambda a: a[:-1]),
+        ("content_knn/weights", lambda a: a[:, :-1]),
+        ("taste/targets", lambda a: a[:, :-1]),
+        ("sequential_ridge/rows", lambda a: a + N_ITEMS),
+        ("sequential_ridge/rows", lambda a: a - N_ITEMS - 1),
     ],
 )
 def test_what_was_learned_about_other_items_is_refused(bundle, tmp_path, change):
@@ -265,8 +270,12 @@ def facts_of(bundle, case):
         "one feature less": {"features": features[:-1]},
         "another order": {"features": (features[1], features[0], *features[2:])},
         "a table that is not there": {"decays": {**decays, "beside": 0.5}},
-        "without words": {"decays": {name: decays[name] for name in ("follow", "together")}},
-        "other tables": {"decays": {name: decays[name] for name in ("together", "alike")}},
+        "without words": {
+            "decays": {name: decays[name] for name in ("sequential_ridge", "cooccurrence")}
+        },
+        "other tables": {
+            "decays": {name: decays[name] for name in ("cooccurrence", "content_knn")}
+        },
         "no table at all": {"decays": {}},
     }[case]
 

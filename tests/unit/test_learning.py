@@ -7,31 +7,14 @@ import numpy as np
 import pytest
 
 from app.engine.kernels.features import Features
-from app.engine.kernels.topk import NumpySelection
-from app.engine.retrieval.resolve import Want
+from app.engine.kernels.topk import NumpyTopK
+from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import behaviour_sources, retrieve
 from app.engine.scoring.scorer import Scorer
-from app.offline.learning.examples import (
-    FAR,
-    NEAR,
-    Question,
-    draw,
-    rough_order,
-)
-from app.offline.learning.learn import (
-    LEAST_EXAMPLES,
-    is_worse,
-    learn,
-)
-from app.offline.learning.negatives import (
-    Negatives,
-    Shown,
-)
-from app.offline.learning.train import (
-    padded,
-    split,
-    train,
-)
+from app.offline.learning.examples import FAR, NEAR, TrainingQuery, draw, rough_order
+from app.offline.learning.learn import LEAST_EXAMPLES, is_worse, learn
+from app.offline.learning.negatives import Negatives, Shown
+from app.offline.learning.train import padded, split, train
 from app.testing.encoder import HashEncoder
 from tests.planted import (
     NOBODY,
@@ -56,16 +39,16 @@ def questions(behaviour, n, seed=0):
         rows = rng.permutation(n_items)
         size = int(rng.integers(1, 26))
         found.append(
-            Question(rows[:size], int(rows[size]), float(rng.uniform(0.5, 2)), rows[30:33])
+            TrainingQuery(rows[:size], int(rows[size]), float(rng.uniform(0.5, 2)), rows[30:33])
         )
     return found
 
 
 def found_by(question, sources):
     """Return the candidates of one question, asked alone: what was taken is hidden."""
-    one = Want(recent=question.recent[:20], hidden=question.recent)
+    one = ResolvedRequest(recent=question.recent[:20], hidden=question.recent)
     (hits,) = retrieve([one], sources)
-    return NumpySelection(MANY).union([[one.rows for one in hits.values()]])[0]
+    return NumpyTopK(MANY).union([[one.rows for one in hits.values()]])[0]
 
 
 @pytest.mark.parametrize("n_items", [N_ITEMS, MANY])
@@ -81,7 +64,9 @@ def test_examples_are_what_serving_will_see(n_items):
     assert drawn.asked == 70
     assert len(drawn) == len(hits)
     assert (len(hits) < 70) == (n_items == N_ITEMS)
-    np.testing.assert_allclose(drawn.worth, [question.worth for question in hits], rtol=1e-6)
+    np.testing.assert_allclose(
+        drawn.sample_weight, [question.sample_weight for question in hits], rtol=1e-6
+    )
     for at, question in enumerate(hits):
         rows = found_by(question, sources)
         direct = features.compute([question.recent[:20]], [len(question.recent)], [rows])
@@ -118,7 +103,7 @@ def test_all_of_the_hardest_are_kept_and_what_was_turned_down():
     columns = features.compute([question.recent[:20]], [len(question.recent)], [rows])
     order = np.argsort(-rough_order(columns, features.names), kind="stable")
     avoided = rows[order[-3:]]  # the easiest of all: they would seldom be drawn
-    shunned = Question(question.recent, question.target, 1.0, avoided)
+    shunned = TrainingQuery(question.recent, question.target, 1.0, avoided)
     for seed in range(3):
         kept = draw([shunned], sources, features, seed).features.tolist()
         wanted = columns.T.astype(np.float16).tolist()
@@ -159,7 +144,9 @@ def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_sho
 
 def test_questions_without_answers_give_no_examples():
     behaviour = random_behaviour(2, N_ITEMS)
-    seen = Question(np.array([1, 2]), 1, 1.0, np.empty(0, np.int64))  # hidden: no source brings it
+    seen = TrainingQuery(
+        np.array([1, 2]), 1, 1.0, np.empty(0, np.int64)
+    )  # hidden: no source brings it
     for asked in ([], [seen]):
         drawn = draw(asked, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
         assert (len(drawn), drawn.asked, len(drawn.features)) == (0, len(asked), 0)
@@ -255,15 +242,15 @@ def test_learning_finds_the_way_round_the_ring(learned):
 def test_learning_is_the_same_for_the_same_seed(learned):
     again = learn(as_sequences(ring_walks(N_ITEMS, 600)), NOTHING, *texts_of(N_ITEMS), seed=0)
     assert again.metrics == pytest.approx(learned.metrics, rel=0.02)
-    assert (again.behaviour.decays, again.alike_share) == (
+    assert (again.behaviour.decays, again.content_knn_share) == (
         learned.behaviour.decays,
-        learned.alike_share,
+        learned.content_knn_share,
     )
     # Where arrays lie in memory decides how sums round, so the last digits may differ.
     for name, values in learned.scorer.items():
         np.testing.assert_allclose(again.scorer[name], values, atol=5e-2)
     taste = learned.behaviour.taste
-    np.testing.assert_allclose(again.behaviour.taste.given, taste.given, atol=5e-3)
+    np.testing.assert_allclose(again.behaviour.taste.inputs, taste.inputs, atol=5e-3)
     np.testing.assert_array_equal(again.behaviour.items, learned.behaviour.items)
     for name, near in learned.behaviour.tables.items():
         np.testing.assert_array_equal(again.behaviour.tables[name].rows, near.rows)
@@ -291,7 +278,7 @@ def test_users_of_two_events_can_be_learned_from():
         as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOTHING, *texts_of(N_ITEMS)
     )
     if found is not None:
-        assert np.isfinite(found.behaviour.taste.wanted).all()
+        assert np.isfinite(found.behaviour.taste.targets).all()
         assert np.isfinite(found.scorer["w1"]).all()
 
 

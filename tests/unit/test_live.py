@@ -5,10 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import (
-    Change,
-    RankRequest,
-)
+from app.core.types import Change, RankRequest
 from app.domain.filters import filter_text
 from app.engine.engine import RankEngine
 from app.engine.parts import assemble
@@ -146,25 +143,25 @@ def test_what_is_as_it_was_is_known_by_the_number_of_its_change(engine: RankEngi
 
 
 def test_what_only_takes_away_or_alters_fields_is_no_arrival(engine: RankEngine) -> None:
-    def arrival(*items: tuple[str, dict[str, object] | None]) -> int:
+    def visible_since_seq(*items: tuple[str, dict[str, object] | None]) -> int:
         change(engine, *items)
-        return engine.info.arrival
+        return engine.info.visible_since_seq
 
     star = engine.record("star") or {}
-    assert arrival(("mob", None)) == 0
-    assert arrival(("star", {**star, "year": 1978})) == 0
-    assert arrival(("star", {**star, "hidden": True})) == 0
-    assert arrival(("star", star)) == 4  # seen again
-    assert arrival(("star", {**star, "title": "star of peace"})) == 5
-    assert arrival(("mob", {"title": "mob"})) == 6
-    assert arrival(("heist", None), ("new", {"title": "new"}), ("alien", None)) == 8
+    assert visible_since_seq(("mob", None)) == 0
+    assert visible_since_seq(("star", {**star, "year": 1978})) == 0
+    assert visible_since_seq(("star", {**star, "hidden": True})) == 0
+    assert visible_since_seq(("star", star)) == 4  # seen again
+    assert visible_since_seq(("star", {**star, "title": "star of peace"})) == 5
+    assert visible_since_seq(("mob", {"title": "mob"})) == 6
+    assert visible_since_seq(("heist", None), ("new", {"title": "new"}), ("alien", None)) == 8
     assert engine.info.catalogue == 9
-    assert arrival(("later", {"title": "later", "available_from": NOW + 5})) == 8
+    assert visible_since_seq(("later", {"title": "later", "available_from": NOW + 5})) == 8
     # What was skipped may have been anything.
-    assert arrival(("robot", {"title": "robot"}), ("robot", None)) == 12
+    assert visible_since_seq(("robot", {"title": "robot"}), ("robot", None)) == 12
     changes = [Change(15, "love", None)]
     engine.perform(engine.plan(changes, NOW))
-    assert engine.info.arrival == 15
+    assert engine.info.visible_since_seq == 15
 
 
 def test_only_other_words_need_a_new_vector(engine: RankEngine) -> None:
@@ -264,8 +261,8 @@ def test_a_new_item_joins_the_taste_of_its_neighbours(tmp_path) -> None:  # type
     taste = engine._parts.learned.behaviour.taste  # type: ignore[union-attr]
     row = engine._parts.catalogue.row("twin")
 
-    assert np.linalg.norm(taste.wanted[row]) == pytest.approx(1.0, abs=1e-5)
-    assert np.linalg.norm(taste.wanted[row + 1 :]) == 0
+    assert np.linalg.norm(taste.targets[row]) == pytest.approx(1.0, abs=1e-5)
+    assert np.linalg.norm(taste.targets[row + 1 :]) == 0
     assert ids(engine, history=history, k=5, exclude=frozenset({*history, "twin"})) == before
     assert len(ids(engine, history=("twin",), k=5)) == 5  # a history of it alone is no trouble
     change(engine, ("r6", {"title": "renamed"}))

@@ -11,23 +11,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.core.errors import (
-    DeadlineExceededError,
-    NotFoundError,
-    OverloadedError,
-    StoreError,
-)
+from app.core.errors import DeadlineExceededError, NotFoundError, OverloadedError, StoreError
 from app.core.telemetry import Metrics
-from app.core.types import (
-    Change,
-    RankRequest,
-)
+from app.core.types import Change, RankRequest
 from app.engine.engine import RankEngine
 from app.serving.live_catalogue import LiveCatalogue
-from app.testing.journal import (
-    MemoryChanges,
-    MemoryJournal,
-)
+from app.testing.journal import MemoryChanges, MemoryJournal
 from tests.small_engine import small_engine
 
 
@@ -38,7 +27,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-class Between:
+class ExclusiveCalls:
     """Runs what it is given at once, and counts."""
 
     def __init__(self) -> None:
@@ -91,11 +80,11 @@ class Process:
     def __init__(self, store: dict[str, MemoryChanges] | None = None) -> None:
         self.engine = small_engine()
         self.journal = MemoryJournal("small", store)
-        self.between = Between()
+        self.run_exclusive = ExclusiveCalls()
         metrics = Metrics(CollectorRegistry())
         self.clock = 1000.0
         self.catalogue = LiveCatalogue(
-            self.engine, self.between, self.journal, metrics, lambda: self.clock
+            self.engine, self.run_exclusive, self.journal, metrics, lambda: self.clock
         )
 
     def ids(self, query: str = "", k: int = 20) -> list[str]:
@@ -153,8 +142,8 @@ async def test_a_restart_comes_to_the_same_catalogue() -> None:
 
     assert second.ids("submarine space") == first.ids("submarine space")
     # What a journal has left out may have been anything.
-    assert (first.engine.info.arrival, second.engine.info.arrival) == (2, 4)
-    assert replace(second.engine.info, arrival=2) == first.engine.info
+    assert (first.engine.info.visible_since_seq, second.engine.info.visible_since_seq) == (2, 4)
+    assert replace(second.engine.info, visible_since_seq=2) == first.engine.info
 
 
 async def test_processes_see_each_others_changes() -> None:
@@ -203,12 +192,12 @@ async def test_what_was_put_is_merged_where_no_pass_is_under_way(process: Proces
     merged: list[int] = []
     index = process.engine._parts.texts.index
     assert index.merge() is None
-    mergeable = Mergeable(process.engine, lambda: merged.append(process.between.calls))
+    mergeable = Mergeable(process.engine, lambda: merged.append(process.run_exclusive.calls))
     catalogue = LiveCatalogue(
-        *(mergeable, process.between, process.journal, Metrics(CollectorRegistry()))
+        *(mergeable, process.run_exclusive, process.journal, Metrics(CollectorRegistry()))
     )
     await catalogue.put([{"id": "new", "title": "submarine"}])
-    before = process.between.calls
+    before = process.run_exclusive.calls
     watch = asyncio.create_task(catalogue.watch(0.001))
     await until(lambda: bool(merged))
     await asyncio.sleep(0.01)
@@ -238,12 +227,12 @@ async def test_a_change_that_never_comes_is_not_waited_for_beyond_the_deadline(
 async def test_between_two_passes_nothing_is_encoded(process: Process) -> None:
     threads = Threads(process.engine)
     catalogue = LiveCatalogue(
-        *(threads, process.between, process.journal, Metrics(CollectorRegistry()))
+        *(threads, process.run_exclusive, process.journal, Metrics(CollectorRegistry()))
     )
     items = [{"id": f"n{n}", "title": f"title number {n}"} for n in range(400)]
     await catalogue.put(items)
 
-    assert process.between.calls == 2  # 400 items are performed in two parts
+    assert process.run_exclusive.calls == 2  # 400 items are performed in two parts
     assert process.engine.info.n_items == 407
     assert threads.used == {"recserve-changes"}
     if sys.platform == "linux":

@@ -5,10 +5,7 @@ import pytest
 
 from app.core.errors import BundleError
 from app.domain.columns import offsets_of
-from app.engine.kernels.loader import (
-    Unavailable,
-    load_library,
-)
+from app.engine.kernels.loader import Unavailable, load_library
 from app.engine.kernels.matching import (
     LEAST_SIMILARITY,
     MAX_SIMILAR,

@@ -5,10 +5,7 @@ import os
 import subprocess
 import sys
 
-from app.core.memory import (
-    settle,
-    settled,
-)
+from app.core.memory import settle, settled
 
 
 def test_the_collector_is_as_it_was_afterwards() -> None:

@@ -5,10 +5,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from app.engine.kernels.loader import (
-    Unavailable,
-    load_library,
-)
+from app.engine.kernels.loader import Unavailable, load_library
 
 TOKEN_MAX = 4095
 AVX2 = 0

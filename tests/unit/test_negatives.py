@@ -6,23 +6,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    Weight,
-)
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
-from app.offline.learning.negatives import (
-    Shown,
-    negatives_of,
-    shown_of,
-)
+from app.offline.learning.negatives import Shown, negatives_of, shown_of
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
 from tests.bundles import write_jsonl
 
 IDS = ["a", "b", "c", "d"]
-RULES = {**DEFAULT_WEIGHTS, "glance": Weight(weight=0.0)}
+RULES = {**DEFAULT_EVENT_RULES, "glance": EventRule(weight=0.0)}
 
 
 def read(folder, rows):
@@ -139,7 +132,7 @@ def test_a_kind_with_a_weight_shows_nothing(tmp_path):
     ]
     events = read_events(write_jsonl(tmp_path / "log.jsonl", lines), Recipe())
     for weight, shown in ((0.0, [1]), (0.1, []), (-0.1, [])):
-        log = log_of(events, IDS, {**RULES, "impression": Weight(weight=weight)})
+        log = log_of(events, IDS, {**RULES, "impression": EventRule(weight=weight)})
         step = int(
             np.flatnonzero(sequences_of(log.events, log.numbers, log.weights, 4).items == 0)[0]
         )

@@ -10,18 +10,9 @@ import pytest
 import scipy.sparse as sp
 
 from app.domain.columns import offsets_of
-from app.offline.learning import (
-    neighbours,
-)
-from app.offline.learning import (
-    tfidf as text_weights,
-)
-from app.offline.learning.neighbours import (
-    alike,
-    fits_dense,
-    follow,
-    together,
-)
+from app.offline.learning import neighbours
+from app.offline.learning import tfidf as text_weights
+from app.offline.learning.neighbours import content_knn, cooccurrence, fits_dense, sequential_ridge
 from app.offline.learning.sequences import Sequences
 from app.offline.learning.tfidf import word_weights
 
@@ -88,14 +79,16 @@ def by_cosine(sequences):
 def test_follow_is_the_ridge_of_a_future_on_a_past(longest):
     sequences = random_sequences(longest)
     np.testing.assert_allclose(
-        dense(follow(sequences, N_ITEMS)), by_ridge(sequences), rtol=1e-4, atol=2e-7
+        dense(sequential_ridge(sequences, N_ITEMS)), by_ridge(sequences), rtol=1e-4, atol=2e-7
     )
 
 
 @pytest.mark.parametrize("longest", [2, 20, 120])
 def test_together_is_the_damped_cosine_of_future_and_past(longest):
     sequences = random_sequences(longest)
-    np.testing.assert_allclose(dense(together(sequences, N_ITEMS)), by_cosine(sequences), rtol=1e-4)
+    np.testing.assert_allclose(
+        dense(cooccurrence(sequences, N_ITEMS)), by_cosine(sequences), rtol=1e-4
+    )
 
 
 def test_follow_over_several_blocks_of_columns():
@@ -107,7 +100,7 @@ def test_follow_over_several_blocks_of_columns():
         weights=sequences.weights,
         offsets=sequences.offsets,
     )
-    table = dense(follow(apart, N_ITEMS * 15))
+    table = dense(sequential_ridge(apart, N_ITEMS * 15))
     expected = by_ridge(sequences)
     np.testing.assert_allclose(table[::15, ::15], expected, rtol=1e-4, atol=2e-7)
     assert table.sum() == pytest.approx(expected.sum(), rel=1e-4)
@@ -117,15 +110,15 @@ def test_follow_over_several_blocks_of_columns():
 def test_blocks_change_nothing(block):
     sequences, words = random_sequences(), word_weights(TITLES * 5)
     pairs = [
-        (together(sequences, N_ITEMS), together(sequences, N_ITEMS, block=block)),
-        (alike(words), alike(words, block=block)),
+        (cooccurrence(sequences, N_ITEMS), cooccurrence(sequences, N_ITEMS, block=block)),
+        (content_knn(words), content_knn(words, block=block)),
     ]
     for whole, cut in pairs:
         assert (whole.rows == cut.rows).all()
         assert (whole.weights == cut.weights).all()
 
 
-@pytest.mark.parametrize("maker", [follow, together])
+@pytest.mark.parametrize("maker", [sequential_ridge, cooccurrence])
 def test_a_row_holds_the_best_first_then_padding(maker):
     sequences = random_sequences()
     whole, cut = maker(sequences, N_ITEMS), maker(sequences, N_ITEMS, 5)
@@ -142,7 +135,7 @@ def test_a_row_holds_the_best_first_then_padding(maker):
     assert 0 <= whole.rows.min() <= whole.rows.max() < N_ITEMS
 
 
-@pytest.mark.parametrize("maker", [follow, together])
+@pytest.mark.parametrize("maker", [sequential_ridge, cooccurrence])
 def test_equals_are_ordered_by_row_and_runs_agree(maker):
     sequences = sequences_of_lists([[0, item] for item in (5, 3, 4, 2, 6)])
     table = maker(sequences, 8, 3)
@@ -152,7 +145,7 @@ def test_equals_are_ordered_by_row_and_runs_agree(maker):
     assert (table.weights == again.weights).all()
 
 
-@pytest.mark.parametrize("maker", [follow, together])
+@pytest.mark.parametrize("maker", [sequential_ridge, cooccurrence])
 @pytest.mark.parametrize("lists", [[], [[3]], [[3], [4]]])
 def test_without_pairs_there_are_no_neighbours(maker, lists):
     assert not maker(sequences_of_lists(lists), 6, 4).weights.any()
@@ -160,17 +153,19 @@ def test_without_pairs_there_are_no_neighbours(maker, lists):
 
 def test_a_pair_of_steps_by_hand():
     # One place: X = item 1, Y = item 2; both norms are 1.
-    table = together(sequences_of_lists([[1, 2]]), 3, 2)
+    table = cooccurrence(sequences_of_lists([[1, 2]]), 3, 2)
     assert table.weights.tolist() == [[0, 0], [0.25, 0], [0, 0]]
     assert table.rows[1, 0] == 2
-    assert follow(sequences_of_lists([[1, 2]]), 3, 2).weights[1, 0] == pytest.approx(1 / 51)
+    assert sequential_ridge(sequences_of_lists([[1, 2]]), 3, 2).weights[1, 0] == pytest.approx(
+        1 / 51
+    )
 
 
 def test_only_what_fits_is_inverted():
     assert fits_dense(38_729)
     assert not fits_dense(38_730)
     with pytest.raises(ValueError, match="38730 items are too many"):
-        follow(random_sequences(), 38_730)
+        sequential_ridge(random_sequences(), 38_730)
 
 
 def test_what_float32_cannot_invert_is_refused():
@@ -225,7 +220,7 @@ def test_alike_is_the_cosine_of_words():
     words = word_weights(TITLES)
     rows = weights_by_hand(TITLES)
     cosine = [[sum(a[w] * b.get(w, 0) for w in a) for b in rows] for a in rows]
-    table = alike(words)
+    table = content_knn(words)
     np.testing.assert_allclose(dense(table), positive(np.array(cosine)), rtol=1e-5)
     assert table.rows[6, 0] == 5  # 手机 and 机壳 are in both
     assert not table.weights[[3, 7]].any()
@@ -247,7 +242,7 @@ def test_texts_may_have_no_words_in_common():
     for texts in ([], ["a", "b"], ["", ""]):
         words = word_weights(texts)
         assert words.shape == (len(texts), 0)
-        assert not alike(words, 2).weights.any()
+        assert not content_knn(words, 2).weights.any()
 
 
 def test_stop_words_of_a_large_catalogue_are_left_out():
@@ -255,7 +250,7 @@ def test_stop_words_of_a_large_catalogue_are_left_out():
     columns = np.r_[np.zeros(n, np.int64), [1, 1]]
     rows = np.r_[np.arange(n), [3, 4]]
     words = sp.csr_matrix((np.full(n + 2, 0.5, np.float32), (rows, columns)), shape=(n, 2))
-    table = alike(words, 1)
+    table = content_knn(words, 1)
     assert np.flatnonzero(table.weights).tolist() == [3, 4]
     assert table.rows[3:5, 0].tolist() == [4, 3]
 

@@ -9,16 +9,10 @@ from pydantic import ValidationError
 from app.bundle.reader import Bundle
 from app.core.errors import StoreError
 from app.core.settings import Settings
-from app.domain.event_rules import DEFAULT_WEIGHTS
+from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.loading import _rules
-from app.offline.input.recipe import (
-    Recipe,
-    Weight,
-)
-from app.serving.stores.opening import (
-    check_event_file,
-    open_event_store,
-)
+from app.offline.input.recipe import EventRule, Recipe
+from app.serving.stores.opening import check_event_file, open_event_store
 from app.serving.stores.redis_store import RedisEventStore
 from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import build_small
@@ -79,10 +73,10 @@ def test_retention_follows_the_settings() -> None:
 
 def test_what_a_kind_says_is_in_the_bundle(tmp_path: Path) -> None:
     plain = build_small(tmp_path, tmp_path / "models" / "plain").bundle
-    assert _rules(plain) == DEFAULT_WEIGHTS
+    assert _rules(plain) == DEFAULT_EVENT_RULES
 
-    recipe = Recipe(weights={"click": Weight(weight=0.0), "share": Weight(weight=4.0)})
+    recipe = Recipe(weights={"click": EventRule(weight=0.0), "share": EventRule(weight=4.0)})
     own: Bundle = build_small(tmp_path, tmp_path / "models" / "own", recipe).bundle
     rules = _rules(own)
     assert (rules["click"].sign(None), rules["share"].sign(None)) == (0, 1)
-    assert rules["purchase"] == DEFAULT_WEIGHTS["purchase"]
+    assert rules["purchase"] == DEFAULT_EVENT_RULES["purchase"]

@@ -8,15 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.core.errors import (
-    EngineError,
-    NotReadyError,
-)
+from app.core.errors import EngineError, NotReadyError
 from app.core.telemetry import Metrics
-from app.core.types import (
-    BatchResult,
-    RankRequest,
-)
+from app.core.types import BatchResult, RankRequest
 from app.serving.batching.batcher import Batcher
 from app.testing.fakes import GatedEngine
 from tests.batcher_rig import FAR, LIMITS, outcomes
@@ -159,7 +153,7 @@ async def test_when_the_first_thread_dies_in_ranking_everybody_is_told():
 async def test_a_call_between_passes_waits_for_both_halves():
     async with rig() as r:
         tasks = await r.overlapping("a", "b")
-        call = asyncio.create_task(r.batcher.between(lambda: list(r.engine.ranked)))
+        call = asyncio.create_task(r.batcher.run_exclusive(lambda: list(r.engine.ranked)))
         r.engine.slots.release(2)
         assert await call == [["a"], ["b"]]
         assert await outcomes(tasks) == ["a", "b"]
@@ -196,7 +190,7 @@ async def test_when_it_dies_while_nothing_else_is_asked_that_is_seen_too():
         r.engine.slots.release(9)
         assert set(await outcomes(tasks)) == {"NotReadyError"}
         with pytest.raises(NotReadyError):
-            await r.batcher.between(lambda: None)
+            await r.batcher.run_exclusive(lambda: None)
 
 
 async def test_closing_finishes_both_halves():

@@ -5,16 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.domain.event_rules import (
-    DAY_S,
-    Weight,
-)
+from app.domain.event_rules import DAY_S, EventRule
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryCache,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryCache, MemoryUserStore
 from tests.event_stores import event
 from tests.unit.test_recommender import Rig, rig, settled
 
@@ -181,7 +174,7 @@ async def test_an_event_while_its_users_answer_is_computed_is_in_the_next_answer
 @pytest.mark.parametrize("shared", [False, True])
 async def test_an_event_that_fades_outdates_the_answer_and_stays_seen(shared: bool) -> None:
     """Nothing happened but time: what a request means for the user is part of the state."""
-    rules = {"click": Weight(weight=1.0, half_life_days=1.0)}
+    rules = {"click": EventRule(weight=1.0, half_life_days=1.0)}
     size = 0 if shared else 10_000_000
     async with rig(MemoryCache(), rules=rules, cache_local_bytes=size) as r:
         await click(r, "1", item="i0", time=1e9)

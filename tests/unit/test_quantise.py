@@ -3,18 +3,8 @@
 import numpy as np
 import pytest
 
-from app.engine.kernels.loader import (
-    Unavailable,
-    load_library,
-)
-from app.offline.encoder.quantise import (
-    BLOCK,
-    MOST,
-    PARTS,
-    Quantised,
-    Seen,
-    quantise,
-)
+from app.engine.kernels.loader import Unavailable, load_library
+from app.offline.encoder.quantise import BLOCK, MOST, PARTS, Quantised, Seen, quantise
 
 RNG = np.random.default_rng(7)
 #: Inputs that go up and down together, one of them far.

@@ -8,10 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
+from app.core.errors import BadDataError, UsageError
 from app.domain.columns import Instant
 from app.domain.values import Unusable
 from app.offline.input.items import read_items

@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 from app.core.errors import UsageError
 from app.domain.item_text import TextTemplate
 from app.offline.demo import RECIPE
-from app.offline.input.recipe import (
-    DEFAULT_WEIGHTS,
-    Recipe,
-    Weight,
-    load_recipe,
-)
+from app.offline.input.recipe import DEFAULT_EVENT_RULES, EventRule, Recipe, load_recipe
 
 
 def load(tmp_path, text):
@@ -23,7 +18,7 @@ def load(tmp_path, text):
 
 def test_an_empty_recipe_is_the_default_one(tmp_path):
     assert load(tmp_path, "").model_dump() == Recipe().model_dump()
-    assert Recipe().weights == DEFAULT_WEIGHTS
+    assert Recipe().weights == DEFAULT_EVENT_RULES
 
 
 def test_every_section_is_read(tmp_path):
@@ -48,9 +43,9 @@ def test_every_section_is_read(tmp_path):
     assert (recipe.encoder, recipe.text, recipe.items.id) == ("other", "{name}", "sku")
     assert recipe.items.path == str(tmp_path / "data/items.csv")
     assert (recipe.events.user_id, recipe.events.default_event) == ("who", "buy")
-    assert recipe.weights["buy"] == Weight(weight=5.0, positive_from=1.0)
+    assert recipe.weights["buy"] == EventRule(weight=5.0, positive_from=1.0)
     assert recipe.weights["click"].weight == 0
-    assert recipe.weights["rating"] == DEFAULT_WEIGHTS["rating"]
+    assert recipe.weights["rating"] == DEFAULT_EVENT_RULES["rating"]
     assert recipe.roles.given() == {"price": "cost"}
     assert recipe.file == "shop.toml"
 
@@ -97,9 +92,9 @@ def test_a_kind_that_only_fades_keeps_its_default_weight(tmp_path):
         click = { weight = 2 }
         """,
     )
-    assert recipe.weights["view"] == Weight(weight=0.5, half_life_days=7.0)
-    assert recipe.weights["rating"] == Weight(weight=1.0, positive_from=3.5, half_life_days=30.5)
-    assert recipe.weights["click"] == Weight(weight=2.0)
+    assert recipe.weights["view"] == EventRule(weight=0.5, half_life_days=7.0)
+    assert recipe.weights["rating"] == EventRule(weight=1.0, positive_from=3.5, half_life_days=30.5)
+    assert recipe.weights["click"] == EventRule(weight=2.0)
     # As the manifest of a bundle carries it, and as it was before there were half-lives.
     assert Recipe.model_validate(recipe.shown()).weights == recipe.weights
     assert "half_life_days" not in Recipe().shown()["weights"]["view"]

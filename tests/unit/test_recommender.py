@@ -10,37 +10,17 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.bootstrap import (
-    Service,
-    wire,
-)
-from app.core.errors import (
-    EngineError,
-    InvalidRequestError,
-    NotReadyError,
-    OverloadedError,
-)
-from app.core.ports import (
-    Cache,
-    UserStore,
-)
+from app.bootstrap import Service, wire
+from app.core.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
+from app.core.ports import Cache, UserStore
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.core.types import Generation
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    Weight,
-)
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import RecommendRequest
 from app.serving.current_engine import CurrentEngine
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    DownCache,
-    DownUserStore,
-    GatedEngine,
-    MemoryCache,
-    MemoryUserStore,
-)
+from app.testing.fakes import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
 from app.testing.journal import MemoryJournal
 
 
@@ -78,7 +58,7 @@ async def rig(
     users: UserStore | None = None,
     events: MemoryEventStore | None = None,
     engine: GatedEngine | None = None,
-    rules: Mapping[str, Weight] = DEFAULT_WEIGHTS,
+    rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     engine = engine or GatedEngine()
@@ -321,7 +301,7 @@ async def test_a_page_of_an_old_generation_goes_on_in_the_new_one() -> None:
 async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_meanwhile():
     async with rig() as r:
         await r.get(query="a")
-        r.engine._generation = Generation("fake/1", 7, arrival=7)
+        r.engine._generation = Generation("fake/1", 7, visible_since_seq=7)
         old = await r.get(query="a", max_stale_ms=60_000)
         assert (old["cache"], old["x_cache"], old["generation"]["catalogue"]) == ("hit", "stale", 0)
         assert r.metric("cache_reads_total", tier="local", result="stale") == 1
@@ -334,9 +314,9 @@ async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_m
 async def test_who_allows_no_older_answer_gets_none():
     async with rig() as r:
         await r.get(query="a")
-        r.engine._generation = Generation("fake/1", 7, arrival=7)
+        r.engine._generation = Generation("fake/1", 7, visible_since_seq=7)
         assert (await r.get(query="a"))["cache"] == "miss"
-        r.engine._generation = Generation("fake/1", 8, arrival=8)
+        r.engine._generation = Generation("fake/1", 8, visible_since_seq=8)
         asked = await r.get(query="a", max_stale_ms=60_000, min_catalogue=8)
         assert (asked["cache"], asked["generation"]["catalogue"]) == ("miss", 8)
 
@@ -344,7 +324,7 @@ async def test_who_allows_no_older_answer_gets_none():
 async def test_an_older_answer_is_given_though_there_is_no_time_for_a_new_one():
     async with rig(max_pending_requests=1) as r:
         await r.get(query="a")
-        r.engine._generation = Generation("fake/1", 7, arrival=7)
+        r.engine._generation = Generation("fake/1", 7, visible_since_seq=7)
         r.engine.hold()
         entered = len(r.engine.batches)
         busy = [asyncio.create_task(r.get(query="b"))]
@@ -366,7 +346,7 @@ async def test_only_so_many_new_answers_are_made_for_nobody():
     async with rig() as r:
         for n in range(20):
             await r.get(query=f"q{n}")
-        r.engine._generation = Generation("fake/1", 7, arrival=7)
+        r.engine._generation = Generation("fake/1", 7, visible_since_seq=7)
         r.engine.hold()
         for n in range(20):
             assert (await r.get(query=f"q{n}", max_stale_ms=60_000))["x_cache"] == "stale"

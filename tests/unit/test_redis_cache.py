@@ -5,14 +5,8 @@ import random
 import pytest
 from redis.asyncio import BlockingConnectionPool
 
-from app.serving.caching.redis import (
-    pack,
-    unpack,
-)
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.serving.caching.redis import pack, unpack
+from app.serving.stores.redis_client import RedisLimits, open_client
 
 LIMITS = RedisLimits(ttl_s=1.0, timeout_s=0.03, max_connections=7)
 

@@ -5,10 +5,7 @@ import asyncio
 import pytest
 
 from app.core.errors import StoreError
-from app.serving.stores.redis_client import (
-    RedisLimits,
-    open_client,
-)
+from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_store import RedisEventStore
 from tests.event_stores import NOW, content, event, open_redis_store
 from tests.redis_server import RedisServer, free_port

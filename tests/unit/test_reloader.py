@@ -15,38 +15,23 @@ from prometheus_client import CollectorRegistry
 
 from app.core.errors import BundleError
 from app.core.telemetry import Metrics
-from app.core.types import (
-    Generation,
-    RankRequest,
-)
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    Weight,
-)
+from app.core.types import Generation, RankRequest
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
-from app.serving.current_engine import (
-    CurrentEngine,
-    Loaded,
-)
-from app.serving.reloader import (
-    BundleSource,
-    Reloader,
-)
+from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.reloader import BundleSource, Reloader
 from app.serving.user_state import UserStates
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.batcher_rig import FAR
 from tests.clock import Clock
 from tests.event_stores import event
 
 
-def loaded(bundle: str, **rules: Weight) -> Loaded:
+def loaded(bundle: str, **rules: EventRule) -> Loaded:
     users = MemoryUserStore({"u:ann": [bundle]})
-    return Loaded(GatedEngine(3, bundle=bundle), users, {**DEFAULT_WEIGHTS, **rules})
+    return Loaded(GatedEngine(3, bundle=bundle), users, {**DEFAULT_EVENT_RULES, **rules})
 
 
 class Rig:
@@ -310,7 +295,7 @@ async def test_histories_and_rules_take_over_together():
         await store.append([event("1", kind="odd")])
         states = UserStates(r.current, store, 10.0)
         before = await states.read("u:ann")
-        r.bundles["b"] = loaded("b", odd=Weight(weight=1.0))
+        r.bundles["b"] = loaded("b", odd=EventRule(weight=1.0))
         r.points_to = "b"
         await r.reloader.reload()
         after = await states.read("u:ann")
@@ -322,7 +307,7 @@ async def test_histories_and_rules_take_over_together():
 
 async def test_a_user_is_read_again_if_another_bundle_took_over_meanwhile():
     async with rig() as r:
-        new = loaded("b", odd=Weight(weight=1.0))
+        new = loaded("b", odd=EventRule(weight=1.0))
 
         class Store(MemoryEventStore):
             async def read(self, user, kinds=None):

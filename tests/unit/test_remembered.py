@@ -6,10 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import (
-    Matrix,
-    RankRequest,
-)
+from app.core.types import Matrix, RankRequest
 from app.engine.encoding.query_cache import RememberedQueries
 from app.engine.engine import RankEngine
 from app.testing.encoder import HashEncoder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.fast_path import Rush
+from app.api.fast_path import OverloadGate
 from app.core.errors import OverloadedError
 
 
@@ -13,7 +13,7 @@ class Door:
         self.open = True
         self.asked = 0
 
-    def turn_away(self) -> None:
+    def check_capacity(self) -> None:
         self.asked += 1
         if not self.open:
             raise OverloadedError("cannot be done in time", retry_after_ms=7)
@@ -21,7 +21,7 @@ class Door:
 
 def test_a_new_body_is_refused_while_the_engine_takes_no_work_and_no_longer():
     door = Door()
-    rush = Rush(door.turn_away)
+    rush = OverloadGate(door.check_capacity)
     door.open = False
     for _ in range(2):  # being refused makes nobody known
         with pytest.raises(OverloadedError):
@@ -33,7 +33,7 @@ def test_a_new_body_is_refused_while_the_engine_takes_no_work_and_no_longer():
 
 def test_a_body_that_was_let_through_is_read_again_without_asking():
     door = Door()
-    rush = Rush(door.turn_away)
+    rush = OverloadGate(door.check_capacity)
     rush.check(b'{"query":"hot"}')
     door.open = False
 
@@ -49,13 +49,13 @@ def test_a_body_that_says_something_about_time_is_always_read(body: bytes):
     door = Door()
     door.open = False
 
-    Rush(door.turn_away).check(body)
+    OverloadGate(door.check_capacity).check(body)
     assert door.asked == 0
 
 
 def test_it_forgets_the_bodies_that_came_least_lately():
     door = Door()
-    rush = Rush(door.turn_away, most=2)
+    rush = OverloadGate(door.check_capacity, most=2)
     for body in (b"1", b"2", b"3", b"4", b"3"):
         rush.check(body)
     door.open = False

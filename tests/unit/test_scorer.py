@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.core.errors import (
-    BundleError,
-    EngineError,
-)
-from app.engine.scoring.scorer import (
-    CLIP,
-    Scorer,
-)
-from app.offline.learning.train import (
-    HIDDEN,
-    Network,
-)
+from app.core.errors import BundleError, EngineError
+from app.engine.scoring.scorer import CLIP, Scorer
+from app.offline.learning.train import HIDDEN, Network
 
 N_FEATURES = 9
 

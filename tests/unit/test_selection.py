@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 
 from app.core.types import SourceHit
-from app.engine.kernels.loader import (
-    Unavailable,
-    load_library,
-)
-from app.engine.kernels.topk import (
-    Gather,
-    Hits,
-    KernelSelection,
-    NumpySelection,
-    Piece,
-    Without,
-)
+from app.engine.kernels.loader import Unavailable, load_library
+from app.engine.kernels.topk import Exclusion, Gather, Hits, KernelTopK, NumpyTopK, Piece
 
 N = 500
 
@@ -23,9 +13,9 @@ N = 500
 @pytest.fixture(params=["numpy", "kernel"])
 def selection(request):
     if request.param == "numpy":
-        return NumpySelection(N)
+        return NumpyTopK(N)
     try:
-        return KernelSelection(load_library(), N)
+        return KernelTopK(load_library(), N)
     except Unavailable as why:
         pytest.skip(str(why))
 
@@ -38,19 +28,19 @@ def withouts(rng, count):
     """Nothing, rows, rows named twice, a mask, both, and everything."""
     mask = rng.random(N) < 0.3
     some = rng.integers(0, N, 20)
-    kinds = [Without(), Without(some), Without(blocked=mask), Without(some, mask)]
-    kinds.append(Without(np.arange(N)))
+    kinds = [Exclusion(), Exclusion(some), Exclusion(blocked=mask), Exclusion(some, mask)]
+    kinds.append(Exclusion(np.arange(N)))
     return [kinds[n % len(kinds)] for n in range(count)]
 
 
-def barred(without):
-    mask = [] if without.blocked is None else np.flatnonzero(without.blocked).tolist()
-    return {*without.hidden.tolist(), *mask}
+def barred(exclusion):
+    mask = [] if exclusion.blocked is None else np.flatnonzero(exclusion.blocked).tolist()
+    return {*exclusion.hidden.tolist(), *mask}
 
 
-def best(scored, without, size):
+def best(scored, exclusion, size):
     """The oracle: [(row, score)], best first, then by row."""
-    kept = [(row, score) for row, score in scored if row not in barred(without)]
+    kept = [(row, score) for row, score in scored if row not in barred(exclusion)]
     return sorted(kept, key=lambda pair: (-pair[1], pair[0]))[:size]
 
 
@@ -62,9 +52,9 @@ def test_the_best_rows_come_in_order_and_equal_ones_by_row(selection, distinct, 
     scores[3][::3] = -np.inf
     scores[4][:] = 0.0
     scores[4][::2] = -0.0
-    without = withouts(rng, 10)
+    exclusion = withouts(rng, 10)
     for one, each, hits in zip(
-        scores, without, selection.best(scores, without, [size] * 10), strict=True
+        scores, exclusion, selection.best(scores, exclusion, [size] * 10), strict=True
     ):
         finite = [(row, s) for row, s in enumerate(one.tolist()) if s > -np.inf]
         assert pairs(hits) == best(finite, each, size)
@@ -75,17 +65,17 @@ def test_each_request_has_its_own_size_and_number_of_scores(selection):
     rng = np.random.default_rng(5)
     scores = [rng.random(n, np.float32) for n in (0, 1, 7, 8, 9, 63, N)]
     sizes = [4, 4, 100, 3, 9, 64, 17]
-    found = selection.best(scores, [Without()] * 7, sizes)
+    found = selection.best(scores, [Exclusion()] * 7, sizes)
     for one, size, hits in zip(scores, sizes, found, strict=True):
-        assert pairs(hits) == best(enumerate(one.tolist()), Without(), size)
+        assert pairs(hits) == best(enumerate(one.tolist()), Exclusion(), size)
     assert selection.best([], [], []) == []
 
 
 @pytest.mark.parametrize("falling", [True, False])
 def test_sorted_scores_are_no_trouble(selection, falling):
     scores = np.linspace(0, 1, N, dtype=np.float32)[:: -1 if falling else 1].copy()
-    (hits,) = selection.best([scores], [Without()], [200])
-    assert pairs(hits) == best(enumerate(scores.tolist()), Without(), 200)
+    (hits,) = selection.best([scores], [Exclusion()], [200])
+    assert pairs(hits) == best(enumerate(scores.tolist()), Exclusion(), 200)
 
 
 def some_pieces(rng):
@@ -116,9 +106,9 @@ def total_of(pieces):
 def test_the_best_sums(selection, size):
     rng = np.random.default_rng(size)
     sums = [some_pieces(rng) for _ in range(9)] + [[]]
-    without = withouts(rng, 10)
+    exclusion = withouts(rng, 10)
     for pieces, each, hits in zip(
-        sums, without, selection.best_sums(sums, without, size), strict=True
+        sums, exclusion, selection.best_sums(sums, exclusion, size), strict=True
     ):
         total = total_of(pieces)
         positive = [(row, total[row]) for row in np.flatnonzero(total > 0).tolist()]
@@ -188,11 +178,11 @@ def test_places_are_those_in_each_list(selection):
 
 def test_nothing_is_left_for_the_next_call(selection):
     rng = np.random.default_rng(4)
-    sums, without = [some_pieces(rng)] * 5, withouts(rng, 5)
+    sums, exclusion = [some_pieces(rng)] * 5, withouts(rng, 5)
     rows = [np.arange(N)] * 5
     asked = [Gather(*each, None, sums[0], None) for each in zip(rows, strict=True)]
-    first = selection.best_sums(sums, without, 50), selection.gather(asked, 1.0)
-    again = selection.best_sums(sums, without, 50), selection.gather(asked, 1.0)
+    first = selection.best_sums(sums, exclusion, 50), selection.gather(asked, 1.0)
+    again = selection.best_sums(sums, exclusion, 50), selection.gather(asked, 1.0)
     for one, other in zip(first[0], again[0], strict=True):
         assert pairs(one) == pairs(other)
     for one, other in zip(first[1], again[1], strict=True):

@@ -8,28 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.offline.input.events import Events
-from app.offline.input.read_report import Tally
-from app.offline.input.recipe import DEFAULT_WEIGHTS
-from app.offline.learning.examples import (
-    MOST_EXAMPLES,
-    MOST_HELD,
-    held_back,
-    questions_of,
-)
-from app.offline.learning.negatives import (
-    Negatives,
-    Shown,
-)
-from app.offline.learning.sequences import (
-    avoided_of,
-    sequences_of,
-)
-from app.offline.learning.signals import (
-    freshness_of,
-    negative_events,
-    popularity_of,
-    trending_of,
-)
+from app.offline.input.read_report import ReadReport
+from app.offline.input.recipe import DEFAULT_EVENT_RULES
+from app.offline.learning.examples import MOST_EXAMPLES, MOST_HELD, held_back, training_queries_of
+from app.offline.learning.negatives import Negatives, Shown
+from app.offline.learning.sequences import avoided_of, sequences_of
+from app.offline.learning.signals import freshness_of, negative_events, popularity_of, trending_of
 from tests.planted import NOBODY, NOTHING, as_sequences
 
 N_ITEMS = 4
@@ -40,7 +24,7 @@ def log_of(rows):
     user, item, weight, time = (np.array(part) for part in zip(*rows, strict=True))
     none, kind = np.full(len(rows), np.nan), np.zeros(len(rows), np.int32)
     user, time, came_of = user.astype(np.int32), time.astype(float), np.full(len(rows), -1)
-    log = Events([], [], [], user, item, kind, none, time, came_of, Tally("x"))
+    log = Events([], [], [], user, item, kind, none, time, came_of, ReadReport("x"))
     return log, item.astype(np.int32), weight.astype(float)
 
 
@@ -144,7 +128,7 @@ def test_no_more_is_held_back_than_is_learned_from():
 def test_nobody_can_be_asked():
     assert held_back(NOBODY, 0).tolist() == []
     assert held_back(lists_of([1, 1]), 0).tolist() == [0, 0]
-    assert questions_of(lists_of([1, 1]), np.array([0, 0]), NOTHING) == []
+    assert training_queries_of(lists_of([1, 1]), np.array([0, 0]), NOTHING) == []
 
 
 def test_questions_are_about_what_was_new():
@@ -155,13 +139,13 @@ def test_questions_are_about_what_was_new():
     shown = Shown(
         np.array([2, 2, 6]), np.array([0, 1, 1]), np.array([0, 3, 5]), np.array([0, 1, 3, 0, 2])
     )
-    first, second = questions_of(sequences, np.array([1, 2, 0]), Negatives(avoided, shown))
+    first, second = training_queries_of(sequences, np.array([1, 2, 0]), Negatives(avoided, shown))
 
-    assert (first.recent.tolist(), first.target, first.worth) == ([2, 1], 3, 2.0)
+    assert (first.recent.tolist(), first.target, first.sample_weight) == ([2, 1], 3, 2.0)
     assert first.avoided.tolist() == []
     assert first.shown.tolist() == [0]  # not what was taken then (3) or before (1, 2)
     # Place 2 took item 0 again: no question. Place 3 is asked with all that came before it.
-    assert (second.recent.tolist(), second.target, second.worth) == ([0, 1, 0], 2, 4.0)
+    assert (second.recent.tolist(), second.target, second.sample_weight) == ([0, 1, 0], 2, 4.0)
     assert second.avoided.tolist() == [3, 1]
     assert second.shown.tolist() == []
 
@@ -174,9 +158,9 @@ def test_negative_events_are_dislikes_and_low_values():
     rows += [(2, v) for v in (math.nan, 3.4, 3.5, 5.0)] + [(3, math.nan), (4, -1.0)]
     kind, value = (np.array(part) for part in zip(*rows, strict=True))
     n = np.zeros(len(rows), np.int32)
-    log = Events(["u"], ["i"], KINDS, n, n, kind, value, value, n, Tally("x"))
+    log = Events(["u"], ["i"], KINDS, n, n, kind, value, value, n, ReadReport("x"))
     expected = [False, False, True, True, False, True, False, False, False, False]
-    assert negative_events(log, DEFAULT_WEIGHTS).tolist() == expected
+    assert negative_events(log, DEFAULT_EVENT_RULES).tolist() == expected
 
 
 @settings(deadline=None)

@@ -8,22 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import BundleError
-from app.domain.columns import (
-    decode_column,
-    encode_column,
-)
+from app.domain.columns import decode_column, encode_column
 from app.offline.input.events import Events
-from app.offline.input.read_report import Tally
-from app.offline.input.recipe import (
-    Recipe,
-    Weight,
-)
-from app.offline.learning.signals import (
-    MAX_HISTORY,
-    item_numbers,
-    positive_weights,
-    user_arrays,
-)
+from app.offline.input.read_report import ReadReport
+from app.offline.input.recipe import EventRule, Recipe
+from app.offline.learning.signals import MAX_HISTORY, item_numbers, positive_weights, user_arrays
 from app.serving.stores.bundle_users import BundleUserStore
 
 
@@ -39,7 +28,7 @@ def log_of(rows, weights):
     value, time = np.array(values, float), np.array(times, float)
     none = np.full(len(rows), -1, np.int32)
     log = Events(
-        user_names, item_names, kind_names, user, item, kind, value, time, none, Tally("x")
+        user_names, item_names, kind_names, user, item, kind, value, time, none, ReadReport("x")
     )
     return log, positive_weights(log, weights)
 
@@ -70,7 +59,7 @@ EVENT = st.tuples(
 @settings(deadline=None)
 @given(st.lists(EVENT, min_size=1, max_size=60))
 async def test_histories_equal_a_plain_loop(rows):
-    log, weights = log_of(rows, {"click": Weight(weight=1.0)})
+    log, weights = log_of(rows, {"click": EventRule(weight=1.0)})
     numbers, unknown = item_numbers(log, ["b", "a"])
     ids = decode_column("string", _strings(["b", "a"]))
     store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)

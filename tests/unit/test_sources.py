@@ -5,15 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.engine.kernels.topk import (
-    Hits,
-    Without,
-    selection_over,
-)
+from app.engine.kernels.topk import Exclusion, Hits, topk_over
 from app.engine.retrieval.index import FlatIndex
 from app.engine.retrieval.lexical import WordIndex
 from app.engine.retrieval.lexicon import lexicon_arrays
-from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import (
     FixedSource,
     MeaningSource,
@@ -30,11 +26,11 @@ from app.engine.retrieval.sources import (
 from tests.planted import DECAYS, random_behaviour, random_neighbours, random_space
 
 N_ITEMS = 60
-SELECTION = selection_over(N_ITEMS)
+SELECTION = topk_over(N_ITEMS)
 
 
 def want(*recent, hidden=()):
-    return Want(
+    return ResolvedRequest(
         recent=np.array(recent, np.int64), length=len(recent), hidden=np.array(hidden, np.int64)
     )
 
@@ -117,8 +113,8 @@ def test_taste_is_exact(size):
     wants = some_wants(3)
     for one, hits in zip(wants, TasteSource(space, SELECTION, size).search(wants), strict=True):
         newest = one.recent[:20]
-        user = (space.recency[: len(newest), None] * space.given[newest]).sum(axis=0)
-        scores = space.wanted @ (user / np.linalg.norm(user))
+        user = (space.recency[: len(newest), None] * space.inputs[newest]).sum(axis=0)
+        scores = space.targets @ (user / np.linalg.norm(user))
         order = [row for row in np.argsort(-scores).tolist() if row not in set(one.hidden.tolist())]
         same(hits, [(row, scores[row]) for row in order[:size]])
 
@@ -148,7 +144,9 @@ def test_sources_say_nothing_to_those_who_took_nothing():
         assert source.search([]) == []
 
 
-@pytest.mark.parametrize("tables", [("follow", "together", "alike"), ("together", "alike")])
+@pytest.mark.parametrize(
+    "tables", [("sequential_ridge", "cooccurrence", "content_knn"), ("cooccurrence", "content_knn")]
+)
 def test_the_sources_of_behaviour(tables):
     """The strongest table comes first; likeness in words is a share of it, and its own source."""
     behaviour = random_behaviour(0, N_ITEMS)
@@ -157,7 +155,7 @@ def test_the_sources_of_behaviour(tables):
     sources = behaviour_sources(made, 0.3)
     wants = some_wants(7)
     strongest = Weighted(near[tables[0]], DECAYS[tables[0]], 1.0)
-    alike = [Weighted(near["alike"], DECAYS["alike"], share) for share in (0.3, 1.0)]
+    alike = [Weighted(near["content_knn"], DECAYS["content_knn"], share) for share in (0.3, 1.0)]
 
     assert [source.name for source in sources] == ["behaviour", "alike", "taste"]
     for one, mixed, words in zip(
@@ -168,28 +166,32 @@ def test_the_sources_of_behaviour(tables):
 
 
 def test_the_nearest_vectors():
-    vectors = random_space(np.random.default_rng(1), 400).given
-    source = VectorSource("taste", FlatIndex(vectors), lambda one: one.alike)
+    vectors = random_space(np.random.default_rng(1), 400).inputs
+    source = VectorSource("taste", FlatIndex(vectors), lambda one: one.taste_vector)
     probe = vectors[5]
     hidden = np.argsort(-(vectors @ probe))[:120]
-    asking = [Want(), Want(alike=probe), Want(alike=probe, hidden=hidden)]
+    asking = [
+        ResolvedRequest(),
+        ResolvedRequest(taste_vector=probe),
+        ResolvedRequest(taste_vector=probe, hidden=hidden),
+    ]
     nothing, plain, rest = source.search(asking)
     order = np.argsort(-(vectors @ probe))
     assert nothing is None
     assert plain.rows.tolist() == order[:200].tolist()
     assert rest.rows.tolist() == order[120:320].tolist()
-    assert source.search([Want()]) == [None]
+    assert source.search([ResolvedRequest()]) == [None]
 
 
 @pytest.mark.parametrize("n_items", [120, 400])  # fewer and more than a source brings
 def test_meaning_brings_the_same_whether_or_not_all_cosines_are_known(n_items):
-    vectors = random_space(np.random.default_rng(2), n_items).given
+    vectors = random_space(np.random.default_rng(2), n_items).inputs
     probe, hidden, index = vectors[3], np.array([3, 7, 7]), FlatIndex(vectors)
     (cosines,) = index.cosines(probe[None])
     kept = cosines.copy()
-    known = Want(query_vector=probe, cosines=cosines, hidden=hidden)
-    nothing, found, plain = MeaningSource(index, selection_over(n_items)).search(
-        [Want(), known, replace(known, cosines=None)]
+    known = ResolvedRequest(query_vector=probe, cosines=cosines, hidden=hidden)
+    nothing, found, plain = MeaningSource(index, topk_over(n_items)).search(
+        [ResolvedRequest(), known, replace(known, cosines=None)]
     )
     order = [row for row in np.argsort(-(vectors @ probe)).tolist() if row not in hidden]
     assert nothing is None
@@ -203,9 +205,13 @@ def test_words_bring_what_holds_them_without_what_is_hidden():
     index = WordIndex(lexicon_arrays(titles, titles))
     source = WordSource(index, SELECTION)
     nothing, red, rest = source.search(
-        [Want(), Want(query="red shoe"), Want(query="red shoe", hidden=np.array([0, 3]))]
+        [
+            ResolvedRequest(),
+            ResolvedRequest(query="red shoe"),
+            ResolvedRequest(query="red shoe", hidden=np.array([0, 3])),
+        ]
     )
-    (found,) = SELECTION.best_sums([index.items("red shoe")], [Without()], 200)
+    (found,) = SELECTION.best_sums([index.items("red shoe")], [Exclusion()], 200)
     assert nothing is None
     assert red.rows[0] == 0
     same(red, list(zip(found.rows.tolist(), found.scores.tolist(), strict=True)))
@@ -216,7 +222,7 @@ def test_a_fixed_list_is_the_same_for_everybody():
     values = np.array([0.1, 0.9, 0.5, 0.7, 0.3], np.float32)
     order = best_first(values, np.zeros(5, np.float32))
     source = FixedSource("popular", order, values, 2)
-    everybody, somebody = source.search([Want(), want(1, hidden=(1, 2))])
+    everybody, somebody = source.search([ResolvedRequest(), want(1, hidden=(1, 2))])
     same(everybody, [(1, values[1]), (3, values[3])])
     same(somebody, [(3, values[3]), (4, values[4])])
 
@@ -252,6 +258,6 @@ def test_the_order_of_retrieval_is_reciprocal_rank_fusion():
 def test_hits_come_back_in_the_order_of_the_sources():
     values = np.ones(3, np.float32)
     sources = [FixedSource(name, np.arange(3), values) for name in ("z", "a", "m")]
-    found = retrieve([Want(), Want(hidden=np.arange(3))], sources)
+    found = retrieve([ResolvedRequest(), ResolvedRequest(hidden=np.arange(3))], sources)
     assert [list(one) for one in found] == [["z", "a", "m"], []]
     assert retrieve([], sources) == []

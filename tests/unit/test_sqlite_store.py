@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.errors import (
-    OverloadedError,
-    StoreError,
-)
+from app.core.errors import OverloadedError, StoreError
 from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.event_stores import content, event
 

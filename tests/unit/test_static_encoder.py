@@ -9,19 +9,10 @@ import pytest
 from safetensors.numpy import load_file
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from app.core.errors import (
-    BundleError,
-    EngineError,
-)
-from app.core.types import (
-    Matrix,
-    RankRequest,
-)
+from app.core.errors import BundleError, EngineError
+from app.core.types import Matrix, RankRequest
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.encoding.static import (
-    STATIC_FILE,
-    StaticEncoder,
-)
+from app.engine.encoding.static import STATIC_FILE, StaticEncoder
 from app.engine.engine import RankEngine
 from app.offline.encoder.distil import distil
 from app.offline.encoder.export import export_encoder
@@ -113,26 +104,28 @@ def tiers() -> tuple[RankEngine, Noted, Noted]:
     )
 
 
-def hurried(engine: RankEngine, query: str) -> RankRequest:
-    request = engine.hurried(RankRequest(query=query))
+def fast_encoding(engine: RankEngine, query: str) -> RankRequest:
+    request = engine.fast_encoding(RankRequest(query=query))
     assert request is not None
     return request
 
 
 def test_a_hurried_request_is_answered_by_the_fast_tier_and_says_so():
     engine, whole, static = tiers()
-    patient, quick = engine.rank([RankRequest(query="space"), hurried(engine, "heist")]).results
+    patient, quick = engine.rank(
+        [RankRequest(query="space"), fast_encoding(engine, "heist")]
+    ).results
 
     assert (whole.asked, static.asked) == (["space"], ["heist"])
     assert (patient.degraded, quick.degraded) == ((), ("encoder",))
     assert quick.items[0].id == "heist"
-    assert engine.cost(hurried(engine, "heist")) < engine.cost(RankRequest(query="heist"))
+    assert engine.cost(fast_encoding(engine, "heist")) < engine.cost(RankRequest(query="heist"))
 
 
 def test_a_query_that_is_encoded_anyway_or_was_lately_is_whole():
     engine, whole, static = tiers()
-    together = engine.rank([hurried(engine, "space"), RankRequest(query="space")])
-    later = engine.rank([hurried(engine, "space")])
+    together = engine.rank([fast_encoding(engine, "space"), RankRequest(query="space")])
+    later = engine.rank([fast_encoding(engine, "space")])
 
     assert [result.degraded for result in (*together.results, *later.results)] == [()] * 3
     assert (whole.asked, static.asked) == (["space"], [])
@@ -140,7 +133,7 @@ def test_a_query_that_is_encoded_anyway_or_was_lately_is_whole():
 
 def test_what_the_fast_tier_encoded_is_not_remembered():
     engine, whole, _ = tiers()
-    engine.rank([hurried(engine, "space")])
+    engine.rank([fast_encoding(engine, "space")])
     after = engine.rank([RankRequest(query="space")])
 
     assert (after.results[0].degraded, whole.asked) == ((), ["space"])
@@ -148,5 +141,5 @@ def test_what_the_fast_tier_encoded_is_not_remembered():
 
 def test_without_query_or_fast_tier_there_is_nothing_to_spare():
     engine, _, _ = tiers()
-    assert engine.hurried(RankRequest(history=("alien",))) is None
-    assert small_engine().hurried(RankRequest(query="space")) is None
+    assert engine.fast_encoding(RankRequest(history=("alien",))) is None
+    assert small_engine().fast_encoding(RankRequest(query="space")) is None

@@ -10,10 +10,7 @@ from app.bundle.reader import open_bundle
 from app.cli import main
 from app.core.types import Event
 from app.offline.build import build
-from app.offline.input.recipe import (
-    Recipe,
-    load_recipe,
-)
+from app.offline.input.recipe import Recipe, load_recipe
 from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import fake_encoder, write_jsonl
 from tests.event_stores import NOW, content

@@ -5,10 +5,7 @@ import random
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from app.core.tallies import (
-    Counters,
-    Histograms,
-)
+from app.core.tallies import Counters, Histograms
 
 BOUNDS = (0.1, 0.25, 1.0, 64.0)
 

@@ -7,12 +7,7 @@ import sys
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from app.core.telemetry import (
-    KeyValueFormatter,
-    LoopLag,
-    Metrics,
-    configure_logging,
-)
+from app.core.telemetry import KeyValueFormatter, LoopLag, Metrics, configure_logging
 from tests.clock import Clock
 
 

@@ -5,37 +5,16 @@ import asyncio
 import pytest
 
 from app.core.errors import StoreError
-from app.core.types import (
-    Event,
-    StoredUser,
-)
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    Weight,
-)
-from app.domain.request import (
-    MAX_HISTORY,
-    RecommendRequest,
-    SeenRule,
-)
-from app.serving.current_engine import (
-    CurrentEngine,
-    Loaded,
-)
-from app.serving.user_state import (
-    UserState,
-    UserStates,
-    seen,
-    taste_of,
-)
+from app.core.types import Event, StoredUser
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
+from app.domain.request import MAX_HISTORY, RecommendRequest, SeenRule
+from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.user_state import UserState, UserStates, seen, taste_of
 from app.testing.event_store import MemoryEventStore
-from app.testing.fakes import (
-    GatedEngine,
-    MemoryUserStore,
-)
+from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.event_stores import NOW, event
 
-RULES = {**DEFAULT_WEIGHTS, "skip": Weight(weight=-0.5)}
+RULES = {**DEFAULT_EVENT_RULES, "skip": EventRule(weight=-0.5)}
 DAY = 86_400.0
 
 
@@ -98,9 +77,9 @@ def test_a_repeat_stays_a_repeat_and_the_newest_count() -> None:
 
 
 FADING = {
-    "click": Weight(weight=1.0, half_life_days=7.0),
-    "dislike": Weight(weight=-1.0, half_life_days=1.0),
-    "purchase": Weight(weight=3.0),
+    "click": EventRule(weight=1.0, half_life_days=7.0),
+    "dislike": EventRule(weight=-1.0, half_life_days=1.0),
+    "purchase": EventRule(weight=3.0),
 }
 
 

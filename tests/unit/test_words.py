@@ -14,19 +14,9 @@ from safetensors.numpy import load, save
 
 from app.core.errors import BundleError
 from app.engine.kernels.matching import MAX_SIMILAR
-from app.engine.kernels.topk import (
-    Gather,
-    NumpySelection,
-    Without,
-)
-from app.engine.retrieval.lexical import (
-    MAX_QUERY_WORDS,
-    WordIndex,
-)
-from app.engine.retrieval.lexicon import (
-    MAX_TITLE_WORDS,
-    lexicon_arrays,
-)
+from app.engine.kernels.topk import Exclusion, Gather, NumpyTopK
+from app.engine.retrieval.lexical import MAX_QUERY_WORDS, WordIndex
+from app.engine.retrieval.lexicon import MAX_TITLE_WORDS, lexicon_arrays
 from app.engine.retrieval.word_cutting import (
     STOP_WORDS,
     query_words,
@@ -43,14 +33,14 @@ def index_of(titles, texts=None, **options) -> WordIndex:
 
 def search(index, query, size):
     """The rows that match best, and how well."""
-    (hits,) = NumpySelection(len(index)).best_sums([index.items(query)], [Without()], size)
+    (hits,) = NumpyTopK(len(index)).best_sums([index.items(query)], [Exclusion()], size)
     return hits.rows, hits.scores
 
 
 def coverage(index, query, rows):
     """How much of the query the titles of the rows hold."""
     asked = Gather(rows, None, index.titles(query), None)
-    return NumpySelection(len(index)).gather([asked], 1.0)[0]
+    return NumpyTopK(len(index)).gather([asked], 1.0)[0]
 
 
 def found(index, query, size=10) -> list[int]:

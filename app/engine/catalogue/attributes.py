@@ -13,19 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Mask, Rows
-from app.domain.columns import (
-    Column,
-    Floats,
-)
-from app.domain.filters import (
-    Among,
-    Between,
-    Either,
-    Every,
-    Exists,
-    Filter,
-    Neither,
-)
+from app.domain.columns import Column, Floats
+from app.domain.filters import And, Exists, Filter, In, Nor, Or, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +41,19 @@ class Attributes:
     def passing(self, test: Filter) -> Mask:
         """Return bool[n], a fresh array: the rows that pass, as `app.domain.filters.holds` says."""
         match test:
-            case Every(parts):
+            case And(parts):
                 return reduce(operator.and_, map(self.passing, parts))
-            case Either(parts):
+            case Or(parts):
                 return reduce(operator.or_, map(self.passing, parts))
-            case Neither(parts):
+            case Nor(parts):
                 return ~reduce(operator.or_, map(self.passing, parts))
             case Exists(field):
                 return self.present(field)
-            case Between(field, low, high):
+            case Range(field, low, high):
                 numbers = self.numbers(field)
                 # A comparison with a missing value is false.
                 return (numbers >= low) & (numbers <= high)
-            case Among(field, wanted, every):
+            case In(field, wanted, every):
                 return self._among(field, wanted, every=every)
 
     def present(self, field: str) -> Mask:

@@ -46,14 +46,14 @@ class TasteSpace:
         recency: float32[L], weight of the newest item, the one before it, and so on.
     """
 
-    given: Matrix
-    wanted: Matrix
+    inputs: Matrix
+    targets: Matrix
     recency: Vector
 
     def user(self, recent: Rows) -> Vector:
         """Return float32[d], unit: the user who took these rows, newest first, at least one."""
         newest = recent[: len(self.recency)]
-        mean = self.recency[: len(newest)] @ self.given[newest]
+        mean = self.recency[: len(newest)] @ self.inputs[newest]
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 

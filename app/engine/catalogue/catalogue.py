@@ -11,17 +11,9 @@ from itertools import filterfalse
 
 import numpy as np
 
-from app.core.types import (
-    Item,
-    JsonValue,
-    Mask,
-    Rows,
-)
+from app.core.types import Item, JsonValue, Mask, Rows
 from app.domain.columns import Column
-from app.domain.filters import (
-    holds,
-    parse_filter,
-)
+from app.domain.filters import holds, parse_filter
 from app.engine.catalogue.attributes import Attributes
 
 _NO_ROWS: Rows = np.empty(0, np.int64)

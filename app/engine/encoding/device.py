@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from app.core.errors import (
-    DeviceError,
-    EngineError,
-)
+from app.core.errors import DeviceError, EngineError
 from app.core.types import Device
 
 _NEXT: Final = threading.Lock()

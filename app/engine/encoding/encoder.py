@@ -16,26 +16,16 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 from tokenizers import Tokenizer
 
-from app.bundle.encoder_info import (
-    INFO_FILE,
-    EncoderInfo,
-)
-from app.core.errors import (
-    BundleError,
-    DeviceError,
-    EngineError,
-)
+from app.bundle.encoder_info import INFO_FILE, EncoderInfo
+from app.core.errors import BundleError, DeviceError, EngineError
 from app.core.types import Device
 from app.engine.encoding.device import require
 from app.engine.encoding.onnx import GraphRuntime
 from app.engine.encoding.tokens import Tokens
-from app.engine.kernels.encoder import (
-    KernelRuntime,
-    Products,
-)
+from app.engine.kernels.encoder import InstructionSet, KernelRuntime
 from app.engine.kernels.loader import Unavailable
 
-RuntimeName: TypeAlias = Products | Literal["onnxruntime", "torch-cpu", "torch-cuda"]
+RuntimeName: TypeAlias = InstructionSet | Literal["onnxruntime", "torch-cpu", "torch-cuda"]
 """Those of torch are only taken by name; `torch-cpu` is for tests, see `encoder_torch`."""
 
 _log = logging.getLogger(__name__)

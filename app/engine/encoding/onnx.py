@@ -11,10 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from app.bundle.encoder_info import (
-    EncoderInfo,
-    Pooling,
-)
+from app.bundle.encoder_info import EncoderInfo, Pooling
 
 OUTPUT = "embeddings"
 PADDED_TOKENS = 1024

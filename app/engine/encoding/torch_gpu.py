@@ -22,10 +22,7 @@ from torch.nn import functional
 
 from app.bundle.encoder_info import EncoderInfo
 from app.core.types import Device
-from app.engine.encoding.device import (
-    require,
-    turn,
-)
+from app.engine.encoding.device import require, turn
 
 Shape: TypeAlias = tuple[int, int]
 """Of a pass: texts, and cells of each; a text has a cell a token, the others are padding."""

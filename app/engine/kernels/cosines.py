@@ -9,20 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
-from app.engine.kernels.encoder import (
-    NUMBERS,
-    aligned,
-    choose_products,
-)
-from app.engine.kernels.loader import (
-    Unavailable,
-    load_library,
-    pointer,
-)
+from app.core.types import Matrix, Rows
+from app.engine.kernels.encoder import NUMBERS, aligned, choose_instruction_set
+from app.engine.kernels.loader import Unavailable, load_library, pointer
 
 _PANEL: Final = 32
 """Rows that lie together in the layout of every kind of product."""
@@ -39,7 +28,7 @@ class PackedVectors:
         """
         self._library = load_library()
         self._n, self._dim = vectors.shape
-        self._products = c_int32(NUMBERS[choose_products(self._library, (self._dim,))])
+        self._products = c_int32(NUMBERS[choose_instruction_set(self._library, (self._dim,))])
         padded = -(-self._n // _PANEL) * _PANEL
         self._packed = aligned(padded * self._dim, np.int16)
         self._scale = np.empty(padded, np.float32)

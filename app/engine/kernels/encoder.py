@@ -17,17 +17,12 @@ import numpy.typing as npt
 
 from app.bundle.encoder_info import EncoderInfo
 from app.bundle.reader import map_tensors
-from app.engine.kernels.loader import (
-    Unavailable,
-    address,
-    load_library,
-    pointer,
-)
+from app.engine.kernels.loader import Unavailable, address, load_library, pointer
 
-Products: TypeAlias = Literal["amx", "vnni", "avx2"]
+InstructionSet: TypeAlias = Literal["amx", "vnni", "avx2"]
 """The instructions that multiply, fastest first; the vectors are the same to the last bit."""
 
-NUMBERS: Final[dict[Products, int]] = {"avx2": 0, "vnni": 1, "amx": 2}
+NUMBERS: Final[dict[InstructionSet, int]] = {"avx2": 0, "vnni": 1, "amx": 2}
 """What the C file calls them."""
 
 PANEL: Final = 16
@@ -36,7 +31,7 @@ PANEL: Final = 16
 FOUR: Final = 4
 """Weights of a row that lie together."""
 
-_MULTIPLES: Final[dict[Products, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
+_MULTIPLES: Final[dict[InstructionSet, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
 """The kernel has no tail loops: every width is a multiple of this, that of a head of _HEAD."""
 
 _HEAD: Final = 16
@@ -83,7 +78,7 @@ class KernelRuntime:
     """
 
     def __init__(
-        self, directory: Path, info: EncoderInfo, threads: int, products: Products | None
+        self, directory: Path, info: EncoderInfo, threads: int, products: InstructionSet | None
     ) -> None:
         """Load the weights, for the fastest products or only those given.
 
@@ -99,7 +94,7 @@ class KernelRuntime:
         # has the names of the weights that it was made of, and takes their place.
         self._arrays = map_tensors(directory / info.weights) | map_tensors(directory / info.kernel)
         self._inner = inner = len(self._arrays["0.widen.bias"])
-        self.products = choose_products(self._library, (info.dim, inner), products)
+        self.products = choose_instruction_set(self._library, (info.dim, inner), products)
         # In the order that they are read in, in one piece: so they can lie in huge pages, and the
         # kernel, which asks for what comes next, is right at the end of a layer as well.
         self._free = aligned(info.layers * info.dim * (4 * info.dim + 2 * inner), np.int8)
@@ -189,20 +184,22 @@ def suits(width: int, inner: int, head: int) -> bool:
     return not any(each % PANEL for each in (width, inner)) and not head % _HEAD
 
 
-def choose_products(library: CDLL, widths: Sequence[int], only: Products | None = None) -> Products:
+def choose_instruction_set(
+    library: CDLL, widths: Sequence[int], only: InstructionSet | None = None
+) -> InstructionSet:
     """Return the fastest products that this machine can make of such widths, or those given.
 
     Raises:
         Unavailable: there are none.
     """
     why = ""
-    for products in (only,) if only else get_args(Products):
+    for products in (only,) if only else get_args(InstructionSet):
         if not library.can(c_int32(NUMBERS[products])):
             why = f"the processor or its system lacks {products}"
         elif any(width % _MULTIPLES[products] for width in widths):
             why = f"{products} needs widths that are multiples of {_MULTIPLES[products]}"
         else:
-            return cast("Products", products)
+            return cast("InstructionSet", products)
     raise Unavailable(why)
 
 

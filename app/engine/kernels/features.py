@@ -16,19 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BundleError
-from app.core.types import (
-    Matrix,
-    Rows,
-)
+from app.core.types import Matrix, Rows
 from app.engine.catalogue.behaviour import RECENT, Behaviour
-from app.engine.kernels.loader import (
-    Unavailable,
-    address,
-    load_library,
-    pointer,
-)
+from app.engine.kernels.loader import Unavailable, address, load_library, pointer
 
 Array: TypeAlias = npt.NDArray[np.float32]
+
+FEATURES_VERSION = 1
+"""Raise it with every change of what a feature means: older scorers are then refused."""
 
 _TABLE = ("total", "last", "before_last", "highest", "newest_three", "mean", "rank", "count")
 _TASTE = _TABLE[:-1]
@@ -78,11 +73,11 @@ class Features:
 
     def _one(self, out: Array, recent: Rows, length: int, rows: Rows) -> None:
         tables, items = self._behaviour.tables, self._behaviour.items
-        given = self._behaviour.taste.given.take(recent, axis=0)
-        pairs = self._pairs(given, recent, rows)
+        inputs = self._behaviour.taste.inputs.take(recent, axis=0)
+        pairs = self._pairs(inputs, recent, rows)
         sums = np.matmul(self._sums[len(recent)], pairs)
         # As `TasteSpace.user`: the mean of the recent items at unit length.
-        mean = self._sums[len(recent)][-1, 0] @ given
+        mean = self._sums[len(recent)][-1, 0] @ inputs
         sums[-1, 0] /= max(math.sqrt(mean @ mean), 1e-9)
         at = len(tables) * len(_TABLE) + len(_TASTE)
         # A table each, taste too: its count, which says nothing, is in the place of what follows.
@@ -98,7 +93,7 @@ class Features:
         )
         out[at + len(_ITEM) :] = np.array(context, np.float32)[:, None]
 
-    def _pairs(self, given: Matrix, recent: Rows, rows: Rows) -> Array:
+    def _pairs(self, inputs: Matrix, recent: Rows, rows: Rows) -> Array:
         """Return float32[tables + 1, len(recent), len(rows)]: how near each pair lies.
 
         It is a buffer, good until the next call.
@@ -121,8 +116,8 @@ class Features:
             cells[np.add(places[:, ::-1], line).ravel()] = weights[:, ::-1].ravel()
         self._place[rows] = -1
         pairs = flat.reshape(shape)[:, :, :-1]
-        wanted = self._behaviour.taste.wanted.take(rows, axis=0)
-        np.matmul(given, wanted.T, out=pairs[-1])
+        targets = self._behaviour.taste.targets.take(rows, axis=0)
+        np.matmul(inputs, targets.T, out=pairs[-1])
         return pairs
 
 
@@ -202,7 +197,7 @@ class _Facts(Structure):
     _fields_ = [
         ("tables", POINTER(_Table)),
         *((name, c_int64) for name in ("n_tables", "n_items", "dim")),
-        *((name, c_void_p) for name in ("given", "wanted", "items", "sums", "log1p", "place")),
+        *((name, c_void_p) for name in ("inputs", "targets", "items", "sums", "log1p", "place")),
     ]
 
 
@@ -235,7 +230,7 @@ class KernelFeatures(Features):
         self._library = library
         self._held: list[npt.NDArray[Any]] = []  # what the facts point to lives as long as we do
         tables, taste = tuple(behaviour.tables.values()), behaviour.taste
-        if not len(taste.given) == len(taste.wanted) == self.n_items:
+        if not len(taste.inputs) == len(taste.targets) == self.n_items:
             raise BundleError("what was learned is of another number of items")
         sums = np.zeros((RECENT + 1, len(tables) + 1, 3, RECENT), np.float32)
         for n, each in enumerate(self._sums):
@@ -252,9 +247,9 @@ class KernelFeatures(Features):
             ),
             n_tables=len(tables),
             n_items=self.n_items,
-            dim=taste.given.shape[1],
-            given=self._hold(taste.given, np.float32),
-            wanted=self._hold(taste.wanted, np.float32),
+            dim=taste.inputs.shape[1],
+            inputs=self._hold(taste.inputs, np.float32),
+            targets=self._hold(taste.targets, np.float32),
             items=self._hold(behaviour.items, np.float32),
             sums=self._hold(sums, np.float32),
             log1p=self._hold(np.log1p(np.arange(self.n_items)), np.float32),

@@ -12,16 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BundleError
-from app.core.types import (
-    Rows,
-    Vector,
-)
-from app.engine.kernels.loader import (
-    Unavailable,
-    address,
-    load_library,
-    pointer,
-)
+from app.core.types import Rows, Vector
+from app.engine.kernels.loader import Unavailable, address, load_library, pointer
 
 LEAST_SIMILARITY: Final = 0.55
 MAX_SIMILAR: Final = 64
@@ -73,7 +65,7 @@ class Matching(Protocol):
         """
         ...
 
-    def matched(self, words: Rows, worth: Vector) -> tuple[Found, Found]:
+    def matched(self, words: Rows, word_weights: Vector) -> tuple[Found, Found]:
         """Return the rows that hold any of the words, and those whose title does.
 
         The best of the words counts: by impact times its worth, in titles by its worth.
@@ -106,17 +98,17 @@ class NumpyMatching:
         best = np.argsort(-dice, kind="stable")[:MAX_SIMILAR]
         return found[best], dice[best].astype(np.float32)
 
-    def matched(self, words: Rows, worth: Vector) -> tuple[Found, Found]:
+    def matched(self, words: Rows, word_weights: Vector) -> tuple[Found, Found]:
         """See `Matching`."""
         postings = self._postings
         places, bounds = places_of(postings.offsets, words)
-        worths = np.repeat(worth, np.diff(bounds))
-        rows, impacts = postings.rows.take(places), postings.impacts.take(places) * worths
+        weights = np.repeat(word_weights, np.diff(bounds))
+        rows, impacts = postings.rows.take(places), postings.impacts.take(places) * weights
         titled = np.flatnonzero(postings.titled.take(places))
-        titles, worths = rows.take(titled), worths.take(titled)
+        titles, weights = rows.take(titled), weights.take(titled)
         if len(words) > 1:
-            return _best(rows, impacts), _best(titles, worths)
-        return (rows, impacts), (titles, worths)
+            return _best(rows, impacts), _best(titles, weights)
+        return (rows, impacts), (titles, weights)
 
     def either(self, one: Found, other: Found) -> Found:
         """See `Matching`."""
@@ -198,25 +190,30 @@ class KernelMatching:
         for function in (library.similar, library.matched, library.either):
             function.restype = c_int64
         self._library = library
-        self._alike = np.empty(MAX_SIMILAR, np.int64), np.empty(MAX_SIMILAR, np.float64)
-        self._alike_at = [pointer(array) for array in self._alike]
+        self._similar = np.empty(MAX_SIMILAR, np.int64), np.empty(MAX_SIMILAR, np.float64)
+        self._similar_at = [pointer(array) for array in self._similar]
         self._room = _Room(1024)
 
     def similar(self, codes: Rows) -> tuple[Rows, Vector]:
         """See `Matching`."""
         n = self._library.similar(
             *(ctypes.byref(self._index), pointer(codes), c_int64(len(codes))),
-            *(c_double(LEAST_SIMILARITY), c_int64(MAX_SIMILAR), *self._alike_at),
+            *(c_double(LEAST_SIMILARITY), c_int64(MAX_SIMILAR), *self._similar_at),
         )
-        words, dice = self._alike
+        words, dice = self._similar
         return words[:n].copy(), dice[:n].astype(np.float32)
 
-    def matched(self, words: Rows, worth: Vector) -> tuple[Found, Found]:
+    def matched(self, words: Rows, word_weights: Vector) -> tuple[Found, Found]:
         """See `Matching`."""
         total = int((self._offsets.take(words + 1) - self._offsets.take(words)).sum())
         room = self._room_for(total)
         ends = np.empty(len(words), np.int64)
-        asked = ctypes.byref(self._index), pointer(words), pointer(worth), c_int64(len(words))
+        asked = (
+            ctypes.byref(self._index),
+            pointer(words),
+            pointer(word_weights),
+            c_int64(len(words)),
+        )
         out = *room.at, *room.spare_at, pointer(ends)
         items = room.first(self._library.matched(*asked, c_int32(0), *out))
         return items, room.first(self._library.matched(*asked, c_int32(1), *out))

@@ -1,8 +1,8 @@
 """Choosing among the rows of a catalogue for a whole batch: best rows, unions, and their places.
 
-What every pass does for every request, behind one port: `KernelSelection` (`selection_kernel`) does
+What every pass does for every request, behind one port: `KernelTopK` (`selection_kernel`) does
 it in one call of our own C a batch, without the interpreter's lock, which the event loop wants
-meanwhile; `NumpySelection` below needs no compiler. Neither knows what scores mean.
+meanwhile; `NumpyTopK` below needs no compiler. Neither knows what scores mean.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,18 +14,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Mask,
-    Rows,
-    SourceHit,
-    Vector,
-)
-from app.engine.kernels.loader import (
-    Unavailable,
-    address,
-    load_library,
-    pointer,
-)
+from app.core.types import Mask, Rows, SourceHit, Vector
+from app.engine.kernels.loader import Unavailable, address, load_library, pointer
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
@@ -37,7 +27,7 @@ class Hits:
     rows: Rows
     scores: Vector
 
-    def without(self, hidden: Rows, size: int) -> "Hits":
+    def exclusion(self, hidden: Rows, size: int) -> "Hits":
         """Return the best `size` hits that are not hidden."""
         if not hidden.size:
             return Hits(self.rows[:size], self.scores[:size])
@@ -46,7 +36,7 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True)
-class Without:
+class Exclusion:
     """What must not come back: int64[e] rows, and those where a bool[n] mask is true."""
 
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
@@ -78,7 +68,7 @@ class Piece:
         object.__setattr__(self, "address", (address(rows), at, rows.size))
 
 
-Summand: TypeAlias = tuple[Piece, float]
+WeightedScores: TypeAlias = tuple[Piece, float]
 """A piece, and what its values are multiplied by."""
 
 
@@ -91,15 +81,15 @@ class Gather:
 
     rows: Rows
     base: Vector | None
-    summands: Sequence[Summand]
+    summands: Sequence[WeightedScores]
     more: Vector | None
 
 
-class Selection(Protocol):
+class TopK(Protocol):
     """Chooses among n rows. Holds buffers: one thread at a time. Results keep the order asked."""
 
     def best(
-        self, scores: Sequence[Vector], without: Sequence[Without], sizes: Sequence[int]
+        self, scores: Sequence[Vector], exclusion: Sequence[Exclusion], sizes: Sequence[int]
     ) -> list[Hits]:
         """Return the rows of the highest scores (float32[m], m ≤ n), equal ones by row.
 
@@ -108,7 +98,7 @@ class Selection(Protocol):
         ...
 
     def best_sums(
-        self, sums: Sequence[Sequence[Summand]], without: Sequence[Without], size: int
+        self, sums: Sequence[Sequence[WeightedScores]], exclusion: Sequence[Exclusion], size: int
     ) -> list[Hits]:
         """Return the rows where a sum of pieces is highest, and more than 0; equal ones by row."""
         ...
@@ -128,7 +118,7 @@ class Selection(Protocol):
         ...
 
 
-class NumpySelection:
+class NumpyTopK:
     """The port in numpy, request by request."""
 
     def __init__(self, n: int) -> None:
@@ -136,22 +126,22 @@ class NumpySelection:
         self._first = np.empty(n, np.int32)
 
     def best(
-        self, scores: Sequence[Vector], without: Sequence[Without], sizes: Sequence[int]
+        self, scores: Sequence[Vector], exclusion: Sequence[Exclusion], sizes: Sequence[int]
     ) -> list[Hits]:
-        """See `Selection`."""
-        return [_best(*each) for each in zip(scores, without, sizes, strict=True)]
+        """See `TopK`."""
+        return [_best(*each) for each in zip(scores, exclusion, sizes, strict=True)]
 
     def best_sums(
-        self, sums: Sequence[Sequence[Summand]], without: Sequence[Without], size: int
+        self, sums: Sequence[Sequence[WeightedScores]], exclusion: Sequence[Exclusion], size: int
     ) -> list[Hits]:
-        """See `Selection`."""
+        """See `TopK`."""
         return [
             _best_sum(self._total(pieces), each, size)
-            for pieces, each in zip(sums, without, strict=True)
+            for pieces, each in zip(sums, exclusion, strict=True)
         ]
 
     def gather(self, asked: Sequence[Gather], weight: float) -> list[Vector]:
-        """See `Selection`."""
+        """See `TopK`."""
         found = []
         for one in asked:
             score = np.zeros(len(one.rows), np.float32)
@@ -166,16 +156,16 @@ class NumpySelection:
         return found
 
     def union(self, lists: Sequence[Sequence[Rows]]) -> list[Rows]:
-        """See `Selection`."""
+        """See `TopK`."""
         return [self._united(each) for each in lists]
 
     def places(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
     ) -> list[list[tuple[SourceHit, ...]]]:
-        """See `Selection`."""
+        """See `TopK`."""
         return [_places(*each) for each in zip(tops, hits, strict=True)]
 
-    def _total(self, pieces: Sequence[Summand]) -> Vector:
+    def _total(self, pieces: Sequence[WeightedScores]) -> Vector:
         total = np.zeros(len(self._first), np.float32)
         for piece, weight in pieces:
             if piece.values is None:
@@ -194,18 +184,18 @@ class NumpySelection:
         return united
 
 
-def _best(scores: Vector, without: Without, size: int) -> Hits:
+def _best(scores: Vector, exclusion: Exclusion, size: int) -> Hits:
     kept = scores.copy()
-    kept[without.hidden] = -np.inf
-    if without.blocked is not None:
-        np.putmask(kept, without.blocked, -np.inf)
+    kept[exclusion.hidden] = -np.inf
+    if exclusion.blocked is not None:
+        np.putmask(kept, exclusion.blocked, -np.inf)
     return _highest(np.flatnonzero(kept > -np.inf), kept, size)
 
 
-def _best_sum(total: Vector, without: Without, size: int) -> Hits:
-    total[without.hidden] = 0.0
-    if without.blocked is not None:
-        np.putmask(total, without.blocked, 0.0)
+def _best_sum(total: Vector, exclusion: Exclusion, size: int) -> Hits:
+    total[exclusion.hidden] = 0.0
+    if exclusion.blocked is not None:
+        np.putmask(total, exclusion.blocked, 0.0)
     # Chosen among few: a partition is slow where most values are equal, here 0.
     return _highest(np.flatnonzero(total > 0), total, size)
 
@@ -229,7 +219,7 @@ def _places(top: Rows, hits: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
     return [tuple(places) for places in found]
 
 
-# The port `Selection` on our own C, `selection_kernel.c`: one call for a whole batch.
+# The port `TopK` on our own C, `selection_kernel.c`: one call for a whole batch.
 #
 # Here live the tables that the C file reads, and the types and layout that it counts on. That rows
 # are rows of the catalogue it takes from us, and we from our caller.
@@ -237,15 +227,15 @@ def _places(top: Rows, hits: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
 _Table: TypeAlias = npt.NDArray[np.int64]
 
 
-def selection_over(n: int) -> Selection:
+def topk_over(n: int) -> TopK:
     """Return what chooses among `n` rows: our own C where it can run, else numpy."""
     try:
-        return KernelSelection(load_library(), n)
+        return KernelTopK(load_library(), n)
     except Unavailable:
-        return NumpySelection(n)
+        return NumpyTopK(n)
 
 
-class KernelSelection:
+class KernelTopK:
     """Chooses among n rows by a loaded library (`app.engine.kernels.loader`)."""
 
     def __init__(self, library: CDLL, n: int) -> None:
@@ -256,15 +246,15 @@ class KernelSelection:
         self._stamps = np.zeros(n, np.int32)
 
     def best(
-        self, scores: Sequence[Vector], without: Sequence[Without], sizes: Sequence[int]
+        self, scores: Sequence[Vector], exclusion: Sequence[Exclusion], sizes: Sequence[int]
     ) -> list[Hits]:
-        """See `Selection`."""
+        """See `TopK`."""
         if not scores:
             return []
         lines = [np.ascontiguousarray(each, np.float32) for each in scores]
         asked = _table(
             (_at(line), line.size, min(size, line.size), *_words(barred))
-            for line, barred, size in zip(lines, without, sizes, strict=True)
+            for line, barred, size in zip(lines, exclusion, sizes, strict=True)
         )
         width = max(asked[:, 2])
         found = _Found(len(scores), width)
@@ -275,14 +265,14 @@ class KernelSelection:
         return found.hits()
 
     def best_sums(
-        self, sums: Sequence[Sequence[Summand]], without: Sequence[Without], size: int
+        self, sums: Sequence[Sequence[WeightedScores]], exclusion: Sequence[Exclusion], size: int
     ) -> list[Hits]:
-        """See `Selection`."""
+        """See `TopK`."""
         if not sums:
             return []
         pieces, weights, spans = _pieces(sums)
         asked = _table(
-            (*span, size, *_words(barred)) for span, barred in zip(spans, without, strict=True)
+            (*span, size, *_words(barred)) for span, barred in zip(spans, exclusion, strict=True)
         )
         found = _Found(len(sums), min(size, self._n))
         asked[:, 2] = found.width
@@ -293,7 +283,7 @@ class KernelSelection:
         return found.hits()
 
     def gather(self, asked: Sequence[Gather], weight: float) -> list[Vector]:
-        """See `Selection`."""
+        """See `TopK`."""
         pieces, weights, spans = _pieces([one.summands for one in asked])
         rows = [np.ascontiguousarray(one.rows, np.int64) for one in asked]
         table = _table(
@@ -309,8 +299,8 @@ class KernelSelection:
         return _cut(out, lengths)
 
     def union(self, lists: Sequence[Sequence[Rows]]) -> list[Rows]:
-        """See `Selection`."""
-        _kept, table, ends = _lists(lists)
+        """See `TopK`."""
+        _owners, table, ends = _lists(lists)
         rows, found = np.empty(table[:, 1].sum(), np.int64), np.empty(len(lists), np.int64)
         self._library.united(
             *(pointer(table), pointer(ends), c_int64(len(lists))),
@@ -321,10 +311,10 @@ class KernelSelection:
     def places(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
     ) -> list[list[tuple[SourceHit, ...]]]:
-        """See `Selection`."""
+        """See `TopK`."""
         names = [name for each in hits for name in each]
         lists = [each for one in hits for each in one.values()]
-        _kept, table, ends = _lists([[each.rows for each in one.values()] for one in hits])
+        _owners, table, ends = _lists([[each.rows for each in one.values()] for one in hits])
         mine = [np.ascontiguousarray(top, np.int64) for top in tops]
         asked = _table((_at(top), top.size) for top in mine).reshape(-1, 2)
         lengths = [top.size for top in tops]
@@ -364,7 +354,9 @@ class _Found:
         ]
 
 
-def _pieces(sums: Sequence[Sequence[Summand]]) -> tuple[_Table, Vector, list[tuple[int, int]]]:
+def _pieces(
+    sums: Sequence[Sequence[WeightedScores]],
+) -> tuple[_Table, Vector, list[tuple[int, int]]]:
     """Return the pieces of all sums, their weights, and of each sum its first and how many."""
     flat = [each for pieces in sums for each in pieces]
     weights = np.array([weight for _, weight in flat], np.float32)
@@ -384,9 +376,9 @@ def _lists(lists: Sequence[Sequence[Rows]]) -> tuple[list[Rows], _Table, _Table]
     return kept, table, np.cumsum([len(each) for each in lists], dtype=np.int64)
 
 
-def _words(without: Without) -> tuple[int, int, int]:
-    hidden = without.hidden
-    return _at(hidden) if hidden.size else 0, hidden.size, _at(without.blocked)
+def _words(exclusion: Exclusion) -> tuple[int, int, int]:
+    hidden = exclusion.hidden
+    return _at(hidden) if hidden.size else 0, hidden.size, _at(exclusion.blocked)
 
 
 def _table(lines: Iterable[tuple[int, ...]]) -> _Table:

@@ -12,16 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from app.core.types import (
-    Device,
-    Mask,
-    Matrix,
-    Rows,
-)
-from app.engine.encoding.device import (
-    require,
-    turn,
-)
+from app.core.types import Device, Mask, Matrix, Rows
+from app.engine.encoding.device import require, turn
 from app.engine.retrieval.index import exact_best
 
 OVERSAMPLE: Final = 1.25

@@ -16,19 +16,9 @@ from typing import Any, Final, Protocol
 import faiss
 import numpy as np
 
-from app.core.errors import (
-    BundleError,
-    EngineError,
-)
-from app.core.types import (
-    Mask,
-    Matrix,
-    Rows,
-)
-from app.engine.kernels.cosines import (
-    PackedVectors,
-    packed,
-)
+from app.core.errors import BundleError, EngineError
+from app.core.types import Mask, Matrix, Rows
+from app.engine.kernels.cosines import PackedVectors, packed
 
 INDEX_FILE = "index.faiss"
 

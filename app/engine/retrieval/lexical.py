@@ -15,13 +15,8 @@ import numpy as np
 
 from app.core.types import Vector
 from app.domain.columns import Arrays
-from app.engine.kernels.topk import Summand
-from app.engine.retrieval.vocabulary import (
-    Items,
-    Matched,
-    Vocabulary,
-    Word,
-)
+from app.engine.kernels.topk import WeightedScores
+from app.engine.retrieval.vocabulary import Items, Matched, Vocabulary, Word
 from app.engine.retrieval.word_cutting import query_words
 
 MAX_QUERY_WORDS: Final = 32
@@ -46,7 +41,7 @@ class _Query:
 class Words(Protocol):
     """The words of n items: what those of a query match, as sums over rows."""
 
-    def items(self, query: str) -> list[Summand]:
+    def items(self, query: str) -> list[WeightedScores]:
         """Return what adds up to how well each item matches the words of a query.
 
         BM25 over the words. A similar word counts with its impact times its similarity, a compound
@@ -55,7 +50,7 @@ class Words(Protocol):
         """
         ...
 
-    def titles(self, query: str) -> list[Summand]:
+    def titles(self, query: str) -> list[WeightedScores]:
         """Return what adds up to how much of a query each title holds, in [0, 1] but for rounding.
 
         The mean of how well each query word is matched by the best word of the title, weighted by
@@ -95,11 +90,11 @@ class WordIndex:
         """Return the number of items."""
         return self._n_items
 
-    def items(self, query: str) -> list[Summand]:
+    def items(self, query: str) -> list[WeightedScores]:
         """See `Words`."""
         return [(matched.items, 1.0) for matched in self._read(query).matched]
 
-    def titles(self, query: str) -> list[Summand]:
+    def titles(self, query: str) -> list[WeightedScores]:
         """See `Words`."""
         return self.titles_by(query, self.weights(query))
 
@@ -112,7 +107,7 @@ class WordIndex:
         """Return float32[m]: the part of each word in the query, by idf; the sum is 1."""
         return self._read(query).weights
 
-    def titles_by(self, query: str, weights: Vector) -> list[Summand]:
+    def titles_by(self, query: str, weights: Vector) -> list[WeightedScores]:
         """Return `titles` by other weights of the words of the query than those of this index."""
         matched = self._read(query).matched
         return [(each.titles, part) for each, part in zip(matched, weights.tolist(), strict=True)]

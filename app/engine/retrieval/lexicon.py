@@ -24,15 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Vector
-from app.domain.columns import (
-    encode_column,
-    offsets_of,
-    prefixed,
-)
-from app.engine.retrieval.word_cutting import (
-    trigrams_of,
-    words_of,
-)
+from app.domain.columns import encode_column, offsets_of, prefixed
+from app.engine.retrieval.word_cutting import trigrams_of, words_of
 
 MAX_TITLE_WORDS = 32
 

@@ -11,15 +11,9 @@ from typing import Final
 import numpy as np
 
 from app.core.types import Rows
-from app.engine.kernels.topk import (
-    Piece,
-    Summand,
-)
+from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.lexical import WordIndex
-from app.engine.retrieval.lexicon import (
-    Statistics,
-    lexicon_arrays,
-)
+from app.engine.retrieval.lexicon import Statistics, lexicon_arrays
 
 _RECENT: Final = 64
 """Rows that the segment of what changed lately may hold; and one in so many of all that changed."""
@@ -36,7 +30,7 @@ class Segment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "replaced", Piece(self.rows.astype(np.int32), None))
 
-    def instead(self, pieces: Sequence[Summand]) -> list[Summand]:
+    def instead(self, pieces: Sequence[WeightedScores]) -> list[WeightedScores]:
         """Return what its index says, in rows of the catalogue, in place of what was said before.
 
         Pieces that add nothing are left out.
@@ -91,14 +85,14 @@ class LiveWords:
         """Search these segments from now on."""
         self._segments = segments
 
-    def items(self, query: str) -> list[Summand]:
+    def items(self, query: str) -> list[WeightedScores]:
         """See `Words`."""
         found = self._main.items(query)
         for segment in self._segments:
             found += segment.instead(segment.index.items(query))
         return found
 
-    def titles(self, query: str) -> list[Summand]:
+    def titles(self, query: str) -> list[WeightedScores]:
         """See `Words`."""
         found, weights = self._main.titles(query), self._main.weights(query)
         for segment in self._segments:

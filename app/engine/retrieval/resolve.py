@@ -8,15 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.core.types import (
-    Mask,
-    Matrix,
-    RankRequest,
-    Rows,
-    Vector,
-)
+from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
-from app.engine.kernels.topk import Without
+from app.engine.kernels.topk import Exclusion
 
 TASTE_DECAY = 0.85
 """Weight of the history item before the last, relative to it, and so on backwards."""
@@ -26,7 +20,7 @@ _FIRST = np.ones(1, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class ResolvedRequest:
     """One request, resolved.
 
     Attributes:
@@ -34,8 +28,8 @@ class Want:
         cosines: float32[n], of the query with every item; None without words, or not computed.
         recent: int64[h], rows taken lately, newest first; what is liked counts as newest.
         length: how many known items were named in history and likes, repeats in a row once; ≥ 1.
-        alike: float32[dim] of unit norm, the texts of what was taken; None without any, or where
-            taste is learned from behaviour.
+        taste_vector: float32[dim] of unit norm, the texts of what was taken; None without any, or
+            where taste is learned from behaviour.
         disliked: the same of what is disliked.
         hidden: int64[e], rows that must not come back.
         blocked: bool[n], more rows that must not: those that fail the filter, and those that nobody
@@ -49,7 +43,7 @@ class Want:
     cosines: Vector | None = None
     recent: Rows = field(default_factory=lambda: _NO_ROWS)
     length: int = 0
-    alike: Vector | None = None
+    taste_vector: Vector | None = None
     disliked: Vector | None = None
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
     blocked: Mask | None = None
@@ -57,14 +51,14 @@ class Want:
     k: int = 10
 
     @property
-    def without(self) -> Without:
+    def exclusion(self) -> Exclusion:
         """What must not come back."""
-        return Without(self.hidden, self.blocked)
+        return Exclusion(self.hidden, self.blocked)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The words of a query as the engine sees them; fields as in `Want`."""
+    """The words of a query as the engine sees them; fields as in `ResolvedRequest`."""
 
     vector: Vector
     cosines: Vector | None
@@ -77,7 +71,7 @@ def resolve(
     queries: Mapping[str, Asked],
     *,
     by_text: bool = True,
-) -> Want:
+) -> ResolvedRequest:
     """Return the want of a request; ids that the catalogue does not hold are left out.
 
     Args:
@@ -85,7 +79,7 @@ def resolve(
         catalogue: id to row.
         vectors: float32[n, dim], unit rows: the items' texts.
         queries: for every query of the batch.
-        by_text: whether taste is told by texts (`alike`).
+        by_text: whether taste is told by texts (`taste_vector`).
     """
     asked = queries.get(request.query)
     history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
@@ -99,13 +93,13 @@ def resolve(
         named = named[~np.isin(named, hidden)]
         if blocked is not None:
             named = named[~blocked[named]]
-    return Want(
+    return ResolvedRequest(
         query=request.query,
         query_vector=None if asked is None else asked.vector,
         cosines=None if asked is None else asked.cosines,
         recent=_recent(history, liked),
         length=max(len(history) + len(liked), 1),
-        alike=_taste_vector(vectors, history, liked) if by_text else None,
+        taste_vector=_taste_vector(vectors, history, liked) if by_text else None,
         disliked=_mean_vector(vectors, catalogue.rows(request.dislike)),
         hidden=hidden,
         blocked=blocked,

@@ -9,26 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
-from app.core.types import (
-    Rows,
-    Vector,
-)
-from app.engine.catalogue.behaviour import (
-    RECENT,
-    Behaviour,
-    Neighbours,
-    TasteSpace,
-)
-from app.engine.kernels.topk import (
-    Hits,
-    Piece,
-    Selection,
-    Summand,
-    selection_over,
-)
+from app.core.types import Rows, Vector
+from app.engine.catalogue.behaviour import RECENT, Behaviour, Neighbours, TasteSpace
+from app.engine.kernels.topk import Hits, Piece, TopK, WeightedScores, topk_over
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import Words
-from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.resolve import ResolvedRequest
 
 # What brings candidates, and in which order they stand where nothing better is known.
 #
@@ -52,12 +38,12 @@ class Source(Protocol):
         """Its name in answers."""
         ...
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return hits for each want; None where the source does not apply."""
         ...
 
 
-def retrieve(wants: Sequence[Want], sources: Sequence[Source]) -> list[dict[str, Hits]]:
+def retrieve(wants: Sequence[ResolvedRequest], sources: Sequence[Source]) -> list[dict[str, Hits]]:
     """Return for each want what each source brought, by name, in the order of the sources."""
     found: list[dict[str, Hits]] = [{} for _ in wants]
     for source in sources:
@@ -68,9 +54,9 @@ def retrieve(wants: Sequence[Want], sources: Sequence[Source]) -> list[dict[str,
 
 
 def hits_where(
-    applies: Callable[[Want], bool],
-    wants: Sequence[Want],
-    search: Callable[[Sequence[Want]], Sequence[Hits]],
+    applies: Callable[[ResolvedRequest], bool],
+    wants: Sequence[ResolvedRequest],
+    search: Callable[[Sequence[ResolvedRequest]], Sequence[Hits]],
 ) -> list[Hits | None]:
     """Return what `search` finds for the wants that it applies to, and None for the others."""
     found: list[Hits | None] = [None] * len(wants)
@@ -103,13 +89,13 @@ class VectorSource:
     """The items whose texts lie nearest to a vector of the want: one search a batch."""
 
     def __init__(
-        self, name: str, index: VectorIndex, probe: Callable[[Want], Vector | None]
+        self, name: str, index: VectorIndex, probe: Callable[[ResolvedRequest], Vector | None]
     ) -> None:
         """Search an index for what `probe` finds in a want."""
         self.name = name
         self._index, self._probe = index, probe
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return for each want with such a vector its nearest rows."""
         probes = [self._probe(want) for want in wants]
         asked = [place for place, probe in enumerate(probes) if probe is not None]
@@ -123,7 +109,7 @@ class VectorSource:
             for place, scores, rows in zip(group, *hits, strict=True):
                 real = rows >= 0
                 mine = Hits(rows[real], scores[real])
-                found[place] = mine.without(wants[place].hidden, SOURCE_SIZE)
+                found[place] = mine.exclusion(wants[place].hidden, SOURCE_SIZE)
         return found
 
 
@@ -139,23 +125,23 @@ class MeaningSource:
 
     name = "meaning"
 
-    def __init__(self, index: VectorIndex, selection: Selection) -> None:
+    def __init__(self, index: VectorIndex, topk: TopK) -> None:
         """Search an index where the want does not know how near every item lies."""
-        self._selection = selection
+        self._topk = topk
         self._unknown = VectorSource(
             self.name, index, lambda want: want.query_vector if want.cosines is None else None
         )
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return for each want with words its nearest rows."""
         unknown = self._unknown.search(wants)
         known = hits_where(lambda want: want.cosines is not None, wants, self._nearest)
         return [one or other for one, other in zip(known, unknown, strict=True)]
 
-    def _nearest(self, wants: Sequence[Want]) -> list[Hits]:
+    def _nearest(self, wants: Sequence[ResolvedRequest]) -> list[Hits]:
         cosines = [want.cosines for want in wants if want.cosines is not None]
-        without = [want.without for want in wants]
-        return self._selection.best(cosines, without, [SOURCE_SIZE] * len(wants))
+        exclusion = [want.exclusion for want in wants]
+        return self._topk.best(cosines, exclusion, [SOURCE_SIZE] * len(wants))
 
 
 class WordSource:
@@ -163,17 +149,17 @@ class WordSource:
 
     name = "words"
 
-    def __init__(self, index: Words, selection: Selection) -> None:
+    def __init__(self, index: Words, topk: TopK) -> None:
         """Search an index."""
-        self._index, self._selection = index, selection
+        self._index, self._topk = index, topk
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return for each want with words the rows that match them best."""
         return hits_where(lambda want: bool(want.query), wants, self._matches)
 
-    def _matches(self, wants: Sequence[Want]) -> list[Hits]:
+    def _matches(self, wants: Sequence[ResolvedRequest]) -> list[Hits]:
         sums = [self._index.items(want.query) for want in wants]
-        return self._selection.best_sums(sums, [want.without for want in wants], SOURCE_SIZE)
+        return self._topk.best_sums(sums, [want.exclusion for want in wants], SOURCE_SIZE)
 
 
 class FixedSource:
@@ -184,17 +170,17 @@ class FixedSource:
         self.name = name
         self._order, self._values, self._size = order, values, size
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return the first rows of the list for every want."""
         return [self._search(want) for want in wants]
 
-    def _search(self, want: Want) -> Hits:
+    def _search(self, want: ResolvedRequest) -> Hits:
         rows = self._order
         if want.blocked is None:
             rows = rows[: self._size + want.hidden.size]
         else:
             rows = rows[~want.blocked[rows]][: self._size + want.hidden.size]
-        return Hits(rows, self._values[rows]).without(want.hidden, self._size)
+        return Hits(rows, self._values[rows]).exclusion(want.hidden, self._size)
 
 
 # Sources learned from what people did: item to item, and the space of taste.
@@ -218,26 +204,24 @@ class Weighted:
 class NeighbourSource:
     """The items that lie nearest to the recent ones: a decayed sum over tables of neighbours."""
 
-    def __init__(
-        self, name: str, tables: Sequence[Weighted], size: int, selection: Selection
-    ) -> None:
+    def __init__(self, name: str, tables: Sequence[Weighted], size: int, topk: TopK) -> None:
         """Take the tables to add up."""
         self.name = name
-        self._size, self._selection = size, selection
+        self._size, self._topk = size, topk
         ages = np.arange(RECENT)
         self._tables = [
             (t.near, (t.share * t.decay**ages).astype(np.float32)[:, None]) for t in tables
         ]
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return for each want with recent items the rows with the highest sums."""
         return hits_where(_took_something, wants, self._nearest)
 
-    def _nearest(self, wants: Sequence[Want]) -> list[Hits]:
+    def _nearest(self, wants: Sequence[ResolvedRequest]) -> list[Hits]:
         sums = [list(self._summands(want.recent[:RECENT])) for want in wants]
-        return self._selection.best_sums(sums, [want.without for want in wants], self._size)
+        return self._topk.best_sums(sums, [want.exclusion for want in wants], self._size)
 
-    def _summands(self, recent: Rows) -> Iterator[Summand]:
+    def _summands(self, recent: Rows) -> Iterator[WeightedScores]:
         for near, decayed in self._tables:
             nearest, weights = near.of(recent)
             weights *= decayed[: len(recent)]
@@ -249,39 +233,39 @@ class TasteSource:
 
     name = "taste"
 
-    def __init__(self, space: TasteSpace, selection: Selection, size: int = TASTE_SIZE) -> None:
+    def __init__(self, space: TasteSpace, topk: TopK, size: int = TASTE_SIZE) -> None:
         """Search a space."""
-        self._space, self._size, self._selection = space, size, selection
+        self._space, self._size, self._topk = space, size, topk
 
-    def search(self, wants: Sequence[Want]) -> list[Hits | None]:
+    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
         """Return for each want with recent items the rows wanted most."""
         return hits_where(_took_something, wants, self._nearest)
 
-    def _nearest(self, wants: Sequence[Want]) -> list[Hits]:
+    def _nearest(self, wants: Sequence[ResolvedRequest]) -> list[Hits]:
         users = np.stack([self._space.user(want.recent) for want in wants])
-        scores = list(users @ self._space.wanted.T)
-        without = [want.without for want in wants]
-        return self._selection.best(scores, without, [self._size] * len(wants))
+        scores = list(users @ self._space.targets.T)
+        exclusion = [want.exclusion for want in wants]
+        return self._topk.best(scores, exclusion, [self._size] * len(wants))
 
 
-def _took_something(want: Want) -> bool:
+def _took_something(want: ResolvedRequest) -> bool:
     return want.recent.size > 0
 
 
-def behaviour_sources(behaviour: Behaviour, alike_share: float) -> tuple[Source, ...]:
+def behaviour_sources(behaviour: Behaviour, content_knn_share: float) -> tuple[Source, ...]:
     """Return the sources that bring candidates for people: *behaviour*, *alike*, *taste*.
 
-    `alike_share`: weight of likeness in words beside what follows what, in *behaviour*.
+    `content_knn_share`: weight of likeness in words beside what follows what, in *behaviour*.
     """
-    selection = selection_over(behaviour.items.shape[1])
+    topk = topk_over(behaviour.items.shape[1])
     tables: Mapping[str, Neighbours] = behaviour.tables
     first = next(iter(tables))
     parts = [Weighted(tables[first], behaviour.decays[first], 1.0)]
-    alike = Weighted(tables["alike"], behaviour.decays["alike"], 1.0)
-    if first != "alike":
-        parts.append(Weighted(alike.near, alike.decay, alike_share))
+    content_knn = Weighted(tables["content_knn"], behaviour.decays["content_knn"], 1.0)
+    if first != "content_knn":
+        parts.append(Weighted(content_knn.near, content_knn.decay, content_knn_share))
     return (
-        NeighbourSource("behaviour", parts, BEHAVIOUR_SIZE, selection),
-        NeighbourSource("alike", [alike], ALIKE_SIZE, selection),
-        TasteSource(behaviour.taste, selection),
+        NeighbourSource("behaviour", parts, BEHAVIOUR_SIZE, topk),
+        NeighbourSource("alike", [content_knn], ALIKE_SIZE, topk),
+        TasteSource(behaviour.taste, topk),
     )

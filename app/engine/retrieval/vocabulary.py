@@ -14,14 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BundleError
-from app.core.types import (
-    Rows,
-    Vector,
-)
-from app.domain.columns import (
-    Arrays,
-    StringColumn,
-)
+from app.core.types import Rows, Vector
+from app.domain.columns import Arrays, StringColumn
 from app.engine.kernels.matching import (
     Found,
     Postings,
@@ -31,10 +25,7 @@ from app.engine.kernels.matching import (
     places_of,
 )
 from app.engine.kernels.topk import Piece
-from app.engine.retrieval.word_cutting import (
-    stem,
-    trigrams_of_word,
-)
+from app.engine.retrieval.word_cutting import stem, trigrams_of_word
 
 MAX_FUZZY_LENGTH: Final = 32
 """Letters of a query word; longer ones are noise, and count only where they stand exactly so."""

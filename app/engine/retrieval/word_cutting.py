@@ -15,6 +15,9 @@ import numpy as np
 
 from app.core.types import Rows
 
+WORD_CUTTING_VERSION: Final = 1
+"""Raise it with every change of how words are cut or folded: older indexes are then refused."""
+
 STOP_WORDS: Final = frozenset(
     "a an the of for with and in on to by from or at is s".split()  # noqa: SIM905 - reads better
 )

@@ -14,17 +14,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from app.core.types import (
-    Matrix,
-    Rows,
-    Vector,
-)
-from app.engine.kernels.topk import (
-    Gather,
-    Selection,
-)
+from app.core.types import Matrix, Rows, Vector
+from app.engine.kernels.topk import Gather, TopK
 from app.engine.retrieval.lexical import Words
-from app.engine.retrieval.resolve import Want
+from app.engine.retrieval.resolve import ResolvedRequest
 
 COVERAGE_WEIGHT = 0.3
 TASTE_WEIGHT = 0.5
@@ -39,10 +32,10 @@ class Blend:
     """The fixed blend over one catalogue."""
 
     def __init__(
-        self, vectors: Matrix, words: Words, signals: Mapping[str, Vector], selection: Selection
+        self, vectors: Matrix, words: Words, signals: Mapping[str, Vector], topk: TopK
     ) -> None:
         """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
-        self._vectors, self._words, self._selection = vectors, words, selection
+        self._vectors, self._words, self._topk = vectors, words, topk
         self._signals: Vector = np.zeros(len(vectors), np.float32)
         self.change(np.arange(len(vectors)), signals)
 
@@ -53,7 +46,10 @@ class Blend:
             self._signals[rows] += weight * signals[name][rows]
 
     def scores(
-        self, wants: Sequence[Want], rows: Sequence[Rows], learned: Sequence[Vector | None]
+        self,
+        wants: Sequence[ResolvedRequest],
+        rows: Sequence[Rows],
+        learned: Sequence[Vector | None],
     ) -> list[Vector]:
         """Return float32[len(rows)] of each want: the score of each candidate.
 
@@ -68,16 +64,16 @@ class Blend:
             )
             for want, mine, known in zip(wants, rows, learned, strict=True)
         ]
-        found = self._selection.gather(asked, COVERAGE_WEIGHT)
+        found = self._topk.gather(asked, COVERAGE_WEIGHT)
         for place, (want, mine, known) in enumerate(zip(wants, rows, learned, strict=True)):
             self._add_rare(found[place], want, mine)
             if known is not None:
                 found[place] = known + LEARNED_MATCH_WEIGHT * found[place]
-            elif want.alike is not None:
-                found[place] += TASTE_WEIGHT * self._cosines(mine, want.alike)
+            elif want.taste_vector is not None:
+                found[place] += TASTE_WEIGHT * self._cosines(mine, want.taste_vector)
         return found
 
-    def _add_rare(self, score: Vector, want: Want, rows: Rows) -> None:
+    def _add_rare(self, score: Vector, want: ResolvedRequest, rows: Rows) -> None:
         """Add to the match what few wants have, or few catalogues."""
         if want.query_vector is not None and want.cosines is None:
             score += self._cosines(rows, want.query_vector)

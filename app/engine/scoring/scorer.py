@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.core.errors import (
-    BundleError,
-    EngineError,
-)
-from app.core.types import (
-    Matrix,
-    Vector,
-)
+from app.core.errors import BundleError, EngineError
+from app.core.types import Matrix, Vector
 
 _BLOCK = 512
 """Columns that are scored together: few enough for their layers to stay in the nearest caches."""

@@ -8,12 +8,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from app.core.types import Matrix
-from app.evaluation.baselines.base import (
-    Ask,
-    Train,
-    decayed,
-    optional,
-)
+from app.evaluation.baselines.base import Ask, Train, decayed, optional
 
 
 class Als:

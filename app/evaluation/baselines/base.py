@@ -13,10 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
+from app.core.types import Matrix, Rows
 
 DENSE_BYTES = 6e9
 """What a dense [n_items, n_items] product may take at its peak: three float32 matrices."""

@@ -9,10 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
+from app.core.types import Matrix, Rows
 from app.evaluation.baselines.base import (
     NEWEST,
     Ask,

@@ -14,14 +14,8 @@ import numpy as np
 import orjson
 
 from app.core.types import Rows
-from app.evaluation.answers import (
-    Answers,
-    lists_of,
-)
-from app.evaluation.baselines.base import (
-    Train,
-    UnavailableError,
-)
+from app.evaluation.answers import Answers, lists_of
+from app.evaluation.baselines.base import Train, UnavailableError
 
 FOLDER = Path(__file__).resolve().parents[3] / "loadtest" / "peers" / "sasrec"
 _TAIL_CHARS = 400

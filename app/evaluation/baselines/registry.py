@@ -6,22 +6,10 @@ from dataclasses import dataclass
 from app.core.errors import UsageError
 from app.evaluation.baselines.als import Als
 from app.evaluation.baselines.base import Baseline
-from app.evaluation.baselines.behaviour import (
-    Ease,
-    Hybrid,
-    ItemKnn,
-)
-from app.evaluation.baselines.simple import (
-    Bm25,
-    Meaning,
-    Popularity,
-    WordsAndMeaning,
-)
+from app.evaluation.baselines.behaviour import Ease, Hybrid, ItemKnn
+from app.evaluation.baselines.simple import Bm25, Meaning, Popularity, WordsAndMeaning
 from app.evaluation.baselines.trees import LambdaMart
-from app.evaluation.names import (
-    BASELINE_NAMES,
-    SASREC,
-)
+from app.evaluation.names import BASELINE_NAMES, SASREC
 
 
 @dataclass(frozen=True, slots=True)

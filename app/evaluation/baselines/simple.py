@@ -7,12 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from app.core.types import Matrix
-from app.evaluation.baselines.base import (
-    Ask,
-    Train,
-    decayed,
-    dense,
-)
+from app.evaluation.baselines.base import Ask, Train, decayed, dense
 
 TEXT_DECAY = float(np.exp(-0.5))
 """Weight of an older item of the history, relative to the next newer one."""

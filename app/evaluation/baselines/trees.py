@@ -7,26 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
-from app.evaluation.baselines.base import (
-    Ask,
-    Baseline,
-    Train,
-    UnavailableError,
-    optional,
-)
-from app.evaluation.baselines.behaviour import (
-    ItemKnn,
-    Ridge,
-)
-from app.evaluation.baselines.simple import (
-    Bm25,
-    Meaning,
-    Popularity,
-)
+from app.core.types import Matrix, Rows
+from app.evaluation.baselines.base import Ask, Baseline, Train, UnavailableError, optional
+from app.evaluation.baselines.behaviour import ItemKnn, Ridge
+from app.evaluation.baselines.simple import Bm25, Meaning, Popularity
 
 BATCH = 256
 TAKEN = {"ridge": 150, "knn": 50, "meaning": 50, "words": 50}

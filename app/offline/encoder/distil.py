@@ -17,14 +17,8 @@ from scipy import sparse
 from app.bundle.manifest import StaticFacts
 from app.core.types import Matrix
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.encoding.static import (
-    STATIC_FILE,
-    StaticEncoder,
-)
-from app.offline.encoder.vector_index import (
-    nearest,
-    overlap,
-)
+from app.engine.encoding.static import STATIC_FILE, StaticEncoder
+from app.offline.encoder.vector_index import nearest, overlap
 
 LEAST_TEXTS = 200
 """With fewer there is little to fit to: what tokens are alone is no encoder."""

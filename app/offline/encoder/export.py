@@ -20,11 +20,7 @@ from safetensors.numpy import save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from app.bundle.encoder_info import (
-    INFO_FILE,
-    EncoderInfo,
-    Pooling,
-)
+from app.bundle.encoder_info import INFO_FILE, EncoderInfo, Pooling
 from app.core.errors import BundleError
 from app.engine.kernels.encoder import suits
 from app.offline.encoder.kernel_file import kernel_file

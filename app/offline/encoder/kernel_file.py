@@ -55,7 +55,7 @@ def kernel_file(
     def make() -> bytes:
         return save(kernel_arrays(bert, Tokenizer.from_str(tokenizer), weights))
 
-    return kept(_key(bert, digest, tokenizer, weights), make)
+    return disk_cached(_key(bert, digest, tokenizer, weights), make)
 
 
 def _key(
@@ -110,7 +110,7 @@ _PREFIX: Final = "rounded-"
 _log = logging.getLogger(__name__)
 
 
-def kept(key: str, make: Callable[[], bytes]) -> bytes:
+def disk_cached(key: str, make: Callable[[], bytes]) -> bytes:
     """Return what `make` returns, without calling it where an earlier call has kept that.
 
     Args:

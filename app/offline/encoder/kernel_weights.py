@@ -16,14 +16,8 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from app.engine.kernels.encoder import (
-    FOUR,
-    PANEL,
-)
-from app.offline.encoder.quantise import (
-    Seen,
-    quantise,
-)
+from app.engine.kernels.encoder import FOUR, PANEL
+from app.offline.encoder.quantise import Seen, quantise
 
 _TEXTS: Final = ((700, 8), (300, 32))
 """How many texts of up to how many tokens: most are as short as queries."""

@@ -12,14 +12,8 @@ import numpy as np
 
 from app.bundle.manifest import IndexFacts
 from app.core.ports import Encoder
-from app.core.types import (
-    Matrix,
-    Rows,
-)
-from app.engine.retrieval.index import (
-    INDEX_FILE,
-    ListIndex,
-)
+from app.core.types import Matrix, Rows
+from app.engine.retrieval.index import INDEX_FILE, ListIndex
 from app.engine.retrieval.sources import SOURCE_SIZE
 
 FLAT_ROWS = 100_000

@@ -12,14 +12,8 @@ import orjson
 
 from app.core.types import Event
 from app.domain.values import Unusable
-from app.offline.input.events import (
-    EventRow,
-    parse_row,
-)
-from app.offline.input.read_report import (
-    Tally,
-    counted_rows,
-)
+from app.offline.input.events import EventRow, parse_row
+from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import format_of
 from app.offline.input.recipe import Recipe
 
@@ -47,7 +41,7 @@ def line_of(event: Event) -> bytes:
 
 
 def events_of(
-    path: Path, recipe: Recipe, now: float, oldest: float, tally: Tally
+    path: Path, recipe: Recipe, now: float, oldest: float, tally: ReadReport
 ) -> Iterator[Event]:
     """Yield the events of a file; rows that cannot be used are counted in `tally`.
 

@@ -24,19 +24,9 @@ from app.domain.values import (
     parse_number,
     parse_time,
 )
-from app.offline.input.read_report import (
-    Tally,
-    counted_rows,
-)
-from app.offline.input.readers import (
-    Cells,
-    Format,
-    format_of,
-)
-from app.offline.input.recipe import (
-    EventColumns,
-    Recipe,
-)
+from app.offline.input.read_report import ReadReport, counted_rows
+from app.offline.input.readers import Cells, Format, format_of
+from app.offline.input.recipe import EventColumns, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,7 @@ class Events:
     value: npt.NDArray[np.float64]
     timestamp: npt.NDArray[np.float64]
     recommendation: npt.NDArray[np.int32]
-    tally: Tally
+    tally: ReadReport
 
     def __len__(self) -> int:
         return len(self.user)
@@ -70,7 +60,7 @@ class Events:
     @classmethod
     def none(cls) -> "Events":
         """Return the log of a shop that has not seen anybody yet."""
-        return _Log().events([], Tally("no events"))
+        return _Log().events([], ReadReport("no events"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +103,7 @@ def read_events(path: Path, recipe: Recipe) -> Events:
         BadDataError: unreadable, or more than half of the rows are unusable.
         UsageError: another ending, or the recipe names a column that is not there.
     """
-    form, tally, seen = format_of(path), Tally(path.name), set[str]()
+    form, tally, seen = format_of(path), ReadReport(path.name), set[str]()
     log, row_of = _Log(), dict[str, int]()
     dead: list[int] = []
     for line, cells in counted_rows(path, tally):
@@ -159,7 +149,7 @@ class _Log:
             self._hashes.append(_hashed(row.recommendation))
         return row.event_id
 
-    def events(self, dead: list[int], tally: Tally) -> Events:
+    def events(self, dead: list[int], tally: ReadReport) -> Events:
         """Return the log without the rows that a later one replaced."""
         live = np.ones(len(self.user), dtype=bool)
         live[dead] = False

@@ -22,19 +22,9 @@ from app.domain.values import (
     parse_text,
     parse_time,
 )
-from app.offline.input.read_report import (
-    Tally,
-    counted_rows,
-)
-from app.offline.input.readers import (
-    Cells,
-    Format,
-    format_of,
-)
-from app.offline.input.recipe import (
-    ItemColumns,
-    Recipe,
-)
+from app.offline.input.read_report import ReadReport, counted_rows
+from app.offline.input.readers import Cells, Format, format_of
+from app.offline.input.recipe import ItemColumns, Recipe
 
 MAX_COLUMNS = 256
 FIELD_KINDS: dict[str, Kind] = {
@@ -55,7 +45,7 @@ class Items:
 
     columns: dict[str, list[Any]]
     kinds: dict[str, Kind]
-    tally: Tally
+    tally: ReadReport
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,7 +66,7 @@ def read_items(path: Path, recipe: Recipe) -> Items:
         BadDataError: unreadable, empty, or more than half of the rows are unusable.
         UsageError: another ending, or the recipe names a column that is not there.
     """
-    form, tally, seen = format_of(path), Tally(path.name), set[str]()
+    form, tally, seen = format_of(path), ReadReport(path.name), set[str]()
     names = recipe.items
     ours = names.model_dump(exclude={"path"})
     hidden = {*ours, *ours.values(), ""}
@@ -127,7 +117,7 @@ def _take(column: Sequence[Cell], rows: list[int]) -> list[Cell]:
     return [column[row] if row < len(column) else None for row in rows]
 
 
-def _typed(columns: dict[str, list[Cell]], form: Format, tally: Tally) -> Items:
+def _typed(columns: dict[str, list[Cell]], form: Format, tally: ReadReport) -> Items:
     """Give every attribute the kind that all its values have, and count what rows lack."""
     kinds = dict(FIELD_KINDS)
     for name in [name for name in columns if name not in FIELD_KINDS]:

@@ -12,17 +12,14 @@ from tqdm import tqdm
 
 from app.core.errors import BadDataError
 from app.domain.values import Unusable
-from app.offline.input.readers import (
-    Cells,
-    read_rows,
-)
+from app.offline.input.readers import Cells, read_rows
 
 MAX_EXAMPLES = 20
 _MOST_UNUSABLE = 0.5
 
 
 @dataclass(slots=True)
-class Tally:
+class ReadReport:
     """What reading one file came to. `noted`: counters of rows that were kept but lack something.
 
     `examples`: the first 20 unusable rows, as "line 7: id is missing".
@@ -74,7 +71,7 @@ class Tally:
         return [total + noted, *reasons, *(f"    {example}" for example in self.examples)]
 
 
-def counted_rows(path: Path, tally: Tally) -> Iterator[tuple[int, Cells]]:
+def counted_rows(path: Path, tally: ReadReport) -> Iterator[tuple[int, Cells]]:
     """Yield the rows that can be read, count all; a progress bar where somebody is watching."""
     rows = read_rows(path)
     for line, cells in tqdm(rows, desc=f"read {path.name}", unit=" rows", disable=None):

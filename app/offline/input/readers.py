@@ -16,14 +16,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.core.errors import (
-    BadDataError,
-    UsageError,
-)
-from app.domain.values import (
-    Cell,
-    Unusable,
-)
+from app.core.errors import BadDataError, UsageError
+from app.domain.values import Cell, Unusable
 
 Cells: TypeAlias = dict[str, Cell]
 Rows: TypeAlias = Iterator[tuple[int, Cells | Unusable]]

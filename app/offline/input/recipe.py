@@ -26,15 +26,8 @@ from pydantic import (
 )
 
 from app.core.errors import UsageError
-from app.domain.event_rules import (
-    DEFAULT_WEIGHTS,
-    MAX_KIND_CHARS,
-    Weight,
-)
-from app.domain.item_text import (
-    DEFAULT_TEXT,
-    TextTemplate,
-)
+from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRule
+from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 
 
 class _Strict(BaseModel):
@@ -91,7 +84,7 @@ class Recipe(_Strict):
     text: str = DEFAULT_TEXT
     items: ItemColumns = ItemColumns()
     events: EventColumns = EventColumns()
-    weights: dict[str, Weight] = {}
+    weights: dict[str, EventRule] = {}
     roles: Roles = Roles()
 
     _file: str = PrivateAttr("the default recipe")
@@ -144,11 +137,11 @@ class Recipe(_Strict):
         if not isinstance(weights, dict):
             return data  # refused in a moment, with the name of the key
         given = {kind: _over_default(kind, said) for kind, said in weights.items()}
-        return {**data, "weights": {**DEFAULT_WEIGHTS, **given}}
+        return {**data, "weights": {**DEFAULT_EVENT_RULES, **given}}
 
 
 def _over_default(kind: str, said: Any) -> Any:  # noqa: ANN401 — anything may be given
-    default = DEFAULT_WEIGHTS.get(kind)
+    default = DEFAULT_EVENT_RULES.get(kind)
     if default is None or not isinstance(said, dict) or "weight" in said:
         return said
     return {**default.model_dump(exclude_unset=True), **said}

@@ -11,23 +11,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Matrix,
-    Rows,
-    Vector,
-)
+from app.core.types import Matrix, Rows, Vector
 from app.engine.catalogue.behaviour import RECENT
-from app.engine.kernels.topk import selection_over
-from app.engine.retrieval.resolve import Want
-from app.engine.retrieval.sources import (
-    Source,
-    retrieve,
-)
+from app.engine.kernels.topk import topk_over
+from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.retrieval.sources import Source, retrieve
 from app.offline.learning.negatives import Negatives
-from app.offline.learning.sequences import (
-    Ints,
-    Sequences,
-)
+from app.offline.learning.sequences import Ints, Sequences
 from app.offline.learning.signals import MAX_HISTORY
 
 EXAMPLES = 8_000
@@ -56,7 +46,7 @@ class Describes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TrainingQuery:
     """Somebody's history, newest first, the row they took next and what that event is worth.
 
     `avoided`: what they turned down, any time. `shown`: what they saw beside the row that they
@@ -65,7 +55,7 @@ class Question:
 
     recent: Rows
     target: int
-    worth: float
+    sample_weight: float
     avoided: Rows
     shown: Rows = field(default_factory=lambda: _NO_ROWS)
 
@@ -86,12 +76,12 @@ class Examples:
     features: npt.NDArray[np.float16]
     offsets: Ints
     log_weights: Vector
-    worth: Vector
+    sample_weight: Vector
     asked: int
     shown: int
 
     def __len__(self) -> int:
-        return len(self.worth)
+        return len(self.sample_weight)
 
 
 def held_back(sequences: Sequences, seed: int) -> Ints:
@@ -108,7 +98,9 @@ def held_back(sequences: Sequences, seed: int) -> Ints:
     return held
 
 
-def questions_of(sequences: Sequences, held: Ints, negatives: Negatives) -> list[Question]:
+def training_queries_of(
+    sequences: Sequences, held: Ints, negatives: Negatives
+) -> list[TrainingQuery]:
     """Return a question for each event held back whose item its user had not taken before."""
     avoided = negatives.avoided
     of_user = {int(user): place for place, user in enumerate(avoided.users)}
@@ -120,14 +112,16 @@ def questions_of(sequences: Sequences, held: Ints, negatives: Negatives) -> list
         for at in range(len(items) - int(held[user]), len(items)):
             if items[at] not in items[:at]:
                 step = int(sequences.offsets[user]) + at
-                worth, left = float(sequences.weights[step]), negatives.shown.beside(step)
+                sample_weight, left = float(sequences.weights[step]), negatives.shown.beside(step)
                 left = left[~np.isin(left, items[: at + 1])]
-                found.append(Question(items[:at][::-1], int(items[at]), worth, shunned, left))
+                found.append(
+                    TrainingQuery(items[:at][::-1], int(items[at]), sample_weight, shunned, left)
+                )
     return found
 
 
 def draw(
-    questions: Sequence[Question], sources: Sequence[Source], features: Describes, seed: int
+    questions: Sequence[TrainingQuery], sources: Sequence[Source], features: Describes, seed: int
 ) -> Examples:
     """Ask the sources, and keep the right candidate of each question and some wrong ones.
 
@@ -148,19 +142,21 @@ def draw(
 
 
 def passes(
-    questions: Sequence[Question], sources: Sequence[Source], features: Describes
-) -> Iterator[tuple[Sequence[Question], list[Rows], Matrix]]:
+    questions: Sequence[TrainingQuery], sources: Sequence[Source], features: Describes
+) -> Iterator[tuple[Sequence[TrainingQuery], list[Rows], Matrix]]:
     """Yield batches: the questions, the candidates of each, and their features float32[f, N].
 
     What was shown is a candidate, whether a source brings it or not: whatever chose it then, it
     was in the running.
     """
-    selection = selection_over(features.n_items)
+    selection = topk_over(features.n_items)
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
         wants = [
             # Serving reads no longer histories than this.
-            Want(recent=q.recent[:RECENT], length=min(len(q.recent), MAX_HISTORY), hidden=q.recent)
+            ResolvedRequest(
+                recent=q.recent[:RECENT], length=min(len(q.recent), MAX_HISTORY), hidden=q.recent
+            )
             for q in batch
         ]
         candidates = selection.union(
@@ -176,12 +172,12 @@ def passes(
 def rough_order(columns: Matrix, names: Sequence[str]) -> Vector:
     """Return float32[c], an unlearned score, high for candidates that are hard to tell apart."""
     first, taste = columns[0], columns[names.index("taste.total")]
-    alike = columns[names.index("alike.total")]
-    score: Vector = first + 0.05 * alike + 0.3 * taste
+    content_knn = columns[names.index("content_knn.total")]
+    score: Vector = first + 0.05 * content_knn + 0.3 * taste
     return score
 
 
-def _unwanted(question: Question, rows: Rows) -> Ints:
+def _unwanted(question: TrainingQuery, rows: Rows) -> Ints:
     """Return int64[c], how surely each candidate was not wanted: 2 = seen and left, 0 = a guess."""
     sure = np.isin(rows, question.avoided).astype(np.int64)
     sure[np.isin(rows, question.shown)] = 2
@@ -203,19 +199,19 @@ def _chosen(order: Vector, unwanted: Ints, rng: np.random.Generator) -> tuple[In
 class _Kept:
     features: npt.NDArray[np.float16]
     log_weights: Vector
-    worth: float
+    sample_weight: float
     shown: bool
 
     @classmethod
     def of(
-        cls, question: Question, block: Matrix, right: int, chosen: Ints, weights: Vector
+        cls, question: TrainingQuery, block: Matrix, right: int, chosen: Ints, weights: Vector
     ) -> "_Kept":
         """Keep the right candidate, in place 0, and the chosen others."""
         others = chosen != right
         places = np.concatenate([[right], chosen[others]])
         logs = np.concatenate([[0.0], np.log(weights[others])]).astype(np.float32)
         features = np.ascontiguousarray(block[:, places].T, np.float16)
-        return cls(features, logs, question.worth, question.shown.size > 0)
+        return cls(features, logs, question.sample_weight, question.shown.size > 0)
 
 
 def _joined(kept: Sequence[_Kept], n_features: int, asked: int) -> Examples:
@@ -225,7 +221,7 @@ def _joined(kept: Sequence[_Kept], n_features: int, asked: int) -> Examples:
         np.concatenate([empty, *(one.features for one in kept)]),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         np.concatenate([np.empty(0, np.float32), *(one.log_weights for one in kept)]),
-        np.array([one.worth for one in kept], np.float32),
+        np.array([one.sample_weight for one in kept], np.float32),
         asked,
         sum(one.shown for one in kept),
     )

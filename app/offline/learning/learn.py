@@ -19,49 +19,27 @@ from typing import TypeAlias
 
 import numpy as np
 
-from app.core.types import (
-    Matrix,
-    Vector,
-)
-from app.engine.catalogue.behaviour import (
-    RECENT,
-    Behaviour,
-    Neighbours,
-    TasteSpace,
-    item_signals,
-)
+from app.core.types import Matrix, Vector
+from app.engine.catalogue.behaviour import RECENT, Behaviour, Neighbours, TasteSpace, item_signals
 from app.engine.kernels.features import feature_names, features_over
 from app.engine.retrieval.sources import behaviour_sources
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning import neighbours
 from app.offline.learning.examples import (
     Examples,
-    Question,
+    TrainingQuery,
     draw,
     held_back,
-    questions_of,
     rough_order,
+    training_queries_of,
 )
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.sequences import Sequences
 from app.offline.learning.tfidf import word_weights
-from app.offline.learning.train import (
-    Arrays,
-    Trained,
-    split,
-    train,
-)
-from app.offline.learning.two_tower import (
-    ItemTexts,
-    fit_taste,
-)
+from app.offline.learning.train import Arrays, Trained, split, train
+from app.offline.learning.two_tower import ItemTexts, fit_taste
 from app.offline.metrics.intervals import paired_difference
-from app.offline.metrics.ranking import (
-    AnyFloats,
-    Numbers,
-    ndcg_at,
-    rank_in,
-)
+from app.offline.metrics.ranking import AnyFloats, Numbers, ndcg_at, rank_in
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +58,7 @@ class Prepared:
     """Sources that have seen everything, and examples from sources that had not."""
 
     behaviour: Behaviour
-    alike_share: float
+    content_knn_share: float
     examples: Examples
 
 
@@ -89,7 +67,7 @@ class Learned:
     """What goes into a bundle. `metrics`: on examples that were kept apart, and their numbers."""
 
     behaviour: Behaviour
-    alike_share: float
+    content_knn_share: float
     scorer: Arrays
     metrics: Mapping[str, float]
 
@@ -123,18 +101,18 @@ def learn(
         _log.warning("nothing learned: the scorer is worse than the order of its sources")
         return None
     metrics = _metrics(prepared.examples, gains, unlearned)
-    return Learned(prepared.behaviour, prepared.alike_share, trained.arrays, metrics)
+    return Learned(prepared.behaviour, prepared.content_knn_share, trained.arrays, metrics)
 
 
 def examples_of(
-    questions: Sequence[Question], behaviour: Behaviour, alike_share: float, seed: int
+    questions: Sequence[TrainingQuery], behaviour: Behaviour, content_knn_share: float, seed: int
 ) -> Examples:
     """Return what the scorer learns from: every source is asked, every feature is computed."""
-    sources = behaviour_sources(behaviour, alike_share)
+    sources = behaviour_sources(behaviour, content_knn_share)
     return draw(questions, sources, features_over(behaviour), seed)
 
 
-Draws: TypeAlias = Callable[[Sequence[Question], Behaviour, float, int], Examples]
+Draws: TypeAlias = Callable[[Sequence[TrainingQuery], Behaviour, float, int], Examples]
 """(questions, sources that have not seen their answers, share of *alike*, seed) -> examples."""
 
 
@@ -151,15 +129,15 @@ def prepare(
     """
     n_items = len(known)
     held = held_back(sequences, seed)
-    questions = questions_of(sequences, held, negatives)
+    questions = training_queries_of(sequences, held, negatives)
     if len(questions) < LEAST_EXAMPLES:
         return None
-    with _step("alike"):
-        alike = neighbours.alike(known.words)
+    with _step("content_knn"):
+        content_knn = neighbours.content_knn(known.words)
     inner = sequences.without_last(held)
     probe = _Probe(questions, n_items, seed)
     with _step("behaviour, for the examples"):
-        tables = _tables(inner, n_items, alike)
+        tables = _tables(inner, n_items, content_knn)
     with _step("decays"):
         decays, share = _choices(tables, probe)
     with _step("taste, for the examples"):
@@ -173,7 +151,7 @@ def prepare(
     with _step("taste"):
         taste, _ = fit_taste(sequences, known, seed, schedule=schedule)
     with _step("behaviour"):
-        tables = _tables(sequences, n_items, alike)
+        tables = _tables(sequences, n_items, content_knn)
     behaviour = Behaviour(tables, decays, taste, _signals(sequences, n_items))
     return Prepared(behaviour, share, examples)
 
@@ -186,13 +164,13 @@ def _step(name: str) -> Iterator[None]:
     _log.info("%s: %.1f s", name, perf_counter() - start)
 
 
-def _tables(sequences: Sequences, n_items: int, alike: Neighbours) -> dict[str, Neighbours]:
+def _tables(sequences: Sequences, n_items: int, content_knn: Neighbours) -> dict[str, Neighbours]:
     """Return the tables, the strongest first; the dense one only where it fits."""
     tables = {}
     if neighbours.fits_dense(n_items):
-        tables["follow"] = neighbours.follow(sequences, n_items)
-    tables["together"] = neighbours.together(sequences, n_items)
-    return {**tables, "alike": alike}
+        tables["sequential_ridge"] = neighbours.sequential_ridge(sequences, n_items)
+    tables["cooccurrence"] = neighbours.cooccurrence(sequences, n_items)
+    return {**tables, "content_knn": content_knn}
 
 
 def _signals(sequences: Sequences, n_items: int) -> Matrix:
@@ -202,7 +180,7 @@ def _signals(sequences: Sequences, n_items: int) -> Matrix:
 class _Probe:
     """Judges one source at a time on some questions, by NDCG@10 over all items."""
 
-    def __init__(self, questions: Sequence[Question], n_items: int, seed: int) -> None:
+    def __init__(self, questions: Sequence[TrainingQuery], n_items: int, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(questions))[:_PROBED]
         self._questions = [questions[place] for place in order.tolist()]
         self._n_items = n_items
@@ -213,7 +191,7 @@ class _Probe:
         for start in range(0, len(self._questions), 64):
             batch = self._questions[start : start + 64]
             users = np.stack([space.user(question.recent) for question in batch])
-            ranks += map(_rank, users @ space.wanted.T, batch)
+            ranks += map(_rank, users @ space.targets.T, batch)
         return float(ndcg_at(np.array(ranks), 10).mean())
 
     def tables(self, parts: Sequence[tuple[Neighbours, float, float]]) -> float:
@@ -230,7 +208,7 @@ class _Probe:
         return float(ndcg_at(np.array(ranks), 10).mean())
 
 
-def _rank(scores: AnyFloats, question: Question) -> float:
+def _rank(scores: AnyFloats, question: TrainingQuery) -> float:
     """Return the rank of the answer among all items not taken, ties half; changes the scores."""
     scores[question.recent] = -np.inf
     return rank_in(scores, question.target)
@@ -247,7 +225,9 @@ def _choices(tables: Mapping[str, Neighbours], probe: _Probe) -> tuple[dict[str,
     strongest = (tables[first], decays[first], 1.0)
     share = max(
         ALIKE_SHARES,
-        key=lambda share: probe.tables([strongest, (tables["alike"], decays["alike"], share)]),
+        key=lambda share: probe.tables(
+            [strongest, (tables["content_knn"], decays["content_knn"], share)]
+        ),
     )
     return decays, share
 

@@ -13,12 +13,7 @@ import numpy.typing as npt
 
 from app.core.types import Rows
 from app.offline.input.events import Events
-from app.offline.learning.sequences import (
-    Ints,
-    Sequences,
-    avoided_of,
-    steps_of,
-)
+from app.offline.learning.sequences import Ints, Sequences, avoided_of, steps_of
 from app.offline.learning.signals import Log
 
 _NO_ROWS: Rows = np.empty(0, np.int64)

@@ -24,16 +24,10 @@ import numpy.typing as npt
 import scipy.linalg as sl
 import scipy.sparse as sp
 
-from app.core.types import (
-    Matrix,
-    Vector,
-)
+from app.core.types import Matrix, Vector
 from app.domain.columns import offsets_of
 from app.engine.catalogue.behaviour import Neighbours
-from app.offline.learning.sequences import (
-    Ints,
-    Sequences,
-)
+from app.offline.learning.sequences import Ints, Sequences
 
 TOP = 300
 DENSE_BYTES = 6e9
@@ -54,7 +48,7 @@ _Row: TypeAlias = tuple[npt.NDArray[np.int64], Vector]
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
 
-def alike(words: sp.csr_matrix, m: int = TOP, *, block: int = BLOCK) -> Neighbours:
+def content_knn(words: sp.csr_matrix, m: int = TOP, *, block: int = BLOCK) -> Neighbours:
     """Return the m items of the most similar words: the cosine of their tf-idf rows.
 
     Time O(Σ df²) over the words; memory 8m bytes an item, and a block of some 200 MB. Words that
@@ -76,7 +70,7 @@ def alike(words: sp.csr_matrix, m: int = TOP, *, block: int = BLOCK) -> Neighbou
     return _nearest(_sparse_rows(blocks), n, m)
 
 
-def follow(sequences: Sequences, n_items: int, m: int = TOP) -> Neighbours:
+def sequential_ridge(sequences: Sequences, n_items: int, m: int = TOP) -> Neighbours:
     """Return for each item the m that it most raises in the user's near future.
 
     Ridge regression of the decayed future on the decayed past, B = (X'X + 50)⁻¹ X'Y (X and Y: see
@@ -101,7 +95,9 @@ def follow(sequences: Sequences, n_items: int, m: int = TOP) -> Neighbours:
     return _nearest(_dense_rows(blocks), n_items, m)
 
 
-def together(sequences: Sequences, n_items: int, m: int = TOP, *, block: int = BLOCK) -> Neighbours:
+def cooccurrence(
+    sequences: Sequences, n_items: int, m: int = TOP, *, block: int = BLOCK
+) -> Neighbours:
     """Return for each item the m that most often follow it, tempered by how common both are.
 
     X'Y[i, j] / ((‖X_i‖ + 1) (‖Y_j‖ + 1)), the cosine of past and future with a damping of 1 (X

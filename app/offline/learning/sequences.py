@@ -77,10 +77,10 @@ def sequences_of(
     if not len(rows):
         return Sequences(user, items, np.empty(0, np.float32), np.zeros(1, np.int64))
     starts = np.flatnonzero(np.diff(steps, prepend=-1))
-    worth = np.maximum.reduceat(weights[rows], starts)
+    sample_weight = np.maximum.reduceat(weights[rows], starts)
     users, lengths = np.unique(user[starts], return_counts=True)
-    worth = (worth / worth.mean()).astype(np.float32)
-    return Sequences(users, items[starts], worth, offsets_of(lengths))
+    sample_weight = (sample_weight / sample_weight.mean()).astype(np.float32)
+    return Sequences(users, items[starts], sample_weight, offsets_of(lengths))
 
 
 def steps_of(
@@ -108,5 +108,5 @@ def avoided_of(
     n_items: int,
 ) -> Sequences:
     """Return the known items of each user's negative events, by time; see `sequences_of`."""
-    worth = avoided.astype(np.float64)
-    return sequences_of(events, numbers, worth, n_items)
+    sample_weight = avoided.astype(np.float64)
+    return sequences_of(events, numbers, sample_weight, n_items)

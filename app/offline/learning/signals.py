@@ -11,16 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Vector
-from app.domain.columns import (
-    Floats,
-    encode_column,
-    offsets_of,
-    prefixed,
-)
-from app.domain.event_rules import (
-    MOST_HALVINGS,
-    Weight,
-)
+from app.domain.columns import Floats, encode_column, offsets_of, prefixed
+from app.domain.event_rules import MOST_HALVINGS, EventRule
 from app.offline.input.events import Events
 
 MAX_HISTORY = 200
@@ -29,7 +21,7 @@ _LAST_HALVING = 40.0
 """From here on a weight halves no more: what was taken stays taken, however long ago."""
 
 
-def positive_weights(events: Events, weights: Mapping[str, Weight]) -> npt.NDArray[np.float64]:
+def positive_weights(events: Events, weights: Mapping[str, EventRule]) -> npt.NDArray[np.float64]:
     """Return float64[n_events]: the weight of each positive event, 0 for every other one.
 
     A kind without a weight counts nothing. A weight halves with every half-life of its kind that
@@ -41,7 +33,7 @@ def positive_weights(events: Events, weights: Mapping[str, Weight]) -> npt.NDArr
     return whole * np.exp2(-np.minimum(_halvings(events, weights), _LAST_HALVING))
 
 
-def negative_events(events: Events, weights: Mapping[str, Weight]) -> npt.NDArray[np.bool_]:
+def negative_events(events: Events, weights: Mapping[str, EventRule]) -> npt.NDArray[np.bool_]:
     """Return bool[n_events]: dislikes, and values below what their kind counts as positive.
 
     Not those that have faded; see `positive_weights`.
@@ -51,7 +43,7 @@ def negative_events(events: Events, weights: Mapping[str, Weight]) -> npt.NDArra
     return negative & (_halvings(events, weights) <= MOST_HALVINGS)
 
 
-def _rules(events: Events, weights: Mapping[str, Weight]) -> tuple[Floats, Floats]:
+def _rules(events: Events, weights: Mapping[str, EventRule]) -> tuple[Floats, Floats]:
     """Return float64[n_events] twice: the weight of each event, and the value it has to reach."""
     of_kind = _of_kinds(events, weights)
     weight = np.array([w.weight for w in of_kind], dtype=np.float64)
@@ -59,11 +51,11 @@ def _rules(events: Events, weights: Mapping[str, Weight]) -> tuple[Floats, Float
     return weight[events.event], np.array(least, dtype=np.float64)[events.event]
 
 
-def _of_kinds(events: Events, weights: Mapping[str, Weight]) -> list[Weight]:
-    return [weights.get(kind, Weight(weight=0.0)) for kind in events.kinds]
+def _of_kinds(events: Events, weights: Mapping[str, EventRule]) -> list[EventRule]:
+    return [weights.get(kind, EventRule(weight=0.0)) for kind in events.kinds]
 
 
-def _halvings(events: Events, weights: Mapping[str, Weight]) -> Floats:
+def _halvings(events: Events, weights: Mapping[str, EventRule]) -> Floats:
     """Return float64[n_events], the age of each event in half-lives of its kind; 0 = no age."""
     half_life = np.array([w.half_life_s for w in _of_kinds(events, weights)], dtype=np.float64)
     dated = ~np.isnan(events.timestamp)
@@ -94,7 +86,7 @@ class Log:
     shown: npt.NDArray[np.bool_]
 
 
-def log_of(events: Events, ids: list[str], weights: Mapping[str, Weight]) -> Log:
+def log_of(events: Events, ids: list[str], weights: Mapping[str, EventRule]) -> Log:
     """Return a log beside its catalogue, and count in its tally the events that add nothing yet."""
     numbers, unknown = item_numbers(events, ids)
     strange = np.array([kind not in weights for kind in events.kinds], dtype=bool)

@@ -170,7 +170,7 @@ def _losses(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> 
     """Return [b], the loss of some lists, each times what its event is worth."""
     features, log_weights = padded(examples, chosen)
     losses = loss_of(network(torch.from_numpy(features)), torch.from_numpy(log_weights))
-    return losses * torch.from_numpy(examples.worth[chosen])
+    return losses * torch.from_numpy(examples.sample_weight[chosen])
 
 
 def padded(examples: Examples, chosen: Ints) -> tuple[Matrix, Matrix]:

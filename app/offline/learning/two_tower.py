@@ -24,14 +24,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from app.core.types import Matrix
-from app.engine.catalogue.behaviour import (
-    RECENT,
-    TasteSpace,
-)
-from app.offline.learning.sequences import (
-    Ints,
-    Sequences,
-)
+from app.engine.catalogue.behaviour import RECENT, TasteSpace
+from app.offline.learning.sequences import Ints, Sequences
 
 DIM = 256
 BATCH = 512
@@ -79,10 +73,10 @@ class _Towers(nn.Module):
         self._vectors = torch.from_numpy(np.require(vectors, requirements="W"))
         self.token = nn.EmbeddingBag(max(words.shape[1], 1), dim, mode="sum")
         self.text = nn.Linear(vectors.shape[1], dim, bias=False)
-        self.taken, self.wanted = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.taken, self.targets = nn.Linear(dim, dim), nn.Linear(dim, dim)
         for weight in (self.token.weight, self.text.weight):
             nn.init.normal_(weight, 0.0, dim**-0.5)
-        for head in (self.taken, self.wanted):
+        for head in (self.taken, self.targets):
             nn.init.eye_(head.weight)
             nn.init.zeros_(head.bias)
         self.recency = nn.Parameter(-torch.arange(RECENT) / 2.0)
@@ -111,12 +105,12 @@ class _Towers(nn.Module):
     def space(self) -> TasteSpace:
         """Return the space as it stands."""
         rows = torch.split(torch.arange(len(self._vectors)), 8192)
-        given, wanted = (
+        inputs, targets = (
             torch.cat([self.items(part, head) for part in rows]).numpy()
-            for head in (self.taken, self.wanted)
+            for head in (self.taken, self.targets)
         )
         recency = self.recency.numpy()
-        return TasteSpace(given, wanted, np.exp(recency - recency.max()).astype(np.float32))
+        return TasteSpace(inputs, targets, np.exp(recency - recency.max()).astype(np.float32))
 
 
 class _Batches:
@@ -208,14 +202,16 @@ class _SampledSoftmax:
         recent: Ints,
         taken: npt.NDArray[np.bool_],
         target: Ints,
-        worth: npt.NDArray[np.float32],
+        sample_weight: npt.NDArray[np.float32],
     ) -> Tensor:
         drawn = self._rng.integers(0, self._n_items, NEGATIVES)
         rows = torch.from_numpy(np.unique(np.concatenate([target, drawn])))
         # The chance to be in this list at all: as somebody's target, or drawn.
         often = len(target) * self._share[rows] + NEGATIVES / self._n_items
-        logits = self._towers.users(recent, taken) @ self._towers.items(rows, self._towers.wanted).T
+        logits = (
+            self._towers.users(recent, taken) @ self._towers.items(rows, self._towers.targets).T
+        )
         logits = logits * self._towers.sharpness.exp() - torch.log(-torch.expm1(-often))
         label = torch.searchsorted(rows, torch.from_numpy(target))
         losses = functional.cross_entropy(logits, label, reduction="none")
-        return (losses * torch.from_numpy(worth)).mean()
+        return (losses * torch.from_numpy(sample_weight)).mean()

@@ -14,10 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import (
-    Matrix,
-    Rows,
-)
+from app.core.types import Matrix, Rows
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 """float64[n]; ranks count from 0, inf = the item was not returned."""

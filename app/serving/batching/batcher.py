@@ -17,30 +17,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
-from app.core.errors import (
-    DeadlineExceededError,
-    NotReadyError,
-    OverloadedError,
-)
+from app.core.errors import DeadlineExceededError, NotReadyError, OverloadedError
 from app.core.telemetry import Metrics
-from app.serving.batching.passes import (
-    Between,
-    Passes,
-    Work,
-)
-from app.serving.batching.plan import (
-    Admission,
-    BatchPlan,
-    Limits,
-    PassTimes,
-    next_batch,
-)
-from app.serving.batching.queue import (
-    Entry,
-    Pass,
-    Submitted,
-    Waiting,
-)
+from app.serving.batching.passes import ExclusiveCalls, Passes, Work
+from app.serving.batching.plan import Admission, BatchPlan, Limits, PassTimes, next_batch
+from app.serving.batching.queue import Entry, Pass, Submitted, Waiting
 from app.serving.batching.worker import ThreadDiedError
 
 T = TypeVar("T")
@@ -82,7 +63,7 @@ class Batcher(Generic[T, R]):
         self._times = PassTimes()
         self._admission = Admission()
         self._pending: Waiting[Entry[T, R]] = Waiting()
-        self._between, self._call_since = Between(), 0.0
+        self._exclusive, self._call_since = ExclusiveCalls(), 0.0
         self._wake = asyncio.Event()
         self._passes: Passes[T, R] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -122,7 +103,7 @@ class Batcher(Generic[T, R]):
         wait grows until everybody is refused at the door.
         """
         wait = self._times.seconds(self._pending.tokens) + 2 * self._lag()
-        if self._between.running:
+        if self._exclusive.running:
             wait += self._clock() - self._call_since
         elif self._passes and self._passes.busy:
             elapsed = self._clock() - self._passes.since
@@ -157,7 +138,7 @@ class Batcher(Generic[T, R]):
         """Queue one item and return its result. Raises as `begin`, and what that ends with."""
         return await self.begin(item, deadline)
 
-    async def between(self, call: Callable[[], V]) -> V:
+    async def run_exclusive(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the first model thread, ahead of waiting requests.
 
         No pass is under way, for none may see it half done. One call at a time, in order; where
@@ -171,7 +152,7 @@ class Batcher(Generic[T, R]):
         if not self.ready:
             raise _not_ready()
         self._wake.set()
-        return await self._between.result(call)
+        return await self._exclusive.result(call)
 
     async def aclose(self, drain_s: float = 5.0) -> bool:
         """Refuse new submits, finish the waiting ones within `drain_s` seconds, fail the rest.
@@ -204,10 +185,10 @@ class Batcher(Generic[T, R]):
     def _sized(self, item: T, wait: float, left: float) -> tuple[T, int]:
         """Return what to run for an item, and its cost: less work where time is short."""
         cost = max(1, self._work.cost(item))
-        if self._admission.hurries(wait, self._times.seconds(cost), left):
-            hurried = self._work.hurried(item)
-            if hurried is not None:
-                return hurried, max(1, self._work.cost(hurried))
+        if self._admission.needs_fast_encoding(wait, self._times.seconds(cost), left):
+            fast_encoding = self._work.fast_encoding(item)
+            if fast_encoding is not None:
+                return fast_encoding, max(1, self._work.cost(fast_encoding))
         return item, cost
 
     def _enqueue(self, entry: Entry[T, R], *, front: bool = False) -> None:
@@ -234,10 +215,10 @@ class Batcher(Generic[T, R]):
 
     async def _serve(self, passes: Passes[T, R]) -> None:
         while True:
-            if self._between:
+            if self._exclusive:
                 await passes.idle()
                 self._call_since = self._clock()
-                await self._between.run_next(passes.first)
+                await self._exclusive.run_next(passes.first)
             if not passes.has_room(len(self._pending)):
                 await self._woken()
                 continue
@@ -246,11 +227,11 @@ class Batcher(Generic[T, R]):
                 self._metrics.batch_size.observe(len(plan.take))
                 self._metrics.batch_tokens.observe(plan.tokens)
                 passes.begin(plan)
-            elif not self._closing and not self._between:
+            elif not self._closing and not self._exclusive:
                 await self._woken()
             else:
                 await passes.idle()  # they may send requests back
-                if not self._pending and not self._between:
+                if not self._pending and not self._exclusive:
                     return
 
     async def _woken(self) -> None:
@@ -309,7 +290,7 @@ class Batcher(Generic[T, R]):
         for entry in (*(self._passes.running if self._passes else ()), *self._pending):
             entry.fail(_not_ready())
         self._pending.clear()
-        self._between.fail(_not_ready())
+        self._exclusive.fail(_not_ready())
 
 
 def _not_ready() -> NotReadyError:

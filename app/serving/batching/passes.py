@@ -17,19 +17,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from app.core.errors import EngineError
-from app.serving.batching.plan import (
-    BatchPlan,
-    Limits,
-    share_of,
-)
-from app.serving.batching.queue import (
-    Entry,
-    Pass,
-)
-from app.serving.batching.worker import (
-    ModelThread,
-    ThreadDiedError,
-)
+from app.serving.batching.plan import BatchPlan, Limits, share_of
+from app.serving.batching.queue import Entry, Pass
+from app.serving.batching.worker import ThreadDiedError, WorkerThread
 
 # Calls that wait for the first model thread, to run between two passes. Decides nothing else.
 
@@ -38,7 +28,7 @@ V = TypeVar("V")
 _Answer: TypeAlias = "asyncio.Future[Any]"
 
 
-class Between:
+class ExclusiveCalls:
     """The calls that wait, in order; each is answered once, with its value or its exception."""
 
     def __init__(self) -> None:
@@ -62,7 +52,7 @@ class Between:
             raise outcome
         return outcome
 
-    async def run_next(self, thread: ModelThread) -> None:
+    async def run_next(self, thread: WorkerThread) -> None:
         """Run the call that has waited longest, if there is one."""
         if not self._waiting:
             return
@@ -100,7 +90,7 @@ class Work(Protocol[T, R_co]):
         """Return estimated tokens; cheap, called on the event loop."""
         ...
 
-    def hurried(self, item: T, /) -> T | None:
+    def fast_encoding(self, item: T, /) -> T | None:
         """Return the item to run in place of another where time is short; None = that one."""
         ...
 
@@ -143,8 +133,8 @@ class Passes(Generic[T, R]):
                 one waiting, and what came of it; `ThreadDiedError`: a thread is lost.
         """
         self._work, self._limits, self._clock, self._ended = work, limits, clock, ended
-        self.first = ModelThread("recserve-model")
-        self._second = ModelThread("recserve-rank")
+        self.first = WorkerThread("recserve-model")
+        self._second = WorkerThread("recserve-rank")
         self._free = threading.Semaphore()  # whether nothing is being ranked, nor is to be
         self._under_way: list[_UnderWay[T, R]] = []
         self._unprepared = 0

@@ -174,7 +174,7 @@ deadlines get tight, and one slow pass loses many of them.
 """
 _CALM_SHARE: Final = 1 / 6
 """Share of its time that a request may wait before work is spared: a burst is no rush."""
-_SPARED_OF: Final = 3
+_FAST_ENCODING_OF: Final = 3
 """One of so many requests is spared work in a rush."""
 _SAFE_SHARE: Final = 2 / 3
 """Share of its time in which the whole work has to be foreseen to end: some passes take longer."""
@@ -185,13 +185,13 @@ class Admission:
 
     def __init__(self) -> None:
         """Start calm."""
-        self._since_spared = 0
+        self._since_fast = 0
 
     def refuses(self, wait: float, left: float) -> bool:
         """Tell whether a request that waits so long cannot be answered in the time it has left."""
         return wait > _PLANNED_SHARE * left
 
-    def hurries(self, wait: float, work: float, left: float) -> bool:
+    def needs_fast_encoding(self, wait: float, work: float, left: float) -> bool:
         """Tell whether a request shall be answered with less work than `work`, if that is possible.
 
         >>> door = Admission()
@@ -202,6 +202,6 @@ class Admission:
             return True
         if wait <= _CALM_SHARE * left:
             return False
-        spared = self._since_spared == 0
-        self._since_spared = (self._since_spared + 1) % _SPARED_OF
-        return spared
+        chosen = self._since_fast == 0
+        self._since_fast = (self._since_fast + 1) % _FAST_ENCODING_OF
+        return chosen

@@ -7,14 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from app.core.errors import (
-    AppError,
-    EngineError,
-)
-from app.core.types import (
-    Generation,
-    StageTimings,
-)
+from app.core.errors import AppError, EngineError
+from app.core.types import Generation, StageTimings
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -25,7 +25,7 @@ class ThreadDiedError(RuntimeError):
     """The thread has ended; it runs nothing any more."""
 
 
-class ModelThread:
+class WorkerThread:
     """Runs calls in one daemon thread, one after the other.
 
     Anything that is not an `Exception` (SystemExit, say) ends the thread.

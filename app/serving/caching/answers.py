@@ -15,21 +15,18 @@ from typing import Final
 
 import orjson
 
-from app.core.ports import (
-    Cache,
-    Engine,
-)
+from app.core.ports import Cache, Engine
 from app.core.types import Generation
 from app.serving.caching.local import LocalCache
 
 _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
 _WHERE: Final = struct.Struct(">QQ")
-_MADE_FROM: Final = struct.Struct(">Q")
+_CATALOGUE_SEQ: Final = struct.Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CacheLookup:
     """Which answer is looked for, or put.
 
     Attributes:
@@ -44,13 +41,13 @@ class Wanted:
     generation: Generation
     user_state: bytes = b""
     named: Sequence[str] = ()
-    least: int = 0
+    min_catalogue_seq: int = 0
 
     @property
     def state(self) -> bytes:
         """The state that an answer must have been made in."""
         at = self.generation
-        return _WHERE.pack(at.arrival, at.moment) + self.user_state
+        return _WHERE.pack(at.visible_since_seq, at.moment) + self.user_state
 
 
 class Caches:
@@ -64,45 +61,45 @@ class Caches:
     def __repr__(self) -> str:
         return f"<Caches {self._local!r} fills={len(self._fills)}>"
 
-    async def get(self, wanted: Wanted) -> tuple[bytes | None, bool]:
+    async def get(self, lookup: CacheLookup) -> tuple[bytes | None, bool]:
         """Return a tail, or None, and whether the shared cache was in trouble."""
-        state, holds = wanted.state, partial(self._holds, wanted)
-        value = self._local.get(wanted.key, state, holds)
+        state, holds = lookup.state, partial(self._holds, lookup)
+        value = self._local.get(lookup.key, state, holds)
         if value is not None or self._shared is None:
-            return value and value[_MADE_FROM.size :], False
-        read = await self._shared.get(wanted.key, state)
+            return value and value[_CATALOGUE_SEQ.size :], False
+        read = await self._shared.get(lookup.key, state)
         if read.value is None or not holds(read.value):
             return None, read.failed
-        self._local.put(wanted.key, read.value, state)
-        return read.value[_MADE_FROM.size :], False
+        self._local.put(lookup.key, read.value, state)
+        return read.value[_CATALOGUE_SEQ.size :], False
 
-    def stale(self, wanted: Wanted, max_age_s: float) -> bytes | None:
+    def stale(self, lookup: CacheLookup, max_age_s: float) -> bytes | None:
         """Return a tail that was made from an older catalogue within so many seconds, or None.
 
         The user has done nothing since, and of its items none has changed, is gone or hidden: what
         may be missing is what is new or better now.
         """
-        found = self._local.peek(wanted.key, max_age_s)
-        state = wanted.state
-        if found is None or found[_WHERE.size : len(state)] != wanted.user_state:
+        found = self._local.peek(lookup.key, max_age_s)
+        state = lookup.state
+        if found is None or found[_WHERE.size : len(state)] != lookup.user_state:
             return None
-        (made_from,) = _MADE_FROM.unpack_from(found, len(state))
-        tail = found[len(state) + _MADE_FROM.size :]
+        (catalogue_seq,) = _CATALOGUE_SEQ.unpack_from(found, len(state))
+        tail = found[len(state) + _CATALOGUE_SEQ.size :]
         items = _items_in(tail)
-        if made_from < wanted.least or not self._unchanged(items, made_from):
+        if catalogue_seq < lookup.min_catalogue_seq or not self._unchanged(items, catalogue_seq):
             return None
         if not all(map(self._engine.visible, items)):
             return None
         self._local.stale.inc()
         return tail
 
-    def put(self, wanted: Wanted, tail: bytes, made_from: int) -> None:
+    def put(self, lookup: CacheLookup, tail: bytes, catalogue_seq: int) -> None:
         """Keep a tail, made from a number of the catalogue; the shared cache gets it in a task."""
-        value, state = _MADE_FROM.pack(made_from) + tail, wanted.state
-        self._local.put(wanted.key, value, state)
+        value, state = _CATALOGUE_SEQ.pack(catalogue_seq) + tail, lookup.state
+        self._local.put(lookup.key, value, state)
         if self._shared is None or len(self._fills) >= _MOST_FILLS:
             return
-        task = asyncio.create_task(self._shared.put(wanted.key, value, state), name="recserve-fill")
+        task = asyncio.create_task(self._shared.put(lookup.key, value, state), name="recserve-fill")
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
 
@@ -110,15 +107,20 @@ class Caches:
         """Let writes under way end. Idempotent."""
         await asyncio.gather(*self._fills, return_exceptions=True)
 
-    def _holds(self, wanted: Wanted, value: bytes) -> bool:
+    def _holds(self, lookup: CacheLookup, value: bytes) -> bool:
         """Tell whether nothing has happened to what an answer shows, or was asked with."""
-        (made_from,) = _MADE_FROM.unpack_from(value)
-        if made_from == wanted.generation.catalogue:
+        (catalogue_seq,) = _CATALOGUE_SEQ.unpack_from(value)
+        if catalogue_seq == lookup.generation.catalogue:
             return True
         # Another bundle, which took over while the shared cache was read, knows other changes.
-        if made_from < wanted.least or self._engine.info.bundle != wanted.generation.bundle:
+        if (
+            catalogue_seq < lookup.min_catalogue_seq
+            or self._engine.info.bundle != lookup.generation.bundle
+        ):
             return False
-        return self._unchanged((*wanted.named, *_items_in(value[_MADE_FROM.size :])), made_from)
+        return self._unchanged(
+            (*lookup.named, *_items_in(value[_CATALOGUE_SEQ.size :])), catalogue_seq
+        )
 
     def _unchanged(self, items: Sequence[str], since: int) -> bool:
         return all(self._engine.unchanged(item, since) for item in items)

@@ -12,10 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from app.core.errors import (
-    DeadlineExceededError,
-    NotReadyError,
-)
+from app.core.errors import DeadlineExceededError, NotReadyError
 from app.core.telemetry import Metrics
 
 R = TypeVar("R")

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.bundle.reader import (
-    Bundle,
-    load_arrays,
-)
+from app.bundle.reader import Bundle, load_arrays
 from app.core.errors import BundleError
 from app.domain.columns import StringColumn
 

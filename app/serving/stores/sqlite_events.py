@@ -10,14 +10,8 @@ from typing import Final
 
 import orjson
 
-from app.core.ports import (
-    MOST_MERGED,
-    NEWEST_EVENTS,
-)
-from app.core.types import (
-    Event,
-    StoredUser,
-)
+from app.core.ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.types import Event, StoredUser
 from app.serving.caching.keys import hashed_user
 
 TABLES: Final = (

@@ -17,10 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from app.core.errors import (
-    OverloadedError,
-    StoreError,
-)
+from app.core.errors import OverloadedError, StoreError
 
 R = TypeVar("R")
 

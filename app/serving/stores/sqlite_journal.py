@@ -9,11 +9,7 @@ from typing import Final
 import orjson
 
 from app.core.types import Change
-from app.serving.stores.sqlite_file import (
-    MOST_WAITING,
-    PATIENCE_S,
-    SqliteFile,
-)
+from app.serving.stores.sqlite_file import MOST_WAITING, PATIENCE_S, SqliteFile
 
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS journals (catalogue TEXT PRIMARY KEY, newest INTEGER NOT NULL)",

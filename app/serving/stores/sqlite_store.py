@@ -6,17 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from app.core.types import (
-    Event,
-    Retention,
-    StoredUser,
-)
+from app.core.types import Event, Retention, StoredUser
 from app.serving.stores import sqlite_events as sql
-from app.serving.stores.sqlite_file import (
-    MOST_WAITING,
-    PATIENCE_S,
-    SqliteFile,
-)
+from app.serving.stores.sqlite_file import MOST_WAITING, PATIENCE_S, SqliteFile
 
 _SCAN_ROWS: Final = 1000
 

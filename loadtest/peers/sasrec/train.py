@@ -86,7 +86,7 @@ def _frame(sequences: list[list[str]], known: set[str]) -> pd.DataFrame:
         if item in known
     ]
     frame = pd.DataFrame(rows, columns=[Columns.User, Columns.Item, "place"])
-    frame[Columns.Weight] = 1.0
+    frame[Columns.EventRule] = 1.0
     frame[Columns.Datetime] = pd.Timestamp("2000-01-01") + pd.to_timedelta(frame["place"], unit="D")
     return frame.drop(columns="place")
 
