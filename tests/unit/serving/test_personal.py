@@ -9,7 +9,7 @@ from app.domain.event_rules import DAY_S, EventRule
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryCache, MemoryUserStore
 from tests.event_stores import event
-from tests.unit.test_recommender import Rig, rig, settled
+from tests.unit.serving.test_recommender import Rig, rig, settled
 
 
 async def click(r: Rig, name: str, user: str = "u:ann", **rest: Any) -> None:

@@ -131,7 +131,7 @@ def test_nothing_answered_is_no_curve() -> None:
 
 def test_another_process_draws_the_same_bytes_without_a_date_or_an_address() -> None:
     code = (
-        "from tests.unit.test_pictures import BENCH, CURVE, pictures;"
+        "from tests.unit.loadtest.test_pictures import BENCH, CURVE, pictures;"
         "print(pictures.rates(BENCH) + pictures.overload(BENCH) + pictures.curve(CURVE), end='')"
     )
     env = os.environ | {"PYTHONHASHSEED": "5", "PYTHONIOENCODING": "utf-8"}

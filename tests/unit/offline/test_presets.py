@@ -15,7 +15,7 @@ from app.offline.build import build
 from app.offline.input.recipe import load_recipe
 from tests.bundles import fake_encoder, write_jsonl
 
-PRESETS = Path(__file__).parents[2] / "models" / "presets"
+PRESETS = Path(__file__).parents[3] / "models" / "presets"
 N_ITEMS, N_USERS = 400, 200
 
 Rows = tuple[list[dict[str, Any]], list[dict[str, Any]]]
