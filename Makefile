@@ -4,7 +4,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test lint bench evaluate ablation load chaos-living lock clean
+.PHONY: serve test lint bench evaluate ablation load chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
 	$(BIN)/recserve demo --port $(PORT)
@@ -50,6 +50,11 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 
 lock: .venv/.dev              ## rewrite constraints.txt from what is installed and tested
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+
+release: .venv/.dev           ## check version, changelog, tag, work tree and tests; print how to publish
+	$(BIN)/python .ci/release.py
+	$(MAKE) test
+	$(BIN)/python .ci/release.py --next
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
