@@ -101,7 +101,7 @@ def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list
 
 def _candidates(engine: RankEngine, requests: Sequence[RankRequest]) -> float:
     """Return how many candidates a request has in the mean."""
-    _, rows = engine._retrieve(engine._wants(requests, engine.prepare(requests).vectors))
+    _, rows = engine._retrieve(engine._wants(requests, engine.encode(requests).vectors))
     return round(mean(map(len, rows)), 1)
 
 

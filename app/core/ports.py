@@ -4,7 +4,7 @@ Fakes (`app.testing.fakes`) and real parts pass the same contract suites in `tes
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from app.core.types import (
     BatchResult,
@@ -68,20 +68,19 @@ class Engine(Protocol):
         """Return one that costs less, for much the same list; None if there is none. Cheap."""
         ...
 
-    def prepare(self, batch: Sequence[RankRequest]) -> Any:  # noqa: ANN401 - its own
-        """Do the first half of a pass: encode the queries. Raises `EngineError`.
+    def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
+        """Do the first half of a pass, encode the queries, and return a call for the second half.
 
-        Called from one thread, and may overlap with `rank` in another.
+        That call ranks every request, and is made once, in the thread that ranks. Meanwhile
+        another thread may prepare the next batch. Both halves raise `EngineError`.
         """
         ...
 
-    def rank(self, batch: Sequence[RankRequest], prepared: Any = None) -> BatchResult:  # noqa: ANN401 - as above
-        """Rank every request; results keep the order of `batch`. Raises `EngineError`.
+    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+        """Do both halves of a pass: rank every request of a batch. Raises `EngineError`.
 
-        `prepared`: what `prepare` made of the same batch; None = both halves here.
-
-        Fields that the catalogue does not have are null: requests are checked before they wait, and
-        another bundle may have taken over since.
+        The results keep the order of `batch`. A field that the catalogue does not have is null:
+        requests are checked before they wait, and another bundle may have taken over since.
         """
         ...
 
@@ -124,8 +123,8 @@ class Engine(Protocol):
 class LiveEngine(Engine, Protocol):
     """An engine whose items can change between two passes.
 
-    One change at a time: `plan` beside the passes, `perform` between two. From then on every pass,
-    and every other method, sees the items as they are.
+    A change is planned beside the passes and done between two passes. From then on every pass and
+    every other method sees the new state. Only one change may be under way at a time.
     """
 
     @property
@@ -137,21 +136,19 @@ class LiveEngine(Engine, Protocol):
         """Return what a journal would say of an item as it is; None if unknown."""
         ...
 
-    def plan(self, changes: Sequence[Change], now: float) -> Any:  # noqa: ANN401 - its own
-        """Work out what changes mean, for `perform`; may take long, and disturbs no pass.
+    def plan(self, changes: Sequence[Change], now: float) -> Callable[[], None]:
+        """Work out what changes mean, and return a call that makes them.
 
-        Encodes the texts of items that get other words. `now`: unix seconds. Raises `EngineError`.
+        Planning may take long and disturbs no pass; it encodes the texts of items whose words
+        change. The call is fast; it is made in the thread that ranks, between two passes, and
+        before the next `plan` or `merge`. `now`: unix seconds. Raises `EngineError`.
         """
         ...
 
-    def perform(self, plan: Any) -> None:  # noqa: ANN401 - as above
-        """Do what was planned last. Fast; called where `rank` is."""
-        ...
-
     def merge(self) -> Callable[[], None] | None:
-        """Work out, as `plan`, what brings all that was put into the main index; None = little.
+        """Plan to move all changed items into the main index; None if there are too few of them.
 
-        The result is called as `perform` is.
+        Used as `plan` is.
         """
         ...
 

@@ -7,6 +7,7 @@ items may change (`live`). It does not know users, caches, deadlines or HTTP.
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -45,7 +46,7 @@ history at 9.
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The first half of a pass.
+    """The encoded queries of a batch: the first half of a pass.
 
     `vectors`: float32[dim] of each query; `fast_encoding`: the queries whose vectors are of the
     fast tier.
@@ -109,12 +110,12 @@ class RankEngine:
         """Return what a journal would say of an item as it is; None if unknown."""
         return raw_of(item_id, self._parts.catalogue)
 
-    def plan(self, changes: Sequence[Change], now: float) -> live.Plan:
-        """Work out what changes mean; see the port."""
-        return live.plan(self._parts, self._info.catalogue, changes, now)
+    def plan(self, changes: Sequence[Change], now: float) -> Callable[[], None]:
+        """Work out what changes mean, and return a call that makes them; see the port."""
+        plan = live.plan(self._parts, self._info.catalogue, changes, now)
+        return partial(self._perform, plan)
 
-    def perform(self, plan: live.Plan) -> None:
-        """Do what was planned; see the port."""
+    def _perform(self, plan: live.Plan) -> None:
         self._parts = live.perform(plan)
         self._changed |= plan.changed
         self._look(plan.now, plan.seq, plan.visible_since_seq)
@@ -154,8 +155,16 @@ class RankEngine:
         found = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
         return Facets(int(np.count_nonzero(rows)), found)
 
-    def prepare(self, batch: Sequence[RankRequest]) -> Prepared:
-        """Encode the queries of a batch; see the port. Raises `EngineError`."""
+    def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
+        """Encode the queries of a batch, and return a call that ranks; see the port."""
+        return partial(self._rank, batch, self.encode(batch))
+
+    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+        """Rank every request of a batch; results keep its order. Raises `EngineError`."""
+        return self.prepare(batch)()
+
+    def encode(self, batch: Sequence[RankRequest]) -> Prepared:
+        """Return the vectors of a batch's queries. Raises `EngineError`."""
         start = perf_counter()
         asked = dict.fromkeys(request.query for request in batch if request.query)
         # Who has time for the transformer has it for all who ask the same.
@@ -168,9 +177,7 @@ class RankEngine:
             vectors |= zip(fast, static.encode(fast), strict=True)
         return Prepared(vectors, frozenset(fast), (perf_counter() - start) * 1e3)
 
-    def rank(self, batch: Sequence[RankRequest], prepared: Prepared | None = None) -> BatchResult:
-        """Rank every request of a batch; results keep its order. Raises `EngineError`."""
-        prepared = prepared or self.prepare(batch)
+    def _rank(self, batch: Sequence[RankRequest], prepared: Prepared) -> BatchResult:
         done = self._pass(batch, prepared)
         wider = {
             place: widened(request, result)

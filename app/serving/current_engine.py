@@ -3,9 +3,8 @@
 Does not know where bundles come from, nor when to replace one (`app.serving.reloader` does).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from app.core.ports import LiveEngine, UserStore
 from app.core.types import BatchResult, EngineInfo, Facets, Item, RankRequest
@@ -61,17 +60,13 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.fast_encoding(request)
 
-    def prepare(self, batch: Sequence[RankRequest]) -> tuple[LiveEngine, Any]:
-        """See `Engine`; the engine that prepared a batch will rank it."""
-        engine = self._loaded.engine
-        return engine, engine.prepare(batch)
+    def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
+        """See `Engine`; the engine that prepared a batch ranks it, whatever serves by then."""
+        return self._loaded.engine.prepare(batch)
 
-    def rank(
-        self, batch: Sequence[RankRequest], prepared: tuple[LiveEngine, Any] | None = None
-    ) -> BatchResult:
+    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
         """See `Engine`."""
-        engine, half = prepared or (self._loaded.engine, None)
-        return engine.rank(batch, half)
+        return self._loaded.engine.rank(batch)
 
     def check_filter(self, filter_text: str) -> None:
         """See `Engine`."""

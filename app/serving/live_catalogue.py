@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from app.core.errors import (
     AppError,
@@ -35,9 +35,10 @@ _NEVER: Final = -1
 _RETRY_MS: Final = 500
 _log = logging.getLogger(__name__)
 
+V = TypeVar("V")
 
-Runner: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a blocking call; `Batcher.between` is one, which no pass sees half done."""
+Runner: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a blocking call. `Batcher.run_exclusive` is one: no pass sees its work half done."""
 
 
 class LiveCatalogue:
@@ -212,10 +213,9 @@ class LiveCatalogue:
     async def _take_in(
         self, engine: LiveEngine, changes: Sequence[Change], perform: Runner
     ) -> None:
-        plan = await self._beside(partial(engine.plan, changes, self._now()))
-        await perform(lambda: engine.perform(plan))
+        await perform(await self._beside(partial(engine.plan, changes, self._now())))
 
-    async def _beside(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the call's own
+    async def _beside(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the thread for changes, beside the passes."""
         outcome = await self._thread.run(call)
         if isinstance(outcome, Exception):

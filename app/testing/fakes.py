@@ -4,8 +4,9 @@ They pass the contract suites of the real parts. No network, no model, no clock.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from app.core.errors import EngineError, StoreError
@@ -113,8 +114,8 @@ class GatedEngine:
         """Cost one token, whatever the query."""
         return replace(request, fast_encoding=True) if request.query else None
 
-    def prepare(self, batch: Sequence[RankRequest]) -> bool:
-        """Wait until the gate lets this pass through."""
+    def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
+        """Wait until the gate lets this pass through; return a call of `rank_prepared`."""
         with self._changed:
             self.batches.append(tuple(batch))
             self._changed.notify_all()
@@ -124,12 +125,14 @@ class GatedEngine:
         for request in batch:
             if request.query in self.poison:
                 raise EngineError("poison")
-        return True
+        return partial(self.rank_prepared, batch)
 
-    def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+    def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
+        """Do both halves of a pass."""
+        return self.prepare(batch)()
+
+    def rank_prepared(self, batch: Sequence[RankRequest]) -> BatchResult:
         """Rank by catalogue order."""
-        if prepared is None:
-            self.prepare(batch)
         results = tuple(self._rank_one(request) for request in batch)
         timings = StageTimings(1.0, 2.0, 3.0)
         return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)
@@ -169,13 +172,12 @@ class GatedEngine:
         item = self._items.get(item_id)
         return None if item is None else {"title": item.title}
 
-    def plan(self, changes: Sequence[Change], now: float) -> Sequence[Change]:  # noqa: ARG002 - the port's signature
-        """Nothing need be prepared."""
-        return changes
+    def plan(self, changes: Sequence[Change], now: float = 0.0) -> Callable[[], None]:  # noqa: ARG002 - the port's signature
+        """Return a call that changes the items; every item that is put counts as visible."""
+        return partial(self._perform, changes)
 
-    def perform(self, plan: Sequence[Change]) -> None:
-        """Change the items at once; whatever is put may come into answers."""
-        for change in plan:
+    def _perform(self, changes: Sequence[Change]) -> None:
+        for change in changes:
             self._items.pop(change.item, None)
             self._changes[change.item] = change.seq
             visible_since_seq = self._generation.visible_since_seq

@@ -83,7 +83,8 @@ R_co = TypeVar("R_co", covariant=True)
 class Work(Protocol[T, R_co]):
     """What passes do, and what it costs; the port `Engine` is one.
 
-    `prepare` and `rank` block. Neither is called while it runs, but the two overlap.
+    Both halves of a pass block. No two first halves overlap, nor do two second halves; the first
+    half of one batch and the second half of another do.
     """
 
     def cost(self, item: T, /) -> int:
@@ -94,12 +95,11 @@ class Work(Protocol[T, R_co]):
         """Return the item to run in place of another where time is short; None = that one."""
         ...
 
-    def prepare(self, batch: Sequence[T], /) -> Any:  # noqa: ANN401 - its own
-        """Do the first half of a pass."""
-        ...
+    def prepare(self, batch: Sequence[T], /) -> Callable[[], Pass[R_co]]:
+        """Do the first half of a pass, and return a call that does the second half.
 
-    def rank(self, batch: Sequence[T], prepared: Any, /) -> Pass[R_co]:  # noqa: ANN401 - as above
-        """Do the second half; one result per item, in the same order."""
+        That call returns one result per item, in the same order.
+        """
         ...
 
 
@@ -212,24 +212,24 @@ class Passes(Generic[T, R]):
     def _prepare(self, batch: _UnderWay[T, R], items: Sequence[T]) -> Pass[R] | None:
         """Do the first half, and hand over once the second thread is free; alone, do both."""
         try:
-            prepared = self._work.prepare(items)
+            rank = self._work.prepare(items)
             if not self.first.awaited and self._free.acquire(blocking=False):
-                return self._rank(items, prepared)
+                return self._rank(rank, len(items))
         except BaseException:
             del batch  # an error holds this frame, which would hold the promise that it breaks
             raise
         self._free.acquire()
-        self._second.hand(partial(self._rank, items, prepared), partial(self._end, batch))
+        self._second.hand(partial(self._rank, rank, len(items)), partial(self._end, batch))
         return None
 
-    def _rank(self, items: Sequence[T], prepared: object) -> Pass[R]:
+    def _rank(self, rank: Callable[[], Pass[R]], n_items: int) -> Pass[R]:
         """Do the second half; nobody is answered from a result that does not fit."""
         try:
-            done = self._work.rank(items, prepared)
+            done = rank()
         finally:
             self._free.release()
-        if len(done.results) != len(items):
-            raise EngineError(f"{len(done.results)} results came back for {len(items)} requests")
+        if len(done.results) != n_items:
+            raise EngineError(f"{len(done.results)} results came back for {n_items} requests")
         return done
 
     def _prepared(self, batch: _UnderWay[T, R], outcome: Pass[R] | Exception | None) -> None:

@@ -23,7 +23,7 @@ def change(
 ) -> None:
     first = engine.info.catalogue + 1
     changes = [Change(first + n, name, record) for n, (name, record) in enumerate(items)]
-    engine.perform(engine.plan(changes, now))
+    engine.plan(changes, now)()
 
 
 def ids(engine: RankEngine, **asked: object) -> list[str]:
@@ -160,7 +160,7 @@ def test_what_only_takes_away_or_alters_fields_is_no_arrival(engine: RankEngine)
     # What was skipped may have been anything.
     assert visible_since_seq(("robot", {"title": "robot"}), ("robot", None)) == 12
     changes = [Change(15, "love", None)]
-    engine.perform(engine.plan(changes, NOW))
+    engine.plan(changes, NOW)()
     assert engine.info.visible_since_seq == 15
 
 
@@ -233,11 +233,11 @@ def test_more_items_than_there_was_room_for(engine: RankEngine) -> None:
 def test_a_plan_changes_nothing_until_it_is_performed(engine: RankEngine) -> None:
     before = ids(engine, query="crime submarine")
     changes = [Change(1, "new", {"title": "submarine"}), Change(2, "mob", None)]
-    plan = engine.plan(changes, NOW)
+    make_changes = engine.plan(changes, NOW)
 
     assert ids(engine, query="crime submarine") == before
     assert engine.info.catalogue == 0
-    engine.perform(plan)
+    make_changes()
     assert engine.info.catalogue == 2
 
 

@@ -8,7 +8,7 @@ import gc
 import random
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -145,18 +145,18 @@ async def test_an_error_is_freed_with_its_last_holder(half):
     errors = []
 
     class Failing(GatedEngine):
-        def prepare(self, batch: Sequence[RankRequest]) -> bool:
-            return super().prepare(batch) and self._fail("prepare")
+        def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
+            self._fail("prepare")
+            return super().prepare(batch)
 
-        def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+        def rank_prepared(self, batch: Sequence[RankRequest]) -> BatchResult:
             self._fail("rank")
-            return super().rank(batch, prepared)
+            return super().rank_prepared(batch)
 
-        def _fail(self, where: str) -> bool:
+        def _fail(self, where: str) -> None:
             if where == half:
                 errors.append(EngineError("no"))
                 raise errors[-1]
-            return True
 
     gc.disable()
     try:
@@ -263,8 +263,8 @@ async def test_a_wrong_number_of_results_answers_nobody_wrongly():
 
 async def test_an_engine_that_returns_nonsense_does_not_kill_the_loop():
     class Odd(GatedEngine):
-        def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
-            return None if batch[0].query == "odd" else super().rank(batch, prepared)
+        def rank_prepared(self, batch: Sequence[RankRequest]) -> BatchResult:
+            return None if batch[0].query == "odd" else super().rank_prepared(batch)
 
     async with Batcher(Odd(1), LIMITS, Metrics(CollectorRegistry())) as batcher:
         with pytest.raises(EngineError):

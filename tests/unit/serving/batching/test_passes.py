@@ -28,14 +28,14 @@ class Ranking(GatedEngine):
         self.begun = threading.Semaphore(0)
         self.trouble: BaseException | None = None
 
-    def rank(self, batch: Sequence[RankRequest], prepared: bool | None = None) -> BatchResult:
+    def rank_prepared(self, batch: Sequence[RankRequest]) -> BatchResult:
         self.begun.release()
         assert self.slots.acquire(timeout=10)
         self.ranked.append([request.query for request in batch])
         self.threads.append(threading.current_thread().name)
         if self.trouble is not None and (len(batch) > 1 or isinstance(self.trouble, SystemExit)):
             raise self.trouble
-        return super().rank(batch, prepared)
+        return super().rank_prepared(batch)
 
 
 class Rig:

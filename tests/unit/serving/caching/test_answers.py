@@ -31,7 +31,7 @@ class Rig:
         self, item: str, seq: int, *, visible_since_seq: int = 2, gone: bool = False
     ) -> None:
         """An item changes; it is another moment's catalogue from now on."""
-        self.engine.perform([Change(seq, item, None if gone else {"title": "new"})])
+        self.engine.plan([Change(seq, item, None if gone else {"title": "new"})])()
         self.at = Generation("b", seq, visible_since_seq=visible_since_seq)
 
     async def get(
