@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 B = TypeVar("B")
 
 _NICE: Final = 10
+_NICEST: Final = 19
 _log = logging.getLogger(__name__)
 
 
@@ -103,7 +104,9 @@ class WorkerThread:
     def _work(self) -> None:
         # Linux gives each thread its own priority; elsewhere the whole process would stand back.
         if self._stands_back and sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            thread_id = threading.get_native_id()
+            niceness = min(os.getpriority(os.PRIO_PROCESS, thread_id) + _NICE, _NICEST)
+            os.setpriority(os.PRIO_PROCESS, thread_id, niceness)
         try:
             while self._turn():
                 pass
