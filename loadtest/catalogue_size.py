@@ -26,7 +26,7 @@ import numpy as np
 
 from app.bundle.reader import load_vectors, open_bundle
 from app.core.ports import Encoder
-from app.core.types import Matrix, RankRequest, Rows, Vector
+from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.open import index_of, open_engine
 from app.engine.retrieval.index import (
@@ -75,6 +75,10 @@ class Copies:
             return self.real.encode([_MARKS.sub("", text) for text in texts])
         rows, copies = np.array(marks, np.int64).reshape(-1, 2).T
         return copied(self.base[rows], copies, self.noise)
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return that all texts are known: all are titles of films, or words out of them."""
+        return np.ones(len(texts), np.bool_)
 
 
 def copied(films: Matrix, copies: Rows, noise: float) -> Matrix:

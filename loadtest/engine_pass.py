@@ -19,11 +19,12 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Final
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from app.bundle.reader import load_arrays, open_bundle
 from app.core.ports import Encoder
-from app.core.types import Matrix, RankRequest
+from app.core.types import Mask, Matrix, RankRequest
 from app.engine.engine import RankEngine
 from app.engine.open import engine_of
 from loadtest import machine
@@ -44,6 +45,10 @@ class Remembered:
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return the vectors of known texts."""
         return self._vectors[[self._rows[text] for text in texts]]
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return that all texts are known: so are the queries of this measurement."""
+        return np.ones(len(texts), np.bool_)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

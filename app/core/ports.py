@@ -14,6 +14,7 @@ from app.core.types import (
     Event,
     Facets,
     Item,
+    Mask,
     Matrix,
     RankRequest,
     StoredUser,
@@ -45,6 +46,14 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return float32[len(texts), dim], rows of unit norm, in the order of `texts`."""
+        ...
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return bool[len(texts)]: whether the encoder knows any token of a text.
+
+        Such a token has a letter or a digit and stands in the vocabulary. All texts without one get
+        nearly the same vector, which says nothing of them.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from app.core.ports import Encoder, Engine
-from app.core.types import EngineInfo, Matrix, RankRequest, Rows, Vector
+from app.core.types import EngineInfo, Mask, Matrix, RankRequest, Rows, Vector
 from app.evaluation.answers import Answers, Asks, Numbering, ask_engine, from_scores, joined, mask
 from app.evaluation.baselines.base import Ask, Baseline, Train, UnavailableError
 from app.evaluation.baselines.peer import ask_sasrec
@@ -59,6 +59,10 @@ class RememberingEncoder:
             self._known.update(((self.id, text), v) for text, v in zip(new, vectors, strict=True))
         rows = [self._known[self.id, text] for text in texts]
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return bool[len(texts)]: whether the wrapped encoder knows any token of a text."""
+        return self._encoder.knows(texts)
 
 
 def remembering(make_encoder: MakeEncoder) -> MakeEncoder:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from app.core.types import Matrix, Vector
+from app.core.types import Mask, Matrix, Vector
 
 _WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
 
@@ -41,6 +41,10 @@ class HashEncoder:
             total = np.sum([self._word(word) for word in words], axis=0, dtype=np.float64)
             row[:] = total / np.linalg.norm(total)
         return rows
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return bool[len(texts)]: whether a text has any letter or digit."""
+        return np.array([any(map(str.isalnum, text)) for text in texts], np.bool_)
 
     def _word(self, word: str) -> Vector:
         if word not in self._words:

@@ -195,6 +195,28 @@ def test_what_every_encoder_promises(kind, folder):
     assert any_encoder.id
 
 
+NO_LETTER = ["", "   ", "!?… --", "🎬🍿", "_"]
+
+
+@pytest.mark.parametrize("kind", ["fake", *RUNTIMES])
+def test_a_text_without_a_letter_or_digit_is_not_known(kind, folder):
+    any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)
+    texts = [*NO_LETTER, "heist", "1984", "7!", "Amélie", "фильм"]
+    known = any_encoder.knows(texts)
+    assert (known.dtype, known.shape) == (np.bool_, (10,))
+    assert known.tolist() == [False] * 5 + [True] * 5
+    assert any_encoder.knows([]).shape == (0,)
+
+
+def test_a_text_of_words_that_the_vocabulary_lacks_is_not_known(encoder):
+    """The vocabulary of all-MiniLM-L6-v2 has 244 Chinese characters, and no Thai ones."""
+    unknown = ["鲁迅全集", "科幻", "鲁迅!", "ไทย", "[UNK]"]
+    known = ["鲁迅 (novels)", "鲁迅小说全集", "白夜行"]  # 小, 白 and 行 are in the vocabulary
+    assert encoder.knows([*unknown, *known]).tolist() == [False] * 5 + [True] * 3
+    with pytest.raises(EngineError):
+        encoder.knows(["\ud800"])
+
+
 @pytest.mark.parametrize("kind", ["fake", *RUNTIMES])
 def test_calls_of_several_threads_may_overlap(kind, folder):
     any_encoder = HashEncoder() if kind == "fake" else opened(folder, 2, kind)

@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 
 from app.bundle.encoder_info import INFO_FILE, EncoderInfo
 from app.core.errors import BundleError, DeviceError, EngineError
-from app.core.types import Device
+from app.core.types import Device, Mask
 from app.engine.encoding.device import require
 from app.engine.encoding.onnx import GraphRuntime
-from app.engine.encoding.tokens import Tokens
+from app.engine.encoding.tokens import Tokens, informative_tokens
 from app.engine.kernels.encoder import InstructionSet, KernelRuntime
 from app.engine.kernels.loader import Unavailable
 
@@ -65,6 +65,7 @@ class PackedEncoder:
             info = TypeAdapter(EncoderInfo).validate_json((directory / INFO_FILE).read_bytes())
             tokenizer = Tokenizer.from_file(str(directory / info.tokenizer))
             self._tokens = Tokens(tokenizer)
+            self._informative = informative_tokens(tokenizer)
             self.runtime, self._runtime = _open(directory, info, threads, runtime)
         except (Unavailable, DeviceError, EngineError):
             raise
@@ -84,6 +85,17 @@ class PackedEncoder:
             return [self._tokens.of(text) for text in texts]
         except Exception as error:  # see __init__
             raise EngineError("the texts could not be encoded") from error
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return bool[len(texts)]: whether any token of a text is known; see the port.
+
+        Raises:
+            EngineError: a text is not valid Unicode.
+        """
+        informative = self._informative
+        return np.array(
+            [any(informative[token] for token in ids) for ids in self.tokens(texts)], np.bool_
+        )
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return float32[len(texts), dim], C-contiguous, rows of unit norm, in the order of texts.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BundleError
-from app.core.types import Matrix
+from app.core.types import Mask, Matrix
 from app.engine.encoding.encoder import PackedEncoder
 
 STATIC_FILE: Final = "encoder/static.safetensors"
@@ -33,7 +33,7 @@ class StaticEncoder:
         """
         self.id = f"{whole.id}-static"
         self.dim = whole.dim
-        self._tokens = whole.tokens
+        self._tokens, self._knows = whole.tokens, whole.knows
         self._table, self._scale = arrays["table"], arrays["scale"]
         shape = (whole.n_tokens, whole.dim)
         if self._table.shape != shape or self._scale.shape != shape[:1]:
@@ -55,3 +55,11 @@ class StaticEncoder:
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         vectors: Matrix = sums / np.maximum(norms, _LEAST_NORM)
         return vectors
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return bool[len(texts)]: whether any token of a text is known; see the port.
+
+        Raises:
+            EngineError: a text is not valid Unicode.
+        """
+        return self._knows(texts)

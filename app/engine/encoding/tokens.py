@@ -57,6 +57,25 @@ class Tokens:
         return ids
 
 
+def informative_tokens(tokenizer: Tokenizer) -> bytes:
+    """Return a byte a token number: 1 for a token that says something of its text, else 0.
+
+    Special tokens stand in every text, the unknown token for any word that the vocabulary lacks,
+    and punctuation in all kinds of texts. So only a token with a letter or a digit counts.
+    """
+    vocabulary = tokenizer.get_vocab()
+    unknown = json.loads(tokenizer.to_str())["model"].get("unk_token")
+    special = {
+        each.content for each in tokenizer.get_added_tokens_decoder().values() if each.special
+    }
+    informative = bytearray(max(vocabulary.values()) + 1)
+    for token, number in vocabulary.items():
+        informative[number] = (
+            token not in special and token != unknown and any(map(str.isalnum, token))
+        )
+    return bytes(informative)
+
+
 def _cuts_as_bert(tokenizer: Tokenizer) -> bool:
     said: dict[str, Any] = json.loads(tokenizer.to_str())
     normalizer = said["normalizer"] or {}

@@ -76,6 +76,14 @@ def test_vectors_are_of_unit_length_and_depend_on_their_own_text_alone(static):
         static.encode(["\ud800"])
 
 
+def test_it_knows_the_tokens_that_the_whole_encoder_knows(whole, static):
+    texts = ["", "red", "鲁迅", "sofa 鲁迅", "!", "zebra", "🎬"]
+    assert static.knows(texts).tolist() == [False, True, False, True, False, False, False]
+    assert whole.knows(texts).tolist() == static.knows(texts).tolist()
+    with pytest.raises(EngineError):
+        static.knows(["\ud800"])
+
+
 def test_a_table_of_another_encoder_is_refused(folder, whole):
     arrays = load_file(folder / STATIC_FILE)
     with pytest.raises(BundleError, match="does not fit its encoder"):

