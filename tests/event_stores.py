@@ -21,17 +21,23 @@ def event(name: str, user: str = "u:ann", item: str = "a", kind: str = "click", 
     return Event(name, user, item, kind, rest.pop("time", NOW), **rest)
 
 
-def open_redis_store(server: RedisServer, clock: Callable[[], float]) -> RedisEventStore:
+def open_redis_store(
+    server: RedisServer, clock: Callable[[], float], retention: Retention = RETENTION
+) -> RedisEventStore:
     client = open_client(server.url, RedisLimits(0.0, 10.0, 8))
-    return RedisEventStore(client, RETENTION, clock)
+    return RedisEventStore(client, retention, clock)
 
 
-def open_sqlite_store(folder: Path, clock: Callable[[], float]) -> SqliteEventStore:
-    return SqliteEventStore(folder / "new" / "store.sqlite", RETENTION, clock)
+def open_sqlite_store(
+    folder: Path, clock: Callable[[], float], retention: Retention = RETENTION
+) -> SqliteEventStore:
+    return SqliteEventStore(folder / "new" / "store.sqlite", retention, clock)
 
 
-def open_memory_store(clock: Callable[[], float]) -> MemoryEventStore:
-    return MemoryEventStore(RETENTION, clock)
+def open_memory_store(
+    clock: Callable[[], float], retention: Retention = RETENTION
+) -> MemoryEventStore:
+    return MemoryEventStore(retention, clock)
 
 
 def content(folder: Path) -> bytes:

@@ -30,6 +30,8 @@ _MONTH = re.compile(r"\d{4}-\d\d")
 
 _LARGEST_EXACT = 2**53
 _YEAR_1 = -62_135_596_800
+# The last instant that can be shown: float64 would round a later one of 9999 up to the year 10000.
+_LAST_INSTANT = math.nextafter(253_402_300_800.0, 0.0)
 # As seconds this is the year 5138; as milliseconds, 1973. Nobody means the former.
 _FROM_HERE_MILLISECONDS = 1e11
 
@@ -57,9 +59,9 @@ def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         raise Unusable(f"{name} is missing")
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if whole_floats and isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        value = str(value)
+    elif whole_floats and isinstance(value, float) and value.is_integer():
+        value = str(int(value))
     if not isinstance(value, str):
         raise Unusable(f"{name} is neither text nor an integer")
     if len(value) > MAX_ID_CHARS:
@@ -254,6 +256,6 @@ def _iso(text: str, name: str) -> Instant:
         moment = datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         # In UTC, too, it has to lie in the years 1 to 9999: others cannot be shown.
-        return Instant(zoned.astimezone(UTC).timestamp())
+        return Instant(min(zoned.astimezone(UTC).timestamp(), _LAST_INSTANT))
     except (ValueError, OverflowError) as error:
         raise Unusable(f"{name} is neither ISO 8601 nor unix seconds") from error

@@ -17,21 +17,26 @@ from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
-from app.testing.journal import MemoryJournal
+from app.testing.journal import MemoryChanges, MemoryJournal
 from tests.small_engine import small_engine
 
 
 @asynccontextmanager
 async def served(
-    engine: Any = None, events: MemoryEventStore | None = None, **settings: Any
+    engine: Any = None,
+    events: MemoryEventStore | None = None,
+    changes: dict[str, MemoryChanges] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve an engine; `changes` outlive the service, as a journal on a disk does."""
     engine, events = engine or small_engine(), events or MemoryEventStore()
 
     @asynccontextmanager
     async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
         users = MemoryUserStore({"u:7": ["heist"]})
+        journal = MemoryJournal("films", changes)
         async with wire(
-            settings, metrics, engine, users, None, events=events, journal=MemoryJournal("films")
+            settings, metrics, engine, users, None, events=events, journal=journal
         ) as service:
             yield service
 

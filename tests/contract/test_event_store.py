@@ -10,7 +10,7 @@ import pytest
 
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS, EventStore
-from app.core.types import Event, StoredUser
+from app.core.types import Event, Retention, StoredUser
 from tests.clock import Clock
 from tests.event_stores import (
     NOW,
@@ -29,16 +29,21 @@ def clock() -> Clock:
     return clock
 
 
+@pytest.fixture
+def retention() -> Retention:
+    return RETENTION
+
+
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock, retention: Retention
 ) -> AsyncIterator[EventStore]:
     if request.param == "memory":
-        store: EventStore = open_memory_store(clock)
+        store: EventStore = open_memory_store(clock, retention)
     elif request.param == "sqlite":
-        store = open_sqlite_store(tmp_path, clock)
+        store = open_sqlite_store(tmp_path, clock, retention)
     else:
-        store = open_redis_store(request.getfixturevalue("redis_server"), clock)
+        store = open_redis_store(request.getfixturevalue("redis_server"), clock, retention)
     yield store
     await store.aclose()
 
@@ -61,6 +66,25 @@ async def test_an_event_comes_back_exactly(store: EventStore) -> None:
 
     assert (await store.read("u:ann")).events == tuple(odd)
     assert await everything(store) == set(odd)
+
+
+@pytest.mark.parametrize("retention", [Retention()])
+async def test_both_ends_of_what_is_accepted_come_back_in_order(store: EventStore) -> None:
+    times = [-62_135_596_800.0, -2.5, -5e-324, 0.0, 5e-324, 1e-9, NOW, 99_999_999_999.999]
+    sent = [event(f"e{n}", time=moment) for n, moment in enumerate(times)]
+    assert await store.append(sent[::-1]) == (True,) * len(sent)
+    assert (await store.read("u:ann", ["click"])).events == tuple(sent)
+
+    longest, largest = "\U0001f600" * 256, 1.7976931348623157e308
+    kind = "\U0001f600" * 64
+    ends = [
+        event(longest, "u:bob", longest, kind, value=largest, recommendation=longest),
+        event("2", "u:bob", "b", kind, value=-largest),
+        event("3", "u:bob", "c", kind, value=5e-324),
+    ]
+    await store.append(ends)
+    assert (await store.read("u:bob")).events == tuple(ends)
+    assert await everything(store) == {*sent, *ends}
 
 
 async def test_nobody_is_known_at_first(store: EventStore) -> None:

@@ -21,7 +21,8 @@ from app.serving.caching.local import LocalCache
 
 _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
-_WHERE: Final = struct.Struct(">QQ")
+_WHERE: Final = struct.Struct(">Qq")
+"""`visible_since_seq`, and `moment`, which is negative before 1970."""
 _CATALOGUE_SEQ: Final = struct.Struct(">Q")
 
 

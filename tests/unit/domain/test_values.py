@@ -36,6 +36,7 @@ def test_an_id_is_text_or_an_integer(value, expected):
         ("", "missing"),
         (math.nan, "missing"),
         ("x" * 257, "longer"),
+        (10**256, "longer"),
         ("a\nb", "control"),
         ("a\x7fb", "control"),
         ("a\x85b", "control"),
@@ -77,6 +78,18 @@ def test_a_float_with_a_fraction_is_never_an_id():
 )
 def test_a_time_is_iso_8601_or_unix_seconds(value, seconds):
     assert parse_time(value, "timestamp") == Instant(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59Z"),
+        ("9999-12-31T23:59:59.999999-00:00", "9999-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00.000001Z", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_the_first_and_last_moments_can_be_shown(text, shown):
+    assert parse_time(text, "timestamp").shown() == shown
 
 
 @pytest.mark.parametrize("value", [1451703845000, "1451703845000", 1451703845000.0])
