@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from app.evaluation.datasets import read_pairs
+from app.evaluation.dataset_readers import read_pairs
 from app.offline.metrics.ranking import gain_of, graded_ndcg_at
 
 #: Where the graded set lies below `RECSERVE_SHARED`.

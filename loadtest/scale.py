@@ -16,7 +16,7 @@ import numpy as np
 
 from app.domain.columns import offsets_of
 from app.offline.learning.learn import learn
-from app.offline.learning.negatives import Negatives, Shown
+from app.offline.learning.negatives import Negatives, Skipped
 from app.offline.learning.sequences import Sequences
 from loadtest import machine
 
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         np.zeros(1, np.int64),
     )
     start = perf_counter()
-    learned = learn(sequences, Negatives(nobody, Shown.nothing()), *made, options.seed)
+    learned = learn(sequences, Negatives(nobody, Skipped.nothing()), *made, options.seed)
     seconds = perf_counter() - start
     document = {
         "command": f"python -m loadtest.scale --items {options.items} --events {options.events}",

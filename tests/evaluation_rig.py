@@ -19,7 +19,7 @@ from app.core.types import (
 )
 from app.evaluation.command import add_arguments
 from app.evaluation.evaluate import OpenEngine
-from app.evaluation.session import shelf_of
+from app.evaluation.run_command import catalogue_of
 
 Score = Callable[[RankRequest, Sequence[str], np.ndarray], np.ndarray]
 """(request, item ids in bundle order, their popularity) -> a score per item."""
@@ -30,7 +30,7 @@ class ScoreEngine:
 
     def __init__(self, path: Path, score: Score) -> None:
         bundle = open_bundle(path)
-        catalogue = shelf_of(bundle)
+        catalogue = catalogue_of(bundle)
         self.ids = catalogue.ids
         self.titles = catalogue.titles
         self.popularity = load_arrays(bundle, "signals.safetensors")["popularity"]

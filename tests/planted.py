@@ -5,7 +5,7 @@ import numpy as np
 from app.domain.columns import offsets_of
 from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace
 from app.offline.learning.examples import Examples
-from app.offline.learning.negatives import Negatives, Shown
+from app.offline.learning.negatives import Negatives, Skipped
 from app.offline.learning.sequences import Sequences
 
 DECAYS = {"sequential_ridge": 0.4, "cooccurrence": 0.6, "content_knn": 0.8}
@@ -25,7 +25,7 @@ def ring_walks(n_items, users, *, step=1, seed=0, noise=0.1, lengths=(5, 8)):
 
 
 def as_sequences(lists, weights=None):
-    """The lists as sequences of users 0, 1, 2 …; every event is worth 1 unless given."""
+    """The lists as sequences of users 0, 1, 2 …; every event has weight 1 unless given."""
     items = np.array([item for one in lists for item in one], np.int64)
     weights = np.ones(len(items)) if weights is None else np.array(weights)
     offsets = offsets_of([len(one) for one in lists])
@@ -69,11 +69,11 @@ def random_behaviour(seed, n_items=40, m=12, padding=None):
 
 
 NOBODY = as_sequences([])
-NOTHING = Negatives(NOBODY, Shown.nothing())
+NOTHING = Negatives(NOBODY, Skipped.nothing())
 
 
 def planted_lists(n=300, seed=0, constant=None):
-    """Lists of 5 … 12 candidates; the right one has the highest sum of the first two features."""
+    """Lists of 5 … 12 candidates; the target has the highest sum of the first two features."""
     rng = np.random.default_rng(seed)
     lists = [rng.standard_normal((rng.integers(5, 13), 4)) for _ in range(n)]
     lists = [one[np.argsort(-(one[:, 0] + one[:, 1]))] for one in lists]

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         document,
         page,
     )
-    from app.bench.session import figures_of  # noqa: PLC0415 - loads models
+    from app.bench.run_bench import figures_of  # noqa: PLC0415 - loads models
 
     out = arguments.json
     if out not in (None, "-") and (not Path(out).parent.is_dir() or Path(out).is_dir()):

@@ -15,7 +15,7 @@ from app.serving.stores.bundle_users import BundleUserStore
 WORDS_IN_QUERY: Final = {1: 5, 2: 23, 3: 35, 4: 21, 5: 9, 6: 7}
 """Words -> percent of the queries, as in a public set of queries of a shop (WANDS)."""
 
-MOST_HISTORIES: Final = 2000
+MAX_HISTORIES: Final = 2000
 
 _ITEMS_IN_HISTORY: Final = 20
 _TRIES: Final = 40
@@ -90,7 +90,7 @@ def _words(title: Callable[[], str | None]) -> Iterator[str]:
 
 def histories_of(users: BundleUserStore, rng: random.Random) -> list[tuple[str, ...]]:
     """Return the histories of some users, at random, whole as serving reads them; none is empty."""
-    places = rng.sample(range(len(users)), min(len(users), MOST_HISTORIES))
+    places = rng.sample(range(len(users)), min(len(users), MAX_HISTORIES))
     found = asyncio.run(_read(users, [users.key(place) for place in places]))
     return [history for history in found if history]
 
@@ -101,5 +101,5 @@ async def _read(users: BundleUserStore, keys: Sequence[str]) -> list[tuple[str, 
 
 def made_histories(item: Callable[[], str], rng: random.Random) -> list[tuple[str, ...]]:
     """Return histories of one to twenty items. `item` returns the id of any item."""
-    lengths = [rng.randint(1, _ITEMS_IN_HISTORY) for _ in range(MOST_HISTORIES)]
+    lengths = [rng.randint(1, _ITEMS_IN_HISTORY) for _ in range(MAX_HISTORIES)]
     return [tuple(dict.fromkeys(item() for _ in range(length))) for length in lengths]

@@ -28,16 +28,21 @@ from app.engine.catalogue.behaviour import Behaviour
 from app.engine.open import columns_of
 from app.evaluation import rankers
 from app.evaluation.answers import Numbering
-from app.evaluation.asking import build_fold
 from app.evaluation.baselines.base import UnavailableError
-from app.evaluation.candidate_pools import Lists, Pools, Traced, training_queries_about
+from app.evaluation.candidate_pools import (
+    Pools,
+    TracedExamples,
+    TracedSources,
+    training_queries_about,
+)
 from app.evaluation.evaluate import Document, Options
-from app.evaluation.protocols import Fold, Plan
+from app.evaluation.model_runs import build_fold
+from app.evaluation.protocols import EvalPlan, Fold
 from app.evaluation.rankers import Fit
 from app.offline.bundle_files import describe
 from app.offline.input.events import Events
-from app.offline.learning.examples import Examples, TrainingQuery, rough_order
-from app.offline.learning.learn import LEAST_EXAMPLES, Prepared, prepare
+from app.offline.learning.examples import Examples, TrainingQuery, unlearned_score
+from app.offline.learning.learn import MIN_EXAMPLES, PreparedTraining, prepare
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
@@ -100,7 +105,7 @@ VARIANTS: Mapping[str, Variant] = {
 
 
 def ablate(
-    plan: Plan, dataset: str, options: Options, variants: Mapping[str, Variant] = VARIANTS
+    plan: EvalPlan, dataset: str, options: Options, variants: Mapping[str, Variant] = VARIANTS
 ) -> Document:
     """Return the accuracy of all variants as one JSON-ready document; the first is the whole.
 
@@ -113,9 +118,9 @@ def ablate(
         raise UsageError("--ablation goes with --protocol strict or all-but-last only")
     start = time.perf_counter()
     prepared, lists = _prepared(plan, options)
-    questions = training_queries_about(plan.folds[0].cases, Numbering.of(plan.catalogue.ids))
-    traced = Traced(prepared.behaviour, prepared.content_knn_share)
-    rows = _Rows(lists, Pools(questions, traced), traced, options.seed)
+    queries = training_queries_about(plan.folds[0].cases, Numbering.of(plan.catalogue.ids))
+    traced = TracedSources(prepared.behaviour, prepared.content_knn_share)
+    rows = _Rows(lists, Pools(queries, traced), traced, options.seed)
     found = {name: rows.row(variant) for name, variant in variants.items()}
     return {
         "dataset": dataset,
@@ -129,7 +134,7 @@ def ablate(
     }
 
 
-def _prepared(plan: Plan, options: Options) -> tuple[Prepared, Lists]:
+def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, TracedExamples]:
     """Build a bundle without events for its texts; then do what a build does before training."""
     (fold,) = plan.folds
     with tempfile.TemporaryDirectory(prefix="recserve-ablation-") as work:
@@ -140,29 +145,31 @@ def _prepared(plan: Plan, options: Options) -> tuple[Prepared, Lists]:
         described = describe(columns_of(bundle), options.recipe)
         known = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
     log = log_of(fold.events, described.ids, options.recipe.weights)
-    sequences = sequences_of(log.events, log.numbers, log.weights, len(known))
+    sequences = sequences_of(log.events, log.item_rows, log.weights, len(known))
     negatives = negatives_of(log, len(known))
-    drawn: list[Lists] = []
+    drawn: list[TracedExamples] = []
 
     def draws(
-        questions: Sequence[TrainingQuery],
+        queries: Sequence[TrainingQuery],
         behaviour: Behaviour,
         content_knn_share: float,
         seed: int,
     ) -> Examples:
-        drawn.append(Lists.draw(questions, behaviour, content_knn_share, seed))
+        drawn.append(TracedExamples.draw(queries, behaviour, content_knn_share, seed))
         return drawn[0].examples
 
     prepared = prepare(sequences, negatives, known, options.seed, draws)
     if prepared is None:
-        raise BadDataError(f"nothing is learned from fewer than {LEAST_EXAMPLES} events held back")
+        raise BadDataError(f"nothing is learned from fewer than {MIN_EXAMPLES} events held back")
     return prepared, drawn[0]
 
 
 class _Rows:
     """Learns and measures variants; the first one is what the others are compared with."""
 
-    def __init__(self, lists: Lists, pools: Pools, traced: Traced, seed: int) -> None:
+    def __init__(
+        self, lists: TracedExamples, pools: Pools, traced: TracedSources, seed: int
+    ) -> None:
         self._lists, self._pools, self._seed = lists, pools, seed
         self._sources = [source.name for source in traced.sources]
         self._names = traced.names[: -len(self._sources)]
@@ -189,7 +196,7 @@ class _Rows:
     def _ranks(self, variant: Variant, off: int | None) -> Numbers:
         muted = muted_of(self._names, variant.muted)
         if variant.fit is None:
-            return self._pools.ranks(partial(rough_order, names=self._names), off, muted)
+            return self._pools.ranks(partial(unlearned_score, names=self._names), off, muted)
         score = variant.fit(self._lists.without(off, muted), self._seed)
         return self._pools.ranks(score, off, muted)
 

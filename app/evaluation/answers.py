@@ -139,7 +139,7 @@ def from_scores(scores: Matrix, targets: Rows, width: int = LIST_SIZE) -> Answer
     """Make lists of masked float32[n, n_items]; ranks are exact over all items, not over the list.
 
     Equal scores share a rank; which of them stand in a list is decided by their rows, which
-    carry no meaning (see `catalogue.Disguise`).
+    carry no meaning (see `eval_catalogue.Anonymiser`).
     """
     width = min(width, scores.shape[1])
     part = np.argpartition(-scores, width - 1, axis=1)[:, :width]
@@ -153,7 +153,7 @@ def from_scores(scores: Matrix, targets: Rows, width: int = LIST_SIZE) -> Answer
     return Answers(rows, values, _places(rows, targets), ranks)
 
 
-def joined(parts: Sequence[Answers]) -> Answers:
+def concatenated(parts: Sequence[Answers]) -> Answers:
     """Return the answers of several folds or batches as one, padded to the widest."""
     width = max(part.rows.shape[1] for part in parts)
     names = dict.fromkeys(name for part in parts for name in part.brought)

@@ -19,7 +19,7 @@ from app.engine.retrieval.sources import Source, behaviour_sources
 from app.evaluation.answers import Numbering
 from app.evaluation.protocols import Case
 from app.evaluation.rankers import Score
-from app.offline.learning.examples import Examples, TrainingQuery, draw, passes
+from app.offline.learning.examples import Examples, TrainingQuery, candidate_batches, draw_examples
 from app.offline.learning.sequences import Ints
 from app.offline.metrics.ranking import Numbers, rank_in
 
@@ -27,7 +27,7 @@ Flags = npt.NDArray[np.bool_]
 _NOBODY: Rows = np.empty(0, np.int64)
 
 
-class _Noting:
+class _RecordingSource:
     """A source that remembers what it brought to the last batch."""
 
     def __init__(self, source: Source) -> None:
@@ -40,14 +40,16 @@ class _Noting:
         return self.brought
 
 
-class Traced:
+class TracedSources:
     """Sources, and features that go on with one more for each source: 1 = it brought the item.
 
     The features are those of candidates of the batch that the sources were asked about last.
     """
 
     def __init__(self, behaviour: Behaviour, content_knn_share: float) -> None:
-        self.sources = [_Noting(one) for one in behaviour_sources(behaviour, content_knn_share)]
+        self.sources = [
+            _RecordingSource(one) for one in behaviour_sources(behaviour, content_knn_share)
+        ]
         self._features = features_over(behaviour)
         self.n_items = self._features.n_items
         self.names = (*self._features.names, *(f"origin.{one.name}" for one in self.sources))
@@ -69,7 +71,7 @@ class Traced:
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class TracedExamples:
     """Examples to learn from, and bool[N, sources]: which source brought each candidate."""
 
     examples: Examples
@@ -78,14 +80,14 @@ class Lists:
     @classmethod
     def draw(
         cls,
-        questions: Sequence[TrainingQuery],
+        queries: Sequence[TrainingQuery],
         behaviour: Behaviour,
         content_knn_share: float,
         seed: int,
-    ) -> "Lists":
+    ) -> "TracedExamples":
         """Draw the examples of a build; see `app.offline.learning.learn.Draws`."""
-        traced = Traced(behaviour, content_knn_share)
-        drawn = draw(questions, traced.sources, traced, seed)
+        traced = TracedSources(behaviour, content_knn_share)
+        drawn = draw_examples(queries, traced.sources, traced, seed)
         f = len(traced.names) - len(traced.sources)
         features = np.ascontiguousarray(drawn.features[:, :f])
         return cls(replace(drawn, features=features), drawn.features[:, f:] > 0)
@@ -93,7 +95,7 @@ class Lists:
     def without(self, off: int | None, muted: Sequence[int] = ()) -> Examples:
         """Return examples without what only one source brought, and with 0 for muted features.
 
-        Lists whose right candidate is gone are left out.
+        TracedExamples whose right candidate is gone are left out.
         """
         examples = self.examples
         if off is not None:
@@ -121,8 +123,8 @@ def _kept(examples: Examples, keep: Flags) -> Examples:
         offsets,
         examples.log_weights[keep],
         examples.sample_weight[whole],
-        examples.asked,
-        examples.shown,
+        examples.n_queries,
+        examples.n_with_skipped,
     )
 
 
@@ -137,7 +139,7 @@ def training_queries_about(cases: Sequence[Case], numbering: Numbering) -> list[
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _PoolBatch:
     """Some people: float16[f, N] features, bool[sources, N] origins, and where each one's begin.
 
     `right`: each one's right candidate, a place among the N; -1 = no source brought it.
@@ -158,16 +160,16 @@ class _Part:
 class Pools:
     """The candidates of n people with their features. Takes 2 · f bytes a candidate."""
 
-    def __init__(self, questions: Sequence[TrainingQuery], traced: Traced) -> None:
+    def __init__(self, queries: Sequence[TrainingQuery], traced: TracedSources) -> None:
         """Ask the sources and compute the features."""
         f = len(traced.names) - len(traced.sources)
         self._parts = []
-        for batch, candidates, columns in passes(questions, traced.sources, traced):
+        for batch, candidates, columns in candidate_batches(queries, traced.sources, traced):
             starts = np.cumsum([0, *map(len, candidates)])[:-1]
             places = [_place(*each) for each in zip(batch, candidates, strict=True)]
             right = np.where(np.array(places) < 0, -1, starts + places)
             self._parts.append(
-                _Part(columns[:f].astype(np.float16), columns[f:] > 0, starts, right)
+                _PoolBatch(columns[:f].astype(np.float16), columns[f:] > 0, starts, right)
             )
 
     def found(self, off: int | None = None) -> tuple[float, float]:
@@ -200,6 +202,6 @@ class Pools:
         return np.array(ranks)
 
 
-def _place(question: TrainingQuery, rows: Rows) -> int:
-    places = np.flatnonzero(rows == question.target)
+def _place(query: TrainingQuery, rows: Rows) -> int:
+    places = np.flatnonzero(rows == query.target)
     return int(places[0]) if places.size else -1

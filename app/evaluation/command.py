@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         BadDataError: files that cannot be used.
         EngineError, BundleError, OSError: as they are.
     """
-    from app.evaluation.session import run_session  # noqa: PLC0415 - loads models
+    from app.evaluation.run_command import run_session  # noqa: PLC0415 - loads models
 
     return run_session(args)
 

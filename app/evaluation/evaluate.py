@@ -21,21 +21,21 @@ from app import __version__
 from app.core.ports import Encoder, Engine
 from app.core.types import Rows, Vector
 from app.engine.open import open_engine
-from app.evaluation import figures as measure
+from app.evaluation import answer_metrics
 from app.evaluation.answers import Answers, Numbering
-from app.evaluation.asking import (
+from app.evaluation.baselines.base import TrainingData, UnavailableError
+from app.evaluation.baselines.registry import BASELINES, fitting
+from app.evaluation.model_runs import (
     Comparison,
     Responses,
     ask,
     build_fold,
     histories_of,
+    merge_responses,
     remembering,
-    told_together,
 )
-from app.evaluation.baselines.base import Train, UnavailableError
-from app.evaluation.baselines.registry import BASELINES, fitting
 from app.evaluation.names import SASREC
-from app.evaluation.protocols import Case, Plan
+from app.evaluation.protocols import Case, EvalPlan
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.recipe import Recipe
 from app.offline.metrics.intervals import Estimate
@@ -66,7 +66,7 @@ class Options:
     open_engine: OpenEngine = open_served
 
 
-def evaluate(plan: Plan, dataset: str, options: Options) -> Document:
+def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
     """Return the whole result of a plan as one JSON-ready document.
 
     Raises:
@@ -77,7 +77,7 @@ def evaluate(plan: Plan, dataset: str, options: Options) -> Document:
     cases = [case for fold in plan.folds for case in fold.cases]
     with tempfile.TemporaryDirectory(prefix="recserve-evaluate-") as work:
         folder = Path(work)
-        responses = _tell_all(plan, options, folder)
+        responses = _ask_engines(plan, options, folder)
         peak = _peak_bytes()
         encoder = _plain_encoder(options, folder / "plain")
         trains = _trains(plan, options, encoder)
@@ -94,7 +94,7 @@ def evaluate(plan: Plan, dataset: str, options: Options) -> Document:
     return document
 
 
-def _tell_all(plan: Plan, options: Options, folder: Path) -> Responses:
+def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> Responses:
     """Build, open and ask fold by fold; only one engine is open at a time."""
     parts = []
     for number, fold in enumerate(plan.folds):
@@ -105,7 +105,7 @@ def _tell_all(plan: Plan, options: Options, folder: Path) -> Responses:
             path, seconds = build_fold(plan, fold, options.recipe, home, options.make_encoder)
         responses = ask(options.open_engine(path), plan, fold.cases, options.seed)
         parts.append(replace(responses, seconds={**seconds, **responses.seconds}))
-    return told_together(parts)
+    return merge_responses(parts)
 
 
 def _plain_encoder(options: Options, folder: Path) -> Encoder:
@@ -113,7 +113,7 @@ def _plain_encoder(options: Options, folder: Path) -> Encoder:
     return options.make_encoder(options.recipe.encoder, folder)
 
 
-def _trains(plan: Plan, options: Options, encoder: Encoder) -> list[Train]:
+def _trains(plan: EvalPlan, options: Options, encoder: Encoder) -> list[TrainingData]:
     titles = plan.catalogue.titles
     order = np.argsort([len(title) for title in titles], kind="stable")
     vectors = np.empty((len(titles), encoder.dim), np.float32)
@@ -121,7 +121,7 @@ def _trains(plan: Plan, options: Options, encoder: Encoder) -> list[Train]:
         rows = order[start : start + 128]
         vectors[rows] = encoder.encode([titles[row] for row in rows.tolist()])
     return [
-        Train(
+        TrainingData(
             histories_of(fold.events, options.recipe, plan.catalogue.ids),
             titles,
             vectors,
@@ -139,37 +139,39 @@ def _query_vectors(cases: Sequence[Case], encoder: Encoder) -> Mapping[str, Vect
 class _Judge:
     """Measures answers, all by the same code, against the same context."""
 
-    def __init__(self, plan: Plan, cases: Sequence[Case], train: Train, seed: int) -> None:
+    def __init__(
+        self, plan: EvalPlan, cases: Sequence[Case], train: TrainingData, seed: int
+    ) -> None:
         self._plan, self._cases, self._seed = plan, cases, seed
         self._numbering = Numbering.of(plan.catalogue.ids)
         taken = _padded([self._numbering.rows(case.request.history) for case in cases])
-        self._context = measure.Context(train.counts(), train.vectors, taken)
+        self._context = answer_metrics.Context(train.counts(), train.vectors, taken)
 
     def table(self, ways: Sequence[Answers]) -> dict[str, Numbers]:
         """Return the accuracy of each case."""
         if self._plan.protocol == "graded":
-            return measure.graded_table(ways[0], ways[1], self._cases, self._numbering)
-        return measure.next_item_table(ways[0])
+            return answer_metrics.graded_table(ways[0], ways[1], self._cases, self._numbering)
+        return answer_metrics.next_item_table(ways[0])
 
     def measured(self, ways: Sequence[Answers]) -> Document:
         """Return `metrics` with intervals, and `exposure`."""
         table, lists = self.table(ways), ways[-1]
         if self._plan.protocol == "mind":  # the lists are the ten candidates, whoever ranks them
-            return {"metrics": _shown(measure.summary(table, self._seed)), "exposure": {}}
-        table |= measure.list_table(lists, self._context)
-        metrics = measure.summary(table, self._seed)
+            return {"metrics": _shown(answer_metrics.summary(table, self._seed)), "exposure": {}}
+        table |= answer_metrics.list_table(lists, self._context)
+        metrics = answer_metrics.summary(table, self._seed)
         if self._context.counts.any():
-            metrics["popularity_lift@10"] = measure.lift(lists, self._context, self._seed)
+            metrics["popularity_lift@10"] = answer_metrics.lift(lists, self._context, self._seed)
         return {
             "metrics": _shown(metrics),
-            "exposure": measure.exposure(lists, len(self._plan.catalogue)),
+            "exposure": answer_metrics.exposure(lists, len(self._plan.catalogue)),
         }
 
     def by_history(self, ways: Sequence[Answers]) -> list[Document]:
         """Return the metrics by length of the history; nothing where queries have none."""
         if self._plan.protocol == "graded":
             return []
-        return measure.by_history(self.table(ways), self._cases, self._seed)
+        return answer_metrics.by_history(self.table(ways), self._cases, self._seed)
 
 
 def _padded(lists: Sequence[Rows]) -> Rows:
@@ -183,7 +185,7 @@ def _shown(metrics: Mapping[str, Estimate]) -> Document:
     return {name: estimate.document() for name, estimate in metrics.items()}
 
 
-def _head(plan: Plan, dataset: str, responses: Responses, options: Options) -> Document:
+def _head(plan: EvalPlan, dataset: str, responses: Responses, options: Options) -> Document:
     return {
         "dataset": dataset,
         "protocol": plan.protocol,
@@ -204,10 +206,10 @@ def _head(plan: Plan, dataset: str, responses: Responses, options: Options) -> D
 
 
 def _sources(responses: Responses) -> Document:
-    sources: dict[str, dict[str, float | None]] = measure.by_source(responses.ways[-1])
+    sources: dict[str, dict[str, float | None]] = answer_metrics.by_source(responses.ways[-1])
     if responses.pool is None:
         return {"sources": sources}
-    recall, together = measure.pool_recall(responses.pool)
+    recall, together = answer_metrics.pool_recall(responses.pool)
     for name, value in recall.items():
         sources.setdefault(name, {"hits": 0.0, "only": 0.0, "places": 0.0})["recall"] = value
     return {"sources": sources, "candidates": {**together, "n_users": len(responses.pool)}}

@@ -23,14 +23,14 @@ from app.engine.open import columns_of
 from app.evaluation.answers import Numbering, ask_engine
 from app.evaluation.evaluate import OpenEngine, open_served
 from app.evaluation.protocols import Case, time_split
-from app.offline.learning.signals import Log
+from app.offline.learning.signals import EventLog
 from app.offline.metrics.intervals import Estimate, paired_difference
 from app.offline.metrics.ranking import Numbers, ndcg_at, ranks_in
 from app.offline.promotion import Trial
 
-HELD_SHARE = 0.2
-LEAST_CASES = 50
-MOST_CASES = 2000
+HELD_OUT_SHARE = 0.2
+MIN_CASES = 50
+MAX_CASES = 2000
 RESAMPLES = 2000
 TOP = 10
 SEED = 0
@@ -51,7 +51,7 @@ class PromotionGate:
     force: bool = False
     open_engine: OpenEngine = open_served
 
-    def __call__(self, root: Path, log: Log, ids: Sequence[str]) -> Trial:
+    def __call__(self, root: Path, log: EventLog, ids: Sequence[str]) -> Trial:
         """Ask the bundle being served, and say what is held back from the build.
 
         Args:
@@ -148,7 +148,7 @@ def _ids(bundle: Bundle) -> set[str]:
     return {str(column.value(row)) for row in range(len(column))}
 
 
-def _split(served: Bundle, log: Log) -> float:
+def _split(served: Bundle, log: EventLog) -> float:
     """Return the last second to learn from: the newest fifth of what is new comes later.
 
     Events of one second are not parted, so it may be more than a fifth.
@@ -164,24 +164,24 @@ def _split(served: Bundle, log: Log) -> float:
             f"no dated positive events later than {_moment(seen)}, up to which the bundle being "
             "served has learned"
         )
-    first_held = later[-max(1, int(len(later) * HELD_SHARE))]
+    first_held = later[-max(1, int(len(later) * HELD_OUT_SHARE))]
     earlier = times[times < first_held]
     if not len(earlier):
         raise _NothingToCompareError("all dated positive events are of one moment")
     return max(float(earlier[-1]), seen)
 
 
-def _cases(log: Log, split: float, numbering: Numbering) -> list[Case]:
+def _cases(log: EventLog, split: float, numbering: Numbering) -> list[Case]:
     """Return each user's next new item after the split, if both bundles hold it; a sample."""
     _, cases = time_split(log.events, log.weights > 0, split)
     known = numbering.targets(cases) >= 0
     places = np.flatnonzero(known)
-    if len(places) < LEAST_CASES:
+    if len(places) < MIN_CASES:
         raise _NothingToCompareError(
             f"only {len(places)} users took a new item that both bundles hold after "
-            f"{_moment(split)}, {LEAST_CASES} are needed"
+            f"{_moment(split)}, {MIN_CASES} are needed"
         )
-    drawn = np.random.default_rng(SEED).permutation(places)[:MOST_CASES]
+    drawn = np.random.default_rng(SEED).permutation(places)[:MAX_CASES]
     return [cases[place] for place in np.sort(drawn).tolist()]
 
 

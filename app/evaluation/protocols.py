@@ -22,8 +22,8 @@ from app.core.errors import BadDataError, UsageError
 from app.core.ports import user_key
 from app.core.types import RankRequest
 from app.domain.event_rules import EventRule
-from app.evaluation.dataset import EvalCatalogue, events_of
-from app.evaluation.datasets import Impression
+from app.evaluation.dataset_readers import Impression
+from app.evaluation.eval_catalogue import EvalCatalogue, events_of
 from app.evaluation.names import ProtocolName
 from app.offline.input.events import Events
 from app.offline.input.read_report import ReadReport
@@ -42,7 +42,7 @@ _HELD_OUT = {"strict": 2, "all-but-last": 1}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question with a known answer.
+    """One query with a known answer.
 
     `grades`: what is right, by item id; 1 for the one item to find. `taken`: length of the history.
     """
@@ -62,7 +62,7 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EvalPlan:
     """A whole evaluation. `notes`: counts of what makes a case hard or impossible."""
 
     protocol: ProtocolName
@@ -72,11 +72,11 @@ class Plan:
 
     @property
     def n_cases(self) -> int:
-        """How many questions there are."""
+        """How many queries there are."""
         return sum(len(fold.cases) for fold in self.folds)
 
 
-def sampled(plan: Plan, n: int, seed: int) -> Plan:
+def sampled(plan: EvalPlan, n: int, seed: int) -> EvalPlan:
     """Return the plan with n of its cases, drawn at random; what is fitted on stays whole."""
     if n >= plan.n_cases:
         return plan
@@ -96,7 +96,7 @@ def plan_of_events(
     events: Events,
     weights: Mapping[str, EventRule],
     split: float | None = None,
-) -> Plan:
+) -> EvalPlan:
     """Return the plan of `strict`, `all-but-last` or `time-split` over an event log.
 
     `split`: for `time-split`, the last unix second to fit on; None = a quantile of the events.
@@ -123,7 +123,7 @@ def plan_of_events(
             target in case.request.exclude for target, case in zip(targets, cases, strict=True)
         ),
     }
-    return Plan(protocol, catalogue, (Fold(events.only(keep), tuple(cases)),), notes)
+    return EvalPlan(protocol, catalogue, (Fold(events.only(keep), tuple(cases)),), notes)
 
 
 def leave_one_out(
@@ -172,7 +172,7 @@ def time_split(
     return keep, cases
 
 
-def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, float]]) -> Plan:
+def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, float]]) -> EvalPlan:
     """Return the plan of `graded`: per fold, events that hold the judgements of the other queries.
 
     Each case names the judged items as candidates. The same query is also asked without them.
@@ -192,7 +192,7 @@ def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, f
         )
         if cases:
             folds.append(Fold(_grade_events(outside), cases, tuple(q for q, _, _ in outside)))
-    return Plan("graded", catalogue, tuple(folds))
+    return EvalPlan("graded", catalogue, tuple(folds))
 
 
 def fold_of(query: str) -> int:
@@ -204,7 +204,7 @@ def fold_of(query: str) -> int:
     return zlib.crc32(query.encode()) % FOLDS
 
 
-def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impression]) -> Plan:
+def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impression]) -> EvalPlan:
     """Return the plan of `mind`; histories, which precede all impressions, may be fitted on."""
     cases = tuple(
         Case(
@@ -215,7 +215,7 @@ def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impressi
         for page in impressions
     )
     events = events_of((str(user_key(None, page.key)), page.history) for page in impressions)
-    return Plan("mind", catalogue, (Fold(events, cases),))
+    return EvalPlan("mind", catalogue, (Fold(events, cases),))
 
 
 def _next_item(history: Sequence[str], target: str) -> Case:

@@ -18,7 +18,7 @@ from app.engine.scoring.scorer import Scorer
 from app.evaluation.baselines.base import optional
 from app.offline.learning.examples import Examples
 from app.offline.learning.sequences import Ints
-from app.offline.learning.train import Loss, Model, Network, listwise, split, train
+from app.offline.learning.train_scorer import Loss, Model, Network, listwise, split, train
 
 Score: TypeAlias = Callable[[Matrix], Vector]
 """float32[f, N], a column per candidate -> float32[N]; higher is better."""

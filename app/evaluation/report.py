@@ -106,8 +106,8 @@ dt { color: var(--soft); } dd { margin: 0; }
 <body>
 <h1>$title</h1>
 <p class="headline" style="color: var(--ink)">$headline</p>
-<p>$protocol All models are measured by the same code on the same questions, against every item of
-the catalogue unless the question names candidates; equal scores count half. recserve is measured
+<p>$protocol All models are measured by the same code on the same queries, against every item of
+the catalogue unless the query names candidates; equal scores count half. recserve is measured
 as it serves: a bundle built by <code>recserve build</code>, asked through its engine.</p>
 $figures
 <section><h2>All figures</h2><p>Value, with 95 % interval over users or queries where there is one.

@@ -40,7 +40,7 @@ from app.offline.input.events import Events, read_events
 from app.offline.input.items import Items, read_items
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
-from app.offline.learning.signals import Log, log_of
+from app.offline.learning.signals import EventLog, log_of
 from app.offline.promotion import Clock, Gate, Promotion
 
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
@@ -259,7 +259,7 @@ def _roles(items: Items, recipe: Recipe) -> dict[str, str]:
     return roles
 
 
-def _of_events(log: Log, known: Log) -> dict[str, Any]:
+def _of_events(log: EventLog, known: EventLog) -> dict[str, Any]:
     """Return the facts of a manifest that come from events: all, and those learned from."""
     times = known.events.timestamp[~np.isnan(known.events.timestamp)]
     return {

@@ -27,7 +27,13 @@ from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
 from app.offline.input.recipe import Recipe
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.sequences import sequences_of
-from app.offline.learning.signals import Log, freshness_of, popularity_of, trending_of, user_arrays
+from app.offline.learning.signals import (
+    EventLog,
+    freshness_of,
+    popularity_of,
+    trending_of,
+    user_arrays,
+)
 
 SEED = 0
 _BATCH_TEXTS = 128
@@ -133,25 +139,27 @@ def write_static(folder: Path, texts: Sequence[str], encoder: Encoder) -> Static
     return distil(texts, vectors, encoder, folder, SEED)
 
 
-def write_signals(folder: Path, items: Described, log: Log) -> None:
+def write_signals(folder: Path, items: Described, log: EventLog) -> None:
     """Write what is popular, trending and new."""
     signals = {
-        "popularity": popularity_of(log.numbers, log.weights, len(items)),
-        "trending": trending_of(log.events, log.numbers, log.weights, len(items)),
+        "popularity": popularity_of(log.item_rows, log.weights, len(items)),
+        "trending": trending_of(log.events, log.item_rows, log.weights, len(items)),
         "freshness": freshness_of(items.published_at),
     }
     save_file(signals, folder / "signals.safetensors")
 
 
-def write_users(folder: Path, log: Log) -> None:
+def write_users(folder: Path, log: EventLog) -> None:
     """Write who took what."""
-    users = user_arrays(log.events, log.numbers, log.weights, log.unknown)
+    users = user_arrays(log.events, log.item_rows, log.weights, log.unknown_ids)
     save_file(users, folder / "users.safetensors")
 
 
-def write_learned(folder: Path, items: Described, vectors: Matrix, log: Log) -> LearnedFacts | None:
+def write_learned(
+    folder: Path, items: Described, vectors: Matrix, log: EventLog
+) -> LearnedFacts | None:
     """Learn from the log and write what came of it; None where there is too little to learn."""
-    sequences = sequences_of(log.events, log.numbers, log.weights, len(items))
+    sequences = sequences_of(log.events, log.item_rows, log.weights, len(items))
     if len(sequences) == 0:
         return None
     # Here, and not above: without events, a build needs no torch but for the export.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from app.bundle.reader import Bundle
-from app.offline.learning.signals import Log
+from app.offline.learning.signals import EventLog
 
 
 class Trial(Protocol):
@@ -26,7 +26,7 @@ class Trial(Protocol):
         ...
 
 
-Gate: TypeAlias = Callable[[Path, Log, Sequence[str]], Trial]
+Gate: TypeAlias = Callable[[Path, EventLog, Sequence[str]], Trial]
 """(`models/NAME`, the log, the ids of the new catalogue) -> the trial of the build to come."""
 
 
@@ -52,7 +52,7 @@ class Promotion:
         self._gate, self._clock = gate, clock
         self._trial: Trial | None = None
 
-    def known(self, root: Path, log: Log, ids: Sequence[str]) -> Log:
+    def known(self, root: Path, log: EventLog, ids: Sequence[str]) -> EventLog:
         """Return what may be learned from. To be called while no other builder can publish."""
         if self._gate is None:
             return log
@@ -68,9 +68,9 @@ class Promotion:
             self._clock.end("gate")
 
 
-def _until(log: Log, split: float) -> Log:
+def _until(log: EventLog, split: float) -> EventLog:
     """Return the log without what came later; what has no time is not later."""
     keep = ~(log.events.timestamp > split)
-    names = ("numbers", "weights", "avoided", "shown")
+    names = ("item_rows", "weights", "is_negative", "is_impression")
     rest = {name: getattr(log, name)[keep] for name in names}
     return replace(log, events=log.events.only(keep), **rest)

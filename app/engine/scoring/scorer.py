@@ -1,6 +1,7 @@
 """The learned scorer: a small network over the features of a pair, in numpy.
 
-It reads arrays that `app.offline.learning.train` wrote; it does not know where features come from.
+It reads arrays that `app.offline.learning.train_scorer` wrote; it does not know where features
+come from.
 """
 
 from collections.abc import Mapping

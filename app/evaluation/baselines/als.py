@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from app.core.types import Matrix
-from app.evaluation.baselines.base import Ask, Train, decayed, optional
+from app.evaluation.baselines.base import BaselineQuery, TrainingData, decayed, optional
 
 
 class Als:
@@ -19,7 +19,7 @@ class Als:
 
     factors, regularization, alpha, iterations = 128, 0.05, 10.0, 15
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Factorise users × items."""
         als = optional("implicit.als")
         self._n_items = train.n_items
@@ -34,11 +34,11 @@ class Als:
             )
             self._model.fit(self._taken(train.sequences), show_progress=False)
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return user vector · item vector."""
         with threadpool_limits(1, "blas"):
             users = self._model.recalculate_user(
-                np.arange(len(asks)), self._taken([ask.history for ask in asks])
+                np.arange(len(queries)), self._taken([query.history for query in queries])
             )
         items = np.asarray(self._model.item_factors, dtype=np.float32)
         return np.asarray(users, dtype=np.float32) @ items.T

@@ -27,7 +27,7 @@ class UnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
+class TrainingData:
     """What a model may learn from.
 
     Attributes:
@@ -54,8 +54,8 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One question: the rows of a history, oldest first, or words (with their unit vector)."""
+class BaselineQuery:
+    """One query: the rows of a history, oldest first, or words (with their unit vector)."""
 
     history: Rows
     query: str = ""
@@ -68,12 +68,12 @@ class Baseline(Protocol):
     `fit` is called once, before `scores`; both are blocking and deterministic for a seed.
     """
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Learn. Raises `UnavailableError` where that is impossible here."""
         ...
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
-        """Return float32[len(asks), n_items]; higher is better, nothing is masked yet."""
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
+        """Return float32[len(queries), n_items]; higher is better, nothing is masked yet."""
         ...
 
 

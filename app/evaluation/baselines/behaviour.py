@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from app.core.types import Matrix, Rows
 from app.evaluation.baselines.base import (
     NEWEST,
-    Ask,
-    Train,
+    BaselineQuery,
+    TrainingData,
     UnavailableError,
     check_dense,
     decayed,
@@ -32,7 +32,7 @@ class ItemKnn:
 
     window, back, power, decay = 8, 0.25, 0.2, 0.7
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Count pairs: O(events · window) time and memory."""
         n = train.n_items
         follows = sp.csr_matrix((n, n), dtype=np.float32)
@@ -46,9 +46,9 @@ class ItemKnn:
         temper = sp.diags(np.maximum(train.counts(), 1.0).astype(np.float32) ** -self.power)
         self._near = (temper @ (follows + self.back * follows.T) @ temper).tocsr()
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the decayed sum of the neighbours of each history."""
-        taken = decayed([ask.history for ask in asks], self._near.shape[0], self.decay)
+        taken = decayed([query.history for query in queries], self._near.shape[0], self.decay)
         return dense(taken @ self._near)
 
 
@@ -60,7 +60,7 @@ class Ease:
 
     ridge = 200.0
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Invert the Gram matrix: O(n_items³) time, dense."""
         check_dense(train.n_items)
         taken = decayed(train.sequences, train.n_items, 1.0, None)
@@ -69,9 +69,9 @@ class Ease:
         np.fill_diagonal(inverse, 0.0)
         self._weights = inverse
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return X B for the sets of items in the histories; the order does not matter."""
-        taken = decayed([ask.history for ask in asks], len(self._weights), 1.0, None)
+        taken = decayed([query.history for query in queries], len(self._weights), 1.0, None)
         return dense(taken @ self._weights)
 
 
@@ -82,9 +82,9 @@ class Ridge:
     what comes from there on, e^(−distance). Asked with e^(−age/3).
     """
 
-    past, future, ask, ridge = np.exp(-1 / 2), np.exp(-1.0), np.exp(-1 / 3), 50.0
+    past, future, asked, ridge = np.exp(-1 / 2), np.exp(-1.0), np.exp(-1 / 3), 50.0
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Solve: O(n_items³) time, dense."""
         check_dense(train.n_items)
         before, after = _past_and_future(train.sequences, train.n_items, self.past, self.future)
@@ -93,9 +93,9 @@ class Ridge:
         # P is symmetric, so W = P C = (C' P)': sparse times dense, instead of dense times dense.
         self._weights = np.ascontiguousarray((cross.T.tocsr() @ inverse).T)
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the expected decayed future of each history."""
-        taken = decayed([ask.history for ask in asks], len(self._weights), self.ask)
+        taken = decayed([query.history for query in queries], len(self._weights), self.asked)
         return dense(taken @ self._weights)
 
 
@@ -104,15 +104,16 @@ class Hybrid:
 
     meaning = 0.05
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Fit both."""
         self._behaviour, self._meaning = Ridge(), Meaning()
         self._behaviour.fit(train)
         self._meaning.fit(train)
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the weighted sum."""
-        return self._behaviour.scores(asks) + np.float32(self.meaning) * self._meaning.scores(asks)
+        meaning = np.float32(self.meaning) * self._meaning.scores(queries)
+        return self._behaviour.scores(queries) + meaning
 
 
 def _past_and_future(

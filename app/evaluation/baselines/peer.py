@@ -15,14 +15,14 @@ import orjson
 
 from app.core.types import Rows
 from app.evaluation.answers import Answers, lists_of
-from app.evaluation.baselines.base import Train, UnavailableError
+from app.evaluation.baselines.base import TrainingData, UnavailableError
 
 FOLDER = Path(__file__).resolve().parents[3] / "loadtest" / "peers" / "sasrec"
 _TAIL_CHARS = 400
 
 
 def ask_sasrec(
-    train: Train, histories: Sequence[Rows], targets: Rows, options: Sequence[str] = ()
+    train: TrainingData, histories: Sequence[Rows], targets: Rows, options: Sequence[str] = ()
 ) -> Answers:
     """Train the peer and return its answers to the histories; `options` go to its `train.py`.
 

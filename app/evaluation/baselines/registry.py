@@ -13,7 +13,7 @@ from app.evaluation.names import BASELINE_NAMES, SASREC
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BaselineEntry:
     """A baseline by its name.
 
     `history`, `words`: what it can be asked with. `orders_any`: it scores every item; otherwise
@@ -27,16 +27,16 @@ class Entry:
     orders_any: bool = True
 
 
-BASELINES: Mapping[str, Entry] = {
-    "popularity": Entry(Popularity, "popularity"),
-    "minilm": Entry(Meaning, "MiniLM alone", words=True),
-    "bm25": Entry(Bm25, "BM25 on titles", words=True),
-    "bm25+minilm": Entry(WordsAndMeaning, "BM25 + MiniLM", history=False, words=True),
-    "item-knn": Entry(ItemKnn, "windowed item-KNN"),
-    "ease": Entry(Ease, "EASE"),
-    "als": Entry(Als, "ALS (implicit)"),
-    "hybrid": Entry(Hybrid, "unlearned hybrid"),
-    "lambdamart": Entry(LambdaMart, "LambdaMART (LightGBM)", orders_any=False),
+BASELINES: Mapping[str, BaselineEntry] = {
+    "popularity": BaselineEntry(Popularity, "popularity"),
+    "minilm": BaselineEntry(Meaning, "MiniLM alone", words=True),
+    "bm25": BaselineEntry(Bm25, "BM25 on titles", words=True),
+    "bm25+minilm": BaselineEntry(WordsAndMeaning, "BM25 + MiniLM", history=False, words=True),
+    "item-knn": BaselineEntry(ItemKnn, "windowed item-KNN"),
+    "ease": BaselineEntry(Ease, "EASE"),
+    "als": BaselineEntry(Als, "ALS (implicit)"),
+    "hybrid": BaselineEntry(Hybrid, "unlearned hybrid"),
+    "lambdamart": BaselineEntry(LambdaMart, "LambdaMART (LightGBM)", orders_any=False),
 }
 
 

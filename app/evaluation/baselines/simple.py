@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from app.core.types import Matrix
-from app.evaluation.baselines.base import Ask, Train, decayed, dense
+from app.evaluation.baselines.base import BaselineQuery, TrainingData, decayed, dense
 
 TEXT_DECAY = float(np.exp(-0.5))
 """Weight of an older item of the history, relative to the next newer one."""
@@ -18,29 +18,29 @@ _WORD = re.compile(r"\w+")
 class Popularity:
     """The same list for everybody: most positive events first."""
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Count."""
         self._counts = train.counts().astype(np.float32)
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
-        """Return the counts, once per ask."""
-        return np.tile(self._counts, (len(asks), 1))
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
+        """Return the counts, once per query."""
+        return np.tile(self._counts, (len(queries), 1))
 
 
 class Meaning:
     """MiniLM alone: cosine of titles to the query, or to the decayed sum of the history."""
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Keep the vectors."""
         self._vectors = train.vectors
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return inner products; histories are not normalised, so that longer ones weigh more."""
-        taken = decayed([ask.history for ask in asks], len(self._vectors), TEXT_DECAY)
+        taken = decayed([query.history for query in queries], len(self._vectors), TEXT_DECAY)
         probes = dense(taken @ self._vectors)
-        for row, ask in enumerate(asks):
-            if ask.query_vector is not None:
-                probes[row] = ask.query_vector
+        for row, query in enumerate(queries):
+            if query.query_vector is not None:
+                probes[row] = query.query_vector
         return probes @ self._vectors.T
 
 
@@ -52,7 +52,7 @@ class Bm25:
 
     k1, b = 1.2, 0.75
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Weigh the words of all titles."""
         words = [_WORD.findall(title.casefold()) for title in train.titles]
         self._column = {w: i for i, w in enumerate(dict.fromkeys(w for ws in words for w in ws))}
@@ -66,11 +66,11 @@ class Bm25:
         self._weights = sp.csr_matrix((weight, (cells.row, cells.col)), shape=counts.shape)
         self._items = counts.minimum(1)
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the BM25 of each title for each query or history."""
-        queries = self._counted([_WORD.findall(ask.query.casefold()) for ask in asks])
-        taken = decayed([ask.history for ask in asks], self._items.shape[0], TEXT_DECAY)
-        return dense((queries + taken @ self._items) @ self._weights.T)
+        words = self._counted([_WORD.findall(query.query.casefold()) for query in queries])
+        taken = decayed([query.history for query in queries], self._items.shape[0], TEXT_DECAY)
+        return dense((words + taken @ self._items) @ self._weights.T)
 
     def _counted(self, texts: Sequence[Sequence[str]]) -> sp.csr_matrix:
         cells = [
@@ -85,18 +85,18 @@ class Bm25:
 
 
 class WordsAndMeaning:
-    """BM25 and MiniLM, each divided by its largest score for the ask, then summed."""
+    """BM25 and MiniLM, each divided by its largest score for the query, then summed."""
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Fit both."""
         self._parts = (Bm25(), Meaning())
         for part in self._parts:
             part.fit(train)
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the sum of the scaled scores."""
         total = np.float32(0.0)
         for part in self._parts:
-            scores = part.scores(asks)
+            scores = part.scores(queries)
             total = total + scores / np.maximum(scores.max(axis=1, keepdims=True), 1e-9)
         return np.asarray(total, np.float32)

@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Matrix, Rows
-from app.evaluation.baselines.base import Ask, Baseline, Train, UnavailableError, optional
+from app.evaluation.baselines.base import (
+    Baseline,
+    BaselineQuery,
+    TrainingData,
+    UnavailableError,
+    optional,
+)
 from app.evaluation.baselines.behaviour import ItemKnn, Ridge
 from app.evaluation.baselines.simple import Bm25, Meaning, Popularity
 
@@ -20,7 +26,7 @@ TAKEN = {"ridge": 150, "knn": 50, "meaning": 50, "words": 50}
 class _Sources:
     """The fitted models whose scores are features, and whose best items are candidates."""
 
-    def __init__(self, train: Train) -> None:
+    def __init__(self, train: TrainingData) -> None:
         self._models: dict[str, Baseline] = {
             "ridge": Ridge(),
             "knn": ItemKnn(),
@@ -32,17 +38,19 @@ class _Sources:
             model.fit(train)
         self._vectors = train.vectors
 
-    def gathered(self, asks: Sequence[Ask]) -> list[tuple[Rows, Matrix]]:
-        """Return for each ask its candidates, int64[c], and their features, float32[c, f]."""
-        scores = {name: model.scores(asks) for name, model in self._models.items()}
+    def gathered(self, queries: Sequence[BaselineQuery]) -> list[tuple[Rows, Matrix]]:
+        """Return for each query its candidates, int64[c], and their features, float32[c, f]."""
+        scores = {name: model.scores(queries) for name, model in self._models.items()}
         return [
-            self._one(ask, {name: matrix[row] for name, matrix in scores.items()})
-            for row, ask in enumerate(asks)
+            self._one(query, {name: matrix[row] for name, matrix in scores.items()})
+            for row, query in enumerate(queries)
         ]
 
-    def _one(self, ask: Ask, scores: dict[str, npt.NDArray[np.float32]]) -> tuple[Rows, Matrix]:
+    def _one(
+        self, query: BaselineQuery, scores: dict[str, npt.NDArray[np.float32]]
+    ) -> tuple[Rows, Matrix]:
         n = len(self._vectors)
-        open_ = np.setdiff1d(np.arange(n), ask.history)
+        open_ = np.setdiff1d(np.arange(n), query.history)
         best = []
         for name, most in TAKEN.items():
             size = min(most, len(open_))
@@ -52,9 +60,9 @@ class _Sources:
         for values in scores.values():
             mine = values[rows]
             columns += [mine, _places(mine)]
-        recent = self._vectors[ask.history[-3:]]
+        recent = self._vectors[query.history[-3:]]
         near = self._vectors[rows] @ recent.T if len(recent) else np.zeros((len(rows), 1))
-        length = np.full(len(rows), len(ask.history))
+        length = np.full(len(rows), len(query.history))
         columns += [near[:, -1], near.max(axis=1), length]
         return rows, np.stack(columns, axis=1).astype(np.float32)
 
@@ -75,7 +83,7 @@ class LambdaMart:
     most_users = 10_000
     rounds = 200
 
-    def fit(self, train: Train) -> None:
+    def fit(self, train: TrainingData) -> None:
         """Fit sources, make examples, boost."""
         lightgbm = optional("lightgbm")
         features, labels, groups = self._examples(train)
@@ -98,14 +106,14 @@ class LambdaMart:
         self._n_items = train.n_items
         self._sources = _Sources(train)
 
-    def _examples(self, train: Train) -> tuple[Matrix, npt.NDArray[np.int8], list[int]]:
+    def _examples(self, train: TrainingData) -> tuple[Matrix, npt.NDArray[np.int8], list[int]]:
         users = [user for user, sequence in enumerate(train.sequences) if len(sequence) > 1]
         chosen = np.random.default_rng(train.seed).permutation(users)[: self.most_users].tolist()
         earlier = _Sources(replace(train, sequences=[s[:-1] for s in train.sequences]))
         features, labels, groups = [], [], []
         for start in range(0, len(chosen), BATCH):
             batch = [train.sequences[user] for user in chosen[start : start + BATCH]]
-            found = earlier.gathered([Ask(s[:-1]) for s in batch])
+            found = earlier.gathered([BaselineQuery(s[:-1]) for s in batch])
             for sequence, (rows, columns) in zip(batch, found, strict=True):
                 right = rows == sequence[-1]
                 if right.any():  # a list without its answer has no order to learn from
@@ -116,10 +124,10 @@ class LambdaMart:
             raise UnavailableError("no training list holds its answer: too few events")
         return np.concatenate(features), np.concatenate(labels), groups
 
-    def scores(self, asks: Sequence[Ask]) -> Matrix:
+    def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the trees' scores of the candidates, -inf elsewhere."""
-        scores = np.full((len(asks), self._n_items), -np.inf, np.float32)
-        found = self._sources.gathered(asks)
+        scores = np.full((len(queries), self._n_items), -np.inf, np.float32)
+        found = self._sources.gathered(queries)
         values = self._trees.predict(np.concatenate([columns for _, columns in found]))
         start = 0
         for row, (rows, _) in enumerate(found):

@@ -1,7 +1,10 @@
-"""What the scorer learns from: candidates of real next events, drawn by the code that serves.
+"""The examples that the scorer learns from: ranked candidates of held-out events.
 
-The sources were fitted without the events that are asked about here, so the scorer sees them as
-they will be: wrong now and then. This module does not know how a scorer is trained.
+For each held-out event the sources are asked as they are in serving. The item that the user took
+is the positive candidate, and a sample of the other candidates are negatives. The sources were
+fitted without the held-out events. So the scorer sees them as they will be: sometimes wrong.
+
+This module does not know how a scorer is trained.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,19 +23,20 @@ from app.offline.learning.negatives import Negatives
 from app.offline.learning.sequences import Ints, Sequences
 from app.offline.learning.signals import MAX_HISTORY
 
-EXAMPLES = 8_000
-"""Examples wanted; where users are fewer, each gives several."""
-MOST_EXAMPLES = 30_000
-MOST_HELD = 10
+TARGET_EXAMPLES = 8_000
+"""How many examples are aimed at. Where there are fewer users, each user gives several."""
+MAX_EXAMPLES = 30_000
+MAX_HELD_OUT = 10
+"""At most this many events of one user are held out."""
 
-NEAR, FAR = 80, 60
-"""Negatives of an example: the hardest by a rough order, and some of the rest at random."""
+HARD_NEGATIVES, RANDOM_NEGATIVES = 80, 60
+"""Negatives of an example: those with the highest unlearned score, and a sample of the rest."""
 
 _BATCH = 64
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
 
-class Describes(Protocol):
+class FeatureComputer(Protocol):
     """Computes features: `app.engine.kernels.features.Features`, or more than those."""
 
     names: tuple[str, ...]
@@ -41,187 +45,237 @@ class Describes(Protocol):
     def compute(
         self, recents: Sequence[Rows], lengths: Sequence[int], candidates: Sequence[Rows]
     ) -> Matrix:
-        """Return float32[f, N], a column per candidate of each request, request after request."""
+        """Return float32[f, N]: a column per candidate, request after request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingQuery:
-    """Somebody's history, newest first, the row they took next and what that event is worth.
+    """A user's history and the item that the user took next.
 
-    `avoided`: what they turned down, any time. `shown`: what they saw beside the row that they
-    took, and left; never that row, nor one of the history.
+    Attributes:
+        recent: int64[h], rows of the history, newest first.
+        target: row of the item taken next.
+        sample_weight: weight of that event in the loss.
+        disliked: int64[d], rows of the user's negative events, at any time.
+        skipped: int64[s], rows shown on the same page as the target and not taken. It contains
+            neither the target nor rows of the history.
     """
 
     recent: Rows
     target: int
     sample_weight: float
-    avoided: Rows
-    shown: Rows = field(default_factory=lambda: _NO_ROWS)
+    disliked: Rows
+    skipped: Rows = field(default_factory=lambda: _NO_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """n lists of candidates, end to end; the first of each is the right one.
+    """n lists of candidates, end to end. The first candidate of each list is the target.
 
     Attributes:
         features: float16[N, f].
         offsets: int64[n + 1], where each list begins.
-        log_weights: float32[N], log of how many candidates each one stands for.
-        worth: float32[n].
-        asked: how many questions there were; in the others no source found the answer.
-        shown: how many of the lists hold what was shown beside the right one.
+        log_weights: float32[N], log of the number of candidates that each one stands for.
+        sample_weight: float32[n], weight of each list in the loss.
+        n_queries: how many queries there were. Those whose target no source found are left out.
+        n_with_skipped: how many of the lists contain skipped items.
     """
 
     features: npt.NDArray[np.float16]
     offsets: Ints
     log_weights: Vector
     sample_weight: Vector
-    asked: int
-    shown: int
+    n_queries: int
+    n_with_skipped: int
 
     def __len__(self) -> int:
         return len(self.sample_weight)
 
 
-def held_back(sequences: Sequences, seed: int) -> Ints:
-    """Return int64[n_users], how many of the last events of each user make questions.
+def held_out_counts(sequences: Sequences, seed: int) -> Ints:
+    """Return int64[n_users]: how many of the last events of each user are held out.
 
-    One where a user has fewer than eight, else at most a quarter; at least one event stays.
+    A user with fewer than eight events gives at most one, any other user at most a quarter. At
+    least one event of each user remains to fit on.
     """
     lengths = sequences.lengths
-    each = int(np.clip(-(-EXAMPLES // max(len(lengths), 1)), 1, MOST_HELD))
-    most = np.where(lengths >= 8, lengths // 4, np.minimum(lengths - 1, 1))
-    held = np.minimum(each, most)
+    per_user = int(np.clip(-(-TARGET_EXAMPLES // max(len(lengths), 1)), 1, MAX_HELD_OUT))
+    allowed = np.where(lengths >= 8, lengths // 4, np.minimum(lengths - 1, 1))
+    held_out = np.minimum(per_user, allowed)
     order = np.random.default_rng(seed).permutation(len(lengths))
-    held[order[np.cumsum(held[order]) > MOST_EXAMPLES]] = 0
-    return held
+    held_out[order[np.cumsum(held_out[order]) > MAX_EXAMPLES]] = 0
+    return held_out
 
 
 def training_queries_of(
-    sequences: Sequences, held: Ints, negatives: Negatives
+    sequences: Sequences, held_out: Ints, negatives: Negatives
 ) -> list[TrainingQuery]:
-    """Return a question for each event held back whose item its user had not taken before."""
-    avoided = negatives.avoided
-    of_user = {int(user): place for place, user in enumerate(avoided.users)}
-    found = []
-    for user in np.flatnonzero(held).tolist():
+    """Return a query for each held-out event whose item is not earlier in the user's sequence.
+
+    Args:
+        sequences: all positive events.
+        held_out: int64[n_users], how many of the last events of each user are held out.
+        negatives: negative events and skipped items of the same event log.
+    """
+    disliked = negatives.disliked
+    position_of = {int(user): position for position, user in enumerate(disliked.users)}
+    queries = []
+    for user in np.flatnonzero(held_out).tolist():
         items = sequences.of(user)
-        place = of_user.get(int(sequences.users[user]))
-        shunned = items[:0] if place is None else avoided.of(place)
-        for at in range(len(items) - int(held[user]), len(items)):
+        position = position_of.get(int(sequences.users[user]))
+        disliked_rows = items[:0] if position is None else disliked.of(position)
+        for at in range(len(items) - int(held_out[user]), len(items)):
             if items[at] not in items[:at]:
                 step = int(sequences.offsets[user]) + at
-                sample_weight, left = float(sequences.weights[step]), negatives.shown.beside(step)
-                left = left[~np.isin(left, items[: at + 1])]
-                found.append(
-                    TrainingQuery(items[:at][::-1], int(items[at]), sample_weight, shunned, left)
+                skipped = negatives.skipped.beside(step)
+                queries.append(
+                    TrainingQuery(
+                        recent=items[:at][::-1],
+                        target=int(items[at]),
+                        sample_weight=float(sequences.weights[step]),
+                        disliked=disliked_rows,
+                        skipped=skipped[~np.isin(skipped, items[: at + 1])],
+                    )
                 )
-    return found
+    return queries
 
 
-def draw(
-    questions: Sequence[TrainingQuery], sources: Sequence[Source], features: Describes, seed: int
+def draw_examples(
+    queries: Sequence[TrainingQuery],
+    sources: Sequence[Source],
+    features: FeatureComputer,
+    seed: int,
 ) -> Examples:
-    """Ask the sources, and keep the right candidate of each question and some wrong ones.
+    """Ask the sources, and keep the target of each query together with some negatives.
 
-    Questions whose answer no source brings are left out: there is no order to learn from.
+    A query whose target no source brings is left out: there is no order to learn from it.
     """
     rng = np.random.default_rng(seed)
-    kept: list[_Kept] = []
-    for batch, candidates, columns in passes(questions, sources, features):
+    lists: list[_SampledList] = []
+    for batch, candidates, columns in candidate_batches(queries, sources, features):
         ends = np.cumsum([0, *map(len, candidates)])
-        for at, (question, rows) in enumerate(zip(batch, candidates, strict=True)):
-            right = np.flatnonzero(rows == question.target)
-            if right.size:
+        for at, (query, rows) in enumerate(zip(batch, candidates, strict=True)):
+            matches = np.flatnonzero(rows == query.target)
+            if matches.size:
                 block = columns[:, ends[at] : ends[at + 1]]
-                order = rough_order(block, features.names)
-                chosen, weights = _chosen(order, _unwanted(question, rows), rng)
-                kept.append(_Kept.of(question, block, int(right[0]), chosen, weights))
-    return _joined(kept, len(features.names), len(questions))
+                score = unlearned_score(block, features.names)
+                sampled, weights = _sample(score, _negative_certainty(query, rows), rng)
+                lists.append(_SampledList.of(query, block, int(matches[0]), sampled, weights))
+    return _concatenated(lists, len(features.names), len(queries))
 
 
-def passes(
-    questions: Sequence[TrainingQuery], sources: Sequence[Source], features: Describes
+def candidate_batches(
+    queries: Sequence[TrainingQuery], sources: Sequence[Source], features: FeatureComputer
 ) -> Iterator[tuple[Sequence[TrainingQuery], list[Rows], Matrix]]:
-    """Yield batches: the questions, the candidates of each, and their features float32[f, N].
+    """Yield batches: the queries, the candidates of each, and their features float32[f, N].
 
-    What was shown is a candidate, whether a source brings it or not: whatever chose it then, it
-    was in the running.
+    Skipped items are candidates even where no source brings them: they were among the candidates
+    when the page was made.
     """
-    selection = topk_over(features.n_items)
-    for start in range(0, len(questions), _BATCH):
-        batch = questions[start : start + _BATCH]
-        wants = [
+    topk = topk_over(features.n_items)
+    for start in range(0, len(queries), _BATCH):
+        batch = queries[start : start + _BATCH]
+        requests = [
             # Serving reads no longer histories than this.
             ResolvedRequest(
-                recent=q.recent[:RECENT], length=min(len(q.recent), MAX_HISTORY), hidden=q.recent
+                recent=query.recent[:RECENT],
+                length=min(len(query.recent), MAX_HISTORY),
+                hidden=query.recent,
             )
-            for q in batch
+            for query in batch
         ]
-        candidates = selection.union(
+        candidates = topk.union(
             [
-                [*(hits.rows for hits in found.values()), question.shown]
-                for question, found in zip(batch, retrieve(wants, sources), strict=True)
+                [*(hits.rows for hits in by_source.values()), query.skipped]
+                for query, by_source in zip(batch, retrieve(requests, sources), strict=True)
             ]
         )
-        recents, lengths = [want.recent for want in wants], [want.length for want in wants]
+        recents = [request.recent for request in requests]
+        lengths = [request.length for request in requests]
         yield batch, candidates, features.compute(recents, lengths, candidates)
 
 
-def rough_order(columns: Matrix, names: Sequence[str]) -> Vector:
-    """Return float32[c], an unlearned score, high for candidates that are hard to tell apart."""
+def unlearned_score(columns: Matrix, names: Sequence[str]) -> Vector:
+    """Return float32[c]: a fixed weighted sum of the totals of three sources.
+
+    It chooses the negatives that are hard to tell from the target, and the trained scorer must not
+    be worse than it. The weights are fixed by hand: behaviour counts most.
+
+    Args:
+        columns: float32[f, c], a row per feature; the first one is the strongest table's total.
+        names: the f names of the features.
+    """
     first, taste = columns[0], columns[names.index("taste.total")]
     content_knn = columns[names.index("content_knn.total")]
     score: Vector = first + 0.05 * content_knn + 0.3 * taste
     return score
 
 
-def _unwanted(question: TrainingQuery, rows: Rows) -> Ints:
-    """Return int64[c], how surely each candidate was not wanted: 2 = seen and left, 0 = a guess."""
-    sure = np.isin(rows, question.avoided).astype(np.int64)
-    sure[np.isin(rows, question.shown)] = 2
-    return sure
+def _negative_certainty(query: TrainingQuery, rows: Rows) -> Ints:
+    """Return int64[c]: how sure it is that the user does not want each candidate.
+
+    2 = shown and skipped, 1 = disliked at some time, 0 = only assumed.
+    """
+    certainty = np.isin(rows, query.disliked).astype(np.int64)
+    certainty[np.isin(rows, query.skipped)] = 2
+    return certainty
 
 
-def _chosen(order: Vector, unwanted: Ints, rng: np.random.Generator) -> tuple[Ints, Vector]:
-    """Return places of candidates to keep, and how many candidates each of them stands for."""
-    # What somebody left or turned down is what to learn from; then what is hard to tell apart.
-    places = np.lexsort((-order, -unwanted))
-    near, rest = places[:NEAR], places[NEAR:]
-    far = rng.permutation(rest)[:FAR]
-    weight = len(rest) / max(len(far), 1)
-    weights = np.concatenate([np.ones(len(near)), np.full(len(far), weight)])
-    return np.concatenate([near, far]), weights.astype(np.float32)
+def _sample(score: Vector, certainty: Ints, rng: np.random.Generator) -> tuple[Ints, Vector]:
+    """Return the positions of sampled candidates, and how many candidates each stands for."""
+    # The surest negatives teach most, and then those that score high.
+    positions = np.lexsort((-score, -certainty))
+    hard, rest = positions[:HARD_NEGATIVES], positions[HARD_NEGATIVES:]
+    random = rng.permutation(rest)[:RANDOM_NEGATIVES]
+    # Each random one stands for several that were not drawn. With that weight the softmax over the
+    # sample estimates the softmax over all candidates.
+    weight = len(rest) / max(len(random), 1)
+    weights = np.concatenate([np.ones(len(hard)), np.full(len(random), weight)])
+    return np.concatenate([hard, random]), weights.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _SampledList:
+    """The sampled candidates of one query, the target first."""
+
     features: npt.NDArray[np.float16]
     log_weights: Vector
     sample_weight: float
-    shown: bool
+    has_skipped: bool
 
     @classmethod
     def of(
-        cls, question: TrainingQuery, block: Matrix, right: int, chosen: Ints, weights: Vector
-    ) -> "_Kept":
-        """Keep the right candidate, in place 0, and the chosen others."""
-        others = chosen != right
-        places = np.concatenate([[right], chosen[others]])
-        logs = np.concatenate([[0.0], np.log(weights[others])]).astype(np.float32)
-        features = np.ascontiguousarray(block[:, places].T, np.float16)
-        return cls(features, logs, question.sample_weight, question.shown.size > 0)
+        cls, query: TrainingQuery, block: Matrix, target: int, sampled: Ints, weights: Vector
+    ) -> "_SampledList":
+        """Keep the target, at position 0, and the other sampled candidates.
+
+        Args:
+            query: the query.
+            block: float32[f, c], features of all its candidates.
+            target: position of the target among the candidates.
+            sampled: int64[s], positions of the sampled candidates.
+            weights: float32[s], how many candidates each of them stands for.
+        """
+        others = sampled != target
+        positions = np.concatenate([[target], sampled[others]])
+        return cls(
+            features=np.ascontiguousarray(block[:, positions].T, np.float16),
+            log_weights=np.concatenate([[0.0], np.log(weights[others])]).astype(np.float32),
+            sample_weight=query.sample_weight,
+            has_skipped=query.skipped.size > 0,
+        )
 
 
-def _joined(kept: Sequence[_Kept], n_features: int, asked: int) -> Examples:
-    lengths = [len(one.log_weights) for one in kept]
-    empty = np.empty((0, n_features), np.float16)
+def _concatenated(lists: Sequence[_SampledList], n_features: int, n_queries: int) -> Examples:
+    lengths = [len(one.log_weights) for one in lists]
+    no_features = np.empty((0, n_features), np.float16)
+    no_weights = np.empty(0, np.float32)
     return Examples(
-        np.concatenate([empty, *(one.features for one in kept)]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        np.concatenate([np.empty(0, np.float32), *(one.log_weights for one in kept)]),
-        np.array([one.sample_weight for one in kept], np.float32),
-        asked,
-        sum(one.shown for one in kept),
+        features=np.concatenate([no_features, *(one.features for one in lists)]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        log_weights=np.concatenate([no_weights, *(one.log_weights for one in lists)]),
+        sample_weight=np.array([one.sample_weight for one in lists], np.float32),
+        n_queries=n_queries,
+        n_with_skipped=sum(one.has_skipped for one in lists),
     )

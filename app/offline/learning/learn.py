@@ -1,19 +1,20 @@
-"""Everything that is learned from behaviour, from sequences to arrays: the story of training.
+"""Everything that is learned from behaviour: the steps of training, from sequences to arrays.
 
-    1  hold the last events of users back; fit all sources on the rest
-    2  choose decays and shares on what was held back
-    3  draw candidates of the held-back events with those sources; train the scorer on them
-    4  fit the sources again, on all events, with what was chosen
+    1  hold out the last events of users; fit all sources on the rest
+    2  choose decays and the content share by how well they rank the held-out events
+    3  draw candidates of the held-out events with those sources; train the scorer on them
+    4  fit the sources again, on all events, with the settings of step 2
 
-So the scorer never learns from a source that has seen the answer. Where the scorer is worse than
-the order of the sources, beyond chance, on examples kept apart, nothing learned is used. This
-module does not know files.
+So the scorer never learns from a source that has seen the answer. A tenth of the examples is kept
+for validation. Where the scorer ranks them worse than the unlearned score, beyond chance, the whole
+result is thrown away. This module does not know files.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TypeAlias
 
@@ -28,34 +29,39 @@ from app.offline.learning import neighbours
 from app.offline.learning.examples import (
     Examples,
     TrainingQuery,
-    draw,
-    held_back,
-    rough_order,
+    draw_examples,
+    held_out_counts,
     training_queries_of,
+    unlearned_score,
 )
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.sequences import Sequences
 from app.offline.learning.tfidf import word_weights
-from app.offline.learning.train import Arrays, Trained, split, train
+from app.offline.learning.train_scorer import Arrays, TrainedScorer, split, train
 from app.offline.learning.two_tower import ItemTexts, fit_taste
 from app.offline.metrics.intervals import paired_difference
 from app.offline.metrics.ranking import AnyFloats, Numbers, ndcg_at, rank_in
 
 _log = logging.getLogger(__name__)
 
-LEAST_EXAMPLES = 500
-"""With fewer, nothing is learned: a tenth has to show that it is no worse, and the network has
-thousands of weights. (From 249 on `mind-sample` it learned to rank news worse than the fixed blend:
-docs/accuracy.md.)"""
+MIN_EXAMPLES = 500
+"""With fewer, nothing is learned. The network has thousands of weights, and a tenth of the examples
+has to show that it is no worse. (With 249 examples of `mind-sample` it ranked news worse than the
+fixed blend: docs/accuracy.md.)"""
 
 DECAYS = tuple(float(np.exp(-1.0 / steps)) for steps in (1.0, 2.0, 3.0, 5.0, 10.0))
-ALIKE_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
-_PROBED = 2048
+"""Weights of an older item of the history, relative to the next newer one, that are tried."""
+CONTENT_KNN_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Weights of the table *content_knn* beside the strongest table that are tried."""
+
+_VALIDATION_QUERIES = 2048
+_VALIDATION_BATCH = 64
+_TOP = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Sources that have seen everything, and examples from sources that had not."""
+class PreparedTraining:
+    """Sources fitted on all events, and examples drawn with sources fitted on a part of them."""
 
     behaviour: Behaviour
     content_knn_share: float
@@ -63,8 +69,8 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What goes into a bundle. `metrics`: on examples that were kept apart, and their numbers."""
+class TrainingResult:
+    """What goes into a bundle. `metrics`: figures of the validation examples, and counts."""
 
     behaviour: Behaviour
     content_knn_share: float
@@ -78,94 +84,103 @@ def learn(
     texts: Sequence[str],
     vectors: Matrix,
     seed: int = 0,
-) -> Learned | None:
-    """Return what was learned; None where that is too little, or the scorer is worse.
+) -> TrainingResult | None:
+    """Return what was learned. None where events are too few, or the scorer is worse than none.
 
     Args:
         sequences: the positive events.
-        negatives: what was turned down, and what was shown and left.
+        negatives: disliked items, and items that were shown and skipped.
         texts: n_items texts.
         vectors: float32[n_items, dim], the encoded texts.
         seed: of everything random.
     """
-    with _step("words"):
-        known = ItemTexts(word_weights(texts), vectors)
-    prepared = prepare(sequences, negatives, known, seed)
+    with _timed("words"):
+        item_texts = ItemTexts(word_weights(texts), vectors)
+    prepared = prepare(sequences, negatives, item_texts, seed)
     if prepared is None:
-        _log.warning("nothing learned: fewer than %d events to check it on", LEAST_EXAMPLES)
+        _log.warning("nothing learned: fewer than %d events to check it on", MIN_EXAMPLES)
         return None
-    with _step("scorer"):
+    with _timed("scorer"):
         trained = train(prepared.examples, seed)
-    gains, unlearned = _gains(prepared, trained, seed)
-    if is_worse(gains, unlearned, seed):
+    learned, unlearned = _validation_ndcg(prepared, trained, seed)
+    if is_worse(learned, unlearned, seed):
         _log.warning("nothing learned: the scorer is worse than the order of its sources")
         return None
-    metrics = _metrics(prepared.examples, gains, unlearned)
-    return Learned(prepared.behaviour, prepared.content_knn_share, trained.arrays, metrics)
+    return TrainingResult(
+        behaviour=prepared.behaviour,
+        content_knn_share=prepared.content_knn_share,
+        scorer=trained.arrays,
+        metrics=_metrics(prepared.examples, learned, unlearned),
+    )
 
 
 def examples_of(
-    questions: Sequence[TrainingQuery], behaviour: Behaviour, content_knn_share: float, seed: int
+    queries: Sequence[TrainingQuery], behaviour: Behaviour, content_knn_share: float, seed: int
 ) -> Examples:
-    """Return what the scorer learns from: every source is asked, every feature is computed."""
+    """Return the examples of a build: every source is asked, every feature is computed."""
     sources = behaviour_sources(behaviour, content_knn_share)
-    return draw(questions, sources, features_over(behaviour), seed)
+    return draw_examples(queries, sources, features_over(behaviour), seed)
 
 
-Draws: TypeAlias = Callable[[Sequence[TrainingQuery], Behaviour, float, int], Examples]
-"""(questions, sources that have not seen their answers, share of *alike*, seed) -> examples."""
+DrawExamples: TypeAlias = Callable[[Sequence[TrainingQuery], Behaviour, float, int], Examples]
+"""(queries, sources that have not seen their targets, share of *content_knn*, seed) -> examples."""
 
 
 def prepare(
     sequences: Sequences,
     negatives: Negatives,
-    known: ItemTexts,
+    item_texts: ItemTexts,
     seed: int,
-    draws: Draws = examples_of,
-) -> Prepared | None:
+    draw: DrawExamples = examples_of,
+) -> PreparedTraining | None:
     """Fit the sources twice and draw the examples in between; None where events are too few.
 
-    `draws` draws the examples; a comparison of models puts here what also draws others.
+    Args:
+        sequences: the positive events.
+        negatives: disliked and skipped items.
+        item_texts: words and vectors of all items.
+        seed: of everything random.
+        draw: draws the examples. The ablation passes a function that also keeps the origins.
     """
-    n_items = len(known)
-    held = held_back(sequences, seed)
-    questions = training_queries_of(sequences, held, negatives)
-    if len(questions) < LEAST_EXAMPLES:
+    n_items = len(item_texts)
+    held_out = held_out_counts(sequences, seed)
+    queries = training_queries_of(sequences, held_out, negatives)
+    if len(queries) < MIN_EXAMPLES:
         return None
-    with _step("content_knn"):
-        content_knn = neighbours.content_knn(known.words)
-    inner = sequences.without_last(held)
-    probe = _Probe(questions, n_items, seed)
-    with _step("behaviour, for the examples"):
+    with _timed("content_knn"):
+        content_knn = neighbours.content_knn(item_texts.words)
+    inner = sequences.without_last(held_out)
+    validator = _SourceValidator(queries, n_items, seed)
+    with _timed("behaviour, for the examples"):
         tables = _tables(inner, n_items, content_knn)
-    with _step("decays"):
-        decays, share = _choices(tables, probe)
-    with _step("taste, for the examples"):
-        taste, schedule = fit_taste(inner, known, seed, probe=probe.taste)
+    with _timed("decays"):
+        decays, share = _best_decays(tables, validator)
+    with _timed("taste, for the examples"):
+        taste, schedule = fit_taste(inner, item_texts, seed, validate=validator.taste_ndcg)
     behaviour = Behaviour(tables, decays, taste, _signals(inner, n_items))
-    with _step("examples"):
-        examples = draws(questions, behaviour, share, seed)
-    if len(examples) < LEAST_EXAMPLES:
+    with _timed("examples"):
+        examples = draw(queries, behaviour, share, seed)
+    if len(examples) < MIN_EXAMPLES:
         return None
     del inner, tables, behaviour, taste  # the second fit takes as much memory as the first
-    with _step("taste"):
-        taste, _ = fit_taste(sequences, known, seed, schedule=schedule)
-    with _step("behaviour"):
+    with _timed("taste"):
+        taste, _ = fit_taste(sequences, item_texts, seed, schedule=schedule)
+    with _timed("behaviour"):
         tables = _tables(sequences, n_items, content_knn)
     behaviour = Behaviour(tables, decays, taste, _signals(sequences, n_items))
-    return Prepared(behaviour, share, examples)
+    return PreparedTraining(behaviour, share, examples)
 
 
 @contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Log how long a step took: `loadtest.scale` shows what grows how."""
+def _timed(name: str) -> Iterator[None]:
+    """Log how many seconds a part of the training took: the scale measurement reads these lines."""
     start = perf_counter()
     yield
     _log.info("%s: %.1f s", name, perf_counter() - start)
 
 
 def _tables(sequences: Sequences, n_items: int, content_knn: Neighbours) -> dict[str, Neighbours]:
-    """Return the tables, the strongest first; the dense one only where it fits."""
+    """Return the tables, the strongest first; the dense one only where it fits into memory."""
     tables = {}
     if neighbours.fits_dense(n_items):
         tables["sequential_ridge"] = neighbours.sequential_ridge(sequences, n_items)
@@ -177,95 +192,109 @@ def _signals(sequences: Sequences, n_items: int) -> Matrix:
     return item_signals(sequences.items, sequences.offsets, n_items)
 
 
-class _Probe:
-    """Judges one source at a time on some questions, by NDCG@10 over all items."""
+class _SourceValidator:
+    """Measures one source at a time on a sample of the queries, by NDCG@10 over all items."""
 
-    def __init__(self, questions: Sequence[TrainingQuery], n_items: int, seed: int) -> None:
-        order = np.random.default_rng(seed).permutation(len(questions))[:_PROBED]
-        self._questions = [questions[place] for place in order.tolist()]
+    def __init__(self, queries: Sequence[TrainingQuery], n_items: int, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(queries))[:_VALIDATION_QUERIES]
+        self._queries = [queries[position] for position in order.tolist()]
         self._n_items = n_items
 
-    def taste(self, space: TasteSpace) -> float:
-        """Judge a space of taste."""
+    def taste_ndcg(self, space: TasteSpace) -> float:
+        """Return the NDCG@10 of the two-tower space alone."""
         ranks: list[float] = []
-        for start in range(0, len(self._questions), 64):
-            batch = self._questions[start : start + 64]
-            users = np.stack([space.user(question.recent) for question in batch])
-            ranks += map(_rank, users @ space.targets.T, batch)
-        return float(ndcg_at(np.array(ranks), 10).mean())
+        for start in range(0, len(self._queries), _VALIDATION_BATCH):
+            batch = self._queries[start : start + _VALIDATION_BATCH]
+            users = np.stack([space.user(query.recent) for query in batch])
+            ranks += map(_target_rank, users @ space.targets.T, batch)
+        return float(ndcg_at(np.array(ranks), _TOP).mean())
 
-    def tables(self, parts: Sequence[tuple[Neighbours, float, float]]) -> float:
-        """Judge a sum of tables, each with its decay and share."""
+    def tables_ndcg(self, parts: Sequence[tuple[Neighbours, float, float]]) -> float:
+        """Return the NDCG@10 of a weighted sum of tables, given as (table, decay, share)."""
         ages = np.arange(RECENT)
         ranks = []
-        for question in self._questions:
-            recent = question.recent[:RECENT]
+        for query in self._queries:
+            recent = query.recent[:RECENT]
             scores = np.zeros(self._n_items)
-            for near, decay, share in parts:
-                weights = near.weights[recent] * (share * decay ** ages[: len(recent)])[:, None]
-                scores += np.bincount(near.rows[recent].ravel(), weights.ravel(), self._n_items)
-            ranks.append(_rank(scores, question))
-        return float(ndcg_at(np.array(ranks), 10).mean())
+            for table, decay, share in parts:
+                weights = table.weights[recent] * (share * decay ** ages[: len(recent)])[:, None]
+                scores += np.bincount(table.rows[recent].ravel(), weights.ravel(), self._n_items)
+            ranks.append(_target_rank(scores, query))
+        return float(ndcg_at(np.array(ranks), _TOP).mean())
 
 
-def _rank(scores: AnyFloats, question: TrainingQuery) -> float:
-    """Return the rank of the answer among all items not taken, ties half; changes the scores."""
-    scores[question.recent] = -np.inf
-    return rank_in(scores, question.target)
+def _target_rank(scores: AnyFloats, query: TrainingQuery) -> float:
+    """Return the rank of the target among all items outside the history; changes the scores."""
+    scores[query.recent] = -np.inf
+    return rank_in(scores, query.target)
 
 
-def _judged(probe: _Probe, near: Neighbours) -> Callable[[float], float]:
-    return lambda decay: probe.tables([(near, decay, 1.0)])
+def _best_decays(
+    tables: Mapping[str, Neighbours], validator: _SourceValidator
+) -> tuple[dict[str, float], float]:
+    """Return the best decay of each table, and the best share of *content_knn*.
 
+    The share is tried beside the strongest table, with the decays chosen before.
+    """
 
-def _choices(tables: Mapping[str, Neighbours], probe: _Probe) -> tuple[dict[str, float], float]:
-    """Return the decay of each table, and the share of *alike* beside the first one."""
-    decays = {name: max(DECAYS, key=_judged(probe, near)) for name, near in tables.items()}
+    def ndcg_of_decay(table: Neighbours, decay: float) -> float:
+        return validator.tables_ndcg([(table, decay, 1.0)])
+
+    decays = {
+        name: max(DECAYS, key=partial(ndcg_of_decay, table)) for name, table in tables.items()
+    }
     first = next(iter(tables))
     strongest = (tables[first], decays[first], 1.0)
-    share = max(
-        ALIKE_SHARES,
-        key=lambda share: probe.tables(
-            [strongest, (tables["content_knn"], decays["content_knn"], share)]
-        ),
-    )
-    return decays, share
+
+    def ndcg_of_share(share: float) -> float:
+        content_knn = (tables["content_knn"], decays["content_knn"], share)
+        return validator.tables_ndcg([strongest, content_knn])
+
+    return decays, max(CONTENT_KNN_SHARES, key=ndcg_of_share)
 
 
-def _gains(prepared: Prepared, trained: Trained, seed: int) -> tuple[Numbers, Numbers]:
-    """Return the NDCG@10 of the scorer, and of the rough order, on examples it did not train on."""
+def _validation_ndcg(
+    prepared: PreparedTraining, trained: TrainedScorer, seed: int
+) -> tuple[Numbers, Numbers]:
+    """Return two float64[v], the NDCG@10 of the scorer and of the unlearned score.
+
+    They are measured on the v examples that training used only to decide when to stop.
+    """
     examples, names = prepared.examples, feature_names(tuple(prepared.behaviour.tables))
-    _, apart = split(len(examples), seed)
+    _, validation = split(len(examples), seed)
     scorer = Scorer(trained.arrays, len(names))
     ranks = []
-    for example in apart.tolist():
+    for example in validation.tolist():
         part = slice(examples.offsets[example], examples.offsets[example + 1])
         columns = np.ascontiguousarray(examples.features[part].T, np.float32)
         weights = np.exp(examples.log_weights[part])
-        orders = scorer.score(columns), rough_order(columns, names)
-        ranks.append([_rank_of_first(order, weights) for order in orders])
-    learned, unlearned = ndcg_at(np.array(ranks), 10).T
+        scores = scorer.score(columns), unlearned_score(columns, names)
+        ranks.append([_rank_of_first(one, weights) for one in scores])
+    learned, unlearned = ndcg_at(np.array(ranks), _TOP).T
     return learned, unlearned
 
 
-def is_worse(gains: Numbers, unlearned: Numbers, seed: int) -> bool:
-    """Tell whether the scorer loses to its sources beyond chance; a few lists seldom show that."""
-    return paired_difference(gains, unlearned, seed).high < 0.0
+def is_worse(learned: Numbers, unlearned: Numbers, seed: int) -> bool:
+    """Return whether the scorer loses to the unlearned score beyond chance.
+
+    A small number of lists seldom shows that, so it seldom happens where examples are few.
+    """
+    return paired_difference(learned, unlearned, seed).high < 0.0
 
 
-def _metrics(examples: Examples, gains: Numbers, unlearned: Numbers) -> dict[str, float]:
-    """Return the mean gains over all questions: where no source finds the answer, nobody gains."""
-    share = len(examples) / examples.asked
+def _metrics(examples: Examples, learned: Numbers, unlearned: Numbers) -> dict[str, float]:
+    """Return means over all queries: one whose target no source found counts 0."""
+    share = len(examples) / examples.n_queries
     return {
-        "ndcg@10": float(gains.mean()) * share,
+        "ndcg@10": float(learned.mean()) * share,
         "unlearned_ndcg@10": float(unlearned.mean()) * share,
         "candidate_recall": share,
         "examples": float(len(examples)),
-        "shown": float(examples.shown),
+        "shown": float(examples.n_with_skipped),
     }
 
 
 def _rank_of_first(scores: Vector, weights: Vector) -> float:
-    """Return the rank of the first candidate, ties half; each of the others stands for several."""
+    """Return the rank of the first candidate; ties count half, and each counts its weight."""
     higher, equal = weights[scores > scores[0]].sum(), weights[scores == scores[0]].sum()
     return float(higher + (equal - 1) / 2)

@@ -1,9 +1,12 @@
-"""What users did not want: what they turned down, and what they were shown and left.
+"""What users did not want: items of negative events, and items shown and skipped.
 
-An answer of the service has an id, and events that came of it carry it: those of kinds without
-weight (impressions) say what was shown, positive ones what was taken. The rest was looked at and
-left: a negative that is known, where any other item is only guessed to be one. Lookups hold events
-with a recommendation only. This module does not know how examples are drawn.
+Every answer of the service has a recommendation id, and events that followed from the answer carry
+it. Events of kinds with weight 0 (impressions) say which items were shown. Positive events say
+which of them the user took. The other shown items were skipped: known negatives, where any other
+item is only assumed to be one.
+
+The lookups contain events with a recommendation id only. This module does not know how examples are
+drawn.
 """
 
 from dataclasses import dataclass
@@ -13,24 +16,24 @@ import numpy.typing as npt
 
 from app.core.types import Rows
 from app.offline.input.events import Events
-from app.offline.learning.sequences import Ints, Sequences, avoided_of, steps_of
-from app.offline.learning.signals import Log
+from app.offline.learning.sequences import Ints, Sequences, disliked_of, steps_of
+from app.offline.learning.signals import EventLog
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What was shown beside the steps of some sequences, and not taken from there.
+class Skipped:
+    """The items that were shown beside the steps of some sequences, and not taken there.
 
-    A page is a recommendation as one user saw it.
+    A page is one recommendation as one user saw it.
 
     Attributes:
-        steps: int64[p], places in `Sequences.items` that came of a page, ascending; one place may
-            have come of several.
-        pages: int64[p], the page that each of them came of.
+        steps: int64[p], positions in `Sequences.items` of steps that came from a page, ascending.
+            A step that came from several pages is there several times.
+        pages: int64[p], the page that each of them came from.
         offsets: int64[q + 1], where the items of each page begin.
-        items: int64[m], rows of the catalogue, page after page, each once a page.
+        items: int64[m], rows of the catalogue, page after page, each row once a page.
     """
 
     steps: Ints
@@ -39,12 +42,12 @@ class Shown:
     items: Rows
 
     @classmethod
-    def nothing(cls) -> "Shown":
-        """Return what a log without recommendations says."""
+    def nothing(cls) -> "Skipped":
+        """Return the result for a log without recommendations."""
         return cls(_NO_ROWS, _NO_ROWS, np.zeros(1, np.int64), _NO_ROWS)
 
     def beside(self, step: int) -> Rows:
-        """Return int64[n], the rows that were shown beside a step and not taken, ascending."""
+        """Return int64[n]: the rows that were shown beside a step and not taken, ascending."""
         first, last = np.searchsorted(self.steps, [step, step + 1]).tolist()
         pages = self.pages[first:last].tolist()
         parts = [self.items[self.offsets[page] : self.offsets[page + 1]] for page in pages]
@@ -55,43 +58,44 @@ class Shown:
 class Negatives:
     """What users did not want.
 
-    `avoided`: items of negative events, per user of the log. `shown`: per step of the sequences
-    that the same log came to.
+    `disliked`: the items of negative events, per user of the log. `skipped`: the items shown and
+    not taken, per step of the sequences that the same log gives.
     """
 
-    avoided: Sequences
-    shown: Shown
+    disliked: Sequences
+    skipped: Skipped
 
 
-def negatives_of(log: Log, n_items: int) -> Negatives:
-    """Return what a log says of what was not wanted, in a catalogue of `n_items`."""
-    avoided = avoided_of(log.events, log.numbers, log.avoided, n_items)
-    return Negatives(avoided, shown_of(log, n_items))
+def negatives_of(log: EventLog, n_items: int) -> Negatives:
+    """Return the negatives of a log over a catalogue of `n_items`."""
+    disliked = disliked_of(log.events, log.item_rows, log.is_negative, n_items)
+    return Negatives(disliked, skipped_of(log, n_items))
 
 
-def shown_of(log: Log, n_items: int) -> Shown:
-    """Return what was shown beside each step of the sequences of a log, and not taken.
+def skipped_of(log: EventLog, n_items: int) -> Skipped:
+    """Return the items shown beside each step of the sequences of a log, and not taken.
 
-    All events that made a step count, each with its own recommendation.
+    All events that make up a step count, each with its own recommendation.
     """
     recommended = log.events.recommendation >= 0
-    shows = np.flatnonzero(log.shown & recommended & (log.numbers < n_items))
-    if not len(shows):
-        return Shown.nothing()
-    taken, steps = steps_of(log.events, log.numbers, log.weights, n_items)
-    came = recommended[taken]
-    taken, steps = taken[came], steps[came]
-    pages, page = np.unique(_page_ids(log.events, taken), return_inverse=True)
-    ids = _page_ids(log.events, shows)
-    there = np.isin(ids, pages)  # nothing is learned from a page that nobody took anything from
-    shown_on = np.searchsorted(pages, ids[there])
-    # A cell is an item on a page.
-    cells = shown_on * n_items + log.numbers[shows[there]]
-    left = np.setdiff1d(cells, page * n_items + log.numbers[taken])
-    offsets = np.searchsorted(left, np.arange(len(pages) + 1) * n_items)
-    return Shown(steps, page, offsets, left % n_items)
+    impressions = np.flatnonzero(log.is_impression & recommended & (log.item_rows < n_items))
+    if not len(impressions):
+        return Skipped.nothing()
+    taken, steps = steps_of(log.events, log.item_rows, log.weights, n_items)
+    from_page = recommended[taken]
+    taken, steps = taken[from_page], steps[from_page]
+    pages, page_of_taken = np.unique(_page_ids(log.events, taken), return_inverse=True)
+    ids = _page_ids(log.events, impressions)
+    # Nothing is learned from a page from which nobody took anything.
+    on_used_page = np.isin(ids, pages)
+    page_of_shown = np.searchsorted(pages, ids[on_used_page])
+    # One integer stands for an item on a page, so that the set operations work on plain arrays.
+    shown_cells = page_of_shown * n_items + log.item_rows[impressions[on_used_page]]
+    skipped_cells = np.setdiff1d(shown_cells, page_of_taken * n_items + log.item_rows[taken])
+    offsets = np.searchsorted(skipped_cells, np.arange(len(pages) + 1) * n_items)
+    return Skipped(steps=steps, pages=page_of_taken, offsets=offsets, items=skipped_cells % n_items)
 
 
 def _page_ids(events: Events, rows: npt.NDArray[np.intp]) -> Ints:
-    """Return int64[n], equal for events of one user that came of one recommendation."""
+    """Return int64[n]: equal for events of one user that came from one recommendation."""
     return (events.user[rows].astype(np.int64) << 32) | events.recommendation[rows]

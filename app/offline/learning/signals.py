@@ -1,6 +1,6 @@
-"""What an event log says of items and users: weights, popularity, histories.
+"""What an event log tells about items and users: weights, popularity, trends, histories.
 
-Knows nothing of files; arrays in, arrays out.
+The functions take arrays and return arrays; this module does not know files.
 """
 
 from collections.abc import Mapping
@@ -16,48 +16,59 @@ from app.domain.event_rules import MOST_HALVINGS, EventRule
 from app.offline.input.events import Events
 
 MAX_HISTORY = 200
+"""Events of a user's history that are kept and read, the newest ones."""
 
 _LAST_HALVING = 40.0
-"""From here on a weight halves no more: what was taken stays taken, however long ago."""
+"""From here on a weight halves no more: it must stay above 0, or the event would no longer count as
+positive."""
+_TRENDING_QUANTILE = 0.05
 
 
 def positive_weights(events: Events, weights: Mapping[str, EventRule]) -> npt.NDArray[np.float64]:
     """Return float64[n_events]: the weight of each positive event, 0 for every other one.
 
-    A kind without a weight counts nothing. A weight halves with every half-life of its kind that
-    the event is older than the newest one of the log; events without a time do not fade.
+    An event of a kind without a rule has weight 0. A weight halves with every half-life of its kind
+    that the event is older than the newest one of the log. Events without a time do not fade.
     """
-    weight, least = _rules(events, weights)
-    # A comparison with a missing value is false: an event that needs a value has to have one.
-    whole = np.where(np.isnan(least) | (events.value >= least), np.maximum(weight, 0.0), 0.0)
-    return whole * np.exp2(-np.minimum(_halvings(events, weights), _LAST_HALVING))
+    weight, threshold = _rules(events, weights)
+    # A comparison with a missing value is false: an event that needs a value must have one.
+    is_positive = np.isnan(threshold) | (events.value >= threshold)
+    unfaded = np.where(is_positive, np.maximum(weight, 0.0), 0.0)
+    return unfaded * np.exp2(-np.minimum(_halvings(events, weights), _LAST_HALVING))
 
 
 def negative_events(events: Events, weights: Mapping[str, EventRule]) -> npt.NDArray[np.bool_]:
-    """Return bool[n_events]: dislikes, and values below what their kind counts as positive.
+    """Return bool[n_events]: dislikes, and values below the threshold of their kind.
 
-    Not those that have faded; see `positive_weights`.
+    Events that have faded are left out; see `positive_weights`.
     """
-    weight, least = _rules(events, weights)
-    negative: npt.NDArray[np.bool_] = (weight < 0) | (events.value < least)
+    weight, threshold = _rules(events, weights)
+    negative: npt.NDArray[np.bool_] = (weight < 0) | (events.value < threshold)
     return negative & (_halvings(events, weights) <= MOST_HALVINGS)
 
 
 def _rules(events: Events, weights: Mapping[str, EventRule]) -> tuple[Floats, Floats]:
-    """Return float64[n_events] twice: the weight of each event, and the value it has to reach."""
-    of_kind = _of_kinds(events, weights)
-    weight = np.array([w.weight for w in of_kind], dtype=np.float64)
-    least = [np.nan if w.positive_from is None else w.positive_from for w in of_kind]
-    return weight[events.event], np.array(least, dtype=np.float64)[events.event]
+    """Return float64[n_events] twice: weight, and the value from which an event is positive.
+
+    NaN = the kind needs no value.
+    """
+    rules = _rules_of_kinds(events, weights)
+    weight = np.array([rule.weight for rule in rules], dtype=np.float64)
+    threshold = np.array(
+        [np.nan if rule.positive_from is None else rule.positive_from for rule in rules],
+        dtype=np.float64,
+    )
+    return weight[events.event], threshold[events.event]
 
 
-def _of_kinds(events: Events, weights: Mapping[str, EventRule]) -> list[EventRule]:
+def _rules_of_kinds(events: Events, weights: Mapping[str, EventRule]) -> list[EventRule]:
     return [weights.get(kind, EventRule(weight=0.0)) for kind in events.kinds]
 
 
 def _halvings(events: Events, weights: Mapping[str, EventRule]) -> Floats:
-    """Return float64[n_events], the age of each event in half-lives of its kind; 0 = no age."""
-    half_life = np.array([w.half_life_s for w in _of_kinds(events, weights)], dtype=np.float64)
+    """Return float64[n_events], the age of each event in half-lives of its kind; 0 = undated."""
+    rules = _rules_of_kinds(events, weights)
+    half_life = np.array([rule.half_life_s for rule in rules], dtype=np.float64)
     dated = ~np.isnan(events.timestamp)
     if np.isinf(half_life).all() or not dated.any():
         return np.zeros(len(events))
@@ -66,82 +77,95 @@ def _halvings(events: Events, weights: Mapping[str, EventRule]) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """An event log beside a catalogue.
+class EventLog:
+    """An event log together with the rows of its items in a catalogue.
 
     Attributes:
         events: the log.
-        numbers: int32[n_events], the row of each event's item; see `item_numbers`.
-        unknown: ids that the catalogue does not hold.
+        item_rows: int32[n_events], the row of each event's item; see `item_rows_of`.
+        unknown_ids: ids of items that the catalogue does not contain.
         weights: float64[n_events], 0 for events that are not positive.
-        avoided: bool[n_events], negative events.
-        shown: bool[n_events], events of kinds whose weight is 0: the item was only shown.
+        is_negative: bool[n_events], negative events.
+        is_impression: bool[n_events], events of kinds with weight 0: the item was only shown.
     """
 
     events: Events
-    numbers: npt.NDArray[np.int32]
-    unknown: list[str]
+    item_rows: npt.NDArray[np.int32]
+    unknown_ids: list[str]
     weights: npt.NDArray[np.float64]
-    avoided: npt.NDArray[np.bool_]
-    shown: npt.NDArray[np.bool_]
+    is_negative: npt.NDArray[np.bool_]
+    is_impression: npt.NDArray[np.bool_]
 
 
-def log_of(events: Events, ids: list[str], weights: Mapping[str, EventRule]) -> Log:
-    """Return a log beside its catalogue, and count in its tally the events that add nothing yet."""
-    numbers, unknown = item_numbers(events, ids)
-    strange = np.array([kind not in weights for kind in events.kinds], dtype=bool)
-    events.tally.noted["unknown_item"] = int(np.count_nonzero(numbers >= len(ids)))
-    events.tally.noted["unknown_event"] = int(np.count_nonzero(strange[events.event]))
-    positive, negative = positive_weights(events, weights), negative_events(events, weights)
-    silent = np.array(
+def log_of(events: Events, ids: list[str], weights: Mapping[str, EventRule]) -> EventLog:
+    """Return an event log with the rows of a catalogue.
+
+    Its read report counts the events of unknown items and of unknown kinds, which add nothing yet.
+    """
+    item_rows, unknown_ids = item_rows_of(events, ids)
+    is_unknown_kind = np.array([kind not in weights for kind in events.kinds], dtype=bool)
+    events.tally.noted["unknown_item"] = int(np.count_nonzero(item_rows >= len(ids)))
+    events.tally.noted["unknown_event"] = int(np.count_nonzero(is_unknown_kind[events.event]))
+    negative = negative_events(events, weights)
+    is_impression_kind = np.array(
         [kind in weights and weights[kind].weight == 0 for kind in events.kinds], dtype=bool
     )
-    return Log(events, numbers, unknown, positive, negative, silent[events.event] & ~negative)
+    return EventLog(
+        events=events,
+        item_rows=item_rows,
+        unknown_ids=unknown_ids,
+        weights=positive_weights(events, weights),
+        is_negative=negative,
+        is_impression=is_impression_kind[events.event] & ~negative,
+    )
 
 
-def item_numbers(events: Events, ids: list[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Return int32[n_events]: the row of each event's item, and the ids that have none.
+def item_rows_of(events: Events, ids: list[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Return int32[n_events]: the row of each event's item, and the ids without a row.
 
-    An item that the catalogue does not hold gets len(ids) + its place among the unknown ones.
+    An item that the catalogue does not contain gets len(ids) + its position among the unknown ids.
     """
     row_of = {item: row for row, item in enumerate(ids)}
-    unknown = [item for item in events.items if item not in row_of]
-    row_of.update((item, len(ids) + place) for place, item in enumerate(unknown))
-    numbers = np.array([row_of[item] for item in events.items], dtype=np.int32)
-    return numbers[events.item], unknown
+    unknown_ids = [item for item in events.items if item not in row_of]
+    row_of.update((item, len(ids) + position) for position, item in enumerate(unknown_ids))
+    rows = np.array([row_of[item] for item in events.items], dtype=np.int32)
+    return rows[events.item], unknown_ids
 
 
 def popularity_of(
-    numbers: npt.NDArray[np.int32], weights: npt.NDArray[np.float64], n_items: int
+    item_rows: npt.NDArray[np.int32], weights: npt.NDArray[np.float64], n_items: int
 ) -> Vector:
-    """Return float32[n_items] in [0, 1]: log1p(sum of positive weights) / maximum; 0 without any.
+    """Return float32[n_items] in [0, 1]: log1p(sum of positive weights), divided by the maximum.
+
+    An item without events has 0. The logarithm keeps a few very popular items from making the
+    differences between all others vanish.
 
     >>> popularity_of(np.array([1, 1, 9], np.int32), np.array([1.0, 2.0, 5.0]), 3).tolist()
     [0.0, 1.0, 0.0]
     """
-    known = numbers < n_items
-    summed = np.log1p(np.bincount(numbers[known], weights[known], minlength=n_items))
+    known = item_rows < n_items
+    summed = np.log1p(np.bincount(item_rows[known], weights[known], minlength=n_items))
     highest = summed.max(initial=0.0)
     return (summed / highest if highest > 0 else summed).astype(np.float32)
 
 
 def trending_of(
     events: Events,
-    numbers: npt.NDArray[np.int32],
+    item_rows: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float64],
     n_items: int,
 ) -> Vector:
-    """Return float32[n_items] in [0, 1]: popularity that halves with age; 0 without times.
+    """Return float32[n_items] in [0, 1]: popularity of recent events; 0 without times.
 
-    The half-life is the age below which a twentieth of the positive events lies, so that it fits
-    a day of news as well as ten years of films.
+    The weight of an event halves with every half-life of its age. The half-life is the age of the
+    newest twentieth of the positive events, so it fits a day of news as well as ten years of films.
     """
-    timed = np.flatnonzero((weights > 0) & ~np.isnan(events.timestamp))
-    if not len(timed):
+    dated = np.flatnonzero((weights > 0) & ~np.isnan(events.timestamp))
+    if not len(dated):
         return np.zeros(n_items, np.float32)
-    age = events.timestamp[timed].max() - events.timestamp[timed]
-    half_life = max(float(np.quantile(age, 0.05)), 1.0)
-    return popularity_of(numbers[timed], weights[timed] * 0.5 ** (age / half_life), n_items)
+    age = events.timestamp[dated].max() - events.timestamp[dated]
+    half_life = max(float(np.quantile(age, _TRENDING_QUANTILE)), 1.0)
+    return popularity_of(item_rows[dated], weights[dated] * 0.5 ** (age / half_life), n_items)
 
 
 def freshness_of(published_at: npt.NDArray[np.float64]) -> Vector:
@@ -157,14 +181,15 @@ def freshness_of(published_at: npt.NDArray[np.float64]) -> Vector:
 
 def user_arrays(
     events: Events,
-    numbers: npt.NDArray[np.int32],
+    item_rows: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float64],
-    unknown: list[str],
+    unknown_ids: list[str],
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of `users.safetensors`, which `BundleUserStore` reads.
 
-    Keys sorted by their bytes. A history holds the items of the user's positive events, oldest
-    first by time, then in input order, the newest 200; events without a time count as the oldest.
+    User keys are sorted by their bytes. A history contains the items of the user's newest 200
+    positive events, oldest first by time, then in input order. Events without a time count as the
+    oldest.
     """
     keys = sorted(events.users, key=str.encode)
     rank_of = {key: rank for rank, key in enumerate(keys)}
@@ -173,12 +198,12 @@ def user_arrays(
     user = rank[events.user[positive]]
     time = np.nan_to_num(events.timestamp[positive], nan=-np.inf)
     order = np.lexsort((time, user))  # stable: equal times stay in input order
-    user, items = user[order], numbers[positive][order]
+    user, items = user[order], item_rows[positive][order]
     lengths = np.bincount(user, minlength=len(keys))
-    from_the_end = offsets_of(lengths)[1:][user] - np.arange(len(user))
+    position_from_end = offsets_of(lengths)[1:][user] - np.arange(len(user))
     return {
         **prefixed("user", encode_column("string", keys)),
         "history/offsets": offsets_of(np.minimum(lengths, MAX_HISTORY)),
-        "history/items": items[from_the_end <= MAX_HISTORY],
-        **prefixed("unknown", encode_column("string", unknown)),
+        "history/items": items[position_from_end <= MAX_HISTORY],
+        **prefixed("unknown", encode_column("string", unknown_ids)),
     }

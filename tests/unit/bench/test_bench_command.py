@@ -11,7 +11,7 @@ import re
 import pytest
 import torch
 
-from app.bench import session
+from app.bench import run_bench
 from app.bench.figures import (
     KINDS,
     SIZES,
@@ -24,7 +24,7 @@ from app.bench.figures import (
     mix_rate,
     overlapped_rate,
 )
-from app.bench.measure import Meter
+from app.bench.meter import Meter
 from app.bench.page import document, page
 from app.bench.requests import (
     WORDS_IN_QUERY,
@@ -136,7 +136,7 @@ def built(folder, items):
 
 
 def test_a_bundle_without_users_is_asked_with_its_items(tmp_path):
-    asked = session._asked(built(tmp_path, ITEMS), None)
+    asked = run_bench._asked(built(tmp_path, ITEMS), None)
     assert "no users" in asked.histories
     both = asked.requests.take("both", 50)
     assert {item for request in both for item in request.history} == {"1", "2", "drei"}
@@ -146,10 +146,10 @@ def test_a_bundle_without_users_is_asked_with_its_items(tmp_path):
 def test_without_titles_there_is_nothing_to_make_queries_of(tmp_path):
     bundle = built(tmp_path, [{"id": "a", "title": None}, {"id": "b", "title": None}])
     with pytest.raises(UsageError, match="no titles to make queries of: give --queries"):
-        session._asked(bundle, None)
+        run_bench._asked(bundle, None)
     mine = tmp_path / "mine.txt"
     mine.write_text("one\ntwo\n")
-    asked = session._asked(bundle, mine)
+    asked = run_bench._asked(bundle, mine)
     assert (asked.queries, asked.most) == ("2 queries of mine.txt", 2)
     assert {request.query for request in asked.requests.take("words", 4)} == {"one", "two"}
 

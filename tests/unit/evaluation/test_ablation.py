@@ -13,12 +13,12 @@ from app.engine.scoring.scorer import Scorer
 from app.evaluation import rankers
 from app.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
 from app.evaluation.baselines.base import UnavailableError
-from app.evaluation.candidate_pools import Lists, Pools, Traced, others_brought
-from app.evaluation.datasets import read_sequences
+from app.evaluation.candidate_pools import Pools, TracedExamples, TracedSources, others_brought
+from app.evaluation.dataset_readers import read_sequences
 from app.evaluation.evaluate import Options
 from app.evaluation.protocols import plan_of_events
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
-from app.offline.learning.examples import TrainingQuery, draw
+from app.offline.learning.examples import TrainingQuery, draw_examples
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
 from tests.planted import firsts, planted_lists, random_behaviour, ring_walks
@@ -42,30 +42,30 @@ def test_without_a_source_only_what_it_alone_brought_is_gone():
     assert others_brought(origins, 1).tolist() == [True, False, True, True]
 
 
-def left_over(behaviour, question, off):
+def left_over(behaviour, query, off):
     """The candidates that some source other than `off` brings, asked alone."""
     sources = [one for one in behaviour_sources(behaviour, 0.1) if one.name != off]
-    (hits,) = retrieve([ResolvedRequest(recent=question.recent, hidden=question.recent)], sources)
+    (hits,) = retrieve([ResolvedRequest(recent=query.recent, hidden=query.recent)], sources)
     return NumpyTopK(N_ITEMS).union([[one.rows for one in hits.values()]])[0]
 
 
 @pytest.mark.parametrize("off", [None, *SOURCES])
 def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
-    behaviour, questions = random_behaviour(1, N_ITEMS), asked(70)
+    behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
     features = features_over(behaviour)
     muted = muted_of(features.names, ["*.mean", "user.*"])
     weights = np.random.default_rng(2).standard_normal(len(features.names)).astype(np.float32)
-    pools, place = Pools(questions, Traced(behaviour, 0.1)), off and SOURCES.index(off)
+    pools, place = Pools(queries, TracedSources(behaviour, 0.1)), off and SOURCES.index(off)
     ranks = pools.ranks(lambda columns: weights @ columns, place, muted)
     expected, sizes = [], []
-    for question in questions:
-        everything = left_over(behaviour, question, None)
-        columns = features.compute([question.recent], [7], [everything]).astype(np.float16)
+    for query in queries:
+        everything = left_over(behaviour, query, None)
+        columns = features.compute([query.recent], [7], [everything]).astype(np.float16)
         columns = columns.astype(np.float32)
         columns[muted] = 0
-        rows = left_over(behaviour, question, off)
+        rows = left_over(behaviour, query, off)
         scores = (weights @ columns)[np.isin(everything, rows)]
-        own = (weights @ columns)[(everything == question.target) & np.isin(everything, rows)]
+        own = (weights @ columns)[(everything == query.target) & np.isin(everything, rows)]
         expected.append((scores > own[0] + 1e-5).sum() if own.size else np.inf)
         sizes.append(len(rows))
 
@@ -76,15 +76,15 @@ def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
 
 @pytest.mark.parametrize("off", SOURCES)
 def test_examples_lose_what_only_the_missing_source_brought(off):
-    behaviour, questions = random_behaviour(1, N_ITEMS), asked(70)
-    lists = Lists.draw(questions, behaviour, 0.1, 0)
-    direct = draw(questions, behaviour_sources(behaviour, 0.1), features_over(behaviour), 0)
+    behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
+    lists = TracedExamples.draw(queries, behaviour, 0.1, 0)
+    direct = draw_examples(queries, behaviour_sources(behaviour, 0.1), features_over(behaviour), 0)
     np.testing.assert_array_equal(lists.examples.features, direct.features)
     assert lists.without(None) is lists.examples
 
     left = lists.without(SOURCES.index(off), [0, 3])
-    rows = [left_over(behaviour, question, off) for question in questions]
-    found = [question.target in mine for question, mine in zip(questions, rows, strict=True)]
+    rows = [left_over(behaviour, query, off) for query in queries]
+    found = [query.target in mine for query, mine in zip(queries, rows, strict=True)]
     # So few candidates are all kept, once each.
     assert np.diff(left.offsets).tolist() == [
         len(m) for m, is_in in zip(rows, found, strict=True) if is_in

@@ -1,11 +1,24 @@
-"""Lists and scores become the same arrays, and are measured by the same figures."""
+"""TracedExamples and scores become the same arrays, and are measured by the same figures."""
 
 import numpy as np
 import pytest
 
 from app.core.types import RankedItem, RankRequest, RankResult, SourceHit
-from app.evaluation.answers import Numbering, from_results, from_scores, joined, lists_of, mask
-from app.evaluation.figures import by_history, by_source, graded_table, next_item_table, pool_recall
+from app.evaluation.answer_metrics import (
+    by_history,
+    by_source,
+    graded_table,
+    next_item_table,
+    pool_recall,
+)
+from app.evaluation.answers import (
+    Numbering,
+    concatenated,
+    from_results,
+    from_scores,
+    lists_of,
+    mask,
+)
 from app.evaluation.protocols import Case
 
 NUMBERS = Numbering.of("abcdef")
@@ -94,7 +107,7 @@ def test_masked_items_never_stand_in_a_list():
 def test_joining_pads_and_keeps_every_source():
     one = from_results(RESULTS[:1], np.array([0]), NUMBERS)
     two = lists_of([np.array([4])], [np.array([1.0])], np.array([4]))
-    both = joined([two, one])
+    both = concatenated([two, one])
     assert both.rows.tolist() == [[4, -1, -1], [2, 0, 1]]
     assert both.ranks.tolist() == [0.0, 1.5]
     assert both.brought["taste"].tolist() == [[False] * 3, [True, True, False]]

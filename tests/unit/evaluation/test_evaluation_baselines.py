@@ -10,8 +10,8 @@ from app.core.errors import UsageError
 from app.evaluation.baselines import peer
 from app.evaluation.baselines.als import Als
 from app.evaluation.baselines.base import (
-    Ask,
-    Train,
+    BaselineQuery,
+    TrainingData,
     UnavailableError,
     check_dense,
     decayed,
@@ -29,16 +29,16 @@ TITLES = ["red sofa", "red table", "oak table", "lamp", ""]
 SEQUENCES = [[0, 1, 2], [1, 2, 3], [0, 1], [3], [2, 0, 1, 3]]
 
 
-def train(sequences=SEQUENCES, titles=TITLES) -> Train:
+def train(sequences=SEQUENCES, titles=TITLES) -> TrainingData:
     rows = [np.array(s, dtype=np.int64) for s in sequences]
-    return Train(rows, titles, HashEncoder(16).encode(titles), seed=0)
+    return TrainingData(rows, titles, HashEncoder(16).encode(titles), seed=0)
 
 
-def ask(*history: int) -> Ask:
-    return Ask(np.array(history, dtype=np.int64))
+def ask(*history: int) -> BaselineQuery:
+    return BaselineQuery(np.array(history, dtype=np.int64))
 
 
-def fitted(model, data: Train | None = None):
+def fitted(model, data: TrainingData | None = None):
     model.fit(data or train())
     return model
 
@@ -113,7 +113,7 @@ def test_bm25_by_hand():
     idf = math.log1p((5 - 2 + 0.5) / (2 + 0.5))  # "red" stands in two of five titles
     mean = 7 / 5
     tf = 1 * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 2 / mean))
-    scores = fitted(Bm25()).scores([Ask(np.empty(0, np.int64), "Red unknown")])[0]
+    scores = fitted(Bm25()).scores([BaselineQuery(np.empty(0, np.int64), "Red unknown")])[0]
     assert scores == pytest.approx([idf * tf, idf * tf, 0, 0, 0], rel=1e-5)
 
 
@@ -127,14 +127,16 @@ def test_meaning_takes_the_query_or_the_history():
     data = train()
     query = HashEncoder(16).encode(["oak table"])[0]
     empty = np.empty(0, np.int64)
-    by_query, by_history = fitted(Meaning(), data).scores([Ask(empty, "oak table", query), ask(2)])
+    by_query, by_history = fitted(Meaning(), data).scores(
+        [BaselineQuery(empty, "oak table", query), ask(2)]
+    )
     assert by_query == pytest.approx(data.vectors @ query, abs=1e-6)
     assert by_history == pytest.approx(data.vectors @ data.vectors[2], abs=1e-6)
-    both = fitted(WordsAndMeaning(), data).scores([Ask(empty, "oak table", query)])[0]
+    both = fitted(WordsAndMeaning(), data).scores([BaselineQuery(empty, "oak table", query)])[0]
     assert both[2] == pytest.approx(2.0)  # first in both
 
 
-def learnable() -> Train:
+def learnable() -> TrainingData:
     sequences = walks(300, 60, seed=1)
     rows = [[int(item[1:]) for item in items] for items in sequences.values()]
     return train(rows, [f"thing {n}" for n in range(60)])

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from app.core.errors import BadDataError, BundleError, UsageError
-from app.evaluation.session import run_session
+from app.evaluation.run_command import run_session
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from tests.bundles import fake_encoder, write_jsonl

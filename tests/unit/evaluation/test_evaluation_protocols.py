@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from app.core.errors import BadDataError, UsageError
-from app.evaluation.dataset import EvalCatalogue, events_of
-from app.evaluation.datasets import Impression
+from app.evaluation.dataset_readers import Impression
+from app.evaluation.eval_catalogue import EvalCatalogue, events_of
 from app.evaluation.protocols import (
     FOLDS,
     fold_of,

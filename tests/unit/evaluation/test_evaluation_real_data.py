@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.evaluation.asking import Comparison, histories_of
-from app.evaluation.baselines.base import Train
-from app.evaluation.datasets import kind_of, read_pairs, read_sequences
-from app.evaluation.figures import next_item_table
+from app.evaluation.answer_metrics import next_item_table
+from app.evaluation.baselines.base import TrainingData
+from app.evaluation.dataset_readers import kind_of, read_pairs, read_sequences
+from app.evaluation.model_runs import Comparison, histories_of
 from app.evaluation.protocols import plan_of_events, sampled
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
 from app.testing.encoder import HashEncoder
@@ -34,7 +34,7 @@ def test_item_knn_reaches_its_floor_on_beauty():
     assert plan.notes["target_already_in_history"] == 0
     plan = sampled(plan, 6000, seed=1)
     sequences = histories_of(plan.folds[0].events, Recipe(), catalogue.ids)
-    train = Train(sequences, catalogue.titles, HashEncoder(2).encode([""]), seed=0)
+    train = TrainingData(sequences, catalogue.titles, HashEncoder(2).encode([""]), seed=0)
     (answers,) = Comparison(plan, [train], {}).ask("item-knn")
     table = next_item_table(answers)
     # All users, no training: .0851 / .0537; a sample of 6,000 is within ± .007.

@@ -4,8 +4,8 @@ import pytest
 
 from app.bundle.reader import open_bundle
 from app.core.errors import EngineError
-from app.evaluation.dataset import EvalCatalogue, events_of
-from app.evaluation.datasets import read_impressions, read_pairs, read_sequences
+from app.evaluation.dataset_readers import read_impressions, read_pairs, read_sequences
+from app.evaluation.eval_catalogue import EvalCatalogue, events_of
 from app.evaluation.evaluate import Options, evaluate
 from app.evaluation.protocols import plan_of_events, plan_of_grades, plan_of_impressions
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe

@@ -8,12 +8,12 @@ import pytest
 from app.bundle.reader import CURRENT, load_arrays, open_bundle
 from app.cli import main
 from app.core.errors import BundleError, EngineError, PromotionError
-from app.evaluation.promotion_gate import LEAST_CASES, MOST_CASES, PromotionGate
+from app.evaluation.promotion_gate import MAX_CASES, MIN_CASES, PromotionGate
 from app.offline.build import build, retrain
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
-from app.offline.learning.negatives import shown_of
-from app.offline.learning.sequences import avoided_of, sequences_of
+from app.offline.learning.negatives import skipped_of
+from app.offline.learning.sequences import disliked_of, sequences_of
 from app.offline.learning.signals import log_of
 from app.offline.promotion import Clock, Promotion
 from app.serving.stores.bundle_users import BundleUserStore
@@ -256,9 +256,9 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
     gate = served.gate(popular, popular)
     gated = Promotion(gate, Clock()).known(served.root, log_from(rows, tmp_path), ids)
     logs = gated, log_from(early, tmp_path)
-    for find, worth in ((sequences_of, "weights"), (avoided_of, "avoided")):
+    for find, worth in ((sequences_of, "weights"), (disliked_of, "is_negative")):
         found, wanted = (
-            find(log.events, log.numbers, getattr(log, worth), N_ITEMS) for log in logs
+            find(log.events, log.item_rows, getattr(log, worth), N_ITEMS) for log in logs
         )
         assert len(found) > 0
         for name in ("items", "weights", "offsets"):
@@ -268,7 +268,7 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
             for log, sequences in zip(logs, (found, wanted), strict=True)
         ]
         assert people[0] == people[1]
-    one, other = (shown_of(log, N_ITEMS) for log in logs)
+    one, other = (skipped_of(log, N_ITEMS) for log in logs)
     assert len(one.items) == 6  # shown before the split, without the one that was clicked
     assert np.array_equal(one.items, other.items)
 
@@ -399,17 +399,17 @@ def test_untimed_events_are_never_later(shop, served):
 
 def test_too_few_users_are_no_comparison(served):
     """One user less than it takes; everything is learned from then."""
-    later = walks(5, start=3, users=LEAST_CASES - 1)
+    later = walks(5, start=3, users=MIN_CASES - 1)
     report = served.build([*EARLY, *later], UNASKED)
-    unopposed(report, f"only {LEAST_CASES - 1} users took a new item that both bundles hold after")
-    assert f"{LEAST_CASES} are needed" in report.verdict
-    assert report.bundle.manifest.trained_until == 7 * STEP + LEAST_CASES - 2
+    unopposed(report, f"only {MIN_CASES - 1} users took a new item that both bundles hold after")
+    assert f"{MIN_CASES} are needed" in report.verdict
+    assert report.bundle.manifest.trained_until == 7 * STEP + MIN_CASES - 2
 
 
 def test_just_enough_users_are_compared(served):
-    later = walks(5, start=3, users=LEAST_CASES)
+    later = walks(5, start=3, users=MIN_CASES)
     report = served.build([*EARLY, *later], served.gate(ring, ring))
-    assert figures(report.verdict)[5] == LEAST_CASES
+    assert figures(report.verdict)[5] == MIN_CASES
 
 
 def test_events_of_one_moment_only_are_no_comparison(served):
@@ -465,7 +465,7 @@ def test_a_new_bundle_that_cannot_answer_is_not_published_even_by_force(served):
 
 
 def test_a_sample_is_asked_where_there_are_many_users(shop):
-    users = MOST_CASES + 50
+    users = MAX_CASES + 50
     rows = [
         {"user_id": user, "item_id": f"i{step}", "timestamp": 1e5 * step + user}
         for step, people in ((0, users), (1, 4 * users), (2, users))
@@ -474,7 +474,7 @@ def test_a_sample_is_asked_where_there_are_many_users(shop):
     shop.build(rows[:users])
     report = shop.build(rows, shop.gate(constant, constant))
     assert report.bundle.manifest.trained_until == 1e5 + 4 * users - 1
-    assert figures(report.verdict)[5] == MOST_CASES
+    assert figures(report.verdict)[5] == MAX_CASES
 
 
 def test_the_flag_reaches_the_gate(served, tmp_path, capsys):

@@ -6,7 +6,7 @@ import torch
 
 from app.core.errors import BundleError, EngineError
 from app.engine.scoring.scorer import CLIP, Scorer
-from app.offline.learning.train import HIDDEN, Network
+from app.offline.learning.train_scorer import HIDDEN, Network
 
 N_FEATURES = 9
 

@@ -11,10 +11,16 @@ from app.engine.kernels.topk import NumpyTopK
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import behaviour_sources, retrieve
 from app.engine.scoring.scorer import Scorer
-from app.offline.learning.examples import FAR, NEAR, TrainingQuery, draw, rough_order
-from app.offline.learning.learn import LEAST_EXAMPLES, is_worse, learn
-from app.offline.learning.negatives import Negatives, Shown
-from app.offline.learning.train import padded, split, train
+from app.offline.learning.examples import (
+    HARD_NEGATIVES,
+    RANDOM_NEGATIVES,
+    TrainingQuery,
+    draw_examples,
+    unlearned_score,
+)
+from app.offline.learning.learn import MIN_EXAMPLES, is_worse, learn
+from app.offline.learning.negatives import Negatives, Skipped
+from app.offline.learning.train_scorer import padded, split, train
 from app.testing.encoder import HashEncoder
 from tests.planted import (
     NOBODY,
@@ -30,7 +36,7 @@ N_ITEMS = 40
 MANY = 300
 
 
-def questions(behaviour, n, seed=0):
+def queries(behaviour, n, seed=0):
     """Histories without repeats, and answers anywhere among the rest."""
     rng = np.random.default_rng(seed)
     n_items = behaviour.items.shape[1]
@@ -44,9 +50,9 @@ def questions(behaviour, n, seed=0):
     return found
 
 
-def found_by(question, sources):
-    """Return the candidates of one question, asked alone: what was taken is hidden."""
-    one = ResolvedRequest(recent=question.recent[:20], hidden=question.recent)
+def found_by(query, sources):
+    """Return the candidates of one query, asked alone: what was taken is hidden."""
+    one = ResolvedRequest(recent=query.recent[:20], hidden=query.recent)
     (hits,) = retrieve([one], sources)
     return NumpyTopK(MANY).union([[one.rows for one in hits.values()]])[0]
 
@@ -57,64 +63,64 @@ def test_examples_are_what_serving_will_see(n_items):
     features = Features(behaviour)
     # Without *taste*, which finds all of so few items, answers are missed now and then.
     sources = behaviour_sources(behaviour, 0.1)[: 2 if n_items == N_ITEMS else 3]
-    asked = questions(behaviour, 70)
-    drawn = draw(asked, sources, features, 0)
-    hits = [question for question in asked if question.target in found_by(question, sources)]
+    asked = queries(behaviour, 70)
+    drawn = draw_examples(asked, sources, features, 0)
+    hits = [query for query in asked if query.target in found_by(query, sources)]
 
-    assert drawn.asked == 70
+    assert drawn.n_queries == 70
     assert len(drawn) == len(hits)
     assert (len(hits) < 70) == (n_items == N_ITEMS)
     np.testing.assert_allclose(
-        drawn.sample_weight, [question.sample_weight for question in hits], rtol=1e-6
+        drawn.sample_weight, [query.sample_weight for query in hits], rtol=1e-6
     )
-    for at, question in enumerate(hits):
-        rows = found_by(question, sources)
-        direct = features.compute([question.recent[:20]], [len(question.recent)], [rows])
+    for at, query in enumerate(hits):
+        rows = found_by(query, sources)
+        direct = features.compute([query.recent[:20]], [len(query.recent)], [rows])
         kept = drawn.features[drawn.offsets[at] : drawn.offsets[at + 1]].astype(np.float32)
-        right = direct[:, rows.tolist().index(question.target)]
+        right = direct[:, rows.tolist().index(query.target)]
         np.testing.assert_allclose(kept[0], right, rtol=1e-3, atol=1e-4)  # kept in half precision
-        assert not set(question.recent.tolist()) & set(rows.tolist())
+        assert not set(query.recent.tolist()) & set(rows.tolist())
 
 
 @pytest.mark.parametrize("n_items", [N_ITEMS, MANY])
 def test_what_is_kept_stands_for_all_candidates(n_items):
     behaviour = random_behaviour(3, n_items)
-    sources, asked = behaviour_sources(behaviour, 0.1), questions(behaviour, 70)
-    drawn = draw(asked, sources, Features(behaviour), 0)
-    for at, question in enumerate(asked):
+    sources, asked = behaviour_sources(behaviour, 0.1), queries(behaviour, 70)
+    drawn = draw_examples(asked, sources, Features(behaviour), 0)
+    for at, query in enumerate(asked):
         logs = drawn.log_weights[drawn.offsets[at] : drawn.offsets[at + 1]]
-        n = len(found_by(question, sources))
-        each = max((n - NEAR) / FAR, 1)
+        n = len(found_by(query, sources))
+        each = max((n - HARD_NEGATIVES) / RANDOM_NEGATIVES, 1)
         assert logs[0] == 0.0
-        assert len(logs) <= 1 + NEAR + FAR
+        assert len(logs) <= 1 + HARD_NEGATIVES + RANDOM_NEGATIVES
         stood = np.exp(logs)
         assert (np.isclose(stood, 1.0) | np.isclose(stood, each)).all()
         # The right one stands for itself; whether it was drawn among the rest as well is chance.
         assert stood.sum() == pytest.approx(n, abs=max(each - 1, 1) + 1e-3)
-        if n <= NEAR + FAR:
+        if n <= HARD_NEGATIVES + RANDOM_NEGATIVES:
             assert stood.sum() == pytest.approx(n, rel=1e-5)
 
 
 def test_all_of_the_hardest_are_kept_and_what_was_turned_down():
     behaviour = random_behaviour(4, MANY)
     features, sources = Features(behaviour), behaviour_sources(behaviour, 0.1)
-    (question,) = questions(behaviour, 1)
-    rows = found_by(question, sources)
-    columns = features.compute([question.recent[:20]], [len(question.recent)], [rows])
-    order = np.argsort(-rough_order(columns, features.names), kind="stable")
+    (query,) = queries(behaviour, 1)
+    rows = found_by(query, sources)
+    columns = features.compute([query.recent[:20]], [len(query.recent)], [rows])
+    order = np.argsort(-unlearned_score(columns, features.names), kind="stable")
     avoided = rows[order[-3:]]  # the easiest of all: they would seldom be drawn
-    shunned = TrainingQuery(question.recent, question.target, 1.0, avoided)
+    shunned = TrainingQuery(query.recent, query.target, 1.0, avoided)
     for seed in range(3):
-        kept = draw([shunned], sources, features, seed).features.tolist()
+        kept = draw_examples([shunned], sources, features, seed).features.tolist()
         wanted = columns.T.astype(np.float16).tolist()
-        assert all(wanted[place] in kept for place in [*order[: NEAR - 3], *order[-3:]])
+        assert all(wanted[place] in kept for place in [*order[: HARD_NEGATIVES - 3], *order[-3:]])
 
 
-@pytest.mark.parametrize("n_shown", [3, NEAR + 20])
+@pytest.mark.parametrize("n_shown", [3, HARD_NEGATIVES + 20])
 def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_shown):
     behaviour = random_behaviour(5, MANY)
     features, sources = Features(behaviour), behaviour_sources(behaviour, 0.1)[:2]
-    plain = [one for one in questions(behaviour, 9) if one.target in found_by(one, sources)]
+    plain = [one for one in queries(behaviour, 9) if one.target in found_by(one, sources)]
     hidden = [np.append(one.recent, one.target) for one in plain]
     brought = [found_by(one, sources) for one in plain]
     rng = np.random.default_rng(0)
@@ -125,21 +131,21 @@ def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_sho
         ])
         for rows, without in zip(brought, hidden, strict=True)
     ]  # fmt: skip
-    asked = [replace(one, shown=rows) for one, rows in zip(plain, left, strict=True)]
+    asked = [replace(one, skipped=rows) for one, rows in zip(plain, left, strict=True)]
     assert len(asked) > 2
 
-    drawn = draw(asked, sources, features, 0)
-    assert (len(drawn), drawn.shown) == (len(plain), len(plain))
-    assert draw(plain, sources, features, 0).shown == 0
-    for at, question in enumerate(asked):
-        rows = np.concatenate([brought[at], np.setdiff1d(question.shown, brought[at])])
-        direct = features.compute([question.recent[:20]], [len(question.recent)], [rows])
-        shown = direct[:, np.isin(rows, question.shown)].T.astype(np.float16).tolist()
+    drawn = draw_examples(asked, sources, features, 0)
+    assert (len(drawn), drawn.n_with_skipped) == (len(plain), len(plain))
+    assert draw_examples(plain, sources, features, 0).n_with_skipped == 0
+    for at, query in enumerate(asked):
+        rows = np.concatenate([brought[at], np.setdiff1d(query.skipped, brought[at])])
+        direct = features.compute([query.recent[:20]], [len(query.recent)], [rows])
+        shown = direct[:, np.isin(rows, query.skipped)].T.astype(np.float16).tolist()
         part = slice(drawn.offsets[at], drawn.offsets[at + 1])
         logs = drawn.log_weights[part].tolist()
         kept = drawn.features[part].tolist()
         stands = [logs[kept.index(one)] for one in shown if one in kept]
-        assert stands.count(0.0) >= min(n_shown, NEAR)  # for themselves alone
+        assert stands.count(0.0) >= min(n_shown, HARD_NEGATIVES)  # for themselves alone
 
 
 def test_questions_without_answers_give_no_examples():
@@ -148,8 +154,8 @@ def test_questions_without_answers_give_no_examples():
         np.array([1, 2]), 1, 1.0, np.empty(0, np.int64)
     )  # hidden: no source brings it
     for asked in ([], [seen]):
-        drawn = draw(asked, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
-        assert (len(drawn), drawn.asked, len(drawn.features)) == (0, len(asked), 0)
+        drawn = draw_examples(asked, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
+        assert (len(drawn), drawn.n_queries, len(drawn.features)) == (0, len(asked), 0)
         assert drawn.offsets.tolist() == [0]
 
 
@@ -226,7 +232,7 @@ def test_learning_finds_the_way_round_the_ring(learned):
     assert metrics["ndcg@10"] > metrics["unlearned_ndcg@10"]
     assert metrics["ndcg@10"] > 0.7
     assert metrics["candidate_recall"] > 0.95
-    assert metrics["examples"] >= LEAST_EXAMPLES
+    assert metrics["examples"] >= MIN_EXAMPLES
 
     features = Features(learned.behaviour)
     scorer = Scorer(learned.scorer, len(features.names))
@@ -257,7 +263,7 @@ def test_learning_is_the_same_for_the_same_seed(learned):
 
 
 def test_too_few_events_teach_nothing():
-    walks = ring_walks(N_ITEMS, LEAST_EXAMPLES - 1)  # one question each at most
+    walks = ring_walks(N_ITEMS, MIN_EXAMPLES - 1)  # one query each at most
     assert learn(as_sequences(walks), NOTHING, *texts_of(N_ITEMS)) is None
     assert learn(NOBODY, NOTHING, *texts_of(N_ITEMS)) is None
 
@@ -277,9 +283,9 @@ def test_users_of_two_events_can_be_learned_from():
     found = learn(
         as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOTHING, *texts_of(N_ITEMS)
     )
-    if found is not None:
-        assert np.isfinite(found.behaviour.taste.targets).all()
-        assert np.isfinite(found.scorer["w1"]).all()
+    assert found is not None
+    assert np.isfinite(found.behaviour.taste.targets).all()
+    assert np.isfinite(found.scorer["w1"]).all()
 
 
 N_SHELF, N_STALE, N_ALL = 120, 3, 400
@@ -319,7 +325,7 @@ def test_what_was_shown_and_never_taken_is_ranked_lower_for_it():
     baskets, fans, texts = zipf_log()
     n_steps = sum(map(len, baskets))
     page = np.array([0, N_STALE])  # one, beside every step
-    shown = Shown(np.arange(n_steps), np.zeros(n_steps, np.int64), page, STALE)
+    shown = Skipped(np.arange(n_steps), np.zeros(n_steps, np.int64), page, STALE)
     ranks = []
     for negatives in (NOTHING, Negatives(NOBODY, shown)):
         vectors = HashEncoder(8).encode(texts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
-from app.offline.learning.negatives import Shown, negatives_of, shown_of
+from app.offline.learning.negatives import Skipped, negatives_of, skipped_of
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
 from tests.bundles import write_jsonl
@@ -27,8 +27,8 @@ def read(folder, rows):
 
 def beside(log):
     """Return {(user, item of the step): items shown beside it and left}, where there are any."""
-    sequences, shown = sequences_of(log.events, log.numbers, log.weights, 4), shown_of(log, 4)
-    users, _ = sequences.places()
+    sequences, shown = sequences_of(log.events, log.item_rows, log.weights, 4), skipped_of(log, 4)
+    users, _ = sequences.positions()
     found = {}
     for step, (user, item) in enumerate(zip(users.tolist(), sequences.items, strict=True)):
         key = log.events.users[int(sequences.users[user])], IDS[item]
@@ -56,7 +56,7 @@ def test_what_was_shown_and_not_taken_is_beside_what_was_taken(tmp_path):
         ],
     )
     assert beside(log) == {("u:u", "a"): [["b", "c"]]}
-    assert negatives_of(log, 4).shown.beside(0).tolist() == [1, 2]
+    assert negatives_of(log, 4).skipped.beside(0).tolist() == [1, 2]
 
 
 def test_what_was_taken_from_the_same_page_was_not_left(tmp_path):
@@ -80,10 +80,10 @@ def test_a_step_of_several_events_has_the_pages_of_all_of_them(tmp_path):
 
 def test_a_log_without_recommendations_shows_nothing(tmp_path):
     for rows in ([], [("u", "a", "click", 1, None), ("u", "b", "impression", 1, None)]):
-        shown = shown_of(read(tmp_path, rows), 4)
+        shown = skipped_of(read(tmp_path, rows), 4)
         assert shown.beside(0).tolist() == []
         assert len(shown.items) == 0
-    assert Shown.nothing().beside(7).tolist() == []
+    assert Skipped.nothing().beside(7).tolist() == []
 
 
 EVENT = st.tuples(
@@ -134,6 +134,6 @@ def test_a_kind_with_a_weight_shows_nothing(tmp_path):
     for weight, shown in ((0.0, [1]), (0.1, []), (-0.1, [])):
         log = log_of(events, IDS, {**RULES, "impression": EventRule(weight=weight)})
         step = int(
-            np.flatnonzero(sequences_of(log.events, log.numbers, log.weights, 4).items == 0)[0]
+            np.flatnonzero(sequences_of(log.events, log.item_rows, log.weights, 4).items == 0)[0]
         )
-        assert shown_of(log, 4).beside(step).tolist() == shown
+        assert skipped_of(log, 4).beside(step).tolist() == shown

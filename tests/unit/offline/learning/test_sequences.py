@@ -1,4 +1,4 @@
-"""Sequences, what is held back of them, the questions, and what events say of items."""
+"""Sequences, what is held back of them, the queries, and what events say of items."""
 
 import math
 
@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from app.offline.input.events import Events
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import DEFAULT_EVENT_RULES
-from app.offline.learning.examples import MOST_EXAMPLES, MOST_HELD, held_back, training_queries_of
-from app.offline.learning.negatives import Negatives, Shown
-from app.offline.learning.sequences import avoided_of, sequences_of
+from app.offline.learning.examples import (
+    MAX_EXAMPLES,
+    MAX_HELD_OUT,
+    held_out_counts,
+    training_queries_of,
+)
+from app.offline.learning.negatives import Negatives, Skipped
+from app.offline.learning.sequences import disliked_of, sequences_of
 from app.offline.learning.signals import freshness_of, negative_events, popularity_of, trending_of
 from tests.planted import NOBODY, NOTHING, as_sequences
 
@@ -66,7 +71,7 @@ def test_sequences_equal_plain_loops(rows):
     worth = np.array([weight for steps in expected.values() for _, weight in steps])
     # A mean of 1 lets the rate of learning mean the same whatever the recipe's weights are.
     np.testing.assert_allclose(found.weights, worth / worth.mean() if len(worth) else worth, 1e-6)
-    user, place = found.places()
+    user, place = found.positions()
     assert found.items.tolist() == [found.of(u)[p] for u, p in zip(user, place, strict=True)]
 
 
@@ -79,7 +84,7 @@ def test_a_view_a_click_and_a_purchase_are_one_step():
 
 def test_what_was_avoided_are_the_items_of_negative_events():
     log, numbers, _ = log_of([(3, 1, 0, 1), (1, 2, 0, 1), (3, 0, 0, 2), (3, 9, 0, 3)])
-    avoided = avoided_of(log, numbers, np.array([True, False, True, True]), N_ITEMS)
+    avoided = disliked_of(log, numbers, np.array([True, False, True, True]), N_ITEMS)
     assert avoided.users.tolist() == [3]
     assert avoided.of(0).tolist() == [1, 0]
 
@@ -93,7 +98,7 @@ def test_the_last_events_are_taken_off(held):
         one[: len(one) - n] for one, n in zip(lists, held, strict=True)
     ]
     assert rest.users.tolist() == whole.users.tolist()
-    kept = [w for u, p, w in zip(*whole.places(), whole.weights, strict=True)
+    kept = [w for u, p, w in zip(*whole.positions(), whole.weights, strict=True)
             if p < len(lists[u]) - held[u]]  # fmt: skip
     assert rest.weights.tolist() == kept
 
@@ -105,8 +110,8 @@ def lists_of(lengths):
 @pytest.mark.parametrize("users", [3, 900, 1500, 9000])
 def test_how_many_events_are_held_back(users):
     lengths = np.random.default_rng(users).integers(1, 120, users)
-    held = held_back(lists_of(lengths.tolist()), 0)
-    each = min(max(math.ceil(8000 / users), 1), MOST_HELD)
+    held = held_out_counts(lists_of(lengths.tolist()), 0)
+    each = min(max(math.ceil(8000 / users), 1), MAX_HELD_OUT)
     expected = [
         min(each, length // 4) if length >= 8 else min(each, length - 1, 1)
         for length in lengths.tolist()
@@ -116,18 +121,18 @@ def test_how_many_events_are_held_back(users):
 
 
 def test_no_more_is_held_back_than_is_learned_from():
-    sequences = lists_of([2] * (MOST_EXAMPLES + 500))
-    held, other = held_back(sequences, 0), held_back(sequences, 1)
-    assert held.sum() == other.sum() == MOST_EXAMPLES
-    assert (held_back(sequences, 0) == held).all()
+    sequences = lists_of([2] * (MAX_EXAMPLES + 500))
+    held, other = held_out_counts(sequences, 0), held_out_counts(sequences, 1)
+    assert held.sum() == other.sum() == MAX_EXAMPLES
+    assert (held_out_counts(sequences, 0) == held).all()
     # Whom it leaves out is chance, not the order of the log.
     assert (held != other).any()
-    assert not held[: MOST_EXAMPLES // 2].all()
+    assert not held[: MAX_EXAMPLES // 2].all()
 
 
 def test_nobody_can_be_asked():
-    assert held_back(NOBODY, 0).tolist() == []
-    assert held_back(lists_of([1, 1]), 0).tolist() == [0, 0]
+    assert held_out_counts(NOBODY, 0).tolist() == []
+    assert held_out_counts(lists_of([1, 1]), 0).tolist() == [0, 0]
     assert training_queries_of(lists_of([1, 1]), np.array([0, 0]), NOTHING) == []
 
 
@@ -136,18 +141,18 @@ def test_questions_are_about_what_was_new():
     avoided = as_sequences([[2], [3, 1]])
     avoided.users[:] = [7, 1]  # a user without positive events, and the second of ours
     # Beside the third step of the first user, and the last one of the second: two pages each.
-    shown = Shown(
+    shown = Skipped(
         np.array([2, 2, 6]), np.array([0, 1, 1]), np.array([0, 3, 5]), np.array([0, 1, 3, 0, 2])
     )
     first, second = training_queries_of(sequences, np.array([1, 2, 0]), Negatives(avoided, shown))
 
     assert (first.recent.tolist(), first.target, first.sample_weight) == ([2, 1], 3, 2.0)
-    assert first.avoided.tolist() == []
-    assert first.shown.tolist() == [0]  # not what was taken then (3) or before (1, 2)
-    # Place 2 took item 0 again: no question. Place 3 is asked with all that came before it.
+    assert first.disliked.tolist() == []
+    assert first.skipped.tolist() == [0]  # not what was taken then (3) or before (1, 2)
+    # Place 2 took item 0 again: no query. Place 3 is asked with all that came before it.
     assert (second.recent.tolist(), second.target, second.sample_weight) == ([0, 1, 0], 2, 4.0)
-    assert second.avoided.tolist() == [3, 1]
-    assert second.shown.tolist() == []
+    assert second.disliked.tolist() == [3, 1]
+    assert second.skipped.tolist() == []
 
 
 KINDS = ["click", "dislike", "rating", "impression", "strange"]

@@ -12,7 +12,7 @@ from app.domain.columns import decode_column, encode_column
 from app.offline.input.events import Events
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventRule, Recipe
-from app.offline.learning.signals import MAX_HISTORY, item_numbers, positive_weights, user_arrays
+from app.offline.learning.signals import MAX_HISTORY, item_rows_of, positive_weights, user_arrays
 from app.serving.stores.bundle_users import BundleUserStore
 
 
@@ -60,7 +60,7 @@ EVENT = st.tuples(
 @given(st.lists(EVENT, min_size=1, max_size=60))
 async def test_histories_equal_a_plain_loop(rows):
     log, weights = log_of(rows, {"click": EventRule(weight=1.0)})
-    numbers, unknown = item_numbers(log, ["b", "a"])
+    numbers, unknown = item_rows_of(log, ["b", "a"])
     ids = decode_column("string", _strings(["b", "a"]))
     store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)
     for user in {row[0] for row in rows}:
@@ -72,7 +72,7 @@ async def test_histories_equal_a_plain_loop(rows):
 async def test_only_the_newest_200_count():
     rows = [("u:1", f"i{n}", "click", math.nan, n) for n in range(MAX_HISTORY + 50)]
     log, weights = log_of([*rows, ("u:2", "i0", "click", math.nan, 0)], Recipe().weights)
-    numbers, unknown = item_numbers(log, [f"i{n}" for n in range(100)])
+    numbers, unknown = item_rows_of(log, [f"i{n}" for n in range(100)])
     ids = decode_column("string", _strings([f"i{n}" for n in range(100)]))
     store = BundleUserStore(user_arrays(log, numbers, weights, unknown), ids)
     assert await store.history("u:1") == tuple(f"i{n}" for n in range(50, MAX_HISTORY + 50))
@@ -97,7 +97,7 @@ def test_histories_that_do_not_fit_are_refused(change):
         [("u:1", "a", "click", 0, 0), ("u:2", "a", "click", 0, 0)], Recipe().weights
     )
     ids = decode_column("string", _strings(["a"]))
-    arrays = user_arrays(log, *item_numbers(log, ["a"])[:1], weights, [])
+    arrays = user_arrays(log, *item_rows_of(log, ["a"])[:1], weights, [])
     with pytest.raises(BundleError):
         BundleUserStore({**arrays, **change}, ids)
     del arrays["history/items"]

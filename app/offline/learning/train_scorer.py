@@ -1,7 +1,8 @@
-"""Trains the scorer: a small network, listwise softmax over the candidates of each example.
+"""Trains the scorer: a small network with a listwise softmax over the candidates of each example.
 
-Seeds are fixed; a tenth of the examples decides when to stop. What is written is read by
-`app.engine.scoring.scorer`. This module does not know what the features mean.
+Seeds are fixed. A tenth of the examples, the validation examples, decides when to stop. The result
+is a set of arrays that `app.engine.scoring.scorer` reads. This module does not know what the
+features mean.
 """
 
 from abc import ABC, abstractmethod
@@ -23,18 +24,19 @@ from app.offline.learning.sequences import Ints
 HIDDEN = (64, 32)
 BATCH = 64
 LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 1e-3, 0.1
-LEAST_EPOCHS, LEAST_STEPS = 4, 600
+MIN_EPOCHS, MIN_STEPS = 4, 600
 PATIENCE = 2
 VALIDATION_SHARE = 0.1
 
 Arrays = dict[str, np.ndarray]
 
-_NOWHERE = -1e9
+_PADDING = -1e9
+"""Log weight of a padded candidate: its share of the softmax is 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """Arrays for `Scorer`, and how it went: loss and epoch of the best state, on validation."""
+class TrainedScorer:
+    """Arrays for `Scorer`; the validation loss of this state, and the epoch after which it was."""
 
     arrays: Arrays
     loss: float
@@ -42,18 +44,21 @@ class Trained:
 
 
 class Model(nn.Module, ABC):
-    """What can be trained here, and then served: float32[f] moments make its inputs even."""
+    """A model that can be trained here and then served by `Scorer`.
+
+    `mean`, `deviation`: float32[f] of the features; they bring all inputs to the same scale.
+    """
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.mean, self.deviation = mean, deviation
 
     def inputs(self, features: Tensor) -> Tensor:
-        """Return features as `app.engine.scoring.scorer.Scorer` reads them."""
+        """Return standardised features, clipped as `app.engine.scoring.scorer.Scorer` does it."""
         return ((features - self.mean) / self.deviation).clamp(-CLIP, CLIP)
 
     def arrays(self) -> Arrays:
-        """Return what `app.engine.scoring.scorer.Scorer` takes."""
+        """Return the arrays that `app.engine.scoring.scorer.Scorer` reads."""
         tensors = {"mean": self.mean, "deviation": self.deviation, **self.layers()}
         return {name: tensor.detach().numpy().copy() for name, tensor in tensors.items()}
 
@@ -63,13 +68,13 @@ class Model(nn.Module, ABC):
 
 
 class Network(Model):
-    """The scorer as torch sees it."""
+    """The scorer that is served, as a torch module."""
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__(mean, deviation)
         self.first = nn.Linear(len(mean), HIDDEN[0])
         self.second = nn.Linear(*HIDDEN)
-        # Within a list only differences count: the last layer needs no bias.
+        # Only differences of scores within a list count, so the last layer needs no bias.
         self.third = nn.Linear(HIDDEN[1], 1, bias=False)
         self.drop = nn.Dropout(DROPOUT)
 
@@ -91,20 +96,24 @@ class Network(Model):
 
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""([b, c] scores, [b, c] log weights) -> [b]; the right candidate of each list stands first."""
+"""([b, c] scores, [b, c] log weights) -> [b] losses; the target of each list comes first."""
 
 
 def listwise(scores: Tensor, log_weights: Tensor) -> Tensor:
-    """Return −log softmax of the right candidate, each candidate standing for several."""
-    right = torch.zeros(len(scores), dtype=torch.int64)
-    return functional.cross_entropy(scores + log_weights, right, reduction="none")
+    """Return −log softmax of the target over the candidates of its list.
+
+    A sampled negative stands for w candidates. Adding log w to its score counts its e^score w
+    times, as a softmax over all candidates would.
+    """
+    target = torch.zeros(len(scores), dtype=torch.int64)
+    return functional.cross_entropy(scores + log_weights, target, reduction="none")
 
 
 def split(n: int, seed: int) -> tuple[Ints, Ints]:
-    """Return which of n examples to train on, and which to stop by."""
+    """Return int64 twice: which of n examples are for training, and which for validation."""
     order = np.random.default_rng(seed).permutation(n)
-    held = max(1, int(n * VALIDATION_SHARE))
-    return order[held:], order[:held]
+    n_validation = max(1, int(n * VALIDATION_SHARE))
+    return order[n_validation:], order[:n_validation]
 
 
 def train(
@@ -112,62 +121,73 @@ def train(
     seed: int,
     make: Callable[[Tensor, Tensor], Model] = Network,
     loss_of: Loss = listwise,
-) -> Trained:
-    """Fit the network; at least two examples are needed. Others are fitted to compare with it.
+) -> TrainedScorer:
+    """Fit a model to at least two examples; return its state of the lowest validation loss.
 
-    Time O(epochs · candidates kept · parameters); memory is that of the examples.
+    Time is O(epochs · candidates · parameters); memory is that of the examples.
+
+    Args:
+        examples: lists of candidates, the target first.
+        seed: of the split, the weights and the order of the examples.
+        make: makes the model of float32[f] mean and deviation; the ablation passes other models.
+        loss_of: the loss of each list; the ablation passes other losses.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    learn, stop = split(len(examples), seed)
+    training, validation = split(len(examples), seed)
     network = make(*map(torch.from_numpy, _moments(examples)))
-    steps = -(-len(learn) // BATCH)
-    epochs = max(LEAST_EPOCHS, -(-LEAST_STEPS // steps))
+    steps = -(-len(training) // BATCH)
+    epochs = max(MIN_EPOCHS, -(-MIN_STEPS // steps))
     optimizer = torch.optim.AdamW(
         network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
     )
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, total_steps=epochs * steps + 1, pct_start=0.1
     )
-    best = Trained(network.arrays(), float("inf"), 0)
+    best = TrainedScorer(network.arrays(), float("inf"), 0)
     for epoch in range(1, epochs + 1):
         network.train()
-        for chosen in tqdm(np.array_split(rng.permutation(learn), steps), "scorer", disable=None):
+        batches = np.array_split(rng.permutation(training), steps)
+        for chosen in tqdm(batches, desc="scorer", disable=None):
             optimizer.zero_grad()
             losses = _losses(network, loss_of, examples, chosen)
             losses.mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             rates.step()
-        loss = _validation(network, loss_of, examples, stop)
+        loss = _validation(network, loss_of, examples, validation)
         if loss < best.loss:
-            best = Trained(network.arrays(), loss, epoch)
+            best = TrainedScorer(network.arrays(), loss, epoch)
         elif epoch - best.epoch >= PATIENCE:
             break
     return best
 
 
 def _moments(examples: Examples) -> tuple[Matrix, Matrix]:
-    some = examples.features[:: max(1, len(examples.features) // 500_000)].astype(np.float32)
-    mean, deviation = some.mean(axis=0), some.std(axis=0)
-    # A feature that hardly varies says nothing, and dividing by almost 0 would cost all digits.
-    steady = deviation <= 1e-3 * np.abs(mean) + 1e-9
-    return mean, np.where(steady, np.maximum(np.abs(mean), 1.0), deviation).astype(np.float32)
+    """Return float32[f] twice: mean and standard deviation of the features of the candidates."""
+    # Half a million rows are enough for moments.
+    sample = examples.features[:: max(1, len(examples.features) // 500_000)].astype(np.float32)
+    mean, deviation = sample.mean(axis=0), sample.std(axis=0)
+    # A feature that hardly varies tells nothing. Dividing by its deviation, almost 0, would only
+    # blow up rounding errors.
+    is_constant = deviation <= 1e-3 * np.abs(mean) + 1e-9
+    scale = np.where(is_constant, np.maximum(np.abs(mean), 1.0), deviation)
+    return mean, scale.astype(np.float32)
 
 
 @torch.inference_mode()
 def _validation(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> float:
     network.eval()
-    parts = [_losses(network, loss_of, examples, part) for part in _parts(chosen)]
-    return float(torch.cat(parts).mean())
+    losses = [_losses(network, loss_of, examples, part) for part in _batches(chosen)]
+    return float(torch.cat(losses).mean())
 
 
-def _parts(chosen: Ints) -> Iterator[Ints]:
+def _batches(chosen: Ints) -> Iterator[Ints]:
     for start in range(0, len(chosen), BATCH):
         yield chosen[start : start + BATCH]
 
 
 def _losses(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> Tensor:
-    """Return [b], the loss of some lists, each times what its event is worth."""
+    """Return [b]: the losses of some lists, each times the weight of its event."""
     features, log_weights = padded(examples, chosen)
     losses = loss_of(network(torch.from_numpy(features)), torch.from_numpy(log_weights))
     return losses * torch.from_numpy(examples.sample_weight[chosen])
@@ -176,8 +196,8 @@ def _losses(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> 
 def padded(examples: Examples, chosen: Ints) -> tuple[Matrix, Matrix]:
     """Return float32[b, c, f] features and float32[b, c] log weights of some lists, padded."""
     first, last = examples.offsets[chosen], examples.offsets[chosen + 1]
-    places = np.arange(int((last - first).max()))
-    inside = places < (last - first)[:, None]
-    at = np.where(inside, first[:, None] + places, 0)
-    log_weights = np.where(inside, examples.log_weights[at], np.float32(_NOWHERE))
+    positions = np.arange(int((last - first).max()))
+    inside = positions < (last - first)[:, None]
+    at = np.where(inside, first[:, None] + positions, 0)
+    log_weights = np.where(inside, examples.log_weights[at], np.float32(_PADDING))
     return examples.features[at].astype(np.float32), log_weights

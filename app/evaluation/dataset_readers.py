@@ -22,7 +22,7 @@ import orjson
 
 from app.core.errors import BadDataError, UsageError
 from app.core.ports import user_key
-from app.evaluation.dataset import Anonymiser, EvalCatalogue, events_of
+from app.evaluation.eval_catalogue import Anonymiser, EvalCatalogue, events_of
 from app.offline.input.events import Events, read_events
 from app.offline.input.items import read_items
 from app.offline.input.recipe import Recipe

@@ -16,18 +16,18 @@ from app.core.errors import UsageError
 from app.domain.columns import decode_column
 from app.evaluation.ablation import ablate, table_of
 from app.evaluation.baselines import registry
-from app.evaluation.dataset import EvalCatalogue
-from app.evaluation.datasets import (
+from app.evaluation.dataset_readers import (
     kind_of,
     read_files,
     read_impressions,
     read_pairs,
     read_sequences,
 )
+from app.evaluation.eval_catalogue import EvalCatalogue
 from app.evaluation.evaluate import Document, OpenEngine, Options, evaluate, open_served
 from app.evaluation.names import ProtocolName
 from app.evaluation.protocols import (
-    Plan,
+    EvalPlan,
     plan_of_events,
     plan_of_grades,
     plan_of_impressions,
@@ -73,7 +73,7 @@ def run_session(
     return 0
 
 
-def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[Plan, str]:
+def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[EvalPlan, str]:
     given = [name for name in ("dataset", "items", "bundle") if getattr(args, name) is not None]
     if len(given) != 1:
         raise UsageError("evaluate needs one of --dataset DIR, --items FILE or --bundle DIR")
@@ -90,7 +90,7 @@ def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[Plan, str]:
     return plan_of_events(protocol, catalogue, events, recipe.weights), args.events.name
 
 
-def _plan_of_folder(args: argparse.Namespace) -> Plan:
+def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
     kind = kind_of(args.dataset)
     allowed = _DEFAULTS[kind]
     protocol = args.protocol or allowed[0]
@@ -107,7 +107,7 @@ def _plan_of_folder(args: argparse.Namespace) -> Plan:
     return plan_of_impressions(*read_impressions(args.dataset, args.seed))
 
 
-def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> Plan:
+def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:
     """Ask a finished bundle only about what happened after everything it has seen."""
     if args.protocol not in (None, "time-split"):
         raise UsageError("--bundle goes with --protocol time-split only: it was fitted already")
@@ -116,10 +116,10 @@ def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> Plan:
     if split is None:
         split = float("-inf")  # it has seen no events at all
     events = read_events(args.events, recipe)
-    return plan_of_events("time-split", shelf_of(bundle), events, recipe.weights, split)
+    return plan_of_events("time-split", catalogue_of(bundle), events, recipe.weights, split)
 
 
-def shelf_of(bundle: Bundle) -> EvalCatalogue:
+def catalogue_of(bundle: Bundle) -> EvalCatalogue:
     """Return the catalogue of a bundle."""
     columns = load_arrays(bundle, "items.safetensors")
     ids, titles = (

@@ -14,7 +14,7 @@ from typing import Final
 from threadpoolctl import threadpool_limits
 
 from app.bench.figures import SIZES, Curve, Figures, Machine, Setup, best_batch
-from app.bench.measure import Meter
+from app.bench.meter import Meter
 from app.bench.requests import Requests, histories_of, made_histories, made_queries, read_queries
 from app.bundle.reader import Bundle, open_bundle
 from app.core.errors import UsageError
@@ -35,7 +35,7 @@ _SEED: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _BenchInput:
     """What is asked, and where it came from, in words; `most`: different queries, at most."""
 
     requests: Requests
@@ -85,7 +85,7 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
 
 
 def _curves(
-    bundle: Bundle, engines: dict[int, RankEngine], asked: _Asked, cores: int, seconds: float
+    bundle: Bundle, engines: dict[int, RankEngine], asked: _BenchInput, cores: int, seconds: float
 ) -> tuple[Curve, dict[int, Curve]]:
     """Return the curve of the one engine, and what other numbers of threads make of its best."""
     (threads,) = engines
@@ -110,7 +110,7 @@ def _warm(bundle: Bundle, threads: int, device: Device = "cpu") -> RankEngine:
     return engine
 
 
-def _asked(bundle: Bundle, path: Path | None) -> _Asked:
+def _asked(bundle: Bundle, path: Path | None) -> _BenchInput:
     rng = random.Random(_SEED)  # noqa: S311 - the same requests in every run
     columns, n = columns_of(bundle), bundle.manifest.n_items
     if not n:
@@ -128,7 +128,7 @@ def _asked(bundle: Bundle, path: Path | None) -> _Asked:
     if not found:
         found = made_histories(lambda: str(columns["id"].value(rng.randrange(n))), rng)
         histories = "histories of items at random (the bundle has no users)"
-    return _Asked(Requests(stream, found), queries, histories, most)
+    return _BenchInput(Requests(stream, found), queries, histories, most)
 
 
 def _titles(column: Column, n: int, rng: random.Random) -> list[str]:

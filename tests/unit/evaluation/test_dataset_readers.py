@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from app.core.errors import BadDataError, UsageError
-from app.evaluation.dataset import Anonymiser, events_of, write_events
-from app.evaluation.datasets import kind_of, read_impressions, read_pairs, read_sequences
+from app.evaluation.dataset_readers import kind_of, read_impressions, read_pairs, read_sequences
+from app.evaluation.eval_catalogue import Anonymiser, events_of, write_events
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
 from tests.evaluation_rig import impressions_folder, pairs_folder, sequences_folder

@@ -14,13 +14,21 @@ from tqdm import tqdm
 
 from app.core.ports import Encoder, Engine
 from app.core.types import EngineInfo, Mask, Matrix, RankRequest, Rows, Vector
-from app.evaluation.answers import Answers, Asks, Numbering, ask_engine, from_scores, joined, mask
-from app.evaluation.baselines.base import Ask, Baseline, Train, UnavailableError
+from app.evaluation.answers import (
+    Answers,
+    Asks,
+    Numbering,
+    ask_engine,
+    concatenated,
+    from_scores,
+    mask,
+)
+from app.evaluation.baselines.base import Baseline, BaselineQuery, TrainingData, UnavailableError
 from app.evaluation.baselines.peer import ask_sasrec
 from app.evaluation.baselines.registry import BASELINES
-from app.evaluation.dataset import write_events
+from app.evaluation.eval_catalogue import write_events
 from app.evaluation.names import SASREC
-from app.evaluation.protocols import LIST_SIZE, Case, Fold, Plan
+from app.evaluation.protocols import LIST_SIZE, Case, EvalPlan, Fold
 from app.offline.build import MakeEncoder, build
 from app.offline.input.events import Events
 from app.offline.input.recipe import EventColumns, ItemColumns, Recipe
@@ -71,7 +79,7 @@ def remembering(make_encoder: MakeEncoder) -> MakeEncoder:
     return lambda model, folder: RememberingEncoder(make_encoder(model, folder), known)
 
 
-def requests_of(plan: Plan, cases: Sequence[Case]) -> tuple[list[RankRequest], ...]:
+def requests_of(plan: EvalPlan, cases: Sequence[Case]) -> tuple[list[RankRequest], ...]:
     """Return the ways of asking: for graded queries with the judged candidates, then without."""
     asked = [case.request for case in cases]
     if plan.protocol != "graded":
@@ -79,7 +87,7 @@ def requests_of(plan: Plan, cases: Sequence[Case]) -> tuple[list[RankRequest], .
     return asked, [replace(request, candidates=None, k=LIST_SIZE) for request in asked]
 
 
-def targets_of(plan: Plan, cases: Sequence[Case], numbering: Numbering) -> Rows:
+def targets_of(plan: EvalPlan, cases: Sequence[Case], numbering: Numbering) -> Rows:
     """Return int64[n], the row of the one item to find; -1 where the plan has many, by grade."""
     if plan.protocol == "graded":
         return np.full(len(cases), -1, dtype=np.int64)
@@ -87,7 +95,7 @@ def targets_of(plan: Plan, cases: Sequence[Case], numbering: Numbering) -> Rows:
 
 
 def build_fold(
-    plan: Plan, fold: Fold, recipe: Recipe, folder: Path, make_encoder: MakeEncoder
+    plan: EvalPlan, fold: Fold, recipe: Recipe, folder: Path, make_encoder: MakeEncoder
 ) -> tuple[Path, dict[str, float]]:
     """Build the bundle of a fold as any user would; return its path and the seconds per stage.
 
@@ -108,7 +116,7 @@ def build_fold(
     return folder / "bundle", report.seconds
 
 
-def ask(engine: Engine, plan: Plan, cases: Sequence[Case], seed: int) -> Responses:
+def ask(engine: Engine, plan: EvalPlan, cases: Sequence[Case], seed: int) -> Responses:
     """Ask the engine everything about some cases, then close it. Raises `EngineError`."""
     numbering = Numbering.of(plan.catalogue.ids)
     targets = targets_of(plan, cases, numbering)
@@ -126,28 +134,30 @@ def ask(engine: Engine, plan: Plan, cases: Sequence[Case], seed: int) -> Respons
         return Responses(ways, pool, engine.info, seconds)
 
 
-def told_together(parts: Sequence[Responses]) -> Responses:
+def merge_responses(parts: Sequence[Responses]) -> Responses:
     """Return what the engines of several folds told as one."""
     seconds: dict[str, float] = {}
     for part in parts:
         for stage, spent in part.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + spent
-    ways = tuple(joined(way) for way in zip(*(part.ways for part in parts), strict=True))
+    ways = tuple(concatenated(way) for way in zip(*(part.ways for part in parts), strict=True))
     pools = [part.pool for part in parts if part.pool is not None]
-    return Responses(ways, joined(pools) if pools else None, parts[-1].info, seconds)
+    return Responses(ways, concatenated(pools) if pools else None, parts[-1].info, seconds)
 
 
 def histories_of(events: Events, recipe: Recipe, ids: list[str]) -> list[Rows]:
     """Return per user the rows of their positive events on known items, oldest first."""
     log = log_of(events, ids, recipe.weights)
-    sequences = sequences_of(log.events, log.numbers, log.weights, len(ids))
+    sequences = sequences_of(log.events, log.item_rows, log.weights, len(ids))
     return [sequences.of(user) for user in range(len(sequences))]
 
 
 class Comparison:
     """Puts the cases of a plan to baselines, as they were put to the engine."""
 
-    def __init__(self, plan: Plan, trains: Sequence[Train], queries: Mapping[str, Vector]) -> None:
+    def __init__(
+        self, plan: EvalPlan, trains: Sequence[TrainingData], queries: Mapping[str, Vector]
+    ) -> None:
         """Take what each fold may learn from, and the vector of every query."""
         self._plan, self._trains, self._queries = plan, trains, queries
         self._numbering = Numbering.of(plan.catalogue.ids)
@@ -163,9 +173,9 @@ class Comparison:
         ask = self._ask_peer if name == SASREC else self._ask_baseline
         folds = zip(self._plan.folds, self._trains, strict=True)
         parts = [ask(name, fold, train) for fold, train in folds]
-        return tuple(joined(way) for way in zip(*parts, strict=True))
+        return tuple(concatenated(way) for way in zip(*parts, strict=True))
 
-    def _ask_baseline(self, name: str, fold: Fold, train: Train) -> tuple[Answers, ...]:
+    def _ask_baseline(self, name: str, fold: Fold, train: TrainingData) -> tuple[Answers, ...]:
         baseline = BASELINES[name].make()
         baseline.fit(train)
         targets = targets_of(self._plan, fold.cases, self._numbering)
@@ -174,7 +184,7 @@ class Comparison:
             for requests in requests_of(self._plan, fold.cases)
         )
 
-    def _ask_peer(self, _: str, fold: Fold, train: Train) -> tuple[Answers, ...]:
+    def _ask_peer(self, _: str, fold: Fold, train: TrainingData) -> tuple[Answers, ...]:
         histories = [self._numbering.rows(case.request.history) for case in fold.cases]
         targets = targets_of(self._plan, fold.cases, self._numbering)
         return (ask_sasrec(train, histories, targets, ["--k", str(LIST_SIZE)]),)
@@ -187,8 +197,8 @@ class Comparison:
             scores = baseline.scores([self._ask(request) for request in batch])
             scores = mask(scores, batch, self._numbering)
             parts.append(from_scores(scores, targets[start : start + SCORE_BATCH], width))
-        return joined(parts)
+        return concatenated(parts)
 
-    def _ask(self, request: RankRequest) -> Ask:
+    def _ask(self, request: RankRequest) -> BaselineQuery:
         history = self._numbering.rows(request.history)
-        return Ask(history, request.query, self._queries.get(request.query))
+        return BaselineQuery(history, request.query, self._queries.get(request.query))
