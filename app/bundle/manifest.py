@@ -29,11 +29,11 @@ def _relative(name: str) -> str:
     return name
 
 
-class StaticFacts(_Strict):
-    """What the fast tier of the encoder keeps, on texts that it was not fitted to.
+class FastEncodingFacts(_Strict):
+    """How near fast encoding comes to the encoder, on texts that it was not fitted to.
 
     `cosine`: mean, to the encoder's own vectors. `overlap`: mean share of the ten nearest items of
-    a text that are among the hundred nearest by the fast tier.
+    a text that are among the hundred nearest by fast encoding.
     """
 
     cosine: float
@@ -41,11 +41,14 @@ class StaticFacts(_Strict):
 
 
 class EncoderFacts(_Strict):
-    """Which encoder made the vectors, and ships in `encoder/`; `static`: None = no fast tier."""
+    """Which encoder made the vectors and ships in `encoder/`.
+
+    `fast_encoding`: None where the bundle has no table for it.
+    """
 
     id: str
     dim: int = Field(ge=1)
-    static: StaticFacts | None = None
+    fast_encoding: FastEncodingFacts | None = None
 
 
 class IndexFacts(_Strict):

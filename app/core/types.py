@@ -43,7 +43,7 @@ class RankRequest:
         none. on_empty: what fills up where less than `k` pass it: "popular", "relax" (anything else
         that
             fits) or "none".
-        hurried: the query may be encoded by the fast tier; `degraded` then says so.
+        fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
     """
 
     query: str = ""

@@ -48,8 +48,8 @@ history at 9.
 class Prepared:
     """The encoded queries of a batch: the first half of a pass.
 
-    `vectors`: float32[dim] of each query; `fast_encoding`: the queries whose vectors are of the
-    fast tier.
+    `vectors`: float32[dim] of each query; `fast_encoding`: the queries whose vectors come
+    from fast encoding.
     """
 
     vectors: Mapping[str, Vector]
@@ -85,8 +85,8 @@ class RankEngine:
         return _REST_TOKENS + min(2 + len(request.query.encode()) // 3, _MAX_QUERY_TOKENS)
 
     def fast_encoding(self, request: RankRequest) -> RankRequest | None:
-        """Let the fast tier encode the query, if there are both; see the port."""
-        if self._parts.static is None or not request.query:
+        """Ask for fast encoding of the query, if there are both; see the port."""
+        if self._parts.fast_encoder is None or not request.query:
             return None
         return replace(request, fast_encoding=True)
 
@@ -169,12 +169,12 @@ class RankEngine:
         asked = dict.fromkeys(request.query for request in batch if request.query)
         # Who has time for the transformer has it for all who ask the same.
         patient = {request.query for request in batch if not request.fast_encoding}
-        static = self._parts.static
-        fast = [q for q in asked if static and q not in patient and q not in self._queries]
+        fast_encoder = self._parts.fast_encoder
+        fast = [q for q in asked if fast_encoder and q not in patient and q not in self._queries]
         whole = [query for query in asked if query not in fast]
         vectors = dict(zip(whole, self._queries.encode(whole), strict=True))
-        if static and fast:
-            vectors |= zip(fast, static.encode(fast), strict=True)
+        if fast_encoder and fast:
+            vectors |= zip(fast, fast_encoder.encode(fast), strict=True)
         return Prepared(vectors, frozenset(fast), (perf_counter() - start) * 1e3)
 
     def _rank(self, batch: Sequence[RankRequest], prepared: Prepared) -> BatchResult:

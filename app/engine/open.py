@@ -23,8 +23,8 @@ from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.encoding.device import require
 from app.engine.encoding.encoder import PackedEncoder, RuntimeName
+from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.engine.encoding.query_cache import MOST
-from app.engine.encoding.static import STATIC_FILE, StaticEncoder
 from app.engine.engine import RankEngine
 from app.engine.kernels.cosines import packed
 from app.engine.kernels.features import FEATURES_VERSION, feature_names
@@ -62,7 +62,7 @@ def encoder_files(bundle: Bundle) -> dict[str, str]:
     return {
         name: facts.sha256
         for name, facts in bundle.manifest.files.items()
-        if name.startswith(f"{ENCODER_FOLDER}/") and name != STATIC_FILE
+        if name.startswith(f"{ENCODER_FOLDER}/") and name != FAST_ENCODING_FILE
     }
 
 
@@ -103,8 +103,10 @@ def engine_of(
     index = index_of(bundle, vectors, threads, device)
     texts = Texts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
-    if manifest.encoder.static is not None:
-        parts = replace(parts, static=StaticEncoder(encoder, load_arrays(bundle, STATIC_FILE)))
+    if manifest.encoder.fast_encoding is not None:
+        parts = replace(
+            parts, fast_encoder=FastEncoder(encoder, load_arrays(bundle, FAST_ENCODING_FILE))
+        )
     return RankEngine(parts, replace(info_of(bundle), index=index.kind), remembered)
 
 

@@ -70,7 +70,7 @@ class Parts:
         blend: the fixed part of the score.
         selection: chooses among the rows.
         learned: None where nothing was learned from behaviour.
-        static: the fast tier of the encoder, in the same space; None where the bundle has none.
+        fast_encoder: fast encoding, in the same space; None where the bundle has none.
     """
 
     catalogue: Catalogue
@@ -82,7 +82,7 @@ class Parts:
     blend: Blend
     topk: TopK
     learned: Learned | None = None
-    static: Encoder | None = None
+    fast_encoder: Encoder | None = None
 
 
 def assemble(

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from app.bundle.manifest import BundleFacts, EncoderFacts, LearnedFacts, StaticFacts
+from app.bundle.manifest import BundleFacts, EncoderFacts, FastEncodingFacts, LearnedFacts
 from app.bundle.reader import Bundle, load_vectors, open_bundle
 from app.bundle.writer import write_bundle
 from app.core.errors import UsageError
@@ -27,11 +27,11 @@ from app.engine.retrieval.index import INDEX_FILE
 from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
 from app.offline.bundle_files import (
     describe,
+    write_fast_encoding,
     write_items,
     write_learned,
     write_search,
     write_signals,
-    write_static,
     write_users,
     write_vectors,
     write_words,
@@ -73,16 +73,16 @@ class BuildReport:
         details = [line for tally in self.tallies for line in tally.lines()]
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
         verdict = [] if self.verdict is None else [self.verdict]
-        said = [*_said_of_tier(manifest.encoder.static), _said(manifest.learned)]
+        said = [*_said_of_fast_encoding(manifest.encoder.fast_encoding), _said(manifest.learned)]
         return "\n".join([head, *details, *said, *verdict, times])
 
 
-def _said_of_tier(static: StaticFacts | None) -> list[str]:
-    if static is None:
+def _said_of_fast_encoding(fast_encoding: FastEncodingFacts | None) -> list[str]:
+    if fast_encoding is None:
         return []
     return [
-        f"fast tier of the encoder: cosine {static.cosine:.3f} to it, and {static.overlap:.1%} of "
-        f"its ten nearest items among the hundred nearest"
+        f"fast encoding: cosine {fast_encoding.cosine:.3f} to the encoder, and "
+        f"{fast_encoding.overlap:.1%} of its ten nearest items among the hundred nearest"
     ]
 
 
@@ -149,7 +149,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         clock.end("encode")
         index = write_search(folder, described.texts, encoder)
         clock.end("index")
-        static = write_static(folder, described.texts, encoder)
+        fast_encoding = write_fast_encoding(folder, described.texts, encoder)
         clock.end("distil")
         write_items(folder, arrays)
         write_words(folder, described)
@@ -163,7 +163,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
             learned = write_learned(folder, described, vectors, known)
         clock.end("learn")
         return BundleFacts(
-            encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, static=static),
+            encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, fast_encoding=fast_encoding),
             index=index,
             n_items=len(described),
             attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from app.bundle.manifest import IndexFacts, LearnedFacts, StaticFacts
+from app.bundle.manifest import FastEncodingFacts, IndexFacts, LearnedFacts
 from app.core.errors import EngineError, UsageError
 from app.core.ports import Encoder
 from app.core.types import Matrix
@@ -131,8 +131,10 @@ def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexF
     return write_index(folder, vectors, query_like(texts, encoder, SEED), SEED)
 
 
-def write_static(folder: Path, texts: Sequence[str], encoder: Encoder) -> StaticFacts | None:
-    """Write the fast tier of the encoder; None where texts are few, or it knows no tokens."""
+def write_fast_encoding(
+    folder: Path, texts: Sequence[str], encoder: Encoder
+) -> FastEncodingFacts | None:
+    """Write the table of fast encoding; None where texts are few, or it knows no tokens."""
     if not isinstance(encoder, PackedEncoder) or len(texts) < LEAST_TEXTS:
         return None
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")

@@ -1,8 +1,14 @@
-"""Fits the fast tier of an encoder: a vector a token, whose sum points where the text's does.
+"""Fits the table of fast encoding: one vector a token, whose sum approximates a text's vector.
 
-Least squares on short runs of words out of the catalogue's texts, as people search, and on whole
-texts; drawn towards what the encoder makes of each token alone, which is all that is known of words
-that the catalogue does not use. This module does not know what the texts stand for.
+The table T minimises |S · T - V|² + pull · |T - A|², where
+
+    S   float32[texts, tokens], the share that each token has in a text
+    V   float32[texts, dim], the encoder's vectors of these texts
+    A   float32[tokens, dim], the encoder's vectors of each token as a text of its own
+
+The texts are those of the items, and short runs of words out of them, because people search with
+few words. The second term pulls T towards A: for tokens that the catalogue does not use, A is all
+that is known.
 """
 
 from collections.abc import Sequence
@@ -14,52 +20,55 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from app.bundle.manifest import StaticFacts
+from app.bundle.manifest import FastEncodingFacts
 from app.core.types import Matrix
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.encoding.static import STATIC_FILE, StaticEncoder
+from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.offline.encoder.vector_index import nearest, overlap
 
 LEAST_TEXTS = 200
-"""With fewer there is little to fit to: what tokens are alone is no encoder."""
+"""Fewer texts are too little to fit to, and the tokens alone approximate no text."""
 
 _RUNS = 12_000
-_WHOLE = 10_000
-_JUDGED = 400
+_WHOLE_TEXTS = 10_000
+_EVALUATED = 400
 _BATCH = 256
 _STEPS = 30
 _PULL = 0.03
-"""Weight of the tokens alone beside the texts."""
+"""Weight of the second term."""
+
 _NEAREST, _AMONG = 10, 100
 
 
 def distil(
     texts: Sequence[str], vectors: Matrix, encoder: PackedEncoder, folder: Path, seed: int
-) -> StaticFacts:
-    """Write the fast tier of `encoder` into the folder of a bundle.
+) -> FastEncodingFacts:
+    """Fit the table of fast encoding to `encoder` and write it into the folder of a bundle.
 
-    Beyond some twenty thousand texts, time and memory do not grow with the catalogue.
+    Time and memory stop growing with the catalogue at about twenty thousand texts, because no more
+    are used.
 
     Args:
         texts: of the items.
         vectors: float32[n, dim], what `encoder` made of them.
-        encoder: what the table shall come near to.
+        encoder: what the table approximates.
         folder: of the bundle.
         seed: of the sample of runs and texts.
 
     Returns:
-        How near it comes, on runs of words that it was not fitted to.
+        How well it does, on runs of words that it was not fitted to.
     """
     rng = np.random.default_rng(seed)
-    runs = word_runs(texts, rng, _RUNS + _JUDGED)
-    n_judged = max(1, min(_JUDGED, len(runs) // 4))
-    judged, runs = runs[:n_judged], runs[n_judged:]
-    some = np.sort(rng.permutation(len(texts))[:_WHOLE])
-    tokens = encoder.tokens([*runs, *(texts[row] for row in some)])
-    targets = np.concatenate([_encode(encoder, tokens[: len(runs)]), vectors[some]])
-    arrays = _packed(_fitted(_shares(tokens, encoder.n_tokens), targets, _alone(encoder)))
-    save_file(arrays, folder / STATIC_FILE)
-    return _judge(StaticEncoder(encoder, arrays), judged, encoder, vectors)
+    runs = word_runs(texts, rng, _RUNS + _EVALUATED)
+    n_evaluated = max(1, min(_EVALUATED, len(runs) // 4))
+    evaluated, runs = runs[:n_evaluated], runs[n_evaluated:]
+    sample = np.sort(rng.permutation(len(texts))[:_WHOLE_TEXTS])
+    tokens = encoder.tokens([*runs, *(texts[row] for row in sample)])
+    targets = np.concatenate([_encode(encoder, tokens[: len(runs)]), vectors[sample]])
+    table = _fit(_token_shares(tokens, encoder.n_tokens), targets, _token_vectors(encoder))
+    arrays = _quantised(table)
+    save_file(arrays, folder / FAST_ENCODING_FILE)
+    return _evaluate(FastEncoder(encoder, arrays), evaluated, encoder, vectors)
 
 
 def word_runs(texts: Sequence[str], rng: np.random.Generator, most: int) -> list[str]:
@@ -84,52 +93,58 @@ def _encode(encoder: PackedEncoder, tokens: Sequence[Sequence[int]]) -> Matrix:
     return vectors
 
 
-def _alone(encoder: PackedEncoder) -> Matrix:
+def _token_vectors(encoder: PackedEncoder) -> Matrix:
     """Return float32[tokens, dim]: each token as a text of its own."""
-    (empty,) = encoder.tokens([""])  # the special ones around every text
-    first, last = empty[:1], empty[1:]
-    alone = _encode(encoder, [[*first, token, *last] for token in range(encoder.n_tokens)])
-    alone[empty] = 0.0
-    return alone
+    (special,) = encoder.tokens([""])  # the special tokens that stand around every text
+    first, last = special[:1], special[1:]
+    vectors = _encode(encoder, [[*first, token, *last] for token in range(encoder.n_tokens)])
+    vectors[special] = 0.0  # they say nothing: every text has them
+    return vectors
 
 
-def _shares(tokens: Sequence[Sequence[int]], n_tokens: int) -> sparse.csr_matrix:
-    """Return float32[texts, tokens]: what share of a text each token is."""
+def _token_shares(tokens: Sequence[Sequence[int]], n_tokens: int) -> sparse.csr_matrix:
+    """Return float32[texts, tokens]: the share that each token has in a text."""
     ends = np.cumsum([0, *map(len, tokens)])
     shares = np.repeat([1 / len(each) for each in tokens], [len(each) for each in tokens])
     columns = np.concatenate([np.asarray(each) for each in tokens])
     return sparse.csr_matrix((shares.astype(np.float32), columns, ends), (len(tokens), n_tokens))
 
 
-def _fitted(shares: sparse.csr_matrix, targets: Matrix, alone: Matrix) -> Matrix:
-    """Return the table T of least |shares · T - targets|² + pull · |T - start|².
+def _fit(shares: sparse.csr_matrix, targets: Matrix, token_vectors: Matrix) -> Matrix:
+    """Return float32[tokens, dim], the table T of the least squares above.
 
-    `start`: the tokens alone, those of few texts longer, as they say more. Conjugate gradients, all
-    dimensions at once; the diagonal, which spans frequent and rare tokens, is divided out.
+    `token_vectors` are scaled first by their inverse document frequency, from 0 to 2: a rare token
+    says more of a text than one that stands in all of them.
+
+    Solved by conjugate gradients, all dimensions at once. The diagonal of the normal equations is
+    the preconditioner, because it differs by orders of magnitude between frequent and rare tokens.
     """
     n_texts = np.asarray((shares > 0).sum(axis=0)).ravel()
-    start = alone * (2 * np.log1p(len(targets) / (1 + n_texts)) / np.log1p(len(targets)))[:, None]
+    start = (
+        token_vectors
+        * (2 * np.log1p(len(targets) / (1 + n_texts)) / np.log1p(len(targets)))[:, None]
+    )
     start = start.astype(np.float32)
-    back = shares.T.tocsr()
-    diagonal = np.asarray(back.multiply(back).sum(axis=1)) + _PULL
+    transposed = shares.T.tocsr()
+    diagonal = np.asarray(transposed.multiply(transposed).sum(axis=1)) + _PULL
     table = start.copy()
-    left = back @ (targets - shares @ start)
-    step = turned = left / diagonal
-    size = (left * turned).sum(axis=0)
+    residual = transposed @ (targets - shares @ start)
+    direction = scaled = residual / diagonal
+    norm = (residual * scaled).sum(axis=0)
     for _ in range(_STEPS):
-        image = back @ (shares @ step) + _PULL * step
-        far = size / np.maximum((step * image).sum(axis=0), 1e-20)
-        table += far * step
-        left -= far * image
-        turned = left / diagonal
-        size, before = (left * turned).sum(axis=0), size
-        step = turned + size / np.maximum(before, 1e-20) * step
+        image = transposed @ (shares @ direction) + _PULL * direction
+        step = norm / np.maximum((direction * image).sum(axis=0), 1e-20)
+        table += step * direction
+        residual -= step * image
+        scaled = residual / diagonal
+        norm, norm_before = (residual * scaled).sum(axis=0), norm
+        direction = scaled + norm / np.maximum(norm_before, 1e-20) * direction
     fitted: Matrix = table.astype(np.float32)
     return fitted
 
 
-def _packed(table: Matrix) -> dict[str, npt.NDArray[Any]]:
-    """Return int8 rows, and what a step of each is worth."""
+def _quantised(table: Matrix) -> dict[str, npt.NDArray[Any]]:
+    """Return `table`, int8[tokens, dim], and `scale`, float32[tokens]: its factors."""
     scale = np.maximum(np.abs(table).max(axis=1), 1e-9) / 127
     return {
         "table": np.rint(table / scale[:, None]).astype(np.int8),
@@ -137,11 +152,13 @@ def _packed(table: Matrix) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _judge(
-    static: StaticEncoder, texts: Sequence[str], encoder: PackedEncoder, vectors: Matrix
-) -> StaticFacts:
-    exact, near = encoder.encode(texts), static.encode(texts)
-    wanted = nearest(vectors, exact, min(_NEAREST, len(vectors)))
-    found = nearest(vectors, near, min(_AMONG, len(vectors)))
-    cosine = float((exact * near).sum(axis=1).mean())
-    return StaticFacts(cosine=round(cosine, 4), overlap=round(overlap(found, wanted), 4))
+def _evaluate(
+    fast: FastEncoder, texts: Sequence[str], encoder: PackedEncoder, vectors: Matrix
+) -> FastEncodingFacts:
+    exact, approximate = encoder.encode(texts), fast.encode(texts)
+    expected = nearest(vectors, exact, min(_NEAREST, len(vectors)))
+    retrieved = nearest(vectors, approximate, min(_AMONG, len(vectors)))
+    cosine = float((exact * approximate).sum(axis=1).mean())
+    return FastEncodingFacts(
+        cosine=round(cosine, 4), overlap=round(overlap(retrieved, expected), 4)
+    )

@@ -1,8 +1,8 @@
-"""The fast tier of the encoder: a text is the sum of one vector a token, whatever their order.
+"""Fast encoding: the vector of a text is the sum of one vector a token, at unit length.
 
-Costs a tenth of the transformer or less, and finds most of what that finds: how much is measured
-when the table is fitted (`app.offline.encoder.distil`) and stands in the manifest. Who is served by
-it is not decided here.
+It takes a tenth of the transformer's time or less, and ignores the order of the words. How near it
+comes to the transformer is measured when the table is fitted (`app.offline.encoder.distil`), and
+stands in the manifest. Which requests get it is decided at admission, not here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,29 +15,29 @@ from app.core.errors import BundleError
 from app.core.types import Mask, Matrix
 from app.engine.encoding.encoder import PackedEncoder
 
-STATIC_FILE: Final = "encoder/static.safetensors"
-_LEAST_NORM: Final = 1e-6
+FAST_ENCODING_FILE: Final = "encoder/fast_encoding.safetensors"
+_LEAST_NORM: Final = 1e-6  # a sum may be 0: dividing by this leaves it so
 
 
-class StaticEncoder:
+class FastEncoder:
     """The `Encoder` port over a table of token vectors, in the space of a transformer's vectors."""
 
     def __init__(self, whole: PackedEncoder, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Share the tokenizer of `whole`.
 
-        `arrays`: `table` int8[tokens, dim] and `scale` float32[tokens], what a step of a row is
-        worth.
+        `arrays`: `table` int8[tokens, dim] and `scale` float32[tokens]; the vector of a token is
+        table[token] · scale[token].
 
         Raises:
             BundleError: the table does not fit the encoder.
         """
-        self.id = f"{whole.id}-static"
+        self.id = f"{whole.id}-fast"
         self.dim = whole.dim
         self._tokens, self._knows = whole.tokens, whole.knows
         self._table, self._scale = arrays["table"], arrays["scale"]
         shape = (whole.n_tokens, whole.dim)
         if self._table.shape != shape or self._scale.shape != shape[:1]:
-            raise BundleError("the static encoder of the bundle does not fit its encoder")
+            raise BundleError("the fast encoding of the bundle does not fit its encoder")
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return float32[len(texts), dim], rows of unit norm, in the order of texts.

@@ -1,4 +1,4 @@
-"""The fast tier: how near it is fitted, what its table must be, and who is answered by it."""
+"""Fast encoding: how near it is fitted, what its table must be, and which requests it serves."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from app.core.errors import BundleError, EngineError
 from app.core.types import Matrix, RankRequest
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.encoding.static import STATIC_FILE, StaticEncoder
+from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.engine.engine import RankEngine
 from app.offline.encoder.distil import distil
 from app.offline.encoder.export import export_encoder
@@ -25,7 +25,7 @@ TEXTS = [" ".join(words) for words in product(["red", "oak", "a"], ["sofa", "tab
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Of a bundle that holds a random encoder and its fast tier, fitted on few texts."""
+    """Of a bundle that holds a random encoder and its fast encoding, fitted on few texts."""
     made = tmp_path_factory.mktemp("bundle")
     source = saved(made / "src", tiny_bert(made / "bert"), Pooling(24, "mean"))
     export_encoder(str(source), made / "encoder")
@@ -40,14 +40,14 @@ def whole(folder) -> PackedEncoder:
 
 
 @pytest.fixture
-def static(folder, whole) -> StaticEncoder:
-    return StaticEncoder(whole, load_file(folder / STATIC_FILE))
+def fast(folder, whole) -> FastEncoder:
+    return FastEncoder(whole, load_file(folder / FAST_ENCODING_FILE))
 
 
-def test_it_comes_near_to_the_encoder_on_the_texts_of_the_catalogue(whole, static):
+def test_it_comes_near_to_the_encoder_on_the_texts_of_the_catalogue(whole, fast):
     exact = whole.encode(TEXTS)
-    own = (exact * static.encode(TEXTS)).sum(axis=1)
-    others = (exact * np.roll(static.encode(TEXTS), 1, axis=0)).sum(axis=1)
+    own = (exact * fast.encode(TEXTS)).sum(axis=1)
+    others = (exact * np.roll(fast.encode(TEXTS), 1, axis=0)).sum(axis=1)
 
     assert own.min() > 0.95
     assert own.mean() > others.mean() + 0.1  # the texts are not simply all alike
@@ -63,31 +63,31 @@ def test_what_was_measured_is_what_comes_out(whole, tmp_path):
     assert facts.overlap == 1.0  # nine items: the nearest ten are all of them
 
 
-def test_vectors_are_of_unit_length_and_depend_on_their_own_text_alone(static):
+def test_vectors_are_of_unit_length_and_depend_on_their_own_text_alone(fast):
     texts = ["", "red", "oak " * 40, "red sofa", "最新电影", "red"]
-    vectors = static.encode(texts)
+    vectors = fast.encode(texts)
 
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    alone = np.concatenate([static.encode([text]) for text in texts])
+    alone = np.concatenate([fast.encode([text]) for text in texts])
     np.testing.assert_allclose(vectors, alone, atol=1e-6)
-    assert static.encode([]).shape == (0, static.dim)
+    assert fast.encode([]).shape == (0, fast.dim)
     with pytest.raises(EngineError):
-        static.encode(["\ud800"])
+        fast.encode(["\ud800"])
 
 
-def test_it_knows_the_tokens_that_the_whole_encoder_knows(whole, static):
+def test_it_knows_the_tokens_that_the_whole_encoder_knows(whole, fast):
     texts = ["", "red", "鲁迅", "sofa 鲁迅", "!", "zebra", "🎬"]
-    assert static.knows(texts).tolist() == [False, True, False, True, False, False, False]
-    assert whole.knows(texts).tolist() == static.knows(texts).tolist()
+    assert fast.knows(texts).tolist() == [False, True, False, True, False, False, False]
+    assert whole.knows(texts).tolist() == fast.knows(texts).tolist()
     with pytest.raises(EngineError):
-        static.knows(["\ud800"])
+        fast.knows(["\ud800"])
 
 
 def test_a_table_of_another_encoder_is_refused(folder, whole):
-    arrays = load_file(folder / STATIC_FILE)
+    arrays = load_file(folder / FAST_ENCODING_FILE)
     with pytest.raises(BundleError, match="does not fit its encoder"):
-        StaticEncoder(whole, arrays | {"table": arrays["table"][1:]})
+        FastEncoder(whole, arrays | {"table": arrays["table"][1:]})
 
 
 class Noted(HashEncoder):
@@ -102,13 +102,13 @@ class Noted(HashEncoder):
         return super().encode(texts)
 
 
-def tiers() -> tuple[RankEngine, Noted, Noted]:
-    whole, static = Noted(), Noted()
+def engine_with_both() -> tuple[RankEngine, Noted, Noted]:
+    whole, fast = Noted(), Noted()
     small = small_engine()
     return (
-        RankEngine(replace(small._parts, encoder=whole, static=static), small.info),
+        RankEngine(replace(small._parts, encoder=whole, fast_encoder=fast), small.info),
         whole,
-        static,
+        fast,
     )
 
 
@@ -118,36 +118,36 @@ def fast_encoding(engine: RankEngine, query: str) -> RankRequest:
     return request
 
 
-def test_a_hurried_request_is_answered_by_the_fast_tier_and_says_so():
-    engine, whole, static = tiers()
+def test_fast_encoding_answers_a_request_that_allows_it_and_the_answer_says_so():
+    engine, whole, fast = engine_with_both()
     patient, quick = engine.rank(
         [RankRequest(query="space"), fast_encoding(engine, "heist")]
     ).results
 
-    assert (whole.asked, static.asked) == (["space"], ["heist"])
+    assert (whole.asked, fast.asked) == (["space"], ["heist"])
     assert (patient.degraded, quick.degraded) == ((), ("encoder",))
     assert quick.items[0].id == "heist"
     assert engine.cost(fast_encoding(engine, "heist")) < engine.cost(RankRequest(query="heist"))
 
 
 def test_a_query_that_is_encoded_anyway_or_was_lately_is_whole():
-    engine, whole, static = tiers()
+    engine, whole, fast = engine_with_both()
     together = engine.rank([fast_encoding(engine, "space"), RankRequest(query="space")])
     later = engine.rank([fast_encoding(engine, "space")])
 
     assert [result.degraded for result in (*together.results, *later.results)] == [()] * 3
-    assert (whole.asked, static.asked) == (["space"], [])
+    assert (whole.asked, fast.asked) == (["space"], [])
 
 
-def test_what_the_fast_tier_encoded_is_not_remembered():
-    engine, whole, _ = tiers()
+def test_vectors_of_fast_encoding_are_not_remembered():
+    engine, whole, _ = engine_with_both()
     engine.rank([fast_encoding(engine, "space")])
     after = engine.rank([RankRequest(query="space")])
 
     assert (after.results[0].degraded, whole.asked) == ((), ["space"])
 
 
-def test_without_query_or_fast_tier_there_is_nothing_to_spare():
-    engine, _, _ = tiers()
+def test_without_a_query_or_a_table_there_is_no_fast_encoding():
+    engine, _, _ = engine_with_both()
     assert engine.fast_encoding(RankRequest(history=("alien",))) is None
     assert small_engine().fast_encoding(RankRequest(query="space")) is None
