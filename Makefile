@@ -19,8 +19,8 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 bench: .venv/.dev             ## side by side with three peers; writes loadtest/results/, docs/benchmarks.md and its pictures
-	$(BIN)/python -m loadtest.bench
-	$(BIN)/python -m loadtest.render
+	$(BIN)/python -m loadtest.scenarios.bench
+	$(BIN)/python -m loadtest.reports.bench
 
 evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
 	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -
@@ -30,13 +30,13 @@ ablation: .venv/.dev          ## what each piece of learning brings (DATASET=fol
 	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
 
 load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
-	$(BIN)/python -m loadtest.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
+	$(BIN)/python -m loadtest.scenarios.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
 chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items and bundles that change under load (some 9 minutes)
-	$(BIN)/python -m loadtest.chaos_living
-	$(BIN)/python -m loadtest.living
+	$(BIN)/python -m loadtest.scenarios.chaos_living
+	$(BIN)/python -m loadtest.scenarios.living
 	$(BIN)/recserve demo --build-only
-	$(BIN)/python -m loadtest.changes
+	$(BIN)/python -m loadtest.scenarios.changes
 
 # A stamp per set of extras, so that a second `make` starts at once.
 .venv/.train: pyproject.toml constraints.txt

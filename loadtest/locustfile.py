@@ -1,12 +1,14 @@
-"""Users for locust: popular, new and known; scenarios; batches; and bad input.
+"""Users for locust: people who search, with popular and new queries, batches and bad input.
 
-    make load                                      20 s, against the service on this machine
-    locust -f loadtest/locustfile.py               with a page to watch
+    make load                                      20 s against the service on this machine
+    locust -f loadtest/locustfile.py               with the web page of locust
     locust -f loadtest/locustfile.py FlashCrowd    one scenario: BrowsingSession, SearchBurst,
-                                                   FlashCrowd, ColdStart (at a service just started)
-    locust -f loadtest/locustfile.py,loadtest/arrivals.py --arrivals 100    at a constant rate
+                                                   FlashCrowd, ColdStart (for a fresh service)
 
-Anything but the expected status is a failure, so the exit status of a headless run tells.
+    locust -f loadtest/locustfile.py,loadtest/runners/arrivals.py --arrivals 100
+                                                   at a constant rate of arrivals
+
+Any status but the expected one is a failure; the exit status of a headless run is then 1.
 """
 
 import itertools
@@ -15,10 +17,10 @@ import time
 import uuid
 from collections.abc import Sequence
 
-from locust import FastHttpUser, constant_pacing, events, run_exclusive, task
+from locust import FastHttpUser, between, constant_pacing, events, task
 from locust.env import Environment
 
-from loadtest.queries import Zipf, beginnings, titles_at, unique_queries
+from loadtest.runners.queries import Zipf, beginnings, titles_at, unique_queries
 
 _POPULAR, _UNIQUE, _USERS = 1_000, 50_000, 671
 
@@ -64,7 +66,7 @@ class Client(FastHttpUser):
     """What all users share: a moment between requests, and how an answer is judged."""
 
     abstract = True
-    wait_time = run_exclusive(0.02, 0.2)
+    wait_time = between(0.02, 0.2)
 
     def recommend(self, name: str, **body: str | int | list[str]) -> list[str]:
         """Send one request; the answer must be 200 and have items. Returns their ids."""

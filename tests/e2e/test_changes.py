@@ -44,7 +44,8 @@ def test_a_change_in_one_process_is_seen_by_the_other(
             # Without asking for it: both have come so far by now.
             assert "4" not in ids(service, query="crime thriller")
 
-        # Nor need the other be asked: it looks by itself (`loadtest.replicas` says how soon).
+        # The other service needs no request for it: it polls (`loadtest.scenarios.replicas`
+        # measures how soon).
         changed(one, "DELETE", "/items/5")
         deadline = time.monotonic() + 30
         while "5" in ids(other, query="crime thriller"):

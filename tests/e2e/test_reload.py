@@ -20,7 +20,7 @@ from app.bundle.writer import point_current_to
 from app.core.settings import Settings
 from app.core.types import RankRequest
 from app.loading import Loader
-from loadtest import living
+from loadtest.scenarios import living
 from tests.e2e.conftest import FILMS, Running, recserve, serving, write_data
 
 pytestmark = pytest.mark.e2e

@@ -1,4 +1,4 @@
-"""What a process does about its memory; what it brings is measured by `loadtest.reloads`."""
+"""How a process manages its memory; `loadtest.scenarios.reloads` measures the effect."""
 
 import gc
 import os

@@ -1,0 +1,1 @@
+"""What becomes of results: sections and pictures of docs/benchmarks.md."""

@@ -1,0 +1,1 @@
+"""What scenarios are made of: services to start, load to send, what was measured on what."""

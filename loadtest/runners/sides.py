@@ -1,0 +1,78 @@
+"""One service in a comparison: its queries, its measured figures, and how load is run on it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from loadtest.runners import wrk
+from loadtest.runners.services import Service
+from loadtest.runners.wrk import Bodies
+
+SETTLE_S = 2.0
+_ENCODED = "recserve_batch_size_sum"  # queries that went through the engine, each encoded once
+
+Series = dict[str, list[float]]
+
+
+@dataclass
+class Side:
+    """One service, its unique queries, and what was measured so far.
+
+    `paced`: other unique queries, for the open loop. `encodes`: whether its metrics tell what was
+    encoded, so that it can be checked.
+    """
+
+    service: Service
+    unique: Bodies | None = None
+    paced: Bodies | None = None
+    encodes: bool = False
+    series: Series = field(default_factory=dict)
+    checks: list[dict[str, int]] = field(default_factory=list)
+
+    def add(self, **figures: float | None) -> None:
+        """Append one figure to each named series; None (nothing to measure) is left out."""
+        for name, value in figures.items():
+            if value is not None:
+                self.series.setdefault(name, []).append(round(value, 4))
+
+    def medians(self) -> dict[str, float]:
+        """Return the median of each series."""
+        return {name: median(values) for name, values in self.series.items()}
+
+    def load(
+        self, bodies: Bodies | None, connections: int, seconds: int, *, stages: bool = False
+    ) -> wrk.Run:
+        """Run wrk, after a pause in which the service finishes what wrk hung up on before.
+
+        Raises:
+            RuntimeError: an answer was an error, or unique queries met a cache.
+        """
+        if bodies is None:
+            raise RuntimeError(f"{self.service.name} has no unique queries")
+
+        def run() -> wrk.Run:
+            time.sleep(SETTLE_S)
+            return bodies.run(
+                self.service.port, connections=connections, seconds=seconds, stages=stages
+            )
+
+        return self._counted(run) if bodies.fresh and self.encodes else run()
+
+    def _counted(self, measure: Callable[[], wrk.Run]) -> wrk.Run:
+        """Run, and check that every text that was sent was encoded: no cache took part.
+
+        When the time is up wrk hangs up on what is under way, and a request whose caller has left
+        may be skipped: so what was encoded lies between what was answered and what was sent.
+        """
+        time.sleep(SETTLE_S)
+        before = self.service.metric(_ENCODED)
+        run = measure()
+        time.sleep(SETTLE_S)
+        texts = int(self.service.metric(_ENCODED) - before)
+        self.checks.append({"answered": run.answered, "encoded": texts, "sent": run.sent})
+        if not run.answered <= texts <= run.sent:
+            raise RuntimeError(
+                f"{run.answered} answers to {run.sent} requests, but {texts} encoded"
+            )
+        return run

@@ -1,0 +1,1 @@
+"""One measurement or trial a module; each runs as `python -m loadtest.scenarios.NAME`."""

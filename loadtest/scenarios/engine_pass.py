@@ -1,0 +1,130 @@
+"""What a request costs in the engine after its query is encoded, stage by stage.
+
+    python -m loadtest.scenarios.engine_pass --bundle models/demo --json -
+
+The texts are encoded before the clock starts. The histories are those of the bundle's users, cut at
+random. Prints one JSON line. It reads private parts of the engine, so it fits only its own commit.
+"""
+
+# ruff: noqa: SLF001 - it looks inside the engine
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, median
+from typing import Final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from app.bundle.reader import load_arrays, open_bundle
+from app.core.ports import Encoder
+from app.core.types import Mask, Matrix, RankRequest
+from app.engine.engine import RankEngine
+from app.engine.open import engine_of
+from loadtest.runners import machine
+from loadtest.runners.queries import unique_queries
+
+BATCHES: Final = (1, 8, 32)
+
+
+class Remembered:
+    """Vectors made beforehand. Implements the port `Encoder`."""
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        """Encode the texts that will be asked for."""
+        self.id, self.dim = encoder.id, encoder.dim
+        self._vectors = encoder.encode(texts)
+        self._rows = {text: row for row, text in enumerate(texts)}
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return the vectors of known texts."""
+        return self._vectors[[self._rows[text] for text in texts]]
+
+    def knows(self, texts: Sequence[str]) -> Mask:
+        """Return that all texts are known: so are the queries of this measurement."""
+        return np.ones(len(texts), np.bool_)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        "python -m loadtest.scenarios.engine_pass", description=__doc__
+    )
+    parser.add_argument("--bundle", type=Path, default=Path("models/demo"))
+    parser.add_argument("--requests", type=int, default=480, help="of each kind (default: 480)")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", type=Path, default=Path("-"), help="file, or - (default)")
+    options = parser.parse_args(argv)
+    threadpool_limits(limits=1, user_api="blas")  # as the service does
+    engine, asked = _prepared(options.bundle, options.requests, options.seed)
+    document = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": machine.commit(),
+        "command": "python -m loadtest.scenarios.engine_pass",
+        "machine": machine.describe(),
+        "bundle": {"name": engine.info.bundle_name, "items": engine.info.n_items},
+        "candidates": {kind: _candidates(engine, requests) for kind, requests in asked.items()},
+        "ms_per_request": {
+            kind: {str(size): _measured(engine, requests, size) for size in BATCHES}
+            for kind, requests in asked.items()
+        },
+    }
+    line = json.dumps(document) + "\n"
+    if str(options.json) == "-":
+        sys.stdout.write(line)
+    else:
+        options.json.write_text(line)
+
+
+def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list[RankRequest]]]:
+    """Return an engine that knows the vectors of all queries, and the requests of each kind."""
+    bundle = open_bundle(path)
+    engine = engine_of(bundle, 1)
+    catalogue, rng = engine._parts.catalogue, random.Random(seed)
+    titles = [catalogue.title(row) or "" for row in range(len(catalogue))]
+    texts = unique_queries(n, seed, titles)
+    users = load_arrays(bundle, "users.safetensors")
+    offsets, items = users["history/offsets"].tolist(), users["history/items"].tolist()
+    histories: list[tuple[str, ...]] = []
+    while len(histories) < n:
+        user = rng.randrange(len(offsets) - 1)
+        taken = items[offsets[user] : rng.randint(offsets[user], offsets[user + 1])]
+        known = tuple(catalogue.id(row) for row in taken if row < len(catalogue))
+        if known:
+            histories.append(known)
+    queries = [RankRequest(query=text) for text in texts]
+    people = [RankRequest(history=taken, exclude=frozenset(taken)) for taken in histories]
+    both = [replace(who, query=text) for who, text in zip(people, texts, strict=True)]
+    parts = replace(engine._parts, encoder=Remembered(engine._parts.encoder, texts))
+    asked = {"query": queries, "history": people, "query and history": both}
+    return RankEngine(parts, engine.info), asked
+
+
+def _candidates(engine: RankEngine, requests: Sequence[RankRequest]) -> float:
+    """Return how many candidates a request has in the mean."""
+    _, rows = engine._retrieve(engine._wants(requests, engine.encode(requests).vectors))
+    return round(mean(map(len, rows)), 1)
+
+
+def _measured(engine: RankEngine, requests: Sequence[RankRequest], size: int) -> dict[str, float]:
+    """Return the median over all batches of this size, in milliseconds per request."""
+    passes = [
+        engine.rank(requests[start : start + size]).timings
+        for start in range(0, len(requests), size)
+    ]
+    stages = {
+        "retrieve": [timings.retrieve_ms for timings in passes],
+        "rerank": [timings.rerank_ms for timings in passes],
+        "both": [timings.retrieve_ms + timings.rerank_ms for timings in passes],
+    }
+    return {name: round(median(times) / size, 4) for name, times in stages.items()}
+
+
+if __name__ == "__main__":
+    main()
