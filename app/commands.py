@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
@@ -21,6 +22,7 @@ from app.core.settings import Settings
 from app.core.types import Event
 from app.offline.build import BuildReport, retrain
 from app.offline.input.event_files import events_of, line_of
+from app.offline.input.events import TimeBounds
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventColumns, Recipe
 from app.offline.promotion import Gate
@@ -60,18 +62,21 @@ async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
         BadDataError: unreadable, or more than half of the rows are unusable: nothing was imported.
     """
     now = time.time()
-    oldest = settings.retention().oldest(now)
-    tally = ReadReport(path.name)
-    for _ in events_of(path, recipe, now, oldest, tally):
-        pass
-    tally.check()
+    times = TimeBounds(now=now, oldest=settings.retention().oldest(now), undated=now)
+    report, kinds = ReadReport(path.name), Counter[str]()
+    # The whole file is checked before anything is written.
+    for event in events_of(path, recipe, times, report):
+        kinds[event.kind] += 1
+    report.check()
     new = sent = 0
     async with _opened(settings) as store:
-        for part in _parts(events_of(path, recipe, now, oldest, ReadReport(path.name))):
+        again = events_of(path, recipe, times, ReadReport(path.name))
+        for part in _parts(again):
             new += sum(await store.append(part))
             sent += len(part)
-    tally.duplicates = sent - new
-    return "\n".join([f"{new:,} events imported", *tally.lines()])
+    report.duplicates = sent - new
+    report.note_kinds(kinds, recipe.weights)
+    return "\n".join([f"{new:,} events imported", *report.lines()])
 
 
 def train_from_store(
@@ -107,12 +112,13 @@ async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: B
     """Write the events of a log and of the store, each once; return how many."""
     known: set[str] = set()
     if log is not None:
-        tally = ReadReport(log.name)
+        report = ReadReport(log.name)
         # What has no time is the oldest, here as in a build.
-        for event in events_of(log, recipe, 0.0, float("-inf"), tally):
+        times = TimeBounds(now=time.time(), undated=0.0)
+        for event in events_of(log, recipe, times, report):
             known.add(event.id)
             file.write(line_of(event))
-        tally.check()
+        report.check()
     n = len(known)
     async with _opened(settings) as store:
         async for part in store.scan():

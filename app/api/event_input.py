@@ -19,8 +19,9 @@ from app.api.problems import translate
 from app.core.errors import InvalidRequestError
 from app.core.ports import user_key
 from app.core.types import Event
+from app.domain.event_rules import DEFAULT_KIND
 from app.domain.request import MAX_EVENTS, EventKind, Id
-from app.domain.values import Unusable, parse_time
+from app.domain.values import Unusable, limit_to_now, parse_event, parse_time
 from app.serving.ingest import Remark
 
 
@@ -35,6 +36,16 @@ def _seconds(value: object) -> object:
     return None if moment is None else moment.seconds
 
 
+def _kind(value: object) -> object:
+    """Return the kind of an event without blanks around it; the default where it is blank."""
+    if value is not None and not isinstance(value, str):
+        return value
+    try:
+        return parse_event(value, DEFAULT_KIND)
+    except Unusable as reason:
+        raise ValueError(str(reason)) from reason
+
+
 class EventInput(BaseModel):
     """One event as it is sent."""
 
@@ -43,17 +54,18 @@ class EventInput(BaseModel):
     user_id: Id | None = None
     session_id: Id | None = None
     item_id: Id
-    event: EventKind = "click"
+    event: Annotated[EventKind, BeforeValidator(_kind)] = DEFAULT_KIND
     value: float | None = Field(default=None, allow_inf_nan=False)
     timestamp: Annotated[float | None, BeforeValidator(_seconds)] = None
     event_id: Id | None = None
     recommendation_id: Id | None = None
 
     def event_at(self, now: float) -> Event:
-        """Return it as it is kept; what has no time happened `now`, what has no id gets one.
+        """Return the event to store. Without a time it happened `now`; without an id it gets one.
 
         Raises:
             InvalidRequestError: not exactly one of user_id and session_id.
+            Unusable: its time lies more than a day after `now` (unix seconds).
         """
         user = user_key(self.user_id, self.session_id)
         if user is None or None not in {self.user_id, self.session_id}:
@@ -63,7 +75,7 @@ class EventInput(BaseModel):
             user=user,
             item=self.item_id,
             kind=self.event,
-            time=now if self.timestamp is None else self.timestamp,
+            time=now if self.timestamp is None else limit_to_now(self.timestamp, now),
             value=self.value,
             recommendation=self.recommendation_id,
         )
@@ -113,5 +125,7 @@ def _parsed(index: int, entry: EventInput | ValidationError, now: float) -> Even
         if isinstance(entry, ValidationError):
             raise translate(entry)
         return entry.event_at(now)
+    except Unusable as reason:
+        return Remark(index, "in_the_future", str(reason), "timestamp")
     except InvalidRequestError as error:
         return Remark(index, "invalid_event", error.message, error.field)

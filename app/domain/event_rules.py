@@ -4,13 +4,19 @@ One set of rules for building and serving: a recipe holds them, the manifest of 
 them. Knows neither files nor stores.
 """
 
+import difflib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 MAX_KIND_CHARS: Final = 64
+DEFAULT_KIND: Final = "click"
+"""The kind of an event that comes without one."""
+RATING_KIND: Final = "rating"
+"""The kind of an event that gives stars."""
 MOST_HALVINGS: Final = 4.0
 """Half-lives after which an event says nothing of a taste: a sixteenth of its weight is left."""
 DAY_S: Final = 86_400.0
@@ -46,8 +52,8 @@ class EventRule(BaseModel):
     def sign(self, value: float | None) -> int:
         """Return 1 for a positive event of this kind, -1 for a negative one, 0 for neither.
 
-        >>> rating = Weight(weight=1.0, positive_from=3.5)
-        >>> rating.sign(4.0), rating.sign(2.0), rating.sign(None), Weight(weight=-1.0).sign(None)
+        >>> rating = EventRule(weight=1.0, positive_from=3.5)
+        >>> rating.sign(4.0), rating.sign(2.0), rating.sign(None), EventRule(weight=-1.0).sign(None)
         (1, -1, 0, -1)
         """
         least = self.positive_from
@@ -65,9 +71,9 @@ class EventRule(BaseModel):
     def telling_since(self, now: float) -> float:
         """Return the unix second before which an event says nothing of a taste any more.
 
-        >>> Weight(weight=0.5, half_life_days=7).telling_since(30 * DAY_S) / DAY_S
+        >>> EventRule(weight=0.5, half_life_days=7).telling_since(30 * DAY_S) / DAY_S
         2.0
-        >>> Weight(weight=0.5).telling_since(0.0)
+        >>> EventRule(weight=0.5).telling_since(0.0)
         -inf
         """
         return now - MOST_HALVINGS * self.half_life_s
@@ -83,3 +89,24 @@ DEFAULT_EVENT_RULES: Final[Mapping[str, EventRule]] = {
     "rating": EventRule(weight=1.0, positive_from=3.5),
     "impression": EventRule(weight=0.0),
 }
+
+
+def without_rule(kind: str, known: Collection[str]) -> str:
+    """Return a warning for a kind of event that has no rule; it names the nearest `known` kind.
+
+    >>> without_rule("add_to_Cart", ["cart", "click"])
+    "events of kind 'add_to_Cart' have no rule, so they shape nothing; nearest kind: 'cart'"
+    >>> without_rule("bought", ["click", "cart"])
+    "events of kind 'bought' have no rule, so they shape nothing; known kinds: cart, click"
+    """
+    nearest = _nearest(kind.casefold(), {name.casefold(): name for name in known})
+    hint = f"nearest kind: {nearest!r}" if nearest else f"known kinds: {', '.join(sorted(known))}"
+    return f"events of kind {kind!r} have no rule, so they shape nothing; {hint}"
+
+
+def _nearest(kind: str, known: Mapping[str, str]) -> str | None:
+    """Return the value of the nearest key: to the whole of `kind`, else to one of its words."""
+    for part in (kind, *re.findall(r"[^\W_]+", kind)):
+        if found := difflib.get_close_matches(part, known, n=1):
+            return known[found[0]]
+    return None

@@ -19,6 +19,8 @@ Cell: TypeAlias = Any
 """What a reader hands over: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
 
 MAX_ID_CHARS = 256
+CLOCK_TOLERANCE_S = 86_400.0
+"""How far ahead of ours the clock of whoever reports an event may be."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
@@ -131,6 +133,23 @@ def parse_time(value: Cell, name: str, *, years: bool = False) -> Instant | None
     if years and 1000 <= number <= 2999 and number == int(number):
         return Instant.of_year(int(number))
     return Instant(number)
+
+
+def limit_to_now(seconds: float, now: float) -> float:
+    """Return the time of an event, cut to `now` where it lies up to a day ahead.
+
+    Clocks differ, so a time a little ahead is an honest one. But nothing has happened after now:
+    left as it is, such an event would stay the newest of its user for hours.
+
+    Raises:
+        Unusable: it lies further ahead.
+
+    >>> limit_to_now(100.0, 60.0), limit_to_now(50.0, 60.0)
+    (60.0, 50.0)
+    """
+    if seconds > now + CLOCK_TOLERANCE_S:
+        raise Unusable("timestamp lies more than a day ahead")
+    return min(seconds, now)
 
 
 def infer_kind(values: Sequence[Cell], *, text_cells: bool) -> Kind:

@@ -1,23 +1,27 @@
-"""Taking events in: what is wrong stays out with its reason, what is right is kept, durably.
+"""Storing the events of one call, and saying what became of each.
 
-Knows neither JSON nor HTTP; events arrive as parsed, or as the reason why they could not be.
+An entry of a call is an event, or a remark that says why it could not be parsed. Events that are
+too old are refused by themselves; the others are durable once `Ingest.take` returns. This module
+knows neither JSON nor HTTP.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from app.core.ports import Engine, EventStore
+from app.core.ports import EventStore
 from app.core.telemetry import Metrics
 from app.core.types import Event, Retention
-
-_CLOCKS_DIFFER_S: Final = 86_400.0
+from app.domain.event_rules import without_rule
+from app.serving.current_engine import CurrentEngine
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What there is to say of one event of a call: why it was left out, or what is odd about it."""
+    """Why an entry of a call was refused, or a warning about one that was accepted.
+
+    `index`: position of the entry in the call, from 0. `field`: the field at fault, if it is one.
+    """
 
     index: int
     code: str
@@ -36,25 +40,25 @@ class Taken:
 
 
 class Ingest:
-    """Takes events into the store. All methods belong to one event loop."""
+    """Stores events. All methods belong to one event loop."""
 
     def __init__(
         self,
-        engine: Engine,
+        current: CurrentEngine,
         events: EventStore,
         retention: Retention,
         metrics: Metrics,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Write to `events`; `engine` knows the catalogue. `now`: unix seconds."""
-        self._engine = engine
+        """Write to `events`; `current` knows the items and the event rules. `now`: unix seconds."""
+        self._current = current
         self._events = events
         self._retention = retention
         self._metrics = metrics
         self._now = now
 
     async def take(self, entries: Sequence[Event | Remark]) -> Taken:
-        """Keep the events that can be kept; when this returns they are durable.
+        """Store the events that can be stored; when this returns they are durable.
 
         Raises:
             StoreError: nothing is acknowledged; sending it all again does no harm where events
@@ -63,20 +67,24 @@ class Ingest:
         """
         good: dict[int, Event] = {}
         rejected: list[Remark] = []
+        oldest = self._retention.oldest(self._now())
         for index, entry in enumerate(entries):
-            remark = entry if isinstance(entry, Remark) else self._refusal(index, entry)
-            if remark is not None:
-                rejected.append(remark)
-            elif isinstance(entry, Event):
+            if isinstance(entry, Remark):
+                rejected.append(entry)
+            elif entry.time < oldest:
+                message = "it is older than events are stored"
+                rejected.append(Remark(index, "too_old", message, "timestamp"))
+            else:
                 good[index] = entry
-        accepted = await self._kept(list(good.values()))
+        accepted = await self._append(list(good.values()))
         duplicates = len(good) - accepted
         counted = {"accepted": accepted, "duplicate": duplicates, "rejected": len(rejected)}
         for result, n in counted.items():
             self._metrics.events.labels(result).inc(n)
-        return Taken(accepted, duplicates, tuple(rejected), self._warnings(good.items()))
+        return Taken(accepted, duplicates, tuple(rejected), tuple(self._warnings(good)))
 
-    async def _kept(self, events: Sequence[Event]) -> int:
+    async def _append(self, events: Sequence[Event]) -> int:
+        """Store events; return how many of them were new."""
         if not events:
             return 0
         start = time.perf_counter()
@@ -85,19 +93,14 @@ class Ingest:
         finally:
             self._metrics.event_write_seconds.observe(time.perf_counter() - start)
 
-    def _refusal(self, index: int, event: Event) -> Remark | None:
-        now = self._now()
-        if event.time > now + _CLOCKS_DIFFER_S:
-            return Remark(index, "in_the_future", "it lies more than a day ahead", "timestamp")
-        if event.time < self._retention.oldest(now):
-            return Remark(index, "too_old", "it is older than what is kept", "timestamp")
-        return None
-
-    def _warnings(self, good: Iterable[tuple[int, Event]]) -> tuple[Remark, ...]:
-        """Name the events whose items are not there yet: they are kept, and count once they are."""
-        said = "the catalogue does not hold this item; the event is kept"
-        return tuple(
-            Remark(index, "unknown_item", said, "item_id")
-            for index, event in good
-            if not self._engine.holds(event.item)
-        )
+    def _warnings(self, good: Mapping[int, Event]) -> Iterator[Remark]:
+        """Yield the stored events that have no effect yet: their item or their kind is unknown."""
+        rules = self._current.loaded.rules
+        kinds = {event.kind for event in good.values()}
+        without = {kind: without_rule(kind, rules) for kind in kinds if kind not in rules}
+        for index, event in good.items():
+            if not self._current.holds(event.item):
+                message = "the catalogue does not contain this item; the event is stored"
+                yield Remark(index, "unknown_item", message, "item_id")
+            if event.kind in without:
+                yield Remark(index, "unknown_event", without[event.kind], "event")

@@ -131,7 +131,6 @@ GOOD = {"user_id": "ann", "item_id": "alien"}
         ({**GOOD, "user_id": "x" * 257}, "user_id"),
         ({**GOOD, "item_id": None}, "item_id"),
         ({**GOOD, "item_id": ["alien"]}, "item_id"),
-        ({**GOOD, "event": ""}, "event"),
         ({**GOOD, "event": "x" * 65}, "event"),
         ({**GOOD, "event": 1}, "event"),
         ({**GOOD, "event": "a\x00"}, "event"),
@@ -188,6 +187,66 @@ async def test_times_that_cannot_be_are_rejected() -> None:
         (0, "in_the_future"),
         (1, "too_old"),
     ]
+
+
+@pytest.mark.parametrize("ahead_s", [1, 12 * 3600, 86_399])
+async def test_a_time_ahead_of_ours_is_cut_to_now(client: httpx.AsyncClient, ahead_s: int) -> None:
+    before = time.time()
+    late_clock = {**GOOD, "event": "dislike", "timestamp": before + ahead_s}
+    assert (await send(client, late_clock))["accepted"] == 1
+    (stored,) = (await user(client, "ann"))["events"]
+    assert before <= stored["timestamp"] <= time.time()
+
+    await send(client, {**GOOD, "event": "like"})
+    found = await user(client, "ann")
+    assert (found["history"], found["disliked"]) == (["alien"], [])
+
+
+async def test_of_one_call_the_last_event_counts_although_the_first_has_a_clock_ahead(
+    client: httpx.AsyncClient,
+) -> None:
+    ahead = time.time() + 3600
+    await send(client, {**GOOD, "event": "dislike", "timestamp": ahead}, {**GOOD, "event": "like"})
+    assert (await user(client, "ann"))["history"] == ["alien"]
+
+
+@pytest.mark.parametrize("kind", ["", " ", None, " click", "click  "])
+async def test_a_blank_kind_is_a_click(client: httpx.AsyncClient, kind: str | None) -> None:
+    taken = await send(client, {**GOOD, "event": kind})
+
+    assert (taken["accepted"], taken["warnings"]) == (1, [])
+    found = await user(client, "ann")
+    assert (found["history"], found["counts"]["events"]) == (["alien"], {"click": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("Purchase", "nearest kind: 'purchase'"),
+        ("add_to_cart", "nearest kind: 'cart'"),
+        ("page view", "nearest kind: 'view'"),
+        ("wishlist", "known kinds: cart, click, "),
+    ],
+)
+async def test_a_kind_without_a_rule_is_kept_and_warned_of(
+    client: httpx.AsyncClient, kind: str, hint: str
+) -> None:
+    odd = {**GOOD, "event": kind}
+    taken = await send(client, odd, GOOD, {**odd, "item_id": "not yet"})
+
+    assert taken["accepted"] == 3
+    assert [(w["index"], w["code"], w["field"]) for w in taken["warnings"]] == [
+        (0, "unknown_event", "event"),
+        (2, "unknown_item", "item_id"),
+        (2, "unknown_event", "event"),
+    ]
+    assert hint in taken["warnings"][0]["message"]
+    assert (await user(client, "ann"))["counts"]["events"][kind] == 2
+
+
+@pytest.mark.parametrize("kind", ["impression", "dislike", "rating"])
+async def test_a_kind_with_a_rule_is_not_warned_of(client: httpx.AsyncClient, kind: str) -> None:
+    assert (await send(client, {**GOOD, "event": kind}))["warnings"] == []
 
 
 async def test_an_unknown_item_is_kept_and_warned_of(client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,48 @@ def test_a_mostly_wrong_file_imports_nothing(
     assert run("import", "events", log, "--data-dir", data) == 3
     assert "item_id is missing" in capsys.readouterr().err
     assert not data.exists()
+
+
+def test_an_import_says_what_it_made_of_a_file(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "user_id,item_id,event,stars,timestamp,page\n"
+        "7,a,,0.5,2024-01-01,1\n7,b,Purchase,,2024-01-02,2\n7,c,click,,2099-01-01,3\n"
+    )
+    assert run("import", "events", log, "--data-dir", data) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    found = sync(held(data))
+    assert [(e.item, e.kind, e.value) for e in found] == [
+        ("a", "rating", 0.5),
+        ("b", "Purchase", None),
+    ]
+    assert lines == [
+        "2 events imported",
+        "log.csv: 3 rows, 1 unusable, 0 duplicates",
+        "  1 × timestamp lies more than a day ahead",
+        "    line 4: timestamp lies more than a day ahead",
+        "  column 'stars' was read as the value of 1 ratings; a value from 3.5 is positive",
+        "  columns that were not used: 'page'",
+        "  warning: 1 × events of kind 'Purchase' have no rule, so they shape nothing; "
+        "nearest kind: 'purchase'",
+    ]
+
+
+def test_a_clock_ahead_is_cut_and_the_file_can_be_imported_again(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = time.time()
+    rows = [{"user_id": "a", "item_id": "b", "timestamp": before + 3600}]
+    log = write_jsonl(tmp_path / "log.jsonl", rows)
+    for imported in ("1 events", "0 events"):
+        assert run("import", "events", log, "--data-dir", data) == 0
+        assert f"{imported} imported" in capsys.readouterr().out
+
+    (found,) = sync(held(data))
+    assert before <= found.time <= time.time()
 
 
 def test_compact_applies_the_retention_of_the_settings(

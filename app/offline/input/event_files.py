@@ -12,7 +12,7 @@ import orjson
 
 from app.core.types import Event
 from app.domain.values import Unusable
-from app.offline.input.events import EventRow, parse_row
+from app.offline.input.events import EventParser, EventRow, TimeBounds
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import format_of
 from app.offline.input.recipe import Recipe
@@ -40,40 +40,41 @@ def line_of(event: Event) -> bytes:
     return orjson.dumps(there, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def events_of(
-    path: Path, recipe: Recipe, now: float, oldest: float, tally: ReadReport
-) -> Iterator[Event]:
-    """Yield the events of a file; rows that cannot be used are counted in `tally`.
+def events_of(path: Path, recipe: Recipe, times: TimeBounds, report: ReadReport) -> Iterator[Event]:
+    """Yield the events of a file; rows are counted in `report`, and why they cannot be used.
 
-    An event without a time happened `now` (unix seconds), one before `oldest` is not usable. One
-    without an id gets the same each time that this file is read.
+    An event without an id gets one that is the same each time this file is read. `times` must say
+    when an event without a time happened.
 
     Raises:
         BadDataError: the file cannot be read.
         UsageError: another ending.
     """
-    form = format_of(path)
-    for line, cells in counted_rows(path, tally):
+    parser = EventParser(recipe, format_of(path))
+    for line, cells in counted_rows(path, report):
         try:
-            yield _event(parse_row(cells, recipe.events, form), line, now, oldest)
+            row = parser.parse(cells)
+            moment = times.apply(row.timestamp)
         except Unusable as reason:
-            tally.reject(line, reason)
+            report.reject(line, reason)
+        else:
+            yield _event(row, line, moment)
+    parser.note_columns(report)
 
 
-def _event(row: EventRow, line: int, now: float, oldest: float) -> Event:
-    if row.timestamp < oldest:
-        raise Unusable("the event is older than what is kept")
+def _event(row: EventRow, line: int, moment: float) -> Event:
     return Event(
         id=_made_id(row, line) if row.event_id is None else row.event_id,
         user=row.user,
         item=row.item,
         kind=row.event,
-        time=now if math.isnan(row.timestamp) else row.timestamp,
+        time=moment,
         value=None if math.isnan(row.value) else row.value,
         recommendation=row.recommendation,
     )
 
 
 def _made_id(row: EventRow, line: int) -> str:
+    # Of what the row says: the time that is used may depend on when the file is read.
     content = repr((line, row.user, row.item, row.event, row.value, row.timestamp))
     return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -7,18 +7,23 @@ not know what an event is worth.
 
 import hashlib
 import math
+import time
 from array import array
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from app.core.ports import user_key
+from app.domain.event_rules import RATING_KIND
 from app.domain.values import (
     Cell,
     Unusable,
     is_missing,
+    limit_to_now,
     parse_event,
     parse_id,
     parse_number,
@@ -27,6 +32,11 @@ from app.domain.values import (
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import Cells, Format, format_of
 from app.offline.input.recipe import EventColumns, Recipe
+
+RATING_COLUMNS: Final = ("rating", "stars", "star_rating")
+"""Columns that are known to give stars, whatever else a file has."""
+
+_MOST_NAMED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,52 +86,145 @@ class EventRow:
     recommendation: str | None
 
 
-def parse_row(cells: Cells, names: EventColumns, form: Format) -> EventRow:
-    """Return what a row says. Raises `Unusable`."""
-    user = _user(cells, names, form)
-    item = _first(cells, names.item_id, "item_id", "item")
-    moment = parse_time(cells.get(names.timestamp), "timestamp")
-    return EventRow(
-        user=user,
-        item=parse_id(item, "item_id", whole_floats=form.whole_floats),
-        event=parse_event(cells.get(names.event), names.default_event),
-        value=parse_number(cells.get(names.value), "value"),
-        timestamp=math.nan if moment is None else moment.seconds,
-        event_id=_id_or_none(cells.get(names.event_id), "event_id", form),
-        recommendation=_id_or_none(cells.get(names.recommendation_id), "recommendation_id", form),
-    )
+@dataclass(frozen=True, slots=True)
+class TimeBounds:
+    """What times an event may have, in unix seconds.
+
+    Attributes:
+        now: a time up to a day later is cut to it; a row with a later time is unusable.
+        oldest: a row with a time before it is unusable.
+        undated: the time of an event without one.
+    """
+
+    now: float
+    oldest: float = -math.inf
+    undated: float = math.nan
+
+    def apply(self, timestamp: float) -> float:
+        """Return the time to use for the one that a row says, NaN = none. Raises `Unusable`."""
+        if math.isnan(timestamp):
+            return self.undated
+        if timestamp < self.oldest:
+            raise Unusable("the event is older than events are stored")
+        return limit_to_now(timestamp, self.now)
+
+
+class EventParser:
+    """Parses the rows of one event file.
+
+    A row that gives stars is a rating, whatever the default kind is: it says neither kind nor
+    value, but has one of `RATING_COLUMNS`. So is a row without a kind where the recipe takes
+    `value` from such a column and names no `default_event`.
+    """
+
+    def __init__(self, recipe: Recipe, form: Format) -> None:
+        """Parse rows of a format by the columns of a recipe."""
+        self._recipe = recipe
+        self._names = names = recipe.events
+        self._form = form
+        kind_is_said = "default_event" in names.model_fields_set
+        self._value_is_stars = names.value in RATING_COLUMNS and not kind_is_said
+        self._columns: set[str] = set()
+        self._stars: Counter[str] = Counter()  # column -> rows whose value it gave
+
+    def parse(self, cells: Cells) -> EventRow:
+        """Return the event of a row. Raises `Unusable`."""
+        self._columns.update(cells)
+        names, form = self._names, self._form
+        user = _user(cells, names, form)
+        item = _first(cells, names.item_id, "item_id", "item")
+        item_id = parse_id(item, "item_id", whole_floats=form.whole_floats)
+        moment = parse_time(cells.get(names.timestamp), "timestamp")
+        event_id = _id_or_none(cells.get(names.event_id), "event_id", form)
+        recommendation = cells.get(names.recommendation_id)
+        answer_id = _id_or_none(recommendation, "recommendation_id", form)
+        event, value = self._kind_and_value(cells)
+        timestamp = math.nan if moment is None else moment.seconds
+        return EventRow(
+            user=user,
+            item=item_id,
+            event=event,
+            value=value,
+            timestamp=timestamp,
+            event_id=event_id,
+            recommendation=answer_id,
+        )
+
+    def check_columns(self, file: str) -> None:
+        """Raise `UsageError` if the recipe names a column that no row of the file has."""
+        self._recipe.check_columns("events", self._columns, file)
+
+    def note_columns(self, report: ReadReport) -> None:
+        """Note which column of stars was used, and which columns were not used at all."""
+        for column, n in self._stars.items():
+            least = self._recipe.weights[RATING_KIND].positive_from
+            sense = "" if least is None else f"; a value from {least:g} is positive"
+            report.notes.append(f"column {column!r} was read as the value of {n} ratings{sense}")
+        unused = sorted(self._columns - self._used())
+        if unused:
+            more = "" if len(unused) <= _MOST_NAMED else f" and {len(unused) - _MOST_NAMED} more"
+            named = ", ".join(map(repr, unused[:_MOST_NAMED]))
+            report.notes.append(f"columns that were not used: {named}{more}")
+
+    def _kind_and_value(self, cells: Cells) -> tuple[str, float]:
+        """Return what kind of event a row is, and its value; NaN if it has none."""
+        names = self._names
+        kind = parse_event(cells.get(names.event), "") or None
+        column = names.value
+        may_be_stars = kind in {None, RATING_KIND}
+        if may_be_stars and is_missing(cells.get(column)):
+            column = next((c for c in RATING_COLUMNS if not is_missing(cells.get(c))), column)
+        value = parse_number(cells.get(column), column if column in RATING_COLUMNS else "value")
+        given = not math.isnan(value)
+        if may_be_stars and given and (column != names.value or self._value_is_stars):
+            self._stars[column] += 1
+            return RATING_KIND, value
+        return kind or names.default_event, value
+
+    def _used(self) -> set[str]:
+        names = self._names
+        mapped = names.model_dump(exclude={"path", "default_event", "user_id", "item_id"})
+        users = {names.user_id} if names.user_id is not None else {"user_id", "user"}
+        items = {names.item_id} if names.item_id is not None else {"item_id", "item"}
+        return {"", *mapped.values(), *users, *items, *self._stars}
 
 
 def _id_or_none(cell: Cell, name: str, form: Format) -> str | None:
     return None if is_missing(cell) else parse_id(cell, name, whole_floats=form.whole_floats)
 
 
-def read_events(path: Path, recipe: Recipe) -> Events:
+def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
     """Read an event log; item ids are not looked up here.
+
+    `now`: unix seconds, the clock's by default. A time up to a day ahead of it is cut to it, a row
+    with a later one is unusable.
 
     Raises:
         BadDataError: unreadable, or more than half of the rows are unusable.
         UsageError: another ending, or the recipe names a column that is not there.
     """
-    form, tally, seen = format_of(path), ReadReport(path.name), set[str]()
+    report = ReadReport(path.name)
+    times = TimeBounds(now=time.time() if now is None else now)
+    parser = EventParser(recipe, format_of(path))
     log, row_of = _Log(), dict[str, int]()
-    dead: list[int] = []
-    for line, cells in counted_rows(path, tally):
-        seen.update(cells)
+    replaced: list[int] = []
+    for line, cells in counted_rows(path, report):
         try:
-            event_id = log.add(cells, recipe.events, form)
+            event = parser.parse(cells)
+            moment = times.apply(event.timestamp)
         except Unusable as reason:
-            tally.reject(line, reason)
+            report.reject(line, reason)
             continue
-        if event_id is not None:
-            row = len(log.user) - 1
-            if event_id in row_of:
-                dead.append(row_of[event_id])
-            row_of[event_id] = row
-    recipe.check_columns("events", seen, path.name)
-    tally.check()
-    tally.duplicates = len(dead)
-    return log.events(dead, tally)
+        row = log.add(event, moment)
+        if event.event_id is not None:
+            if event.event_id in row_of:
+                replaced.append(row_of[event.event_id])
+            row_of[event.event_id] = row
+    parser.check_columns(path.name)
+    parser.note_columns(report)
+    report.check()
+    report.duplicates = len(replaced)
+    return log.events(replaced, report)
 
 
 class _Log:
@@ -136,23 +239,22 @@ class _Log:
         self._items: dict[str, int] = {}
         self._kinds: dict[str, int] = {}
 
-    def add(self, cells: Cells, names: EventColumns, form: Format) -> str | None:
-        """Append one event, return its `event_id`. Raises `Unusable`, having appended nothing."""
-        row = parse_row(cells, names, form)
+    def add(self, row: EventRow, moment: float) -> int:
+        """Append an event that happened at a moment, in unix seconds; return its row."""
         self.user.append(self._users.setdefault(row.user, len(self._users)))
         self.item.append(self._items.setdefault(row.item, len(self._items)))
         self.event.append(self._kinds.setdefault(row.event, len(self._kinds)))
         self.value.append(row.value)
-        self.timestamp.append(row.timestamp)
+        self.timestamp.append(moment)
         if row.recommendation is not None:
             self._recommended.append(len(self.user) - 1)
             self._hashes.append(_hashed(row.recommendation))
-        return row.event_id
+        return len(self.user) - 1
 
-    def events(self, dead: list[int], tally: ReadReport) -> Events:
+    def events(self, replaced: list[int], tally: ReadReport) -> Events:
         """Return the log without the rows that a later one replaced."""
         live = np.ones(len(self.user), dtype=bool)
-        live[dead] = False
+        live[replaced] = False
         users, user = _compact(list(self._users), np.array(self.user, np.int32)[live])
         items, item = _compact(list(self._items), np.array(self.item, np.int32)[live])
         kinds, event = _compact(list(self._kinds), np.array(self.event, np.int32)[live])

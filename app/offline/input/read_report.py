@@ -4,13 +4,14 @@ Knows rows, lines and reasons; not what they mean.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from app.core.errors import BadDataError
+from app.domain.event_rules import without_rule
 from app.domain.values import Unusable
 from app.offline.input.readers import Cells, read_rows
 
@@ -20,9 +21,16 @@ _MOST_UNUSABLE = 0.5
 
 @dataclass(slots=True)
 class ReadReport:
-    """What reading one file came to. `noted`: counters of rows that were kept but lack something.
+    """The counters of reading one file.
 
-    `examples`: the first 20 unusable rows, as "line 7: id is missing".
+    Attributes:
+        file: its name.
+        rows: all rows, unusable ones included.
+        duplicates: rows that repeat an id; what that means depends on the file.
+        reasons: how many rows were unusable, by reason.
+        examples: the first 20 unusable rows, as "line 7: id is missing".
+        noted: counters of rows that were used but lack something.
+        notes: sentences about the file as a whole, such as warnings.
     """
 
     file: str
@@ -31,6 +39,7 @@ class ReadReport:
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     noted: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def rejected(self) -> int:
@@ -42,6 +51,15 @@ class ReadReport:
         self.reasons[str(reason)] += 1
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(f"line {line}: {reason}")
+
+    def note_kinds(self, kinds: Mapping[str, int], rules: Collection[str]) -> None:
+        """Note the kinds of events that have no rule.
+
+        `kinds`: how many events there are of each kind. `rules`: the kinds that have a rule.
+        """
+        for kind, n in kinds.items():
+            if n and kind not in rules:
+                self.notes.append(f"warning: {n} × {without_rule(kind, rules)}")
 
     def check(self) -> None:
         """Refuse a file most of whose rows are unusable.
@@ -62,13 +80,14 @@ class ReadReport:
         return {**{f"{kind}_{name}": n for name, n in general.items()}, **self.noted}
 
     def lines(self) -> list[str]:
-        """Return a few readable lines: totals, then reasons, then the first examples."""
+        """Return a few readable lines: totals, reasons, the first examples, then the notes."""
         total = (
             f"{self.file}: {self.rows} rows, {self.rejected} unusable, {self.duplicates} duplicates"
         )
         noted = "".join(f", {n} {name}" for name, n in sorted(self.noted.items()) if n)
         reasons = [f"  {n} × {reason}" for reason, n in self.reasons.most_common()]
-        return [total + noted, *reasons, *(f"    {example}" for example in self.examples)]
+        examples = [f"    {example}" for example in self.examples]
+        return [total + noted, *reasons, *examples, *(f"  {note}" for note in self.notes)]
 
 
 def counted_rows(path: Path, tally: ReadReport) -> Iterator[tuple[int, Cells]]:

@@ -1,0 +1,296 @@
+"""Event logs from files: one test per rule for a wrong row, and for what a row means."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import BadDataError
+from app.domain.event_rules import DEFAULT_EVENT_RULES
+from app.offline.input.event_files import events_of as events_to_import
+from app.offline.input.events import Events, TimeBounds, read_events
+from app.offline.input.read_report import ReadReport
+from app.offline.input.recipe import EventColumns, Recipe
+from app.offline.learning.signals import log_of
+from tests.bundles import write_jsonl
+
+CLICK = {"user_id": "u", "item_id": "i"}
+NOW = 1_700_000_000.0
+DAY_S = 86_400.0
+
+
+def events_of(tmp_path, rows, recipe=None):
+    return read_events(write_jsonl(tmp_path / "events.jsonl", rows), recipe or Recipe(), NOW)
+
+
+def csv_events(tmp_path: Path, text: str, recipe: Recipe | None = None) -> Events:
+    path = tmp_path / "events.csv"
+    path.write_text(text)
+    return read_events(path, recipe or Recipe(), NOW)
+
+
+def kinds_and_values(log: Events) -> list[tuple[str, float | None]]:
+    values = [None if math.isnan(value) else value for value in log.value.tolist()]
+    return list(zip([log.kinds[code] for code in log.event], values, strict=True))
+
+
+def test_events_become_flat_arrays(tmp_path):
+    log = events_of(
+        tmp_path,
+        [
+            {"user_id": 7, "item_id": 1},
+            {"session_id": "s", "item": 2, "event": "rating", "value": 4, "timestamp": 100},
+            {"user": "7", "item_id": "1", "timestamp": "1970-01-01T00:00:05Z"},
+        ],
+    )
+    assert (log.users, log.items, log.kinds) == (["u:7", "s:s"], ["1", "2"], ["click", "rating"])
+    assert log.user.tolist() == [0, 1, 0]
+    assert log.item.tolist() == [0, 1, 0]
+    assert log.event.tolist() == [0, 1, 0]
+    assert math.isnan(log.value[0])
+    assert log.value[1] == 4.0
+    assert math.isnan(log.timestamp[0])
+    assert log.timestamp[1:].tolist() == [100.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"item_id": 1}, "exactly one of user_id and session_id is wanted, neither given"),
+        (
+            {**CLICK, "session_id": "s"},
+            "exactly one of user_id and session_id is wanted, both given",
+        ),
+        ({"user_id": "u"}, "item_id is missing"),
+        ({**CLICK, "user_id": "a\x00"}, "user_id holds a control character"),
+        ({"session_id": 1.5, "item_id": 1}, "session_id is neither text nor an integer"),
+        ({**CLICK, "item_id": False}, "item_id is neither text nor an integer"),
+        ({**CLICK, "event": 5}, "event is not text of at most 64 characters"),
+        ({**CLICK, "value": "four"}, "value is not a number"),
+        (
+            {**CLICK, "timestamp": 1451703845000},
+            "timestamp looks like milliseconds; unix seconds are wanted",
+        ),
+        ({**CLICK, "timestamp": "now"}, "timestamp is neither ISO 8601 nor unix seconds"),
+        ({**CLICK, "event_id": 0.5}, "event_id is neither text nor an integer"),
+        ({**CLICK, "recommendation_id": []}, "recommendation_id is neither text nor an integer"),
+    ],
+)
+def test_a_wrong_event_row_is_counted_with_line_and_reason(tmp_path, bad, reason):
+    log = events_of(tmp_path, [CLICK, bad])
+    assert len(log) == 1
+    assert log.tally.examples == [f"line 2: {reason}"]
+
+
+def test_more_than_half_unusable_events_refuse_the_file(tmp_path):
+    with pytest.raises(BadDataError, match="2 of 3 rows"):
+        events_of(tmp_path, [CLICK, {}, {}])
+
+
+def test_of_a_repeated_event_id_the_last_row_wins_and_is_counted(tmp_path):
+    rows = [
+        {"user_id": "old", "item_id": "x", "event_id": 1},
+        CLICK,
+        CLICK,
+        {"user_id": "new", "item_id": "y", "event_id": "1"},
+    ]
+    log = events_of(tmp_path, rows)
+    assert log.tally.duplicates == 1
+    assert (log.users, log.items) == (["u:u", "u:new"], ["i", "y"])
+    assert log.user.tolist() == [0, 0, 1]
+
+
+def test_events_of_one_recommendation_have_one_code(tmp_path):
+    rows = [
+        {**CLICK, "recommendation_id": "b", "event_id": 1},
+        CLICK,
+        {**CLICK, "recommendation_id": 7},
+        {**CLICK, "recommendation_id": "7", "user_id": "other"},
+        {**CLICK, "recommendation_id": None},
+        {**CLICK, "recommendation_id": "c", "event_id": 1},
+        {**CLICK, "recommendation_id": "b"},
+    ]
+    codes = events_of(tmp_path, rows).recommendation
+    # The first row is replaced by the sixth.
+    assert codes.dtype == "int32"
+    assert codes[[0, 3]].tolist() == [-1, -1]
+    assert codes[1] == codes[2] >= 0
+    assert len({*codes[[1, 4, 5]].tolist(), -1}) == 4
+
+    names = EventColumns(recommendation_id="shown_in")
+    mapped = [{**CLICK, "recommendation_id": "no", "shown_in": "yes"}, CLICK]
+    assert events_of(tmp_path, mapped, Recipe(events=names)).recommendation.tolist() == [0, -1]
+
+
+def test_the_recipe_says_columns_and_the_default_event(tmp_path):
+    names = EventColumns(user_id="who", item_id="what", default_event="like")
+    log = events_of(tmp_path, [{"who": 1, "what": 2, "user_id": "no"}], Recipe(events=names))
+    assert (log.users, log.items, log.kinds) == (["u:1"], ["2"], ["like"])
+
+
+def test_an_empty_log_is_a_log(tmp_path):
+    assert len(events_of(tmp_path, [])) == len(Events.none()) == 0
+
+
+# --- columns of stars
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        ("user_id,item_id,rating,timestamp", "rating"),
+        ("user,item,stars,timestamp", "stars"),
+        ("session_id,item_id,star_rating,timestamp", "star_rating"),
+    ],
+)
+def test_stars_without_a_kind_are_ratings(tmp_path, header, column):
+    log = csv_events(tmp_path, f"{header}\n1,31,0.5,1260759144\n1,32,5.0,1260759145\n")
+    assert kinds_and_values(log) == [("rating", 0.5), ("rating", 5.0)]
+    note = f"column {column!r} was read as the value of 2 ratings; a value from 3.5 is positive"
+    assert log.tally.notes == [note]
+    learned = log_of(log, ["31", "32"], DEFAULT_EVENT_RULES)
+    assert learned.weights.tolist() == [0.0, 1.0]
+    assert learned.is_negative.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"rating": 2}, ("rating", 2.0)),
+        ({"rating": "2.5"}, ("rating", 2.5)),
+        ({"rating": None, "stars": 4}, ("rating", 4.0)),
+        ({"event": "rating", "stars": 4}, ("rating", 4.0)),
+        ({"event": " ", "value": None, "rating": 1}, ("rating", 1.0)),
+        # Somebody saw to the kind or the value: then the column is something else.
+        ({"event": "purchase", "rating": 1}, ("purchase", None)),
+        ({"event": "rating", "value": 3, "rating": 1}, ("rating", 3.0)),
+        ({"value": 3, "rating": 1}, ("click", 3.0)),
+        ({"rating": " "}, ("click", None)),
+        ({}, ("click", None)),
+    ],
+)
+def test_which_rows_are_ratings(tmp_path, row, expected):
+    assert kinds_and_values(events_of(tmp_path, [{**CLICK, **row}])) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (EventColumns(value="stars"), ("rating", 2.0)),
+        (EventColumns(value="stars", default_event="watch"), ("watch", 2.0)),
+        (EventColumns(value="score"), ("rating", 2.0)),
+        (EventColumns(default_event="purchase"), ("rating", 2.0)),
+    ],
+)
+def test_stars_and_recipes(tmp_path, columns, expected):
+    rows = [{**CLICK, "stars": 2, "score": None}]
+    assert kinds_and_values(events_of(tmp_path, rows, Recipe(events=columns))) == [expected]
+
+
+def test_stars_that_are_no_number_are_counted(tmp_path):
+    log = events_of(tmp_path, [{**CLICK, "rating": "good"}, {**CLICK, "rating": 5}])
+    assert log.tally.examples == ["line 1: rating is not a number"]
+
+
+def test_columns_that_are_not_used_are_named(tmp_path):
+    text = "user_id,item_id,event,rating,score\n1,a,click,5,0.1\n"
+    assert csv_events(tmp_path, text).tally.notes == [
+        "columns that were not used: 'rating', 'score'"
+    ]
+    rows = [{**CLICK, **{f"c{n:02}": 1 for n in range(12)}}]
+    (note,) = events_of(tmp_path, rows).tally.notes
+    assert note.endswith("'c08', 'c09' and 2 more")
+
+
+# --- times
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "expected"),
+    [(-1.0, -1.0), (0.0, 0.0), (1.0, 0.0), (12 * 3600.0, 0.0), (DAY_S, 0.0)],
+)
+def test_a_time_ahead_of_ours_is_cut_to_now(tmp_path, ahead_s, expected):
+    rows = [{**CLICK, "timestamp": NOW + ahead_s}]
+    assert events_of(tmp_path, rows).timestamp.tolist() == [NOW + expected]
+    path = tmp_path / "events.jsonl"
+    imported = events_to_import(path, Recipe(), TimeBounds(NOW), ReadReport(path.name))
+    assert [event.time for event in imported] == [NOW + expected]
+
+
+@pytest.mark.parametrize("moment", [NOW + DAY_S + 1, "2099-01-01", "9999-12-31T23:59:59Z"])
+def test_a_later_time_is_refused_and_counted(tmp_path, moment):
+    log = events_of(tmp_path, [{**CLICK, "timestamp": NOW}, {**CLICK, "timestamp": moment}])
+    assert log.timestamp.tolist() == [NOW]
+    assert log.tally.examples == ["line 2: timestamp lies more than a day ahead"]
+    assert log.tally.counts("event")["event_rejected"] == 1
+
+
+@pytest.mark.parametrize("moment", ["2099-06-01", NOW + 30 * DAY_S, NOW + DAY_S])
+def test_one_row_of_the_future_does_not_outweigh_a_year_of_events(tmp_path, moment):
+    rows = [
+        {"user_id": f"u{n}", "item_id": "old", "timestamp": NOW - DAY_S * (365 - n)}
+        for n in range(365)
+    ]
+    rows.append({"user_id": "v", "item_id": "new", "timestamp": moment})
+    rules = Recipe(weights={"click": {"weight": 0.5, "half_life_days": 14}}).weights
+    log = log_of(events_of(tmp_path, rows), ["old", "new"], rules)
+    of_item = [log.weights[log.item_rows == n].sum() for n in (0, 1)]
+    assert of_item[0] > 9.0
+    assert of_item[1] <= 0.5
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01", -62_135_596_800, "1969-12-31T23:59:59.9Z", 0, 5e-324]
+)
+def test_the_earliest_times_are_times(tmp_path, moment):
+    rows = [{**CLICK, "timestamp": moment}, {**CLICK, "item_id": "j", "timestamp": NOW}]
+    rules = Recipe(weights={"click": {"weight": 1.0, "half_life_days": 1e-300}}).weights
+    log = log_of(events_of(tmp_path, rows), ["i", "j"], rules)
+    assert 0.0 < log.weights[0] < 1e-11
+    assert log.weights[1] == 1.0
+
+
+def test_an_event_has_the_same_id_whenever_its_file_is_read(tmp_path):
+    rows = [CLICK, {**CLICK, "timestamp": NOW + 3600}, {**CLICK, "timestamp": NOW - 3600}]
+    path = write_jsonl(tmp_path / "events.jsonl", rows)
+    ids = []
+    for now in (NOW, NOW + 10, NOW + 7200):
+        times = TimeBounds(now, undated=now)
+        found = list(events_to_import(path, Recipe(), times, ReadReport(path.name)))
+        assert [event.time for event in found] == [now, min(NOW + 3600, now), NOW - 3600]
+        ids.append([event.id for event in found])
+    assert ids[0] == ids[1] == ids[2]
+
+
+# --- kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "nearest"),
+    [
+        ("Purchase", "nearest kind: 'purchase'"),
+        ("add_to_cart", "nearest kind: 'cart'"),
+        ("dislikes", "nearest kind: 'dislike'"),
+        ("wishlist", "known kinds: cart, click, dislike, impression, like, purchase, rating, view"),
+    ],
+)
+def test_a_kind_without_a_rule_is_warned_about(tmp_path, kind, nearest):
+    rows = [CLICK, {**CLICK, "event": kind}, {**CLICK, "event": kind}]
+    log = log_of(events_of(tmp_path, rows), ["i"], DEFAULT_EVENT_RULES)
+    message = f"events of kind {kind!r} have no rule, so they shape nothing; {nearest}"
+    assert log.events.tally.notes == [f"warning: 2 × {message}"]
+    assert log.events.tally.counts("event")["unknown_event"] == 2
+    assert f"  warning: 2 × {message}" in log.events.tally.lines()
+
+
+@pytest.mark.parametrize("kind", ["impression", "seen", "click"])
+def test_a_kind_with_a_rule_is_known_whatever_its_weight(tmp_path, kind):
+    rules = Recipe(weights={"seen": {"weight": 0.0}}).weights
+    log = log_of(events_of(tmp_path, [{**CLICK, "event": kind}]), ["i"], rules)
+    assert log.events.tally.notes == []
+
+
+@pytest.mark.parametrize("kind", [None, "", " ", " click", "click  "])
+def test_a_blank_kind_is_the_default_one(tmp_path, kind):
+    rows = [{**CLICK, "event": kind}, {**CLICK, "event": "like"}]
+    assert kinds_and_values(events_of(tmp_path, rows)) == [("click", None), ("like", None)]
