@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest.reports import pictures
-from loadtest.reports.page import PAGE, ROOT, ROWS, Document, cell, measured_on, put
+from loadtest.reports.page import PAGE, ROOT, ROWS, Document, cell, measured_on, notes, put
 
 RESULTS = ROOT / "loadtest" / "results"
 
@@ -102,22 +102,28 @@ def section(document: Document) -> str:
         sum(check[name] for check in encoded) for name in ("encoded", "sent", "answered")
     )
     packages = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    below = notes(
+        f"Median (lowest–highest) of {options['rounds']} rounds of {options['seconds']} s, "
+        f"{measured_on(document)}. The load generator runs on the same cores.",
+        *(
+            f"{name} runs at its best setting, {_setting(document[name]['settings'])}. "
+            f"Tried: {_trials(document[name])}."
+            for name in ("naive", "infinity")
+        ),
+        f"Unique queries of recserve under `wrk`: {sent:,} sent, {texts:,} encoded, "
+        f"{answered:,} answered.",
+        f"The constant-rate runner, against the bare route at the rate of 3 × peak: "
+        f"{bare['runner_share']:.1%} answered in time, p99 {bare['runner_p99_ms']:.1f} ms, sent at "
+        f"most {bare['runner_late_p99_ms']:.1f} ms late (p99).",
+        f"Packages: {packages}.",
+    )
     return f"""![Answers a second of recserve and its peers](pictures/rates.svg)
 
 ![What became of requests offered at three times the peak](pictures/overload.svg)
 
 {tables(document)}
 
-Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s, \
-{measured_on(document)}.
-The load generator runs on the same cores. Each peer at its best setting: \
-naive {_setting(document["naive"]["settings"])} (tried: {_trials(document["naive"])}); \
-infinity {_setting(document["infinity"]["settings"])} (tried: {_trials(document["infinity"])}).
-Unique queries of recserve under `wrk`: {sent:,} sent, {texts:,} encoded, {answered:,} answered.
-The open-loop runner against the bare route, at the rate of 3 × peak: {bare["runner_share"]:.1%} \
-answered in time, p99 {bare["runner_p99_ms"]:.1f} ms, sent at most \
-{bare["runner_late_p99_ms"]:.1f} ms late (p99).
-{packages}."""
+{below}"""
 
 
 def page(text: str, document: Document) -> str:

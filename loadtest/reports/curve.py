@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.reports import pictures
-from loadtest.reports.page import PAGE, measured_on, put
+from loadtest.reports.page import PAGE, measured_on, notes, put
 
 
 def section(document: Mapping[str, Any]) -> str:
     """Return the picture, and below it what it was measured on."""
     rates = document["rates"]
-    return f"""![Milliseconds by answers in time a second](pictures/curve.svg)
-
-{len(rates)} rates from {rates[0]["offered_per_s"]:,.0f} to {rates[-1]["offered_per_s"]:,.0f} /s, \
-{document["seconds"]:g} s each, {measured_on(document)}."""
+    below = notes(
+        f"{len(rates)} rates from {rates[0]['offered_per_s']:,.0f} to "
+        f"{rates[-1]['offered_per_s']:,.0f} /s, {document['seconds']:g} s each, "
+        f"{measured_on(document)}."
+    )
+    return f"![Milliseconds by answers in time a second](pictures/curve.svg)\n\n{below}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.reports import pictures
-from loadtest.reports.page import PAGE, measured_on, put
+from loadtest.reports.page import PAGE, measured_on, notes, put
 
 NAMES = {
     "sentence-transformers": "`SentenceTransformer.encode`",
@@ -46,21 +46,27 @@ def section(document: Document) -> str:
     """Return the table, and below it what it was measured on and how near the vectors are."""
     peer = document["sentence_transformers"]
     peaks = ", ".join(f"{name}: {v:.0f}" for name, v in document["peak_gflops_float32"].items())
-    near = "; ".join(
-        f"{NAMES[name]}: mean {row['cosine_mean']:.6f}, lowest {row['cosine_min']:.6f}, "
-        f"batched against single at most {row['batched_against_single']:.0e}"
-        for name, row in document["fidelity"].items()
+    fidelity = document["fidelity"]
+    n_texts = next(iter(fidelity.values()))["texts"]
+    below = notes(
+        f"Median of {document['rounds']} rounds {measured_on(document)}; "
+        f"{document['tokens_per_text']:.1f} tokens a text.",
+        f"The peer runs at the best of its settings: {peer['threads']} threads, "
+        f"{peer['batch']} texts a batch.",
+        f"Peak of float32, in Gflop/s: {peaks}.",
+        *(
+            f"Cosine to float32 over {n_texts:,} texts, {NAMES[name]}: "
+            f"mean {row['cosine_mean']:.6f}, lowest {row['cosine_min']:.6f}, "
+            f"batched against single at most {row['batched_against_single']:.0e}."
+            for name, row in fidelity.items()
+        ),
+        _kept(document.get("graded")),
     )
     return f"""![Texts a second by batch](pictures/encoder.svg)
 
 {table(document)}
 
-Median of {document["rounds"]} rounds {measured_on(document)}; \
-{document["tokens_per_text"]:.1f} tokens a text.
-Peer at the best of its settings: {peer["threads"]} threads, {peer["batch"]} texts a batch.
-Peak of float32, in Gflop/s: {peaks}.
-Cosine to float32 over {next(iter(document["fidelity"].values()))["texts"]:,} texts. {near}.
-{_kept(document.get("graded"))}"""
+{below}"""
 
 
 def _kept(graded: Document | None) -> str:

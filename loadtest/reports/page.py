@@ -4,6 +4,7 @@ Each report renders a section of text from a result document and puts it between
 page, `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
 """
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,21 @@ def measured_on(document: Document) -> str:
         f"on {gpu}{machine['cpu']}, {machine['cores']} cores ({features}), "
         f"{machine['memory_gib']:.0f} GiB, Python {machine['python']}; {document['date'][:10]}, "
         f"commit `{document['commit'] or 'none'}`"
+    )
+
+
+def notes(*sentences: str) -> str:
+    """Return the notes below a table as a list, wrapped at 100 columns."""
+    return "\n".join(
+        textwrap.fill(
+            sentence,
+            width=100,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for sentence in sentences
     )
 
 

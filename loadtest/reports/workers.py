@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.reports.page import PAGE, ROWS, cell, measured_on, put
+from loadtest.reports.page import PAGE, ROWS, cell, measured_on, notes, put
 
 Document = Mapping[str, Any]
 
@@ -31,17 +31,18 @@ def table(document: Document) -> str:
 def section(document: Document) -> str:
     """Return the table, and below it what it was measured on."""
     options = document["options"]
-    beside = "".join(
-        f"\nUnique queries beside {name} in the same rounds "
-        f"({peer['median']['uncached_per_s']:.0f}/s): "
-        + ", ".join(f"{times:.2f} × by {n}" for n, times in peer["times_better"].items())
-        + " workers."
-        for name, peer in document.get("peers", {}).items()
+    below = notes(
+        f"Median (lowest–highest) of {options['rounds']} rounds of {options['seconds']} s, "
+        f"{measured_on(document)}.",
+        *(
+            f"Unique queries beside {name} in the same rounds "
+            f"({peer['median']['uncached_per_s']:.0f}/s): "
+            + ", ".join(f"{times:.2f} × by {n}" for n, times in peer["times_better"].items())
+            + " workers."
+            for name, peer in document.get("peers", {}).items()
+        ),
     )
-    return f"""{table(document)}
-
-Median (lowest–highest) of {options["rounds"]} rounds of {options["seconds"]} s, \
-{measured_on(document)}.{beside}"""
+    return f"{table(document)}\n\n{below}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

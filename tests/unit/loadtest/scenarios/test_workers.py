@@ -71,7 +71,7 @@ def test_the_page_has_a_column_for_each_number_of_workers(document: dict[str, ob
         "| unique queries, 32 connections | 100 /s (100–100) | 150 /s (150–150) | 1.50 |",
     ]
     assert "| memory after load | 400 MiB (400–400) | 600 MiB (600–600) | 0.67 |" in lines
-    assert lines[-1].startswith("Median (lowest–highest) of 2 rounds of 5 s, on ")
+    assert lines[-2].startswith("- Median (lowest–highest) of 2 rounds of 5 s, on ")
 
 
 def test_peers_are_compared_with_each_number_of_workers(tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ def test_peers_are_compared_with_each_number_of_workers(tmp_path: Path) -> None:
     for each in (*sides.values(), slow):
         bench.measure(each, "uncached", each.unique, OPTIONS)
     found = workers.document(sides, OPTIONS, [Chosen(slow, {"omp_num_threads": 1}, [])])
-    line = workers_report.section(found).splitlines()[-1]
+    last = workers_report.section(found).splitlines()[-1]
 
     assert found["peers"]["naive"]["times_better"] == {"1": 5.0, "2": 7.5}
-    assert line == (
-        "Unique queries beside naive in the same rounds (20/s): 5.00 × by 1, 7.50 × by 2 workers."
+    assert last == (
+        "- Unique queries beside naive in the same rounds (20/s): 5.00 × by 1, 7.50 × by 2 workers."
     )
 
 
