@@ -1,12 +1,13 @@
-"""Wires the service: the only serving module that names concrete parts. Opens, warms, closes.
+"""Wires the service: opens the bundle and the stores, builds the parts, warms up, closes.
 
-What opens closes, in reverse order; ready only after a real request has passed all stages.
+This is the only module that names the concrete parts of the service. Whatever it opens, it closes
+in reverse order. The service is ready once real requests have passed through all stages.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -63,8 +64,12 @@ class Service:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
+async def open_service(
+    settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Service]:
     """Open the bundle and everything around it; close it in reverse order.
+
+    `clock`: monotonic seconds.
 
     Raises:
         BundleError: the bundle is missing, damaged or does not fit.
@@ -74,29 +79,49 @@ async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
     # Here, not above: importing the server must not load model libraries.
     from threadpoolctl import threadpool_limits
 
-    # The products of a pass are small: the second thread gains little on an idle machine, and on a
-    # busy one the first waits milliseconds for it. The encoder has threads of its own.
+    # The matrix products of a pass are small: a second thread gains little on an idle machine, and
+    # on a busy one the first thread waits milliseconds for it. The encoder has its own threads.
     threadpool_limits(limits=1, user_api="blas")
     loader = Loader(settings)
     loaded = loader.load()
     shared = _open_shared_cache(settings, metrics)
     events = await open_event_store(settings)
+    lag = LoopLag(metrics)
     async with wire(
-        *(settings, metrics, loaded.engine, loaded.users, shared),
+        settings,
+        metrics,
+        loaded.engine,
+        loaded.users,
+        shared,
         events=events,
         journal=open_journal(settings, loaded.engine.info.bundle_name),
         rules=loaded.rules,
         source=loader.source(),
+        lag=lambda: lag.seconds,
+        clock=clock,
     ) as service:
-        del loaded  # or the first bundle would stay in memory for ever
+        del loaded  # otherwise the first bundle would stay in memory after it was replaced
         log.info("ready: %s", service.engine)
-        with settled(), _watching(service):
+        # The lag is measured last. Steps of the start block the event loop, `settled` longest; a
+        # measurement that had begun before them would take that for overload, and the first
+        # requests would be degraded or refused.
+        with settled(), _watching(service), _measuring(lag, clock):
             yield service
 
 
 @contextmanager
+def _measuring(lag: LoopLag, clock: Callable[[], float]) -> Iterator[None]:
+    """Measure the lag of the event loop from its next turn on."""
+    task = asyncio.create_task(lag.measure(_LAG_INTERVAL_S, clock=clock), name="recserve-lag")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@contextmanager
 def _watching(service: Service) -> Iterator[None]:
-    """Follow `current`, unless the settings name one generation."""
+    """Reload when `current` moves, unless the settings name one generation."""
     settings = service.settings
     if not settings.watch_bundle_ms or is_generation(settings.bundle):
         yield
@@ -121,16 +146,27 @@ async def wire(  # noqa: PLR0913 - one argument a part
     journal: Journal,
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     source: BundleSource | None = None,
+    lag: Callable[[], float] = lambda: 0.0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Service]:
-    """Put a service together from its parts, and close them all when it ends.
+    """Build a service from its parts, warm it up, and close all of them when it ends.
 
-    `users`: what the bundle knows; `events`, `journal`: what people do and how items change while
-    it serves; `rules`: what each kind of event says of an item; `source`: where other bundles come
-    from (None: nowhere).
+    Args:
+        settings: sizes, times and addresses.
+        metrics: where everything is counted.
+        engine: ranks; it is replaced when another bundle takes over.
+        users: the histories in the bundle.
+        shared: the shared cache; None = in-process only.
+        events: where the events of users are stored.
+        journal: where changes of items are stored.
+        rules: what each kind of event says about an item.
+        source: where other generations of the bundle come from; None = there are no others.
+        lag: how late the event loop is, in seconds.
+        clock: monotonic seconds.
     """
     current = CurrentEngine(loaded := Loaded(engine, users, rules))
     source = source or BundleSource.fixed(loaded)
-    del engine, users, loaded  # what serves is named by `current` alone
+    del engine, users, loaded  # only `current` may refer to them, or they outlive a reload
     limits = Limits(
         max_requests=settings.max_batch_requests,
         max_tokens=settings.max_batch_tokens,
@@ -142,28 +178,34 @@ async def wire(  # noqa: PLR0913 - one argument a part
         stack.push_async_callback(journal.aclose)
         if shared is not None:
             stack.push_async_callback(shared.aclose)
-        lag = LoopLag(metrics)
         batcher: Batcher[RankRequest, RankResult] = Batcher(
-            current, limits, metrics, lag=lambda: lag.seconds
+            current, limits, metrics, clock=clock, lag=lag
         )
-        flights: SingleFlight[Computed] = SingleFlight(metrics)
-        local = LocalCache(settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics)
+        flights: SingleFlight[Computed] = SingleFlight(metrics, clock)
+        local = LocalCache(
+            settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics, clock=clock
+        )
         states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)
-        # A cached answer may have lain its time in the shared cache, then in ours.
+        # A cached answer may be as old as the life in the shared cache plus that in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
         catalogue = LiveCatalogue(current.loaded.engine, batcher.run_exclusive, journal, metrics)
         caches = Caches(local, shared, current)
         parts = Parts(
-            *(current, batcher, flights, states, caches, metrics, life_s, catalogue.reach)
+            engine=current,
+            batcher=batcher,
+            flights=flights,
+            users=states,
+            caches=caches,
+            metrics=metrics,
+            cursor_life_s=life_s,
+            reach=catalogue.reach,
         )
-        recommender = Recommender(parts)
+        recommender = Recommender(parts, clock)
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()
         stack.push_async_callback(_stop_engine, batcher, current, settings.drain_timeout_ms / 1e3)
-        await _warm_up(batcher, min(limits.max_requests, limits.max_pending))
-        look = lag.measure(_LAG_INTERVAL_S)
-        stack.callback(asyncio.create_task(look, name="recserve-lag").cancel)
+        await _warm_up(batcher, min(limits.max_requests, limits.max_pending), clock)
         stack.callback(catalogue.close)
         await catalogue.open()
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
@@ -171,8 +213,15 @@ async def wire(  # noqa: PLR0913 - one argument a part
         ingest = Ingest(current, events, settings.retention(), metrics)
         reloader = Reloader(current, batcher, source, metrics, catalogue.handover)
         yield Service(
-            *(settings, metrics, current, batcher, recommender, states, ingest),
-            *(catalogue, reloader),
+            settings=settings,
+            metrics=metrics,
+            engine=current,
+            batcher=batcher,
+            recommender=recommender,
+            users=states,
+            ingest=ingest,
+            catalogue=catalogue,
+            reloader=reloader,
         )
 
 
@@ -201,11 +250,13 @@ async def _stop_engine(
         log.warning("a pass is still running; the engine is left to the end of the process")
 
 
-async def _warm_up(batcher: Batcher[RankRequest, RankResult], most: int) -> None:
-    """Send real requests through all stages, of several lengths, then `most` at once.
+async def _warm_up(
+    batcher: Batcher[RankRequest, RankResult], most: int, clock: Callable[[], float]
+) -> None:
+    """Send requests of several lengths through all stages, then `most` requests at once.
 
-    A failure stops the start. The batcher learns from them what passes of several sizes cost.
+    A failure stops the start. The batcher learns how long passes of several sizes take.
     """
-    deadline = time.monotonic() + _WARM_UP_S
+    deadline = clock() + _WARM_UP_S
     for batch in warm_up_batches(most):
         await asyncio.gather(*(batcher.submit(request, deadline) for request in batch))

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,15 @@ class Running:
 
 
 @contextmanager
-def serving(bundle: Path, folder: Path, *flags: str) -> Iterator[Running]:
+def serving(
+    bundle: Path, folder: Path, *flags: str, program: Sequence[str] = (RECSERVE,)
+) -> Iterator[Running]:
     port = free_port()
     log = folder / f"serve-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [
-                *(RECSERVE, "serve", "--bundle", str(bundle), "--port", str(port)),
+                *(*program, "serve", "--bundle", str(bundle), "--port", str(port)),
                 # Nothing is timed here, and the machine may be busy.
                 *("--data-dir", str(folder / "data"), "--store-read-timeout-ms", "5000", *flags),
             ],

@@ -176,3 +176,14 @@ def test_two_workers_answer(bundle: Path, tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGTERM)
 
         assert service.process.wait(30) == 0
+
+
+def test_the_first_request_is_not_taken_for_overload(bundle: Path, tmp_path: Path) -> None:
+    """The last steps of this start block the event loop for half a second and more."""
+    slow = (sys.executable, str(Path(__file__).with_name("slow_start.py")))
+    with serving(bundle, tmp_path, program=slow) as service:
+        answer = service.recommend(query="a film about space")
+
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["degraded"] == []
+        assert "blocked the start" in service.log.read_text()
