@@ -1,1 +1,1 @@
-"""Honest measuring of the serving engine: what is held out, what is asked, what it came to."""
+"""Measures the accuracy of the serving engine and of baselines: protocols, metrics, reports."""

@@ -1,14 +1,15 @@
-"""What each piece of the learned recommender brings: it is learned again without the piece.
+"""The ablation: what each piece of the learned recommender brings. It learns again without it.
 
     1  encode the texts, fit the sources, draw the examples: once, by the code of a build
     2  find the candidates of every case and compute their features: once
     3  for each variant, learn from these examples and rank these candidates
 
-A variant without a source has neither what only that source brings nor its features, in training
-and after it (*behaviour* keeps its share of *alike*); a variant without some features sees 0 in
-their place. What is popular or new has no variant: people
-with a history are given it only where all else brings too little. This module does not know how an
-order is learned (`rankers`).
+A variant without a source loses what only that source finds, and the features of that source, in
+training and afterwards. (*behaviour* keeps its share of *content_knn*.) A variant without some
+features sees 0 in their place. The sources *popular*, *trending* and *newest* have no variant: a
+user with a history is given them only where all others find too few items.
+
+How a variant learns is in `rankers`.
 """
 
 import logging
@@ -60,21 +61,24 @@ TOP = 10
 class Variant:
     """One row of the table.
 
-    `group`, `shown`: its heading and its name there. `fit`: how the order is learned; None = it is
-    the order of the sources. `off`: the missing source. `muted`: patterns of missing features.
+    Attributes:
+        group, label: heading and name of the row.
+        fit: how the order is learned; None = the fixed order of the sources.
+        source_off: name of the missing source.
+        features_off: patterns of the names of missing features.
     """
 
     group: str
-    shown: str
+    label: str
     fit: Fit | None = rankers.network
-    off: str | None = None
-    muted: tuple[str, ...] = ()
+    source_off: str | None = None
+    features_off: tuple[str, ...] = ()
 
 
-_FOLLOWS = ("sequential_ridge.*", "cooccurrence.*", "user.highest_first")
-_LIKES = ("content_knn.*",)
-_TASTES = ("taste.*", "user.highest_taste")
-_DETAILS = ("last", "before_last", "highest", "newest_three", "mean", "count")
+_BEHAVIOUR_FEATURES = ("sequential_ridge.*", "cooccurrence.*", "user.highest_first")
+_CONTENT_FEATURES = ("content_knn.*",)
+_TASTE_FEATURES = ("taste.*", "user.highest_taste")
+_PAIR_DETAILS = ("last", "before_last", "highest", "newest_three", "mean", "count")
 
 VARIANTS: Mapping[str, Variant] = {
     "full": Variant("", "all of it"),
@@ -83,23 +87,31 @@ VARIANTS: Mapping[str, Variant] = {
     "lambdamart": Variant("model", "LambdaMART (LightGBM)", rankers.lambdamart),
     "pairwise": Variant("loss", "pairwise logistic (BPR)", rankers.network_by_pairs),
     "pointwise": Variant("loss", "pointwise logistic", rankers.network_by_points),
-    "source-behaviour": Variant("source off", "*behaviour*", off="behaviour", muted=_FOLLOWS),
-    "source-alike": Variant("source off", "*alike*", off="alike", muted=_LIKES),
-    "source-taste": Variant("source off", "*taste*", off="taste", muted=_TASTES),
-    "follow": Variant(
-        "features off", "what follows what", muted=("sequential_ridge.*", "user.highest_first")
+    "source-behaviour": Variant(
+        "source off", "*behaviour*", source_off="behaviour", features_off=_BEHAVIOUR_FEATURES
     ),
-    "together": Variant("features off", "what is taken together", muted=("cooccurrence.*",)),
-    "behaviour": Variant("features off", "both of these", muted=_FOLLOWS),
-    "alike": Variant("features off", "likeness in words", muted=_LIKES),
-    "taste": Variant("features off", "taste", muted=_TASTES),
-    "item": Variant("features off", "popularity and place in histories", muted=("item.*",)),
-    "user": Variant("features off", "length of history, whole list", muted=("user.*",)),
-    "ranks": Variant("features off", "ranks among the candidates", muted=("*.rank",)),
+    "source-alike": Variant(
+        "source off", "*alike*", source_off="alike", features_off=_CONTENT_FEATURES
+    ),
+    "source-taste": Variant(
+        "source off", "*taste*", source_off="taste", features_off=_TASTE_FEATURES
+    ),
+    "follow": Variant(
+        "features off",
+        "what follows what",
+        features_off=("sequential_ridge.*", "user.highest_first"),
+    ),
+    "together": Variant("features off", "what is taken together", features_off=("cooccurrence.*",)),
+    "behaviour": Variant("features off", "both of these", features_off=_BEHAVIOUR_FEATURES),
+    "alike": Variant("features off", "likeness in words", features_off=_CONTENT_FEATURES),
+    "taste": Variant("features off", "taste", features_off=_TASTE_FEATURES),
+    "item": Variant("features off", "popularity and place in histories", features_off=("item.*",)),
+    "user": Variant("features off", "length of history, whole list", features_off=("user.*",)),
+    "ranks": Variant("features off", "ranks among the candidates", features_off=("*.rank",)),
     "details": Variant(
         "features off",
         "all of a pair but its total and rank",
-        muted=tuple(f"*.{x}" for x in _DETAILS),
+        features_off=tuple(f"*.{detail}" for detail in _PAIR_DETAILS),
     ),
 }
 
@@ -107,21 +119,27 @@ VARIANTS: Mapping[str, Variant] = {
 def ablate(
     plan: EvalPlan, dataset: str, options: Options, variants: Mapping[str, Variant] = VARIANTS
 ) -> Document:
-    """Return the accuracy of all variants as one JSON-ready document; the first is the whole.
+    """Return the accuracy of all variants as one JSON-ready document.
+
+    Args:
+        plan: a plan of `strict` or `all-but-last`.
+        dataset: name of the data, for the document.
+        options: how to build and encode.
+        variants: name -> variant; all others are compared with the first one.
 
     Raises:
-        UsageError: the plan does not ask for the next item of a history.
+        UsageError: a plan of another protocol.
         BadDataError: there are too few events to learn from.
         EngineError: the encoder failed.
     """
     if plan.protocol not in ("strict", "all-but-last"):
         raise UsageError("--ablation goes with --protocol strict or all-but-last only")
     start = time.perf_counter()
-    prepared, lists = _prepared(plan, options)
+    prepared, examples = _prepared(plan, options)
     queries = training_queries_about(plan.folds[0].cases, Numbering.of(plan.catalogue.ids))
     traced = TracedSources(prepared.behaviour, prepared.content_knn_share)
-    rows = _Rows(lists, Pools(queries, traced), traced, options.seed)
-    found = {name: rows.row(variant) for name, variant in variants.items()}
+    table = _VariantTable(examples, Pools(queries, traced), traced, options.seed)
+    rows = {name: table.row(variant) for name, variant in variants.items()}
     return {
         "dataset": dataset,
         "protocol": plan.protocol,
@@ -129,27 +147,30 @@ def ablate(
         "n_users": plan.n_cases,
         "n_items": len(plan.catalogue),
         "n_examples": len(prepared.examples),
-        "variants": found,
+        "variants": rows,
         "seconds": round(time.perf_counter() - start, 1),
     }
 
 
 def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, TracedExamples]:
-    """Build a bundle without events for its texts; then do what a build does before training."""
+    """Do what a build does before it trains the scorer, and keep the origins of the examples.
+
+    The texts and their vectors come from a bundle that is built without events.
+    """
     (fold,) = plan.folds
     with tempfile.TemporaryDirectory(prefix="recserve-ablation-") as work:
-        silent = Fold(Events.none(), fold.cases)
+        no_events = Fold(Events.none(), fold.cases)
         home, make = Path(work) / "texts", options.make_encoder
-        path, _ = build_fold(plan, silent, options.recipe, home, make)
+        path, _ = build_fold(plan, no_events, options.recipe, home, make)
         bundle = open_bundle(path)
         described = describe(columns_of(bundle), options.recipe)
-        known = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
+        item_texts = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
     log = log_of(fold.events, described.ids, options.recipe.weights)
-    sequences = sequences_of(log.events, log.item_rows, log.weights, len(known))
-    negatives = negatives_of(log, len(known))
+    sequences = sequences_of(log.events, log.item_rows, log.weights, len(item_texts))
+    negatives = negatives_of(log, len(item_texts))
     drawn: list[TracedExamples] = []
 
-    def draws(
+    def draw(
         queries: Sequence[TrainingQuery],
         behaviour: Behaviour,
         content_knn_share: float,
@@ -158,31 +179,31 @@ def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, Trace
         drawn.append(TracedExamples.draw(queries, behaviour, content_knn_share, seed))
         return drawn[0].examples
 
-    prepared = prepare(sequences, negatives, known, options.seed, draws)
+    prepared = prepare(sequences, negatives, item_texts, options.seed, draw)
     if prepared is None:
         raise BadDataError(f"nothing is learned from fewer than {MIN_EXAMPLES} events held back")
     return prepared, drawn[0]
 
 
-class _Rows:
+class _VariantTable:
     """Learns and measures variants; the first one is what the others are compared with."""
 
     def __init__(
-        self, lists: TracedExamples, pools: Pools, traced: TracedSources, seed: int
+        self, examples: TracedExamples, pools: Pools, traced: TracedSources, seed: int
     ) -> None:
-        self._lists, self._pools, self._seed = lists, pools, seed
+        self._examples, self._pools, self._seed = examples, pools, seed
         self._sources = [source.name for source in traced.sources]
-        self._names = traced.names[: -len(self._sources)]
-        self._whole: Mapping[str, Numbers] | None = None
+        self._names = traced.names[: traced.n_features]
+        self._first: Mapping[str, Numbers] | None = None
 
     def row(self, variant: Variant) -> Document:
         """Learn and measure a variant."""
         start = time.perf_counter()
-        off = None if variant.off is None else self._sources.index(variant.off)
-        recall, mean = self._pools.found(off)
+        off = None if variant.source_off is None else self._sources.index(variant.source_off)
+        recall, mean = self._pools.recall_and_size(off)
         document: Document = {
             "group": variant.group,
-            "shown": variant.shown,
+            "shown": variant.label,
             "candidates": {"recall": round(recall, 6), "mean": round(mean, 2)},
         }
         try:
@@ -190,52 +211,59 @@ class _Rows:
         except UnavailableError as reason:
             document["unavailable"] = str(reason)
         document["seconds"] = round(time.perf_counter() - start, 1)
-        _log.info("%s %s: %s", variant.group, variant.shown, document)
+        _log.info("%s %s: %s", variant.group, variant.label, document)
         return document
 
-    def _ranks(self, variant: Variant, off: int | None) -> Numbers:
-        muted = muted_of(self._names, variant.muted)
+    def _ranks(self, variant: Variant, source_off: int | None) -> Numbers:
+        features_off = matching_features(self._names, variant.features_off)
         if variant.fit is None:
-            return self._pools.ranks(partial(unlearned_score, names=self._names), off, muted)
-        score = variant.fit(self._lists.without(off, muted), self._seed)
-        return self._pools.ranks(score, off, muted)
+            score = partial(unlearned_score, names=self._names)
+            return self._pools.ranks(score, source_off, features_off)
+        examples = self._examples.without(source_off, features_off)
+        return self._pools.ranks(variant.fit(examples, self._seed), source_off, features_off)
 
     def _measured(self, ranks: Numbers) -> Document:
-        gains = {f"ndcg@{TOP}": ndcg_at(ranks, TOP), f"recall@{TOP}": recall_at(ranks, TOP)}
-        means = mean_intervals(np.stack(list(gains.values()), axis=1), self._seed)
-        shown = [mean.document() for mean in means]
-        document: Document = {"metrics": dict(zip(gains, shown, strict=True))}
-        if self._whole is None:
-            self._whole = gains
+        """Return means with intervals, and the paired difference to the first variant."""
+        values = {f"ndcg@{TOP}": ndcg_at(ranks, TOP), f"recall@{TOP}": recall_at(ranks, TOP)}
+        means = mean_intervals(np.stack(list(values.values()), axis=1), self._seed)
+        documents = [mean.document() for mean in means]
+        document: Document = {"metrics": dict(zip(values, documents, strict=True))}
+        if self._first is None:
+            self._first = values
             return document
         document["difference"] = {
-            metric: paired_difference(mine, self._whole[metric], self._seed).document()
-            for metric, mine in gains.items()
+            metric: paired_difference(own, self._first[metric], self._seed).document()
+            for metric, own in values.items()
         }
         return document
 
 
-def muted_of(names: Sequence[str], patterns: Sequence[str]) -> list[int]:
-    """Return the places of the names that a pattern fits.
+def matching_features(names: Sequence[str], patterns: Sequence[str]) -> list[int]:
+    """Return the indices of the names that match one of the patterns.
 
-    >>> muted_of(["sequential_ridge.total", "sequential_ridge.rank", "taste.rank"], ["*.rank"])
+    >>> matching_features(["sequential_ridge.total", "sequential_ridge.rank", "taste.rank"],
+    ...     ["*.rank"])
     [1, 2]
     """
-    fits = (any(fnmatchcase(name, pattern) for pattern in patterns) for name in names)
-    return [place for place, fit in enumerate(fits) if fit]
+    return [
+        index
+        for index, name in enumerate(names)
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
 
 
 def table_of(document: Document) -> list[str]:
-    """Return the lines of a table in Markdown, a row per variant."""
+    """Return the lines of a Markdown table with a row for each variant."""
     head = ("", "variant", f"NDCG@{TOP}", "difference", f"Recall@{TOP}", "difference", "found")
     return [_row(head), _row(["---"] * len(head)), *map(_row, _cells(document["variants"]))]
 
 
 def _cells(variants: Mapping[str, Document]) -> Iterator[list[str]]:
-    above = ""
+    previous = ""
     for variant in variants.values():
-        group = "" if variant["group"] == above else variant["group"]
-        above = variant["group"]
+        # A group's name is in its first row only.
+        group = "" if variant["group"] == previous else variant["group"]
+        previous = variant["group"]
         if "unavailable" in variant:
             yield [group, variant["shown"], variant["unavailable"], "", "", "", ""]
             continue

@@ -1,6 +1,7 @@
-"""From answers to the figures of a report: per case, then with intervals, then by bucket.
+"""The metrics of answers: a value per case, then means with intervals, then by groups of cases.
 
-This module does not know which model answered: the engine and every baseline pass through here.
+The answers of the engine and of every baseline go through the same functions; this module does not
+know which model answered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,46 +21,58 @@ from app.offline.metrics.ranking import Numbers
 TOP = 10
 """The length of the lists that coverage, novelty, diversity and popularity are measured on."""
 
-BUCKETS = ((0, 0), (1, 2), (3, 4), (5, 9), (10, 19), (20, 49), (50, None))
+HISTORY_BUCKETS = ((0, 0), (1, 2), (3, 4), (5, 9), (10, 19), (20, 49), (50, None))
 RELEVANT = 4.0
-"""The grade from which a product is what was asked for."""
+"""The grade from which a product counts as relevant."""
 
 Table: TypeAlias = Mapping[str, Numbers]
 """Metric -> float64[n], a value per case."""
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What lists are judged against.
+class ListContext:
+    """What is known about the items and the users of n lists.
 
-    `counts`: float64[n_items], positive training events. `vectors`: float32[n_items, dim], unit
-    rows: the plain encoder's title vectors, the same for every model. `taken`: int64[n, h], the
-    rows of each case's history, padded with -1.
+    Attributes:
+        counts: float64[n_items], positive training events of each item.
+        vectors: float32[n_items, dim] of unit norm: titles as the plain encoder encodes them, so
+            they are the same for every model.
+        histories: int64[n, h], the rows of each case's history, padded with -1.
     """
 
     counts: Numbers
     vectors: Matrix
-    taken: Rows
+    histories: Rows
 
 
 def next_item_table(answers: Answers) -> dict[str, Numbers]:
-    """Return recall, NDCG and reciprocal rank of the one item to find."""
+    """Return recall, NDCG and reciprocal rank of the target of each case."""
     ranks = answers.ranks
+    # A baseline's ranks are over all items, the engine's over its list. The reciprocal rank is cut
+    # at the list's end for both, so that they can be compared.
+    returned = np.where(ranks < answers.rows.shape[1], ranks, np.inf)
     return {
         **{f"recall@{k}": metrics.recall_at(ranks, k) for k in (5, 10, 50)},
         **{f"ndcg@{k}": metrics.ndcg_at(ranks, k) for k in (5, 10)},
-        "mrr": metrics.reciprocal_rank(np.where(ranks < answers.rows.shape[1], ranks, np.inf)),
+        "mrr": metrics.reciprocal_rank(returned),
     }
 
 
 def graded_table(
     judged: Answers, retrieved: Answers, cases: Sequence[Case], numbering: Numbering
 ) -> dict[str, Numbers]:
-    """Return NDCG of the judged items reranked, and of lists out of all items (unjudged = 0)."""
+    """Return the metrics of graded queries.
+
+    Args:
+        judged: the answers with the judged items as candidates.
+        retrieved: the answers over the whole catalogue; an item without a grade has gain 0.
+        cases: the queries with their grades.
+        numbering: rows of the item ids.
+    """
     grades = [_by_row(case, numbering) for case in cases]
     table = {f"ndcg@{k}": _graded(judged, grades, k) for k in (5, 10)}
     table |= {f"retrieval_ndcg@{k}": _graded(retrieved, grades, k) for k in (5, 10)}
-    table["retrieval_recall@50"] = _found(retrieved, grades)
+    table["retrieval_recall@50"] = _relevant_recall(retrieved, grades)
     return table
 
 
@@ -69,27 +82,29 @@ def _by_row(case: Case, numbering: Numbering) -> dict[int, float]:
 
 
 def _graded(answers: Answers, grades: Sequence[Mapping[int, float]], k: int) -> Numbers:
+    """Return float64[n], the NDCG@k of each list."""
     values = np.empty(len(answers))
-    for place, judged in enumerate(grades):
-        rows = answers.rows[place]
-        gains = [metrics.gain_of(judged[row]) if row in judged else 0.0 for row in rows.tolist()]
+    for case, judged in enumerate(grades):
+        rows = answers.rows[case].tolist()
+        gains = [metrics.gain_of(judged[row]) if row in judged else 0.0 for row in rows]
         ideal = [metrics.gain_of(grade) for grade in judged.values()]
-        values[place] = metrics.graded_ndcg_at(answers.scores[place], gains, ideal, k)
+        values[case] = metrics.graded_ndcg_at(answers.scores[case], gains, ideal, k)
     return values
 
 
-def _found(answers: Answers, grades: Sequence[Mapping[int, float]]) -> Numbers:
-    """Return the share of the fitting products that the list holds; NaN where there are none."""
+def _relevant_recall(answers: Answers, grades: Sequence[Mapping[int, float]]) -> Numbers:
+    """Return float64[n], the share of the relevant items in the list; NaN where there are none."""
     values = np.full(len(answers), np.nan)
-    for place, judged in enumerate(grades):
-        fitting = {row for row, grade in judged.items() if grade >= RELEVANT}
-        if fitting:
-            values[place] = len(fitting & set(answers.rows[place].tolist())) / len(fitting)
+    for case, judged in enumerate(grades):
+        relevant = {row for row, grade in judged.items() if grade >= RELEVANT}
+        if relevant:
+            listed = set(answers.rows[case].tolist())
+            values[case] = len(relevant & listed) / len(relevant)
     return values
 
 
-def list_table(answers: Answers, context: Context) -> dict[str, Numbers]:
-    """Return what the first ten of each list are like, whether or not they are right."""
+def list_table(answers: Answers, context: ListContext) -> dict[str, Numbers]:
+    """Return diversity and novelty of the first ten of each list; they do not depend on targets."""
     lists = answers.rows[:, :TOP]
     table = {f"diversity@{TOP}": metrics.diversity(lists, context.vectors)}
     if context.counts.any():
@@ -98,24 +113,30 @@ def list_table(answers: Answers, context: Context) -> dict[str, Numbers]:
 
 
 def summary(table: Table, seed: int) -> dict[str, Estimate]:
-    """Return every metric's mean with its interval; users are drawn once for all of them."""
+    """Return every metric's mean with its interval; all metrics share the same resamples."""
     values = np.stack(list(table.values()), axis=1)
     return dict(zip(table, mean_intervals(values, seed), strict=True))
 
 
-def lift(answers: Answers, context: Context, seed: int) -> Estimate:
-    """Return the popularity lift: lists against the same users' histories, both in events an item.
+def popularity_lift(answers: Answers, context: ListContext, seed: int) -> Estimate:
+    """Return how much more popular the lists are than the same users' histories.
 
-    Users without a history are left out.
+        lift = mean popularity of the lists / mean popularity of the histories − 1
+
+    Popularity is the number of training events of an item. 0 = the same, 1 = twice as popular,
+    below 0 = less popular. Users without a history are left out.
     """
-    shown = metrics.mean_over(answers.rows[:, :TOP], context.counts)
-    taken = metrics.mean_over(context.taken, context.counts)
-    ratio = ratio_interval(shown, taken, seed)
+    listed = metrics.mean_over(answers.rows[:, :TOP], context.counts)
+    taken = metrics.mean_over(context.histories, context.counts)
+    ratio = ratio_interval(listed, taken, seed)
     return Estimate(ratio.value - 1.0, ratio.low - 1.0, ratio.high - 1.0)
 
 
 def exposure(answers: Answers, n_items: int) -> dict[str, float]:
-    """Return coverage and Gini of the first ten: facts about all lists, so without an interval."""
+    """Return coverage and Gini of the first ten.
+
+    Both are facts about all lists together, so they have no interval.
+    """
     counts = metrics.exposure(answers.rows[:, :TOP], n_items)
     return {
         f"coverage@{TOP}": round(metrics.coverage(counts), 6),
@@ -124,21 +145,21 @@ def exposure(answers: Answers, n_items: int) -> dict[str, float]:
 
 
 def by_history(table: Table, cases: Sequence[Case], seed: int) -> list[dict[str, Any]]:
-    """Return the metrics for each bucket of history length that has cases."""
-    taken = np.array([case.taken for case in cases])
-    found = []
-    for low, high in BUCKETS:
-        inside = (taken >= low) & (taken <= (np.inf if high is None else high))
+    """Return the metrics for each bucket of history lengths that has cases."""
+    lengths = np.array([case.history_length for case in cases])
+    buckets = []
+    for low, high in HISTORY_BUCKETS:
+        inside = (lengths >= low) & (lengths <= (np.inf if high is None else high))
         if inside.any():
-            part = summary({name: values[inside] for name, values in table.items()}, seed)
-            found.append(
+            means = summary({name: values[inside] for name, values in table.items()}, seed)
+            buckets.append(
                 {
                     "history": _label(low, high),
                     "n_users": int(inside.sum()),
-                    "metrics": {name: estimate.document() for name, estimate in part.items()},
+                    "metrics": {name: estimate.document() for name, estimate in means.items()},
                 }
             )
-    return found
+    return buckets
 
 
 def _label(low: int, high: int | None) -> str:
@@ -148,40 +169,44 @@ def _label(low: int, high: int | None) -> str:
 
 
 def by_source(answers: Answers) -> dict[str, dict[str, float | None]]:
-    """Return for each source its part in the first ten places.
+    """Return each source's share of the first ten positions.
 
-    `hits`: share of the found items (rank < 10) that it brought; several may bring the same one.
-    `only`: share that nothing else brought. `places`: share of all places it brought.
+    `hits`: share of the targets in the first ten that the source found; several sources may find
+    the same item. `only`: share of them that no other source found. `places`: share of all filled
+    positions whose item it found.
     """
-    hit = answers.ranks < TOP
-    people = np.arange(len(answers))
-    mine = {name: flags[people, answers.at] & hit for name, flags in answers.brought.items()}
-    together = np.sum(list(mine.values()), axis=0)
-    filled = max(int((answers.rows[:, :TOP] >= 0).sum()), 1)
+    is_hit = answers.ranks < TOP
+    case = np.arange(len(answers))
+    hits = {
+        name: flags[case, answers.target_position] & is_hit
+        for name, flags in answers.found_by.items()
+    }
+    n_sources = np.sum(list(hits.values()), axis=0)
+    n_filled = max(int((answers.rows[:, :TOP] >= 0).sum()), 1)
     return {
         name: {
-            "hits": _share(mine[name], hit),
-            "only": _share(mine[name] & (together == 1), hit),
-            "places": round(float(flags[:, :TOP].sum() / filled), 6),
+            "hits": _share(hits[name], is_hit),
+            "only": _share(hits[name] & (n_sources == 1), is_hit),
+            "places": round(float(flags[:, :TOP].sum() / n_filled), 6),
         }
-        for name, flags in answers.brought.items()
+        for name, flags in answers.found_by.items()
     }
 
 
 def pool_recall(answers: Answers) -> tuple[dict[str, float], dict[str, float]]:
-    """Return, of long lists: each source's recall of the item to find, and that of all together.
+    """Return the recall of the target in long lists: of each source, and of all sources together.
 
-    The second: `recall`, and `mean`, the number of candidates of a request.
+    The second also has `mean`, the mean number of candidates of a request.
     """
     n = max(len(answers), 1)
-    found = answers.at >= 0
-    people = np.arange(len(answers))
+    is_found = answers.target_position >= 0
+    case = np.arange(len(answers))
     recall = {
-        name: round(float((flags[people, answers.at] & found).sum() / n), 6)
-        for name, flags in answers.brought.items()
+        name: round(float((flags[case, answers.target_position] & is_found).sum() / n), 6)
+        for name, flags in answers.found_by.items()
     }
     size = float((answers.rows >= 0).sum() / n)
-    return recall, {"recall": round(float(found.sum() / n), 6), "mean": round(size, 2)}
+    return recall, {"recall": round(float(is_found.sum() / n), 6), "mean": round(size, 2)}
 
 
 def _share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float | None:

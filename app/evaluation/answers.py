@@ -1,7 +1,7 @@
-"""What a model answered to the cases, as arrays: the one form that everything is measured on.
+"""What a model answered to the cases, as arrays: the one form that all metrics are computed from.
 
-The serving engine gives scored lists, a baseline gives a score for every item; both become
-`Answers` here, with the same ties-count-half rank. This module does not know what a metric is.
+The serving engine gives scored lists, and a baseline gives a score for every item. Both become
+`Answers` here, and in both the ranks count ties half. This module does not know what a metric is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,29 +18,27 @@ from app.evaluation.protocols import LIST_SIZE, Case
 from app.offline.metrics.ranking import Numbers, ranks_in
 
 BATCH = 64
-"""Requests of one engine pass: what a busy server takes at once."""
-
-Asks = Sequence[RankRequest]
+"""Requests of one engine pass, as on a busy server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers to n cases, w places each, best first.
+    """Answers to n cases: lists of w positions, best first.
 
     Attributes:
-        rows: int64[n, w], rows of the shelf; -1 = the list ended before.
+        rows: int64[n, w], rows of the catalogue; -1 = the list ended before.
         scores: float64[n, w], -inf where the list ended before.
-        at: int64[n], the place of the item to find in its list; -1 = not in it.
-        ranks: float64[n], rank of the item to find from 0, ties half; inf = not returned.
-        brought: source -> bool[n, w]: it brought the item at that place. Empty for baselines.
-        seconds: what answering took.
+        target_position: int64[n], the position of the target item in its list; -1 = not in it.
+        ranks: float64[n], rank of the target from 0, ties count half; inf = not returned.
+        found_by: source -> bool[n, w]: it found the item at that position. Empty for baselines.
+        seconds: time spent answering.
     """
 
     rows: Rows
     scores: Numbers
-    at: Rows
+    target_position: Rows
     ranks: Numbers
-    brought: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    found_by: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __len__(self) -> int:
@@ -49,32 +47,50 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """Which row of the shelf an item is; both engine and baselines are measured in these rows."""
+    """The catalogue row of each item id. The engine and all baselines are measured in these rows.
+
+    `row_of`: item id -> row.
+    """
 
     row_of: Mapping[str, int]
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> "Numbering":
         """Return a numbering of ids in their order."""
-        return cls({name: row for row, name in enumerate(ids)})
+        return cls({item_id: row for row, item_id in enumerate(ids)})
 
     def rows(self, ids: Iterable[str]) -> Rows:
-        """Return int64[n], the rows of the known ids in their order."""
+        """Return int64[n], the rows of the known ids in their order; other ids are left out."""
         return np.array([self.row_of[i] for i in ids if i in self.row_of], dtype=np.int64)
 
     def targets(self, cases: Sequence[Case]) -> Rows:
-        """Return int64[n], the row of the one item to find; -1 if the catalogue lacks it."""
+        """Return int64[n], the row of each case's target; -1 if the catalogue does not have it."""
         names = (max(case.grades, key=case.grades.__getitem__) for case in cases)
         return np.array([self.row_of.get(name, -1) for name in names], dtype=np.int64)
 
 
 def ask_engine(
-    engine: Engine, requests: Asks, targets: Rows, numbering: Numbering, label: str
+    engine: Engine,
+    requests: Sequence[RankRequest],
+    targets: Rows,
+    numbering: Numbering,
+    label: str,
 ) -> Answers:
-    """Return what the engine answers to all requests, in batches. Raises `EngineError`."""
+    """Return the engine's answers to all requests, asked in batches.
+
+    Args:
+        engine: what answers.
+        requests: n requests.
+        targets: int64[n], rows of the targets.
+        numbering: rows of the item ids.
+        label: what the progress bar shows.
+
+    Raises:
+        EngineError: a batch failed.
+    """
     results: list[RankResult] = []
     spent_ms = 0.0
-    with tqdm(total=len(requests), desc=label, unit=" asked", disable=None) as bar:
+    with tqdm(total=len(requests), desc=label, unit=" requests", disable=None) as bar:
         for start in range(0, len(requests), BATCH):
             batch = engine.rank(requests[start : start + BATCH])
             results += batch.results
@@ -85,90 +101,95 @@ def ask_engine(
 
 
 def from_results(results: Sequence[RankResult], targets: Rows, numbering: Numbering) -> Answers:
-    """Lay out the engine's lists; equal scores inside a list make a tie, whatever their order.
+    """Return the engine's lists as arrays; equal scores in a list are a tie, whatever their order.
 
-    Items beyond the end of a list are unknown: a tie with them is not seen.
+    Items beyond the end of a list are unknown, so a tie with one of them is not seen.
     """
     answers = lists_of(
         [np.array([numbering.row_of.get(i.id, -1) for i in r.items], np.int64) for r in results],
         [np.array([item.score for item in r.items], np.float64) for r in results],
         targets,
     )
-    brought: dict[str, npt.NDArray[np.bool_]] = {}
-    for place, result in enumerate(results):
-        for at, item in enumerate(result.items):
+    found_by: dict[str, npt.NDArray[np.bool_]] = {}
+    for row, result in enumerate(results):
+        for position, item in enumerate(result.items):
             for hit in item.sources:
-                if hit.name not in brought:
-                    brought[hit.name] = np.zeros(answers.rows.shape, dtype=bool)
-                brought[hit.name][place, at] = True
-    return replace(answers, brought=brought)
+                if hit.name not in found_by:
+                    found_by[hit.name] = np.zeros(answers.rows.shape, dtype=bool)
+                found_by[hit.name][row, position] = True
+    return replace(answers, found_by=found_by)
 
 
 def lists_of(rows: Sequence[Rows], scores: Sequence[Numbers], targets: Rows) -> Answers:
-    """Pad lists of uneven length, each best first, to one width; ranks are those in the lists."""
+    """Return lists of uneven length, each best first, padded to one width.
+
+    Ranks are those within the lists.
+    """
     width = max(1, *map(len, rows)) if rows else 1
     all_rows = np.full((len(rows), width), -1, dtype=np.int64)
     all_scores = np.full((len(rows), width), -np.inf)
-    for place, (mine, values) in enumerate(zip(rows, scores, strict=True)):
-        all_rows[place, : len(mine)] = mine
-        all_scores[place, : len(mine)] = values
-    at = _places(all_rows, targets)
-    ranks = np.where(at >= 0, ranks_in(all_scores, at), np.inf)
-    return Answers(all_rows, all_scores, at, ranks)
+    for row, (items, values) in enumerate(zip(rows, scores, strict=True)):
+        all_rows[row, : len(items)] = items
+        all_scores[row, : len(items)] = values
+    position = _positions(all_rows, targets)
+    ranks = np.where(position >= 0, ranks_in(all_scores, position), np.inf)
+    return Answers(rows=all_rows, scores=all_scores, target_position=position, ranks=ranks)
 
 
-def _places(rows: Rows, targets: Rows) -> Rows:
-    found = (rows == targets[:, None]) & (targets >= 0)[:, None]
-    return np.where(found.any(axis=1), np.argmax(found, axis=1), -1)
+def _positions(rows: Rows, targets: Rows) -> Rows:
+    """Return int64[n], the position of each target in its list; -1 = not in it."""
+    is_target = (rows == targets[:, None]) & (targets >= 0)[:, None]
+    return np.where(is_target.any(axis=1), np.argmax(is_target, axis=1), -1)
 
 
-def mask(scores: Matrix, requests: Asks, numbering: Numbering) -> Matrix:
-    """Set -inf, in place, where a request does not let an item come back; return the scores."""
+def mask_excluded(scores: Matrix, requests: Sequence[RankRequest], numbering: Numbering) -> Matrix:
+    """Set -inf, in place, where a request excludes an item or does not name it as a candidate."""
     for row, request in enumerate(requests):
         if request.candidates is not None:
             inside = numbering.rows(request.candidates)
-            kept = scores[row, inside]
+            candidate_scores = scores[row, inside]
             scores[row] = -np.inf
-            scores[row, inside] = kept
+            scores[row, inside] = candidate_scores
         if request.exclude:
             scores[row, numbering.rows(request.exclude)] = -np.inf
     return scores
 
 
 def from_scores(scores: Matrix, targets: Rows, width: int = LIST_SIZE) -> Answers:
-    """Make lists of masked float32[n, n_items]; ranks are exact over all items, not over the list.
+    """Return lists of masked float32[n, n_items]; ranks are exact over all items, not over a list.
 
-    Equal scores share a rank; which of them stand in a list is decided by their rows, which
-    carry no meaning (see `eval_catalogue.Anonymiser`).
+    Equal scores share a rank. Which of them are in a list is decided by their rows, which have no
+    meaning (see `eval_catalogue.Anonymiser`).
     """
     width = min(width, scores.shape[1])
     part = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-    there = np.take_along_axis(scores, part, axis=1)
-    order = np.argsort(-there, axis=1, kind="stable")
-    rows, best = np.take_along_axis(part, order, 1), np.take_along_axis(there, order, 1)
+    part_scores = np.take_along_axis(scores, part, axis=1)
+    order = np.argsort(-part_scores, axis=1, kind="stable")
+    rows, best = np.take_along_axis(part, order, 1), np.take_along_axis(part_scores, order, 1)
     ranks = np.where(targets >= 0, ranks_in(scores, np.maximum(targets, 0)), np.inf)
-    ranked = np.isfinite(best)
-    rows = np.where(ranked, rows, -1)
-    values: Numbers = np.where(ranked, best, -np.inf).astype(np.float64)
-    return Answers(rows, values, _places(rows, targets), ranks)
+    is_ranked = np.isfinite(best)
+    rows = np.where(is_ranked, rows, -1)
+    values: Numbers = np.where(is_ranked, best, -np.inf).astype(np.float64)
+    return Answers(rows=rows, scores=values, target_position=_positions(rows, targets), ranks=ranks)
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:
     """Return the answers of several folds or batches as one, padded to the widest."""
     width = max(part.rows.shape[1] for part in parts)
-    names = dict.fromkeys(name for part in parts for name in part.brought)
+    names = dict.fromkeys(name for part in parts for name in part.found_by)
 
-    def wide(array: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
+    def widened(array: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
         return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=fill)
 
     def flags(part: Answers, name: str) -> npt.NDArray[np.bool_]:
-        return wide(part.brought.get(name, np.zeros((len(part), width), dtype=bool)), False)
+        nothing = np.zeros((len(part), width), dtype=bool)
+        return widened(part.found_by.get(name, nothing), False)
 
     return Answers(
-        np.concatenate([wide(part.rows, -1) for part in parts]),
-        np.concatenate([wide(part.scores, -np.inf) for part in parts]),
-        np.concatenate([part.at for part in parts]),
-        np.concatenate([part.ranks for part in parts]),
-        {name: np.concatenate([flags(part, name) for part in parts]) for name in names},
-        sum(part.seconds for part in parts),
+        rows=np.concatenate([widened(part.rows, -1) for part in parts]),
+        scores=np.concatenate([widened(part.scores, -np.inf) for part in parts]),
+        target_position=np.concatenate([part.target_position for part in parts]),
+        ranks=np.concatenate([part.ranks for part in parts]),
+        found_by={name: np.concatenate([flags(part, name) for part in parts]) for name in names},
+        seconds=sum(part.seconds for part in parts),
     )

@@ -1,7 +1,7 @@
-"""Candidates with their features and their origins, kept to be ranked in several ways.
+"""Candidates with their features and origins, kept so that several models can rank them.
 
-They are found and described by the code that serves. This module does not know what ranks them, nor
-what the ranks are compared with.
+The candidates are found, and their features computed, by the code that serves. This module does not
+know which models rank them, nor what the ranks are compared with.
 """
 
 from collections.abc import Sequence
@@ -19,60 +19,72 @@ from app.engine.retrieval.sources import Source, behaviour_sources
 from app.evaluation.answers import Numbering
 from app.evaluation.protocols import Case
 from app.evaluation.rankers import Score
-from app.offline.learning.examples import Examples, TrainingQuery, candidate_batches, draw_examples
+from app.offline.learning.examples import (
+    Examples,
+    TrainingQuery,
+    candidate_batches,
+    draw_examples,
+)
 from app.offline.learning.sequences import Ints
 from app.offline.metrics.ranking import Numbers, rank_in
 
 Flags = npt.NDArray[np.bool_]
-_NOBODY: Rows = np.empty(0, np.int64)
+_NO_ROWS: Rows = np.empty(0, np.int64)
 
 
 class _RecordingSource:
-    """A source that remembers what it brought to the last batch."""
+    """A source that remembers what it found for the last batch."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.name = source.name
-        self.brought: list[Hits | None] = []
+        self.last_hits: list[Hits | None] = []
 
-    def search(self, wants: Sequence[ResolvedRequest]) -> list[Hits | None]:
-        self.brought = self._source.search(wants)
-        return self.brought
+    def search(self, requests: Sequence[ResolvedRequest]) -> list[Hits | None]:
+        self.last_hits = self._source.search(requests)
+        return self.last_hits
 
 
 class TracedSources:
-    """Sources, and features that go on with one more for each source: 1 = it brought the item.
+    """The learned sources, and their features with one more for each source: 1 = it found the item.
 
-    The features are those of candidates of the batch that the sources were asked about last.
+    It is a `FeatureComputer`. Features may be computed only for candidates of the batch that the
+    sources were asked about last.
     """
 
     def __init__(self, behaviour: Behaviour, content_knn_share: float) -> None:
         self.sources = [
-            _RecordingSource(one) for one in behaviour_sources(behaviour, content_knn_share)
+            _RecordingSource(source) for source in behaviour_sources(behaviour, content_knn_share)
         ]
         self._features = features_over(behaviour)
         self.n_items = self._features.n_items
-        self.names = (*self._features.names, *(f"origin.{one.name}" for one in self.sources))
+        origins = (f"origin.{source.name}" for source in self.sources)
+        self.names = (*self._features.names, *origins)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features without the origins."""
+        return len(self._features.names)
 
     def compute(
         self, recents: Sequence[Rows], lengths: Sequence[int], candidates: Sequence[Rows]
     ) -> Matrix:
         """Return float32[f + sources, N]; see `app.engine.kernels.features.Features.compute`."""
         features = self._features.compute(recents, lengths, candidates)
-        brought = [
+        found = [
             [
-                np.isin(rows, _NOBODY if hits is None else hits.rows)
-                for rows, hits in zip(candidates, source.brought, strict=True)
+                np.isin(rows, _NO_ROWS if hits is None else hits.rows)
+                for rows, hits in zip(candidates, source.last_hits, strict=True)
             ]
             for source in self.sources
         ]
-        origins = [np.concatenate([np.empty(0, bool), *each]) for each in brought]
+        origins = [np.concatenate([np.empty(0, bool), *each]) for each in found]
         return np.concatenate([features, np.stack(origins)], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class TracedExamples:
-    """Examples to learn from, and bool[N, sources]: which source brought each candidate."""
+    """Examples to learn from, and bool[N, sources]: which source found each candidate."""
 
     examples: Examples
     origins: Flags
@@ -85,123 +97,147 @@ class TracedExamples:
         content_knn_share: float,
         seed: int,
     ) -> "TracedExamples":
-        """Draw the examples of a build; see `app.offline.learning.learn.Draws`."""
+        """Draw the examples of a build; see `app.offline.learning.learn.DrawExamples`."""
         traced = TracedSources(behaviour, content_knn_share)
         drawn = draw_examples(queries, traced.sources, traced, seed)
-        f = len(traced.names) - len(traced.sources)
-        features = np.ascontiguousarray(drawn.features[:, :f])
-        return cls(replace(drawn, features=features), drawn.features[:, f:] > 0)
+        features = np.ascontiguousarray(drawn.features[:, : traced.n_features])
+        origins = drawn.features[:, traced.n_features :] > 0
+        return cls(replace(drawn, features=features), origins)
 
-    def without(self, off: int | None, muted: Sequence[int] = ()) -> Examples:
-        """Return examples without what only one source brought, and with 0 for muted features.
+    def without(self, source_off: int | None, features_off: Sequence[int] = ()) -> Examples:
+        """Return the examples as they would be without a source or some features.
 
-        TracedExamples whose right candidate is gone are left out.
+        What only that source found is gone, and lists whose target is gone are left out. Features
+        that are off are 0.
+
+        Args:
+            source_off: index of the missing source; None = all are there.
+            features_off: indices of the missing features.
         """
         examples = self.examples
-        if off is not None:
-            examples = _kept(examples, others_brought(self.origins.T, off))
-        if muted:
+        if source_off is not None:
+            examples = _kept(examples, found_by_others(self.origins.T, source_off))
+        if features_off:
             features = examples.features.copy()
-            features[:, list(muted)] = 0
+            features[:, list(features_off)] = 0
             examples = replace(examples, features=features)
         return examples
 
 
-def others_brought(origins: Flags, off: int) -> Flags:
-    """Return bool[N] for bool[sources, N]: it was not the source `off` alone that brought it."""
-    return np.asarray(np.delete(origins, off, axis=0).any(axis=0) | ~origins[off])
+def found_by_others(origins: Flags, source: int) -> Flags:
+    """Return bool[N] for bool[sources, N]: false where this source alone found the candidate.
+
+    What no source found was shown to the user, and stays.
+    """
+    others = np.delete(origins, source, axis=0).any(axis=0)
+    return np.asarray(others | ~origins[source])
 
 
 def _kept(examples: Examples, keep: Flags) -> Examples:
-    """Return the candidates to keep of the lists whose first one is among them."""
-    whole = keep[examples.offsets[:-1]]
-    keep = np.logical_and(keep, np.repeat(whole, np.diff(examples.offsets)))
-    left = np.add.reduceat(keep, examples.offsets[:-1])[whole]
-    offsets = np.concatenate([[0], np.cumsum(left)]).astype(np.int64)
-    return Examples(
-        examples.features[keep],
-        offsets,
-        examples.log_weights[keep],
-        examples.sample_weight[whole],
-        examples.n_queries,
-        examples.n_with_skipped,
+    """Return the candidates to keep, of those lists whose target is among them."""
+    has_target = keep[examples.offsets[:-1]]
+    keep = np.logical_and(keep, np.repeat(has_target, np.diff(examples.offsets)))
+    sizes = np.add.reduceat(keep, examples.offsets[:-1])[has_target]
+    return replace(
+        examples,
+        features=examples.features[keep],
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        log_weights=examples.log_weights[keep],
+        sample_weight=examples.sample_weight[has_target],
     )
 
 
 def training_queries_about(cases: Sequence[Case], numbering: Numbering) -> list[TrainingQuery]:
-    """Return the cases in the terms of learning: repeats in a row are one step, as in serving."""
-    found = []
+    """Return the cases as training queries; repeats in a row are one step, as in serving."""
+    queries = []
     for case, target in zip(cases, numbering.targets(cases).tolist(), strict=True):
         taken = numbering.rows(case.request.history)
         taken = taken[np.diff(taken, prepend=-1) != 0]
-        found.append(TrainingQuery(taken[::-1], target, 1.0, _NOBODY))
-    return found
+        queries.append(TrainingQuery(taken[::-1], target, sample_weight=1.0, disliked=_NO_ROWS))
+    return queries
 
 
 @dataclass(frozen=True, slots=True)
 class _PoolBatch:
-    """Some people: float16[f, N] features, bool[sources, N] origins, and where each one's begin.
+    """The candidates of some queries, end to end.
 
-    `right`: each one's right candidate, a place among the N; -1 = no source brought it.
+    Attributes:
+        features: float16[f, N].
+        origins: bool[sources, N], which source found each candidate.
+        starts: int64[b], where the candidates of each query begin.
+        target: int64[b], the target's position among the N; -1 = no source found it.
     """
 
     features: npt.NDArray[np.float16]
     origins: Flags
     starts: Ints
-    right: Ints
+    target: Ints
 
-    def there(self, off: int | None) -> Flags:
-        """Return bool[N], the candidates that are left without a source."""
-        if off is None:
+    def found(self, source_off: int | None) -> Flags:
+        """Return bool[N], the candidates that are found without a source."""
+        if source_off is None:
             return np.ones(self.features.shape[1], bool)
-        return others_brought(self.origins, off)
+        return found_by_others(self.origins, source_off)
 
 
 class Pools:
-    """The candidates of n people with their features. Takes 2 · f bytes a candidate."""
+    """The candidates of n queries with their features. It takes 2 · f bytes a candidate."""
 
     def __init__(self, queries: Sequence[TrainingQuery], traced: TracedSources) -> None:
         """Ask the sources and compute the features."""
-        f = len(traced.names) - len(traced.sources)
-        self._parts = []
+        f = traced.n_features
+        self._batches = []
         for batch, candidates, columns in candidate_batches(queries, traced.sources, traced):
             starts = np.cumsum([0, *map(len, candidates)])[:-1]
-            places = [_place(*each) for each in zip(batch, candidates, strict=True)]
-            right = np.where(np.array(places) < 0, -1, starts + places)
-            self._parts.append(
-                _PoolBatch(columns[:f].astype(np.float16), columns[f:] > 0, starts, right)
+            positions = np.array(
+                [
+                    _target_position(query, rows)
+                    for query, rows in zip(batch, candidates, strict=True)
+                ]
+            )
+            self._batches.append(
+                _PoolBatch(
+                    features=columns[:f].astype(np.float16),
+                    origins=columns[f:] > 0,
+                    starts=starts,
+                    target=np.where(positions < 0, -1, starts + positions),
+                )
             )
 
-    def found(self, off: int | None = None) -> tuple[float, float]:
-        """Return the share of people whose right candidate is there, and the mean number."""
-        hits = sizes = asked = 0
-        for part in self._parts:
-            there = part.there(off)
-            hits += int((there[part.right] & (part.right >= 0)).sum()) if there.size else 0
-            sizes += int(there.sum())
-            asked += len(part.right)
-        return hits / asked, sizes / asked
+    def recall_and_size(self, source_off: int | None = None) -> tuple[float, float]:
+        """Return the share of queries whose target was found, and the mean number of candidates."""
+        n_hits = n_candidates = n_queries = 0
+        for batch in self._batches:
+            found = batch.found(source_off)
+            n_hits += int((found[batch.target] & (batch.target >= 0)).sum()) if found.size else 0
+            n_candidates += int(found.sum())
+            n_queries += len(batch.target)
+        return n_hits / n_queries, n_candidates / n_queries
 
-    def ranks(self, score: Score, off: int | None = None, muted: Sequence[int] = ()) -> Numbers:
-        """Return float64[n], the rank of each right candidate, ties half; inf = not there.
+    def ranks(
+        self, score: Score, source_off: int | None = None, features_off: Sequence[int] = ()
+    ) -> Numbers:
+        """Return float64[n], the rank of each target, ties count half; inf = not found.
 
-        `off`: the source that is missing. `muted`: features that are 0 for everybody.
+        Args:
+            score: ranks the candidates.
+            source_off: index of the missing source; None = all are there.
+            features_off: indices of the features that are 0.
         """
         ranks = []
-        for part in self._parts:
-            columns = part.features.astype(np.float32)
-            columns[list(muted)] = 0.0
-            scores = np.where(part.there(off), score(columns), -np.inf)
-            lists = np.split(scores, part.starts[1:])
+        for batch in self._batches:
+            columns = batch.features.astype(np.float32)
+            columns[list(features_off)] = 0.0
+            scores = np.where(batch.found(source_off), score(columns), -np.inf)
+            lists = np.split(scores, batch.starts[1:])
+            starts, targets = batch.starts.tolist(), batch.target.tolist()
             ranks += [
-                rank_in(mine, right - start) if right >= 0 else np.inf
-                for mine, right, start in zip(
-                    lists, part.right.tolist(), part.starts.tolist(), strict=True
-                )
+                rank_in(one, target - start) if target >= 0 else np.inf
+                for one, target, start in zip(lists, targets, starts, strict=True)
             ]
         return np.array(ranks)
 
 
-def _place(query: TrainingQuery, rows: Rows) -> int:
-    places = np.flatnonzero(rows == query.target)
-    return int(places[0]) if places.size else -1
+def _target_position(query: TrainingQuery, rows: Rows) -> int:
+    positions = np.flatnonzero(rows == query.target)
+    return int(positions[0]) if positions.size else -1

@@ -1,6 +1,7 @@
-"""`recserve evaluate`: its flags, and the way to what they ask for.
+"""The flags of `recserve evaluate`.
 
-Light on purpose: every command of `recserve` builds this parser; only `run` loads models.
+This module imports little: every command of `recserve` builds this parser, and only `run` imports
+the code that loads models.
 """
 
 import argparse
@@ -46,16 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write what was asked for, and return the exit code 0.
+    """Evaluate, write the outputs that the flags name, and return the exit code 0.
 
     Raises:
         UsageError: flags that do not go together, an unknown name.
         BadDataError: files that cannot be used.
         EngineError, BundleError, OSError: as they are.
     """
-    from app.evaluation.run_command import run_session  # noqa: PLC0415 - loads models
+    from app.evaluation.run_command import run_evaluation  # noqa: PLC0415 - loads models
 
-    return run_session(args)
+    return run_evaluation(args)
 
 
 def _positive(text: str) -> int:

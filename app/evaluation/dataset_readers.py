@@ -1,12 +1,12 @@
-"""The data that an evaluation reads: research folders, told by what they hold, and our own files.
+"""Reads the data of an evaluation: research folders of three kinds, and item and event files.
 
     sequences.txt + items.tsv    a line: user, then items, oldest first
     pairs.csv                    query, product_title, product_description, median_relevance
     valid.jsonl                  impressions: history, candidates, clicked
 
-Of items.tsv only the first column (the id) and the text are read: `title`, else `name`, else
-`short_text`, decided per row. No other column may reach a model. This module does not know what is
-held out of the data.
+The kind of a folder is recognised by its files. Of items.tsv only the first column (the id) and the
+text are read: `title`, else `name`, else `short_text`, decided per row. No other column may reach a
+model. This module does not know which part of the data is held out.
 """
 
 import csv
@@ -36,12 +36,15 @@ _FILES: dict[str, Kind] = {
 }
 _TEXTS = ("title", "name", "short_text")
 _PAIR_COLUMNS = {"query", "product_title", "product_description", "median_relevance"}
-_MOST_WRONG = 0.5
+_MAX_UNUSABLE_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Impression:
-    """One page that was shown: `history` oldest first, `candidates` in no order, one `clicked`."""
+    """A page that was shown to a reader.
+
+    `history`: ids, oldest first. `candidates`: ids of the page, sorted. `clicked`: one of them.
+    """
 
     key: str
     history: tuple[str, ...]
@@ -50,10 +53,10 @@ class Impression:
 
 
 def kind_of(folder: Path) -> Kind:
-    """Return what a folder holds.
+    """Return the kind of a folder.
 
     Raises:
-        UsageError: it is no folder, or holds none of the known files.
+        UsageError: it is not a folder, or contains none of the known files.
     """
     if not folder.is_dir():
         raise UsageError(f"--dataset: {folder.name!r} is not a folder")
@@ -64,7 +67,7 @@ def kind_of(folder: Path) -> Kind:
 
 
 def read_sequences(folder: Path, seed: int) -> tuple[EvalCatalogue, Events]:
-    """Read `sequences.txt` and `items.tsv`; ids and order of the items are disguised by `seed`.
+    """Read `sequences.txt` and `items.tsv`; `seed` decides the new ids and order of the items.
 
     Raises:
         BadDataError: a file is missing or unreadable, or most items of the sequences are unknown.
@@ -76,7 +79,7 @@ def read_sequences(folder: Path, seed: int) -> tuple[EvalCatalogue, Events]:
     if not total:
         raise BadDataError("sequences.txt holds no events")
     unknown = sum(item not in texts for _, items in sequences for item in items)
-    if unknown > total * _MOST_WRONG:
+    if unknown > total * _MAX_UNUSABLE_SHARE:
         raise BadDataError(f"sequences.txt: {unknown} of {total} items are not in items.tsv")
     events = events_of(
         (str(user_key(user, None)), [anonymiser(item) for item in items])
@@ -86,7 +89,7 @@ def read_sequences(folder: Path, seed: int) -> tuple[EvalCatalogue, Events]:
 
 
 def _item_texts(path: Path) -> dict[str, dict[str, Any]]:
-    """Return {id: {"title"}}; quotes are plain characters in a .tsv."""
+    """Return {id: {"title": …}}. Quotes are plain characters in a .tsv file."""
     lines = _lines(path)
     header = lines[0].split("\t") if lines else []
     if not set(_TEXTS) & set(header[1:]):
@@ -95,9 +98,9 @@ def _item_texts(path: Path) -> dict[str, dict[str, Any]]:
     for line in lines[1:]:
         cells = line.split("\t")
         if cells[0].strip():
-            named = dict(zip(header[1:], map(str.strip, cells[1:]), strict=False))
-            found = (named[name] for name in _TEXTS if named.get(name))
-            texts[cells[0].strip()] = {"title": next(found, None)}
+            by_name = dict(zip(header[1:], map(str.strip, cells[1:]), strict=False))
+            titles = (by_name[name] for name in _TEXTS if by_name.get(name))
+            texts[cells[0].strip()] = {"title": next(titles, None)}
     if not texts:
         raise BadDataError(f"{path.name} holds no items")
     return texts
@@ -117,29 +120,34 @@ def read_pairs(folder: Path, seed: int) -> tuple[EvalCatalogue, dict[str, dict[s
         raise BadDataError(f"pairs.csv needs rows with {', '.join(sorted(_PAIR_COLUMNS))}")
     texts: dict[str, dict[str, Any]] = {}
     grades: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    anonymiser, wrong = Anonymiser(seed), 0
+    anonymiser, n_unusable = Anonymiser(seed), 0
     for row in rows:
         title, grade = row["product_title"] or "", _number(row["median_relevance"])
         if grade is None or not (row["query"] or "").strip() or not title.strip():
-            wrong += 1
+            n_unusable += 1
             continue
         product = texts.setdefault(title, {"title": title, "text": None})
         product["text"] = product["text"] or (row["product_description"] or "").strip() or None
         grades[row["query"]][anonymiser(title)].append(grade)
-    if wrong > len(rows) * _MOST_WRONG:
-        raise BadDataError(f"pairs.csv: {wrong} of {len(rows)} rows lack query, title or grade")
-    judged = {q: {item: fmean(g) for item, g in given.items()} for q, given in grades.items()}
+    if n_unusable > len(rows) * _MAX_UNUSABLE_SHARE:
+        raise BadDataError(
+            f"pairs.csv: {n_unusable} of {len(rows)} rows lack query, title or grade"
+        )
+    judged = {
+        query: {item: fmean(values) for item, values in of_query.items()}
+        for query, of_query in grades.items()
+    }
     return anonymiser.catalogue(texts), judged
 
 
 def read_impressions(folder: Path, seed: int) -> tuple[EvalCatalogue, list[Impression]]:
-    """Read `valid.jsonl`: all articles in it are the catalogue; candidates in a disguised order.
+    """Read `valid.jsonl`: the catalogue is all articles in it, under new ids.
 
     Raises:
         BadDataError: unreadable, or a line is not an impression with one click.
     """
     anonymiser, articles = Anonymiser(seed), dict[str, dict[str, Any]]()
-    found = []
+    impressions = []
     for number, line in enumerate(_lines(folder / "valid.jsonl"), start=1):
         if not line.strip():
             continue
@@ -149,19 +157,19 @@ def read_impressions(folder: Path, seed: int) -> tuple[EvalCatalogue, list[Impre
                 articles[article["id"]] = _article(article)
             shown = [anonymiser(article["id"]) for article in page["candidates"]]
             (clicked,) = page["clicked"]
-            found.append(
+            impressions.append(
                 Impression(
-                    str(page["impression_id"]),
-                    tuple(anonymiser(article["id"]) for article in page["history"]),
-                    tuple(sorted(shown)),
-                    shown[clicked],
+                    key=str(page["impression_id"]),
+                    history=tuple(anonymiser(article["id"]) for article in page["history"]),
+                    candidates=tuple(sorted(shown)),
+                    clicked=shown[clicked],
                 )
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise BadDataError(f"valid.jsonl: line {number} is not an impression") from error
-    if not found:
+    if not impressions:
         raise BadDataError("valid.jsonl holds no impressions")
-    return anonymiser.catalogue(articles), found
+    return anonymiser.catalogue(articles), impressions
 
 
 def _article(article: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +193,7 @@ def read_files(items: Path, events: Path, recipe: Recipe) -> tuple[EvalCatalogue
 
 
 def _lines(path: Path) -> list[str]:
-    # Not splitlines: that also splits at characters which titles do contain (NEL, U+2028).
+    # `splitlines` would also split at characters that titles contain (NEL, U+2028).
     return _text(path).split("\n")
 
 

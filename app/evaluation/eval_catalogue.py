@@ -1,10 +1,11 @@
-"""A catalogue as an evaluation needs it, and the events it is fitted on, as files for a build.
+"""The catalogue of an evaluation, and events written as the files that a build reads.
 
-Ids of a research folder are disguised here: in some of them rows, ids and lines are sorted by
-something that gives the answer away. This module does not know protocols or engines.
+The item ids of a research folder are replaced here. In some folders the order of rows, ids and
+lines follows something that gives the answer away. This module does not know protocols or engines.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from app.offline.input.read_report import ReadReport
 class EvalCatalogue:
     """A catalogue of n items.
 
-    `titles`: what baselines read, "" where there is none. `source`: the file that a build reads,
-    or the rows to write it from.
+    Attributes:
+        ids: the n ids.
+        titles: n titles, which baselines read; "" where there is none.
+        source: the file that a build reads, or the rows to write it from.
     """
 
     ids: list[str]
@@ -33,23 +36,23 @@ class EvalCatalogue:
         return len(self.ids)
 
     def file(self, folder: Path) -> Path:
-        """Return the item file, written into `folder` where there is none yet."""
+        """Return the item file; it is written into `folder` where there is none yet."""
         if isinstance(self.source, Path):
             return self.source
         return _write(folder / "items.jsonl", self.source)
 
 
 class Anonymiser:
-    """New names and a new order for the items of a folder, drawn by a seed.
+    """Gives the items of a folder new ids and a new order, which depend on a seed only.
 
-    An engine that leans on ids, row numbers or the order of lines then leans on noise.
+    A model that uses ids, row numbers or the order of lines then uses noise.
     """
 
     def __init__(self, seed: int) -> None:
         self._key = seed.to_bytes(8, "little", signed=True)
 
     def __call__(self, item_id: str) -> str:
-        """Return the new name of an item.
+        """Return the new id of an item.
 
         >>> Anonymiser(0)("B000") == Anonymiser(0)("B000") != Anonymiser(1)("B000")
         True
@@ -57,59 +60,63 @@ class Anonymiser:
         return hashlib.blake2b(item_id.encode(), digest_size=8, key=self._key).hexdigest()
 
     def catalogue(self, texts: dict[str, dict[str, Any]]) -> EvalCatalogue:
-        """Return the items {old id: {"title": …, …}} under new names, in the order of these."""
+        """Return the items {old id: {"title": …, …}} with new ids, sorted by the new ids."""
         renamed = sorted((self(old), fields) for old, fields in texts.items())
-        rows = [{"id": name, **fields} for name, fields in renamed]
+        rows = [{"id": new, **fields} for new, fields in renamed]
         return EvalCatalogue(
             [row["id"] for row in rows], [row["title"] or "" for row in rows], rows
         )
 
 
 def events_of(sequences: Iterable[tuple[str, Sequence[str]]]) -> Events:
-    """Return (user key, item ids oldest first) as clicks; the time is the place in the sequence.
+    """Return (user key, item ids oldest first) as clicks, in an event log.
 
-    The real times are unknown: places only keep the order of each user's own events.
+    The real times are unknown. The position in the sequence takes their place, which keeps the
+    order of each user's own events.
     """
     users: dict[str, int] = {}
     items: dict[str, int] = {}
     user: list[int] = []
     item: list[int] = []
-    place: list[int] = []
+    position: list[int] = []
     lengths: dict[str, int] = {}
     for key, ids in sequences:
         first = lengths.get(key, 0) + 1
         lengths[key] = first + len(ids) - 1
         user += [users.setdefault(key, len(users))] * len(ids)
         item += [items.setdefault(name, len(items)) for name in ids]
-        place += range(first, first + len(ids))
+        position += range(first, first + len(ids))
     n = len(user)
     return Events(
-        list(users),
-        list(items),
-        ["click"],
-        np.array(user, np.int32),
-        np.array(item, np.int32),
-        np.zeros(n, np.int32),
-        np.full(n, np.nan),
-        np.array(place, np.float64),
-        np.full(n, -1, np.int32),
-        ReadReport("events", rows=n),
+        users=list(users),
+        items=list(items),
+        kinds=["click"],
+        user=np.array(user, np.int32),
+        item=np.array(item, np.int32),
+        event=np.zeros(n, np.int32),
+        value=np.full(n, np.nan),
+        timestamp=np.array(position, np.float64),
+        recommendation=np.full(n, -1, np.int32),
+        tally=ReadReport("events", rows=n),
     )
 
 
 def write_events(path: Path, events: Events, queries: Sequence[str] = ()) -> Path:
-    """Write events as JSON Lines; `queries`: for each one the words that led to it, or ""."""
+    """Write events as JSON Lines and return the path.
+
+    `queries`: for each event the words that led to it, or "".
+    """
     value, time = events.value.tolist(), events.timestamp.tolist()
-    named = {"u": "user_id", "s": "session_id"}
+    id_fields = {"u": "user_id", "s": "session_id"}
     columns = zip(events.user.tolist(), events.item.tolist(), events.event.tolist(), strict=True)
     rows = []
-    for place, (user, item, kind) in enumerate(columns):
-        side, _, name = events.users[user].partition(":")
-        row = {named[side]: name, "item_id": events.items[item], "event": events.kinds[kind]}
-        numbers = {"value": value[place], "timestamp": time[place]}
-        row |= {field: number for field, number in numbers.items() if number == number}  # noqa: PLR0124
-        if queries and queries[place]:
-            row["query"] = queries[place]
+    for position, (user, item, kind) in enumerate(columns):
+        prefix, _, name = events.users[user].partition(":")
+        row = {id_fields[prefix]: name, "item_id": events.items[item], "event": events.kinds[kind]}
+        numbers = {"value": value[position], "timestamp": time[position]}
+        row |= {field: number for field, number in numbers.items() if not math.isnan(number)}
+        if queries and queries[position]:
+            row["query"] = queries[position]
         rows.append(row)
     return _write(path, rows)
 

@@ -1,6 +1,6 @@
-"""One evaluation from top to bottom: build as any user would, open, ask, measure, compare.
+"""One evaluation from start to end: build a bundle, open it, ask it, measure, compare.
 
-The document it returns is what `recserve evaluate --json` prints and what `report` draws. This
+The document that it returns is what `recserve evaluate --json` prints and what `report` shows. This
 module does not know command lines or HTML.
 """
 
@@ -24,9 +24,9 @@ from app.engine.open import open_engine
 from app.evaluation import answer_metrics
 from app.evaluation.answers import Answers, Numbering
 from app.evaluation.baselines.base import TrainingData, UnavailableError
-from app.evaluation.baselines.registry import BASELINES, fitting
+from app.evaluation.baselines.registry import BASELINES, suited_baselines
 from app.evaluation.model_runs import (
-    Comparison,
+    BaselineRunner,
     Responses,
     ask,
     build_fold,
@@ -44,9 +44,11 @@ from app.offline.metrics.ranking import Numbers
 OpenEngine: TypeAlias = Callable[[Path], Engine]
 Document: TypeAlias = dict[str, Any]
 
+_ENCODE_BATCH = 128
+
 
 def open_served(path: Path) -> Engine:
-    """Open a bundle the way that serving does, on all our cores."""
+    """Open a bundle as serving does, on all cores that this process may use."""
     return open_engine(path, threads=len(os.sched_getaffinity(0)))
 
 
@@ -54,8 +56,12 @@ def open_served(path: Path) -> Engine:
 class Options:
     """How to evaluate.
 
-    `bundle`: evaluate this one instead of building. `open_engine`, `make_encoder`: how bundles are
-    opened and encoders made; tests put fakes here.
+    Attributes:
+        recipe: how bundles are built.
+        seed: of samples, intervals and baselines.
+        baselines: names of the baselines to run.
+        bundle: evaluate this bundle instead of building one.
+        make_encoder, open_engine: how encoders are made and bundles opened; tests pass fakes.
     """
 
     recipe: Recipe
@@ -69,6 +75,11 @@ class Options:
 def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
     """Return the whole result of a plan as one JSON-ready document.
 
+    Args:
+        plan: what is fitted on, and the cases.
+        dataset: name of the data, for the document.
+        options: how to evaluate.
+
     Raises:
         UsageError, BadDataError, EngineError, BundleError: as a build and an engine do.
     """
@@ -80,14 +91,15 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
         responses = _ask_engines(plan, options, folder)
         peak = _peak_bytes()
         encoder = _plain_encoder(options, folder / "plain")
-        trains = _trains(plan, options, encoder)
-        judge = _Judge(plan, cases, trains[0], options.seed)
-        document = _head(plan, dataset, responses, options) | judge.measured(responses.ways)
-        document["by_history"] = judge.by_history(responses.ways)
+        training_data = _training_data(plan, options, encoder)
+        measurer = _Measurer(plan, cases, training_data[0], options.seed)
+        document = _head(plan, dataset, responses, options)
+        document |= measurer.measured(responses.answer_sets)
+        document["by_history"] = measurer.by_history(responses.answer_sets)
         document |= _sources(responses)
-        comparison = Comparison(plan, trains, _query_vectors(cases, encoder))
-        names = fitting(options.baselines, words=plan.protocol == "graded")
-        document["baselines"] = _baselines(names, comparison, judge)
+        runner = BaselineRunner(plan, training_data, _query_vectors(cases, encoder))
+        names = suited_baselines(options.baselines, words=plan.protocol == "graded")
+        document["baselines"] = _baselines(names, runner, measurer)
     document["seconds"] = round(time.perf_counter() - start, 3)
     document["timings"] = _timings(responses)
     document["peak_memory_bytes"] = {"build_and_rank": peak, "all": _peak_bytes()}
@@ -95,7 +107,7 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
 
 
 def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> Responses:
-    """Build, open and ask fold by fold; only one engine is open at a time."""
+    """Build, open and ask fold by fold: only one engine is open at a time."""
     parts = []
     for number, fold in enumerate(plan.folds):
         if options.bundle is not None:
@@ -113,19 +125,21 @@ def _plain_encoder(options: Options, folder: Path) -> Encoder:
     return options.make_encoder(options.recipe.encoder, folder)
 
 
-def _trains(plan: EvalPlan, options: Options, encoder: Encoder) -> list[TrainingData]:
+def _training_data(plan: EvalPlan, options: Options, encoder: Encoder) -> list[TrainingData]:
+    """Return what baselines are fitted on, fold by fold; all folds share the titles' vectors."""
     titles = plan.catalogue.titles
+    # Texts of like length share a batch, so that little is spent on padding.
     order = np.argsort([len(title) for title in titles], kind="stable")
     vectors = np.empty((len(titles), encoder.dim), np.float32)
-    for start in range(0, len(order), 128):
-        rows = order[start : start + 128]
+    for start in range(0, len(order), _ENCODE_BATCH):
+        rows = order[start : start + _ENCODE_BATCH]
         vectors[rows] = encoder.encode([titles[row] for row in rows.tolist()])
     return [
         TrainingData(
-            histories_of(fold.events, options.recipe, plan.catalogue.ids),
-            titles,
-            vectors,
-            options.seed,
+            sequences=histories_of(fold.events, options.recipe, plan.catalogue.ids),
+            titles=titles,
+            vectors=vectors,
+            seed=options.seed,
         )
         for fold in plan.folds
     ]
@@ -136,52 +150,58 @@ def _query_vectors(cases: Sequence[Case], encoder: Encoder) -> Mapping[str, Vect
     return dict(zip(texts, encoder.encode(texts), strict=True))
 
 
-class _Judge:
-    """Measures answers, all by the same code, against the same context."""
+class _Measurer:
+    """Measures the answers of every model by the same code and against the same facts."""
 
     def __init__(
-        self, plan: EvalPlan, cases: Sequence[Case], train: TrainingData, seed: int
+        self, plan: EvalPlan, cases: Sequence[Case], data: TrainingData, seed: int
     ) -> None:
         self._plan, self._cases, self._seed = plan, cases, seed
         self._numbering = Numbering.of(plan.catalogue.ids)
-        taken = _padded([self._numbering.rows(case.request.history) for case in cases])
-        self._context = answer_metrics.Context(train.counts(), train.vectors, taken)
+        histories = _padded([self._numbering.rows(case.request.history) for case in cases])
+        self._context = answer_metrics.ListContext(data.counts(), data.vectors, histories)
 
-    def table(self, ways: Sequence[Answers]) -> dict[str, Numbers]:
+    def table(self, answer_sets: Sequence[Answers]) -> dict[str, Numbers]:
         """Return the accuracy of each case."""
         if self._plan.protocol == "graded":
-            return answer_metrics.graded_table(ways[0], ways[1], self._cases, self._numbering)
-        return answer_metrics.next_item_table(ways[0])
+            judged, retrieved = answer_sets
+            return answer_metrics.graded_table(judged, retrieved, self._cases, self._numbering)
+        return answer_metrics.next_item_table(answer_sets[0])
 
-    def measured(self, ways: Sequence[Answers]) -> Document:
+    def measured(self, answer_sets: Sequence[Answers]) -> Document:
         """Return `metrics` with intervals, and `exposure`."""
-        table, lists = self.table(ways), ways[-1]
-        if self._plan.protocol == "mind":  # the lists are the ten candidates, whoever ranks them
-            return {"metrics": _shown(answer_metrics.summary(table, self._seed)), "exposure": {}}
+        table, lists = self.table(answer_sets), answer_sets[-1]
+        if self._plan.protocol == "mind":
+            # Every list is the given candidates, whoever ranks them: it tells nothing of exposure.
+            summary = answer_metrics.summary(table, self._seed)
+            return {"metrics": _documents(summary), "exposure": {}}
         table |= answer_metrics.list_table(lists, self._context)
         metrics = answer_metrics.summary(table, self._seed)
         if self._context.counts.any():
-            metrics["popularity_lift@10"] = answer_metrics.lift(lists, self._context, self._seed)
+            metrics["popularity_lift@10"] = answer_metrics.popularity_lift(
+                lists, self._context, self._seed
+            )
         return {
-            "metrics": _shown(metrics),
+            "metrics": _documents(metrics),
             "exposure": answer_metrics.exposure(lists, len(self._plan.catalogue)),
         }
 
-    def by_history(self, ways: Sequence[Answers]) -> list[Document]:
+    def by_history(self, answer_sets: Sequence[Answers]) -> list[Document]:
         """Return the metrics by length of the history; nothing where queries have none."""
         if self._plan.protocol == "graded":
             return []
-        return answer_metrics.by_history(self.table(ways), self._cases, self._seed)
+        return answer_metrics.by_history(self.table(answer_sets), self._cases, self._seed)
 
 
 def _padded(lists: Sequence[Rows]) -> Rows:
+    """Return int64[n, longest], with -1 behind the end of each list."""
     padded = np.full((len(lists), max(1, *map(len, lists), 1)), -1, dtype=np.int64)
     for row, items in enumerate(lists):
         padded[row, : len(items)] = items
     return padded
 
 
-def _shown(metrics: Mapping[str, Estimate]) -> Document:
+def _documents(metrics: Mapping[str, Estimate]) -> Document:
     return {name: estimate.document() for name, estimate in metrics.items()}
 
 
@@ -206,32 +226,33 @@ def _head(plan: EvalPlan, dataset: str, responses: Responses, options: Options) 
 
 
 def _sources(responses: Responses) -> Document:
-    sources: dict[str, dict[str, float | None]] = answer_metrics.by_source(responses.ways[-1])
+    sources = answer_metrics.by_source(responses.answer_sets[-1])
     if responses.pool is None:
         return {"sources": sources}
-    recall, together = answer_metrics.pool_recall(responses.pool)
+    recall, all_sources = answer_metrics.pool_recall(responses.pool)
     for name, value in recall.items():
         sources.setdefault(name, {"hits": 0.0, "only": 0.0, "places": 0.0})["recall"] = value
-    return {"sources": sources, "candidates": {**together, "n_users": len(responses.pool)}}
+    return {"sources": sources, "candidates": {**all_sources, "n_users": len(responses.pool)}}
 
 
-def _baselines(names: Sequence[str], comparison: Comparison, judge: _Judge) -> Document:
-    found: Document = {}
+def _baselines(names: Sequence[str], runner: BaselineRunner, measurer: _Measurer) -> Document:
+    document: Document = {}
     for name in names:
-        shown = "SASRec (RecTools)" if name == SASREC else BASELINES[name].shown
+        label = "SASRec (RecTools)" if name == SASREC else BASELINES[name].label
         start = time.perf_counter()
         try:
-            ways = comparison.ask(name)
+            answer_sets = runner.answers_of(name)
         except UnavailableError as reason:
-            found[name] = {"shown": shown, "unavailable": str(reason)}
+            document[name] = {"shown": label, "unavailable": str(reason)}
             continue
         seconds = round(time.perf_counter() - start, 1)
-        found[name] = {"shown": shown, **judge.measured(ways), "seconds": seconds}
-    return found
+        measured = measurer.measured(answer_sets)
+        document[name] = {"shown": label, **measured, "seconds": seconds}
+    return document
 
 
 def _timings(responses: Responses) -> Document:
-    n_requests = max(1, sum(len(answers) for answers in responses.ways))
+    n_requests = max(1, sum(len(answers) for answers in responses.answer_sets))
     return {
         **{stage: round(seconds, 2) for stage, seconds in responses.seconds.items()},
         "rank_ms_per_request": round(responses.seconds["rank"] * 1e3 / n_requests, 3),
@@ -239,6 +260,7 @@ def _timings(responses: Responses) -> Document:
 
 
 def _peak_bytes() -> int:
-    """Return the most memory this process ever held."""
+    """Return the most memory that this process ever had, in bytes."""
+    # macOS counts in bytes, Linux in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

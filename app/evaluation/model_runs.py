@@ -1,7 +1,7 @@
-"""Putting the cases of a plan to a model: to the serving engine, to a baseline, to the peer.
+"""Runs the models of an evaluation over its cases: the engine, the baselines and the SASRec peer.
 
-Each returns the same: one `Answers` per way of asking (`requests_of`), over all folds. This module
-does not know what the answers are worth.
+Each run returns the same: one `Answers` for each set of requests (`request_sets_of`), over all
+folds. This module does not know how answers are measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,11 @@ from app.core.ports import Encoder, Engine
 from app.core.types import EngineInfo, Mask, Matrix, RankRequest, Rows, Vector
 from app.evaluation.answers import (
     Answers,
-    Asks,
     Numbering,
     ask_engine,
     concatenated,
     from_scores,
-    mask,
+    mask_excluded,
 )
 from app.evaluation.baselines.base import Baseline, BaselineQuery, TrainingData, UnavailableError
 from app.evaluation.baselines.peer import ask_sasrec
@@ -38,21 +37,28 @@ from app.offline.learning.signals import log_of
 SCORE_BATCH = 256
 POOL_USERS = 1000
 POOL_SIZE = 2000
-"""How many users are asked for how long a list, to see what the sources brought between them."""
+"""So many users are asked for lists of this length, to see which candidates the sources found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """What the engine told. `pool`: long lists of some users; None where there are candidates."""
+    """The engine's answers.
 
-    ways: tuple[Answers, ...]
+    Attributes:
+        answer_sets: one `Answers` for each set of requests.
+        pool: lists of `POOL_SIZE` items for some users; None where requests name the candidates.
+        info: the engine's own description.
+        seconds: stage -> seconds.
+    """
+
+    answer_sets: tuple[Answers, ...]
     pool: Answers | None
     info: EngineInfo
     seconds: Mapping[str, float]
 
 
 class RememberingEncoder:
-    """An `Encoder` that keeps what it encoded: the folds of a plan share most of their texts."""
+    """An `Encoder` that keeps all vectors: the folds of a plan share most of their texts."""
 
     def __init__(self, encoder: Encoder, known: dict[tuple[str, str], Vector]) -> None:
         """Wrap an encoder; `known` is shared between wrappers: (encoder id, text) -> vector."""
@@ -74,21 +80,24 @@ class RememberingEncoder:
 
 
 def remembering(make_encoder: MakeEncoder) -> MakeEncoder:
-    """Return a maker of encoders that share what they encoded."""
+    """Return a function that makes encoders which share their vectors."""
     known: dict[tuple[str, str], Vector] = {}
     return lambda model, folder: RememberingEncoder(make_encoder(model, folder), known)
 
 
-def requests_of(plan: EvalPlan, cases: Sequence[Case]) -> tuple[list[RankRequest], ...]:
-    """Return the ways of asking: for graded queries with the judged candidates, then without."""
-    asked = [case.request for case in cases]
+def request_sets_of(plan: EvalPlan, cases: Sequence[Case]) -> tuple[list[RankRequest], ...]:
+    """Return the sets of requests: one, or two for `graded`.
+
+    A graded query is asked with the judged items as candidates, and then over the whole catalogue.
+    """
+    requests = [case.request for case in cases]
     if plan.protocol != "graded":
-        return (asked,)
-    return asked, [replace(request, candidates=None, k=LIST_SIZE) for request in asked]
+        return (requests,)
+    return requests, [replace(request, candidates=None, k=LIST_SIZE) for request in requests]
 
 
 def targets_of(plan: EvalPlan, cases: Sequence[Case], numbering: Numbering) -> Rows:
-    """Return int64[n], the row of the one item to find; -1 where the plan has many, by grade."""
+    """Return int64[n], the row of the target; all -1 for `graded`, where there is no one target."""
     if plan.protocol == "graded":
         return np.full(len(cases), -1, dtype=np.int64)
     return numbering.targets(cases)
@@ -97,19 +106,20 @@ def targets_of(plan: EvalPlan, cases: Sequence[Case], numbering: Numbering) -> R
 def build_fold(
     plan: EvalPlan, fold: Fold, recipe: Recipe, folder: Path, make_encoder: MakeEncoder
 ) -> tuple[Path, dict[str, float]]:
-    """Build the bundle of a fold as any user would; return its path and the seconds per stage.
+    """Build the bundle of a fold as `recserve build` does; return its path and seconds per stage.
 
     Raises: what `build` raises.
     """
     folder.mkdir(parents=True)
-    mapped: dict[str, EventColumns | ItemColumns] = {"events": EventColumns()}
+    # Files that are written here have our own column names, whatever the recipe says.
+    columns: dict[str, EventColumns | ItemColumns] = {"events": EventColumns()}
     if not isinstance(plan.catalogue.source, Path):
-        mapped |= {"items": ItemColumns()}
+        columns |= {"items": ItemColumns()}
     events = write_events(folder / "events.jsonl", fold.events, fold.queries)
     report = build(
         plan.catalogue.file(folder),
         events if len(fold.events) else None,
-        recipe.model_copy(update=mapped),
+        recipe.model_copy(update=columns),
         folder / "bundle",
         make_encoder,
     )
@@ -117,32 +127,42 @@ def build_fold(
 
 
 def ask(engine: Engine, plan: EvalPlan, cases: Sequence[Case], seed: int) -> Responses:
-    """Ask the engine everything about some cases, then close it. Raises `EngineError`."""
+    """Ask the engine all requests of some cases, then close it. Raises `EngineError`."""
     numbering = Numbering.of(plan.catalogue.ids)
     targets = targets_of(plan, cases, numbering)
     with closing(engine):
-        ways = tuple(
+        answer_sets = tuple(
             ask_engine(engine, requests, targets, numbering, "rank")
-            for requests in requests_of(plan, cases)
+            for requests in request_sets_of(plan, cases)
         )
         pool = None
         if plan.protocol not in ("graded", "mind"):
-            some = np.sort(np.random.default_rng(seed).permutation(len(cases))[:POOL_USERS])
-            long = [replace(cases[place].request, k=POOL_SIZE) for place in some.tolist()]
-            pool = ask_engine(engine, long, targets[some], numbering, "sources")
-        seconds = {"rank": sum(answers.seconds for answers in ways)}
-        return Responses(ways, pool, engine.info, seconds)
+            sample = np.sort(np.random.default_rng(seed).permutation(len(cases))[:POOL_USERS])
+            long = [replace(cases[position].request, k=POOL_SIZE) for position in sample.tolist()]
+            pool = ask_engine(engine, long, targets[sample], numbering, "sources")
+        seconds = {"rank": sum(answers.seconds for answers in answer_sets)}
+        return Responses(answer_sets, pool, engine.info, seconds)
 
 
 def merge_responses(parts: Sequence[Responses]) -> Responses:
-    """Return what the engines of several folds told as one."""
+    """Return the answers of the engines of several folds as one."""
     seconds: dict[str, float] = {}
     for part in parts:
         for stage, spent in part.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + spent
-    ways = tuple(concatenated(way) for way in zip(*(part.ways for part in parts), strict=True))
+    answer_sets = _across_folds([part.answer_sets for part in parts])
     pools = [part.pool for part in parts if part.pool is not None]
-    return Responses(ways, concatenated(pools) if pools else None, parts[-1].info, seconds)
+    return Responses(
+        answer_sets=answer_sets,
+        pool=concatenated(pools) if pools else None,
+        info=parts[-1].info,
+        seconds=seconds,
+    )
+
+
+def _across_folds(folds: Sequence[tuple[Answers, ...]]) -> tuple[Answers, ...]:
+    """Return each set of answers with those of all folds in it."""
+    return tuple(concatenated(of_set) for of_set in zip(*folds, strict=True))
 
 
 def histories_of(events: Events, recipe: Recipe, ids: list[str]) -> list[Rows]:
@@ -152,53 +172,62 @@ def histories_of(events: Events, recipe: Recipe, ids: list[str]) -> list[Rows]:
     return [sequences.of(user) for user in range(len(sequences))]
 
 
-class Comparison:
-    """Puts the cases of a plan to baselines, as they were put to the engine."""
+class BaselineRunner:
+    """Asks baselines the cases of a plan, as the engine was asked."""
 
     def __init__(
-        self, plan: EvalPlan, trains: Sequence[TrainingData], queries: Mapping[str, Vector]
+        self,
+        plan: EvalPlan,
+        training_data: Sequence[TrainingData],
+        query_vectors: Mapping[str, Vector],
     ) -> None:
-        """Take what each fold may learn from, and the vector of every query."""
-        self._plan, self._trains, self._queries = plan, trains, queries
+        """Take what each fold may be fitted on, and the vector of every query."""
+        self._plan, self._training_data, self._query_vectors = plan, training_data, query_vectors
         self._numbering = Numbering.of(plan.catalogue.ids)
 
-    def ask(self, name: str) -> tuple[Answers, ...]:
-        """Fit a baseline on each fold and return its answers, one `Answers` per way of asking.
+    def answers_of(self, name: str) -> tuple[Answers, ...]:
+        """Fit a baseline on each fold; return one `Answers` for each set of requests.
 
         Raises:
             UnavailableError: it cannot run here, or not on this data.
         """
-        if self._plan.protocol == "mind" and (name == SASREC or not BASELINES[name].orders_any):
+        if self._plan.protocol == "mind" and (
+            name == SASREC or not BASELINES[name].scores_any_item
+        ):
             raise UnavailableError("it finds its own candidates, and this protocol names them")
-        ask = self._ask_peer if name == SASREC else self._ask_baseline
-        folds = zip(self._plan.folds, self._trains, strict=True)
-        parts = [ask(name, fold, train) for fold, train in folds]
-        return tuple(concatenated(way) for way in zip(*parts, strict=True))
+        run = self._run_peer if name == SASREC else self._run_baseline
+        folds = zip(self._plan.folds, self._training_data, strict=True)
+        return _across_folds([run(name, fold, data) for fold, data in folds])
 
-    def _ask_baseline(self, name: str, fold: Fold, train: TrainingData) -> tuple[Answers, ...]:
+    def _run_baseline(self, name: str, fold: Fold, data: TrainingData) -> tuple[Answers, ...]:
         baseline = BASELINES[name].make()
-        baseline.fit(train)
+        baseline.fit(data)
         targets = targets_of(self._plan, fold.cases, self._numbering)
         return tuple(
             self._scored(name, baseline, requests, targets)
-            for requests in requests_of(self._plan, fold.cases)
+            for requests in request_sets_of(self._plan, fold.cases)
         )
 
-    def _ask_peer(self, _: str, fold: Fold, train: TrainingData) -> tuple[Answers, ...]:
+    def _run_peer(self, _: str, fold: Fold, data: TrainingData) -> tuple[Answers, ...]:
         histories = [self._numbering.rows(case.request.history) for case in fold.cases]
         targets = targets_of(self._plan, fold.cases, self._numbering)
-        return (ask_sasrec(train, histories, targets, ["--k", str(LIST_SIZE)]),)
+        return (ask_sasrec(data, histories, targets, ["--k", str(LIST_SIZE)]),)
 
-    def _scored(self, name: str, baseline: Baseline, requests: Asks, targets: Rows) -> Answers:
+    def _scored(
+        self, name: str, baseline: Baseline, requests: Sequence[RankRequest], targets: Rows
+    ) -> Answers:
         width = max(request.k for request in requests)
         parts = []
         for start in tqdm(range(0, len(requests), SCORE_BATCH), desc=name, disable=None):
             batch = requests[start : start + SCORE_BATCH]
-            scores = baseline.scores([self._ask(request) for request in batch])
-            scores = mask(scores, batch, self._numbering)
+            scores = baseline.scores([self._query(request) for request in batch])
+            scores = mask_excluded(scores, batch, self._numbering)
             parts.append(from_scores(scores, targets[start : start + SCORE_BATCH], width))
         return concatenated(parts)
 
-    def _ask(self, request: RankRequest) -> BaselineQuery:
-        history = self._numbering.rows(request.history)
-        return BaselineQuery(history, request.query, self._queries.get(request.query))
+    def _query(self, request: RankRequest) -> BaselineQuery:
+        return BaselineQuery(
+            history=self._numbering.rows(request.history),
+            query=request.query,
+            query_vector=self._query_vectors.get(request.query),
+        )

@@ -1,4 +1,7 @@
-"""The names that flags and results use. Nothing here is imported: a command line stays quick."""
+"""The names of protocols and baselines in flags and results.
+
+This module imports no other module of ours, so that building the command line is quick.
+"""
 
 from typing import Literal, TypeAlias
 
@@ -6,7 +9,7 @@ ProtocolName: TypeAlias = Literal["strict", "all-but-last", "time-split", "grade
 PROTOCOLS: tuple[ProtocolName, ...] = ("strict", "all-but-last", "time-split", "graded", "mind")
 
 SASREC = "sasrec"
-"""The trained peer: run by name only, since it trains for a quarter of an hour."""
+"""A trained baseline. It runs only if it is named: it trains for a quarter of an hour."""
 
 BASELINE_NAMES = (
     "popularity",
@@ -19,4 +22,4 @@ BASELINE_NAMES = (
     "hybrid",
     "lambdamart",
 )
-"""What `--baselines all` runs, where it fits the data."""
+"""The baselines of `--baselines all`; those that do not suit the data are left out."""

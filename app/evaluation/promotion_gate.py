@@ -1,12 +1,12 @@
 """The promotion gate: a build that ranks worse than the bundle being served is not published.
 
-    1  hold the newest fifth of what the served bundle has not seen back from the build
-    2  ask the served bundle for each user's next new item in there, before anything is learned
+    1  hold out the newest fifth of the events that the served bundle has not seen
+    2  ask the served bundle for each user's next new item among them, before the build learns
     3  ask the finished build the same; refuse it if it is worse beyond chance
 
-Both are asked with the same history, only about items that both hold, and what only one of them
-holds takes no place in a list. Where nothing can be compared, nothing is held back, and the verdict
-says why. This module does not know how bundles are built or published.
+Both are asked with the same history, and only about items that both of them contain: other items
+are removed from the lists. Where nothing can be compared, nothing is held out, and the verdict says
+why. This module does not know how bundles are built or published.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ from app.offline.metrics.ranking import Numbers, ndcg_at, ranks_in
 from app.offline.promotion import Trial
 
 HELD_OUT_SHARE = 0.2
+"""Share of the events that are new to the served bundle; the build does not learn from them."""
 MIN_CASES = 50
 MAX_CASES = 2000
 RESAMPLES = 2000
@@ -37,45 +38,47 @@ SEED = 0
 
 
 class _NothingToCompareError(Exception):
-    """Why there is no comparison, in words that go on with ": published"."""
+    """There is no comparison; the text says why, and ": published" follows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionGate:
-    """Opens the trial of a build; see `app.offline.promotion.Gate`.
+    """Starts the trial of a build; see `app.offline.promotion.Gate`.
 
     `force`: a worse build is published too, and the verdict says so. `open_engine`: how bundles are
-    opened; tests put fakes here.
+    opened; tests pass fakes.
     """
 
     force: bool = False
     open_engine: OpenEngine = open_served
 
     def __call__(self, root: Path, log: EventLog, ids: Sequence[str]) -> Trial:
-        """Ask the bundle being served, and say what is held back from the build.
+        """Ask the bundle being served; return the trial, which says what the build may learn from.
 
         Args:
             root: `models/NAME`; its `current` generation is the one being served.
-            log: the whole log of the build.
-            ids: the catalogue of the build.
+            log: the whole event log of the build.
+            ids: item ids of the build's catalogue.
         """
         try:
             served = _served(root)
             split = _split(served, log)
             numbering = Numbering.of(sorted(_ids(served).intersection(ids)))
             cases = _cases(log, split, numbering)
-            gains = self._ask_served(served, cases, numbering)
+            ndcg = self._served_ndcg(served, cases, numbering)
         except _NothingToCompareError as reason:
-            return _Unopposed(str(reason))
-        return _Comparison(self, split, cases, numbering, gains)
+            return _NoComparison(str(reason))
+        return _Comparison(
+            gate=self, split=split, cases=cases, numbering=numbering, served_ndcg=ndcg
+        )
 
-    def _ask_served(self, served: Bundle, cases: Sequence[Case], numbering: Numbering) -> Numbers:
+    def _served_ndcg(self, served: Bundle, cases: Sequence[Case], numbering: Numbering) -> Numbers:
         try:
-            return self.ask(served, cases, numbering)
+            return self.ndcg_of(served, cases, numbering)
         except (BundleError, EngineError) as error:
             raise _unusable(error) from error
 
-    def ask(self, bundle: Bundle, cases: Sequence[Case], numbering: Numbering) -> Numbers:
+    def ndcg_of(self, bundle: Bundle, cases: Sequence[Case], numbering: Numbering) -> Numbers:
         """Return float64[n], the NDCG@10 of each case among the items of `numbering`.
 
         Raises:
@@ -84,46 +87,52 @@ class PromotionGate:
         requests, targets = [case.request for case in cases], numbering.targets(cases)
         with closing(self.open_engine(bundle.path)) as engine:
             answers = ask_engine(engine, requests, targets, numbering, "gate")
+        # Items outside the numbering have row -1. Their score becomes -inf, so that they do not
+        # push the target down.
         scores = np.where(answers.rows >= 0, answers.scores, -np.inf)
-        ranks = np.where(answers.at >= 0, ranks_in(scores, answers.at), np.inf)
+        position = answers.target_position
+        ranks = np.where(position >= 0, ranks_in(scores, position), np.inf)
         return ndcg_at(ranks, TOP)
 
 
 @dataclass(frozen=True, slots=True)
-class _Unopposed:
+class _NoComparison:
     """The trial of a build that cannot be compared: it learns from everything and is published."""
 
     reason: str
     split: float | None = None
 
-    def judge(self, bundle: Bundle) -> str:  # noqa: ARG002 - whatever it is
+    def judge(self, bundle: Bundle) -> str:  # noqa: ARG002 - the same for every bundle
         return f"gate: no comparison, {self.reason}: published"
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """The trial of a build against `served`, float64[n]: the NDCG@10 of each case."""
+    """The trial of a build against the bundle being served.
+
+    `served_ndcg`: float64[n], the NDCG@10 of each case by the bundle being served.
+    """
 
     gate: PromotionGate
     split: float | None
     cases: Sequence[Case]
     numbering: Numbering
-    served: Numbers
+    served_ndcg: Numbers
 
     def judge(self, bundle: Bundle) -> str:
-        gains = self.gate.ask(bundle, self.cases, self.numbering)
-        difference = paired_difference(gains, self.served, SEED, RESAMPLES)
-        found = (
-            f"NDCG@{TOP} {_figure(gains.mean())} against {_figure(self.served.mean())} being "
-            f"served, difference {_shown(difference)} over {len(gains):,} users"
+        ndcg = self.gate.ndcg_of(bundle, self.cases, self.numbering)
+        difference = paired_difference(ndcg, self.served_ndcg, SEED, RESAMPLES)
+        result = (
+            f"NDCG@{TOP} {_figure(ndcg.mean())} against {_figure(self.served_ndcg.mean())} being "
+            f"served, difference {_interval(difference)} over {len(ndcg):,} users"
         )
         if difference.high >= 0.0:
-            return f"gate: {found}: published"
+            return f"gate: {result}: published"
         if self.gate.force:
-            return f"gate: {found}: worse, published because it was forced"
+            return f"gate: {result}: worse, published because it was forced"
         raise PromotionError(
-            f"the new bundle ranks worse than the one being served and was not published: {found}; "
-            "publish it anyway with --force"
+            "the new bundle ranks worse than the one being served and was not published: "
+            f"{result}; publish it anyway with --force"
         )
 
 
@@ -149,9 +158,10 @@ def _ids(bundle: Bundle) -> set[str]:
 
 
 def _split(served: Bundle, log: EventLog) -> float:
-    """Return the last second to learn from: the newest fifth of what is new comes later.
+    """Return the last unix second to learn from.
 
-    Events of one second are not parted, so it may be more than a fifth.
+    A fifth of the positive events that the served bundle has not seen comes later, or more than a
+    fifth: events of one second are not separated.
     """
     seen = served.manifest.trained_until
     if seen is None:
@@ -164,32 +174,31 @@ def _split(served: Bundle, log: EventLog) -> float:
             f"no dated positive events later than {_moment(seen)}, up to which the bundle being "
             "served has learned"
         )
-    first_held = later[-max(1, int(len(later) * HELD_OUT_SHARE))]
-    earlier = times[times < first_held]
+    first_held_out = later[-max(1, int(len(later) * HELD_OUT_SHARE))]
+    earlier = times[times < first_held_out]
     if not len(earlier):
         raise _NothingToCompareError("all dated positive events are of one moment")
     return max(float(earlier[-1]), seen)
 
 
 def _cases(log: EventLog, split: float, numbering: Numbering) -> list[Case]:
-    """Return each user's next new item after the split, if both bundles hold it; a sample."""
+    """Return a sample of the cases: each user's next new item, where both bundles contain it."""
     _, cases = time_split(log.events, log.weights > 0, split)
-    known = numbering.targets(cases) >= 0
-    places = np.flatnonzero(known)
-    if len(places) < MIN_CASES:
+    usable = np.flatnonzero(numbering.targets(cases) >= 0)
+    if len(usable) < MIN_CASES:
         raise _NothingToCompareError(
-            f"only {len(places)} users took a new item that both bundles hold after "
+            f"only {len(usable)} users took a new item that both bundles hold after "
             f"{_moment(split)}, {MIN_CASES} are needed"
         )
-    drawn = np.random.default_rng(SEED).permutation(places)[:MAX_CASES]
-    return [cases[place] for place in np.sort(drawn).tolist()]
+    sample = np.random.default_rng(SEED).permutation(usable)[:MAX_CASES]
+    return [cases[case] for case in np.sort(sample).tolist()]
 
 
 def _moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _shown(difference: Estimate) -> str:
+def _interval(difference: Estimate) -> str:
     value, low, high = (
         _figure(x, "+") for x in (difference.value, difference.low, difference.high)
     )

@@ -1,4 +1,4 @@
-"""What is held out of the data, and what is asked instead: the protocols.
+"""The protocols: what is held out of the data, and the cases that are asked about it.
 
     strict         fit without the last two items of each user, ask with all but the last
     all-but-last   fit without the last one, ask with all but the last
@@ -6,9 +6,9 @@
     graded         query -> graded items; five folds by crc32(query), fitted on the other four
     mind           rank the candidates of an impression by its history
 
-Only positive events make histories and targets, but every event of a user from the first held-out
-one on is withheld: a view of the target just before its purchase would give it away. This module
-does not know how models are built or measured.
+Only positive events make histories and targets. Everything that a user did from the first held-out
+event on is held out too: a view of the target just before its purchase would give it away. This
+module does not know how models are built or measured.
 """
 
 import zlib
@@ -30,7 +30,7 @@ from app.offline.input.read_report import ReadReport
 from app.offline.learning.signals import MAX_HISTORY, positive_weights
 
 LIST_SIZE = 50
-"""How many items are asked for; what comes later counts as not found."""
+"""How many items are asked for. A target further down counts as not found."""
 
 FOLDS = 5
 SPLIT_QUANTILE = 0.8
@@ -42,19 +42,25 @@ _HELD_OUT = {"strict": 2, "all-but-last": 1}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One query with a known answer.
+    """A request with a known right answer.
 
-    `grades`: what is right, by item id; 1 for the one item to find. `taken`: length of the history.
+    Attributes:
+        request: what the model is asked.
+        grades: item id -> grade; where there is one target, it has grade 1 and is alone here.
+        history_length: items of the user's history, also those beyond `MAX_HISTORY`.
     """
 
     request: RankRequest
     grades: Mapping[str, float]
-    taken: int = 0
+    history_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Events to fit on (with the words that led to them, or none), and cases to ask then."""
+    """Events to fit on, and the cases to ask afterwards.
+
+    `queries`: for each event the words that led to it; empty where there are none.
+    """
 
     events: Events
     cases: tuple[Case, ...]
@@ -63,7 +69,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class EvalPlan:
-    """A whole evaluation. `notes`: counts of what makes a case hard or impossible."""
+    """A whole evaluation. `notes`: how many cases are hard or impossible, by reason."""
 
     protocol: ProtocolName
     catalogue: EvalCatalogue
@@ -72,19 +78,19 @@ class EvalPlan:
 
     @property
     def n_cases(self) -> int:
-        """How many queries there are."""
+        """Number of cases of all folds."""
         return sum(len(fold.cases) for fold in self.folds)
 
 
 def sampled(plan: EvalPlan, n: int, seed: int) -> EvalPlan:
-    """Return the plan with n of its cases, drawn at random; what is fitted on stays whole."""
+    """Return the plan with n of its cases, drawn at random; the events to fit on stay."""
     if n >= plan.n_cases:
         return plan
     chosen = np.zeros(plan.n_cases, dtype=bool)
     chosen[np.random.default_rng(seed).permutation(plan.n_cases)[:n]] = True
-    taken = iter(chosen.tolist())
+    is_chosen = iter(chosen.tolist())
     folds = (
-        replace(fold, cases=tuple(case for case in fold.cases if next(taken)))
+        replace(fold, cases=tuple(case for case in fold.cases if next(is_chosen)))
         for fold in plan.folds
     )
     return replace(plan, folds=tuple(fold for fold in folds if fold.cases))
@@ -99,10 +105,15 @@ def plan_of_events(
 ) -> EvalPlan:
     """Return the plan of `strict`, `all-but-last` or `time-split` over an event log.
 
-    `split`: for `time-split`, the last unix second to fit on; None = a quantile of the events.
+    Args:
+        protocol: one of these three.
+        catalogue: the items.
+        events: the whole log.
+        weights: event kind -> rule; says which events are positive.
+        split: for `time-split`, the last unix second to fit on; None = a quantile of the events.
 
     Raises:
-        UsageError: the protocol needs something else, or times that the events do not have.
+        UsageError: another protocol, or `time-split` over events without times.
         BadDataError: no user has enough events.
     """
     positive = positive_weights(events, weights) > 0
@@ -114,7 +125,7 @@ def plan_of_events(
         raise UsageError(f"--protocol {protocol} does not go with item and event files")
     if not cases:
         raise BadDataError("no user has enough positive events to hold one out")
-    known, trained = set(catalogue.ids), _names(events, keep & positive)
+    known, trained = set(catalogue.ids), _item_ids(events, keep & positive)
     targets = [next(iter(case.grades)) for case in cases]
     notes = {
         "target_not_in_catalogue": sum(target not in known for target in targets),
@@ -127,21 +138,21 @@ def plan_of_events(
 
 
 def leave_one_out(
-    events: Events, positive: npt.NDArray[np.bool_], held: int
+    events: Events, positive: npt.NDArray[np.bool_], n_held_out: int
 ) -> tuple[npt.NDArray[np.bool_], list[Case]]:
-    """Hold the last `held` positive events of each user out; the very last is to be found.
+    """Hold out the last `n_held_out` positive events of each user; the very last is the target.
 
-    A user with too few positive events is only fitted on.
+    A user with too few positive events is fitted on, but not asked about.
 
     Returns:
-        bool[n_events], what may be fitted on; and a case per tested user.
+        bool[n_events], which events may be fitted on; and a case for each other user.
     """
     keep, cases = np.ones(len(events), dtype=bool), []
     for rows in _by_user(events):
-        places = np.flatnonzero(positive[rows])
-        if len(places) > held:
-            keep[rows[places[-held] :]] = False
-            ids = [events.items[item] for item in events.item[rows[places]]]
+        positions = np.flatnonzero(positive[rows])
+        if len(positions) > n_held_out:
+            keep[rows[positions[-n_held_out] :]] = False
+            ids = [events.items[item] for item in events.item[rows[positions]]]
             cases.append(_next_item(ids[:-1], ids[-1]))
     return keep, cases
 
@@ -149,10 +160,19 @@ def leave_one_out(
 def time_split(
     events: Events, positive: npt.NDArray[np.bool_], split: float | None = None
 ) -> tuple[npt.NDArray[np.bool_], list[Case]]:
-    """Fit on what came up to `split` (None: 80 % of the positive events); see `leave_one_out`.
+    """Hold out the events after `split`; returns the same as `leave_one_out`.
 
-    The target is the first item after the split that the user had not taken before; the history is
-    what they had taken by then. Users without a history are asked about too.
+    The target is the first item after the split that the user had not taken before, and the history
+    is what the user had taken by then. Users without a history are asked about too.
+
+    Args:
+        events: the whole log.
+        positive: bool[n_events].
+        split: the last unix second to fit on; None = the moment by which 80 % of the dated positive
+            events had happened.
+
+    Raises:
+        UsageError: the positive events have no times, or all have the same.
     """
     times = events.timestamp[positive]
     times = times[~np.isnan(times)]
@@ -163,36 +183,44 @@ def time_split(
     keep = ~(events.timestamp > split)
     cases = []
     for rows in _by_user(events):
-        mine = rows[positive[rows]]
-        ids = [events.items[item] for item in events.item[mine]]
-        for place in np.flatnonzero(~keep[mine]).tolist():
-            if ids[place] not in ids[:place]:
-                cases.append(_next_item(ids[:place], ids[place]))
+        taken = rows[positive[rows]]
+        ids = [events.items[item] for item in events.item[taken]]
+        for position in np.flatnonzero(~keep[taken]).tolist():
+            if ids[position] not in ids[:position]:
+                cases.append(_next_item(ids[:position], ids[position]))
                 break
     return keep, cases
 
 
 def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, float]]) -> EvalPlan:
-    """Return the plan of `graded`: per fold, events that hold the judgements of the other queries.
+    """Return the plan of `graded`: each fold is fitted on the judgements of the other folds.
 
-    Each case names the judged items as candidates. The same query is also asked without them.
+    Each case names the judged items as candidates. (`model_runs` also asks it without them.)
+
+    Args:
+        catalogue: the items.
+        judged: query -> item id -> grade.
     """
     folds = []
     for number in range(FOLDS):
         inside = [query for query in judged if fold_of(query) == number]
         outside = [
-            (q, i, g) for q, items in judged.items() if q not in inside for i, g in items.items()
+            (query, item, grade)
+            for query, grades in judged.items()
+            if query not in inside
+            for item, grade in grades.items()
         ]
-        cases = tuple(
-            Case(
-                RankRequest(query=q, candidates=tuple(sorted(judged[q])), k=len(judged[q])),
-                judged[q],
-            )
-            for q in inside
-        )
+        cases = tuple(_graded_case(query, judged[query]) for query in inside)
         if cases:
-            folds.append(Fold(_grade_events(outside), cases, tuple(q for q, _, _ in outside)))
+            queries = tuple(query for query, _, _ in outside)
+            folds.append(Fold(_grade_events(outside), cases, queries))
     return EvalPlan("graded", catalogue, tuple(folds))
+
+
+def _graded_case(query: str, grades: Mapping[str, float]) -> Case:
+    # Sorted by id, so that the order of the file does not give the grades away.
+    candidates = tuple(sorted(grades))
+    return Case(RankRequest(query=query, candidates=candidates, k=len(grades)), grades)
 
 
 def fold_of(query: str) -> int:
@@ -205,7 +233,7 @@ def fold_of(query: str) -> int:
 
 
 def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impression]) -> EvalPlan:
-    """Return the plan of `mind`; histories, which precede all impressions, may be fitted on."""
+    """Return the plan of `mind`: fitted on the histories, which precede all impressions."""
     cases = tuple(
         Case(
             RankRequest(history=page.history, candidates=page.candidates, k=len(page.candidates)),
@@ -226,29 +254,35 @@ def _next_item(history: Sequence[str], target: str) -> Case:
 
 
 def _by_user(events: Events) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the rows of each user's events by time, then in input order; no time = the oldest."""
+    """Yield the log positions of each user's events, by time and then in input order.
+
+    Events without a time count as the oldest.
+    """
     time = np.nan_to_num(events.timestamp, nan=-np.inf)
     order = np.lexsort((time, events.user))
     yield from np.split(order, np.flatnonzero(np.diff(events.user[order])) + 1)
 
 
-def _names(events: Events, rows: npt.NDArray[np.bool_]) -> set[str]:
+def _item_ids(events: Events, rows: npt.NDArray[np.bool_]) -> set[str]:
     return {events.items[item] for item in np.unique(events.item[rows]).tolist()}
 
 
 def _grade_events(judgements: Sequence[tuple[str, str, float]]) -> Events:
-    """Return an event per (query, item, grade); each query is a session of its own."""
-    users = {query: place for place, query in enumerate(dict.fromkeys(q for q, _, _ in judgements))}
-    items = {item: place for place, item in enumerate(dict.fromkeys(i for _, i, _ in judgements))}
+    """Return an event for each (query, item, grade); each query is a session of its own."""
+    users = {
+        query: number for number, query in enumerate(dict.fromkeys(q for q, _, _ in judgements))
+    }
+    items = {item: number for number, item in enumerate(dict.fromkeys(i for _, i, _ in judgements))}
+    n = len(judgements)
     return Events(
-        [str(user_key(None, f"query {place}")) for place in users.values()],
-        list(items),
-        [GRADE_EVENT],
-        np.array([users[query] for query, _, _ in judgements], np.int32),
-        np.array([items[item] for _, item, _ in judgements], np.int32),
-        np.zeros(len(judgements), np.int32),
-        np.array([grade for _, _, grade in judgements], np.float64),
-        np.full(len(judgements), np.nan),
-        np.full(len(judgements), -1, np.int32),
-        ReadReport("grades", rows=len(judgements)),
+        users=[str(user_key(None, f"query {number}")) for number in users.values()],
+        items=list(items),
+        kinds=[GRADE_EVENT],
+        user=np.array([users[query] for query, _, _ in judgements], np.int32),
+        item=np.array([items[item] for _, item, _ in judgements], np.int32),
+        event=np.zeros(n, np.int32),
+        value=np.array([grade for _, _, grade in judgements], np.float64),
+        timestamp=np.full(n, np.nan),
+        recommendation=np.full(n, -1, np.int32),
+        tally=ReadReport("grades", rows=n),
     )

@@ -1,7 +1,7 @@
-"""Ways to learn an order from examples: the scorer that is served, and what it is compared with.
+"""Ways to learn an order from examples: the scorer that is served, and models to compare it with.
 
-All see the same examples and the same features, and stop by the same tenth of the examples. This
-module does not know where candidates come from, nor who is asked.
+All of them see the same examples and features, and all stop by the same validation examples. This
+module does not know where candidates come from, nor which users are asked about.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,18 @@ Score: TypeAlias = Callable[[Matrix], Vector]
 """float32[f, N], a column per candidate -> float32[N]; higher is better."""
 
 Fit: TypeAlias = Callable[[Examples, int], Score]
-"""(examples, seed) -> what was learned. May raise `UnavailableError`."""
+"""(examples, seed) -> the learned score. May raise `UnavailableError`."""
 
 ROUNDS, PATIENCE = 500, 30
-"""Trees at most, and after how many without a gain to stop."""
+"""The most trees, and the number of trees without a gain after which boosting stops."""
 
 
 class Linear(Model):
-    """A weighted sum of the features. As a scorer: relu(x) − relu(−x) = x."""
+    """A weighted sum of the features.
+
+    The scorer has two hidden layers with relu. Since relu(x) − relu(−x) = x, two hidden units are
+    enough to pass a sum through them unchanged.
+    """
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__(mean, deviation)
@@ -55,9 +59,9 @@ class Linear(Model):
 
 
 def pairwise(scores: Tensor, log_weights: Tensor) -> Tensor:
-    """Return the mean of −log σ(right − other) over the others, each standing for several.
+    """Return the mean of −log σ(target − negative) over the negatives, each with its weight.
 
-    Rendle and others, BPR: Bayesian Personalized Ranking, UAI 2009.
+    Source: Rendle and others, BPR: Bayesian Personalized Ranking, UAI 2009.
     """
     weights = log_weights[:, 1:].exp()
     losses = functional.softplus(scores[:, 1:] - scores[:, :1])
@@ -65,10 +69,10 @@ def pairwise(scores: Tensor, log_weights: Tensor) -> Tensor:
 
 
 def pointwise(scores: Tensor, log_weights: Tensor) -> Tensor:
-    """Return −log σ(right) − Σ log σ(−other): is it the right one, yes or no."""
+    """Return −log σ(target) − Σ log σ(−negative): each candidate is classified by itself."""
     weights = log_weights[:, 1:].exp()
-    others = (weights * functional.softplus(scores[:, 1:])).sum(dim=1)
-    return functional.softplus(-scores[:, 0]) + others
+    negatives = (weights * functional.softplus(scores[:, 1:])).sum(dim=1)
+    return functional.softplus(-scores[:, 0]) + negatives
 
 
 def _trained(
@@ -88,12 +92,14 @@ network_by_points: Fit = partial(_trained, loss_of=pointwise)
 
 
 def lambdamart(examples: Examples, seed: int) -> Score:
-    """Boost trees by LambdaMART (`lightgbm`), stopped by NDCG@10.
+    """Boost trees by LambdaMART (`lightgbm`); NDCG@10 of the validation examples ends it.
 
-    Burges, From RankNet to LambdaRank to LambdaMART, 2010.
+    Source: Burges, From RankNet to LambdaRank to LambdaMART, 2010.
     """
     lightgbm = optional("lightgbm")
-    learn, stop = (_lists(lightgbm, examples, part) for part in split(len(examples), seed))
+    training, validation = (
+        _dataset(lightgbm, examples, part) for part in split(len(examples), seed)
+    )
     trees: Any = lightgbm.train(
         {
             "objective": "lambdarank",
@@ -108,19 +114,19 @@ def lambdamart(examples: Examples, seed: int) -> Score:
             "deterministic": True,
             "verbosity": -1,
         },
-        learn,
+        training,
         ROUNDS,
-        valid_sets=[stop],
+        valid_sets=[validation],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
     )
     return lambda columns: np.asarray(trees.predict(columns.T), np.float32)
 
 
-def _lists(lightgbm: Any, examples: Examples, chosen: Ints) -> Any:  # noqa: ANN401 - no types
-    """Return the chosen lists as a data set of `lightgbm`."""
+def _dataset(lightgbm: Any, examples: Examples, chosen: Ints) -> Any:  # noqa: ANN401 - no types
+    """Return the chosen lists as a `lightgbm` data set; only the target of each has label 1."""
     parts = [slice(examples.offsets[one], examples.offsets[one + 1]) for one in chosen.tolist()]
     sizes = [part.stop - part.start for part in parts]
     rows = np.concatenate([examples.features[part] for part in parts]).astype(np.float32)
-    right = np.zeros(len(rows), np.int8)
-    right[np.cumsum([0, *sizes[:-1]])] = 1
-    return lightgbm.Dataset(rows, right, group=sizes)
+    labels = np.zeros(len(rows), np.int8)
+    labels[np.cumsum([0, *sizes[:-1]])] = 1
+    return lightgbm.Dataset(rows, labels, group=sizes)

@@ -1,130 +1,19 @@
-"""The result of an evaluation for people: a few lines for a terminal, a page for a product manager.
+"""The result of an evaluation for people: lines for a terminal, and a report as one HTML file.
 
-The page is one file without external assets. This module reads the document of `run`; it computes
-no metric.
+It reads the document that `evaluate` returns and computes no metric. Charts and the frame of the
+page are in `report_page`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from html import escape
-from string import Template
 from typing import Any, TypeAlias
 
-# Horizontal bars with intervals, as inline SVG. Knows numbers and labels, not what they mean.
-
-WIDTH = 760
-_LABEL, _VALUE, _ROW, _BAR = 210, 150, 30, 16
-_SPACE = WIDTH - _LABEL - _VALUE
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar; `low` and `high` draw a whisker where known; `strong` = what the page is about."""
-
-    label: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    strong: bool = False
-    note: str = ""
-
-
-def bars(items: Sequence[Bar], title: str, digits: int = 3) -> str:
-    """Return an `<svg>` with a bar per item, all on one scale from 0.
-
-    `title` is what a screen reader says; each bar has its own tooltip.
-    """
-    longest = max((max(item.value, item.high or 0.0) for item in items), default=0.0) or 1.0
-    rows = [_row(item, place, longest, digits) for place, item in enumerate(items)]
-    height = len(items) * _ROW + 6
-    return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
-        f"<title>{escape(title)}</title>{''.join(rows)}</svg>"
-    )
-
-
-def _row(item: Bar, place: int, longest: float, digits: int) -> str:
-    top = place * _ROW + 6
-    middle = top + _BAR / 2
-
-    def at(value: float) -> float:
-        return round(_LABEL + max(value, 0.0) / longest * _SPACE, 1)
-
-    kind = "bar strong" if item.strong else "bar"
-    shown = f"{item.value:.{digits}f}"
-    whisker = ""
-    if item.low is not None and item.high is not None:
-        low, high = at(item.low), at(item.high)
-        whisker = (
-            f'<path class="whisker" d="M{low} {middle}H{high}M{low} {middle - 4}v8'
-            f'M{high} {middle - 4}v8"/>'
-        )
-        shown += f" ({item.low:.{digits}f}–{item.high:.{digits}f})"
-    text = escape(f"{item.label}: {shown}{', ' + item.note if item.note else ''}")
-    return (
-        f"<g><title>{text}</title>"
-        f'<text class="label" x="{_LABEL - 10}" y="{middle + 4}">{escape(item.label)}</text>'
-        f'<rect class="{kind}" x="{_LABEL}" y="{top}" width="{at(item.value) - _LABEL:.1f}" '
-        f'height="{_BAR}" rx="2"/>{whisker}'
-        f'<text class="value" x="{WIDTH - _VALUE + 10}" y="{middle + 4}">{shown}</text></g>'
-    )
-
-
-# The page of a report, with `$`-places for what `report` puts in.
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>recserve: $title</title>
-<style>
-:root { color-scheme: light dark; --ink: #1d232b; --soft: #5c6773; --paper: #fff; --line: #dfe3e8;
-        --bar: #a9b6c6; --strong: #1f6feb; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ed; --soft: #9aa5b1; --paper: #14181d; --line: #2d343c; --bar: #55616f;
-          --strong: #58a0ff; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.1rem; color: var(--soft); font-weight: 600; margin: 0; }
-.headline { font-size: 1.6rem; line-height: 1.3; margin: .3rem 0 1rem; }
-h2 { font-size: 1.1rem; margin: 2.2rem 0 .2rem; }
-p { margin: .2rem 0 .8rem; color: var(--soft); }
-svg { max-width: 100%; height: auto; font: 13px system-ui, sans-serif; }
-svg .label { text-anchor: end; fill: var(--ink); } svg .value { fill: var(--soft); }
-svg .bar { fill: var(--bar); } svg .strong { fill: var(--strong); }
-svg .whisker { stroke: var(--ink); stroke-width: 1.5; fill: none; }
-pre { font-size: .75rem; color: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere;
-      border-left: 3px solid var(--line); padding-left: .6rem; margin: .4rem 0; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
-         white-space: nowrap; } tbody th { text-align: left; font-weight: 500; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .85rem; }
-dt { color: var(--soft); } dd { margin: 0; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p class="headline" style="color: var(--ink)">$headline</p>
-<p>$protocol All models are measured by the same code on the same queries, against every item of
-the catalogue unless the query names candidates; equal scores count half. recserve is measured
-as it serves: a bundle built by <code>recserve build</code>, asked through its engine.</p>
-$figures
-<section><h2>All figures</h2><p>Value, with 95 % interval over users or queries where there is one.
-Recall and NDCG: higher is better. Gini: 0 = all items shown equally. Novelty: bits; higher = less
-expected. Diversity: 1 = the items of a list have nothing in common.</p>
-<div class="wide">$table</div></section>
-$missing
-<section><h2>Facts</h2><dl>$facts</dl></section>
-</body>
-</html>
-"""
-
+from app.evaluation.report_page import PAGE, Bar, bar_chart
 
 Document: TypeAlias = Mapping[str, Any]
 
 OURS = "recserve"
-_WORDS = {
+_PROTOCOLS = {
     "strict": "Models learned from all but the last two items of each user; asked for the last.",
     "all-but-last": "Models learned from all but each user's last item, and were asked for it.",
     "time-split": "Models learned from the past, and were asked for what users took next.",
@@ -134,24 +23,23 @@ _WORDS = {
 }
 
 
-def lines(document: Document) -> list[str]:
-    """Return the result as lines for a terminal: the headline, then a row per model."""
+def summary_lines(document: Document) -> list[str]:
+    """Return the result as lines for a terminal: the headline, then a row for each model."""
     names = [name for name in ("recall@10", "ndcg@10", "mrr") if name in document["metrics"]]
     if "retrieval_ndcg@10" in document["metrics"]:
         names = ["ndcg@10", "retrieval_ndcg@10"]
-    found = [headline(document), f"{'':<24}" + "".join(f"{name:>24}" for name in names)]
-    for shown, model in _models(document):
+    lines = [headline(document), f"{'':<24}" + "".join(f"{name:>24}" for name in names)]
+    for label, model in _models(document):
         cells = [_cell(model["metrics"][name]) for name in names]
-        found.append(f"{shown:<24}" + "".join(f"{cell:>24}" for cell in cells))
-    gone = [b for b in document["baselines"].values() if "unavailable" in b]
-    found += [f"{b['shown']:<24}  not run: {b['unavailable']}" for b in gone]
+        lines.append(f"{label:<24}" + "".join(f"{cell:>24}" for cell in cells))
+    lines += [f"{b['shown']:<24}  not run: {b['unavailable']}" for b in _not_run(document)]
     timing = document["timings"]["rank_ms_per_request"]
-    found.append(f"{document['seconds']:.0f} s in all, {timing:.2f} ms a request in the engine")
-    return found
+    lines.append(f"{document['seconds']:.0f} s in all, {timing:.2f} ms a request in the engine")
+    return lines
 
 
 def headline(document: Document) -> str:
-    """Return the one sentence that matters, and how sure it is.
+    """Return the main result as one sentence with its interval, and how baselines compare.
 
     >>> headline({"protocol": "strict", "baselines": {}, "n_users": 50, "metrics": {"recall@10":
     ...     {"value": 0.125, "low": 0.1, "high": 0.15}, "ndcg@10": {"value": 0.1, "low": 0.1,
@@ -162,86 +50,97 @@ def headline(document: Document) -> str:
     if protocol in ("graded", "mind"):
         value, low, high = _three(metrics["ndcg@10"])
         what = "products by query" if protocol == "graded" else "the articles of a page"
-        sure = f"{value:.0%} ({low:.0%}–{high:.0%})"
-        sentence = f"Ordering {what}, recserve reaches {sure} of a perfect order."
+        share = f"{value:.0%} ({low:.0%}–{high:.0%})"
+        sentence = f"Ordering {what}, recserve reaches {share} of a perfect order."
     else:
         value, low, high = _three(metrics["recall@10"])
         sentence = (
             f"For {value * 100:.1f} of 100 users ({low * 100:.1f}–{high * 100:.1f}), "
             "what they took next is among the first ten of recserve."
         )
-    return sentence + _compared(document)
+    return sentence + _comparison(document)
 
 
-def _compared(document: Document) -> str:
-    """Say how it stands to the best baseline by NDCG@10, or that they cannot be told apart."""
-    others = [(_value(m, "ndcg@10") or 0.0, shown, m) for shown, m in _models(document)[1:]]
-    best, shown, model = max(others, key=lambda other: other[0], default=(0.0, "", document))
+def _comparison(document: Document) -> str:
+    """Return a sentence that compares recserve with the best baseline by NDCG@10, or ""."""
+    others = [(_value(m, "ndcg@10") or 0.0, label, m) for label, m in _models(document)[1:]]
+    best, label, model = max(others, key=lambda other: other[0], default=(0.0, "", document))
     if not best:
         return ""
     ours, theirs = document["metrics"]["ndcg@10"], model["metrics"]["ndcg@10"]
     ratio = ours["value"] / best
     if ours["low"] > theirs["high"]:
-        return f" Its order is {ratio:.2f} times as good as that of the best baseline, {shown}."
+        return f" Its order is {ratio:.2f} times as good as that of the best baseline, {label}."
     if ours["high"] < theirs["low"]:
-        return f" It is worse than the best baseline, {shown}: {ratio:.2f} times its NDCG@10."
-    return f" It cannot be told apart from the best baseline, {shown} ({ratio:.2f} times)."
+        return f" It is worse than the best baseline, {label}: {ratio:.2f} times its NDCG@10."
+    return f" It cannot be told apart from the best baseline, {label} ({ratio:.2f} times)."
 
 
 def render(document: Document) -> str:
-    """Return the page."""
+    """Return the report as HTML."""
     command = str(document.get("command", "recserve evaluate"))
-    figures = [figure for figure in (*_accuracy(document), *_behind(document)) if figure]
-    shown = [
-        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{body}"
+    figures = [
+        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{chart}"
         f"<pre>{escape(command)}</pre></section>"
-        for title, text, body in figures
+        for title, text, chart in _figures(document)
     ]
-    facts = {
+    facts = [
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in _facts(document).items()
+    ]
+    return PAGE.substitute(
+        title=escape(f"{document['dataset']}, {document['protocol']}"),
+        headline=escape(headline(document)),
+        protocol=escape(_PROTOCOLS[document["protocol"]]),
+        figures="".join(figures),
+        table=_full_table(document),
+        missing=_missing(document),
+        facts="".join(facts),
+    )
+
+
+def _facts(document: Document) -> dict[str, str]:
+    return {
         "users": f"{document['n_users']:,}",
         "items": f"{document['n_items']:,}",
         "training events": f"{document['n_training_events']:,}",
-        "seed": document["seed"],
+        "seed": str(document["seed"]),
         "seconds": f"{document['seconds']:.0f}",
         "in the engine": f"{document['timings']['rank_ms_per_request']:.2f} ms a request",
         "bundle": f"{document['bundle']['name']}/{document['bundle']['generation']}",
         "recserve": document["recserve"],
         **{name.replace("_", " "): f"{count:,}" for name, count in document["notes"].items()},
     }
-    return Template(PAGE).substitute(
-        title=escape(f"{document['dataset']}, {document['protocol']}"),
-        headline=escape(headline(document)),
-        protocol=escape(_WORDS[document["protocol"]]),
-        figures="".join(shown),
-        table=_full_table(document),
-        missing=_missing(document),
-        facts="".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items()),
-    )
 
 
 Figure: TypeAlias = tuple[str, str, str]
+"""(title, text, chart as SVG)."""
+
+_RANKING_FIGURES = (
+    ("recall@10", "How often the right item is among the first ten", "Share of users."),
+    ("ndcg@10", "How high the right item stands there", "1 = always first (NDCG@10)."),
+)
+_GRADED_FIGURES = (
+    ("ndcg@10", "How good the order of judged products is", "1 = a perfect first ten."),
+    ("retrieval_ndcg@10", "How good a search of all products is", "Unjudged counts 0."),
+)
 
 
-def _accuracy(document: Document) -> list[Figure]:
-    order = ("ndcg@10", "How good the order of judged products is", "1 = a perfect first ten.")
-    search = ("retrieval_ndcg@10", "How good a search of all products is", "Unjudged counts 0.")
-    hit = ("recall@10", "How often the right item is among the first ten", "Share of users.")
-    high = ("ndcg@10", "How high the right item stands there", "1 = always first (NDCG@10).")
-    wanted = (order, search) if document["protocol"] == "graded" else (hit, high)
-    sure = "Whiskers: 95 % of the time the true value is between them."
-    found = []
-    for name, title, text in wanted:
-        if name in document["metrics"]:
-            models = sorted(_models(document), key=lambda pair: -(_value(pair[1], name) or 0.0))
-            items = [_bar(shown, model["metrics"][name]) for shown, model in models]
-            found.append((title, f"{text} {sure}", bars(items, title)))
-    return found
-
-
-def _behind(document: Document) -> Iterable[Figure]:
+def _figures(document: Document) -> Iterable[Figure]:
+    yield from _accuracy(document)
     yield from _history(document)
     yield from _sources(document)
     yield from _lists(document)
+
+
+def _accuracy(document: Document) -> Iterable[Figure]:
+    figures = _GRADED_FIGURES if document["protocol"] == "graded" else _RANKING_FIGURES
+    whiskers = "Whiskers: 95 % of the time the true value is between them."
+    for name, title, text in figures:
+        if name in document["metrics"]:
+            models = sorted(_models(document), key=lambda pair: -(_value(pair[1], name) or 0.0))
+            items = [_bar(label, model["metrics"][name]) for label, model in models]
+            yield title, f"{text} {whiskers}", bar_chart(items, title)
 
 
 def _history(document: Document) -> Iterable[Figure]:
@@ -249,16 +148,16 @@ def _history(document: Document) -> Iterable[Figure]:
     if len(buckets) > 1:
         title = "How it depends on how well a user is known"
         items = [
-            Bar(
+            _bar(
                 f"{bucket['history']} items known",
-                *_three(bucket["metrics"]["ndcg@10"]),
+                bucket["metrics"]["ndcg@10"],
                 strong=True,
                 note=f"{bucket['n_users']} users",
             )
             for bucket in buckets
         ]
         counts = ", ".join(f"{b['history']}: {b['n_users']:,} users" for b in buckets)
-        yield title, f"NDCG@10 by length of the history ({counts}).", bars(items, title)
+        yield title, f"NDCG@10 by length of the history ({counts}).", bar_chart(items, title)
 
 
 def _sources(document: Document) -> Iterable[Figure]:
@@ -268,41 +167,44 @@ def _sources(document: Document) -> Iterable[Figure]:
         title = "Where the right items come from"
         items = [Bar(name, share, strong=True) for name, share in _falling(hits)]
         text = "Share of the found items that each source brought; several may bring the same one."
-        yield title, text, bars(items, title, 2)
+        yield title, text, bar_chart(items, title, digits=2)
     recall = {name: part["recall"] for name, part in sources.items() if "recall" in part}
     if recall:
-        together = document["candidates"]
+        pool = document["candidates"]
         title = "What the sources could bring"
-        items = [Bar("all together", together["recall"], strong=True)]
+        items = [Bar("all together", pool["recall"], strong=True)]
         items += [Bar(name, share) for name, share in _falling(recall)]
         text = (
-            f"Share of {together['n_users']:,} users whose next item was among all candidates "
-            f"({together['mean']:.0f} a request): no order can do better than this."
+            f"Share of {pool['n_users']:,} users whose next item was among all candidates "
+            f"({pool['mean']:.0f} a request): no order can do better than this."
         )
-        yield title, text, bars(items, title)
+        yield title, text, bar_chart(items, title)
 
 
 def _lists(document: Document) -> Iterable[Figure]:
     if document["exposure"]:
         title = "How much of the catalogue is ever shown"
-        models = [(shown, m["exposure"]["coverage@10"]) for shown, m in _models(document)]
-        items = [Bar(shown, value, strong=shown == OURS) for shown, value in models]
-        yield title, "Share of all items that stand in somebody's first ten.", bars(items, title, 2)
+        items = [
+            Bar(label, model["exposure"]["coverage@10"], strong=label == OURS)
+            for label, model in _models(document)
+        ]
+        text = "Share of all items that stand in somebody's first ten."
+        yield title, text, bar_chart(items, title, digits=2)
     name = "popularity_lift@10"
     if name in document["metrics"]:
         title = "How much it leans on what is popular"
         items = [
-            Bar(shown, 1.0 + (_value(model, name) or 0.0), strong=shown == OURS)
-            for shown, model in _models(document)
+            Bar(label, 1.0 + (_value(model, name) or 0.0), strong=label == OURS)
+            for label, model in _models(document)
         ]
         text = (
             "Popularity of what is shown, in multiples of what users took themselves (1 = equal)."
         )
-        yield title, text, bars(items, title, 2)
+        yield title, text, bar_chart(items, title, digits=2)
 
 
 def _models(document: Document) -> list[tuple[str, Document]]:
-    """Return (name, its part of the document): ours, then the baselines that ran."""
+    """Return (label, part of the document) of each model: ours, then the baselines that ran."""
     ran = [b for b in document["baselines"].values() if "unavailable" not in b]
     return [(OURS, document), *((str(b["shown"]), b) for b in ran)]
 
@@ -310,7 +212,7 @@ def _models(document: Document) -> list[tuple[str, Document]]:
 def _full_table(document: Document) -> str:
     names = list(document["metrics"])
     models = _models(document)
-    head = "".join(f"<th>{escape(shown)}</th>" for shown, _ in models)
+    head = "".join(f"<th>{escape(label)}</th>" for label, _ in models)
     rows = [
         f"<tr><th>{escape(name)}</th>"
         + "".join(f"<td>{_cell(model['metrics'].get(name))}</td>" for _, model in models)
@@ -327,21 +229,33 @@ def _full_table(document: Document) -> str:
 
 
 def _missing(document: Document) -> str:
-    gone = [b for b in document["baselines"].values() if "unavailable" in b]
-    rows = "".join(f"<li>{escape(b['shown'])}: {escape(b['unavailable'])}</li>" for b in gone)
-    return f"<h2>Not run</h2><ul>{rows}</ul>" if gone else ""
+    rows = [
+        f"<li>{escape(b['shown'])}: {escape(b['unavailable'])}</li>" for b in _not_run(document)
+    ]
+    return f"<h2>Not run</h2><ul>{''.join(rows)}</ul>" if rows else ""
+
+
+def _not_run(document: Document) -> list[Document]:
+    """Return the parts of the baselines that did not run; their `unavailable` says why."""
+    return [b for b in document["baselines"].values() if "unavailable" in b]
 
 
 def _falling(shares: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(shares.items(), key=lambda pair: -pair[1])
 
 
-def _bar(shown: str, estimate: Document) -> Bar:
-    return Bar(shown, *_three(estimate), strong=shown == OURS)
+def _bar(label: str, estimate: Document, *, strong: bool = False, note: str = "") -> Bar:
+    value, low, high = _three(estimate)
+    return Bar(label, value, low=low, high=high, strong=strong or label == OURS, note=note)
 
 
 def _three(estimate: Document) -> tuple[float, float, float]:
-    return tuple(float(estimate[name] or 0.0) for name in ("value", "low", "high"))  # type: ignore[return-value]
+    """Return value, low and high; 0 where there is none."""
+    return (
+        float(estimate["value"] or 0.0),
+        float(estimate["low"] or 0.0),
+        float(estimate["high"] or 0.0),
+    )
 
 
 def _value(model: Document, name: str) -> float | None:

@@ -1,7 +1,7 @@
-"""One call of `recserve evaluate`: from flags to a plan, from a result to JSON and a report.
+"""Runs one `recserve evaluate`: from flags to a plan, and from the result to JSON and a report.
 
-Wrong flags raise `UsageError`, wrong files `BadDataError`; the exit codes are the caller's. This
-module does not know how anything is measured.
+Wrong flags raise `UsageError`, and files that cannot be used raise `BadDataError`; the caller turns
+them into exit codes. This module does not know how anything is measured.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from app.evaluation.protocols import (
     plan_of_impressions,
     sampled,
 )
-from app.evaluation.report import lines, render
+from app.evaluation.report import render, summary_lines
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe, load_recipe
@@ -46,43 +46,56 @@ _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
 """The protocols of each kind of folder, the default first."""
 
 
-def run_session(
+def run_evaluation(
     args: argparse.Namespace,
     make_encoder: MakeEncoder = packed_encoder,
     opener: OpenEngine = open_served,
 ) -> int:
-    """Evaluate, write what was asked for, and return the exit code 0.
+    """Evaluate, write the outputs that the flags name, and return the exit code 0.
+
+    Args:
+        args: the flags of `command.add_arguments`.
+        make_encoder: how encoders are made; tests pass a fake.
+        opener: how bundles are opened; tests pass a fake.
 
     Raises:
         UsageError: flags that do not go together, an unknown name.
         BadDataError: files that cannot be used.
         EngineError, BundleError, OSError: as they are.
     """
-    baselines = registry.chosen(args.baselines)  # first: a typing mistake must not cost minutes
+    # First, because a typing mistake must not cost minutes of work.
+    baselines = registry.parse_names(args.baselines)
     _check_outputs(args)
     _check_ablation(args)
     recipe = Recipe() if args.recipe is None else load_recipe(args.recipe)
     plan, name = _plan(args, recipe)
     if args.users is not None:
         plan = sampled(plan, args.users, args.seed)
-    options = Options(recipe, args.seed, baselines, args.bundle, make_encoder, opener)
+    options = Options(
+        recipe=recipe,
+        seed=args.seed,
+        baselines=baselines,
+        bundle=args.bundle,
+        make_encoder=make_encoder,
+        open_engine=opener,
+    )
     document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
-    measure, show = (ablate, table_of) if args.ablation else (evaluate, lines)
+    measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)
     document |= measure(plan, name, options)
-    _write(document, show(document), args)
+    _write(document, lines_of(document), args)
     return 0
 
 
 def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[EvalPlan, str]:
-    given = [name for name in ("dataset", "items", "bundle") if getattr(args, name) is not None]
-    if len(given) != 1:
+    inputs = [name for name in ("dataset", "items", "bundle") if getattr(args, name) is not None]
+    if len(inputs) != 1:
         raise UsageError("evaluate needs one of --dataset DIR, --items FILE or --bundle DIR")
     if args.dataset is not None:
         if args.events is not None:
             raise UsageError("--dataset brings its own events: leave --events out")
         return _plan_of_folder(args), args.dataset.resolve().name
     if args.events is None:
-        raise UsageError(f"--{given[0]} needs --events FILE: there is nothing to evaluate on")
+        raise UsageError(f"--{inputs[0]} needs --events FILE: there is nothing to evaluate on")
     if args.bundle is not None:
         return _plan_of_bundle(args, recipe), args.events.name
     catalogue, events = read_files(args.items, args.events, recipe)
@@ -108,13 +121,13 @@ def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
 
 
 def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:
-    """Ask a finished bundle only about what happened after everything it has seen."""
+    """Return a plan that asks a finished bundle only about events after all that it has seen."""
     if args.protocol not in (None, "time-split"):
         raise UsageError("--bundle goes with --protocol time-split only: it was fitted already")
     bundle = open_bundle(args.bundle)
     split = bundle.manifest.trained_until
     if split is None:
-        split = float("-inf")  # it has seen no events at all
+        split = float("-inf")  # the bundle has seen no events
     events = read_events(args.events, recipe)
     return plan_of_events("time-split", catalogue_of(bundle), events, recipe.weights, split)
 
@@ -129,19 +142,22 @@ def catalogue_of(bundle: Bundle) -> EvalCatalogue:
         )
         for name in ("id", "title")
     )
-    n = bundle.manifest.n_items
-    shown = [str(ids.value(row)) for row in range(n)]
-    return EvalCatalogue(shown, [str(titles.value(row) or "") for row in range(n)], [])
+    rows = range(bundle.manifest.n_items)
+    return EvalCatalogue(
+        ids=[str(ids.value(row)) for row in rows],
+        titles=[str(titles.value(row) or "") for row in rows],
+        source=[],
+    )
 
 
 def _check_ablation(args: argparse.Namespace) -> None:
-    given = args.bundle is not None or args.report is not None or args.baselines != "none"
-    if args.ablation and given:
+    conflicts = args.bundle is not None or args.report is not None or args.baselines != "none"
+    if args.ablation and conflicts:
         raise UsageError("--ablation goes without --bundle, --baselines and --report")
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    """Refuse before the work what would fail after it."""
+    """Refuse outputs that cannot be written, before the work and not after it."""
     if args.json is not None and args.json != "-":
         _check_folder("--json", Path(args.json))
     if args.report is not None:
@@ -153,13 +169,13 @@ def _check_folder(flag: str, path: Path) -> None:
         raise UsageError(f"{flag}: {path.name!r} cannot be written there")
 
 
-def _write(document: Document, shown: list[str], args: argparse.Namespace) -> None:
+def _write(document: Document, lines: list[str], args: argparse.Namespace) -> None:
     encoded = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
     if args.json == "-":
         sys.stdout.write(encoded.decode())
     else:
         if args.json is not None:
             Path(args.json).write_bytes(encoded)
-        sys.stdout.write("\n".join(shown) + "\n")
+        sys.stdout.write("\n".join(lines) + "\n")
     if args.report is not None:
         args.report.write_text(render(document), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Models to compare with, behind one small interface (`base.Baseline`), named in `registry`."""
+"""The baselines: models to compare with, behind one interface (`base.Baseline`)."""

@@ -1,4 +1,4 @@
-"""Matrix factorisation: ALS of the library `implicit` (extra `eval`)."""
+"""The baseline ALS: matrix factorisation by the library `implicit` (extra `eval`)."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from app.evaluation.baselines.base import BaselineQuery, TrainingData, decayed, 
 
 
 class Als:
-    """Implicit-feedback ALS; the vector of a history is solved for at the time of asking.
+    """Implicit-feedback ALS. The user vector of a history is solved for when it is asked.
 
     Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", 2008.
     """
@@ -20,10 +20,10 @@ class Als:
     factors, regularization, alpha, iterations = 128, 0.05, 10.0, 15
 
     def fit(self, train: TrainingData) -> None:
-        """Factorise users × items."""
+        """Factorise the matrix of users and items."""
         als = optional("implicit.als")
         self._n_items = train.n_items
-        # The library runs its own threads, and warns where BLAS would start more in each.
+        # The library runs its own threads, and warns if BLAS would start more in each of them.
         with threadpool_limits(1, "blas"):
             self._model = als.AlternatingLeastSquares(
                 factors=min(self.factors, max(2, train.n_items // 2)),
@@ -35,7 +35,7 @@ class Als:
             self._model.fit(self._taken(train.sequences), show_progress=False)
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
-        """Return user vector · item vector."""
+        """Return inner products of user and item vectors."""
         with threadpool_limits(1, "blas"):
             users = self._model.recalculate_user(
                 np.arange(len(queries)), self._taken([query.history for query in queries])

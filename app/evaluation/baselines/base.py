@@ -1,6 +1,6 @@
-"""What a baseline is, what it is fitted on, and the parts that several share.
+"""The interface of a baseline, the data that it is fitted on, and parts that several share.
 
-A baseline sees rows of the catalogue and titles, never ids. It does not know what was held out.
+A baseline sees rows of the catalogue and titles, never ids. It does not know what is held out.
 """
 
 import importlib
@@ -16,24 +16,24 @@ import scipy.sparse as sp
 from app.core.types import Matrix, Rows
 
 DENSE_BYTES = 6e9
-"""What a dense [n_items, n_items] product may take at its peak: three float32 matrices."""
+"""The most memory of a dense item-to-item product; at its peak it has three float32 matrices."""
 
 NEWEST = 50
-"""How much of a history is read where older items weigh less."""
+"""Items of a history that are read where older items weigh less."""
 
 
 class UnavailableError(Exception):
-    """A baseline cannot run here; the text says why, for the report."""
+    """A baseline cannot run here; the report shows the text, which says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a model may learn from.
+    """What a baseline may learn from.
 
     Attributes:
-        sequences: per user the rows of their positive events, oldest first, known items only.
+        sequences: for each user the rows of the positive events on known items, oldest first.
         titles: n_items texts, "" where there is none.
-        vectors: float32[n_items, dim], unit rows: the titles, encoded by the plain encoder.
+        vectors: float32[n_items, dim] of unit norm: the titles, encoded by the plain encoder.
         seed: of everything random.
     """
 
@@ -44,7 +44,7 @@ class TrainingData:
 
     @property
     def n_items(self) -> int:
-        """Size of the catalogue."""
+        """Number of items of the catalogue."""
         return len(self.titles)
 
     def counts(self) -> npt.NDArray[np.float64]:
@@ -55,7 +55,13 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class BaselineQuery:
-    """One query: the rows of a history, oldest first, or words (with their unit vector)."""
+    """What a baseline is asked with: a history, or the words of a query.
+
+    Attributes:
+        history: int64[h], rows, oldest first.
+        query: the words; "" where there are none.
+        query_vector: float32[dim] of unit norm; None without words.
+    """
 
     history: Rows
     query: str = ""
@@ -65,11 +71,11 @@ class BaselineQuery:
 class Baseline(Protocol):
     """A model that gives every item a score.
 
-    `fit` is called once, before `scores`; both are blocking and deterministic for a seed.
+    `fit` is called once, before `scores`. Both block, and give the same for the same seed.
     """
 
     def fit(self, train: TrainingData) -> None:
-        """Learn. Raises `UnavailableError` where that is impossible here."""
+        """Learn from the data. Raises `UnavailableError` where that is impossible here."""
         ...
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
@@ -80,9 +86,15 @@ class Baseline(Protocol):
 def decayed(
     histories: Sequence[Rows], n_items: int, decay: float, newest: int | None = NEWEST
 ) -> sp.csr_matrix:
-    """Return sparse float32[n, n_items]: decay ** age of the `newest` items, 1 for the last one.
+    """Return sparse float32[n, n_items]: the weight decay ** age of the newest items of histories.
 
-    An item that stands in a history twice keeps the newer weight.
+    The last item of a history has age 0. An item that is in a history twice has its newer weight.
+
+    Args:
+        histories: n arrays of rows, oldest first.
+        n_items: size of the catalogue.
+        decay: weight of an item relative to the next newer one.
+        newest: how many items of each history count; None = all.
 
     >>> decayed([np.array([2, 0])], 3, 0.5).toarray().tolist()
     [[1.0, 0.0, 0.5]]
@@ -107,11 +119,11 @@ def dense(product: Any) -> Matrix:  # noqa: ANN401 - scipy has no types
 
 
 def check_dense(n_items: int) -> None:
-    """Refuse a catalogue whose dense item-to-item product does not fit `DENSE_BYTES`."""
-    need = 3 * 4.0 * n_items**2
-    if need > DENSE_BYTES:
+    """Raise `UnavailableError` where a dense item-to-item product takes over `DENSE_BYTES`."""
+    needed = 3 * 4.0 * n_items**2
+    if needed > DENSE_BYTES:
         raise UnavailableError(
-            f"{n_items:,} items: the dense product would take {need / 1e9:.0f} GB, "
+            f"{n_items:,} items: the dense product would take {needed / 1e9:.0f} GB, "
             f"more than {DENSE_BYTES / 1e9:.0f}"
         )
 

@@ -1,6 +1,6 @@
-"""Baselines from behaviour alone, in closed form: item-KNN, EASE, ridge; and the unlearned hybrid.
+"""Baselines from behaviour in closed form: item-KNN, EASE and ridge; and the unlearned hybrid.
 
-The constants were chosen once, on validation items of the `amazon-beauty` set, and are the same
+The constants were chosen once, on validation items of the `amazon-beauty` set. They are the same
 for every catalogue.
 """
 
@@ -24,10 +24,12 @@ from app.offline.learning.neighbours import inverse_of
 
 
 class ItemKnn:
-    """Windowed item-KNN: what follows what within a few steps, tempered by popularity.
+    """Windowed item-KNN: which items follow within a few steps, divided by their popularity.
 
-    s_ij = (a_ij + ¼ a_ji) / (c_i c_j)^0.2,   a_ij = Σ over steps d ≤ 8 from i to j of d^-½
-    score_j = Σ_i 0.7^age_i · s_ij
+        s_ij = (a_ij + ¼ a_ji) / (c_i c_j)^0.2,   a_ij = Σ over steps d ≤ 8 from i to j of d^-½
+        score_j = Σ_i 0.7^age_i · s_ij
+
+    c is the number of events of an item. The power 0.2 weakens popularity without removing it.
     """
 
     window, back, power, decay = 8, 0.25, 0.2, 0.7
@@ -43,17 +45,21 @@ class ItemKnn:
                 then = np.concatenate([b for _, b in pairs])
                 weight = np.full(len(first), step**-0.5, np.float32)
                 follows = follows + sp.csr_matrix((weight, (first, then)), shape=(n, n))
-        temper = sp.diags(np.maximum(train.counts(), 1.0).astype(np.float32) ** -self.power)
-        self._near = (temper @ (follows + self.back * follows.T) @ temper).tocsr()
+        shrink = sp.diags(np.maximum(train.counts(), 1.0).astype(np.float32) ** -self.power)
+        self._near = (shrink @ (follows + self.back * follows.T) @ shrink).tocsr()
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
-        """Return the decayed sum of the neighbours of each history."""
+        """Return the decayed sum of the neighbours of each history's items."""
         taken = decayed([query.history for query in queries], self._near.shape[0], self.decay)
         return dense(taken @ self._near)
 
 
 class Ease:
-    """EASE: the item-to-item regression without a diagonal, B = I − P / diag(P), P = (X'X + λ)⁻¹.
+    """EASE: a regression of items on items without the diagonal.
+
+        B = I − P / diag(P),   P = (X'X + λ)⁻¹
+
+    The zero diagonal keeps an item from predicting itself.
 
     Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", 2019.
     """
@@ -70,48 +76,50 @@ class Ease:
         self._weights = inverse
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
-        """Return X B for the sets of items in the histories; the order does not matter."""
+        """Return X B; X has the items of each history, and their order does not matter."""
         taken = decayed([query.history for query in queries], len(self._weights), 1.0, None)
         return dense(taken @ self._weights)
 
 
 class Ridge:
-    """Ridge from the decayed past to the decayed future: W = (X'X + λ)⁻¹ X'Y.
+    """Ridge regression of the decayed future on the decayed past: W = (X'X + λ)⁻¹ X'Y.
 
-    A row of X and Y for every place in every sequence: X holds what came before it, e^(−age/2), Y
-    what comes from there on, e^(−distance). Asked with e^(−age/3).
+    Every position of every sequence gives a row of X and Y. X has what came before it, with weights
+    e^(−age/2), and Y what comes from there on, with e^(−distance). A history that asks has weights
+    e^(−age/3).
     """
 
-    past, future, asked, ridge = np.exp(-1 / 2), np.exp(-1.0), np.exp(-1 / 3), 50.0
+    past, future, history, ridge = np.exp(-1 / 2), np.exp(-1.0), np.exp(-1 / 3), 50.0
 
     def fit(self, train: TrainingData) -> None:
-        """Solve: O(n_items³) time, dense."""
+        """Solve for W: O(n_items³) time, dense."""
         check_dense(train.n_items)
         before, after = _past_and_future(train.sequences, train.n_items, self.past, self.future)
         cross = (before.T @ after).tocsr()
         inverse = inverse_gram(before, self.ridge)
-        # P is symmetric, so W = P C = (C' P)': sparse times dense, instead of dense times dense.
+        # The inverse P is symmetric, so W = P C = (C' P)': sparse times dense instead of dense
+        # times dense.
         self._weights = np.ascontiguousarray((cross.T.tocsr() @ inverse).T)
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the expected decayed future of each history."""
-        taken = decayed([query.history for query in queries], len(self._weights), self.asked)
+        taken = decayed([query.history for query in queries], len(self._weights), self.history)
         return dense(taken @ self._weights)
 
 
 class Hybrid:
-    """The unlearned hybrid: ridge + 0.05 × MiniLM similarity of titles."""
+    """The unlearned hybrid: ridge + 0.05 · MiniLM similarity of titles."""
 
     meaning = 0.05
 
     def fit(self, train: TrainingData) -> None:
-        """Fit both."""
+        """Fit both models."""
         self._behaviour, self._meaning = Ridge(), Meaning()
         self._behaviour.fit(train)
         self._meaning.fit(train)
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
-        """Return the weighted sum."""
+        """Return the weighted sums."""
         meaning = np.float32(self.meaning) * self._meaning.scores(queries)
         return self._behaviour.scores(queries) + meaning
 
@@ -119,21 +127,24 @@ class Hybrid:
 def _past_and_future(
     sequences: Sequence[Rows], n_items: int, past: float, future: float
 ) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    places = [place for s in sequences for place in _places(s)]
-    before = decayed([a for a, _ in places], n_items, past)
-    # Read backwards, the nearest item of the future is the "newest".
-    after = decayed([b[::-1] for _, b in places], n_items, future)
+    """Return X and Y, sparse float32[positions, n_items]."""
+    splits = [split for sequence in sequences for split in _splits(sequence)]
+    before = decayed([past_items for past_items, _ in splits], n_items, past)
+    # `decayed` gives the last item the highest weight. In the future that is the nearest one, so
+    # the future is reversed.
+    after = decayed([future_items[::-1] for _, future_items in splits], n_items, future)
     return before, after
 
 
-def _places(sequence: Rows) -> Iterator[tuple[Rows, Rows]]:
+def _splits(sequence: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the past and the future of each position of a sequence."""
     newest = sequence[-NEWEST:]
-    for place in range(1, len(newest)):
-        yield newest[:place], newest[place:]
+    for position in range(1, len(newest)):
+        yield newest[:position], newest[position:]
 
 
 def inverse_gram(rows: sp.csr_matrix, ridge: float) -> Matrix:
-    """Return float32[n, n], (X'X + ridge · 1)⁻¹, by Cholesky in place.
+    """Return float32[n, n], (X'X + ridge · I)⁻¹, by Cholesky factors in place.
 
     >>> inverse_gram(sp.csr_matrix(np.eye(2, dtype=np.float32)), 1.0).round(3).tolist()
     [[0.5, 0.0], [0.0, 0.5]]

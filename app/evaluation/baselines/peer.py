@@ -1,7 +1,7 @@
-"""RecTools' SASRec as a peer: trained in an environment of its own, in a process of its own.
+"""The baseline SASRec (RecTools): trained in a process and an environment of its own.
 
-It gives lists and not scores, so it is no `Baseline`; what it answers is measured the same way. It
-lives in `loadtest/peers/sasrec` of the repository, not in the package.
+It gives lists, not scores of all items, so it is not a `Baseline`; its lists are measured in the
+same way. Its code is in `loadtest/peers/sasrec` of the repository, not in the package.
 """
 
 import subprocess
@@ -24,10 +24,16 @@ _TAIL_CHARS = 400
 def ask_sasrec(
     train: TrainingData, histories: Sequence[Rows], targets: Rows, options: Sequence[str] = ()
 ) -> Answers:
-    """Train the peer and return its answers to the histories; `options` go to its `train.py`.
+    """Train the peer and return its answers.
+
+    Args:
+        train: what it may learn from.
+        histories: n arrays of rows, oldest first.
+        targets: int64[n], rows of the targets.
+        options: further arguments of its `train.py`.
 
     Raises:
-        UnavailableError: not a checkout, or its environment cannot be made, or it failed.
+        UnavailableError: this is not a checkout, its environment cannot be made, or it failed.
     """
     if not (FOLDER / "train.py").is_file():
         raise UnavailableError("needs a checkout of recserve: loadtest/peers/sasrec is not here")
@@ -46,7 +52,7 @@ def ask_sasrec(
 
 
 def environment() -> Path:
-    """Return the interpreter of the peer's environment, made anew if its lock changed."""
+    """Return the interpreter of the peer's environment; it is made again if its lock changed."""
     lock, stamp = FOLDER / "requirements.lock", FOLDER / ".venv" / ".installed"
     python = FOLDER / ".venv" / "bin" / "python"
     if not ready():
@@ -57,7 +63,7 @@ def environment() -> Path:
 
 
 def ready() -> bool:
-    """Whether the peer's environment is there and fits its lock."""
+    """Return whether the peer's environment exists and matches its lock."""
     lock, stamp = FOLDER / "requirements.lock", FOLDER / ".venv" / ".installed"
     return stamp.is_file() and stamp.read_bytes() == lock.read_bytes()
 
@@ -65,8 +71,8 @@ def ready() -> bool:
 def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None, check=False)  # noqa: S603
     if done.returncode:
-        said = done.stdout.decode(errors="replace").strip()[-_TAIL_CHARS:]
-        raise UnavailableError(f"the peer failed with status {done.returncode} {said}".strip())
+        output = done.stdout.decode(errors="replace").strip()[-_TAIL_CHARS:]
+        raise UnavailableError(f"the peer failed with status {done.returncode} {output}".strip())
 
 
 def _write(path: Path, histories: Iterable[Rows]) -> Path:

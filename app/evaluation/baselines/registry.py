@@ -1,4 +1,4 @@
-"""Which baselines there are, by name, and what each can be asked with."""
+"""The baselines by name, and what each of them can be asked with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,21 @@ from app.evaluation.names import BASELINE_NAMES, SASREC
 
 @dataclass(frozen=True, slots=True)
 class BaselineEntry:
-    """A baseline by its name.
+    """A baseline and its abilities.
 
-    `history`, `words`: what it can be asked with. `orders_any`: it scores every item; otherwise
-    only candidates of its own finding, and cannot be asked to order given ones.
+    Attributes:
+        make: makes a new one.
+        label: its name in reports.
+        history, words: what it can be asked with.
+        scores_any_item: false where it scores only candidates that it finds itself, so that it
+            cannot order given ones.
     """
 
     make: Callable[[], Baseline]
-    shown: str
+    label: str
     history: bool = True
     words: bool = False
-    orders_any: bool = True
+    scores_any_item: bool = True
 
 
 BASELINES: Mapping[str, BaselineEntry] = {
@@ -36,32 +40,32 @@ BASELINES: Mapping[str, BaselineEntry] = {
     "ease": BaselineEntry(Ease, "EASE"),
     "als": BaselineEntry(Als, "ALS (implicit)"),
     "hybrid": BaselineEntry(Hybrid, "unlearned hybrid"),
-    "lambdamart": BaselineEntry(LambdaMart, "LambdaMART (LightGBM)", orders_any=False),
+    "lambdamart": BaselineEntry(LambdaMart, "LambdaMART (LightGBM)", scores_any_item=False),
 }
 
 
-def chosen(names: str) -> tuple[str, ...]:
-    """Return the baselines that `all`, `none` or a list with commas names.
+def parse_names(names: str) -> tuple[str, ...]:
+    """Return the baselines that `all`, `none` or a list of names with commas stands for.
 
     Raises:
         UsageError: an unknown name.
 
-    >>> chosen("none"), chosen("ease,popularity"), "sasrec" in chosen("all")
+    >>> parse_names("none"), parse_names("ease,popularity"), "sasrec" in parse_names("all")
     ((), ('ease', 'popularity'), False)
     """
     if names == "none":
         return ()
-    wanted: list[str] = []
+    chosen: list[str] = []
     for name in names.split(","):
         known = (*BASELINE_NAMES, SASREC)
         if name not in (*known, "all"):
             raise UsageError(f"--baselines: {name!r} is none of all, none, {', '.join(known)}")
-        wanted += list(BASELINE_NAMES) if name == "all" else [name]
-    return tuple(dict.fromkeys(wanted))
+        chosen += list(BASELINE_NAMES) if name == "all" else [name]
+    return tuple(dict.fromkeys(chosen))
 
 
-def fitting(names: Sequence[str], *, words: bool) -> tuple[str, ...]:
-    """Return those of the names that can be asked with words, or else with a history."""
+def suited_baselines(names: Sequence[str], *, words: bool) -> tuple[str, ...]:
+    """Return those of the names that can be asked with words, or with a history if not `words`."""
     return tuple(
         name
         for name in names

@@ -1,4 +1,4 @@
-"""Baselines that learn nothing: what is popular, what sounds alike, and the two together."""
+"""Baselines that learn nothing: popularity, meaning, words, and words with meaning."""
 
 import re
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ _WORD = re.compile(r"\w+")
 
 
 class Popularity:
-    """The same list for everybody: most positive events first."""
+    """The same list for every user: items with the most positive events first."""
 
     def fit(self, train: TrainingData) -> None:
-        """Count."""
+        """Count the events of each item."""
         self._counts = train.counts().astype(np.float32)
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
@@ -28,24 +28,30 @@ class Popularity:
 
 
 class Meaning:
-    """MiniLM alone: cosine of titles to the query, or to the decayed sum of the history."""
+    """MiniLM alone: inner product of titles with the query, or with the decayed history."""
 
     def fit(self, train: TrainingData) -> None:
-        """Keep the vectors."""
+        """Keep the vectors of the titles."""
         self._vectors = train.vectors
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
-        """Return inner products; histories are not normalised, so that longer ones weigh more."""
+        """Return inner products with the titles.
+
+        The sum of a history is not normalised, so a longer history gives higher scores. That does
+        not change the order, but it matters where the scores are added to others (`Hybrid`).
+        """
         taken = decayed([query.history for query in queries], len(self._vectors), TEXT_DECAY)
-        probes = dense(taken @ self._vectors)
+        vectors = dense(taken @ self._vectors)
         for row, query in enumerate(queries):
             if query.query_vector is not None:
-                probes[row] = query.query_vector
-        return probes @ self._vectors.T
+                vectors[row] = query.query_vector
+        return vectors @ self._vectors.T
 
 
 class Bm25:
-    """Okapi BM25 over title words; a history asks with the words of its items, older ones less.
+    """Okapi BM25 over the words of titles.
+
+    A history is asked with the words of its items; the words of older items weigh less.
 
     score = Σ_w q_w · idf_w · tf (k1 + 1) / (tf + k1 (1 − b + b · length / mean length))
     """
@@ -53,13 +59,14 @@ class Bm25:
     k1, b = 1.2, 0.75
 
     def fit(self, train: TrainingData) -> None:
-        """Weigh the words of all titles."""
+        """Compute the weights of the words of all titles."""
         words = [_WORD.findall(title.casefold()) for title in train.titles]
         self._column = {w: i for i, w in enumerate(dict.fromkeys(w for ws in words for w in ws))}
         counts = self._counted(words)
         length = np.asarray(counts.sum(axis=1)).ravel()
         seen = np.asarray((counts > 0).sum(axis=0)).ravel()
         idf = np.log1p((len(words) - seen + 0.5) / (seen + 0.5))
+        # Only the non-zero cells are computed, so the matrix stays sparse.
         cells = counts.tocoo()
         norm = self.k1 * (1 - self.b + self.b * length / max(length.mean(), 1e-9))
         weight = idf[cells.col] * cells.data * (self.k1 + 1) / (cells.data + norm[cells.row])
@@ -85,16 +92,16 @@ class Bm25:
 
 
 class WordsAndMeaning:
-    """BM25 and MiniLM, each divided by its largest score for the query, then summed."""
+    """BM25 plus MiniLM, each divided by its highest score for the query."""
 
     def fit(self, train: TrainingData) -> None:
-        """Fit both."""
+        """Fit both models."""
         self._parts = (Bm25(), Meaning())
         for part in self._parts:
             part.fit(train)
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
-        """Return the sum of the scaled scores."""
+        """Return the sums of the scaled scores."""
         total = np.float32(0.0)
         for part in self._parts:
             scores = part.scores(queries)

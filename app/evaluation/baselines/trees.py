@@ -1,4 +1,4 @@
-"""LambdaMART (`lightgbm`, extra `eval`) over the candidates and scores of the other baselines."""
+"""The baseline LambdaMART (`lightgbm`, extra `eval`): boosted trees over the other baselines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,12 +19,12 @@ from app.evaluation.baselines.behaviour import ItemKnn, Ridge
 from app.evaluation.baselines.simple import Bm25, Meaning, Popularity
 
 BATCH = 256
-TAKEN = {"ridge": 150, "knn": 50, "meaning": 50, "words": 50}
-"""How many candidates each source brings."""
+N_CANDIDATES = {"ridge": 150, "knn": 50, "meaning": 50, "words": 50}
+"""How many candidates each baseline gives."""
 
 
 class _Sources:
-    """The fitted models whose scores are features, and whose best items are candidates."""
+    """Fitted baselines: their best items are the candidates, and their scores are features."""
 
     def __init__(self, train: TrainingData) -> None:
         self._models: dict[str, Baseline] = {
@@ -38,7 +38,7 @@ class _Sources:
             model.fit(train)
         self._vectors = train.vectors
 
-    def gathered(self, queries: Sequence[BaselineQuery]) -> list[tuple[Rows, Matrix]]:
+    def candidates(self, queries: Sequence[BaselineQuery]) -> list[tuple[Rows, Matrix]]:
         """Return for each query its candidates, int64[c], and their features, float32[c, f]."""
         scores = {name: model.scores(queries) for name, model in self._models.items()}
         return [
@@ -50,41 +50,42 @@ class _Sources:
         self, query: BaselineQuery, scores: dict[str, npt.NDArray[np.float32]]
     ) -> tuple[Rows, Matrix]:
         n = len(self._vectors)
-        open_ = np.setdiff1d(np.arange(n), query.history)
+        allowed = np.setdiff1d(np.arange(n), query.history)
         best = []
-        for name, most in TAKEN.items():
-            size = min(most, len(open_))
-            best.append(open_[np.argpartition(-scores[name][open_], size - 1)[:size]])
+        for name, most in N_CANDIDATES.items():
+            size = min(most, len(allowed))
+            best.append(allowed[np.argpartition(-scores[name][allowed], size - 1)[:size]])
         rows = np.unique(np.concatenate(best)).astype(np.int64)
         columns: list[npt.NDArray[Any]] = []
         for values in scores.values():
-            mine = values[rows]
-            columns += [mine, _places(mine)]
+            own = values[rows]
+            columns += [own, _ranks(own)]
         recent = self._vectors[query.history[-3:]]
-        near = self._vectors[rows] @ recent.T if len(recent) else np.zeros((len(rows), 1))
+        cosines = self._vectors[rows] @ recent.T if len(recent) else np.zeros((len(rows), 1))
         length = np.full(len(rows), len(query.history))
-        columns += [near[:, -1], near.max(axis=1), length]
+        columns += [cosines[:, -1], cosines.max(axis=1), length]
         return rows, np.stack(columns, axis=1).astype(np.float32)
 
 
-def _places(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return how many values are higher, so that equal ones stay equal."""
+def _ranks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return for each value how many values are higher; equal values have equal ranks."""
     ordered = np.sort(-values)
     return np.searchsorted(ordered, -values, side="left").astype(np.float32)
 
 
 class LambdaMart:
-    """LambdaMART, trained on each user's last training item against sources that never saw it.
+    """LambdaMART, trained to rank each user's last training item.
 
-    The sources are fitted twice: on all but the last training items to make the examples, on all
-    of them to serve. Items that are no candidates get no score.
+    The other baselines are fitted twice: on all but the last training items, for the examples, and
+    on all of them, for the answers. So the examples come from models that have not seen the target.
+    Items that are not candidates get no score.
     """
 
-    most_users = 10_000
+    max_users = 10_000
     rounds = 200
 
     def fit(self, train: TrainingData) -> None:
-        """Fit sources, make examples, boost."""
+        """Fit the other baselines, make examples, and boost trees."""
         lightgbm = optional("lightgbm")
         features, labels, groups = self._examples(train)
         data = lightgbm.Dataset(features, labels, group=groups, free_raw_data=True)
@@ -108,29 +109,29 @@ class LambdaMart:
 
     def _examples(self, train: TrainingData) -> tuple[Matrix, npt.NDArray[np.int8], list[int]]:
         users = [user for user, sequence in enumerate(train.sequences) if len(sequence) > 1]
-        chosen = np.random.default_rng(train.seed).permutation(users)[: self.most_users].tolist()
+        chosen = np.random.default_rng(train.seed).permutation(users)[: self.max_users].tolist()
         earlier = _Sources(replace(train, sequences=[s[:-1] for s in train.sequences]))
         features, labels, groups = [], [], []
         for start in range(0, len(chosen), BATCH):
             batch = [train.sequences[user] for user in chosen[start : start + BATCH]]
-            found = earlier.gathered([BaselineQuery(s[:-1]) for s in batch])
-            for sequence, (rows, columns) in zip(batch, found, strict=True):
-                right = rows == sequence[-1]
-                if right.any():  # a list without its answer has no order to learn from
+            lists = earlier.candidates([BaselineQuery(s[:-1]) for s in batch])
+            for sequence, (rows, columns) in zip(batch, lists, strict=True):
+                is_target = rows == sequence[-1]
+                if is_target.any():  # a list without its target has no order to learn from
                     features.append(columns)
-                    labels.append(right.astype(np.int8))
+                    labels.append(is_target.astype(np.int8))
                     groups.append(len(rows))
         if not groups:
-            raise UnavailableError("no training list holds its answer: too few events")
+            raise UnavailableError("no training list contains its target: too few events")
         return np.concatenate(features), np.concatenate(labels), groups
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return the trees' scores of the candidates, -inf elsewhere."""
         scores = np.full((len(queries), self._n_items), -np.inf, np.float32)
-        found = self._sources.gathered(queries)
-        values = self._trees.predict(np.concatenate([columns for _, columns in found]))
+        lists = self._sources.candidates(queries)
+        values = self._trees.predict(np.concatenate([columns for _, columns in lists]))
         start = 0
-        for row, (rows, _) in enumerate(found):
+        for row, (rows, _) in enumerate(lists):
             scores[row, rows] = values[start : start + len(rows)]
             start += len(rows)
         return scores

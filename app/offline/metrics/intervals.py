@@ -1,6 +1,6 @@
-"""How sure a mean is: bootstrap intervals over users or queries.
+"""Confidence intervals of means: bootstrap over users or queries.
 
-One resampling serves all metrics of a report, so that they are comparable and cost one pass. This
+All metrics of a report share the same resamples, so they are comparable and cost one pass. This
 module does not know what the values mean.
 """
 
@@ -16,14 +16,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval; all NaN without any value."""
+    """A mean with its 95 % interval; all NaN where there are no values."""
 
     value: float
     low: float
     high: float
 
     def document(self) -> dict[str, float | None]:
-        """Return it for JSON, where NaN does not exist."""
+        """Return the estimate for JSON, which has no NaN: null takes its place."""
         named = {"value": self.value, "low": self.low, "high": self.high}
         return {name: None if np.isnan(x) else round(float(x), 6) for name, x in named.items()}
 
@@ -31,9 +31,10 @@ class Estimate:
 def mean_intervals(
     values: npt.NDArray[np.float64], seed: int, resamples: int = RESAMPLES
 ) -> list[Estimate]:
-    """Return the mean and interval of each column of float64[n, m], users drawn with replacement.
+    """Return mean and interval of each column of float64[n, m]; users are drawn with replacement.
 
-    NaN (a user for whom a metric does not exist) is left out of its column.
+    NaN (a user for whom a metric does not exist) is left out of its column. Each resample is a
+    vector of weights, how often each user was drawn: one matrix product then serves all metrics.
 
         interval = 2.5 % and 97.5 % quantile of Σ_u w_u x_u / Σ_u w_u,  w ~ multinomial(n)
 
@@ -41,14 +42,14 @@ def mean_intervals(
     [Estimate(value=1.0, low=1.0, high=1.0)]
     """
     n, m = values.shape
-    there = ~np.isnan(values)
+    exists = ~np.isnan(values)
     if n == 0:
         return [Estimate(np.nan, np.nan, np.nan)] * m
-    filled = np.where(there, values, 0.0)
-    both = np.concatenate([filled, there.astype(np.float64)], axis=1)
+    filled = np.where(exists, values, 0.0)
+    both = np.concatenate([filled, exists.astype(np.float64)], axis=1)
     sums = np.stack([weights @ both for weights in _weights(n, seed, resamples)])
     drawn = _ratio(sums[:, :m], sums[:, m:])
-    means = _ratio(filled.sum(axis=0)[None], there.sum(axis=0)[None].astype(np.float64))[0]
+    means = _ratio(filled.sum(axis=0)[None], exists.sum(axis=0)[None].astype(np.float64))[0]
     low, high = _quantiles(drawn)
     return [Estimate(*map(float, row)) for row in zip(means, low, high, strict=True)]
 
@@ -64,8 +65,8 @@ def ratio_interval(
     >>> ratio_interval(np.array([2.0, 4.0]), np.array([1.0, 2.0]), seed=0)
     Estimate(value=2.0, low=2.0, high=2.0)
     """
-    there = ~(np.isnan(above) | np.isnan(below))
-    both = np.stack([above[there], below[there]], axis=1)
+    exists = ~(np.isnan(above) | np.isnan(below))
+    both = np.stack([above[exists], below[exists]], axis=1)
     if not len(both):
         return Estimate(np.nan, np.nan, np.nan)
     sums = np.stack([weights @ both for weights in _weights(len(both), seed, resamples)])
@@ -82,7 +83,7 @@ def paired_difference(
 ) -> Estimate:
     """Return mean(new − old) over the same users, with its interval.
 
-    `low` > 0: the new one is better. `high` < 0: it is worse. Else: no difference was shown.
+    `low` > 0: new is better. `high` < 0: new is worse. Otherwise no difference was shown.
 
     >>> paired_difference(np.array([1.0, 0.5]), np.array([0.5, 0.0]), seed=0)
     Estimate(value=0.5, low=0.5, high=0.5)

@@ -1,11 +1,12 @@
-"""How good ranked lists are: pure functions over arrays, each with formula and worked example.
+"""Metrics of ranked lists: pure functions over arrays, each with its formula and an example.
 
-Ties count half everywhere: an item's rank, from 0, is
+Ties count half everywhere. The rank of an item, from 0, is
 
     rank = number of higher scores + (number of equal scores, its own included, − 1) / 2
 
-so that neither row order nor ids can earn a place. This module does not know where scores come
-from, what was held out, or how a number is shown. Intervals: `app.evaluation.intervals`.
+so that the order of rows or ids cannot improve a result. This module does not know where scores
+come from, what was held out, or how a figure is shown. Intervals are in
+`app.offline.metrics.intervals`.
 """
 
 from collections.abc import Sequence
@@ -22,35 +23,35 @@ Numbers: TypeAlias = npt.NDArray[np.float64]
 AnyFloats: TypeAlias = npt.NDArray[np.floating]
 
 
-def rank_in(scores: AnyFloats, place: int) -> float:
-    """Return the rank of the item at `place` among all `scores` (of all items, or of one list).
+def rank_in(scores: AnyFloats, position: int) -> float:
+    """Return the rank of the item at `position` among `scores`, of all items or of one list.
 
-    A score of -inf means that the item was not ranked at all: its rank is inf.
+    A score of -inf means that the item was not ranked; its rank is inf.
 
     >>> rank_in(np.array([3.0, 2.0, 2.0, 1.0]), 1)  # one higher, two equal: (1 + 2) / 2
     1.5
     >>> rank_in(np.array([3.0, -np.inf]), 1)
     inf
     """
-    return float(ranks_in(scores[None, :], np.array([place]))[0])
+    return float(ranks_in(scores[None, :], np.array([position]))[0])
 
 
-def ranks_in(scores: AnyFloats, places: Rows) -> Numbers:
-    """Return float64[n], the rank of item `places[i]` among the scores of row i of [n, m].
+def ranks_in(scores: AnyFloats, positions: Rows) -> Numbers:
+    """Return float64[n], the rank of item `positions[i]` among the scores of row i of [n, m].
 
     >>> ranks_in(np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]), np.array([0, 2])).tolist()
     [2.0, 1.0]
     """
-    own = scores[np.arange(len(scores)), places][:, None]
+    own = scores[np.arange(len(scores)), positions][:, None]
     higher = np.count_nonzero(scores > own, axis=1)
     equal = np.count_nonzero(scores == own, axis=1)
     ranks = higher + (equal - 1) / 2
-    # Also NaN, which equals nothing, ends here: a broken score must not look like a first place.
+    # NaN equals nothing, so its rank would be -0.5: a broken score must not look like the best.
     return np.where(np.isfinite(own[:, 0]), ranks, np.inf)
 
 
 def recall_at(ranks: Numbers, k: int) -> Numbers:
-    """Return float64[n]: 1 where the one item to find is among the first k, else 0.
+    """Return float64[n]: 1 where the target is among the first k, else 0.
 
         recall@k = [rank < k]
 
@@ -61,16 +62,16 @@ def recall_at(ranks: Numbers, k: int) -> Numbers:
 
 
 def ndcg_at(ranks: Numbers, k: int) -> Numbers:
-    """Return float64[n], the NDCG of one item to find; the ideal list has it first.
+    """Return float64[n], the NDCG of lists with one target; the ideal list has it first.
 
         ndcg@k = [rank < k] / log2(rank + 2)
 
     >>> ndcg_at(np.array([0.0, 2.0, 10.0]), 10).tolist()
     [1.0, 0.5, 0.0]
     """
-    # inf would be fine in the logarithm, but then 0 · (1 / inf) would hide a NaN.
-    found = np.where(ranks < k, ranks, 0.0)
-    return np.where(ranks < k, 1.0 / np.log2(found + 2.0), 0.0)
+    inside = ranks < k
+    # `np.where` computes both branches: ranks outside are replaced before the logarithm sees inf.
+    return np.where(inside, 1.0 / np.log2(np.where(inside, ranks, 0.0) + 2.0), 0.0)
 
 
 def reciprocal_rank(ranks: Numbers) -> Numbers:
@@ -97,21 +98,22 @@ def graded_ndcg_at(
     judged: Sequence[float] | AnyFloats,
     k: int,
 ) -> float:
-    """Return NDCG@k of one list whose items have gains; its expected value where scores tie.
+    """Return NDCG@k of one list whose items have gains; the expected value where scores tie.
 
-        DCG@k  = Σ_{i<k} gain_i / log2(i + 2)          i: place from 0, best score first
+        DCG@k  = Σ_{i<k} gain_i / log2(i + 2)          i: position from 0, best score first
         NDCG@k = E[DCG@k] / DCG@k of the judged gains in falling order
 
-    The expectation is over all orders of equal scores: every place of a tied block gets its mean.
+    The expectation is over all orders of equal scores: each position of a tied block gets the mean
+    gain of the block.
 
     Args:
-        scores: of the n items of the list, in any order.
-        gains: of the same n items; 0 for an item that nobody judged.
-        judged: the gains of all judged items, returned or not: they make the ideal list.
-        k: how many places count.
+        scores: scores of the n items of the list, in any order.
+        gains: gains of the same n items; 0 for an item that nobody judged.
+        judged: gains of all judged items, returned or not: they make the ideal list.
+        k: how many positions count.
 
     Returns:
-        Between 0 and 1; 0 if no judged item has a gain.
+        A value between 0 and 1; 0 if no judged item has a gain.
 
     >>> round(graded_ndcg_at([3.0, 2.0, 1.0], [0.0, 7.0, 3.0], [7.0, 3.0, 0.0], 10), 4)
     0.6653
@@ -135,17 +137,17 @@ def _dcg(gains: Numbers, k: int) -> float:
 
 
 def exposure(lists: Rows, n_items: int) -> Numbers:
-    """Return float64[n_items]: how often each item stands in int64[n, k] lists; -1 = no item.
+    """Return float64[n_items]: how often each item is in int64[n, k] lists; -1 = no item.
 
     >>> exposure(np.array([[0, 2], [2, -1]]), 4).tolist()
     [1.0, 0.0, 2.0, 0.0]
     """
-    shown = lists[lists >= 0]
-    return np.bincount(shown, minlength=n_items).astype(np.float64)
+    rows = lists[lists >= 0]
+    return np.bincount(rows, minlength=n_items).astype(np.float64)
 
 
 def coverage(counts: Numbers) -> float:
-    """Return the share of the catalogue that was shown to somebody.
+    """Return the share of the catalogue that is in at least one list.
 
     >>> coverage(np.array([1.0, 0.0, 2.0, 0.0]))
     0.5
@@ -154,7 +156,7 @@ def coverage(counts: Numbers) -> float:
 
 
 def gini(counts: Numbers) -> float:
-    """Return how unequally exposure is spread: 0 = all items equally, towards 1 = one item only.
+    """Return the Gini coefficient of exposure: 0 = all items equally, towards 1 = one item only.
 
         G = Σ_i (2i − n − 1) · c_i / (n · Σ c)         c in rising order, i from 1
 
@@ -172,7 +174,8 @@ def novelty(lists: Rows, counts: Numbers) -> Numbers:
 
         novelty = mean over the list of −log2 p,   p_i = (c_i + 1) / (Σ c + n_items)
 
-    c: how often each item occurs in the training events; the 1 lets new items count.
+    c: how often each item occurs in the training events. The 1 gives new items a probability above
+    0, and so a finite information.
 
     >>> novelty(np.array([[0, 1]]), np.array([3.0, 0.0, 0.0, 1.0])).tolist()  # p = 1/2 and 1/8
     [2.0]
@@ -182,19 +185,19 @@ def novelty(lists: Rows, counts: Numbers) -> Numbers:
 
 
 def mean_over(lists: Rows, values: Numbers) -> Numbers:
-    """Return float64[n], the mean of `values` over each list; -1 is skipped, NaN for an empty one.
+    """Return float64[n], the mean of `values` over each list without -1; NaN for an empty list.
 
     >>> mean_over(np.array([[0, 1], [1, -1]]), np.array([2.0, 4.0])).tolist()
     [3.0, 4.0]
     """
-    there = lists >= 0
-    total = np.where(there, values[np.where(there, lists, 0)], 0.0).sum(axis=1)
-    size = there.sum(axis=1)
+    is_item = lists >= 0
+    total = np.where(is_item, values[np.where(is_item, lists, 0)], 0.0).sum(axis=1)
+    size = is_item.sum(axis=1)
     return np.where(size > 0, total / np.maximum(size, 1), np.nan)
 
 
 def diversity(lists: Rows, vectors: Matrix) -> Numbers:
-    """Return float64[n], how different the items of each list are; NaN below two items.
+    """Return float64[n], the diversity of each list: 1 − mean similarity; NaN below two items.
 
         diversity = 1 − mean over the pairs of a list of cos(v_i, v_j)
 
@@ -206,25 +209,12 @@ def diversity(lists: Rows, vectors: Matrix) -> Numbers:
     >>> diversity(np.array([[0, 1], [0, 2], [0, -1]]), vectors).tolist()
     [1.0, 0.0, nan]
     """
-    there = lists >= 0
-    # |Σ v|² counts every pair twice and every item once: no [n, k, k] products are needed.
+    # |Σ v|² = Σ_i |v_i|² + 2 Σ_{i<j} v_i · v_j, and |v_i| = 1: the sum over pairs comes from one
+    # sum of vectors, without [n, k, k] products.
     total = np.empty(len(lists))
     for row, items in enumerate(lists):
         summed = vectors[items[items >= 0]].sum(axis=0, dtype=np.float64)
         total[row] = summed @ summed
-    size = there.sum(axis=1)
+    size = (lists >= 0).sum(axis=1)
     pairs = size * (size - 1)
     return np.where(size > 1, 1.0 - (total - size) / np.maximum(pairs, 1), np.nan)
-
-
-def popularity_lift(recommended: float, consumed: float) -> float:
-    """Return by how much more popular the recommended items are than what people took themselves.
-
-        lift = mean popularity of the lists / mean popularity of the histories − 1
-
-    0 = the same, 1 = twice as popular, below 0 = less popular.
-
-    >>> popularity_lift(30.0, 20.0)
-    0.5
-    """
-    return recommended / consumed - 1.0 if consumed > 0 else float("nan")

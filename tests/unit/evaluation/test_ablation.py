@@ -11,9 +11,9 @@ from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import behaviour_sources, retrieve
 from app.engine.scoring.scorer import Scorer
 from app.evaluation import rankers
-from app.evaluation.ablation import VARIANTS, Variant, ablate, muted_of, table_of
+from app.evaluation.ablation import VARIANTS, Variant, ablate, matching_features, table_of
 from app.evaluation.baselines.base import UnavailableError
-from app.evaluation.candidate_pools import Pools, TracedExamples, TracedSources, others_brought
+from app.evaluation.candidate_pools import Pools, TracedExamples, TracedSources, found_by_others
 from app.evaluation.dataset_readers import read_sequences
 from app.evaluation.evaluate import Options
 from app.evaluation.protocols import plan_of_events
@@ -38,8 +38,8 @@ SOURCES = ("behaviour", "alike", "taste")
 def test_without_a_source_only_what_it_alone_brought_is_gone():
     """What no source brought was shown to somebody: it stays."""
     origins = np.array([[True, False, False, True], [False, True, False, True]])
-    assert others_brought(origins, 0).tolist() == [False, True, True, True]
-    assert others_brought(origins, 1).tolist() == [True, False, True, True]
+    assert found_by_others(origins, 0).tolist() == [False, True, True, True]
+    assert found_by_others(origins, 1).tolist() == [True, False, True, True]
 
 
 def left_over(behaviour, query, off):
@@ -53,16 +53,16 @@ def left_over(behaviour, query, off):
 def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
     behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
     features = features_over(behaviour)
-    muted = muted_of(features.names, ["*.mean", "user.*"])
+    features_off = matching_features(features.names, ["*.mean", "user.*"])
     weights = np.random.default_rng(2).standard_normal(len(features.names)).astype(np.float32)
     pools, place = Pools(queries, TracedSources(behaviour, 0.1)), off and SOURCES.index(off)
-    ranks = pools.ranks(lambda columns: weights @ columns, place, muted)
+    ranks = pools.ranks(lambda columns: weights @ columns, place, features_off)
     expected, sizes = [], []
     for query in queries:
         everything = left_over(behaviour, query, None)
         columns = features.compute([query.recent], [7], [everything]).astype(np.float16)
         columns = columns.astype(np.float32)
-        columns[muted] = 0
+        columns[features_off] = 0
         rows = left_over(behaviour, query, off)
         scores = (weights @ columns)[np.isin(everything, rows)]
         own = (weights @ columns)[(everything == query.target) & np.isin(everything, rows)]
@@ -70,8 +70,8 @@ def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
         sizes.append(len(rows))
 
     np.testing.assert_array_equal(ranks, expected)
-    assert pools.found(place) == (np.isfinite(expected).mean(), np.mean(sizes))
-    assert (pools.found(place)[0] < 1) == (off == "taste")  # it finds all of so few items
+    assert pools.recall_and_size(place) == (np.isfinite(expected).mean(), np.mean(sizes))
+    assert (pools.recall_and_size(place)[0] < 1) == (off == "taste")  # it finds all of so few items
 
 
 @pytest.mark.parametrize("off", SOURCES)
@@ -166,9 +166,9 @@ def names_of():
 
 FAKES = {
     "full": Variant("", "all of it", by_taste),
-    "no-taste": Variant("features off", "taste", by_taste, muted=("taste.*",)),
+    "no-taste": Variant("features off", "taste", by_taste, features_off=("taste.*",)),
     "unlearned": Variant("model", "no training", None),
-    "source-behaviour": Variant("source off", "*behaviour*", by_taste, off="behaviour"),
+    "source-behaviour": Variant("source off", "*behaviour*", by_taste, source_off="behaviour"),
     "missing": Variant("model", "trees", missing),
 }
 OPTIONS = Options(Recipe(), make_encoder=fake_encoder)
@@ -219,7 +219,7 @@ def test_the_table_has_a_row_a_variant(variants):
 
 def test_every_pattern_of_a_variant_names_features():
     for variant in VARIANTS.values():
-        assert all(muted_of(names_of(), [pattern]) for pattern in variant.muted)
+        assert all(matching_features(names_of(), [pattern]) for pattern in variant.features_off)
 
 
 def test_what_cannot_be_learned_from_is_refused(plan, tmp_path):

@@ -1,15 +1,17 @@
-"""TracedExamples and scores become the same arrays, and are measured by the same figures."""
+"""Lists and scores become the same arrays, and go through the same metrics."""
 
 import numpy as np
 import pytest
 
 from app.core.types import RankedItem, RankRequest, RankResult, SourceHit
 from app.evaluation.answer_metrics import (
+    ListContext,
     by_history,
     by_source,
     graded_table,
     next_item_table,
     pool_recall,
+    popularity_lift,
 )
 from app.evaluation.answers import (
     Numbering,
@@ -17,7 +19,7 @@ from app.evaluation.answers import (
     from_results,
     from_scores,
     lists_of,
-    mask,
+    mask_excluded,
 )
 from app.evaluation.protocols import Case
 
@@ -43,9 +45,9 @@ RESULTS = [
 def test_lists_are_padded_and_ties_inside_a_list_count_half():
     answers = from_results(RESULTS, np.array([0, 1, 2]), NUMBERS)
     assert answers.rows.tolist() == [[2, 0, 1], [5, -1, -1], [-1, -1, -1]]
-    assert answers.at.tolist() == [1, -1, -1]
+    assert answers.target_position.tolist() == [1, -1, -1]
     assert answers.ranks.tolist() == [1.5, np.inf, np.inf]
-    assert {name: flags[0].tolist() for name, flags in answers.brought.items()} == {
+    assert {name: flags[0].tolist() for name, flags in answers.found_by.items()} == {
         "taste": [True, True, False],
         "words": [False, True, True],
     }
@@ -58,7 +60,7 @@ def test_an_order_inside_a_tie_earns_nothing():
     assert ranks == [[0.5], [0.5]]
 
 
-def test_an_item_that_the_shelf_lacks_takes_its_place_but_is_never_right():
+def test_an_item_that_the_catalogue_lacks_takes_its_place_but_is_never_right():
     answers = from_results([result(("zz", 2.0, ()), ("a", 1.0, ()))], np.array([-1]), NUMBERS)
     assert answers.rows.tolist() == [[-1, 0]]
     assert answers.ranks.tolist() == [np.inf]
@@ -67,7 +69,7 @@ def test_an_item_that_the_shelf_lacks_takes_its_place_but_is_never_right():
 def test_masks_are_those_of_the_request():
     scores = np.arange(12, dtype=np.float32).reshape(2, 6)
     requests = [RankRequest(exclude=frozenset("af")), RankRequest(candidates=("b", "zz"))]
-    masked = mask(scores, requests, NUMBERS)
+    masked = mask_excluded(scores, requests, NUMBERS)
     assert np.isfinite(masked).tolist() == [
         [False, True, True, True, True, False],
         [False, True, False, False, False, False],
@@ -110,7 +112,7 @@ def test_joining_pads_and_keeps_every_source():
     both = concatenated([two, one])
     assert both.rows.tolist() == [[4, -1, -1], [2, 0, 1]]
     assert both.ranks.tolist() == [0.0, 1.5]
-    assert both.brought["taste"].tolist() == [[False] * 3, [True, True, False]]
+    assert both.found_by["taste"].tolist() == [[False] * 3, [True, True, False]]
 
 
 def test_sources_share_the_hits():
@@ -131,6 +133,20 @@ def test_nothing_found_is_no_division_by_zero():
     assert by_source(from_scores(np.zeros((1, 6), np.float32), np.array([0]))) == {}
 
 
+def test_popularity_lift_compares_lists_with_histories():
+    counts = np.array([9.0, 3.0, 6.0, 0.0, 0.0, 0.0])
+    histories = np.array([[1, -1], [2, -1], [-1, -1]])  # the third user has none: left out
+    context = ListContext(counts, np.empty((6, 0), np.float32), histories)
+    lists = [np.array([0]), np.array([0, 2]), np.array([0])]
+    scores = [np.zeros(len(one)) for one in lists]
+    answers = lists_of(lists, scores, np.array([-1, -1, -1]))
+    # Means of the lists: 9 and 7.5; of the histories: 3 and 6.
+    assert popularity_lift(answers, context, seed=0).value == pytest.approx(16.5 / 9 - 1)
+
+    nothing_taken = ListContext(counts, context.vectors, np.full((3, 1), -1))
+    assert np.isnan(popularity_lift(answers, nothing_taken, seed=0).value)
+
+
 def test_graded_lists_by_hand():
     case = Case(RankRequest(query="q"), {"a": 4.0, "b": 1.0, "c": 3.0})
     judged = lists_of([np.array([1, 0, 2])], [np.array([3.0, 2.0, 1.0])], np.array([-1]))
@@ -139,7 +155,7 @@ def test_graded_lists_by_hand():
     ideal = 7 + 3 / np.log2(3)
     assert table["ndcg@10"][0] == pytest.approx((7 / np.log2(3) + 3 / 2) / ideal)
     assert table["retrieval_ndcg@10"][0] == pytest.approx((3 / np.log2(3)) / ideal)
-    assert table["retrieval_recall@50"].tolist() == [0.0]  # the one fitting product was not found
+    assert table["retrieval_recall@50"].tolist() == [0.0]  # the one relevant product was not found
 
 
 def test_buckets_of_history_hold_every_case_once():

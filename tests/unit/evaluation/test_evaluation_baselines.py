@@ -18,7 +18,7 @@ from app.evaluation.baselines.base import (
     optional,
 )
 from app.evaluation.baselines.behaviour import Ease, Hybrid, ItemKnn, Ridge, inverse_gram
-from app.evaluation.baselines.registry import BASELINES, chosen, fitting
+from app.evaluation.baselines.registry import BASELINES, parse_names, suited_baselines
 from app.evaluation.baselines.simple import Bm25, Meaning, Popularity, WordsAndMeaning
 from app.evaluation.baselines.trees import LambdaMart
 from app.evaluation.names import BASELINE_NAMES
@@ -179,13 +179,13 @@ def test_a_catalogue_beyond_the_dense_bound_is_refused():
 
 
 def test_names():
-    assert chosen("all") == tuple(BASELINES) == BASELINE_NAMES
-    assert fitting(chosen("all"), words=True) == ("minilm", "bm25", "bm25+minilm")
-    assert "bm25+minilm" not in fitting(chosen("all"), words=False)
-    assert fitting(("sasrec",), words=False) == ("sasrec",)
-    assert fitting(("sasrec",), words=True) == ()
+    assert parse_names("all") == tuple(BASELINES) == BASELINE_NAMES
+    assert suited_baselines(parse_names("all"), words=True) == ("minilm", "bm25", "bm25+minilm")
+    assert "bm25+minilm" not in suited_baselines(parse_names("all"), words=False)
+    assert suited_baselines(("sasrec",), words=False) == ("sasrec",)
+    assert suited_baselines(("sasrec",), words=True) == ()
     with pytest.raises(UsageError, match="'eaze' is none of all, none, popularity"):
-        chosen("ease,eaze")
+        parse_names("ease,eaze")
 
 
 def test_sasrec_trains_and_answers_with_lists_of_unseen_items():

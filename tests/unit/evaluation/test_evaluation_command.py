@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from app.core.errors import BadDataError, BundleError, UsageError
-from app.evaluation.run_command import run_session
+from app.evaluation.run_command import run_evaluation
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from tests.bundles import fake_encoder, write_jsonl
@@ -34,7 +34,7 @@ def files(tmp_path):
 
 
 def run(*flags):
-    return run_session(arguments(*flags), fake_encoder, opener(popular))
+    return run_evaluation(arguments(*flags), fake_encoder, opener(popular))
 
 
 def result(capsys):

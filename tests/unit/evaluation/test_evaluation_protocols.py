@@ -54,7 +54,7 @@ def test_strict_holds_two_out_and_asks_with_all_but_the_last():
     first, second = fold.cases
     assert first.request.history == ("a", "b", "c")
     assert first.request.exclude == {"a", "b", "c"}
-    assert (first.grades, first.taken, first.request.k) == ({"d": 1.0}, 3, 50)
+    assert (first.grades, first.history_length, first.request.k) == ({"d": 1.0}, 3, 50)
     assert (second.request.history, second.grades) == (("a", "b"), {"c": 1.0})
 
 
@@ -93,7 +93,7 @@ def test_only_the_newest_200_are_sent_but_all_are_excluded():
     _, (case,) = leave_one_out(events_of([("u:1", names)]), np.ones(300, bool), 1)
     assert case.request.history == tuple(names[99:299])
     assert case.request.exclude == set(names[:299])
-    assert case.taken == 299
+    assert case.history_length == 299
 
 
 def test_time_split_asks_for_the_first_new_item_after_the_split():

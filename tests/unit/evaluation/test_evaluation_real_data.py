@@ -8,7 +8,7 @@ import pytest
 from app.evaluation.answer_metrics import next_item_table
 from app.evaluation.baselines.base import TrainingData
 from app.evaluation.dataset_readers import kind_of, read_pairs, read_sequences
-from app.evaluation.model_runs import Comparison, histories_of
+from app.evaluation.model_runs import BaselineRunner, histories_of
 from app.evaluation.protocols import plan_of_events, sampled
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
 from app.testing.encoder import HashEncoder
@@ -35,7 +35,7 @@ def test_item_knn_reaches_its_floor_on_beauty():
     plan = sampled(plan, 6000, seed=1)
     sequences = histories_of(plan.folds[0].events, Recipe(), catalogue.ids)
     train = TrainingData(sequences, catalogue.titles, HashEncoder(2).encode([""]), seed=0)
-    (answers,) = Comparison(plan, [train], {}).ask("item-knn")
+    (answers,) = BaselineRunner(plan, [train], {}).answers_of("item-knn")
     table = next_item_table(answers)
     # All users, no training: .0851 / .0537; a sample of 6,000 is within ± .007.
     assert table["recall@10"].mean() == pytest.approx(0.0851, abs=0.009)

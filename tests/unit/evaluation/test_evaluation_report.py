@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from app.evaluation.report import Bar, bars, headline, lines, render
+from app.evaluation.report import headline, render, summary_lines
+from app.evaluation.report_page import Bar, bar_chart
 
 
 def estimate(value, spread=0.005):
@@ -112,19 +113,19 @@ def test_every_figure_names_the_command_that_made_it():
 
 
 def test_bars_are_as_long_as_their_values():
-    drawn = bars([Bar("a", 0.5, 0.4, 1.0), Bar("b", 0.25)], "title")
+    drawn = bar_chart([Bar("a", 0.5, 0.4, 1.0), Bar("b", 0.25)], "title")
     widths = [
         float(width) for width in re.findall(r'<rect class="bar"[^>]*?width="([\d.]+)"', drawn)
     ]
     assert widths[0] == pytest.approx(2 * widths[1], abs=0.2)
     assert drawn.count('class="whisker"') == 1
     assert "0.500 (0.400–1.000)" in drawn
-    assert bars([], "nothing").startswith("<svg")
-    assert "-" not in re.findall(r'width="([^"]+)"', bars([Bar("x", -1.0)], "t"))[1]
+    assert bar_chart([], "nothing").startswith("<svg")
+    assert "-" not in re.findall(r'width="([^"]+)"', bar_chart([Bar("x", -1.0)], "t"))[1]
 
 
 def test_lines_for_a_terminal():
-    text = "\n".join(lines(document()))
+    text = "\n".join(summary_lines(document()))
     assert re.search(r"recserve +0\.1000 \(0\.0950–0\.1050\)", text)
     assert re.search(r"ALS +not run: implicit is not installed", text)
     assert "0.50 ms a request" in text

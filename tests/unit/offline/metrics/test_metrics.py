@@ -127,11 +127,6 @@ def test_diversity_is_one_minus_the_mean_cosine_of_pairs():
     assert math.isnan(found[2])
 
 
-def test_popularity_lift():
-    assert metrics.popularity_lift(5.0, 10.0) == -0.5
-    assert math.isnan(metrics.popularity_lift(1.0, 0.0))
-
-
 @pytest.mark.parametrize(
     "broken",
     [
