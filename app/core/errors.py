@@ -1,8 +1,7 @@
-"""The errors of the house: a small tree, each with a stable code and a text that is safe to show.
+"""All errors that the service raises itself: each has a stable code and a message safe to show.
 
-Foreign errors (FAISS, Redis, ONNX Runtime …) are translated into one of these at the edge where
-they arise. This module does not know HTTP: which status an error gets is decided in one table,
-`app.api.problems`.
+Errors of libraries (FAISS, Redis, ONNX Runtime …) are translated into one of these where they
+arise. This module does not know HTTP: `app.api.problems` holds the one table of statuses.
 """
 
 
@@ -13,11 +12,9 @@ class AppError(Exception):
         code: stable, machine-readable name of the kind of failure.
         message: safe to show to a caller: no path, no trace, no version.
         field: the request field at fault, where there is one.
-        retryable: whether the same call may succeed later.
     """
 
     code = "internal"
-    retryable = False
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -26,7 +23,7 @@ class AppError(Exception):
 
 
 class InvalidRequestError(AppError):
-    """The caller asked for something that can never work."""
+    """The request can never work as it is."""
 
     code = "invalid_request"
 
@@ -44,14 +41,13 @@ class BodyTooLargeError(AppError):
 
 
 class OverloadedError(AppError):
-    """No room, or no time left: the work was not started.
+    """There is no room, or too little time: the work was not started.
 
     Attributes:
-        retry_after_ms: when trying again is likely to succeed, in milliseconds.
+        retry_after_ms: after how many milliseconds another try is likely to succeed.
     """
 
     code = "overloaded"
-    retryable = True
 
     def __init__(self, message: str, *, retry_after_ms: int) -> None:
         super().__init__(message)
@@ -59,17 +55,15 @@ class OverloadedError(AppError):
 
 
 class DeadlineExceededError(AppError):
-    """The time budget of the request ran out before the answer was there."""
+    """The time budget of the request ran out before there was an answer."""
 
     code = "deadline_exceeded"
-    retryable = True
 
 
 class NotReadyError(AppError):
     """The service is starting, stopping or has lost its engine."""
 
     code = "not_ready"
-    retryable = True
 
 
 class EngineError(AppError):
@@ -79,10 +73,9 @@ class EngineError(AppError):
 
 
 class StoreError(AppError):
-    """User state cannot be read or written right now."""
+    """A store (events, users, journal) cannot be read or written right now."""
 
     code = "store_unavailable"
-    retryable = True
 
 
 class DeviceError(AppError):
@@ -110,6 +103,6 @@ class PromotionError(AppError):
 
 
 class UsageError(AppError):
-    """A command or recipe was written wrongly."""
+    """A command or a recipe is written wrongly."""
 
     code = "usage"

@@ -1,6 +1,6 @@
-"""Every seam of the service as a Protocol, with its contract in the docstring.
+"""The ports: one Protocol for each part of the service that can be replaced, with its contract.
 
-Fakes (`app.testing.fakes`) and real parts pass the same contract suites in `tests/contract/`.
+Real parts and the fakes of `app.testing` pass the same suites in `tests/contract/`.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -21,22 +21,22 @@ from app.core.types import (
 )
 
 NEWEST_EVENTS: Final = 200
-"""Events of one kind that are read of a user at most."""
+"""At most so many events of each kind are read of a user: the newest."""
 
 MOST_MERGED: Final = 100
-"""Sessions that a user is remembered to have been, the newest."""
+"""At most so many sessions that were merged into a user are remembered: the newest."""
 
 
 class Encoder(Protocol):
-    """Text to vectors.
+    """Turns texts into vectors.
 
-    `encode` is blocking, deterministic, and does not depend on which texts share a call (maximum
-    difference 1e-3); calls of several threads may overlap. Raises `EngineError`.
+    `encode` blocks, is deterministic, and may be called by several threads at once. A text's vector
+    does not depend on the other texts of the call (maximum difference 1e-3). Raises `EngineError`.
     """
 
     @property
     def id(self) -> str:
-        """Name of the model and revision; part of what a bundle is checked against."""
+        """Name and revision of the model; a bundle is checked against it."""
         ...
 
     @property
@@ -51,22 +51,22 @@ class Encoder(Protocol):
     def knows(self, texts: Sequence[str]) -> Mask:
         """Return bool[len(texts)]: whether the encoder knows any token of a text.
 
-        Such a token has a letter or a digit and stands in the vocabulary. All texts without one get
-        nearly the same vector, which says nothing of them.
+        Such a token has a letter or a digit and is in the vocabulary. All texts without one get
+        nearly the same vector, which says nothing about them.
         """
         ...
 
 
 class Engine(Protocol):
-    """All model work for a batch of requests as one pure, blocking function.
+    """All model work: it answers a batch of requests in one blocking pass.
 
-    `rank` is called from one thread at a time, the others from any. Same batch, same answer: it
-    reads no clock and keeps no state between calls.
+    One thread at a time ranks; the other methods may be called from any thread. The same batch gets
+    the same answers: an engine reads no clock and keeps no state from one pass to the next.
     """
 
     @property
     def info(self) -> EngineInfo:
-        """What this engine was opened from."""
+        """What this engine was opened from, and how far its catalogue is."""
         ...
 
     def cost(self, request: RankRequest) -> int:
@@ -74,7 +74,7 @@ class Engine(Protocol):
         ...
 
     def fast_encoding(self, request: RankRequest) -> RankRequest | None:
-        """Return one that costs less, for much the same list; None if there is none. Cheap."""
+        """Return the same request with fast encoding; None if that would cost no less. Cheap."""
         ...
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
@@ -94,38 +94,35 @@ class Engine(Protocol):
         ...
 
     def check_filter(self, filter_text: str) -> None:
-        """Refuse a filter (as `filter_text` writes it) that `rank` could not take. As cheap.
-
-        Raises `InvalidRequestError`.
-        """
+        """Raise `InvalidRequestError` for a filter that does not fit the catalogue. Cheap."""
         ...
 
     def item(self, item_id: str) -> Item | None:
-        """Look up one item; None if the catalogue does not hold it."""
+        """Return one item; None if it is not in the catalogue."""
         ...
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
-        """Count what the items that pass a filter ("" = all) have in some fields.
+        """Count the values in some fields, of the items that pass a filter ("" = all items).
 
-        `limit`: frequent values named of each. Called where `rank` is. Raises
-        `InvalidRequestError`.
+        `limit`: how many frequent values to return of each field. Called in the thread that
+        ranks. Raises `InvalidRequestError`.
         """
         ...
 
-    def holds(self, item_id: str) -> bool:
-        """Tell whether the catalogue holds an item. Cheap: it runs on the event loop."""
+    def contains(self, item_id: str) -> bool:
+        """Tell whether an item is in the catalogue. Cheap: it runs on the event loop."""
         ...
 
     def visible(self, item_id: str) -> bool:
-        """Tell whether it holds an item that may come back. Cheap, as `holds`."""
+        """Tell whether an item is in the catalogue and may come back. Cheap, as `contains`."""
         ...
 
     def unchanged(self, item_id: str, since: int) -> bool:
-        """Tell whether nothing happened to an item since a number of the catalogue. As cheap."""
+        """Tell whether no change numbered above `since` was applied to an item. Cheap."""
         ...
 
     def close(self) -> None:
-        """Free what the engine holds. Idempotent."""
+        """Release all resources. Idempotent."""
         ...
 
 
@@ -138,11 +135,11 @@ class LiveEngine(Engine, Protocol):
 
     @property
     def next_boundary(self) -> float:
-        """When an item becomes visible or invisible by its own times, unix seconds; inf = never."""
+        """When the next item becomes visible or invisible by its own times, unix seconds or inf."""
         ...
 
     def record(self, item_id: str) -> dict[str, object] | None:
-        """Return what a journal would say of an item as it is; None if unknown."""
+        """Return an item as a journal records it (`Change.record`); None if unknown."""
         ...
 
     def plan(self, changes: Sequence[Change], now: float) -> Callable[[], None]:
@@ -162,26 +159,29 @@ class LiveEngine(Engine, Protocol):
         ...
 
     def advance(self, now: float) -> None:
-        """Show and hide what a moment makes visible or not. Fast; called where `rank` is."""
+        """Make items visible or invisible by their own times. `now`: unix seconds.
+
+        Fast; called in the thread that ranks, between two passes.
+        """
         ...
 
 
 class Cache(Protocol):
     """A shared store of finished answers. It may forget anything at any time.
 
-    Values come back exactly as they were put, or not at all. No method raises: trouble is a miss,
-    reported through `CacheRead.failed` and a metric, and never takes longer than its timeout.
+    A value comes back exactly as it was put, or not at all. No method raises: an error is a miss,
+    is reported by `CacheRead.failed` and a metric, and takes no longer than the cache's timeout.
     """
 
     async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
-        """Return the value stored last under exactly this fingerprint, or a miss.
+        """Return the newest value of a fingerprint if it was put with this `state`, else a miss.
 
-        It has to have been stored with this very `state`, whose length goes with the fingerprint.
+        All states of one fingerprint have the same length.
         """
         ...
 
     async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
-        """Store a value in place of any older one, whatever the state of that; best effort."""
+        """Store a value; it replaces any older one of the fingerprint. Best effort."""
         ...
 
     async def aclose(self) -> None:
@@ -190,34 +190,35 @@ class Cache(Protocol):
 
 
 class UserStore(Protocol):
-    """What users did before the bundle was built. Raises `StoreError` where it cannot be read."""
+    """What users did before the bundle was built. Raises `StoreError` if it cannot be read."""
 
     async def history(self, user: str) -> tuple[str, ...]:
-        """Return ids of the user's positive events, oldest first, newest 200; () if unknown.
+        """Return the items of a user's positive events, oldest first, at most the newest 200.
 
-        `user` is a key made by `user_key`.
+        `user`: a key made by `user_key`. An unknown user has none.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release what the store holds. Idempotent."""
+        """Release all resources. Idempotent."""
         ...
 
 
 class EventStore(Protocol):
     """What users do while the service runs. Several processes may share one.
 
-    An append, merge or deletion that returned is durable, and seen by every read that starts
-    later, in any process. All users are keys made by `user_key`. Every method raises `StoreError`
-    where the store cannot do its work; what it was asked to write may then have happened or not,
-    and asking again does no harm. `OverloadedError`: too many writes are waiting.
+    Once an append, merge or deletion has returned, it is durable, and every read that starts later
+    sees it, in any process. All users are keys made by `user_key`.
+
+    Every method raises `StoreError` if the store cannot do its work. A write may have happened even
+    so; it can be repeated without harm. Writes raise `OverloadedError` if too many are waiting.
     """
 
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
-        """Keep events, all or none; tell for each whether it is new.
+        """Store events, all or none; return for each whether it is new.
 
-        An id that is held already, whoever's it is, counts once: the first stays. What retention
-        does not keep is dropped, oldest first.
+        An event whose id is stored already, for any user, is not stored again. Events that
+        retention does not keep are dropped, oldest first.
         """
         ...
 
@@ -226,69 +227,71 @@ class EventStore(Protocol):
         ...
 
     async def merge(self, session: str, user: str) -> int:
-        """Make a session's events those of a user, at one moment; return how many moved.
+        """Move all events of a session to a user, atomically; return how many were moved.
 
-        The session is then deleted, and named in the user's `merged`; doing it again moves 0.
+        The session is then deleted and named in the user's `merged`. Repeated, it moves 0.
         """
         ...
 
     async def delete(self, user: str) -> int:
-        """Forget a user at once, return how many events went. `read` then says `deleted`."""
+        """Delete a user at once, return how many events that were. `read` then says `deleted`."""
         ...
 
     async def compact(self) -> int:
-        """Drop what retention does not keep, return how many events that were.
+        """Drop the events that retention does not keep; return how many that were.
 
         Afterwards deleted values are no longer in the store's files either.
         """
         ...
 
     def scan(self) -> AsyncIterator[list[Event]]:
-        """Yield all events, in parts; what is written meanwhile may be missing or there twice."""
+        """Yield all events, in lists; those written meanwhile may be missing or come twice."""
         ...
 
     async def aclose(self) -> None:
-        """Finish the writes under way and release everything. Idempotent."""
+        """Finish the writes under way and release all resources. Idempotent."""
         ...
 
 
 class Journal(Protocol):
     """The changes of one catalogue while it is served. Several processes may share one.
 
-    An append that returned is durable, and seen by every read that starts later, in any process.
-    Only the newest change of an item is kept, so that a journal is bounded by the items that were
-    ever touched. Every method raises `StoreError` where the store cannot do its work; what it was
-    asked to append may then be there or not. `OverloadedError`: too many writes are waiting.
+    Once an append has returned, it is durable, and every read that starts later sees it, in any
+    process. Only the newest change of each item is kept, so that a journal has at most one change
+    for each item that was ever changed.
+
+    Every method raises `StoreError` if the store cannot do its work. An append may have happened
+    even so. It raises `OverloadedError` if too many writes are waiting.
     """
 
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:
-        """Keep changes, all or none, as (item id, record or None = deleted), in their order.
+        """Store changes, all or none, as (item id, record or None = deleted), in their order.
 
-        They get consecutive numbers. `TypeError`: a record is no JSON; nothing was written.
+        They get consecutive numbers. Raises `TypeError` if a record is no JSON: nothing is written.
         """
         ...
 
     async def after(self, seq: int, limit: int) -> tuple[Change, ...]:
-        """Return the kept changes with a higher number, oldest first, at most `limit` ≥ 1.
+        """Return the stored changes with a number above `seq`, oldest first, at most `limit` ≥ 1.
 
-        A number that is missing was followed by a newer change of its item: what has been read up
-        to a number needs never be read again.
+        If a number is missing, a newer change of the same item has replaced that change. So changes
+        up to a number that was read need never be read again.
         """
         ...
 
     async def newest(self) -> int:
-        """Return the highest number ever given, 0 if none."""
+        """Return the highest number that a change ever got; 0 if there was none."""
         ...
 
     async def aclose(self) -> None:
-        """Finish the writes under way and release everything. Idempotent."""
+        """Finish the writes under way and release all resources. Idempotent."""
         ...
 
 
 def user_key(user_id: str | None, session_id: str | None) -> str | None:
-    """Return the one key of a user or session; the two never collide. None if neither is given.
+    """Return the key of a user or a session; the two never collide. None if neither is given.
 
     >>> user_key("7", None), user_key(None, "7"), user_key(None, None)
     ('u:7', 's:7', None)

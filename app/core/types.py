@@ -1,6 +1,7 @@
-"""Frozen data that travels between the stages. No behaviour beyond small derivations.
+"""The data types that the parts of the service hand to each other; all are immutable.
 
-This module knows neither where the data comes from (HTTP, files) nor how it is computed.
+They hold data and small values derived from it. This module knows neither where the data comes from
+(HTTP, files) nor how it is computed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +18,13 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 """float32[n]."""
 
 Rows: TypeAlias = npt.NDArray[np.int64]
-"""int64[n]: row numbers of items in the catalogue; -1 = no item."""
+"""int64[n]: rows of items in the catalogue; -1 = no item."""
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-"""bool[n], a place for each row."""
+"""bool[n]."""
 
 Device: TypeAlias = Literal["cpu", "cuda"]
-"""What model work runs on."""
+"""Where model work runs."""
 
 JsonValue: TypeAlias = str | int | float | bool | Sequence[str] | None
 """A value of an item's field, ready for JSON."""
@@ -33,16 +34,20 @@ _NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
 
 @dataclass(frozen=True, slots=True)
 class RankRequest:
-    """What one request asks of the engine, after user state has been resolved.
-
-    `history`, `like` and `dislike` shape taste; only `exclude` keeps items out of the answer.
-    With `candidates`, exactly the known ones not in `exclude` are ranked.
+    """What one request asks of the engine, after the user's state has been read.
 
     Attributes:
-        filter: what the items' fields must be, as `app.domain.filters.filter_text` writes it; "" =
-        none. on_empty: what fills up where less than `k` pass it: "popular", "relax" (anything else
-        that
-            fits) or "none".
+        query: the words; "" = none.
+        history: ids of items that the user took, oldest first; they shape the taste.
+        like, dislike: ids of items that shape the taste as well, for and against.
+        exclude: ids of the items that must not come back; nothing else excludes an item.
+        candidates: if given, exactly those of them that are known and not excluded are ranked.
+        k: how many items to return.
+        fields: names of the fields to return with each item.
+        filter: a condition on the items' fields, as `app.domain.filters.filter_text` writes it;
+            "" = none.
+        on_empty: what follows when fewer than `k` items pass the filter: "popular" (popular
+            items), "relax" (items that fit the request but fail the filter) or "none".
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
     """
 
@@ -60,7 +65,7 @@ class RankRequest:
 
 
 class SourceHit(NamedTuple):
-    """Where a candidate came from: name of the source, rank in it (from 1), its score there."""
+    """A source that found the candidate: its name, the rank in it (from 1), the score in it."""
 
     name: str
     rank: int
@@ -68,7 +73,7 @@ class SourceHit(NamedTuple):
 
 
 class RankedItem(NamedTuple):
-    """One item of an answer, best first. `score` is the scorer's own, unbounded."""
+    """One item of an answer. `score` is the scorer's own and has no bounds."""
 
     id: str
     score: float
@@ -81,10 +86,12 @@ class RankedItem(NamedTuple):
 class RankResult:
     """The engine's answer to one `RankRequest`.
 
-    `missing_ids`: ids in history, like, dislike or candidates that the catalogue does not hold.
-    `degraded`: names of the parts that were left out and may have changed the list.
-    `passing`: how many of the items pass the filter, where it left too little and others follow
-    them; None where all do.
+    Attributes:
+        items: best first.
+        missing_ids: ids in history, like, dislike or candidates that are not in the catalogue.
+        degraded: names of the parts that were left out, so that the list may be worse.
+        passing: how many items, from the first, pass the filter, if others follow them
+            (`RankRequest.on_empty`); None if all pass.
     """
 
     items: tuple[RankedItem, ...]
@@ -104,9 +111,12 @@ class StageTimings:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What an answer was made from: id of the bundle's generation, number of the catalogue's.
+    """The state of the data that an answer was made from.
 
-    `moment`, `visible_since_seq`: see `EngineInfo`.
+    Attributes:
+        bundle: id of the bundle's generation.
+        catalogue: number of the newest change that the engine had applied.
+        moment, visible_since_seq: see `EngineInfo`.
     """
 
     bundle: str
@@ -117,7 +127,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """Results in the order of the batch, what the pass cost, and what it ranked by."""
+    """The results of a pass in the order of its batch, its timings, and the data it used."""
 
     results: tuple[RankResult, ...]
     timings: StageTimings
@@ -138,13 +148,18 @@ class EngineInfo:
     """What an engine was opened from; reported by `/info`.
 
     Attributes:
-        catalogue: number of the newest change that it has taken in.
-        moment: when an item last became visible or invisible by its own times, unix milliseconds.
-        arrival: number of the newest change that may have brought an item into answers, or moved
-            one: those that came later took items away, or altered what only filters read.
-        n_items: items that can be recommended.
+        bundle, bundle_name: id of the generation, and name of the bundle.
+        catalogue: number of the newest change that the engine has applied.
+        n_items: number of items that can be recommended.
+        n_users, n_events: what the bundle was built from.
+        dim: length of a text's vector.
+        encoder: id of the encoder.
+        index: kind of the vector index.
         scorer: "learned" from behaviour, or the fixed "blend".
-        attributes: each field name that `fields` may ask for, and its kind.
+        attributes: the kind of each field that `fields` may name.
+        moment: when an item last became visible or invisible by its own times, unix milliseconds.
+        visible_since_seq: number of the newest change that may have brought an item into answers
+            or moved one. Later changes only removed items or altered fields that filters read.
     """
 
     bundle: str
@@ -163,20 +178,20 @@ class EngineInfo:
 
     @property
     def generation(self) -> Generation:
-        """What an answer of this engine is made from."""
+        """The state of the data that this engine answers from now."""
         return Generation(self.bundle, self.catalogue, self.moment, self.visible_since_seq)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFacts:
-    """What items have in a field.
+    """The values that items have in one field.
 
     Attributes:
         name, kind: of the field.
-        count: items that have a value.
-        distinct, values: how many values there are, and (value, items) of the most frequent, unless
-            it is a number or time.
-        low, high: the range of a number or time; None where there is none.
+        count: number of items with a value.
+        distinct: number of different values; None for a number or time.
+        values: the most frequent values, each with its number of items; empty for a number or time.
+        low, high: the range of a number or time; None if no item has a value.
     """
 
     name: str
@@ -190,7 +205,7 @@ class FieldFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """The facets of the items that may come back and pass a filter; `total`: how many those are."""
+    """The facets of the `total` items that are visible and pass a filter."""
 
     total: int
     fields: tuple[FieldFacts, ...]
@@ -198,7 +213,7 @@ class Facets:
 
 @dataclass(frozen=True, slots=True)
 class CacheRead:
-    """A cache look-up: `value` is None on a miss; `failed` tells trouble from absence."""
+    """The result of reading a cache: `value` is None on a miss; `failed` if it was an error."""
 
     value: bytes | None = None
     failed: bool = False
@@ -209,13 +224,13 @@ class Event:
     """Something that somebody did with an item.
 
     Attributes:
-        id: names this event for ever: one that comes twice counts once.
-        user: whose it is, a key made by `app.core.ports.user_key`.
-        item: id, known to the catalogue or not.
+        id: identifies this event for ever; an event that is sent twice counts once.
+        user: the user key (`app.core.ports.user_key`) of the user or session.
+        item: id of an item, in the catalogue or not.
         kind: click, purchase, impression … (`app.domain.event_rules` says what each means).
         time: unix seconds.
-        value: a rating, a number of pieces; None where there is none.
-        recommendation: the answer it came from, if any.
+        value: a rating or a quantity; None if there is none.
+        recommendation: id of the answer that led to the event, if any.
     """
 
     id: str
@@ -229,13 +244,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one item of the catalogue: its newest state, or that it is gone.
+    """The newest state of one item that was put, patched or deleted while serving.
 
     Attributes:
-        seq: grows with every change of a catalogue; 0 = not yet journalled.
+        seq: number of the change, growing with every change of a catalogue; 0 = not yet journalled.
         item: id.
-        record: the whole item, a JSON object of texts, numbers, booleans, nulls and lists of texts;
-            None = deleted.
+        record: the whole item, a JSON object of strings, numbers, booleans, nulls and lists of
+            strings; None = deleted.
     """
 
     seq: int
@@ -245,14 +260,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
-    """What an event store holds of one user, all read at one moment.
+    """What an event store has of one user, all read at one moment.
 
     Attributes:
-        version: differs after every change, also after a deletion; b"" = never seen.
-        events: the newest of each kind asked for, oldest first; equal times as they came.
-        counts: kind -> events kept; empty unless all kinds were asked for.
-        deleted: what other places know of this user must not be used any more.
-        merged: keys of the sessions that became this user, oldest first.
+        version: differs after every change, also after a deletion; b"" = no such user.
+        events: the newest of each requested kind, oldest first; equal times in order of arrival.
+        counts: number of stored events of each kind; empty unless all kinds were requested.
+        deleted: the user was deleted, so the bundle's history must not be used either.
+        merged: user keys of the sessions that were merged into this user, oldest first.
     """
 
     version: bytes = b""
@@ -264,14 +279,14 @@ class StoredUser:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long events are kept: the newest `per_kind` of each user and kind, none older.
+    """Which events are kept: the newest `per_kind` of each user and kind, for `max_age_s` seconds.
 
-    `max_age_s`: seconds; None = no limit.
+    `max_age_s`: None = no limit.
     """
 
     per_kind: int = 1000
     max_age_s: float | None = None
 
     def oldest(self, now: float) -> float:
-        """Return the time before which events are gone, unix seconds."""
+        """Return the time, in unix seconds, before which events are not kept any more."""
         return float("-inf") if self.max_age_s is None else now - self.max_age_s

@@ -94,7 +94,7 @@ class RankEngine:
         """Look up one item; None if the catalogue does not hold it."""
         return self._parts.catalogue.item(item_id)
 
-    def holds(self, item_id: str) -> bool:
+    def contains(self, item_id: str) -> bool:
         """Tell whether the catalogue holds an item."""
         return self._parts.catalogue.row(item_id) >= 0
 

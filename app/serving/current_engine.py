@@ -80,9 +80,9 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.item(item_id)
 
-    def holds(self, item_id: str) -> bool:
+    def contains(self, item_id: str) -> bool:
         """See `Engine`."""
-        return self._loaded.engine.holds(item_id)
+        return self._loaded.engine.contains(item_id)
 
     def unchanged(self, item_id: str, since: int) -> bool:
         """See `Engine`."""

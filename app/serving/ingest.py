@@ -99,7 +99,7 @@ class Ingest:
         kinds = {event.kind for event in good.values()}
         without = {kind: without_rule(kind, rules) for kind in kinds if kind not in rules}
         for index, event in good.items():
-            if not self._current.holds(event.item):
+            if not self._current.contains(event.item):
                 message = "the catalogue does not contain this item; the event is stored"
                 yield Remark(index, "unknown_item", message, "item_id")
             if event.kind in without:

@@ -97,7 +97,7 @@ class LiveCatalogue:
         """Let an item be gone; return the number of the change. Raises as `patch`."""
         async with self._turn():
             await self._catch_up()
-            if not self._engine.holds(item_id):
+            if not self._engine.contains(item_id):
                 raise NotFoundError("there is no such item", field="item_id")
             return await self._done([(item_id, None)])
 

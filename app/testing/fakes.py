@@ -153,7 +153,7 @@ class GatedEngine:
         """Look up one of the made-up items."""
         return self._items.get(item_id)
 
-    def holds(self, item_id: str) -> bool:
+    def contains(self, item_id: str) -> bool:
         """Tell whether the item is one of ours."""
         return item_id in self._items
 

@@ -86,10 +86,10 @@ def test_a_pass_says_what_it_ranked_by(engine: Engine) -> None:
     assert engine.info.generation.catalogue == engine.info.catalogue
 
 
-def test_holds_and_item_agree(engine: Engine) -> None:
+def test_contains_and_item_agree(engine: Engine) -> None:
     (known,) = ids(engine, RankRequest(k=1))
 
-    assert (engine.holds(known), engine.holds("?")) == (True, False)
+    assert (engine.contains(known), engine.contains("?")) == (True, False)
     assert engine.item(known) is not None
 
 

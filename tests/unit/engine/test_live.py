@@ -89,7 +89,7 @@ def test_a_deleted_item_is_gone_everywhere(engine: RankEngine) -> None:
     ):
         assert "mob" not in ids(engine, **asked)
     assert engine.item("mob") is None
-    assert not engine.holds("mob")
+    assert not engine.contains("mob")
     assert engine.info.n_items == 6
     missing = engine.rank([RankRequest(history=("mob",))]).results[0].missing_ids
     assert missing == ("mob",)
@@ -117,7 +117,7 @@ def test_of_several_changes_of_an_item_the_last_counts(engine: RankEngine) -> No
     assert found is not None
     assert found.title == "second"
     assert ids(engine, query="first name second")[0] == "a"
-    assert not engine.holds("b")
+    assert not engine.contains("b")
     assert engine.info.catalogue == 5
 
 
@@ -126,7 +126,7 @@ def test_hidden_items_are_known_but_never_come_back(engine: RankEngine) -> None:
 
     assert "mob" not in ids(engine)
     assert ids(engine, candidates=("mob", "star")) == ["star"]
-    assert engine.holds("mob")
+    assert engine.contains("mob")
     assert engine.record("mob") == {"title": "mob", "hidden": True}
 
 

@@ -162,7 +162,7 @@ async def test_watching_takes_in_what_others_change() -> None:
     one, other = Process(store), Process(store)
     watch = asyncio.create_task(other.catalogue.watch(0.001))
     await one.catalogue.delete("mob")
-    await until(lambda: not other.engine.holds("mob"))
+    await until(lambda: not other.engine.contains("mob"))
     watch.cancel()
 
     assert "mob" not in other.ids()
@@ -174,7 +174,7 @@ async def test_watching_outlives_a_journal_that_is_down(process: Process) -> Non
     await asyncio.sleep(0.01)
     process.journal.down = False
     await process.journal.append([("mob", None)])
-    await until(lambda: not process.engine.holds("mob"))
+    await until(lambda: not process.engine.contains("mob"))
     assert not watch.done()
     watch.cancel()
 
@@ -259,4 +259,4 @@ async def test_a_new_engine_takes_over_with_all_changes(process: Process) -> Non
     assert process.ids("submarine")[0] == "new"
     assert "mob" not in process.ids()
     await process.catalogue.delete("new")
-    assert not fresh.holds("new")
+    assert not fresh.contains("new")
