@@ -1,11 +1,11 @@
-"""A catalogue, read from a file into typed columns, every rule for wrong rows applied.
+"""Reading the items of a file into typed columns.
 
-A row that cannot be used is counted with its line and reason; a repeated id is counted and its last
-row wins. Event logs are read by `app.offline.input.events`. This module knows no encoders, no
-bundles.
+A row that cannot be used is counted with its line number and reason. Several rows of one id are put
+together and counted. Event logs are read by `app.offline.input.events`. This module knows neither
+encoders nor bundles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from app.domain.values import (
     Unusable,
     convert,
     infer_kind,
+    is_missing,
     parse_categories,
     parse_id,
     parse_text,
@@ -59,6 +60,9 @@ class Items:
 def read_items(path: Path, recipe: Recipe) -> Items:
     """Read a catalogue.
 
+    Several rows of one id make one item, in the place of the first: of each field the first value
+    that is not empty counts, and lists are united.
+
     A column of the file that bears the name of one of our fields, while the recipe takes that field
     from another column, is left out.
 
@@ -66,33 +70,28 @@ def read_items(path: Path, recipe: Recipe) -> Items:
         BadDataError: unreadable, empty, or more than half of the rows are unusable.
         UsageError: another ending, or the recipe names a column that is not there.
     """
-    form, tally, seen = format_of(path), ReadReport(path.name), set[str]()
+    form, report, seen = format_of(path), ReadReport(path.name), set[str]()
     names = recipe.items
     ours = names.model_dump(exclude={"path"})
     hidden = {*ours, *ours.values(), ""}
-    columns: dict[str, list[Cell]] = {name: [] for name in ours}
-    row_of: dict[str, int] = {}
-    count = 0
-    for line, cells in counted_rows(path, tally):
+    table = _Table(ours)
+    for line, cells in counted_rows(path, report):
         seen.update(cells)
         try:
             fields = _item_fields(cells, names, form)
         except Unusable as reason:
-            tally.reject(line, reason)
+            report.reject(line, reason)
             continue
         attributes = {k: v for k, v in cells.items() if k not in hidden}
-        _append(columns, count, {**fields, **attributes})
-        if len(columns) > MAX_COLUMNS:
+        table.add(fields["id"], {**fields, **attributes})
+        if len(table.columns) > MAX_COLUMNS:
             raise BadDataError(f"{path.name} has more than {MAX_COLUMNS} columns")
-        row_of[fields["id"]] = count
-        count += 1
     recipe.check_columns("items", seen, path.name)
-    if tally.rows == 0:
-        raise BadDataError(f"{path.name} holds no items")
-    tally.check()
-    tally.duplicates = count - len(row_of)
-    kept = sorted(row_of.values())
-    return _typed({k: _take(v, kept) for k, v in columns.items()}, form, tally)
+    if report.rows == 0:
+        raise BadDataError(f"{path.name} contains no items")
+    report.check()
+    report.duplicates = table.n_repeated
+    return _typed(table.finish(), form, report)
 
 
 def _item_fields(cells: Cells, names: ItemColumns, form: Format) -> dict[str, Any]:
@@ -105,16 +104,60 @@ def _item_fields(cells: Cells, names: ItemColumns, form: Format) -> dict[str, An
     }
 
 
-def _append(columns: dict[str, list[Cell]], row: int, values: dict[str, Cell]) -> None:
-    """Append a row to columns that may be new, or were missing in the rows before."""
-    for name, value in values.items():
-        column = columns.setdefault(name, [])
-        column.extend([None] * (row - len(column)))
-        column.append(value)
+class _Table:
+    """Rows of items while they are read, a list of cells per column."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Start with empty columns of these names."""
+        self.columns: dict[str, list[Cell]] = {name: [] for name in names}
+        self.n_repeated = 0
+        self._row_of: dict[str, int] = {}
+        # Column and row -> the united values of several lists, in order. They stay apart until the
+        # end: copying a list with every row that adds to it would take quadratic time.
+        self._united: dict[tuple[str, int], dict[str, None]] = {}
+
+    def add(self, item_id: str, values: Mapping[str, Cell]) -> None:
+        """Append a new item, or fill in what the earlier rows of this id leave empty."""
+        n_items = len(self._row_of)
+        row = self._row_of.setdefault(item_id, n_items)
+        if row == n_items:
+            for name, value in values.items():
+                column = self.columns.setdefault(name, [])
+                # A column may be new, or may have been missing in the rows before.
+                column.extend([None] * (row - len(column)))
+                column.append(value)
+            return
+        self.n_repeated += 1
+        for name, value in values.items():
+            if not _is_empty(value):
+                self._fill(name, row, value)
+
+    def finish(self) -> dict[str, list[Cell]]:
+        """Return the columns, all of one length."""
+        for (name, row), texts in self._united.items():
+            column = self.columns[name]
+            column[row] = type(column[row])(texts)
+        for column in self.columns.values():
+            column.extend([None] * (len(self._row_of) - len(column)))
+        return self.columns
+
+    def _fill(self, name: str, row: int, value: Cell) -> None:
+        column = self.columns.setdefault(name, [])
+        column.extend([None] * (row + 1 - len(column)))
+        first = column[row]
+        if _is_empty(first):
+            column[row] = value
+        elif _is_texts(value) and ((name, row) in self._united or _is_texts(first)):
+            united = self._united.setdefault((name, row), dict.fromkeys(first))
+            united.update(dict.fromkeys(value))
 
 
-def _take(column: Sequence[Cell], rows: list[int]) -> list[Cell]:
-    return [column[row] if row < len(column) else None for row in rows]
+def _is_empty(value: Cell) -> bool:
+    return is_missing(value) or (isinstance(value, list) and not value)
+
+
+def _is_texts(value: Cell) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 
 def _typed(columns: dict[str, list[Cell]], form: Format, tally: ReadReport) -> Items:

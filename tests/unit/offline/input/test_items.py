@@ -1,5 +1,8 @@
 """Catalogues from files: one test per rule for a wrong row."""
 
+import math
+
+import orjson
 import pytest
 
 from app.core.errors import BadDataError, UsageError
@@ -79,13 +82,74 @@ def test_a_wrong_item_row_is_counted_with_line_and_reason(tmp_path, bad, reason)
     assert items.tally.counts("item")["item_rejected"] == 1
 
 
-def test_of_a_repeated_id_the_last_row_wins_and_is_counted(tmp_path):
-    rows = [{"id": 1, "title": "old", "price": 5}, {"id": 2}, {"id": "1", "title": "new"}]
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # An empty row wipes nothing out, wherever it stands.
+        ([{"title": "a", "price": 5}, {}], {"title": "a", "price": 5}),
+        ([{}, {"title": "a"}, {"title": " ", "text": None}], {"title": "a", "text": None}),
+        ([{"price": math.nan, "n": None}, {"price": 0, "n": False}], {"price": 0, "n": False}),
+        # The first value that is not empty counts, field by field.
+        ([{"title": "a", "price": 5}, {"title": "b", "text": "t"}], {"title": "a", "text": "t"}),
+        ([{"price": 1}, {"price": 2}, {"price": 3}], {"price": 1}),
+        ([{"published_at": ""}, {"published_at": 1995}], {"published_at": Instant.of_year(1995)}),
+        # Lists are united, in order, each text once.
+        ([{"categories": "A|B"}, {"categories": ["B", "C"]}], {"categories": ("A", "B", "C")}),
+        ([{"tags": ["x"]}, {}, {"tags": ["y", "x"]}, {"tags": ["z"]}], {"tags": ["x", "y", "z"]}),
+        ([{"tags": []}, {"tags": ["y", "y"]}, {"tags": ["x"]}], {"tags": ["y", "x"]}),
+        # Anything else is no list of texts.
+        ([{"odd": ["x"]}, {"odd": "y"}], {"odd": ["x"]}),
+        ([{"odd": "x"}, {"odd": ["y"]}], {"odd": "x"}),
+        ([{"odd": [["x"]]}, {"odd": [["y"]]}], {"odd": '[["x"]]'}),
+    ],
+)
+def test_rows_of_one_id_are_put_together(tmp_path, rows, expected):
+    others = [{"id": "before", "title": "o"}, {"id": "after", "title": "o"}]
+    path = tmp_path / "items.jsonl"
+    lines = [others[0], *({"id": 7, **row} for row in rows), others[1]]
+    # Not `write_jsonl`: it would spell NaN, which is no JSON.
+    path.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    items = read_items(path, Recipe())
+    assert items.ids == ["before", "7", "after"]
+    assert {name: items.columns[name][1] for name in expected} == expected
+    assert all(len(values) == 3 for values in items.columns.values())
+    assert items.tally.duplicates == len(rows) - 1
+
+
+def test_rows_of_one_id_need_not_follow_each_other(tmp_path):
+    rows = [{"id": 1, "title": "a"}, {"id": 2, "later": 1}, {"id": "1", "later": 2, "title": "b"}]
     items = items_of(tmp_path, rows)
-    assert items.ids == ["2", "1"]
-    assert items.columns["title"] == [None, "new"]
-    assert items.columns["price"] == [None, None]
-    assert items.tally.duplicates == 1
+    assert items.ids == ["1", "2"]
+    assert items.columns["title"] == ["a", None]
+    assert items.columns["later"] == [2.0, 1.0]
+
+
+def test_an_unusable_row_of_an_id_adds_nothing(tmp_path):
+    rows = [{"id": 1, "title": "a"}, {"id": 1, "title": ["b"], "text": "t"}, {"id": 1, "price": 2}]
+    items = items_of(tmp_path, rows)
+    assert (items.columns["title"], items.columns["text"]) == (["a"], [None])
+    assert items.columns["price"] == [2.0]
+    assert (items.tally.rejected, items.tally.duplicates) == (1, 1)
+
+
+def test_variants_in_csv(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text(
+        "Handle,Title,Tags,Price\nband,Wrist Band,Leather|Anchor,69.99\nband,,,55\nband,,Gold,\n"
+        "ring,Plain Ring,Ring,20\n"
+    )
+    names = ItemColumns(id="Handle", title="Title", categories="Tags")
+    items = read_items(path, Recipe(items=names))
+    assert items.columns["title"] == ["Wrist Band", "Plain Ring"]
+    assert items.columns["categories"] == [("Leather", "Anchor", "Gold"), ("Ring",)]
+    assert items.columns["Price"] == [69.99, 20.0]
+    assert items.tally.lines()[0] == "items.csv: 4 rows, 0 unusable, 2 duplicates"
+
+
+def test_uniting_many_lists_of_one_item_takes_linear_time(tmp_path):
+    n = 20_000
+    items = items_of(tmp_path, [{"id": 1, "tags": [f"t{k}"]} for k in range(n)])
+    assert items.columns["tags"] == [[f"t{k}" for k in range(n)]]
 
 
 def test_a_missing_title_keeps_the_row_and_is_counted(tmp_path):
@@ -110,7 +174,7 @@ def test_only_the_first_twenty_examples_are_kept_but_all_are_counted(tmp_path):
 
 
 def test_a_file_without_items_is_refused(tmp_path):
-    with pytest.raises(BadDataError, match="holds no items"):
+    with pytest.raises(BadDataError, match="contains no items"):
         items_of(tmp_path, [])
 
 
