@@ -68,15 +68,6 @@ def state_of(version: bytes, request: RankRequest) -> bytes:
     return hashlib.blake2b(whole, digest_size=16).digest()
 
 
-def hashed_user(user: str) -> str:
-    """Return the name under which a store remembers a user: what is deleted leaves no id behind.
-
-    >>> len(hashed_user("u:7"))
-    32
-    """
-    return hashlib.blake2b(user.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
 def _names_of(request: RankRequest) -> tuple[str, ...]:
     kind = type(request)
     if kind not in _NAMES:

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError, ResponseError
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Event, Retention, StoredUser
-from app.serving.caching.keys import hashed_user
 from app.serving.stores import redis_scripts as scripts
+from app.serving.stores.user_hash import hashed_user
 
 R = TypeVar("R")
 

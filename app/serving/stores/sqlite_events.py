@@ -12,7 +12,7 @@ import orjson
 
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Event, StoredUser
-from app.serving.caching.keys import hashed_user
+from app.serving.stores.user_hash import hashed_user
 
 TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS events (
