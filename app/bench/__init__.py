@@ -1,1 +1,1 @@
-"""`recserve bench`: what the model work of a bundle costs on this machine, without HTTP."""
+"""`recserve bench`: measures the model work of a bundle on this machine, without HTTP."""

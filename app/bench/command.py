@@ -1,6 +1,7 @@
-"""`recserve bench`: its flags, and the way to what they ask for.
+"""The flags of `recserve bench`.
 
-Light on purpose: every command of `recserve` builds this parser; only `run` loads models.
+This module imports little: every command of `recserve` builds this parser, and only `run` imports
+the code that loads models.
 """
 
 import argparse
@@ -16,31 +17,28 @@ DEFAULT_SECONDS = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `recserve bench`, the settings apart."""
-    words = "text file, a query a line (default: words of titles of the catalogue)"
-    parser.add_argument("--queries", type=Path, metavar="FILE", help=words)
+    """Add the flags of `recserve bench`; those of the settings are added elsewhere."""
+    queries = "text file, a query a line (default: words of titles of the catalogue)"
+    parser.add_argument("--queries", type=Path, metavar="FILE", help=queries)
     parser.add_argument(
         "--seconds",
         type=_positive,
         default=DEFAULT_SECONDS,
         metavar="S",
-        help=f"how long to measure, loading apart (default: {DEFAULT_SECONDS:.0f})",
+        help=f"how long to measure, without loading (default: {DEFAULT_SECONDS:.0f})",
     )
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON; - = to stdout")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Measure, write what was asked for, and return the exit code 0.
+    """Measure, write the outputs that the flags name, and return the exit code 0.
 
     Raises:
-        UsageError: the JSON cannot be written there, or there is nothing to ask.
+        UsageError: the JSON cannot be written there, or there is nothing to make requests of.
         BadDataError: the file of queries cannot be used.
         BundleError, DeviceError, EngineError, OSError: as they are.
     """
-    from app.bench.page import (  # noqa: PLC0415 - not for every command
-        document,
-        page,
-    )
+    from app.bench.page import document, page  # noqa: PLC0415 - not for every command
     from app.bench.run_bench import figures_of  # noqa: PLC0415 - loads models
 
     out = arguments.json

@@ -1,4 +1,7 @@
-"""What was measured, as data, and what follows from it as numbers. Knows no engine and no page."""
+"""The figures of one `recserve bench`, and what follows from them: rates, the best batch, advice.
+
+This module knows neither the engine nor how figures are shown.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +12,24 @@ from typing import Final, TypeAlias
 from app.core.types import EngineInfo, StageTimings
 
 KINDS: Final = ("words", "user", "both")
-"""The kinds of requests. What is said of a mix means a third of each."""
+"""The kinds of requests. A mix is a third of each."""
 
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
-"""Requests in a batch, of all batches that are measured if queries and time suffice."""
+"""Numbers of requests in a batch; all are measured if there are enough queries and time."""
 
-ENOUGH: Final = 0.95
-"""Share of the highest rate that is as good as the highest: figures of one run differ by less."""
+NEAR_HIGHEST: Final = 0.95
+"""A rate of at least this share of the highest counts as the highest: noise is of that size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a pass over `size` requests of one kind costs: medians over `passes`, in ms a pass."""
+    """The cost of a pass over one batch of one kind.
+
+    Attributes:
+        size: requests in the batch.
+        passes: how many passes were measured.
+        ms, stages: medians over them, in milliseconds a pass.
+    """
 
     size: int
     passes: int
@@ -29,27 +38,28 @@ class Cost:
 
     @property
     def rate(self) -> float:
-        """Requests per second, passes following each other."""
+        """Requests per second, if passes follow each other without a gap."""
         return self.size / self.ms * 1e3
 
 
 Costs: TypeAlias = Mapping[str, Cost]
-"""Kind -> its cost, all of one size."""
+"""Kind of request -> cost, all of one batch size."""
 
 Curve: TypeAlias = Mapping[int, Costs]
-"""Requests in a batch -> what it costs."""
+"""Batch size -> costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it ran.
+    """The machine of the measurement.
 
     Attributes:
-        cores: that this process may use.
-        load: processes that wanted a core in the minute before.
+        cpu: name of the processor.
+        cores: cores that this process may use.
+        load: load average of the minute before the measurement.
+        memory: resident bytes once the bundle is loaded.
+        mapped: those of them that are mapped files, which all processes share.
         gpu: name of the GPU; "" where the CPU does everything.
-        memory, mapped: resident bytes once the bundle is loaded; those of them that are files,
-            which all processes share.
     """
 
     cpu: str
@@ -62,7 +72,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The settings that matter here; `threads`: of the model work of one process, 1 on a GPU."""
+    """The settings that matter here. `threads`: for the model work of one process; 1 on a GPU."""
 
     threads: int
     max_batch_requests: int
@@ -71,15 +81,19 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that one run found.
+    """Everything that one run measured.
 
     Attributes:
-        queries, histories: where they came from, in words.
-        tokens: what the engine takes a query to cost, in the mean.
-        seconds: how long was measured.
-        curve: with the threads of the settings.
-        by_threads: threads, 1 and those of the settings among them -> the curve at 1 and at the
-            best batch; measured in turn, so to be compared with each other only.
+        info: the engine's own description.
+        machine: where it ran.
+        setup: the settings.
+        queries, histories: where the queries and histories came from, in words.
+        tokens: mean number of tokens that the engine expects of a query.
+        seconds: how long it measured.
+        curve: costs of all batch sizes, with the threads of the settings.
+        by_threads: number of threads -> costs at batch size 1 and at the best one. 1 thread and
+            those of the settings are always there. They were measured by turns, after the curve, so
+            they can be compared with each other only.
     """
 
     info: EngineInfo
@@ -98,13 +112,13 @@ class Advice:
     """How to set the service on this machine.
 
     Attributes:
-        batch: the best one: requests a second as good as the highest, in the shortest pass.
-        max_batch_requests: the same; what is set (or more) where not all sizes were measured.
-        max_batch_tokens: what is set, or more where that would cut the best batch.
-        threads: the fewest whose rate is as good as the highest.
-        processes, processes_rate: workers of one thread that have a core each, and the requests/s
-            that they would reach together if they did not disturb each other; one on a GPU, which
-            they would share.
+        batch: the best batch size: the smallest whose rate counts as the highest.
+        max_batch_requests: the same; at least the current setting where larger batches were not
+            measured.
+        max_batch_tokens: the current setting, or more where it would cut the best batch.
+        threads: the smallest number whose rate counts as the highest.
+        processes: workers of one thread that have a core each; 1 on a GPU, which they would share.
+        processes_rate: requests per second of all of them, if they did not disturb each other.
     """
 
     batch: int
@@ -126,35 +140,37 @@ def mix_rate(costs: Costs) -> float:
 
 
 def overlapped_rate(costs: Costs) -> float:
-    """Return what `mix_rate` would be if all passes overlapped by halves, as they do in serving.
+    """Return requests per second of the mix if passes overlap, as they do in serving.
 
-    While one batch is searched and scored the next is encoded: the longer half counts.
+    While one batch is searched and scored, the next one is encoded. So the longer of the two parts
+    limits the rate.
     """
     encode = mean(cost.stages.encode_ms / cost.size for cost in costs.values())
     return 1e3 / max(encode, mix_ms(costs) - encode)
 
 
 def best_batch(curve: Curve) -> int:
-    """Return the smallest batch whose rate of the mix is as good as the highest."""
-    return _least_that_is_enough({size: mix_rate(costs) for size, costs in curve.items()})
+    """Return the smallest batch size whose rate of the mix counts as the highest."""
+    return _smallest_near_highest({size: mix_rate(costs) for size, costs in curve.items()})
 
 
 def advice_of(figures: Figures) -> Advice:
-    """Return what to set, from what was measured."""
+    """Return how to set the service, from the figures."""
     setup, batch = figures.setup, best_batch(figures.curve)
-    whole = SIZES[-1] in figures.curve
+    all_measured = SIZES[-1] in figures.curve
     rates = {threads: mix_rate(curve[batch]) for threads, curve in figures.by_threads.items()}
     processes = 1 if figures.machine.gpu else figures.machine.cores
     return Advice(
         batch=batch,
-        max_batch_requests=batch if whole else max(batch, setup.max_batch_requests),
+        max_batch_requests=batch if all_measured else max(batch, setup.max_batch_requests),
         max_batch_tokens=max(setup.max_batch_tokens, ceil(batch * figures.tokens)),
-        threads=_least_that_is_enough(rates),
+        threads=_smallest_near_highest(rates),
         processes=processes,
         processes_rate=processes * rates[1],
     )
 
 
-def _least_that_is_enough(rates: Mapping[int, float]) -> int:
+def _smallest_near_highest(rates: Mapping[int, float]) -> int:
+    """Return the smallest number whose rate counts as the highest."""
     highest = max(rates.values())
-    return min(number for number, rate in rates.items() if rate >= ENOUGH * highest)
+    return min(number for number, rate in rates.items() if rate >= NEAR_HIGHEST * highest)

@@ -1,4 +1,4 @@
-"""Times passes of engines, in turn, for as long as it is told to. The clock is an input."""
+"""Measures passes of engines by turns, for as long as it is told to. The clock is an argument."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,47 +11,54 @@ from app.core.ports import Engine
 from app.core.types import RankRequest, StageTimings
 
 _REQUESTS_IN_TURN: Final = 8
-"""Small batches have as many passes in a turn as make this: single requests differ a lot."""
+"""A turn of small batches has several passes, up to this many requests: single requests differ a
+lot, and a median needs many of them."""
 
 _Pass: TypeAlias = tuple[float, StageTimings]
+"""(milliseconds of the pass, its stages)."""
 
 
 class Meter:
-    """Times passes of engines over what is asked."""
+    """Measures passes of engines over batches of requests."""
 
     def __init__(self, requests: Requests, clock: Callable[[], float]) -> None:
-        """Take what is asked, and a clock like `time.perf_counter`."""
+        """Take the requests, and a clock like `time.perf_counter`."""
         self._requests = requests
         self._clock = clock
 
     def curves(
-        self, engines: Mapping[int, Engine], sizes: Sequence[int], seconds: float, least: int = 1
+        self,
+        engines: Mapping[int, Engine],
+        sizes: Sequence[int],
+        seconds: float,
+        min_turns: int = 1,
     ) -> dict[int, Curve]:
-        """Measure every size with every engine, round after round, until the time is over.
+        """Measure every batch size with every engine, round after round, until the time is over.
 
-        In turn, so that what else happens on the machine meets all of them. Where the time does
-        not suffice for one round, sizes at the end are missing.
+        They take turns, so that other work on the machine disturbs all of them alike. Where the
+        time is too short for one round, the largest sizes are missing.
 
         Args:
-            engines: threads -> engine; all over one bundle.
-            sizes: requests in a batch, ascending.
-            seconds: how long to go on.
-            least: turns (one size with one engine) that are taken however long they last, ≥ 1.
+            engines: number of threads -> engine; all over the same bundle.
+            sizes: batch sizes, ascending.
+            seconds: how long to measure.
+            min_turns: turns (one size with one engine) that are taken even if the time is over; at
+                least 1.
 
         Raises:
             EngineError: a pass failed.
         """
         turns = [(threads, size) for size in sizes for threads in engines]
-        found: dict[tuple[int, int], dict[str, list[_Pass]]] = {}
+        measured: dict[tuple[int, int], dict[str, list[_Pass]]] = {}
         end = self._clock() + seconds
         for number, turn in enumerate(itertools.cycle(turns)):
-            if number >= least and self._clock() >= end:
+            if number >= min_turns and self._clock() >= end:
                 break
-            kinds = found.setdefault(turn, {kind: [] for kind in KINDS})
+            kinds = measured.setdefault(turn, {kind: [] for kind in KINDS})
             for kind in KINDS:
                 kinds[kind] += self._passes(engines[turn[0]], kind, turn[1])
         curves: dict[int, dict[int, Costs]] = {threads: {} for threads in engines}
-        for (threads, size), kinds in found.items():
+        for (threads, size), kinds in measured.items():
             curves[threads][size] = {kind: _cost(size, passes) for kind, passes in kinds.items()}
         return dict(curves)
 
@@ -72,8 +79,8 @@ def _cost(size: int, passes: Sequence[_Pass]) -> Cost:
         passes=len(passes),
         ms=median(ms for ms, _ in passes),
         stages=StageTimings(
-            median(each.encode_ms for each in stages),
-            median(each.retrieve_ms for each in stages),
-            median(each.rerank_ms for each in stages),
+            encode_ms=median(each.encode_ms for each in stages),
+            retrieve_ms=median(each.retrieve_ms for each in stages),
+            rerank_ms=median(each.rerank_ms for each in stages),
         ),
     )

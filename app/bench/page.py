@@ -1,11 +1,14 @@
-"""The figures as one page of plain text, and as a document for JSON. Computes nothing new."""
+"""Shows the figures of `recserve bench`: as one page of text, and as a document for JSON.
+
+It computes nothing new.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 from app.bench.figures import (
-    ENOUGH,
     KINDS,
+    NEAR_HIGHEST,
     SIZES,
     Advice,
     Cost,
@@ -19,14 +22,14 @@ from app.bench.figures import (
 )
 
 _WIDTH = 80
-_DISTURBED = 0.3
+_BUSY_LOAD = 0.3  # load average a core, from which the page warns
 _MIB = 2**20
 _INDENT = 26
-_LESS = f"{100 * (1 - ENOUGH):.0f} %"
+_MARGIN = f"{100 * (1 - NEAR_HIGHEST):.0f} %"
 
 
 def page(figures: Figures) -> str:
-    """Return the page: at most 40 lines of 80 characters."""
+    """Return the figures as text: at most 40 lines of 80 characters."""
     advice = advice_of(figures)
     lines = [
         *_head(figures),
@@ -51,7 +54,7 @@ def _head(figures: Figures) -> Iterator[str]:
     yield f"machine  {machine.cpu}"
     worker = machine.gpu or _many(figures.setup.threads, "thread")
     yield f"         {_many(machine.cores, 'core')}, {worker}"
-    if machine.load > _DISTURBED * machine.cores:
+    if machine.load > _BUSY_LOAD * machine.cores:
         load = f"load {machine.load:.1f} before this began"
         yield f"         BUSY: {load}; repeat it when the machine is idle"
     yield f"memory   {_mib(machine.memory)} once loaded, {_mib(machine.mapped)} of it shared files"
@@ -72,7 +75,8 @@ def _answers(figures: Figures, advice: Advice) -> Iterator[str]:
     alone, best = figures.curve[1], figures.curve[advice.batch]
     each = ", ".join(f"{kind} {alone[kind].ms:.1f} ms" for kind in KINDS)
     yield f"a request alone  {each}"
-    yield f"best batch       {advice.batch}: the smallest within {_LESS} of the highest rate (mix)"
+    reason = f"the smallest within {_MARGIN} of the highest rate (mix)"
+    yield f"best batch       {advice.batch}: {reason}"
     yield f"ceiling          {mix_rate(best):,.0f} uncached requests/s of one process (mix);"
     yield f"{'':17}{overlapped_rate(best):,.0f} if each pass is encoded while one is ranked"
 
@@ -82,29 +86,31 @@ def _stages(curve: Curve, batch: int) -> Iterator[str]:
     yield f"{'ms a request':13}{'alone:':>30} |{f'in a batch of {batch}:':>30}"
     yield f"{'':13}{titles} |{titles}"
     for kind in KINDS:
-        sides = (_per_request(curve[size][kind]) for size in (1, batch))
-        yield f"{kind:13}" + " |".join("".join(f"{ms:10.2f}" for ms in side) for side in sides)
+        halves = (_per_request(curve[size][kind]) for size in (1, batch))
+        yield f"{kind:13}" + " |".join("".join(f"{ms:10.2f}" for ms in half) for half in halves)
 
 
 def _per_request(cost: Cost) -> list[float]:
+    """Return milliseconds a request of encode, retrieve and rerank."""
     stages = cost.stages
     return [ms / cost.size for ms in (stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)]
 
 
 def _advice(figures: Figures, advice: Advice) -> Iterator[str]:
     setup, best = figures.setup, advice.batch
-    why = f"larger: at most {_LESS} more, and every pass longer"
+    reason = f"larger: at most {_MARGIN} more, and every pass longer"
     if best == SIZES[-1] or SIZES[-1] not in figures.curve:
-        why = "larger ones were not measured"
-    yield _set("max-batch-requests", advice.max_batch_requests, why)
+        reason = "larger ones were not measured"
+    yield _setting("max-batch-requests", advice.max_batch_requests, reason)
     if advice.max_batch_tokens > setup.max_batch_tokens:
-        why = f"{figures.tokens:.0f} a query: {setup.max_batch_tokens} would cut a batch of {best}"
-        yield _set("max-batch-tokens", advice.max_batch_tokens, why)
+        tokens = f"{figures.tokens:.0f} a query"
+        reason = f"{tokens}: {setup.max_batch_tokens} would cut a batch of {best}"
+        yield _setting("max-batch-tokens", advice.max_batch_tokens, reason)
     if not figures.machine.gpu:
         first, *more = list(_threads(figures, best)) or ["there is one core"]
-        yield _set("threads", advice.threads, first)
+        yield _setting("threads", advice.threads, first)
         yield from (" " * _INDENT + line for line in more)
-    yield _set("workers", 1, "unless HTTP, which was not measured, is the limit")
+    yield _setting("workers", 1, "unless HTTP, which was not measured, is the limit")
     if advice.processes > 1:
         now = mix_rate(figures.by_threads[setup.threads][best])
         own = _mib(figures.machine.memory - figures.machine.mapped)
@@ -113,8 +119,8 @@ def _advice(figures: Figures, advice: Advice) -> Iterator[str]:
         yield f"{indent}each takes {own}, and what HTTP needs"
 
 
-def _set(flag: str, value: int, why: str) -> str:
-    return f"{f'--{flag} {value}':{_INDENT}}{why}"
+def _setting(flag: str, value: int, reason: str) -> str:
+    return f"{f'--{flag} {value}':{_INDENT}}{reason}"
 
 
 def _threads(figures: Figures, batch: int) -> Iterator[str]:
@@ -127,7 +133,7 @@ def _threads(figures: Figures, batch: int) -> Iterator[str]:
 
 
 def document(figures: Figures) -> dict[str, Any]:
-    """Return everything for JSON: milliseconds a pass, requests per second, bytes."""
+    """Return the figures for JSON, in milliseconds a pass, requests per second, and bytes."""
     info, machine, setup = figures.info, figures.machine, figures.setup
     advice = advice_of(figures)
     return {

@@ -1,4 +1,7 @@
-"""What `recserve bench` asks: words, users, and both. Knows neither engine nor clock."""
+"""The requests of `recserve bench`: with words, with a user's history, and with both.
+
+This module knows neither the engine nor the clock.
+"""
 
 import asyncio
 import itertools
@@ -13,20 +16,20 @@ from app.domain.request import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.stores.bundle_users import BundleUserStore
 
 WORDS_IN_QUERY: Final = {1: 5, 2: 23, 3: 35, 4: 21, 5: 9, 6: 7}
-"""Words -> percent of the queries, as in a public set of queries of a shop (WANDS)."""
+"""Number of words -> percent of the queries, as in the public set of shop queries WANDS."""
 
 MAX_HISTORIES: Final = 2000
 
-_ITEMS_IN_HISTORY: Final = 20
+_MAX_MADE_HISTORY: Final = 20
 _TRIES: Final = 40
 _TRIES_PER_LENGTH: Final = 10
 
 
 class Requests:
-    """Requests of every kind, without end; a query comes twice only where there are no others."""
+    """Requests of every kind, without end."""
 
     def __init__(self, queries: Iterator[str], histories: Sequence[tuple[str, ...]]) -> None:
-        """Take queries and histories without end, the latter by going round and round."""
+        """Take queries without end, and histories, which are used again and again."""
         self._queries = queries
         self._histories = itertools.cycle(histories)
 
@@ -41,11 +44,11 @@ class Requests:
 
 
 def read_queries(path: Path) -> list[str]:
-    """Read a text file, a query a line, each once; blank lines are skipped.
+    """Return the different queries of a text file with a query a line; blank lines are skipped.
 
     Raises:
-        BadDataError: no UTF-8, no query, or one that is longer than the service takes.
-        OSError: it cannot be read.
+        BadDataError: not UTF-8, no query, or a query longer than the service accepts.
+        OSError: the file cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -63,10 +66,13 @@ def read_queries(path: Path) -> list[str]:
 
 
 def made_queries(title: Callable[[], str | None], rng: random.Random) -> Iterator[str]:
-    """Yield texts without end: runs of words of titles, as long as real queries are.
+    """Yield queries without end: words that follow each other in titles, as long as real queries.
 
-    Each is new, unless the titles have too few different words. `title` returns any title; one of
-    the next few must have a word.
+    No query comes twice, unless the titles have too few different words.
+
+    Args:
+        title: returns any title; some title among the next few must have a word.
+        rng: chooses the lengths.
     """
     words = _words(title)
     lengths, weights = list(WORDS_IN_QUERY), list(WORDS_IN_QUERY.values())
@@ -74,7 +80,7 @@ def made_queries(title: Callable[[], str | None], rng: random.Random) -> Iterato
     while True:
         length = rng.choices(lengths, weights)[0]
         for attempt in range(_TRIES):
-            # A length whose texts run out (there are only so many single words) grows by a word.
+            # There are few different texts of one word. After some tries the text gets longer.
             run = itertools.islice(words, length + attempt // _TRIES_PER_LENGTH)
             text = normalised_query(" ".join(run)[:MAX_QUERY_CHARACTERS])
             if text not in seen:
@@ -89,10 +95,10 @@ def _words(title: Callable[[], str | None]) -> Iterator[str]:
 
 
 def histories_of(users: BundleUserStore, rng: random.Random) -> list[tuple[str, ...]]:
-    """Return the histories of some users, at random, whole as serving reads them; none is empty."""
-    places = rng.sample(range(len(users)), min(len(users), MAX_HISTORIES))
-    found = asyncio.run(_read(users, [users.key(place) for place in places]))
-    return [history for history in found if history]
+    """Return the histories of a random sample of users, as serving reads them; none is empty."""
+    rows = rng.sample(range(len(users)), min(len(users), MAX_HISTORIES))
+    histories = asyncio.run(_read(users, [users.key(row) for row in rows]))
+    return [history for history in histories if history]
 
 
 async def _read(users: BundleUserStore, keys: Sequence[str]) -> list[tuple[str, ...]]:
@@ -100,6 +106,6 @@ async def _read(users: BundleUserStore, keys: Sequence[str]) -> list[tuple[str, 
 
 
 def made_histories(item: Callable[[], str], rng: random.Random) -> list[tuple[str, ...]]:
-    """Return histories of one to twenty items. `item` returns the id of any item."""
-    lengths = [rng.randint(1, _ITEMS_IN_HISTORY) for _ in range(MAX_HISTORIES)]
+    """Return histories of one to twenty items; `item` returns the id of any item."""
+    lengths = [rng.randint(1, _MAX_MADE_HISTORY) for _ in range(MAX_HISTORIES)]
     return [tuple(dict.fromkeys(item() for _ in range(length))) for length in lengths]

@@ -1,4 +1,4 @@
-"""One run of `recserve bench`: opens the bundle as serving does, asks, measures."""
+"""Runs one `recserve bench`: opens the bundle as serving does, makes requests, and measures."""
 
 import itertools
 import os
@@ -29,27 +29,34 @@ from app.loading import warm_up
 from app.serving.stores.bundle_users import BundleUserStore
 
 _SHARE_OF_CURVE: Final = 0.75
-_MOST_TITLES: Final = 10_000
-_SAMPLE: Final = 256
+"""Share of the time that goes into the curve; the rest compares numbers of threads."""
+_MAX_TITLES: Final = 10_000
+_COST_SAMPLE: Final = 256
 _SEED: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
 class _BenchInput:
-    """What is asked, and where it came from, in words; `most`: different queries, at most."""
+    """The requests of a run.
+
+    Attributes:
+        requests: the requests.
+        queries, histories: where they came from, in words.
+        n_queries: how many different queries there are; inf where they are made without end.
+    """
 
     requests: Requests
     queries: str
     histories: str
-    most: float
+    n_queries: float
 
 
 def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figures:
-    """Measure the bundle of the settings for about `seconds`, loading apart.
+    """Measure the bundle of the settings for about `seconds`; loading comes on top.
 
     Args:
         settings: those that serving would run with.
-        queries: text file, a query a line; None = words of titles.
+        queries: text file with a query a line; None = words of titles.
         seconds: how long to measure.
 
     Raises:
@@ -58,26 +65,26 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
         BundleError, DeviceError, EngineError, OSError: as they are.
     """
     load, on_gpu = os.getloadavg()[0], settings.device == "cuda"
-    # Threads encode, and search lists: a GPU does both, so there is no number to compare.
+    # Threads encode and search. A GPU does both, so there is no number of threads to compare.
     threads = 1 if on_gpu else settings.threads_per_worker()
     share_one_arena()
     require(settings.device)
     bundle = open_bundle(settings.bundle)
-    asked = _asked(bundle, queries)
+    made = _bench_input(bundle, queries)
     # As while serving (`app.bootstrap`): one thread for numpy, a quiet garbage collector.
     with threadpool_limits(limits=1, user_api="blas"):
         engine = _warm(bundle, threads, settings.device)
         with settled():
             machine = _machine(load, settings.device)
             cores = 1 if on_gpu else machine.cores
-            curve, by_threads = _curves(bundle, {threads: engine}, asked, cores, seconds)
+            curve, by_threads = _curves(bundle, {threads: engine}, made, cores, seconds)
     return Figures(
         info=engine.info,
         machine=machine,
         setup=Setup(threads, settings.max_batch_requests, settings.max_batch_tokens),
-        queries=asked.queries,
-        histories=asked.histories,
-        tokens=mean(map(engine.cost, asked.requests.take("words", _SAMPLE))),
+        queries=made.queries,
+        histories=made.histories,
+        tokens=mean(map(engine.cost, made.requests.take("words", _COST_SAMPLE))),
         seconds=seconds,
         curve=curve,
         by_threads=by_threads,
@@ -85,32 +92,40 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
 
 
 def _curves(
-    bundle: Bundle, engines: dict[int, RankEngine], asked: _BenchInput, cores: int, seconds: float
+    bundle: Bundle, engines: dict[int, RankEngine], made: _BenchInput, cores: int, seconds: float
 ) -> tuple[Curve, dict[int, Curve]]:
-    """Return the curve of the one engine, and what other numbers of threads make of its best."""
+    """Return the curve of the one engine, and the costs of other numbers of threads.
+
+    Args:
+        bundle: what is opened again for other numbers of threads.
+        engines: number of threads -> engine; one, that of the settings.
+        made: the requests.
+        cores: compared too, beside 1 thread and those of the settings.
+        seconds: how long to measure in all.
+    """
     (threads,) = engines
     counts = sorted({1, threads, cores})
     share = 1.0 if len(counts) == 1 else _SHARE_OF_CURVE
-    meter = Meter(asked.requests, perf_counter)
-    sizes = [size for size in SIZES if size <= asked.most]
+    meter = Meter(made.requests, perf_counter)
+    sizes = [size for size in SIZES if size <= made.n_queries]
     curves = meter.curves(engines, sizes, share * seconds)
     curve = curves[threads]
     if len(counts) == 1:
         return curve, curves
     others = {n: engines[n] if n in engines else _warm(bundle, n) for n in counts}
     sizes = sorted({1, best_batch(curve)})
-    least = len(sizes) * len(others)
-    return curve, meter.curves(others, sizes, (1 - share) * seconds, least)
+    turns = len(sizes) * len(others)
+    return curve, meter.curves(others, sizes, (1 - share) * seconds, min_turns=turns)
 
 
 def _warm(bundle: Bundle, threads: int, device: Device = "cpu") -> RankEngine:
-    # Nothing is remembered: what is measured is the work.
+    # Without the cache of query vectors: the work itself is measured.
     engine = engine_of(bundle, threads, remembered=0, device=device)
     warm_up(engine)
     return engine
 
 
-def _asked(bundle: Bundle, path: Path | None) -> _BenchInput:
+def _bench_input(bundle: Bundle, path: Path | None) -> _BenchInput:
     rng = random.Random(_SEED)  # noqa: S311 - the same requests in every run
     columns, n = columns_of(bundle), bundle.manifest.n_items
     if not n:
@@ -118,21 +133,26 @@ def _asked(bundle: Bundle, path: Path | None) -> _BenchInput:
     if path is None:
         titles = _titles(columns["title"], n, rng)
         stream = made_queries(lambda: rng.choice(titles), rng)
-        queries, most = "words of titles", float("inf")
+        queries, n_queries = "words of titles", float("inf")
     else:
-        read = read_queries(path)
-        stream, most = itertools.cycle(rng.sample(read, len(read))), len(read)
-        queries = f"{most:,} queries of {path.name}"
-    found = histories_of(BundleUserStore.open(bundle), rng)
+        lines = read_queries(path)
+        stream, n_queries = itertools.cycle(rng.sample(lines, len(lines))), len(lines)
+        queries = f"{n_queries:,} queries of {path.name}"
+    used = histories_of(BundleUserStore.open(bundle), rng)
     histories = "histories of the bundle's users"
-    if not found:
-        found = made_histories(lambda: str(columns["id"].value(rng.randrange(n))), rng)
+    if not used:
+        used = made_histories(lambda: str(columns["id"].value(rng.randrange(n))), rng)
         histories = "histories of items at random (the bundle has no users)"
-    return _BenchInput(Requests(stream, found), queries, histories, most)
+    return _BenchInput(
+        requests=Requests(stream, used),
+        queries=queries,
+        histories=histories,
+        n_queries=n_queries,
+    )
 
 
 def _titles(column: Column, n: int, rng: random.Random) -> list[str]:
-    rows = rng.sample(range(n), min(n, _MOST_TITLES))
+    rows = rng.sample(range(n), min(n, _MAX_TITLES))
     titles = [title for row in rows if (title := str(column.value(row) or "").strip())]
     if not titles:
         raise UsageError("the catalogue has no titles to make queries of: give --queries")
@@ -141,13 +161,13 @@ def _titles(column: Column, n: int, rng: random.Random) -> list[str]:
 
 def _machine(load: float, device: Device) -> Machine:
     resident, mapped = map(int, Path("/proc/self/statm").read_text().split()[1:3])
-    size = os.sysconf("SC_PAGE_SIZE")
-    named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    page_size = os.sysconf("SC_PAGE_SIZE")
+    name = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return Machine(
-        cpu=named[1].strip() if named else platform.machine(),
+        cpu=name[1].strip() if name else platform.machine(),
         cores=len(os.sched_getaffinity(0)),
         load=load,
-        memory=resident * size,
-        mapped=mapped * size,
+        memory=resident * page_size,
+        mapped=mapped * page_size,
         gpu=name_of(device),
     )

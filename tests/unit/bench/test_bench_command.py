@@ -119,7 +119,7 @@ def test_histories_are_those_of_the_bundle_whole(tmp_path):
     build_small(tmp_path, tmp_path / "small")
     users = BundleUserStore.open(open_bundle(tmp_path / "small"))
     assert [users.key(place) for place in range(len(users))] == ["s:7", "u:7"]
-    # The session only turned away from something.
+    # The session only has only negative events.
     assert histories_of(users, random.Random(1)) == [("gone", "2", "1")]
 
 
@@ -136,7 +136,7 @@ def built(folder, items):
 
 
 def test_a_bundle_without_users_is_asked_with_its_items(tmp_path):
-    asked = run_bench._asked(built(tmp_path, ITEMS), None)
+    asked = run_bench._bench_input(built(tmp_path, ITEMS), None)
     assert "no users" in asked.histories
     both = asked.requests.take("both", 50)
     assert {item for request in both for item in request.history} == {"1", "2", "drei"}
@@ -146,11 +146,11 @@ def test_a_bundle_without_users_is_asked_with_its_items(tmp_path):
 def test_without_titles_there_is_nothing_to_make_queries_of(tmp_path):
     bundle = built(tmp_path, [{"id": "a", "title": None}, {"id": "b", "title": None}])
     with pytest.raises(UsageError, match="no titles to make queries of: give --queries"):
-        run_bench._asked(bundle, None)
+        run_bench._bench_input(bundle, None)
     mine = tmp_path / "mine.txt"
     mine.write_text("one\ntwo\n")
-    asked = run_bench._asked(bundle, mine)
-    assert (asked.queries, asked.most) == ("2 queries of mine.txt", 2)
+    asked = run_bench._bench_input(bundle, mine)
+    assert (asked.queries, asked.n_queries) == ("2 queries of mine.txt", 2)
     assert {request.query for request in asked.requests.take("words", 4)} == {"one", "two"}
 
 
@@ -188,7 +188,7 @@ def test_where_time_is_short_large_batches_are_left_out_but_never_all():
 def test_engines_take_turns_and_all_of_them_are_asked_whatever_the_time():
     clock, log = Clock(), []
     engines = {threads: TimedEngine(clock, threads, log) for threads in (1, 2)}
-    curves = Meter(requests(), clock).curves(engines, (1, 16), 0.001, least=4)
+    curves = Meter(requests(), clock).curves(engines, (1, 16), 0.001, min_turns=4)
     assert list(dict.fromkeys(log)) == [(1, 1), (2, 1), (1, 16), (2, 16)]
     assert {threads: tuple(curve) for threads, curve in curves.items()} == {
         1: (1, 16),
