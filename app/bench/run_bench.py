@@ -77,7 +77,9 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
         with settled():
             machine = _machine(load, settings.device)
             cores = 1 if on_gpu else machine.cores
-            curve, by_threads = _curves(bundle, {threads: engine}, made, cores, seconds)
+            curve, by_threads = _curves(
+                bundle=bundle, engines={threads: engine}, made=made, cores=cores, seconds=seconds
+            )
     return Figures(
         info=engine.info,
         machine=machine,

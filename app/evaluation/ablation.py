@@ -138,7 +138,9 @@ def ablate(
     prepared, examples = _prepared(plan, options)
     queries = training_queries_about(plan.folds[0].cases, Numbering.of(plan.catalogue.ids))
     traced = TracedSources(prepared.behaviour, prepared.content_knn_share)
-    table = _VariantTable(examples, Pools(queries, traced), traced, options.seed)
+    table = _VariantTable(
+        examples=examples, pools=Pools(queries, traced), traced=traced, seed=options.seed
+    )
     rows = {name: table.row(variant) for name, variant in variants.items()}
     return {
         "dataset": dataset,
@@ -161,12 +163,16 @@ def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, Trace
     with tempfile.TemporaryDirectory(prefix="recserve-ablation-") as work:
         no_events = Fold(Events.none(), fold.cases)
         home, make = Path(work) / "texts", options.make_encoder
-        path, _ = build_fold(plan, no_events, options.recipe, home, make)
+        path, _ = build_fold(
+            plan=plan, fold=no_events, recipe=options.recipe, folder=home, make_encoder=make
+        )
         bundle = open_bundle(path)
         described = describe(columns_of(bundle), options.recipe)
         item_texts = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
     log = log_of(fold.events, described.ids, options.recipe.weights)
-    sequences = sequences_of(log.events, log.item_rows, log.weights, len(item_texts))
+    sequences = sequences_of(
+        events=log.events, item_rows=log.item_rows, weights=log.weights, n_items=len(item_texts)
+    )
     negatives = negatives_of(log, len(item_texts))
     drawn: list[TracedExamples] = []
 
@@ -176,10 +182,20 @@ def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, Trace
         content_knn_share: float,
         seed: int,
     ) -> Examples:
-        drawn.append(TracedExamples.draw(queries, behaviour, content_knn_share, seed))
+        drawn.append(
+            TracedExamples.draw(
+                queries=queries, behaviour=behaviour, content_knn_share=content_knn_share, seed=seed
+            )
+        )
         return drawn[0].examples
 
-    prepared = prepare(sequences, negatives, item_texts, options.seed, draw)
+    prepared = prepare(
+        sequences=sequences,
+        negatives=negatives,
+        item_texts=item_texts,
+        seed=options.seed,
+        draw=draw,
+    )
     if prepared is None:
         raise BadDataError(f"nothing is learned from fewer than {MIN_EXAMPLES} events held back")
     return prepared, drawn[0]

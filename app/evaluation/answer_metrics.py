@@ -88,7 +88,9 @@ def _graded(answers: Answers, grades: Sequence[Mapping[int, float]], k: int) -> 
         rows = answers.rows[case].tolist()
         gains = [metrics.gain_of(judged[row]) if row in judged else 0.0 for row in rows]
         ideal = [metrics.gain_of(grade) for grade in judged.values()]
-        values[case] = metrics.graded_ndcg_at(answers.scores[case], gains, ideal, k)
+        values[case] = metrics.graded_ndcg_at(
+            scores=answers.scores[case], gains=gains, judged=ideal, k=k
+        )
     return values
 
 

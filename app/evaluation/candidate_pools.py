@@ -99,7 +99,7 @@ class TracedExamples:
     ) -> "TracedExamples":
         """Draw the examples of a build; see `app.offline.learning.learn.DrawExamples`."""
         traced = TracedSources(behaviour, content_knn_share)
-        drawn = draw_examples(queries, traced.sources, traced, seed)
+        drawn = draw_examples(queries=queries, sources=traced.sources, features=traced, seed=seed)
         features = np.ascontiguousarray(drawn.features[:, : traced.n_features])
         origins = drawn.features[:, traced.n_features :] > 0
         return cls(replace(drawn, features=features), origins)

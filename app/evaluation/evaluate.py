@@ -92,8 +92,8 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
         peak = _peak_bytes()
         encoder = _plain_encoder(options, folder / "plain")
         training_data = _training_data(plan, options, encoder)
-        measurer = _Measurer(plan, cases, training_data[0], options.seed)
-        document = _head(plan, dataset, responses, options)
+        measurer = _Measurer(plan=plan, cases=cases, data=training_data[0], seed=options.seed)
+        document = _head(plan=plan, dataset=dataset, responses=responses, options=options)
         document |= measurer.measured(responses.answer_sets)
         document["by_history"] = measurer.by_history(responses.answer_sets)
         document |= _sources(responses)
@@ -114,8 +114,16 @@ def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> Responses:
             path, seconds = options.bundle, dict[str, float]()
         else:
             home = folder / f"fold{number}"
-            path, seconds = build_fold(plan, fold, options.recipe, home, options.make_encoder)
-        responses = ask(options.open_engine(path), plan, fold.cases, options.seed)
+            path, seconds = build_fold(
+                plan=plan,
+                fold=fold,
+                recipe=options.recipe,
+                folder=home,
+                make_encoder=options.make_encoder,
+            )
+        responses = ask(
+            engine=options.open_engine(path), plan=plan, cases=fold.cases, seed=options.seed
+        )
         parts.append(replace(responses, seconds={**seconds, **responses.seconds}))
     return merge_responses(parts)
 
@@ -165,7 +173,9 @@ class _Measurer:
         """Return the accuracy of each case."""
         if self._plan.protocol == "graded":
             judged, retrieved = answer_sets
-            return answer_metrics.graded_table(judged, retrieved, self._cases, self._numbering)
+            return answer_metrics.graded_table(
+                judged=judged, retrieved=retrieved, cases=self._cases, numbering=self._numbering
+            )
         return answer_metrics.next_item_table(answer_sets[0])
 
     def measured(self, answer_sets: Sequence[Answers]) -> Document:

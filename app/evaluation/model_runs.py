@@ -117,11 +117,11 @@ def build_fold(
         columns |= {"items": ItemColumns()}
     events = write_events(folder / "events.jsonl", fold.events, fold.queries)
     report = build(
-        plan.catalogue.file(folder),
-        events if len(fold.events) else None,
-        recipe.model_copy(update=columns),
-        folder / "bundle",
-        make_encoder,
+        items=plan.catalogue.file(folder),
+        events=events if len(fold.events) else None,
+        recipe=recipe.model_copy(update=columns),
+        out=folder / "bundle",
+        make_encoder=make_encoder,
     )
     return folder / "bundle", report.seconds
 
@@ -132,16 +132,24 @@ def ask(engine: Engine, plan: EvalPlan, cases: Sequence[Case], seed: int) -> Res
     targets = targets_of(plan, cases, numbering)
     with closing(engine):
         answer_sets = tuple(
-            ask_engine(engine, requests, targets, numbering, "rank")
+            ask_engine(
+                engine=engine, requests=requests, targets=targets, numbering=numbering, label="rank"
+            )
             for requests in request_sets_of(plan, cases)
         )
         pool = None
         if plan.protocol not in ("graded", "mind"):
             sample = np.sort(np.random.default_rng(seed).permutation(len(cases))[:POOL_USERS])
             long = [replace(cases[position].request, k=POOL_SIZE) for position in sample.tolist()]
-            pool = ask_engine(engine, long, targets[sample], numbering, "sources")
+            pool = ask_engine(
+                engine=engine,
+                requests=long,
+                targets=targets[sample],
+                numbering=numbering,
+                label="sources",
+            )
         seconds = {"rank": sum(answers.seconds for answers in answer_sets)}
-        return Responses(answer_sets, pool, engine.info, seconds)
+        return Responses(answer_sets=answer_sets, pool=pool, info=engine.info, seconds=seconds)
 
 
 def merge_responses(parts: Sequence[Responses]) -> Responses:
@@ -168,7 +176,9 @@ def _across_folds(folds: Sequence[tuple[Answers, ...]]) -> tuple[Answers, ...]:
 def histories_of(events: Events, recipe: Recipe, ids: list[str]) -> list[Rows]:
     """Return per user the rows of their positive events on known items, oldest first."""
     log = log_of(events, ids, recipe.weights)
-    sequences = sequences_of(log.events, log.item_rows, log.weights, len(ids))
+    sequences = sequences_of(
+        events=log.events, item_rows=log.item_rows, weights=log.weights, n_items=len(ids)
+    )
     return [sequences.of(user) for user in range(len(sequences))]
 
 
@@ -204,14 +214,18 @@ class BaselineRunner:
         baseline.fit(data)
         targets = targets_of(self._plan, fold.cases, self._numbering)
         return tuple(
-            self._scored(name, baseline, requests, targets)
+            self._scored(name=name, baseline=baseline, requests=requests, targets=targets)
             for requests in request_sets_of(self._plan, fold.cases)
         )
 
     def _run_peer(self, _: str, fold: Fold, data: TrainingData) -> tuple[Answers, ...]:
         histories = [self._numbering.rows(case.request.history) for case in fold.cases]
         targets = targets_of(self._plan, fold.cases, self._numbering)
-        return (ask_sasrec(data, histories, targets, ["--k", str(LIST_SIZE)]),)
+        return (
+            ask_sasrec(
+                train=data, histories=histories, targets=targets, options=["--k", str(LIST_SIZE)]
+            ),
+        )
 
     def _scored(
         self, name: str, baseline: Baseline, requests: Sequence[RankRequest], targets: Rows

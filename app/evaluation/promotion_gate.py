@@ -86,7 +86,9 @@ class PromotionGate:
         """
         requests, targets = [case.request for case in cases], numbering.targets(cases)
         with closing(self.open_engine(bundle.path)) as engine:
-            answers = ask_engine(engine, requests, targets, numbering, "gate")
+            answers = ask_engine(
+                engine=engine, requests=requests, targets=targets, numbering=numbering, label="gate"
+            )
         # Items outside the numbering have row -1. Their score becomes -inf, so that they do not
         # push the target down.
         scores = np.where(answers.rows >= 0, answers.scores, -np.inf)
@@ -121,7 +123,9 @@ class _Comparison:
 
     def judge(self, bundle: Bundle) -> str:
         ndcg = self.gate.ndcg_of(bundle, self.cases, self.numbering)
-        difference = paired_difference(ndcg, self.served_ndcg, SEED, RESAMPLES)
+        difference = paired_difference(
+            new=ndcg, old=self.served_ndcg, seed=SEED, resamples=RESAMPLES
+        )
         result = (
             f"NDCG@{TOP} {_figure(ndcg.mean())} against {_figure(self.served_ndcg.mean())} being "
             f"served, difference {_interval(difference)} over {len(ndcg):,} users"

@@ -134,7 +134,12 @@ def plan_of_events(
             target in case.request.exclude for target, case in zip(targets, cases, strict=True)
         ),
     }
-    return EvalPlan(protocol, catalogue, (Fold(events.only(keep), tuple(cases)),), notes)
+    return EvalPlan(
+        protocol=protocol,
+        catalogue=catalogue,
+        folds=(Fold(events.only(keep), tuple(cases)),),
+        notes=notes,
+    )
 
 
 def leave_one_out(

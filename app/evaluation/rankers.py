@@ -81,7 +81,7 @@ def _trained(
     make: Callable[[Tensor, Tensor], Model] = Network,
     loss_of: Loss = listwise,
 ) -> Score:
-    arrays = train(examples, seed, make, loss_of).arrays
+    arrays = train(examples=examples, seed=seed, make=make, loss_of=loss_of).arrays
     return Scorer(arrays, examples.features.shape[1]).score
 
 

@@ -43,7 +43,10 @@ def bar_chart(items: Sequence[Bar], title: str, digits: int = 3) -> str:
         digits: decimals of the values.
     """
     longest = max((max(item.value, item.high or 0.0) for item in items), default=0.0) or 1.0
-    rows = [_row(item, number, longest, digits) for number, item in enumerate(items)]
+    rows = [
+        _row(item=item, number=number, longest=longest, digits=digits)
+        for number, item in enumerate(items)
+    ]
     height = len(items) * _ROW + 6
     return (
         f'<svg role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'

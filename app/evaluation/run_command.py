@@ -100,7 +100,9 @@ def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[EvalPlan, str]:
         return _plan_of_bundle(args, recipe), args.events.name
     catalogue, events = read_files(args.items, args.events, recipe)
     protocol: ProtocolName = args.protocol or "time-split"
-    return plan_of_events(protocol, catalogue, events, recipe.weights), args.events.name
+    return plan_of_events(
+        protocol=protocol, catalogue=catalogue, events=events, weights=recipe.weights
+    ), args.events.name
 
 
 def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
@@ -114,10 +116,14 @@ def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
         )
     if kind == "sequences":
         catalogue, events = read_sequences(args.dataset, args.seed)
-        return plan_of_events(protocol, catalogue, events, Recipe().weights)
+        return plan_of_events(
+            protocol=protocol, catalogue=catalogue, events=events, weights=Recipe().weights
+        )
     if kind == "pairs":
-        return plan_of_grades(*read_pairs(args.dataset, args.seed))
-    return plan_of_impressions(*read_impressions(args.dataset, args.seed))
+        catalogue, judged = read_pairs(args.dataset, args.seed)
+        return plan_of_grades(catalogue, judged)
+    catalogue, impressions = read_impressions(args.dataset, args.seed)
+    return plan_of_impressions(catalogue, impressions)
 
 
 def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:
@@ -129,7 +135,13 @@ def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:
     if split is None:
         split = float("-inf")  # the bundle has seen no events
     events = read_events(args.events, recipe)
-    return plan_of_events("time-split", catalogue_of(bundle), events, recipe.weights, split)
+    return plan_of_events(
+        protocol="time-split",
+        catalogue=catalogue_of(bundle),
+        events=events,
+        weights=recipe.weights,
+        split=split,
+    )
 
 
 def catalogue_of(bundle: Bundle) -> EvalCatalogue:

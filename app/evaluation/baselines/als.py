@@ -44,4 +44,4 @@ class Als:
         return np.asarray(users, dtype=np.float32) @ items.T
 
     def _taken(self, histories: Sequence[npt.NDArray[np.int64]]) -> sp.csr_matrix:
-        return decayed(histories, self._n_items, 1.0, None)
+        return decayed(histories=histories, n_items=self._n_items, decay=1.0, newest=None)

@@ -69,7 +69,7 @@ class Ease:
     def fit(self, train: TrainingData) -> None:
         """Invert the Gram matrix: O(n_items³) time, dense."""
         check_dense(train.n_items)
-        taken = decayed(train.sequences, train.n_items, 1.0, None)
+        taken = decayed(histories=train.sequences, n_items=train.n_items, decay=1.0, newest=None)
         inverse = inverse_gram(taken, self.ridge)
         inverse /= -np.diag(inverse)[None, :]
         np.fill_diagonal(inverse, 0.0)
@@ -77,7 +77,12 @@ class Ease:
 
     def scores(self, queries: Sequence[BaselineQuery]) -> Matrix:
         """Return X B; X has the items of each history, and their order does not matter."""
-        taken = decayed([query.history for query in queries], len(self._weights), 1.0, None)
+        taken = decayed(
+            histories=[query.history for query in queries],
+            n_items=len(self._weights),
+            decay=1.0,
+            newest=None,
+        )
         return dense(taken @ self._weights)
 
 
@@ -94,7 +99,9 @@ class Ridge:
     def fit(self, train: TrainingData) -> None:
         """Solve for W: O(n_items³) time, dense."""
         check_dense(train.n_items)
-        before, after = _past_and_future(train.sequences, train.n_items, self.past, self.future)
+        before, after = _past_and_future(
+            sequences=train.sequences, n_items=train.n_items, past=self.past, future=self.future
+        )
         cross = (before.T @ after).tocsr()
         inverse = inverse_gram(before, self.ridge)
         # The inverse P is symmetric, so W = P C = (C' P)': sparse times dense instead of dense

@@ -161,7 +161,15 @@ def draw_examples(
                 block = columns[:, ends[at] : ends[at + 1]]
                 score = unlearned_score(block, features.names)
                 sampled, weights = _sample(score, _negative_certainty(query, rows), rng)
-                lists.append(_SampledList.of(query, block, int(matches[0]), sampled, weights))
+                lists.append(
+                    _SampledList.of(
+                        query=query,
+                        block=block,
+                        target=int(matches[0]),
+                        sampled=sampled,
+                        weights=weights,
+                    )
+                )
     return _concatenated(lists, len(features.names), len(queries))
 
 

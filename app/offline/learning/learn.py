@@ -11,12 +11,12 @@ result is thrown away. This module does not know files.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def learn(
     """
     with _timed("words"):
         item_texts = ItemTexts(word_weights(texts), vectors)
-    prepared = prepare(sequences, negatives, item_texts, seed)
+    prepared = prepare(sequences=sequences, negatives=negatives, item_texts=item_texts, seed=seed)
     if prepared is None:
         _log.warning("nothing learned: fewer than %d events to check it on", MIN_EXAMPLES)
         return None
@@ -119,11 +119,23 @@ def examples_of(
 ) -> Examples:
     """Return the examples of a build: every source is asked, every feature is computed."""
     sources = behaviour_sources(behaviour, content_knn_share)
-    return draw_examples(queries, sources, features_over(behaviour), seed)
+    return draw_examples(
+        queries=queries, sources=sources, features=features_over(behaviour), seed=seed
+    )
 
 
-DrawExamples: TypeAlias = Callable[[Sequence[TrainingQuery], Behaviour, float, int], Examples]
-"""(queries, sources that have not seen their targets, share of *content_knn*, seed) -> examples."""
+class DrawExamples(Protocol):
+    """Draws examples of queries, with sources that have not seen the targets of the queries."""
+
+    def __call__(
+        self,
+        queries: Sequence[TrainingQuery],
+        behaviour: Behaviour,
+        content_knn_share: float,
+        seed: int,
+    ) -> Examples:
+        """Return the examples."""
+        ...
 
 
 def prepare(
@@ -157,9 +169,9 @@ def prepare(
         decays, share = _best_decays(tables, validator)
     with _timed("taste, for the examples"):
         taste, schedule = fit_taste(inner, item_texts, seed, validate=validator.taste_ndcg)
-    behaviour = Behaviour(tables, decays, taste, _signals(inner, n_items))
+    behaviour = Behaviour(tables=tables, decays=decays, taste=taste, items=_signals(inner, n_items))
     with _timed("examples"):
-        examples = draw(queries, behaviour, share, seed)
+        examples = draw(queries=queries, behaviour=behaviour, content_knn_share=share, seed=seed)
     if len(examples) < MIN_EXAMPLES:
         return None
     del inner, tables, behaviour, taste  # the second fit takes as much memory as the first
@@ -167,7 +179,9 @@ def prepare(
         taste, _ = fit_taste(sequences, item_texts, seed, schedule=schedule)
     with _timed("behaviour"):
         tables = _tables(sequences, n_items, content_knn)
-    behaviour = Behaviour(tables, decays, taste, _signals(sequences, n_items))
+    behaviour = Behaviour(
+        tables=tables, decays=decays, taste=taste, items=_signals(sequences, n_items)
+    )
     return PreparedTraining(behaviour, share, examples)
 
 

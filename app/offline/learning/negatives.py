@@ -44,7 +44,7 @@ class Skipped:
     @classmethod
     def nothing(cls) -> "Skipped":
         """Return the result for a log without recommendations."""
-        return cls(_NO_ROWS, _NO_ROWS, np.zeros(1, np.int64), _NO_ROWS)
+        return cls(steps=_NO_ROWS, pages=_NO_ROWS, offsets=np.zeros(1, np.int64), items=_NO_ROWS)
 
     def beside(self, step: int) -> Rows:
         """Return int64[n]: the rows that were shown beside a step and not taken, ascending."""
@@ -68,7 +68,9 @@ class Negatives:
 
 def negatives_of(log: EventLog, n_items: int) -> Negatives:
     """Return the negatives of a log over a catalogue of `n_items`."""
-    disliked = disliked_of(log.events, log.item_rows, log.is_negative, n_items)
+    disliked = disliked_of(
+        events=log.events, item_rows=log.item_rows, is_negative=log.is_negative, n_items=n_items
+    )
     return Negatives(disliked, skipped_of(log, n_items))
 
 
@@ -81,7 +83,9 @@ def skipped_of(log: EventLog, n_items: int) -> Skipped:
     impressions = np.flatnonzero(log.is_impression & recommended & (log.item_rows < n_items))
     if not len(impressions):
         return Skipped.nothing()
-    taken, steps = steps_of(log.events, log.item_rows, log.weights, n_items)
+    taken, steps = steps_of(
+        events=log.events, item_rows=log.item_rows, weights=log.weights, n_items=n_items
+    )
     from_page = recommended[taken]
     taken, steps = taken[from_page], steps[from_page]
     pages, page_of_taken = np.unique(_page_ids(log.events, taken), return_inverse=True)

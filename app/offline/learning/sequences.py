@@ -61,7 +61,9 @@ class Sequences:
         user, position = self.positions()
         keep = position < (self.lengths - held_out)[user]
         offsets = offsets_of(self.lengths - held_out)
-        return Sequences(self.users, self.items[keep], self.weights[keep], offsets)
+        return Sequences(
+            users=self.users, items=self.items[keep], weights=self.weights[keep], offsets=offsets
+        )
 
 
 def sequences_of(
@@ -79,16 +81,20 @@ def sequences_of(
         weights: float64[n_events], > 0 for positive events.
         n_items: size of the catalogue.
     """
-    rows, steps = steps_of(events, item_rows, weights, n_items)
+    rows, steps = steps_of(events=events, item_rows=item_rows, weights=weights, n_items=n_items)
     user, items = events.user[rows].astype(np.int64), item_rows[rows].astype(np.int64)
     if not len(rows):
-        return Sequences(user, items, np.empty(0, np.float32), np.zeros(1, np.int64))
+        return Sequences(
+            users=user, items=items, weights=np.empty(0, np.float32), offsets=np.zeros(1, np.int64)
+        )
     starts = np.flatnonzero(np.diff(steps, prepend=-1))
     step_weights = np.maximum.reduceat(weights[rows], starts)
     users, lengths = np.unique(user[starts], return_counts=True)
     # With mean 1 the learning rates mean the same for every scale of event weights.
     step_weights = (step_weights / step_weights.mean()).astype(np.float32)
-    return Sequences(users, items[starts], step_weights, offsets_of(lengths))
+    return Sequences(
+        users=users, items=items[starts], weights=step_weights, offsets=offsets_of(lengths)
+    )
 
 
 def steps_of(
@@ -116,4 +122,6 @@ def disliked_of(
     n_items: int,
 ) -> Sequences:
     """Return the known items of each user's negative events, by time; see `sequences_of`."""
-    return sequences_of(events, item_rows, is_negative.astype(np.float64), n_items)
+    return sequences_of(
+        events=events, item_rows=item_rows, weights=is_negative.astype(np.float64), n_items=n_items
+    )

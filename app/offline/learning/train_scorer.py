@@ -73,7 +73,7 @@ class Network(Model):
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__(mean, deviation)
         self.first = nn.Linear(len(mean), HIDDEN[0])
-        self.second = nn.Linear(*HIDDEN)
+        self.second = nn.Linear(HIDDEN[0], HIDDEN[1])
         # Only differences of scores within a list count, so the last layer needs no bias.
         self.third = nn.Linear(HIDDEN[1], 1, bias=False)
         self.drop = nn.Dropout(DROPOUT)
@@ -135,7 +135,8 @@ def train(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     training, validation = split(len(examples), seed)
-    network = make(*map(torch.from_numpy, _moments(examples)))
+    mean, deviation = _moments(examples)
+    network = make(torch.from_numpy(mean), torch.from_numpy(deviation))
     steps = -(-len(training) // BATCH)
     epochs = max(MIN_EPOCHS, -(-MIN_STEPS // steps))
     optimizer = torch.optim.AdamW(
@@ -150,11 +151,11 @@ def train(
         batches = np.array_split(rng.permutation(training), steps)
         for chosen in tqdm(batches, desc="scorer", disable=None):
             optimizer.zero_grad()
-            losses = _losses(network, loss_of, examples, chosen)
+            losses = _losses(network=network, loss_of=loss_of, examples=examples, chosen=chosen)
             losses.mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             rates.step()
-        loss = _validation(network, loss_of, examples, validation)
+        loss = _validation(network=network, loss_of=loss_of, examples=examples, chosen=validation)
         if loss < best.loss:
             best = TrainedScorer(network.arrays(), loss, epoch)
         elif epoch - best.epoch >= PATIENCE:
@@ -177,7 +178,10 @@ def _moments(examples: Examples) -> tuple[Matrix, Matrix]:
 @torch.inference_mode()
 def _validation(network: Model, loss_of: Loss, examples: Examples, chosen: Ints) -> float:
     network.eval()
-    losses = [_losses(network, loss_of, examples, part) for part in _batches(chosen)]
+    losses = [
+        _losses(network=network, loss_of=loss_of, examples=examples, chosen=part)
+        for part in _batches(chosen)
+    ]
     return float(torch.cat(losses).mean())
 
 
