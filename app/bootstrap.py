@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from app.bundle.generations import is_generation
+from app.bundle.training_lock import is_training
 from app.core.memory import settled
 from app.core.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
 from app.core.settings import Settings
@@ -61,6 +62,11 @@ class Service:
     def ready(self) -> bool:
         """Whether requests can be answered. A shared cache that is down does not matter."""
         return self.batcher.ready
+
+    @property
+    def training(self) -> bool:
+        """Whether a process trains a new generation of the bundle now."""
+        return is_training(self.settings.bundle)
 
 
 @asynccontextmanager

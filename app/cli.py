@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app import __version__
-from app.core.errors import AppError, BadDataError, BundleError, UsageError
+from app.core.errors import AppError, BadDataError, UsageError
 from app.core.settings import Settings
 
 _ALL_SETTINGS = tuple(Settings.model_fields)
@@ -85,9 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser(
-        "demo", help="build the MovieLens demo if it cannot be served yet, and serve it"
+        "demo",
+        help="serve the MovieLens demo; build it if needed, and train it while it is served",
+        epilog=_PRECEDENCE,
     )
-    demo.add_argument("--build-only", action="store_true", help="stop once the bundle is built")
+    until = demo.add_mutually_exclusive_group()
+    until.add_argument("--wait", action="store_true", help="serve it only once it is trained")
+    until.add_argument("--build-only", action="store_true", help="build and train it, then stop")
     _add_settings(demo)
     demo.set_defaults(run=_demo)
 
@@ -215,36 +219,10 @@ def _roll_back(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from app.demo import run_demo
+
     settings = _settings(arguments)
-    if not arguments.build_only:
-        from app.server_process import check_address
-
-        check_address(settings)
-    if not usable(settings.bundle):
-        from app.offline.demo import build_demo
-
-        print(build_demo(settings.bundle), flush=True)
-        if not arguments.build_only:
-            # Building loaded torch; what serves starts as a new process without it.
-            os.execv(sys.executable, [sys.executable, "-m", "app.cli", *sys.argv[1:]])  # noqa: S606
-    if arguments.build_only:
-        return 0
-    from app.server_process import run
-
-    return run(settings)
-
-
-def usable(bundle: Path) -> bool:
-    """Tell whether a bundle can be served; say why not, unless there is none yet."""
-    from app.bundle.reader import CURRENT, open_bundle
-
-    try:
-        open_bundle(bundle)
-    except BundleError as error:
-        if (bundle / CURRENT).exists():
-            print(f"recserve: {error}: building it", file=sys.stderr)
-        return False
-    return True
+    return run_demo(settings, wait=arguments.wait, build_only=arguments.build_only)
 
 
 def _compact(arguments: argparse.Namespace) -> int:

@@ -42,8 +42,7 @@ def run(settings: Settings) -> int:
     require(settings.device)
     open_bundle(settings.bundle)
     asyncio.run(check_event_file(settings))
-    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
-        os.environ[f"RECSERVE_{name.upper()}"] = str(value)
+    export_settings(settings)
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
     # without a handler of ours the process would end as if killed.
     signal.signal(signal.SIGTERM, _stop)
@@ -68,6 +67,12 @@ def run(settings: Settings) -> int:
         # The library's own code for a failed start is 3, which is "bad data" with us.
         return 1 if stopped.code else 0
     return 0
+
+
+def export_settings(settings: Settings) -> None:
+    """Put the settings into the environment, from which processes started later read them."""
+    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
+        os.environ[f"RECSERVE_{name.upper()}"] = str(value)
 
 
 def check_address(settings: Settings) -> None:

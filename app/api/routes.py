@@ -194,6 +194,7 @@ async def info(service: ServiceDep) -> Response:
             "encoder": {"id": engine.encoder, "dim": engine.dim},
             "index": engine.index,
             "scorer": engine.scorer,
+            "training": service.training,
             "fields": dict(engine.attributes),
             "backend": {
                 "device": settings.device,

@@ -134,6 +134,10 @@ INFO: Final = object_of(
         "encoder": object_of({"id": _STRING, "dim": _COUNT}),
         "index": _STRING,
         "scorer": _STRING,
+        "training": {
+            "type": "boolean",
+            "description": "whether a process trains a new generation of this bundle now",
+        },
         "fields": {"type": "object", "additionalProperties": _STRING},
         "backend": object_of({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
         "cache": object_of({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),

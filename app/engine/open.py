@@ -88,7 +88,7 @@ def engine_of(
         EngineError: it failed, or has no room.
     """
     manifest = bundle.manifest
-    _check_versions(bundle)
+    check_versions(bundle)
     encoder = encoder or encoder_of(bundle, threads, device)
     if (encoder.id, encoder.dim) != (manifest.encoder.id, manifest.encoder.dim):
         raise BundleError("the encoder of the bundle is not the one its manifest names")
@@ -110,8 +110,12 @@ def engine_of(
     return RankEngine(parts, replace(info_of(bundle), index=index.kind), remembered)
 
 
-def _check_versions(bundle: Bundle) -> None:
-    """Refuse an index of words, or a scorer, that other code than ours made. Raises BundleError."""
+def check_versions(bundle: Bundle) -> None:
+    """Refuse an index of words, or a scorer, that other code than ours made.
+
+    Raises:
+        BundleError: word cutting or features have changed since the bundle was built.
+    """
     manifest = bundle.manifest
     versions = {
         "word cutting": (manifest.word_cutting_version, WORD_CUTTING_VERSION),

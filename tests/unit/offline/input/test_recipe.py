@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import UsageError
 from app.domain.item_text import TextTemplate
-from app.offline.demo import RECIPE
+from app.offline.demo_recipe import RECIPE
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, EventRule, Recipe, load_recipe
 
 
