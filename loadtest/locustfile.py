@@ -26,7 +26,7 @@ _POPULAR, _UNIQUE, _USERS = 1_000, 50_000, 671
 
 
 class Texts:
-    """What is asked for: filled once, from the catalogue that the service serves."""
+    """The query texts, made once from the catalogue that the service serves."""
 
     popular: Sequence[str] = ()
     popularity = Zipf(_POPULAR)
@@ -41,16 +41,16 @@ class Texts:
 
     @classmethod
     def new(cls) -> str:
-        """Return a query that nobody asked before (until all were)."""
+        """Return a query that was not sent before, as long as there are some."""
         return cls.unique[next(cls.numbers) % len(cls.unique)]
 
 
 @events.test_start.add_listener
 def _prepare(environment: Environment, **_: object) -> None:
-    """Ask the service for titles, and make the texts of them.
+    """Read titles from the service, and make the query texts of them.
 
     Raises:
-        SystemExit: there are none; without texts a run would tell nothing.
+        SystemExit: there are no titles; without texts there is nothing to send.
     """
     try:
         titles = titles_at(environment.host or "")
@@ -63,7 +63,7 @@ def _prepare(environment: Environment, **_: object) -> None:
 
 
 class Client(FastHttpUser):
-    """What all users share: a moment between requests, and how an answer is judged."""
+    """The base of all users: a pause between requests, and the check of an answer."""
 
     abstract = True
     wait_time = between(0.02, 0.2)
@@ -80,7 +80,7 @@ class Client(FastHttpUser):
 
 
 class HotUser(Client):
-    """Asks what many ask."""
+    """Sends popular queries."""
 
     weight = 4
 
@@ -91,7 +91,7 @@ class HotUser(Client):
 
 
 class NewUser(Client):
-    """Asks what nobody asked before."""
+    """Sends new queries."""
 
     weight = 4
 
@@ -102,44 +102,44 @@ class NewUser(Client):
 
 
 class KnownUser(Client):
-    """Is known by id, with and without a query."""
+    """Sends a known user id, with and without a query."""
 
     weight = 2
 
     @task(2)
     def home(self) -> None:
-        """Ask for what suits the user."""
+        """Request recommendations for the user."""
         self.recommend("user", user_id=str(random.randint(1, _USERS)), k=20)
 
     @task
     def ask(self) -> None:
-        """Ask for something that suits the user."""
+        """Send a new query of the user."""
         self.recommend(
             "user + query", user_id=str(random.randint(1, _USERS)), query=Texts.new(), k=10
         )
 
 
 class BrowsingSession(Client):
-    """One visit: home, a popular search, then closer to what was opened, step by step."""
+    """One visit: home, a popular search, then more items like the opened ones."""
 
     weight = 3
 
     @task
     def visit(self) -> None:
-        """Open items from each answer; the next request knows them."""
+        """Open items from each answer; the next request has them as its history."""
         session, seen = f"visit-{uuid.uuid4().hex}", list[str]()
         first = self.recommend("visit: home", session_id=session, k=20)
         seen += first[:1]
-        found = self.recommend("visit: search", query=Texts.hot(), session_id=session, k=20)
+        items = self.recommend("visit: search", query=Texts.hot(), session_id=session, k=20)
         for _ in range(random.randint(1, 4)):
-            fresh = [item for item in found if item not in seen]
+            fresh = [item for item in items if item not in seen]
             seen += fresh[: random.randint(1, 2)]
-            found = self.recommend("visit: more", history=seen, session_id=session, k=20)
+            items = self.recommend("visit: more", history=seen, session_id=session, k=20)
             self.wait()
 
 
 class SearchBurst(Client):
-    """Types: a request for every word, at once."""
+    """Types a query into a search box that sends a request for every word."""
 
     weight = 2
 
@@ -151,26 +151,26 @@ class SearchBurst(Client):
 
 
 class FlashCrowd(Client):
-    """Everybody asks the same new thing at the same moment; a moment later, another one."""
+    """All users send the same new query at the same moment; the next moment has another one."""
 
     weight = 1
     wait_time = constant_pacing(0.5)
 
     @task
     def ask(self) -> None:
-        """Ask what is asked in this half second."""
+        """Send the query of this half second."""
         moment = int(time.time() / 0.5)
         self.recommend("flash crowd", query=Texts.unique[moment % len(Texts.unique)], k=10)
 
 
 class ColdStart(Client):
-    """After a deployment: popular queries, at a service that remembers none of them yet."""
+    """Sends popular queries to a service with an empty cache, as after a deployment."""
 
     weight = 1
 
     @task
     def ask(self) -> None:
-        """Go through the popular queries, each once, then by popularity."""
+        """Send each popular query once, then by popularity."""
         number = next(Texts.first)
         text = Texts.popular[number] if number < len(Texts.popular) else Texts.hot()
         self.recommend("cold start", query=text, k=10)
@@ -196,7 +196,7 @@ class BatchUser(Client):
 
 
 class BadUser(Client):
-    """Sends what must be refused, and expects just that."""
+    """Sends bad input, which the service must refuse."""
 
     weight = 1
     bodies = (
@@ -209,7 +209,7 @@ class BadUser(Client):
 
     @task
     def ask(self) -> None:
-        """Send bad input; only 422 is right."""
+        """Send bad input and expect status 422."""
         body = random.choice(self.bodies)
         with self.client.post(
             "/recommend", json=body, name="bad input", catch_response=True

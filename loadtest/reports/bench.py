@@ -95,7 +95,7 @@ def _setting(trial: Document) -> str:
 
 
 def section(document: Document) -> str:
-    """Return pictures and tables, and below them what was measured on what."""
+    """Return pictures and tables, the machine, and the settings of the peers."""
     options = document["options"]
     encoded, bare = document["recserve"]["encoded"], document["bare"]["median"]
     texts, sent, answered = (
@@ -127,12 +127,16 @@ def section(document: Document) -> str:
 
 
 def page(text: str, document: Document) -> str:
-    """`text` with the section of the bench replaced. Raises `ValueError` if it has none."""
+    """Return `text` with a new section of the bench.
+
+    Raises:
+        ValueError: the text has no such section.
+    """
     return put(text, "bench", section(document))
 
 
 def newest() -> Path:
-    """Find the latest result by its own date, not by that of the file."""
+    """Return the newest result, by the date inside the document."""
     results = sorted(RESULTS.glob("*.json"), key=lambda path: json.loads(path.read_text())["date"])
     if not results:
         raise SystemExit("no result in loadtest/results/: run `make bench` first")

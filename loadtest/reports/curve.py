@@ -14,7 +14,7 @@ from loadtest.reports.page import PAGE, measured_on, notes, put
 
 
 def section(document: Mapping[str, Any]) -> str:
-    """Return the picture, and below it what it was measured on."""
+    """Return the picture and the machine."""
     rates = document["rates"]
     below = notes(
         f"{len(rates)} rates from {rates[0]['offered_per_s']:,.0f} to "

@@ -17,7 +17,7 @@ NAMES = {
     "amx": "recserve, kernel by AMX",
     "vnni": "recserve, kernel by VNNI",
     "avx2": "recserve, kernel by AVX2",
-    "kernel": "recserve, kernel",  # in results from before it had others than AVX2
+    "kernel": "recserve, kernel",  # in results from before the kernel had other versions than AVX2
     "onnxruntime": "recserve, ONNX Runtime",
 }
 
@@ -43,7 +43,7 @@ def table(document: Document) -> str:
 
 
 def section(document: Document) -> str:
-    """Return the table, and below it what it was measured on and how near the vectors are."""
+    """Return the table, the machine, and how near the vectors are."""
     peer = document["sentence_transformers"]
     peaks = ", ".join(f"{name}: {v:.0f}" for name, v in document["peak_gflops_float32"].items())
     fidelity = document["fidelity"]
@@ -70,7 +70,7 @@ def section(document: Document) -> str:
 
 
 def _kept(graded: Document | None) -> str:
-    """Say how much of the original's order of judged products is kept, where that was measured."""
+    """Return how much NDCG@10 of the reference each encoder keeps, if it was measured."""
     if not graded:
         return "NDCG@10 kept on the graded set: not measured."
     kept = "; ".join(f"{NAMES[name]}: {share:.2%}" for name, share in graded["kept"].items())

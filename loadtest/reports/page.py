@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 
-#: Figure -> (what it is called, format, unit)
+#: Figure -> (label, format, unit)
 ROWS = {
     "uncached_per_s": ("unique queries, {connections} connections", ",.0f", "/s"),
     "uncached_p50_ms": ("… p50", ".1f", "ms"),
@@ -32,7 +32,7 @@ Document = Mapping[str, Any]
 
 
 def cell(side: Document, name: str, form: str, unit: str) -> str:
-    """Return a median with the lowest and highest round, as it stands in a table."""
+    """Return a cell of a table: the median with the lowest and highest round."""
     rounds = side["rounds"][name]
     middle, low, high = (
         format(value, form) for value in (side["median"][name], min(rounds), max(rounds))
@@ -41,7 +41,7 @@ def cell(side: Document, name: str, form: str, unit: str) -> str:
 
 
 def measured_on(document: Document) -> str:
-    """Return computer, day and commit of any result, as the lines below the tables name them."""
+    """Return machine, day and commit of a result, for the line below a table."""
     machine = document["machine"]
     features = ", ".join(machine["cpu_features"]) or "none of AVX2 and later"
     gpu = f"{machine['gpu']} and " if machine.get("gpu") else ""
@@ -68,14 +68,14 @@ def notes(*sentences: str) -> str:
 
 
 def put(text: str, name: str, content: str) -> str:
-    """Return a page with what stands between the markers of a section replaced.
+    """Return a page with new content between the markers of a section.
 
     Raises:
         ValueError: a marker is missing.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    head, found, rest = text.partition(begin)
+    head, opened, rest = text.partition(begin)
     _, closed, tail = rest.partition(end)
-    if not (found and closed):
+    if not (opened and closed):
         raise ValueError(f"no {begin} … {end} in the page")
     return f"{head}{begin}\n{content}\n{end}{tail}"

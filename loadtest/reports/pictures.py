@@ -42,15 +42,15 @@ _STYLE = {
     "ytick.left": False,
 }
 _FALLBACK = "'DejaVu Sans', Helvetica, Arial, sans-serif"
-#: Figure -> heading, and who is asked, the quickest peer first.
+#: Figure -> heading, and the services to show, the fastest peer first.
 _LOADS = {
     "uncached_per_s": ("Unique queries", ("recserve", "infinity", "naive")),
     "hot_per_s": ("The same query", ("recserve", "bare", "naive")),
     "mix_per_s": ("Popular mix", ("recserve", "bare")),
 }
 _WHO = {"infinity": "infinity\n(only encodes)", "bare": "bare route\n(constant bytes)"}
-#: What becomes of a request that is offered -> its colour.
-_FATES = {
+#: The outcome of an offered request -> its colour.
+_OUTCOMES = {
     "answered, not degraded": _OURS,
     "answered, degraded": _SECOND,
     "refused (429)": _REFUSED,
@@ -68,14 +68,14 @@ def bench(document: Document) -> dict[str, str]:
 
 
 def write(pictures: Mapping[str, str], folder: Path = FOLDER) -> None:
-    """Put pictures into a folder, which is made if it is missing."""
+    """Write pictures into a folder; make the folder if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         (folder / name).write_text(picture, encoding="utf-8")
 
 
 def stale(pictures: Mapping[str, str], folder: Path = FOLDER) -> list[str]:
-    """Return the names of pictures that a folder lacks or has differently."""
+    """Return the names of pictures that are missing in a folder or differ from it."""
     return [
         name
         for name, picture in pictures.items()
@@ -99,21 +99,21 @@ def rates(document: Document) -> str:
 
 
 def _bars(axes: Axes, sides: Mapping[str, Document], name: str) -> None:
-    for place, (side, found) in enumerate(sides.items()):
-        middle, rounds = found["median"][name], found["rounds"][name]
+    for row, (side, result) in enumerate(sides.items()):
+        middle, rounds = result["median"][name], result["rounds"][name]
         ours = side == "recserve"
-        axes.barh(place, middle, 0.66, color=_OURS if ours else _PEER)
-        axes.plot(rounds, [place] * len(rounds), "o", ms=4, mec="white", mew=0.7, mfc=_TEXT)
+        axes.barh(row, middle, 0.66, color=_OURS if ours else _PEER)
+        axes.plot(rounds, [row] * len(rounds), "o", ms=4, mec="white", mew=0.7, mfc=_TEXT)
         weight = "bold" if ours else "normal"
-        axes.annotate(f"{middle:,.0f}", (max(rounds), place), (7, 0), weight=weight, **_OFFSET)
+        axes.annotate(f"{middle:,.0f}", (max(rounds), row), (7, 0), weight=weight, **_OFFSET)
     axes.set_yticks(range(len(sides)), [_WHO.get(side, side) for side in sides])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.04 * max(max(found["rounds"][name]) for found in sides.values()))
+    axes.set_xlim(0, 1.04 * max(max(result["rounds"][name]) for result in sides.values()))
     _rate_axis(axes)
 
 
 def overload(document: Document) -> str:
-    """Return what became of the requests offered at a multiple of the peak, a bar per round."""
+    """Return the outcomes of requests offered at a multiple of the peak, a bar per round."""
     rounds = document["recserve"]["rounds"]
     names = ("uncached_per_s", "over_goodput_per_s", "over_undegraded_per_s", "over_refused_per_s")
     peaks, good, undegraded, refused = (rounds[name] for name in names)
@@ -122,11 +122,11 @@ def overload(document: Document) -> str:
         figure.subplots_adjust(left=0.11, right=0.97, top=1 - 0.75 / high, bottom=0.48 / high)
         degraded = [all_ - full for all_, full in zip(good, undegraded, strict=True)]
         rest = [OVER * p - g - r for p, g, r in zip(peaks, good, refused, strict=True)]
-        _stacks(axes, dict(zip(_FATES, (undegraded, degraded, refused, rest), strict=True)))
-        places = range(len(peaks))
-        tops, feet = ([place + way for place in places] for way in (-0.42, 0.42))
+        _stacks(axes, dict(zip(_OUTCOMES, (undegraded, degraded, refused, rest), strict=True)))
+        rows = range(len(peaks))
+        tops, feet = ([row + way for row in rows] for way in (-0.42, 0.42))
         axes.vlines(peaks, tops, feet, color=_TEXT, lw=2, label="peak")
-        axes.set_yticks(places, [f"round {place + 1}" for place in places])
+        axes.set_yticks(rows, [f"round {row + 1}" for row in rows])
         axes.invert_yaxis()
         axes.set_xlabel("requests a second")
         _rate_axis(axes)
@@ -135,26 +135,29 @@ def overload(document: Document) -> str:
         return _svg(figure, f"What became of requests offered at {OVER} times the peak")
 
 
-def _stacks(axes: Axes, fates: Mapping[str, Sequence[float]]) -> None:
-    """Draw a bar per round out of parts; a part that is next to nothing everywhere is left out."""
-    wholes = [sum(parts) for parts in zip(*fates.values(), strict=True)]
+def _stacks(axes: Axes, outcomes: Mapping[str, Sequence[float]]) -> None:
+    """Draw a stacked bar per round; leave out an outcome that is negligible in every round."""
+    wholes = [sum(parts) for parts in zip(*outcomes.values(), strict=True)]
     starts = [0.0] * len(wholes)
-    for fate, parts in fates.items():
+    for outcome, parts in outcomes.items():
         if max(part / whole for part, whole in zip(parts, wholes, strict=True)) < _NEGLIGIBLE:
             continue
         widths = [max(part, 0.0) for part in parts]
-        axes.barh(range(len(parts)), widths, 0.62, left=starts, color=_FATES[fate], label=fate)
-        for place, (start, part, whole) in enumerate(zip(starts, parts, wholes, strict=True)):
+        axes.barh(
+            range(len(parts)), widths, 0.62, left=starts, color=_OUTCOMES[outcome], label=outcome
+        )
+        for row, (start, part, whole) in enumerate(zip(starts, parts, wholes, strict=True)):
             if part > 0.06 * whole:
-                shade = "white" if fate in ("answered, not degraded", "too late") else _TEXT
-                axes.annotate(f"{part:,.0f}", (start, place), (6, 0), c=shade, **_OFFSET)
+                shade = "white" if outcome in ("answered, not degraded", "too late") else _TEXT
+                axes.annotate(f"{part:,.0f}", (start, row), (6, 0), c=shade, **_OFFSET)
         starts = [start + width for start, width in zip(starts, widths, strict=True)]
 
 
 def encoder(document: Document, names: Mapping[str, str]) -> str:
-    """Return texts a second by batch, beside the peer: one text a call, or its best with many.
+    """Return texts a second by batch of each encoder and of the peer.
 
-    `names`: what the encoders are called, the peer first.
+    The peer has two rates: one text a call, and its best rate with many. `names`: key of an
+    encoder -> label, the peer first.
     """
     series = document["series"]
     peer, *rest = names
@@ -175,7 +178,7 @@ def encoder(document: Document, names: Mapping[str, str]) -> str:
 
 
 def _peer_rate(series: Document, peer: str, batch: int) -> float:
-    """With many texts in a call the peer makes its own batches."""
+    """Return the peer's rate; with many texts in a call it makes its own batches."""
     return series[f"{peer}/1" if batch == 1 else f"{peer}/sorted"]["texts_per_s"]
 
 
@@ -184,9 +187,9 @@ def _columns(
 ) -> None:
     """Draw a group of columns for each batch, the first of them the peer's."""
     wide = 0.86 / len(rates)
-    for place, (label, values) in enumerate(rates.items()):
-        xs = [group + place * wide for group in range(len(batches))]
-        colour = _COLUMNS[place % len(_COLUMNS)]
+    for column, (label, values) in enumerate(rates.items()):
+        xs = [group + column * wide for group in range(len(batches))]
+        colour = _COLUMNS[column % len(_COLUMNS)]
         bars = axes.bar(xs, values, wide * 0.92, color=colour, label=label.replace("`", ""))
         axes.bar_label(bars, fmt="{:.0f}", padding=2, size=size)
     middles = [group + wide * (len(rates) - 1) / 2 for group in range(len(batches))]
@@ -234,14 +237,14 @@ def _rate_axis(axes: Axes) -> None:
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    """Put it between the title and what is drawn."""
+    """Put the legend between the title and the axes."""
     where = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.2}
     axes.legend(ncols=columns, frameon=False, handlelength=1, columnspacing=1.4, **where)
 
 
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[Figure]:
-    """Give a figure of so many inches, under our style alone."""
+    """Yield a figure of this size in inches, with our style alone."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)

@@ -29,7 +29,7 @@ def table(document: Document) -> str:
 
 
 def section(document: Document) -> str:
-    """Return the table, and below it what it was measured on."""
+    """Return the table and the machine."""
     options = document["options"]
     below = notes(
         f"Median (lowest–highest) of {options['rounds']} rounds of {options['seconds']} s, "

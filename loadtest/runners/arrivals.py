@@ -16,7 +16,7 @@ _RUN_S = 60.0
 
 
 def users_for(arrivals: float, spare: float = _SPARE) -> tuple[int, float]:
-    """Return how many users there shall be, and how many seconds from one start to the next.
+    """Return the number of users, and the seconds between two starts of one user.
 
     >>> users_for(100)
     (200, 2.0)
@@ -38,7 +38,7 @@ def _pace(environment: Environment, **_: object) -> None:
 
 
 class ConstantArrivals(LoadTestShape):
-    """Users come at the rate of arrivals, and stay until the run time is over."""
+    """Users come at the rate of arrivals, and stay until the end of the run time."""
 
     use_common_options = True
 
@@ -48,4 +48,4 @@ class ConstantArrivals(LoadTestShape):
         if self.get_run_time() > (options.run_time or _RUN_S):
             return None
         users, _ = users_for(options.arrivals)
-        return users, options.arrivals  # one by one, so that their paces interleave
+        return users, options.arrivals  # one by one, so that their starts are spread evenly

@@ -13,7 +13,7 @@ _PACKAGES = re.compile(
 
 
 def describe() -> dict[str, object]:
-    """Return CPU model, usable cores, memory, system, and the CPU features that matter."""
+    """Return CPU model, usable cores, memory, system, and the CPU features that kernels use."""
     info = Path("/proc/cpuinfo").read_text()
     flags = set(_first(r"^flags\s*:\s*(.+)$", info).split())
     memory = int(_first(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()) or 0)
@@ -30,12 +30,12 @@ def describe() -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the installed packages that a figure depends on."""
-    found = {d.name: d.version for d in importlib.metadata.distributions()}
-    return {name: found[name] for name in sorted(found) if _PACKAGES.fullmatch(name)}
+    installed = {d.name: d.version for d in importlib.metadata.distributions()}
+    return {name: installed[name] for name in sorted(installed) if _PACKAGES.fullmatch(name)}
 
 
 def commit() -> str:
-    """Name the commit that is checked out, with `+` if files differ; empty without one."""
+    """Return the commit that is checked out, with `+` if files differ; empty without git."""
     done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
         cwd=Path(__file__).parent,
@@ -53,5 +53,5 @@ def slug(cpu: str) -> str:
 
 
 def _first(pattern: str, text: str) -> str:
-    found = re.search(pattern, text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1].strip() if match else ""

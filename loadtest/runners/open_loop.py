@@ -33,12 +33,12 @@ _RETRY: Final = re.compile(rb'"retry_after_ms":(\d+)')
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What is offered: requests a second, for how many seconds, and when an answer is too late."""
+    """The offered load: requests a second, seconds, and the deadline of an answer."""
 
     rate: float
     seconds: float
     deadline_ms: float = 1000
-    connections: int = 2048  # more than a service may keep waiting
+    connections: int = 2048  # more than the number of requests that a service lets wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run showed after its first second; goodput: 200 within the deadline, per second.
+    """The figures of a run without its first second.
 
-    `p50_ms`, `p99_ms`: of accepted (200) and not degraded; None where there are none.
+    `goodput_per_s`: answers with status 200 within the deadline. `p50_ms`, `p99_ms`: of answers
+    with status 200 that are not degraded; None if there are none.
     """
 
     offered_per_s: float
@@ -75,13 +76,13 @@ class Report:
 
 
 def message(body: bytes, path: str = "/recommend") -> bytes:
-    """Return a POST request as it goes over the wire."""
+    """Return the bytes of a POST request."""
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def answer_in(data: bytes) -> tuple[int, bool, int | None] | None:
-    r"""Return status, degraded and `retry_after_ms` of a response; None if it is not whole yet.
+    r"""Return status, degraded and `retry_after_ms` of a response; None if it is incomplete.
 
     >>> answer_in(b"HTTP/1.1 200 OK\r\nX-Degraded: encoder\r\nContent-Length: 2\r\n\r\n{}")
     (200, True, None)
@@ -110,7 +111,7 @@ def percentile(values: Iterable[float], percent: float) -> float | None:
 
 
 def report(outcomes: Sequence[Outcome], offered: Offer) -> Report:
-    """Sum up a run; its first second is left out."""
+    """Return the figures of a run without its first second."""
     seconds = offered.seconds
     ramp = min(_RAMP_S, seconds / 4)
     window = seconds - ramp
@@ -146,7 +147,7 @@ def report(outcomes: Sequence[Outcome], offered: Offer) -> Report:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection with at most one request under way."""
+    """One connection with at most one request at a time."""
 
     def __init__(self, run: "_Run") -> None:
         self._run = run
@@ -163,9 +164,9 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._data += data
-        if (found := answer_in(self._data)) is not None:
+        if (answer := answer_in(self._data)) is not None:
             self._data = b""
-            self._run.done(self, Outcome(self._due, self._sent, self._run.now(), *found))
+            self._run.done(self, Outcome(self._due, self._sent, self._run.now(), *answer))
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._run.lost(self, Outcome(self._due, self._sent, self._run.now(), 0))
@@ -207,7 +208,7 @@ class _Run:
 
 
 async def offer(host: str, port: int, messages: Sequence[bytes], offered: Offer) -> list[Outcome]:
-    """Send messages, over and over if need be, at the offered rate; return once all is answered."""
+    """Send messages at the offered rate, in a cycle; return when all are answered."""
     run, loop = _Run(), asyncio.get_running_loop()
     rate, seconds = offered.rate, offered.seconds
     for _ in range(min(offered.connections, int(rate * seconds) + 1)):
@@ -233,7 +234,7 @@ async def offer(host: str, port: int, messages: Sequence[bytes], offered: Offer)
 
 
 def measure(port: int, bodies: Sequence[bytes], offered: Offer, host: str = "127.0.0.1") -> Report:
-    """Offer a constant rate to `POST /recommend` and sum up."""
+    """Offer a constant rate to `POST /recommend` and return the figures."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         messages = [message(body) for body in bodies]
         outcomes = runner.run(offer(host, port, messages, offered))
@@ -241,7 +242,7 @@ def measure(port: int, bodies: Sequence[bytes], offered: Offer, host: str = "127
 
 
 def main() -> None:
-    """Run once and print the report."""
+    """Measure once and print the report."""
     parser = argparse.ArgumentParser("python -m loadtest.runners.open_loop", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True, help="requests per second")
@@ -250,8 +251,8 @@ def main() -> None:
     parser.add_argument("--bodies", type=Path, required=True, help="a JSON body per line")
     options = parser.parse_args()
     bodies = options.bodies.read_bytes().splitlines()[options.skip :]
-    found = measure(options.port, bodies, Offer(options.rate, options.seconds))
-    print(json.dumps(asdict(found)))
+    result = measure(options.port, bodies, Offer(options.rate, options.seconds))
+    print(json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":

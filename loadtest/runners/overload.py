@@ -11,18 +11,20 @@ from loadtest.runners.open_loop import Offer
 from loadtest.runners.sides import Side
 
 OVER, _HALF = 3, 0.5
+"""Offered rates, as multiples of the peak."""
+
 LAG = "recserve_event_loop_lag_seconds"
 
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """How long each run takes, and what the runner's own head-room is proved against."""
+    """Runs of `seconds` each; `bare` is the service that proves the speed of the generator."""
 
     seconds: int
     bare: Side
 
     def round(self, side: Side) -> None:
-        """Measure one service at 3 × and at 50 % of its latest closed-loop peak.
+        """Measure one service at three times and at half of its latest closed-loop peak.
 
         Raises:
             RuntimeError: the unique queries ran out, or an answer was neither 200, 429 nor 504.
@@ -53,27 +55,29 @@ class OpenLoop:
         if side.paced is None:
             raise RuntimeError(f"{side.service.name} has no unique queries")
         bodies = side.paced.take(int(rate * self.seconds))
-        found = open_loop.measure(side.service.port, bodies, Offer(rate, self.seconds))
-        if found.errors:
-            raise RuntimeError(f"{found.errors} errors at {rate:.0f}/s from {side.service.name}")
-        return found
+        report = open_loop.measure(side.service.port, bodies, Offer(rate, self.seconds))
+        if report.errors:
+            raise RuntimeError(f"{report.errors} errors at {rate:.0f}/s from {side.service.name}")
+        return report
 
     def _prove(self, rate: float) -> None:
-        """Offer the same rate to the bare route: the runner keeps up, and is not late."""
-        found = open_loop.measure(self.bare.service.port, [b'{"query":"x","k":10}'], Offer(rate, 3))
+        """Offer the same rate to the bare route, to show that the generator keeps up."""
+        report = open_loop.measure(
+            self.bare.service.port, [b'{"query":"x","k":10}'], Offer(rate, 3)
+        )
         self.bare.add(
-            runner_share=found.goodput_per_s / rate,
-            runner_late_p99_ms=found.late_p99_ms,
-            runner_p99_ms=found.p99_ms,
+            runner_share=report.goodput_per_s / rate,
+            runner_late_p99_ms=report.late_p99_ms,
+            runner_p99_ms=report.p99_ms,
         )
 
 
 def lag_p99_ms(before: dict[float, float], after: dict[float, float]) -> float:
-    """Upper bound, in ms, of the bucket with the 99th percentile of what came between.
+    """Return the upper bound, in ms, of the bucket with the 99th percentile between two readings.
 
     >>> lag_p99_ms({0.01: 5, 0.1: 5, inf: 5}, {0.01: 10, 0.1: 105, inf: 105})
     100.0
     """
     counts = {bound: after[bound] - before.get(bound, 0) for bound in sorted(after)}
-    wanted = 0.99 * counts[inf]
-    return 1e3 * next(bound for bound, count in counts.items() if count >= wanted)
+    rank = 0.99 * counts[inf]
+    return 1e3 * next(bound for bound, count in counts.items() if count >= rank)

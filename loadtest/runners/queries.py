@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-#: Words in a query -> how many of the 480 queries have as many.
+#: Number of words -> how many of the 480 queries have it.
 WORDS_IN_QUERY = {1: 23, 2: 109, 3: 169, 4: 99, 5: 41, 6: 16, 7: 11, 8: 8, 9: 3, 10: 1}
 
-#: A length whose texts run out (there are only so many single words) becomes one word longer.
+#: If a length has no new text after this many tries, the text gets one word more.
 _TRIES_PER_LENGTH = 30
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
-#: Asks the service: (query, k) -> titles of the answer.
+#: (query, k) -> titles of the service's answer.
 Ask = Callable[[str, int], list[str]]
 
 
@@ -36,7 +36,7 @@ def words(text: str) -> list[str]:
 
 
 def beginnings(text: str) -> list[str]:
-    """Return what a search box sends while a text is typed: one word more each time.
+    """Return the queries that a search box sends while a text is typed, word by word.
 
     >>> beginnings("space adventure film")
     ['space', 'space adventure', 'space adventure film']
@@ -67,9 +67,9 @@ def demo_films() -> dict[str, str]:
 
 
 def hot_mix(n: int, seed: int, texts: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
-    """`n` request bodies as a popular site sees them: queries out of `texts`, by Zipf's law.
+    """Return `n` request bodies with queries out of `texts`, drawn by Zipf's law.
 
-    Every fifth of the texts comes with a history of one to five items of `ids`.
+    Every fifth text comes with a history of one to five items of `ids`.
     """
     rng = random.Random(seed)
     asks: list[dict[str, Any]] = [{"query": text, "k": 10} for text in texts]
@@ -82,12 +82,12 @@ def hot_mix(n: int, seed: int, texts: Sequence[str], ids: Sequence[str]) -> list
 def titles_of_service(
     ask: Ask, seeds: Iterable[str] = ("the", "of", "new"), calls: int = 40
 ) -> list[str]:
-    """Titles of whatever catalogue is served, found by asking on with words of the titles found.
+    """Return titles of the served catalogue; words of the first titles lead to others.
 
-    `calls` bounds how often `ask` is called.
+    `ask` is called at most `calls` times.
     """
     titles: dict[str, None] = {}
-    waiting, asked = list(seeds), set(seeds)
+    waiting, used = list(seeds), set(seeds)
     for _ in range(calls):
         if not waiting:
             break
@@ -95,21 +95,21 @@ def titles_of_service(
             if title in titles:
                 continue
             titles[title] = None
-            new = [word for word in words(title) if word not in asked][:1]
-            asked.update(new)
+            new = [word for word in words(title) if word not in used][:1]
+            used.update(new)
             waiting.extend(new)
     return list(titles)
 
 
 def titles_at(host: str) -> list[str]:
-    """Titles of the catalogue that the service at an address (`http://host:port`) serves.
+    """Return titles of the catalogue that the service at `http://host:port` serves.
 
     Raises:
         OSError, ValueError, KeyError: no such service answers.
     """
 
     def ask(query: str, k: int) -> list[str]:
-        request = urllib.request.Request(  # a service's address, given on the command line
+        request = urllib.request.Request(
             f"{host}/recommend",
             json.dumps({"query": query, "k": k}).encode(),
             {"Content-Type": "application/json"},
@@ -121,29 +121,29 @@ def titles_at(host: str) -> list[str]:
 
 
 def _stream(titles: Sequence[str], rng: random.Random) -> Iterator[str]:
-    """Words of titles in random order, without end."""
+    """Yield words of random titles, without end."""
     while True:
         yield from words(rng.choice(titles))
 
 
 def unique_queries(n: int, seed: int, titles: Sequence[str]) -> list[str]:
-    """`n` distinct texts: runs of words from titles, with the lengths of `WORDS_IN_QUERY`.
+    """Return `n` distinct texts: runs of words from titles, with the lengths of `WORDS_IN_QUERY`.
 
-    Distinct also after case, punctuation and white space are folded, so that no cache key can make
-    two of them one. The same arguments give the same texts.
+    They stay distinct after case, punctuation and white space are folded, so no two share a cache
+    key. The same arguments give the same texts.
 
     Raises:
         ValueError: the titles do not have enough words for `n` texts.
     """
     rng = random.Random(seed)
     stream = _stream(titles, rng)
-    wanted = rng.choices(list(WORDS_IN_QUERY), weights=list(WORDS_IN_QUERY.values()), k=n)
+    lengths = rng.choices(list(WORDS_IN_QUERY), weights=list(WORDS_IN_QUERY.values()), k=n)
     seen: set[str] = set()
-    return [_new_query(length, stream, seen) for length in wanted]
+    return [_new_query(length, stream, seen) for length in lengths]
 
 
 def _new_query(length: int, stream: Iterator[str], seen: set[str]) -> str:
-    """One text that is not in `seen` yet, of `length` words or as few more as it takes."""
+    """Return a text that is not in `seen`, of `length` words or as few more as it takes."""
     for attempt in range(_TRIES_PER_LENGTH * 10):
         size = length + attempt // _TRIES_PER_LENGTH
         text = " ".join(itertools.islice(stream, size))

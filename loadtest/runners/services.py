@@ -21,7 +21,7 @@ INFINITY_MODEL = "minilm"
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on at the moment."""
+    """Return a port on which no process listens now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    """Return status and text of GET `path`; status 0 where nobody answers."""
+    """Return status and text of GET `path`; status 0 if no service answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -43,7 +43,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 @dataclass
 class Service:
-    """A service that is started, measured and stopped. `with service:` does the first and last."""
+    """A service process. `with service:` starts and stops it."""
 
     name: str
     command: Sequence[str]
@@ -56,7 +56,7 @@ class Service:
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Service":
-        """Start, and return when it is ready; `start_s` then says how long that took."""
+        """Start, and return when it is ready; `start_s` is then the time that it took."""
         self.start()
         return self
 
@@ -75,12 +75,12 @@ class Service:
             ended = self._process.poll() is not None
             if ended or time.monotonic() - began > timeout_s:
                 self.stop()
-                raise RuntimeError(f"{self.name} did not get ready:\n{self._last_words()}")
+                raise RuntimeError(f"{self.name} did not get ready:\n{self._end_of_log()}")
             time.sleep(0.01)
         self.start_s = time.monotonic() - began
 
     def stop(self) -> None:
-        """Ask it to stop, and see to it that it does."""
+        """Send SIGTERM, and SIGKILL after 15 seconds."""
         if self._process is None:
             return
         with suppress(ProcessLookupError):
@@ -93,14 +93,14 @@ class Service:
         self._process = None
 
     def kill(self) -> None:
-        """Kill it as `kill -9` does."""
+        """Send SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def rss_mib(self) -> float:
-        """Resident memory now, of the process and its children, in MiB."""
+        """Return the resident memory of the process and its children now, in MiB."""
         if self._process is None:
             raise RuntimeError(f"{self.name} does not run")
         return sum(_rss_kib(pid) for pid in _tree(self._process.pid)) / 1024
@@ -121,12 +121,12 @@ class Service:
         )
         return {float(bound): float(count) for bound, count in rows}
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment without settings of recserve, so that defaults are measured."""
+    """Return our environment without settings of recserve, so that the defaults are measured."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RECSERVE_")}
     return own | dict(extra)
 
@@ -137,8 +137,8 @@ def _tree(pid: int) -> list[int]:
 
 
 def _rss_kib(pid: int) -> int:
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) if found else 0
+    match = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(match[1]) if match else 0
 
 
 def recserve(
@@ -149,7 +149,7 @@ def recserve(
     workers: int = 1,
     device: str = "cpu",
 ) -> Service:
-    """Return the service as it comes, with the demo bundle, which is built if it is missing."""
+    """Return the service with its default settings; the demo bundle is built if it is missing."""
     if bundle == BUNDLE and not (BUNDLE / "current").exists():
         subprocess.run([RECSERVE, "demo", "--build-only"], cwd=ROOT, check=True)
     port = port or free_port()
@@ -161,7 +161,7 @@ def recserve(
 
 
 def bare(log: Path, answer: Path) -> Service:
-    """Return a bare FastAPI route that validates the same body and answers the bytes of a file."""
+    """Return a bare FastAPI route that validates the same body and answers with a file."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS / "bare"), "service:app"]
     command += ["--port", str(port), "--http", "httptools", "--loop", "uvloop"]
@@ -170,7 +170,7 @@ def bare(log: Path, answer: Path) -> Service:
 
 
 def ingest(log: Path, store_url: str) -> Service:
-    """Return the service's event routes over the real store, without a model (see the module)."""
+    """Return `loadtest.runners.ingest_server`: the event routes over the real store, no model."""
     port = free_port()
     command = [sys.executable, "-m", "loadtest.runners.ingest_server", "--port", str(port)]
     command += ["--store-url", store_url]
@@ -178,13 +178,13 @@ def ingest(log: Path, store_url: str) -> Service:
 
 
 class Redis:
-    """A real Redis that acknowledges only what is on the disk; stays itself over kills.
+    """A real Redis that acknowledges only what is on the disk, and keeps it over kills.
 
-    `durable` false: it keeps nothing, to show that a trial can fail.
+    With `durable=False` it writes nothing to disk, to show that a trial can fail.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
-        """Keep everything in `folder`."""
+        """Keep all data in `folder`."""
         self._append_only = "yes" if durable else "no"
         self.port = free_port()
         self._folder = folder
@@ -192,7 +192,7 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL at which it listens."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
@@ -207,14 +207,14 @@ class Redis:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """Kill it as `kill -9` does."""
+        """Send SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def _answers(self) -> bool:
-        """Tell whether it has read its data and takes commands."""
+        """Return whether it has read its data and accepts commands."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as sock:
                 sock.sendall(b"PING\r\n")
@@ -252,7 +252,7 @@ def _model_env(threads: int) -> dict[str, str]:
 
 
 def _python(folder: Path) -> Path:
-    """Return the interpreter of a peer's own environment, made anew if its lock changed."""
+    """Return the interpreter of a peer's own environment; make it again if its lock changed."""
     lock, stamp = folder / "requirements.lock", folder / ".venv" / ".installed"
     python = folder / ".venv" / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != lock.read_text():

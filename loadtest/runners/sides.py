@@ -17,10 +17,10 @@ Series = dict[str, list[float]]
 
 @dataclass
 class Side:
-    """One service, its unique queries, and what was measured so far.
+    """One service, its unique queries, and its figures so far.
 
-    `paced`: other unique queries, for the open loop. `encodes`: whether its metrics tell what was
-    encoded, so that it can be checked.
+    `paced`: other unique queries, for the open loop. `encodes`: whether its metrics count encoded
+    texts, so that `load` can check that no cache answered.
     """
 
     service: Service
@@ -31,7 +31,7 @@ class Side:
     checks: list[dict[str, int]] = field(default_factory=list)
 
     def add(self, **figures: float | None) -> None:
-        """Append one figure to each named series; None (nothing to measure) is left out."""
+        """Append one figure to each named series; skip None (nothing was measured)."""
         for name, value in figures.items():
             if value is not None:
                 self.series.setdefault(name, []).append(round(value, 4))
@@ -43,7 +43,7 @@ class Side:
     def load(
         self, bodies: Bodies | None, connections: int, seconds: int, *, stages: bool = False
     ) -> wrk.Run:
-        """Run wrk, after a pause in which the service finishes what wrk hung up on before.
+        """Run wrk after a pause, in which the service finishes the requests that wrk abandoned.
 
         Raises:
             RuntimeError: an answer was an error, or unique queries met a cache.
@@ -60,10 +60,10 @@ class Side:
         return self._counted(run) if bodies.fresh and self.encodes else run()
 
     def _counted(self, measure: Callable[[], wrk.Run]) -> wrk.Run:
-        """Run, and check that every text that was sent was encoded: no cache took part.
+        """Run, and check that every text was encoded, so that no cache answered.
 
-        When the time is up wrk hangs up on what is under way, and a request whose caller has left
-        may be skipped: so what was encoded lies between what was answered and what was sent.
+        At the end of its time wrk abandons the open requests, and the service may skip a request
+        whose caller has left. So the number of encoded texts lies between answered and sent ones.
         """
         time.sleep(SETTLE_S)
         before = self.service.metric(_ENCODED)

@@ -21,9 +21,10 @@ Setting = dict[str, Any]
 
 @dataclass(frozen=True)
 class Peer:
-    """How a peer is started, what it may be set to, how often each is tried, what it is asked.
+    """How a peer is started, its possible settings, and the unique queries that it receives.
 
-    `prepares`: its first start makes files that later ones find.
+    `tries`: how often each setting is tried. `prepares`: the first start makes files that later
+    starts use.
     """
 
     start: Callable[[Setting], Service]
@@ -35,7 +36,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A running peer at its best setting, and how all settings fared."""
+    """A running peer at its best setting, and the figures of all settings."""
 
     side: Side
     setting: Setting
@@ -50,7 +51,7 @@ class Chosen:
         """Refuse a result in which the peer was much slower than in its trials.
 
         Raises:
-            RuntimeError: it was; ratios would say more about the machine than about the services.
+            RuntimeError: it was slower; the ratios would depend on the machine's other work.
         """
         trial = max(t["uncached_per_s"] for t in self.trials)
         rate = self.side.medians()["uncached_per_s"]
@@ -62,20 +63,20 @@ class Chosen:
 
 
 def choose(peer: Peer, connections: int, seconds: int, stack: ExitStack) -> Chosen:
-    """Try every setting, and leave the best one running until `stack` closes."""
+    """Try every setting; the best one runs until `stack` closes."""
     if peer.prepares:
         with peer.start(peer.settings[0]):
             pass
     runs: list[list[wrk.Run]] = [[] for _ in peer.settings]
     starts = []
-    for place in [*range(len(runs))] * peer.tries:
-        with peer.start(peer.settings[place]) as service:
-            runs[place].append(Side(service).load(peer.unique, connections, seconds))
+    for number in [*range(len(runs))] * peer.tries:
+        with peer.start(peer.settings[number]) as service:
+            runs[number].append(Side(service).load(peer.unique, connections, seconds))
         starts.append(service.start_s)
-        rate = runs[place][-1].per_second
-        print(f"{service.name}, {peer.settings[place]}: {rate:.0f}/s", flush=True)
+        rate = runs[number][-1].per_second
+        print(f"{service.name}, {peer.settings[number]}: {rate:.0f}/s", flush=True)
     slower = [min(tried, key=lambda run: run.per_second) for tried in runs]
-    best = max(range(len(runs)), key=lambda place: slower[place].per_second)
+    best = max(range(len(runs)), key=lambda number: slower[number].per_second)
     side = Side(stack.enter_context(peer.start(peer.settings[best])), peer.unique)
     for start in (*starts, side.service.start_s):
         side.add(start_s=start)

@@ -13,9 +13,9 @@ _SCRIPT = Path(__file__).with_name("wrk.lua")
 
 @dataclass(frozen=True)
 class Run:
-    """What wrk counted. `sent` exceeds `answered` by what was under way when the time was up.
+    """The counts of wrk. `sent` minus `answered` requests were open at the end of the time.
 
-    `pass_ms`: median of the service's own time for the model work; 0 unless asked for.
+    `pass_ms`: median of the service's own time for the model work; 0 without `stages`.
     """
 
     sent: int
@@ -34,10 +34,10 @@ class Run:
 
 @dataclass
 class Bodies:
-    """Request bodies in a file, and the route they are for.
+    """Request bodies in a file, and their route.
 
-    `fresh`: each may be sent only once; `used` counts those that were. Otherwise every run starts
-    from the first, and goes round.
+    `fresh`: each may be sent only once; `used` counts the sent ones. Otherwise every run starts
+    with the first body and repeats them in a cycle.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Bodies:
         return cls(path, len(lines), route, fresh)
 
     def take(self, n: int) -> list[bytes]:
-        """Return the next `n` bodies, which count as used."""
+        """Return the next `n` bodies and count them as used."""
         lines = self.path.read_bytes().splitlines()[self.used : self.used + n]
         self._use(n)
         return lines
@@ -72,7 +72,7 @@ class Bodies:
             raise RuntimeError(f"the {self.total} queries ran out: pass a larger --queries")
 
     def run(self, port: int, *, connections: int, seconds: int, stages: bool = False) -> Run:
-        """POST the bodies to 127.0.0.1 as fast as they are answered.
+        """POST the bodies to 127.0.0.1 in a closed loop.
 
         Raises:
             RuntimeError: the bodies ran out, wrk failed, or an answer was an error.
@@ -96,6 +96,6 @@ class Bodies:
 
 
 def require() -> None:
-    """Leave with a clear word if wrk is not installed."""
+    """Exit with a message if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk (or brew install wrk)")

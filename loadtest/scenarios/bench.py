@@ -23,10 +23,10 @@ from loadtest.runners.sides import Side
 from loadtest.runners.trials import Chosen, Peer
 from loadtest.runners.wrk import Bodies
 
-#: What the brochure asks first; here the query that everybody asks.
+#: The query that all clients send: the first one of the demo page.
 HOT = "space adventure with robots"
 MIX, POPULAR = 40_000, 3_000
-#: A closed loop asks for throughput: no answer is refused or dropped for its time.
+#: A closed loop measures throughput: with this budget no answer is refused or dropped.
 _PATIENT = {"budget_ms": 10_000}
 _NAIVE = [
     {"endpoint": endpoint, "omp_num_threads": threads}
@@ -41,7 +41,7 @@ _INFINITY = [
 
 @dataclass(frozen=True)
 class Sides:
-    """Everybody who takes part, and the repeated bodies that are sent to several of them."""
+    """All services of the comparison, and the bodies that several of them receive."""
 
     recserve: Side
     bare: Side
@@ -52,7 +52,7 @@ class Sides:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
+    """Measure all sides in rounds; print and write the document."""
     options = _options(argv)
     wrk.require()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -82,13 +82,13 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     films = demo_films()
     texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
-    popular, texts = texts[:POPULAR], texts[POPULAR:]  # no unique query may be a cached one
+    popular, texts = texts[:POPULAR], texts[POPULAR:]  # a unique query must not be in the cache
     paced, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
     asks = [ask(text) for text in texts]
     hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
     mix = Bodies.write(folder / "mix.jsonl", patient_mix(options.seed, popular, list(films)))
     ours = Bodies.write(folder / "recserve.jsonl", asks, fresh=True)
-    # An open loop asks within the usual budget: here refusing is part of the answer.
+    # The open loop sends the default budget, because refusals are part of what it measures.
     open_asks = [{"query": text, "k": 10} for text in paced]
     open_loop = Bodies.write(folder / "open_loop.jsonl", open_asks, fresh=True)
     recserve = _recserve(
@@ -104,9 +104,9 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
 def peers(
     folder: Path, texts: Sequence[str], options: argparse.Namespace, stack: ExitStack
 ) -> tuple[Chosen, Chosen]:
-    """Find the best settings of naive and infinity, and leave both running until `stack` closes.
+    """Choose the best settings of naive and infinity; both run until `stack` closes.
 
-    `texts`: queries that they are asked.
+    `texts`: the queries that they receive.
     """
     log, warm = folder / "peers.log", max(2, options.seconds // 2)
     embed = [
@@ -142,7 +142,7 @@ def ask(query: str) -> dict[str, Any]:
 
 
 def _recserve(side: Side, stack: ExitStack) -> Side:
-    """Start it three times, and keep the last."""
+    """Start the service three times, to measure the start; leave the last one running."""
     stack.callback(side.service.stop)
     for _ in range(3):
         side.service.stop()
@@ -152,7 +152,7 @@ def _recserve(side: Side, stack: ExitStack) -> Side:
 
 
 def _answer(port: int) -> bytes:
-    """Return a cached answer to the hot query: what the bare route shall answer as well."""
+    """Return a cached answer to the hot query; the bare route answers the same bytes."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/recommend", json.dumps(ask(HOT)).encode()
     )
@@ -163,7 +163,7 @@ def _answer(port: int) -> bytes:
 
 
 def _round(sides: Sides, options: argparse.Namespace) -> None:
-    """One round; whoever is not being measured runs, but is idle."""
+    """Measure each side once. The services that are not measured run, but are idle."""
     connections, seconds = options.connections, options.seconds
     ours, bare = sides.recserve, sides.bare
     lag = ours.service.buckets(LAG)
@@ -173,7 +173,9 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
         measure(side, "uncached", side.unique, options)
     for side in (ours, bare, sides.naive.side):
         measure(side, "hot", sides.hot, options)
-    ours.load(sides.mix, connections, 2 * seconds)  # fills the cache, again where it expired
+    ours.load(
+        sides.mix, connections, 2 * seconds
+    )  # fills the cache again where entries have expired
     for side in (ours, bare):
         measure(side, "mix", sides.mix, options)
     for side in (ours, sides.naive.side):
@@ -184,7 +186,7 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
 
 
 def measure(side: Side, name: str, bodies: Bodies | None, options: argparse.Namespace) -> None:
-    """Load one service, and add what that showed under a name."""
+    """Load one service, and add its rate and times under a name."""
     run = side.load(bodies, options.connections, options.seconds)
     figures = {"per_s": run.per_second, "p50_ms": run.p50_ms, "p99_ms": run.p99_ms}
     side.add(**{f"{name}_{figure}": value for figure, value in figures.items()})
@@ -211,22 +213,22 @@ def _document(sides: Sides, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def ratios(document: Mapping[str, Any]) -> dict[str, Any]:
-    """How many times better than each peer: more per second, or less time and memory.
+    """Return how many times better recserve is than each peer: a higher rate, less time or memory.
 
-    `own`: figures of recserve against each other.
+    `own`: ratios between figures of recserve itself.
     """
     ours = document["recserve"]["median"]
-    found: dict[str, Any] = {}
+    times: dict[str, Any] = {}
     for peer in ("naive", "infinity", "bare"):
         theirs = document[peer]["median"]
-        found[peer] = times_better(ours, theirs)
-    found["own"] = {
+        times[peer] = times_better(ours, theirs)
+    times["own"] = {
         "idle_to_pass": round(ours["idle_p50_ms"] / ours["pass_p50_ms"], 3),
         "over_goodput": round(ours["over_goodput_per_s"] / ours["uncached_per_s"], 3),
         "over_undegraded": round(ours["over_undegraded_per_s"] / ours["uncached_per_s"], 3),
         "half_p99_to_p50": round(ours["half_p99_ms"] / ours["half_p50_ms"], 3),
     }
-    return found
+    return times
 
 
 def times_better(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:

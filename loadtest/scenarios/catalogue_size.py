@@ -43,21 +43,22 @@ from app.offline.input.recipe import Recipe
 from loadtest.runners import machine
 from loadtest.runners.queries import demo_titles, unique_queries
 
-_ASKED = 300
+_QUERIES = 300
 _DEPTH = 200
 _COPY = re.compile(r"#(\d+) .* v(\d+)\W*$")
 _MARKS = re.compile(r"#\d+\s*|\s*\bv\d+\W*$")
 
 _NEAR_ENOUGH = 0.002
-"""The gap that is looked for may differ by so much from the real one."""
+"""The gap that the noise gives may differ by at most this from the real one."""
 
 
 @dataclass
 class Copies:
-    """An encoder for a catalogue of copies: real for queries and films, for copies real + noise.
+    """An encoder for a catalogue of copies: real vectors, plus noise for the copies of films.
 
-    Were the noise of each copy a direction of its own, copies would have no neighbours as near as
-    texts have; turned alike, they have those of their films (`gap_of_items`).
+    With independent noise a copy would have no neighbour as near as a real text has. Copies with
+    the same number share one orthogonal map, so their neighbours are those of their films
+    (`gap_of_items`).
     """
 
     real: Encoder
@@ -70,7 +71,7 @@ class Copies:
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return float32[len(texts), dim]; `#17 … v5` is the fifth copy of film 17, v0 the film.
 
-        What is neither is read as people write: without the marks of copies.
+        Other texts are queries: the real encoder reads them, without the marks of copies.
         """
         marks = [(int(found[1]), int(found[2])) for text in texts if (found := _COPY.match(text))]
         if len(marks) < len(texts):
@@ -84,22 +85,22 @@ class Copies:
 
 
 def copied(films: Matrix, copies: Rows, noise: float) -> Matrix:
-    """Return unit vectors: of each film (float32[n, dim]) the copy of a number (int64[n]).
+    """Return unit vectors float32[n, dim]: row i is copy number `copies[i]` of row i of `films`.
 
-    A copy is the film plus `noise` times the film turned, by its number: the same shuffle of places
-    and signs for all that have it. Copy 0 is the film.
+    Copy 0 is the film itself. Any other copy is the film plus `noise` times the film with its
+    dimensions permuted and their signs flipped, in the same way for all copies with one number.
     """
-    found = films.copy()
+    vectors = films.copy()
     for number in np.unique(copies[copies > 0]).tolist():
-        mine = np.flatnonzero(copies == number)
-        places, signs = _turn(number, films.shape[1])
-        found[mine] += noise * signs * films[mine][:, places]
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return found
+        rows = np.flatnonzero(copies == number)
+        order, signs = _permutation(number, films.shape[1])
+        vectors[rows] += noise * signs * films[rows][:, order]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 @cache
-def _turn(number: int, dim: int) -> tuple[Rows, Vector]:
+def _permutation(number: int, dim: int) -> tuple[Rows, Vector]:
     rng = np.random.default_rng(number)
     return rng.permutation(dim), rng.choice(np.array([-1, 1], np.float32), dim)
 
@@ -108,16 +109,16 @@ def varied(vectors: Matrix, noise: float, rng: np.random.Generator) -> Matrix:
     """Return unit vectors: each plus a random direction of length `noise`."""
     off = rng.standard_normal(vectors.shape, np.float32)
     off *= noise / np.linalg.norm(off, axis=1, keepdims=True)
-    found: Matrix = vectors + off
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return found
+    moved: Matrix = vectors + off
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    return moved
 
 
 def gap(base: Matrix, probes: Matrix, copies: int, noise: float) -> float:
-    """Return the mean fall of similarity from the first to the 200th hit, as it will be.
+    """Return the expected mean fall of similarity from the first to the 200th hit.
 
-    No vector is made: of the noise u, only what it has in common with the probe q and the film v
-    counts. √dim · (q·u, v·u) are as good as normal, with the cosine of q and v as correlation.
+    It makes no vectors. Of the noise u only its products with the probe q and the film v count:
+    √dim · (q·u, v·u) are nearly normal, and the cosine of q and v is their correlation.
     """
     rng, falls = np.random.default_rng(1), []
     for cosines in np.clip(probes @ base.T, -1.0, 1.0):
@@ -133,17 +134,17 @@ def gap(base: Matrix, probes: Matrix, copies: int, noise: float) -> float:
 
 
 def noise_for(base: Matrix, probes: Matrix, copies: int) -> tuple[float, float, float]:
-    """Return the least noise whose gap is near enough to the real one, that gap, the real one."""
+    """Return the least noise that keeps the real gap, the gap with it, and the real gap."""
     real = gap(base, probes, 1, 0.0)
     for noise in np.arange(0.5, 10.0, 0.25).tolist():
         got = gap(base, probes, copies, noise)
         if abs(got - real) <= _NEAR_ENOUGH:
             return noise, got, real
-    raise SystemExit(f"no noise leaves the gap of {real:.3f} as it is")
+    raise SystemExit(f"no noise gives the gap of {real:.3f}")
 
 
 def measure(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
-    """Open a bundle and ask one query at a time, as an idle service is asked."""
+    """Open a bundle and rank one query at a time, as an idle service does."""
     before, private_before = _resident("VmRSS"), _resident("RssAnon")
     start = perf_counter()
     engine = open_engine(bundle, 2)
@@ -171,17 +172,17 @@ def measure(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
 
 
 def _recalls(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
-    """Return how much of the exact 200 nearest the index finds: as built, and after a merge.
+    """Return which share of the exact 200 nearest the index returns: as built, and after a merge.
 
-    As many rows as a merge waits for get other vectors; how long it takes is in there too, and so
-    are the gaps that the vectors really have: for queries, and for items that look for their like.
+    For the merge as many rows as it needs get other vectors. The figures also have the time of the
+    merge, and the real gaps of the vectors: for queries, and for items as queries.
     """
     folder = open_bundle(bundle)
     vectors, rng = np.array(load_vectors(folder)), np.random.default_rng(2)
     probes = PackedEncoder(folder.path / "encoder", 2).encode(queries)
     index = index_of(folder, vectors, 2)
     items = vectors[rng.permutation(len(vectors))[: len(queries)]]
-    found = {
+    figures = {
         "gap": _gap(vectors, probes, 0),
         "gap_of_items": _gap(vectors, items, 1),  # the first is the item itself
         "lists_searched": folder.manifest.index.probes,
@@ -193,11 +194,11 @@ def _recalls(bundle: Path, queries: Sequence[str]) -> dict[str, float]:
     start = perf_counter()
     use = index.merge()
     if use is None:
-        return found
+        return figures
     merged = perf_counter()
     use()
     swapped = perf_counter()
-    return found | {
+    return figures | {
         "merged_rows": len(rows),
         "merge_s": round(merged - start, 2),
         "swap_ms": round((swapped - merged) * 1e3, 2),
@@ -211,16 +212,16 @@ def _gap(vectors: Matrix, probes: Matrix, first: int) -> float:
 
 
 def _recall(index: VectorIndex, vectors: Matrix, probes: Matrix) -> float:
-    _, found = index.search(probes, _DEPTH)
+    _, approximate = index.search(probes, _DEPTH)
     _, exact = FlatIndex(vectors).search(probes, _DEPTH)
-    shares = [np.isin(best, rows).mean() for best, rows in zip(exact, found, strict=True)]
+    shares = [np.isin(best, rows).mean() for best, rows in zip(exact, approximate, strict=True)]
     return round(float(np.mean(shares)), 4)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Build both, measure each in a fresh process, print."""
+    """Build both catalogues, measure each in a fresh process, and print the document."""
     options = _options(argv)
-    queries = unique_queries(_ASKED + 64, 3, demo_titles())
+    queries = unique_queries(_QUERIES + 64, 3, demo_titles())
     if options.measure is not None:
         print(json.dumps(measure(options.measure, queries[64:])))
         return
@@ -230,8 +231,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         small = _build(work, "small", titles, packed_encoder)
         base = np.array(load_vectors(open_bundle(small)))
         real = packed_encoder("all-MiniLM-L6-v2", work)
-        noise, got, wanted = noise_for(base, real.encode(queries[:64]), options.copies)
-        print(f"noise {noise:.2f}: gap {got:.3f}, real {wanted:.3f}", flush=True)
+        noise, expected, real_gap = noise_for(base, real.encode(queries[:64]), options.copies)
+        print(f"noise {noise:.2f}: gap {expected:.3f}, real {real_gap:.3f}", flush=True)
 
         def copying(model: str, at: Path) -> Encoder:
             return Copies(packed_encoder(model, at), base, noise)
@@ -242,7 +243,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             for row, title in enumerate(titles)
         ]
         large = _build(work, "large", names, copying)
-        rounds = [{"small": _ask(small), "large": _ask(large)} for _ in range(3)]
+        rounds = [
+            {"small": _measure_in_process(small), "large": _measure_in_process(large)}
+            for _ in range(3)
+        ]
     one, many = (
         {k: median(r[side][k] for r in rounds) for k in rounds[0][side]}
         for side in ("small", "large")
@@ -251,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "command": f"python -m loadtest.scenarios.catalogue_size --copies {options.copies}",
         "commit": machine.commit(),
         "machine": machine.describe(),
-        "gap": {"real": round(wanted, 4), "expected": round(got, 4), "noise": noise},
+        "gap": {"real": round(real_gap, 4), "expected": round(expected, 4), "noise": noise},
         "small": one,
         "large": many,
         "p50_growth": round(many["p50_ms"] / one["p50_ms"], 2),
@@ -275,15 +279,15 @@ def _build(work: Path, name: str, titles: Sequence[str], make_encoder: object) -
     return work / name
 
 
-def _ask(bundle: Path) -> dict[str, float]:
+def _measure_in_process(bundle: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "loadtest.scenarios.catalogue_size", "--measure", str(bundle)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def _resident(kind: str) -> int:
-    """Return bytes: `VmRSS` is all, `RssAnon` what is no page of a file that others may share."""
+    """Return bytes: `VmRSS` is all memory, `RssAnon` excludes pages of files."""
     text = Path("/proc/self/status").read_text()
     return int(text.split(f"{kind}:")[1].split()[0]) * 1024
 

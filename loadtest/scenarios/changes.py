@@ -28,12 +28,12 @@ from loadtest.runners.queries import demo_titles, unique_queries
 from loadtest.runners.services import RECSERVE, ROOT, Service, free_port
 
 _QUIET_S = 8.0
-_TOGETHER = 10
+_ITEMS_PER_PUT = 10
 
 
 @dataclass
 class Seen:
-    """What the writer saw: milliseconds of its calls, and what must not happen."""
+    """What the writer saw: milliseconds of its calls, and the number of errors."""
 
     put_ms: list[float] = field(default_factory=list)
     delete_ms: list[float] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Seen:
 
 
 def main() -> None:
-    """Run once, print the line."""
+    """Measure once and print the line."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.changes", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=ROOT / "models/demo", help="models/NAME")
     parser.add_argument("--seconds", type=float, default=20, help="of load with changes")
@@ -63,8 +63,8 @@ def _measured(service: Service, options: argparse.Namespace) -> dict[str, object
     bodies = ({"query": text, "k": 10} for text in texts)
     messages = [message(json.dumps(body).encode()) for body in bodies]
     n_quiet = int(options.rate * _QUIET_S)
-    peace = Offer(options.rate, _QUIET_S)
-    quiet = asyncio.run(offer("127.0.0.1", service.port, messages[:n_quiet], peace))
+    quiet_load = Offer(options.rate, _QUIET_S)
+    quiet = asyncio.run(offer("127.0.0.1", service.port, messages[:n_quiet], quiet_load))
     seen, before = Seen(), service.rss_mib()
 
     async def both() -> list[Outcome]:
@@ -84,11 +84,11 @@ def _measured(service: Service, options: argparse.Namespace) -> dict[str, object
         "rate_per_s": options.rate,
         "requests": len(outcomes),
         "by_status": dict(Counter(str(outcome.status) for outcome in outcomes)),
-        "items_put": _TOGETHER * len(seen.put_ms),
+        "items_put": _ITEMS_PER_PUT * len(seen.put_ms),
         "items_deleted": len(seen.delete_ms),
         "not_found_at_once": seen.not_found,
         "came_back": seen.came_back,
-        f"put_{_TOGETHER}_ms": _percentiles(seen.put_ms),
+        f"put_{_ITEMS_PER_PUT}_ms": _percentiles(seen.put_ms),
         "delete_ms": _percentiles(seen.delete_ms),
         "quiet_ms": _times(quiet),
         "during_ms": _times(during),
@@ -98,21 +98,21 @@ def _measured(service: Service, options: argparse.Namespace) -> dict[str, object
 
 def _write(port: int, options: argparse.Namespace, seen: Seen) -> None:
     start = time.monotonic()
-    gone: set[str] = set()
+    deleted: set[str] = set()
     for n in range(int(options.seconds / options.every)):
         time.sleep(max(0.0, start + n * options.every - time.monotonic()))
-        # Words that no title has; the last item of each call stays.
+        # The words are in no other title. The last item of each call is not deleted.
         items = [
             {"id": f"new-{n}-{m}", "title": f"zq{n}x{m} of the harbour", "categories": ["Drama"]}
-            for m in range(_TOGETHER)
+            for m in range(_ITEMS_PER_PUT)
         ]
         seen.put_ms.append(_call(port, "PUT", "/items", items)[1])
-        found = _ids(port, f"zq{n}x3")
-        seen.not_found += not found or found[0] != f"new-{n}-3"
-        for m in range(_TOGETHER - 1):
+        ids = _ids(port, f"zq{n}x3")
+        seen.not_found += not ids or ids[0] != f"new-{n}-3"
+        for m in range(_ITEMS_PER_PUT - 1):
             seen.delete_ms.append(_call(port, "DELETE", f"/items/new-{n}-{m}")[1])
-            gone.add(f"new-{n}-{m}")
-        seen.came_back += len(gone & {*_ids(port, f"zq{n}x3"), *_ids(port, "harbour drama")})
+            deleted.add(f"new-{n}-{m}")
+        seen.came_back += len(deleted & {*_ids(port, f"zq{n}x3"), *_ids(port, "harbour drama")})
 
 
 def _ids(port: int, query: str) -> list[str]:
@@ -137,8 +137,8 @@ def _times(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
 
 
 def _percentiles(ms: Sequence[float]) -> dict[str, float | None]:
-    found = {f"p{percent}": percentile(ms, percent) for percent in (50, 99, 100)}
-    return {name: value and round(value, 2) for name, value in found.items()}
+    percentiles = {f"p{percent}": percentile(ms, percent) for percent in (50, 99, 100)}
+    return {name: value and round(value, 2) for name, value in percentiles.items()}
 
 
 if __name__ == "__main__":

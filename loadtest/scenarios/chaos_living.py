@@ -46,7 +46,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One trial; `lost` and `doubled` must be 0."""
+    """The result of one trial; `lost`, `doubled` and `strange` (never sent) must be 0."""
 
     store: str
     kills: int
@@ -59,13 +59,13 @@ class Outcome:
     seconds: float
 
     @property
-    def held(self) -> bool:
-        """Whether every acknowledged event is there once, and nothing that was never sent."""
+    def passed(self) -> bool:
+        """Whether each acknowledged event is stored once, and no event that was never sent."""
         return not (self.lost or self.doubled or self.strange)
 
 
 def trial(store: str, kills: int, seed: int, folder: Path) -> Outcome:
-    """Kill the service `kills` times while callers send, and compare what is stored."""
+    """Kill the service `kills` times while callers send, then compare the stored events."""
     began = time.monotonic()
     chance = random.Random(seed)
     durable = store != "forgetful"
@@ -112,7 +112,7 @@ def _kill(n: int, service: services.Service, redis: services.Redis | None) -> No
 
 
 def _call(number: int, port: int, log: Log, stop: threading.Event, chance: random.Random) -> None:
-    """Send batches, each until it is acknowledged, until told to stop."""
+    """Send batches until `stop` is set; send each again until it is acknowledged."""
     serial = itertools.count()
     while not stop.is_set():
         ids = [f"{number}-{next(serial)}" for _ in range(chance.randint(1, _MOST_IN_A_BATCH))]
@@ -143,16 +143,16 @@ def _acknowledged(port: int, body: bytes, n: int, log: Log) -> bool:
 
 
 async def _stored(url: str) -> list[tuple[str, str]]:
-    """Return (id, item) of all events, as often as they are there."""
+    """Return (id, item) of every stored event; a doubled event appears twice."""
     store = await open_event_store(Settings(store_url=url, store_events_per_kind=100_000))
     try:
         by_user = [(await store.read(f"u:{user}")).counts for user in range(_USERS)]
-        found = [(event.id, event.item) async for part in store.scan() for event in part]
+        events = [(event.id, event.item) async for part in store.scan() for event in part]
     finally:
         await store.aclose()
-    if sum(sum(counts.values()) for counts in by_user) != len(found):
+    if sum(sum(counts.values()) for counts in by_user) != len(events):
         raise RuntimeError("users and events do not agree")
-    return found
+    return events
 
 
 def _compared(
@@ -173,7 +173,7 @@ def _compared(
 
 
 def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) -> int:
-    """Run the trials and print a table."""
+    """Run the trials and print a table; return 1 if one failed."""
     parser = argparse.ArgumentParser(
         "python -m loadtest.scenarios.chaos_living", description=__doc__
     )
@@ -182,16 +182,16 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], None] = print) 
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     say("store    kills  acknowledged  sent again   stored   lost  doubled  seconds")
-    held = True
+    passed = True
     for store in ("sqlite", "redis") if options.store == "both" else (options.store,):
         with tempfile.TemporaryDirectory() as folder:
             o = trial(store, options.kills, options.seed, Path(folder))
-        held &= o.held
+        passed &= o.passed
         say(
             f"{o.store:8} {o.kills:5} {o.acknowledged:13} {o.again:11} {o.stored:8} "
             f"{o.lost:6} {o.doubled:8} {o.seconds:8.1f}"
         )
-    return 0 if held else 1
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

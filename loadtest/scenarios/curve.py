@@ -30,19 +30,19 @@ _ENOUGH = 0.9
 
 
 def sweep(measure: Callable[[float], Report], first: float = _FIRST) -> list[Report]:
-    """Measure rising rates, the last being the first that the service cannot answer in time."""
-    found: list[Report] = []
+    """Measure rising rates up to the first one that is not answered in time."""
+    reports: list[Report] = []
     rate = first
-    while len(found) < _MOST:
-        found.append(measure(rate))
-        if found[-1].goodput_per_s < _ENOUGH * rate:
+    while len(reports) < _MOST:
+        reports.append(measure(rate))
+        if reports[-1].goodput_per_s < _ENOUGH * rate:
             break
         rate *= _STEP
-    return found
+    return reports
 
 
 def document(reports: Sequence[Report], seconds: float) -> dict[str, Any]:
-    """Return what was measured, on what."""
+    """Return the result document: the reports, the machine, the commit."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": machine.commit(),
@@ -55,7 +55,7 @@ def document(reports: Sequence[Report], seconds: float) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Sweep, print a table, write the figures and the picture."""
+    """Sweep, print a table, and write the figures and the picture."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.curve", description=__doc__)
     parser.add_argument("--host", default="http://127.0.0.1:8000", help="of a service")
     parser.add_argument("--seconds", type=float, default=3, help="of each rate (default: 3)")
@@ -70,20 +70,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         some = islice(texts, int(rate * options.seconds))
         bodies = [json.dumps({"query": text, "k": 10}).encode() for text in some]
         offered = Offer(rate, options.seconds)
-        found = open_loop.measure(where.port or 80, bodies, offered, where.hostname or "127.0.0.1")
+        report = open_loop.measure(where.port or 80, bodies, offered, where.hostname or "127.0.0.1")
         print(
-            f"{rate:8.0f}/s offered {found.goodput_per_s:8.0f}/s in time "
-            f"p50 {found.p50_ms or math.nan:8.1f} ms p99 {found.p99_ms or math.nan:8.1f} ms "
-            f"refused {found.refused_per_s:6.0f}/s",
+            f"{rate:8.0f}/s offered {report.goodput_per_s:8.0f}/s in time "
+            f"p50 {report.p50_ms or math.nan:8.1f} ms p99 {report.p99_ms or math.nan:8.1f} ms "
+            f"refused {report.refused_per_s:6.0f}/s",
             flush=True,
         )
-        return found
+        return report
 
-    found = document(sweep(measure), options.seconds)
+    result = document(sweep(measure), options.seconds)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
-    options.out.write_text(pictures.curve(found), encoding="utf-8")
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    options.out.write_text(pictures.curve(result), encoding="utf-8")
     print(f"written: {options.out}")
 
 

@@ -34,19 +34,19 @@ from loadtest.scenarios.encoder_quality import Encode, fidelity, ranking, read_g
 
 MODEL = "all-MiniLM-L6-v2"
 BATCHES = (1, 8, 32, 128)
-#: Multiplications of a token that goes through the model, and as many additions.
+#: Multiplications that one token costs in the model; there are as many additions.
 PRODUCTS_PER_TOKEN = 10.6e6
 #: (out, in) of its matrix products.
 SHAPES = ((1152, 384), (384, 384), (1536, 384), (384, 1536))
-#: Products of bytes a cycle, against those of float32 in registers as wide; AMX against AVX-512.
+#: Products of bytes a cycle, relative to float32 in registers of the same width (AMX: AVX-512).
 _GAIN = {"avx2": 4, "vnni": 4, "amx": 32}
-#: So many texts are compared vector by vector.
+#: Number of texts whose vectors are compared.
 _COMPARED = 2000
 _SETTINGS = [(threads, batch) for threads in (1, 2) for batch in (32, 64, 128)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure and print the document."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.encoder", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of one series (default: 0.5)")
@@ -69,13 +69,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _encoders(folder: Path) -> dict[str, PackedEncoder]:
     """Open our encoder on each runtime that this machine has, on all cores."""
-    found = {}
+    encoders = {}
     for runtime in (*get_args(InstructionSet), "onnxruntime"):
         try:
-            found[runtime] = PackedEncoder(folder, len(os.sched_getaffinity(0)), runtime)
+            encoders[runtime] = PackedEncoder(folder, len(os.sched_getaffinity(0)), runtime)
         except Unavailable as why:
             print(f"without {runtime}: {why}", file=sys.stderr)
-    return found
+    return encoders
 
 
 def _measure(
@@ -91,7 +91,7 @@ def _measure(
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds} …", file=sys.stderr, flush=True)
         _add(series, "sentence-transformers/1", _series(reference.encode, texts, 1, options))
-        # One call of many texts: it sorts them by length and then cuts them into batches.
+        # In one call of many texts it sorts them by length and cuts them into batches.
         _add(series, "sentence-transformers/sorted", _sorted_calls(reference, texts, setting))
         for name, encoder in encoders.items():
             for batch in BATCHES:
@@ -124,7 +124,7 @@ def _quality(
     texts: Sequence[str],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Compare vectors, and the order of graded products where the graded set is at hand."""
+    """Compare the vectors, and the order of graded products if the graded set is there."""
     print("quality …", file=sys.stderr, flush=True)
 
     def original(some: Sequence[str]) -> np.ndarray:
@@ -147,14 +147,14 @@ def _gain(name: str) -> float:
 def _best_setting(
     model: SentenceTransformer, texts: Sequence[str]
 ) -> tuple[tuple[int, int], dict[str, float]]:
-    """Return (threads, batch) of most texts a second, and what each setting reached."""
-    reached = {}
+    """Return (threads, batch) with the most texts a second, and the rate of each setting."""
+    rates = {}
     for threads, batch in _SETTINGS:
         torch.set_num_threads(threads)
         model.encode(texts[:batch], batch_size=batch)
-        reached[(threads, batch)] = 1 / _sorted_calls(model, texts, (threads, batch))["wall_s"]
-    best = max(reached, key=reached.__getitem__)
-    return best, {f"{t} threads, {b} a batch": round(v, 1) for (t, b), v in reached.items()}
+        rates[(threads, batch)] = 1 / _sorted_calls(model, texts, (threads, batch))["wall_s"]
+    best = max(rates, key=rates.__getitem__)
+    return best, {f"{t} threads, {b} a batch": round(v, 1) for (t, b), v in rates.items()}
 
 
 def _sorted_calls(
@@ -168,7 +168,7 @@ def _sorted_calls(
 def _series(
     encode: Encode, texts: Sequence[str], batch: int, options: argparse.Namespace
 ) -> dict[str, float]:
-    """Encode other texts in each call, one call after the other, for about the time given."""
+    """Encode different texts in each call, call after call, for about `options.seconds`."""
     encode(texts[:batch])
     calls = []
     ends = time.perf_counter() + options.seconds
@@ -187,7 +187,7 @@ def _series(
 
 
 def _timed(work: Callable[[], object], n: int) -> dict[str, float]:
-    """Return the seconds of one text, by the clock and of all threads of this process."""
+    """Return the seconds of one text: wall time, and CPU time of all threads."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return {
@@ -202,18 +202,18 @@ def _add(series: dict[str, dict[str, list[float]]], name: str, figures: dict[str
 
 
 def _summary(figures: dict[str, list[float]], tokens: float, peak: float) -> dict[str, float]:
-    """Return medians; operations are those of the float32 model, whoever computes them."""
+    """Return medians. Operations count as those of the float32 model on every runtime."""
     wall, cpu = median(figures["wall_s"]), median(figures["cpu_s"])
     speed = 2 * PRODUCTS_PER_TOKEN * tokens / wall / 1e9
-    found = {
+    summary = {
         "texts_per_s": round(1 / wall, 1),
         "cpu_ms_per_text": round(cpu * 1e3, 3),
         "gflops": round(speed, 1),
         "percent_of_peak": round(100 * speed / peak, 1),
     }
     if "p50_call_ms" in figures:
-        found["p50_call_ms"] = round(median(figures["p50_call_ms"]), 3)
-    return found
+        summary["p50_call_ms"] = round(median(figures["p50_call_ms"]), 3)
+    return summary
 
 
 def _ratios(series: dict[str, dict[str, list[float]]]) -> dict[str, float]:
@@ -228,9 +228,9 @@ def _ratios(series: dict[str, dict[str, list[float]]]) -> dict[str, float]:
 
 
 def _peaks() -> dict[str, float]:
-    """Return the 10⁹ float32 operations a second that two libraries reach on products alone."""
+    """Return the float32 Gflop/s that two libraries reach on matrix products alone."""
     rng = np.random.default_rng(7)
-    found = {}
+    peaks = {}
     for name, shapes in (("4096", ((4096, 4096),)), ("layers", SHAPES)):
         rows = 4096 if name == "4096" else 202  # as many tokens as 32 queries have
         pairs = [
@@ -242,14 +242,14 @@ def _peaks() -> dict[str, float]:
             product(*pairs[0])
             start = time.perf_counter()
             for _ in range(repeat):
-                for left, right in pairs:
-                    product(left, right)
-            found[f"{library} {name}"] = repeat * work / (time.perf_counter() - start) / 1e9
-    return found
+                for a, b in pairs:
+                    product(a, b)
+            peaks[f"{library} {name}"] = repeat * work / (time.perf_counter() - start) / 1e9
+    return peaks
 
 
-def _torch_product(left: np.ndarray, right: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(left) @ torch.from_numpy(right)
+def _torch_product(a: np.ndarray, b: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(a) @ torch.from_numpy(b)
 
 
 if __name__ == "__main__":

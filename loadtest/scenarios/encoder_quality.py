@@ -16,7 +16,7 @@ import numpy as np
 from app.evaluation.dataset_readers import read_pairs
 from app.offline.metrics.ranking import gain_of, graded_ndcg_at
 
-#: Where the graded set lies below `RECSERVE_SHARED`.
+#: The folder of the graded set below `RECSERVE_SHARED`.
 PAIRS = Path("data") / "crowdflower-search"
 _TOP, _BATCH = 10, 32
 
@@ -26,9 +26,10 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Graded:
-    """Queries, titles, and for each query the rows and gains of the titles judged for it.
+    """Graded queries and titles.
 
-    `of_queries`: how many queries the whole set has.
+    `judged`: for each query, row of a title -> its gain. `of_queries`: number of queries in the
+    whole set.
     """
 
     queries: Sequence[str]
@@ -38,11 +39,11 @@ class Graded:
 
 
 def fidelity(reference: Encode, encode: Encode, texts: Sequence[str]) -> dict[str, float]:
-    """Compare with the original, and a text in a batch with the same text alone."""
-    wanted = reference(texts)
+    """Compare vectors with the reference, and a text in a batch with the same text alone."""
+    expected = reference(texts)
     single = np.concatenate([encode([text]) for text in texts])
     batched = _in_batches(encode, texts)
-    cosine = (batched * wanted).sum(axis=1)
+    cosine = (batched * expected).sum(axis=1)
     return {
         "texts": len(texts),
         "cosine_mean": round(float(cosine.mean()), 6),
@@ -54,7 +55,7 @@ def fidelity(reference: Encode, encode: Encode, texts: Sequence[str]) -> dict[st
 def read_graded(shared: Path, n: int, seed: int) -> Graded | None:
     """Read `n` queries of the graded set, drawn by the seed, with all their titles.
 
-    None where the set is not there.
+    Returns None if the set is not there.
     """
     folder = shared / PAIRS
     if not (folder / "pairs.csv").is_file():
@@ -73,7 +74,9 @@ def graded(
     titles: Mapping[str, str],
     of_queries: int,
 ) -> Graded:
-    """Give a row to each title that the queries need; the shortest first, as they batch best.
+    """Return the queries with a row for each of their titles, the shortest titles first.
+
+    Titles of similar length make good batches.
 
     `grades`: query -> id -> grade from 1 upwards; `titles`: id -> title.
     """
@@ -87,7 +90,7 @@ def graded(
 
 
 def ranking(reference: Encode, encoders: Mapping[str, Encode], graded: Graded) -> dict[str, Any]:
-    """Return mean NDCG@10 by the original and by each encoder, and the share of it that is kept."""
+    """Return the mean NDCG@10 of the reference and of each encoder, and their ratio (`kept`)."""
     original = ndcg(reference, graded)
     ours = {name: ndcg(encode, graded) for name, encode in encoders.items()}
     return {
@@ -101,7 +104,7 @@ def ranking(reference: Encode, encoders: Mapping[str, Encode], graded: Graded) -
 
 
 def ndcg(encode: Encode, graded: Graded) -> float:
-    """Return the mean NDCG@10 of each query's judged titles in the order of their cosines."""
+    """Return the mean NDCG@10 over all queries; titles are ranked by cosine."""
     queries, titles = _in_batches(encode, graded.queries), _in_batches(encode, graded.titles)
     values = []
     for query, judged in zip(queries, graded.judged, strict=True):

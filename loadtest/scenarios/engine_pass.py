@@ -33,11 +33,11 @@ from loadtest.runners.queries import unique_queries
 BATCHES: Final = (1, 8, 32)
 
 
-class Remembered:
-    """Vectors made beforehand. Implements the port `Encoder`."""
+class PrecomputedEncoder:
+    """Returns vectors that were computed before. Implements the port `Encoder`."""
 
     def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
-        """Encode the texts that will be asked for."""
+        """Encode all texts that will be requested."""
         self.id, self.dim = encoder.id, encoder.dim
         self._vectors = encoder.encode(texts)
         self._rows = {text: row for row, text in enumerate(texts)}
@@ -52,7 +52,7 @@ class Remembered:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure and print the document."""
     parser = argparse.ArgumentParser(
         "python -m loadtest.scenarios.engine_pass", description=__doc__
     )
@@ -62,17 +62,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=Path("-"), help="file, or - (default)")
     options = parser.parse_args(argv)
     threadpool_limits(limits=1, user_api="blas")  # as the service does
-    engine, asked = _prepared(options.bundle, options.requests, options.seed)
+    engine, requests_by_kind = _prepared(options.bundle, options.requests, options.seed)
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": machine.commit(),
         "command": "python -m loadtest.scenarios.engine_pass",
         "machine": machine.describe(),
         "bundle": {"name": engine.info.bundle_name, "items": engine.info.n_items},
-        "candidates": {kind: _candidates(engine, requests) for kind, requests in asked.items()},
+        "candidates": {
+            kind: _candidates(engine, requests) for kind, requests in requests_by_kind.items()
+        },
         "ms_per_request": {
             kind: {str(size): _measured(engine, requests, size) for size in BATCHES}
-            for kind, requests in asked.items()
+            for kind, requests in requests_by_kind.items()
         },
     }
     line = json.dumps(document) + "\n"
@@ -83,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list[RankRequest]]]:
-    """Return an engine that knows the vectors of all queries, and the requests of each kind."""
+    """Return an engine with precomputed query vectors, and the requests of each kind."""
     bundle = open_bundle(path)
     engine = engine_of(bundle, 1)
     catalogue, rng = engine._parts.catalogue, random.Random(seed)
@@ -101,13 +103,13 @@ def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list
     queries = [RankRequest(query=text) for text in texts]
     people = [RankRequest(history=taken, exclude=frozenset(taken)) for taken in histories]
     both = [replace(who, query=text) for who, text in zip(people, texts, strict=True)]
-    parts = replace(engine._parts, encoder=Remembered(engine._parts.encoder, texts))
-    asked = {"query": queries, "history": people, "query and history": both}
-    return RankEngine(parts, engine.info), asked
+    parts = replace(engine._parts, encoder=PrecomputedEncoder(engine._parts.encoder, texts))
+    requests_by_kind = {"query": queries, "history": people, "query and history": both}
+    return RankEngine(parts, engine.info), requests_by_kind
 
 
 def _candidates(engine: RankEngine, requests: Sequence[RankRequest]) -> float:
-    """Return how many candidates a request has in the mean."""
+    """Return the mean number of candidates of a request."""
     _, rows = engine._retrieve(engine._wants(requests, engine.encode(requests).vectors))
     return round(mean(map(len, rows)), 1)
 

@@ -24,7 +24,7 @@ _BODIES = {1: 60_000, 100: 3000}
 
 
 def fsyncs(folder: Path, seconds: float) -> float:
-    """Return how many appends of 4 KiB a second the disk makes durable, one after the other."""
+    """Return how many appends of 4 KiB the disk makes durable a second, one after the other."""
     n, began = 0, time.perf_counter()
     with (folder / "probe").open("ab", buffering=0) as file:
         while time.perf_counter() - began < seconds:
@@ -35,7 +35,7 @@ def fsyncs(folder: Path, seconds: float) -> float:
 
 
 def bodies(path: Path, batch: int, name: str) -> wrk.Bodies:
-    """Write bodies of fresh events; 10,000 users take part."""
+    """Write request bodies with new events of 10,000 users."""
     serial = itertools.count()
     lines = []
     for _ in range(_BODIES[batch]):
@@ -54,9 +54,9 @@ def rate(
     """Return events/s and the median and 99th percentile of a call's time in ms."""
     before = _accepted(service.port)
     run = sent.run(service.port, connections=callers, seconds=seconds)
-    taken = _accepted(service.port) - before
-    if taken < run.answered * batch:
-        raise RuntimeError(f"{taken} events accepted in {run.answered} answers")
+    accepted = _accepted(service.port) - before
+    if accepted < run.answered * batch:
+        raise RuntimeError(f"{accepted} events accepted in {run.answered} answers")
     return {
         "events_per_s": round(run.per_second * batch),
         "p50_ms": round(run.p50_ms, 2),
@@ -66,8 +66,8 @@ def rate(
 
 def _accepted(port: int) -> float:
     text = services.get(port, "/metrics")[1]
-    found = re.search(r'^recserve_events_total\{result="accepted"\} (\S+)$', text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    match = re.search(r'^recserve_events_total\{result="accepted"\} (\S+)$', text, re.MULTILINE)
+    return float(match[1]) if match else 0.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,9 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 with services.ingest(folder / "log", urls[store]) as service:
                     sent = bodies(folder / "bodies", batch, os.urandom(4).hex())
                     for callers in (1, options.callers):
-                        found = rate(service, sent, batch, callers, options.seconds)
+                        figures = rate(service, sent, batch, callers, options.seconds)
                         case = {"store": store, "batch": batch, "callers": callers}
-                        print(json.dumps(case | found), flush=True)
+                        print(json.dumps(case | figures), flush=True)
         finally:
             redis.kill()
     return 0

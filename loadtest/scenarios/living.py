@@ -34,13 +34,16 @@ from loadtest.runners.services import RECSERVE, ROOT, Service, free_port
 
 _CLIENTS = 8
 _FILMS = 2000
-_TOGETHER = 5
+_ITEMS_PER_PUT = 5
 _LIVE_WORDS = ("harbour", "lantern", "harbour lantern tale", "lantern drama")
 
 
 @dataclass
 class Ledger:
-    """What is known of the items that were put: the state acknowledged last, None = deleted."""
+    """The expected state of the items, and what the clients saw.
+
+    `states`: item id -> number of the state acknowledged last; None = deleted.
+    """
 
     films: frozenset[str]
     bundles: dict[str, str] = field(default_factory=dict)  # generation -> letter
@@ -50,11 +53,14 @@ class Ledger:
     live_answers: int = 0
 
     def judge(self, answer: dict[str, Any], before: dict[str, int | None]) -> None:
-        """Count what an answer may not say, given what had been acknowledged when it was asked."""
+        """Count the errors in an answer.
+
+        `before`: the acknowledged states at the moment when the request was sent.
+        """
         items = answer["items"]
         letters = {item["title"][0] for item in items} - {"L"}
-        here = self.bundles[answer["generation"]["bundle"]]
-        self.wrong["of another bundle"] += bool(letters - {here})
+        letter = self.bundles[answer["generation"]["bundle"]]
+        self.wrong["of another bundle"] += bool(letters - {letter})
         self.live_answers += any(item["title"].startswith("L") for item in items)
         for item in items:
             name = item["id"]
@@ -92,14 +98,14 @@ def trial(work: Path, titles: Sequence[str], options: argparse.Namespace) -> dic
     command = [str(RECSERVE), "serve", "--bundle", str(root), "--port", str(port)]
     command += ["--watch-bundle-ms", "0", "--data-dir", str(work / "data")]
     with Service("recserve", command, port, work / "log", {"PYTHONPATH": str(ROOT)}) as service:
-        wanted = int(options.rate * (options.quiet + options.seconds)) + 99
-        texts = iter(unique_queries(wanted, 1, titles))
-        _together(options.quiet, _searches(port, texts, options, ledger, "quiet"))
+        n_queries = int(options.rate * (options.quiet + options.seconds)) + 99
+        texts = iter(unique_queries(n_queries, 1, titles))
+        _run_concurrently(options.quiet, _searches(port, texts, options, ledger, "quiet"))
         rss = service.rss_mib()
         searches = _searches(port, texts, options, ledger, "during")
         writer = _writer(port, options, ledger)
         swapper = _swapper(port, root, options, ledger)
-        _together(options.seconds, [*searches, writer, swapper])
+        _run_concurrently(options.seconds, [*searches, writer, swapper])
         return _document(options, ledger, rss, service.rss_mib())
 
 
@@ -113,30 +119,31 @@ def _build(root: Path, letter: str, titles: Sequence[str]) -> str:
 
 
 Work = Callable[[float], None]
-"""Runs until a moment, in monotonic seconds."""
+"""Runs until a moment, given in monotonic seconds."""
 
 
-def _together(seconds: float, works: Sequence[Work]) -> None:
-    """Run works in threads of their own; what one raises is raised here."""
-    until, trouble = time.monotonic() + seconds, []
+def _run_concurrently(seconds: float, works: Sequence[Work]) -> None:
+    """Run each work in a thread of its own; raise here what one of them raised."""
+    until = time.monotonic() + seconds
+    errors: list[Exception] = []
 
     def guarded(work: Work) -> None:
         try:
             work(until)
         except Exception as error:  # noqa: BLE001 - raised below
-            trouble.append(error)
+            errors.append(error)
 
     threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if trouble:
-        raise trouble[0]
+    if errors:
+        raise errors[0]
 
 
 def _paced(port: int, every: float, turn: Callable[[Client, float], None]) -> Work:
-    """Call `turn` with the moment it is due, at a constant rate, however long it takes."""
+    """Call `turn` at a constant rate, with the moment at which each call is due."""
 
     def work(until: float) -> None:
         with closing(Client(port)) as client:
@@ -152,14 +159,14 @@ def _paced(port: int, every: float, turn: Callable[[Client, float], None]) -> Wo
 def _searches(
     port: int, texts: Iterator[str], options: argparse.Namespace, ledger: Ledger, phase: str
 ) -> list[Work]:
-    def client(number: int) -> Work:
+    def make_client(number: int) -> Work:
         rng = random.Random(number)
 
-        def turn(mine: Client, due: float) -> None:
+        def turn(client: Client, due: float) -> None:
             live = rng.random() < 0.3
             query = f"{rng.choice(_LIVE_WORDS)} {rng.randrange(10**6)}" if live else next(texts)
             before = dict(ledger.states)
-            status, answer = mine.call("POST", "/recommend", {"query": query, "k": 20})
+            status, answer = client.call("POST", "/recommend", {"query": query, "k": 20})
             ledger.ms.setdefault(phase, []).append((time.monotonic() - due) * 1e3)
             ledger.wrong["failed"] += status != 200
             if status == 200:
@@ -167,39 +174,39 @@ def _searches(
 
         return _paced(port, _CLIENTS / options.rate, turn)
 
-    return [client(number) for number in range(_CLIENTS)]
+    return [make_client(number) for number in range(_CLIENTS)]
 
 
 def _writer(port: int, options: argparse.Namespace, ledger: Ledger) -> Work:
     count = iter(range(10**9))
 
-    def timed(mine: Client, name: str, method: str, path: str, body: object = None) -> None:
+    def timed(client: Client, name: str, method: str, path: str, body: object = None) -> None:
         start = time.perf_counter()
-        status, _ = mine.call(method, path, body)
+        status, _ = client.call(method, path, body)
         ledger.ms.setdefault(name, []).append((time.perf_counter() - start) * 1e3)
         ledger.wrong["change failed"] += status != 200
 
-    def found(mine: Client, word: str) -> list[str]:
-        _, answer = mine.call("POST", "/recommend", {"query": word, "k": 20})
+    def search(client: Client, word: str) -> list[str]:
+        _, answer = client.call("POST", "/recommend", {"query": word, "k": 20})
         return [item["id"] for item in answer["items"]]
 
-    def turn(mine: Client, _: float) -> None:
+    def turn(client: Client, _: float) -> None:
         n = next(count)
-        names = [f"live-{n}-{m}" for m in range(_TOGETHER)]
+        names = [f"live-{n}-{m}" for m in range(_ITEMS_PER_PUT)]
         items = [
             {"id": name, "title": f"L1 harbour lantern zq{n}x{m}"} for m, name in enumerate(names)
         ]
-        ledger.states |= dict.fromkeys(names, 0)  # from now on somebody may see them
-        timed(mine, "put", "PUT", "/items", items)
+        ledger.states |= dict.fromkeys(names, 0)  # from here on an answer may contain them
+        timed(client, "put", "PUT", "/items", items)
         ledger.states |= dict.fromkeys(names, 1)
-        ledger.wrong["not found"] += found(mine, f"zq{n}x0")[:1] != names[:1]
+        ledger.wrong["not found"] += search(client, f"zq{n}x0")[:1] != names[:1]
         change = {"title": f"L2 harbour lantern zq{n}x1 again"}
-        timed(mine, "patch", "PATCH", f"/items/{names[1]}", change)
+        timed(client, "patch", "PATCH", f"/items/{names[1]}", change)
         ledger.states[names[1]] = 2
         for name in names[2:]:
-            timed(mine, "delete", "DELETE", f"/items/{name}")
+            timed(client, "delete", "DELETE", f"/items/{name}")
             ledger.states[name] = None
-        ledger.wrong["came back"] += bool({*names[2:]} & {*found(mine, f"zq{n}x2")})
+        ledger.wrong["came back"] += bool({*names[2:]} & {*search(client, f"zq{n}x2")})
 
     return _paced(port, options.every, turn)
 
@@ -208,10 +215,10 @@ def _swapper(port: int, root: Path, options: argparse.Namespace, ledger: Ledger)
     generations = list(ledger.bundles)
     count = iter(range(10**9))
 
-    def turn(mine: Client, _: float) -> None:
+    def turn(client: Client, _: float) -> None:
         publish(root, generations[next(count) % 2])
         start = time.perf_counter()
-        status, _ = mine.call("POST", "/admin/reload", {})
+        status, _ = client.call("POST", "/admin/reload", {})
         ledger.ms.setdefault("reload", []).append((time.perf_counter() - start) * 1e3)
         ledger.wrong["reload failed"] += status != 200
 

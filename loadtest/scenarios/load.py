@@ -22,7 +22,7 @@ _LOCAL = ("127.0.0.1", "localhost")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run locust, with a service started for it if need be."""
+    """Run locust, and start a service before if none answers."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.load", description=__doc__)
     parser.add_argument("--host", default="http://127.0.0.1:8000", help="of a service")
     parser.add_argument("--seconds", type=int, default=20, help="of load (default: 20)")
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = urlsplit(options.host)
         port = where.port or 80
         if where.hostname in _LOCAL and services.get(port, "/readyz")[0] == 0:
-            print(f"nobody answers on {options.host}: starting the demo there", flush=True)
+            print(f"no service answers on {options.host}: starting the demo there", flush=True)
             stack.enter_context(services.recserve(Path(folder) / "recserve.log", port))
         status = _locust(options)
         if status == 0:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _locust(options: argparse.Namespace) -> int:
-    """Run without a page; prints the summary and returns 1 if a request failed."""
+    """Run locust without its web page; return 1 if a request failed."""
     command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless"]
     command += ["--only-summary", "--host", options.host, "--run-time", f"{options.seconds}s"]
     command += ["--users", str(options.users), "--spawn-rate", str(options.users)]

@@ -34,13 +34,13 @@ from loadtest.runners.wrk import Bodies
 _WARM_S, _PEAK_S, _QUIET_S = 4, 8, 8.0
 _CONNECTIONS = 32
 _MOST_PER_S = 2000
-"""More than any peak here: so many queries are there for a second of measuring it."""
+"""Queries made for each second of a run; it must exceed the peak."""
 _PROBE = {"history": ["1", "260", "1196"], "k": 10, "budget_ms": 10_000}
 
 
 @dataclass
 class Turns:
-    """What was seen of the reloads themselves."""
+    """What the reloads themselves showed. `answers`: generation -> ids of the probe's answer."""
 
     seconds: list[float] = field(default_factory=list)
     rss_mib: list[float] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Turns:
 
 
 def main() -> None:
-    """Run once, print the line."""
+    """Measure once and print the line."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.reloads", description=__doc__)
     parser.add_argument("--reloads", type=int, default=20)
     parser.add_argument("--every", type=float, default=1.6, help="seconds between two reloads")
@@ -156,14 +156,14 @@ def _take_turns(
     start = time.monotonic()
     for n in range(options.reloads):
         time.sleep(max(0.0, start + n * options.every - time.monotonic()))
-        wanted = pair[(n + 1) % 2]
-        publish(root, wanted)
+        generation = pair[(n + 1) % 2]
+        publish(root, generation)
         done = _post(service.port, "/admin/reload", {})
         answer = _post(service.port, "/recommend", _PROBE)
         turns.seconds.append(done["seconds"])
         turns.rss_mib.append(round(service.rss_mib(), 1))
-        turns.answers[wanted] = [item["id"] for item in answer["items"]]
-        turns.wrong += answer["generation"]["bundle"] != wanted or not done["reloaded"]
+        turns.answers[generation] = [item["id"] for item in answer["items"]]
+        turns.wrong += answer["generation"]["bundle"] != generation or not done["reloaded"]
 
 
 def _post(port: int, path: str, body: dict[str, object]) -> dict:
@@ -179,9 +179,9 @@ def _post(port: int, path: str, body: dict[str, object]) -> dict:
 def _times(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
     ms = [(o.answered - o.due) * 1e3 for o in outcomes if o.status == 200 and o.due >= 1]
     late = [(o.sent - o.due) * 1e3 for o in outcomes if o.due >= 1]
-    found = {f"p{percent}": percentile(ms, percent) for percent in (50, 99, 100)}
-    found["runner_late_p99"] = percentile(late, 99)
-    return {name: value and round(value, 2) for name, value in found.items()}
+    percentiles = {f"p{percent}": percentile(ms, percent) for percent in (50, 99, 100)}
+    percentiles["runner_late_p99"] = percentile(late, 99)
+    return {name: value and round(value, 2) for name, value in percentiles.items()}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ _PATIENCE_S = 30.0
 
 
 def main() -> None:
-    """Measure, print the line."""
+    """Measure and print the line."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.replicas", description=__doc__)
     parser.add_argument("--changes", type=int, default=50, help="items put, then deleted")
     options = parser.parse_args()
@@ -35,7 +35,7 @@ def main() -> None:
         clients = [_client(stack, Path(folder), redis.url, n) for n in range(2)]
         ms: dict[str, list[float]] = {"put": [], "deleted": []}
         for n in range(options.changes):
-            _follow(clients[n % 2], clients[1 - n % 2], n, ms)
+            _time_change(clients[n % 2], clients[1 - n % 2], n, ms)
     print(json.dumps(_document(ms)))
 
 
@@ -49,7 +49,7 @@ def _client(stack: ExitStack, folder: Path, redis: str, number: int) -> Client:
     return stack.enter_context(closing(Client(port)))
 
 
-def _follow(writer: Client, reader: Client, n: int, ms: dict[str, list[float]]) -> None:
+def _time_change(writer: Client, reader: Client, n: int, ms: dict[str, list[float]]) -> None:
     name, word = f"replica-{n}", f"zq{n}xv"
     _changed(writer, "PUT", "/items", [{"id": name, "title": f"{word} of the harbour"}])
     ms["put"].append(_until(reader, word, name, there=True))
@@ -70,7 +70,7 @@ def _until(client: Client, query: str, item: str, *, there: bool) -> float:
         if (item in [each["id"] for each in answer["items"]]) is there:
             return (time.perf_counter() - start) * 1e3
         time.sleep(0.005)
-    raise SystemExit(f"{_PATIENCE_S:.0f} s were not enough")
+    raise SystemExit(f"the change was not visible after {_PATIENCE_S:.0f} s")
 
 
 def _document(ms: dict[str, list[float]]) -> dict[str, object]:

@@ -25,11 +25,11 @@ from loadtest.runners import machine
 _WORDS = 50_000
 _WORDS_PER_TEXT = 9
 _SPREAD = 100
-"""An item leads to one of so many that come after it, mostly to the next ones."""
+"""From an item a walk goes to one of the next 100, mostly to the first of them."""
 
 
 class _Steps(logging.Handler):
-    """Keeps the seconds of the steps that learning logs."""
+    """Keeps the seconds of each step that learning logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -43,9 +43,9 @@ class _Steps(logging.Handler):
 
 
 def walks(n_items: int, n_events: int, seed: int) -> Sequences:
-    """Return about `n_events` events of users with a history of 3 and more items, mean 20.
+    """Return about `n_events` events; a user has 3 or more of them, 20 in the mean.
 
-    Where a walk starts is skewed as real popularity is; from there it wanders to items near by.
+    The starts of the walks are as skewed as real popularity; each walk goes on to near items.
     """
     rng = np.random.default_rng(seed)
     lengths = 3 + rng.geometric(1 / 17, n_events // 20) - 1
@@ -71,13 +71,13 @@ def texts(n_items: int, seed: int) -> list[str]:
 
 def vectors(n_items: int, seed: int, dim: int = 384) -> np.ndarray:
     """Return random unit vectors, float32[n_items, dim]."""
-    found = np.random.default_rng(seed).standard_normal((n_items, dim), np.float32)
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return found
+    unit = np.random.default_rng(seed).standard_normal((n_items, dim), np.float32)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return unit
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make, learn, print."""
+    """Make the data, learn, and print the document."""
     options = _options(argv)
     steps = _Steps()
     log = logging.getLogger("app.offline.learning.learn")
@@ -86,9 +86,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     sequences = walks(options.items, options.events, options.seed)
     made = texts(options.items, options.seed), vectors(options.items, options.seed)
     nobody = Sequences(
-        *(part[:0] for part in (sequences.users, sequences.items)),
-        sequences.weights[:0],
-        np.zeros(1, np.int64),
+        users=sequences.users[:0],
+        items=sequences.items[:0],
+        weights=sequences.weights[:0],
+        offsets=np.zeros(1, np.int64),
     )
     start = perf_counter()
     learned = learn(sequences, Negatives(nobody, Skipped.nothing()), *made, options.seed)

@@ -35,13 +35,13 @@ from loadtest.runners.wrk import Bodies
 _PER_S = 10
 _STALE_MS = 5000
 _POPULAR, _MIX = 300, 20_000
-_FILMS = [str(n) for n in range(1, 101) if n != 91]  # that one nobody has seen
+_FILMS = [str(n) for n in range(1, 101) if n != 91]  # no film has the id 91
 
 Change = Callable[[Client], tuple[int, Any]]
 
 
 def main() -> None:
-    """Measure in turns, print the line."""
+    """Measure the turns in rounds and print the line."""
     parser = argparse.ArgumentParser("python -m loadtest.scenarios.stale", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=6, help="of one turn")
@@ -55,7 +55,7 @@ def main() -> None:
         "changing": (_put, 0),
         "changing, 5 s old": (_put, _STALE_MS),
     }
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in turns}
+    series: dict[str, dict[str, list[float]]] = {name: {} for name in turns}
     with tempfile.TemporaryDirectory(prefix="recserve-stale-") as work:
         bodies = {
             age: Bodies.write(
@@ -70,32 +70,32 @@ def main() -> None:
             bodies[0].run(port, connections=16, seconds=options.seconds)  # warm
             for _ in range(options.rounds):
                 for name, (change, age) in turns.items():
-                    _turn(port, bodies[age], change, options.seconds, found[name])
-    print(json.dumps(_document(options, found)))
+                    _turn(port, bodies[age], change, options.seconds, series[name])
+    print(json.dumps(_document(options, series)))
 
 
 def _turn(
-    port: int, bodies: Bodies, change: Change | None, seconds: int, found: dict[str, list[float]]
+    port: int, bodies: Bodies, change: Change | None, seconds: int, series: dict[str, list[float]]
 ) -> None:
-    over = threading.Event()
-    writer = threading.Thread(target=_write, args=(port, change, over))
+    stop = threading.Event()
+    writer = threading.Thread(target=_write, args=(port, change, stop))
     writer.start()
     time.sleep(1)
     before = _reads(port)
     run = bodies.run(port, connections=16, seconds=seconds)
     after = _reads(port)
-    over.set()
+    stop.set()
     writer.join()
     reads = {result: after[result] - before.get(result, 0) for result in after}
     hits = reads.get("hit", 0.0) + reads.get("stale", 0.0)
-    found.setdefault("answers_per_s", []).append(round(run.per_second))
-    found.setdefault("hit_share", []).append(round(hits / reads["looked"], 4))
-    found.setdefault("p99_ms", []).append(run.p99_ms)
+    series.setdefault("answers_per_s", []).append(round(run.per_second))
+    series.setdefault("hit_share", []).append(round(hits / reads["lookups"], 4))
+    series.setdefault("p99_ms", []).append(run.p99_ms)
 
 
-def _write(port: int, change: Change | None, over: threading.Event) -> None:
+def _write(port: int, change: Change | None, stop: threading.Event) -> None:
     with closing(Client(port)) as client:
-        while change and not over.wait(1 / _PER_S):
+        while change and not stop.wait(1 / _PER_S):
             status, answer = change(client)
             if status != 200:
                 raise SystemExit(f"a change was refused: {answer}")
@@ -107,7 +107,7 @@ def _put(client: Client) -> tuple[int, Any]:
 
 
 def _alter(client: Client) -> tuple[int, Any]:
-    """Alter one of the hundred first films: some of them are in many answers."""
+    """Change one of the first hundred films; some of them are in many answers."""
     until = {"available_until": f"{random.randint(2100, 2900)}-01-01T00:00:00Z"}
     return client.call("PATCH", f"/items/{random.choice(_FILMS)}", until)
 
@@ -115,11 +115,12 @@ def _alter(client: Client) -> tuple[int, Any]:
 def _reads(port: int) -> dict[str, float]:
     pattern = r'recserve_cache_reads_total{result="(\w+)",tier="local"} (\S+)'
     counted = {name: float(n) for name, n in re.findall(pattern, get(port, "/metrics")[1])}
-    looked = sum(n for name, n in counted.items() if name != "stale")  # it was outdated before
-    return counted | {"looked": looked}
+    # A stale answer was already counted as outdated.
+    lookups = sum(n for name, n in counted.items() if name != "stale")
+    return counted | {"lookups": lookups}
 
 
-def _document(options: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+def _document(options: argparse.Namespace, rounds: dict[str, Any]) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": "python -m loadtest.scenarios.stale",
@@ -129,9 +130,9 @@ def _document(options: argparse.Namespace, found: dict[str, Any]) -> dict[str, A
         "puts_per_s": _PER_S,
         "median": {
             turn: {name: median(values) for name, values in series.items()}
-            for turn, series in found.items()
+            for turn, series in rounds.items()
         },
-        "rounds": found,
+        "rounds": rounds,
     }
 
 

@@ -133,17 +133,17 @@ def _lines(file: str) -> int:
     return len((ROOT / "app" / file).read_text(encoding="utf-8").splitlines())
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(trip: Mapping[str, Any]) -> str:
     """Return the document as lines of text; of the functions only those with most returns."""
     rows = [
-        f"{found['files']} files of app/, {found['functions']} functions, "
-        f"{found['returns']} returns; the longest file has {found['longest_file_lines']} lines",
+        f"{trip['files']} files of app/, {trip['functions']} functions, "
+        f"{trip['returns']} returns; the longest file has {trip['longest_file_lines']} lines",
         "",
         "returns  lines  file",
-        *(f"{row['returns']:7} {row['lines']:6}  {file}" for file, row in found["by_file"].items()),
+        *(f"{row['returns']:7} {row['lines']:6}  {file}" for file, row in trip["by_file"].items()),
         "",
         "returns  function",
-        *(f"{n:7}  {name}" for name, n in [*found["by_function"].items()][:_SHOWN_FUNCTIONS]),
+        *(f"{n:7}  {name}" for name, n in [*trip["by_function"].items()][:_SHOWN_FUNCTIONS]),
     ]
     return "\n".join(rows)
 
@@ -159,11 +159,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts = unique_queries(_WARM_UP + options.queries, 11, demo_titles())
     who = {"user_id": options.user} if options.user else {}
     recorded = trips(options.bundle.absolute(), [{"query": text, **who} for text in texts])
-    found = document(min(recorded, key=Counter.total))
-    print(table(found))
+    shortest = document(min(recorded, key=Counter.total))
+    print(table(shortest))
     if options.json:
         head = {"command": "python -m loadtest.scenarios.trip", "commit": machine.commit()}
-        options.json.write_text(json.dumps(head | found, indent=2) + "\n")
+        options.json.write_text(json.dumps(head | shortest, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ _WORKERS = (1, 2)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
+    """Measure in rounds; print and write the document."""
     options = _options(argv)
     wrk.require()
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         films, folder = demo_films(), Path(work)
         texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
-        unique = texts[POPULAR:]  # no unique query may be a cached one
+        unique = texts[POPULAR:]  # a unique query must not be in the cache
         mixed = patient_mix(options.seed, texts[:POPULAR], list(films))
         hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
         mix = Bodies.write(folder / "mix.jsonl", mixed)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             side.load(side.unique, options.connections, max(2, options.seconds // 2))  # warm
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds} …", file=sys.stderr, flush=True)
-            # The other way round in every second round: nobody is always the first.
+            # Every second round runs in reverse order, so that no side is always the first.
             _round(list(sides.values())[:: -1 if number % 2 else 1], hot, mix, options)
             for other in others:
                 measure(other.side, "uncached", other.side.unique, options)
@@ -71,7 +71,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7, help="of the texts (default: 7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here as well")
     parser.add_argument(
-        "--peers", action="store_true", help="ask naive and infinity the unique queries as well"
+        "--peers", action="store_true", help="send the unique queries to naive and infinity as well"
     )
     return parser.parse_args(argv)
 
@@ -83,13 +83,13 @@ def _side(
     options: argparse.Namespace,
     stack: ExitStack,
 ) -> Side:
-    """Start one service in a folder of its own, with queries that are new to it."""
+    """Start one service in a folder of its own, with unique queries of its own."""
     own = folder / str(workers)
     own.mkdir()
     bundle = options.bundle.absolute()
     service = services.recserve(own / "log", bundle=bundle, workers=workers, device=options.device)
     unique = Bodies.write(own / "unique.jsonl", map(ask, texts), fresh=True)
-    # Of several processes any one answers GET /metrics: what was encoded is not to be had there.
+    # With several processes GET /metrics shows only one of them, so encodes cannot be counted.
     side = Side(stack.enter_context(service), unique, encodes=workers == 1)
     side.add(start_s=service.start_s)
     return side
@@ -110,9 +110,9 @@ def _round(sides: Sequence[Side], hot: Bodies, mix: Bodies, options: argparse.Na
 def document(
     sides: Mapping[int, Side], options: argparse.Namespace, others: Sequence[Chosen] = ()
 ) -> dict[str, Any]:
-    """Return what was measured, by number of workers, and how many times better the last one is.
+    """Return the figures by number of workers, and how many times better the last number is.
 
-    `others`: peers that were asked the same unique queries.
+    `others`: peers that received the same unique queries.
     """
     first, *_, last = sides.values()
     return {
@@ -130,12 +130,12 @@ def document(
             for number, side in sides.items()
         },
         "times_better": times_better(last.medians(), first.medians()),
-        "peers": {other.side.service.name: _beside(other, sides) for other in others},
+        "peers": {other.side.service.name: _compared_peer(other, sides) for other in others},
     }
 
 
-def _beside(other: Chosen, sides: Mapping[int, Side]) -> dict[str, Any]:
-    """Return what a peer reached, and how many times better each number of workers is."""
+def _compared_peer(other: Chosen, sides: Mapping[int, Side]) -> dict[str, Any]:
+    """Return the figures of a peer, and how many times better each number of workers is."""
     better = {
         str(number): times_better(side.medians(), other.side.medians())["uncached_per_s"]
         for number, side in sides.items()
