@@ -6,6 +6,7 @@ This module knows neither file formats nor which column is which.
 
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -230,7 +231,7 @@ def _shown(value: Cell) -> str:
 def _number_of(value: Cell) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         # An integer may be too large for a float.
-        return float(value) if abs(value) < 1e300 else math.inf
+        return float(value) if abs(value) <= sys.float_info.max else math.inf
     if isinstance(value, str) and _spells_number(value.strip()):
         return float(value)
     return None

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from app.engine.engine import RankEngine
+from app.offline.build import build
+from app.offline.input.recipe import Recipe
 from app.testing.event_store import MemoryEventStore
 from app.testing.journal import MemoryChanges
 from tests.api.test_api import served
-from tests.bundles import build_small
+from tests.bundles import build_small, fake_encoder, write_jsonl
 from tests.learned_rig import engine_over
 
 LONGEST_ID = "\U0001f600" * 256
@@ -29,7 +32,7 @@ ITEMS: list[dict[str, Any]] = [
     *({"published_at": moment} for moment in [*TIMES, 999, 1000, 2999, 3000]),
     {"available_from": TIMES[0], "available_until": TIMES[5]},
     {"available_from": TIMES[5], "available_until": TIMES[0]},
-    *({"price": n} for n in (2**53, -(2**53), 2**64, 1e299, -1e299, 5e-324, -0.0)),
+    *({"price": n} for n in (2**53, -(2**53), 2**64, LARGEST, -LARGEST, 5e-324)),
     *({"title": text} for text in ("x" * 100_000, "\x00", "\U0010ffff" * 1000, "7" * 5000)),
     {"title": "x " * 50_000, "text": "y " * 50_000},
     {"categories": [f"c{n}" for n in range(10_000)]},
@@ -127,6 +130,25 @@ async def test_what_lies_far_off_is_visible_or_not(
                 assert (await client.put("/items", json=body)).json()["accepted"] == 1
             items = (await ask(client, query="new"))["items"]
             assert ("n" in [found["id"] for found in items]) is visible
+
+
+async def test_a_build_from_extreme_rows_can_be_served(tmp_path: Path) -> None:
+    items = [{"id": f"n{n}", "title": "new", **fields} for n, fields in enumerate(ITEMS)]
+    events = [{"user_id": "7", "item_id": "n1", **fields} for fields in EVENTS]
+    done = build(
+        write_jsonl(tmp_path / "items.jsonl", items),
+        write_jsonl(tmp_path / "events.jsonl", events),
+        Recipe(),
+        tmp_path / "shop",
+        fake_encoder,
+    )
+    # In files an integer beyond 64 bits is read as a float, which is no id.
+    assert [report.rejected for report in done.tallies] == [1, 1]
+    async with served(engine_over(done.bundle)) as client:
+        for item_id in (items[0]["id"], LONGEST_ID):
+            assert (await client.get(f"/items/{item_id}")).status_code == 200
+        for request in REQUESTS:
+            assert (await ask(client, **request))["degraded"] == []
 
 
 EVENTS: list[dict[str, Any]] = [

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import EVENTS, FILMS, Running, recserve, serving
 from tests.redis_server import RedisServer
 
@@ -144,3 +146,40 @@ def test_a_new_bundle_brings_nothing_back_and_keeps_what_was_added(tmp_path: Pat
         assert all(title.endswith(" two") for title in titles.values())
         changed(service, "PUT", "/items", [{"id": "4", "title": "Heat again"}])
         assert ids(service, query="heat again")[0] == "4"
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_extreme_items_and_events_harm_no_answer_then_or_after_a_restart(
+    bundle: Path, tmp_path: Path, store: str, request: pytest.FixtureRequest
+) -> None:
+    items = [
+        {"id": "n1", "title": "Lighthouse", "available_from": "1969-12-31"},
+        {"id": "n2", "title": "Lighthouse", "available_from": "0001-01-01"},
+        {"id": "n3", "title": "Lighthouse", "available_until": "9999-12-31T23:59:59.999999Z"},
+        {"id": "n4", "title": "Lighthouse", "published_at": -62_135_596_800},
+        {"id": "n5", "title": "Lighthouse", "published_at": "9999-12-31T23:59:59.999999Z"},
+        {"id": "é" * 256, "title": "Lighthouse"},
+    ]
+    events = [
+        {"user_id": "ann", "item_id": "1", "event_id": 1, "timestamp": "0001-01-01"},
+        {"user_id": "ann", "item_id": "é" * 256, "event_id": 2, "value": -1e308},
+    ]
+    flags: tuple[str, ...] = ()
+    if store == "redis":
+        url = request.getfixturevalue("durable_redis").url
+        flags = ("--cache-url", url, "--store-url", url)
+
+    def answered(service: Running) -> list[list[str]]:
+        asked = ({"query": "lighthouse"}, {"query": "lighthouse"}, {"user_id": "ann"})
+        return [ids(service, **request) for request in asked]
+
+    with serving(bundle, tmp_path, *flags) as service:
+        changed(service, "PUT", "/items", items)
+        sent = service.client.post("/events", json=events).json()
+        assert (sent["accepted"], sent["rejected"]) == (2, [])
+        before = answered(service)
+        service.process.kill()
+        service.process.wait()
+    assert {item["id"] for item in items} <= set(before[0])
+    with serving(bundle, tmp_path, *flags) as service:
+        assert answered(service) == before
