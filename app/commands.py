@@ -1,4 +1,4 @@
-"""The commands on the event store: `compact`, `export events`, `import events`, training from it.
+"""The commands that use the event store: `compact`, `export events`, `import events`, and `train`.
 
 They may run beside a service that uses the same store.
 """
@@ -28,21 +28,26 @@ from app.offline.input.recipe import EventColumns, Recipe
 from app.offline.promotion import Gate
 from app.serving.stores.opening import open_event_store
 
-_TOGETHER: Final = 1000
+_EVENTS_PER_WRITE: Final = 1000
 
 
 async def compact(settings: Settings) -> str:
-    """Drop what retention does not keep, take deleted values out of the files; say what went."""
+    """Drop the events that retention does not keep, and deleted values from the store's files.
+
+    Returns a sentence that says how many events were dropped.
+    """
     async with _opened(settings) as store:
         return f"{await store.compact():,} events dropped, the store is compacted"
 
 
 async def export_events(settings: Settings, out: Path) -> str:
-    """Write all events as JSON Lines, to `-` for standard output; say how many.
+    """Write all events as JSON Lines, to standard output if `out` is `-`.
+
+    Returns a sentence that says how many there are.
 
     Raises:
-        UsageError: another ending.
-        StoreError: the store cannot be read; then the file stays as it was.
+        UsageError: the ending is not `.jsonl`.
+        StoreError: the store cannot be read; the file stays as it was.
     """
     if str(out) != "-" and out.suffix != ".jsonl":
         raise UsageError(f"{out.name}: events are exported as JSON Lines (.jsonl)")
@@ -56,10 +61,14 @@ async def export_events(settings: Settings, out: Path) -> str:
 
 
 async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
-    """Append the events of a file; what is there already counts once. Say what became of it.
+    """Append the events of a file to the store. An event that is there already counts once.
+
+    Returns lines that say how many events are new, and which rows could not be used.
 
     Raises:
-        BadDataError: unreadable, or more than half of the rows are unusable: nothing was imported.
+        BadDataError: the file cannot be read, or more than half of its rows are unusable; nothing
+            was imported.
+        UsageError: the ending names no known format.
     """
     now = time.time()
     times = TimeBounds(now=now, oldest=settings.retention().oldest(now), undated=now)
@@ -82,18 +91,18 @@ async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
 def train_from_store(
     settings: Settings, bundle: Path, log: Path | None, recipe: Recipe | None, gate: Gate
 ) -> BuildReport:
-    """Learn anew from what was collected, and from a log beside it; publish through the gate.
+    """Learn anew from the stored events, and from an event file; publish through the gate.
 
     Args:
-        settings: where the store is.
+        settings: name the store.
         bundle: `models/NAME`.
-        log: an event file, usually the one that the bundle was built from; what is in both counts
+        log: an event file, usually the one that the bundle was built from. An event in both counts
             once, by its `event_id`.
-        recipe: columns of the log, weights of both; None = those the bundle was built by.
+        recipe: columns of the file, event rules of both; None = the recipe of the bundle.
         gate: decides whether the result is published.
 
     Raises:
-        BadDataError: neither holds an event.
+        BadDataError: neither the store nor the file has an event.
         Exception: as `app.offline.build.retrain`.
     """
     recipe = recipe or Recipe.model_validate(open_bundle(bundle).manifest.recipe)
@@ -102,29 +111,29 @@ def train_from_store(
         with events.open("wb") as file:
             n = asyncio.run(_collect(settings, log, recipe, file))
         if not n:
-            raise BadDataError("the event store holds no events")
-        # Written with our own names of columns, whatever the log calls them.
+            raise BadDataError("the event store contains no events")
+        # The file was written with our own column names, whatever those of the log are.
         ours = recipe.model_copy(update={"events": EventColumns()})
         return retrain(bundle, events, ours, gate=gate)
 
 
 async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: BinaryIO) -> int:
-    """Write the events of a log and of the store, each once; return how many."""
-    known: set[str] = set()
+    """Write the events of an event file and of the store, each once; return how many."""
+    written: set[str] = set()
     if log is not None:
         report = ReadReport(log.name)
-        # What has no time is the oldest, here as in a build.
+        # An event without a time is the oldest, as in a build.
         times = TimeBounds(now=time.time(), undated=0.0)
         for event in events_of(log, recipe, times, report):
-            known.add(event.id)
+            written.add(event.id)
             file.write(line_of(event))
         report.check()
-    n = len(known)
+    n = len(written)
     async with _opened(settings) as store:
         async for part in store.scan():
-            fresh = [event for event in part if event.id not in known]
-            file.writelines(map(line_of, fresh))
-            n += len(fresh)
+            others = [event for event in part if event.id not in written]
+            file.writelines(map(line_of, others))
+            n += len(others)
     return n
 
 
@@ -139,7 +148,7 @@ async def _opened(settings: Settings) -> AsyncIterator[EventStore]:
 
 @contextmanager
 def _written(out: Path) -> Iterator[BinaryIO]:
-    """Give a file to write that appears under its name only once it is whole."""
+    """Open a file to write. It appears under its name only once it is complete."""
     if str(out) == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -156,6 +165,6 @@ def _written(out: Path) -> Iterator[BinaryIO]:
 
 
 def _parts(events: Iterable[Event]) -> Iterator[list[Event]]:
-    waiting = iter(events)
-    while part := list(islice(waiting, _TOGETHER)):
+    remaining = iter(events)
+    while part := list(islice(remaining, _EVENTS_PER_WRITE)):
         yield part

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.body import read_body
-from app.api.item_input import ItemRules, parse_items, parse_patch
+from app.api.item_input import parse_items, parse_patch
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
 from app.core.types import Facets, FieldFacts
@@ -96,7 +96,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
     Once this answers, what was accepted is durable and can be recommended.
     """
     body = await read_body(request, service.settings.max_body_bytes)
-    parsed = parse_items(body, _rules(service))
+    parsed = parse_items(body, service.engine.info.attributes)
     if parsed.records:
         await service.catalogue.put(list(parsed.records.values()))
     return as_json(
@@ -119,7 +119,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
 async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Response:
     """Change what is named, null = remove; everything else stays."""
     body = await read_body(request, service.settings.max_body_bytes)
-    await service.catalogue.patch(item_id, parse_patch(body, _rules(service)))
+    await service.catalogue.patch(item_id, parse_patch(body, service.engine.info.attributes))
     return as_json({"item_id": item_id, "generation": _generation(service)})
 
 
@@ -132,10 +132,6 @@ async def delete_item(item_id: str, service: ServiceDep) -> Response:
     """Let an item be gone, now here and within a moment in every other process."""
     await service.catalogue.delete(item_id)
     return as_json({"item_id": item_id, "generation": _generation(service)})
-
-
-def _rules(service: Service) -> ItemRules:
-    return ItemRules(service.engine.info.attributes)
 
 
 def _generation(service: Service) -> dict[str, object]:

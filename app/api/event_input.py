@@ -1,4 +1,8 @@
-"""What a caller may send as events: an array, or an object with `events`; each judged by itself."""
+"""Parsing the body of `POST /events`: an array of events, or an object with `events`.
+
+Each event is judged by itself: a wrong one becomes a remark with the reason, and the others are
+accepted. Values follow the rules of event files (`app.domain.values`).
+"""
 
 import os
 from collections.abc import Callable
@@ -26,7 +30,7 @@ from app.serving.ingest import Remark
 
 
 def _seconds(value: object) -> object:
-    """Return unix seconds of what may be sent as a time; the rules are those of event files."""
+    """Return the unix seconds of a time; anything that cannot be one is returned as it is."""
     if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     try:
@@ -37,7 +41,7 @@ def _seconds(value: object) -> object:
 
 
 def _kind(value: object) -> object:
-    """Return the kind of an event without blanks around it; the default where it is blank."""
+    """Return a kind without blanks around it, the default if it is blank; see `_seconds`."""
     if value is not None and not isinstance(value, str):
         return value
     try:
@@ -97,7 +101,7 @@ _Entries = Annotated[
 ]
 
 
-class _Envelope(BaseModel):
+class _EventsBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     events: _Entries
@@ -107,15 +111,17 @@ _ARRAY: Final[TypeAdapter[list[EventInput]]] = TypeAdapter(_Entries)
 
 
 def parse_events(body: bytes, now: Callable[[], float]) -> list[Event | Remark]:
-    """Return an event, or why it is none, for each entry of a body. `now`: unix seconds.
+    """Return an event, or a remark that says why it is wrong, for each entry of a body.
+
+    `now`: returns unix seconds.
 
     Raises:
-        ValidationError: the body as a whole is wrong.
+        ValidationError: the body is not a list of events.
     """
     if body.lstrip(b" \t\r\n").startswith(b"["):
         entries: list[Any] = _ARRAY.validate_json(body)
     else:
-        entries = list(_Envelope.model_validate_json(body).events)
+        entries = list(_EventsBody.model_validate_json(body).events)
     moment = now()
     return [_parsed(index, entry, moment) for index, entry in enumerate(entries)]
 

@@ -1,12 +1,14 @@
-"""What a caller may send as items: an array, or an object with `items`; each judged by itself.
+"""Parsing the bodies of `PUT /items` (an array of items, or an object with `items`) and of patches.
 
-What a value may be is ruled by `app.domain.values`, as for data files; but JSON has types, so a
-number in quotes is no number here. Knows which attributes a catalogue has, not which items.
+Each item is judged by itself: a wrong one becomes a remark with the reason, and the others are
+accepted. Values follow the rules of item files (`app.domain.values`), except that JSON has types: a
+number in quotes is not a number. This module knows the attributes of a catalogue, but not its
+items.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -20,10 +22,10 @@ from app.serving.ingest import Remark
 MAX_ITEMS: Final = 1000
 
 ItemRecord: TypeAlias = Mapping[str, object]
-"""A whole item in plain JSON values, `id` among them, as the journal keeps it.
+"""A whole item in plain JSON values, with its `id`, as the journal stores it.
 
-Times are as `Instant.shown` returns them, `available_from` and `available_until` unix seconds.
-What is missing is left out.
+Times are as `Instant.shown` returns them; `available_from` and `available_until` are unix seconds.
+Missing values are left out.
 """
 
 _ALWAYS: Final = {"title": "string", "text": "string"}
@@ -36,68 +38,68 @@ _Entries = Annotated[list[Any], Field(min_length=1, max_length=MAX_ITEMS)]
 _ARRAY: Final[TypeAdapter[list[Any]]] = TypeAdapter(_Entries)
 
 
-class _Envelope(BaseModel):
+class _ItemsBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     items: _Entries
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRules:
-    """Which fields the items of a catalogue have.
+def kinds_to_send(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return name -> kind of each field that can be sent, except `id`.
 
-    Attributes:
-        attributes: name -> kind, as `EngineInfo.attributes`.
-        columns: our field -> its column in the data files, as `[items]` of a recipe: who sends a
-            column is told how the field is called.
+    `attributes`: name -> kind of those of the catalogue, as `EngineInfo.attributes`.
     """
-
-    attributes: Mapping[str, str]
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-    def kinds(self) -> dict[str, str]:
-        """Return name -> kind of everything that can be sent, but for `id`."""
-        return {**_ALWAYS, **self.attributes, **_CONTROLS}
+    return {**_ALWAYS, **attributes, **_CONTROLS}
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedItems:
-    """The items of one call: place in the call -> record, what is wrong, what is odd."""
+    """The items of one call.
+
+    Attributes:
+        records: position in the call, from 0 -> item.
+        rejected: entries that are wrong, and why.
+        warnings: items whose id comes again later in the call; they are not in `records`.
+    """
 
     records: dict[int, ItemRecord]
     rejected: tuple[Remark, ...]
     warnings: tuple[Remark, ...]
 
 
-def parse_items(body: bytes, rules: ItemRules) -> ParsedItems:
-    """Return an item, or why it is none, for each entry of a body; of one id the last item counts.
+def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
+    """Return the items of a body, and what is wrong with the others; of one id the last counts.
+
+    `attributes`: name -> kind of those of the catalogue.
 
     Raises:
-        ValidationError: the body as a whole is wrong.
+        ValidationError: the body is not a list.
     """
     if body.lstrip(b" \t\r\n").startswith(b"["):
         entries = _ARRAY.validate_json(body)
     else:
-        entries = _Envelope.model_validate_json(body).items
+        entries = _ItemsBody.model_validate_json(body).items
     records: dict[int, ItemRecord] = {}
     rejected: list[Remark] = []
-    kinds = rules.kinds()
+    kinds = kinds_to_send(attributes)
     for index, entry in enumerate(entries):
         try:
-            records[index] = _record(entry, kinds, rules)
+            records[index] = _record(entry, kinds)
         except InvalidRequestError as error:
             rejected.append(Remark(index, "invalid_item", error.message, error.field))
     repeated = _repeated(records)
-    said = "the same id comes again in this call; the last item counts"
+    message = "the same id comes again in this call; the last item counts"
     return ParsedItems(
         {index: record for index, record in records.items() if index not in repeated},
         tuple(rejected),
-        tuple(Remark(index, "duplicate_item", said, "id") for index in repeated),
+        tuple(Remark(index, "duplicate_item", message, "id") for index in repeated),
     )
 
 
-def parse_patch(body: bytes, rules: ItemRules) -> Mapping[str, object]:
-    """Return the fields of an item to change, as a record holds them; None = to be removed.
+def parse_patch(body: bytes, attributes: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the fields of an item to change, as in a record; None = remove the field.
+
+    `attributes`: name -> kind of those of the catalogue.
 
     Raises:
         ValidationError: not a JSON object.
@@ -108,10 +110,10 @@ def parse_patch(body: bytes, rules: ItemRules) -> Mapping[str, object]:
         raise InvalidRequestError("give at least one field to change")
     if "id" in entry:
         raise InvalidRequestError("the id of an item cannot be changed", field="id")
-    return _fields(entry, rules.kinds(), rules)
+    return _fields(entry, kinds_to_send(attributes))
 
 
-def _record(entry: object, kinds: Mapping[str, str], rules: ItemRules) -> ItemRecord:
+def _record(entry: object, kinds: Mapping[str, str]) -> ItemRecord:
     if not isinstance(entry, dict):
         raise InvalidRequestError("an item is a JSON object")
     if "id" not in entry:
@@ -121,30 +123,22 @@ def _record(entry: object, kinds: Mapping[str, str], rules: ItemRules) -> ItemRe
     except ValidationError as error:
         raise InvalidRequestError(translate(error).message, field="id") from error
     rest = {name: value for name, value in entry.items() if name != "id"}
-    values = _fields(rest, kinds, rules)
+    values = _fields(rest, kinds)
     return {"id": item_id, **{k: value for k, value in values.items() if value is not None}}
 
 
-def _fields(
-    entry: Mapping[str, Any], kinds: Mapping[str, str], rules: ItemRules
-) -> dict[str, object]:
-    """Return the values as a record holds them, None = missing. Raises `InvalidRequestError`."""
+def _fields(entry: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, object]:
+    """Return the values as in a record, None = missing. Raises `InvalidRequestError`."""
     values: dict[str, object] = {}
     for name, value in entry.items():
         if name not in kinds:
-            raise InvalidRequestError(_unknown(name, kinds, rules), field=name)
+            names = ", ".join(["id", *kinds])
+            raise InvalidRequestError(f"there is no such field; there are: {names}", field=name)
         try:
             values[name] = _value(name, kinds[name], value)
         except Unusable as reason:
             raise InvalidRequestError(str(reason), field=name) from reason
     return values
-
-
-def _unknown(name: str, kinds: Mapping[str, str], rules: ItemRules) -> str:
-    for ours, column in rules.columns.items():
-        if column == name and (ours == "id" or ours in kinds):
-            return f"there is no such field; send it as {ours}"
-    return f"there is no such field; there are: {', '.join(['id', *kinds])}"
 
 
 def _value(name: str, kind: str, value: object) -> object:
@@ -165,7 +159,7 @@ def _number(name: str, value: object) -> int | float:
     if isinstance(value, str):
         raise Unusable(f"{name} is not a number")
     number = parse_number(value, name)
-    # Whole numbers stay whole as far as a float64, which they end up as, can tell them apart.
+    # Whole numbers stay integers as far as float64, which columns have, can tell them apart.
     return value if isinstance(value, int) and abs(value) <= _LARGEST_EXACT else number
 
 
@@ -205,6 +199,6 @@ _READ: Final[Mapping[str, Callable[[str, object], object]]] = {
 
 
 def _repeated(records: Mapping[int, ItemRecord]) -> list[int]:
-    """Return the places of records whose id comes again, in order."""
+    """Return the positions of the records whose id comes again, in order."""
     last = {record["id"]: index for index, record in records.items()}
     return [index for index, record in records.items() if last[record["id"]] != index]

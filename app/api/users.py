@@ -1,4 +1,4 @@
-"""The routes of what people do: events, and what is known of a user. No logic of their own."""
+"""The routes for events and users. The logic is in `app.serving`."""
 
 import dataclasses
 import time
@@ -39,9 +39,9 @@ class _Merge(BaseModel):
     openapi_extra=takes(schemas.EVENTS_REQUEST, schemas.EVENT_EXAMPLES),
 )
 async def events(request: Request, service: ServiceDep) -> Response:
-    """Keep the events that can be kept, and say what is wrong with the others.
+    """Store the events that can be stored, and say what is wrong with the others.
 
-    Once this answers, what was accepted is durable and shapes the very next recommendation.
+    Once this answers, the accepted events are durable and shape the very next recommendation.
     """
     body = await read_body(request, service.settings.max_body_bytes)
     taken = await service.ingest.take(parse_events(body, time.time))
@@ -68,10 +68,10 @@ async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
     responses=responses(schemas.USER_DELETED, 404, 422, 429, 503),
 )
 async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Response:
-    """Make all that is known of a user unreachable, now and in every process.
+    """Make everything that is known of a user unreachable, now and in every process.
 
     The values leave the store's files with `recserve compact`, and the bundle when it is next
-    built; cached answers cannot be reached any more and expire.
+    built. Cached answers cannot be reached any more, and expire.
     """
     _refuse_merge(request)
     user = _key(user_id)
@@ -87,7 +87,7 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
     openapi_extra=takes(schemas.MERGE_REQUEST),
 )
 async def merge(user_id: str, request: Request, service: ServiceDep) -> Response:
-    """Make a session's events, and what the bundle knows of it, those of a user."""
+    """Give a session's events, and what the bundle knows of the session, to a user."""
     user = _key(user_id)
     body = await read_body(request, service.settings.max_body_bytes)
     session_id = _Merge.model_validate_json(body).session_id
@@ -96,7 +96,10 @@ async def merge(user_id: str, request: Request, service: ServiceDep) -> Response
 
 
 def _refuse_merge(request: Request) -> None:
-    """Leave /users/ID/merge to its own route; the user "ID/merge" is sent as ID%2Fmerge."""
+    """Refuse a path that belongs to the route /users/ID/merge.
+
+    A user with the id "ID/merge" is sent as ID%2Fmerge.
+    """
     if request.scope["raw_path"].endswith(b"/merge"):
         raise HTTPException(405)
 

@@ -1,8 +1,8 @@
-"""Typed columns as flat arrays: what item fields look like on disk and in memory.
+"""Typed columns: the fields of items as flat arrays, on disk and in memory.
 
-A column is a few numpy arrays, never a Python object per row, so that it stays memory-mapped and
-processes share its pages. Missing values are part of every kind. This module knows neither files
-nor which column is which; kinds are inferred in `app.domain.values`.
+A column is a few numpy arrays and has no Python object per row. So it can stay memory-mapped, and
+processes share its pages. A value of every kind may be missing. This module knows neither files nor
+the meaning of a column. `app.domain.values` infers the kinds.
 """
 
 from abc import ABC, abstractmethod
@@ -62,7 +62,7 @@ class Column(ABC):
 
     @abstractmethod
     def value(self, row: int) -> JsonValue:
-        """Return the value as callers see it, None when missing. `row` is 0 … len − 1."""
+        """Return the value as callers see it, None if it is missing. `row`: from 0."""
 
     def numbers(self) -> Floats:
         """Return float64[n] for number, boolean (0, 1) and time (unix seconds); NaN = missing.
@@ -81,7 +81,7 @@ class StringColumn(Column):
     def __init__(self, arrays: Arrays) -> None:
         """Take `data` uint8[bytes], `offsets` int64[n + 1], `present` uint8[n]."""
         offsets = _part(arrays, "offsets", np.int64)
-        # Views whose items are plain Python numbers: several times faster to read one by one.
+        # A memoryview returns plain Python numbers: several times faster to read one by one.
         self._data = _text(arrays, offsets).data
         self._offsets = offsets.data
         self._present = _part(arrays, "present", np.uint8).data
@@ -217,7 +217,7 @@ def encode_column(kind: Kind, values: Sequence[Any]) -> dict[str, npt.NDArray[An
 
 
 def decode_column(kind: str, arrays: Arrays) -> Column:
-    """Make a column of the arrays of `encode_column`, without copying them.
+    """Return the column over the arrays of `encode_column`, which are not copied.
 
     Raises:
         BundleError: unknown kind; arrays missing, of another type, or disagreeing in length.
@@ -225,7 +225,7 @@ def decode_column(kind: str, arrays: Arrays) -> Column:
     classes = (StringColumn, NumberColumn, StringsColumn, BooleanColumn, TimeColumn)
     by_kind: dict[str, Callable[[Arrays], Column]] = {c.kind: c for c in classes}
     if kind not in by_kind:
-        raise BundleError("the bundle holds a column of an unknown kind")
+        raise BundleError("the bundle contains a column of an unknown kind")
     return by_kind[kind](arrays)
 
 
@@ -242,7 +242,7 @@ def _encode_texts(texts: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
 
 
 def offsets_of(lengths: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return int64[n + 1]: where each of n pieces laid end to end starts, and the end.
+    """Return int64[n + 1]: the start of each of n pieces that lie end to end, and the end.
 
     >>> offsets_of([2, 0, 3]).tolist()
     [0, 2, 2, 5]

@@ -1,7 +1,7 @@
-"""What an event of a kind says of an item: that it was wanted, unwanted, or nothing.
+"""Event rules: whether an event of a kind is positive, negative or neutral, and for how long.
 
-One set of rules for building and serving: a recipe holds them, the manifest of a bundle carries
-them. Knows neither files nor stores.
+A recipe contains the rules, and the manifest of the bundle carries them, so that building and
+serving follow the same ones. This module knows neither files nor stores.
 """
 
 import difflib
@@ -18,15 +18,18 @@ DEFAULT_KIND: Final = "click"
 RATING_KIND: Final = "rating"
 """The kind of an event that gives stars."""
 MOST_HALVINGS: Final = 4.0
-"""Half-lives after which an event says nothing of a taste: a sixteenth of its weight is left."""
+"""Half-lives after which an event no longer shapes the taste: 1/16 of its weight is left."""
 DAY_S: Final = 86_400.0
 
 
 class EventRule(BaseModel):
     """How much an event of a kind counts.
 
-    It is positive if `weight` > 0 and, where `positive_from` is set, its value reaches that. Its
-    weight halves every `half_life_days`; None = it never fades.
+    Attributes:
+        weight: above 0 for a positive kind, below 0 for a negative one, 0 for a neutral one.
+        positive_from: the value from which an event is positive; below it the event is negative.
+            None = the value does not matter.
+        half_life_days: days in which the weight halves; None = never.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -56,20 +59,20 @@ class EventRule(BaseModel):
         >>> rating.sign(4.0), rating.sign(2.0), rating.sign(None), EventRule(weight=-1.0).sign(None)
         (1, -1, 0, -1)
         """
-        least = self.positive_from
-        below = least is not None and value is not None and value < least
-        if self.weight < 0 or below:
+        threshold = self.positive_from
+        is_below = threshold is not None and value is not None and value < threshold
+        if self.weight < 0 or is_below:
             return -1
-        reached = least is None or (value is not None and value >= least)
-        return int(self.weight > 0 and reached)
+        is_reached = threshold is None or (value is not None and value >= threshold)
+        return int(self.weight > 0 and is_reached)
 
     @property
     def half_life_s(self) -> float:
-        """Return seconds; infinite where it never fades."""
+        """Return the half-life in seconds; infinity if there is none."""
         return math.inf if self.half_life_days is None else self.half_life_days * DAY_S
 
     def telling_since(self, now: float) -> float:
-        """Return the unix second before which an event says nothing of a taste any more.
+        """Return the time, in unix seconds, before which an event no longer shapes the taste.
 
         >>> EventRule(weight=0.5, half_life_days=7).telling_since(30 * DAY_S) / DAY_S
         2.0

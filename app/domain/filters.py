@@ -1,10 +1,10 @@
-"""Filters: what a caller demands of an item's fields, checked against the kinds of a catalogue.
+"""Filters: conditions on the fields of items, checked against the kinds of a catalogue.
 
     {"genres": {"any": ["Sci-Fi"]}, "year": {"gte": 1990, "lt": 2000}, "$or": [{…}, {…}]}
 
-A filter is parsed once into a small tree, which `holds` reads for one item and
-`app.engine.catalogue.attributes` for a whole catalogue. A missing value fails every operator but
-`not` and `exists: false`. This module does not know where items come from.
+`parse_filter` turns a filter into a small tree. `matches` applies the tree to one item, and
+`app.engine.catalogue.attributes` applies it to all items of a bundle. A missing value fails every
+operator except `not` and `exists: false`. This module does not know where items come from.
 """
 
 import math
@@ -38,7 +38,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """The field holds one of the values, or, with `every`, each of them; numbers as floats."""
+    """The field has one of the values, or with `every` each of them; numbers are floats."""
 
     field: str
     values: tuple[str | float | bool, ...]
@@ -63,21 +63,21 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Each part holds."""
+    """All parts match."""
 
     parts: "tuple[Filter, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Some part holds."""
+    """At least one part matches."""
 
     parts: "tuple[Filter, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class Nor:
-    """No part holds."""
+    """No part matches."""
 
     parts: "tuple[Filter, ...]"
 
@@ -92,17 +92,21 @@ _GROUPS: Final[Mapping[str, type[And | Or | Nor]]] = {
 
 
 def filter_text(raw: Mapping[str, object] | None) -> str:
-    """Return one spelling for one filter: JSON with sorted keys; "" for none, or an empty one.
+    """Return a filter as JSON with sorted keys, so that equal filters are equal text.
+
+    An absent or empty filter is "".
 
     Raises:
-        InvalidRequestError: deeper than JSON may be here, or with numbers beyond 64 bits.
+        InvalidRequestError: it is nested too deeply, or has an integer beyond 64 bits.
     """
     if not raw:
         return ""
     try:
         return orjson.dumps(raw, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
-        raise InvalidRequestError("the filter holds what JSON cannot", field="filter") from error
+        raise InvalidRequestError(
+            "the filter has a value that is not JSON", field="filter"
+        ) from error
 
 
 def parse_filter(text: str, kinds: Mapping[str, str]) -> Filter:
@@ -113,15 +117,15 @@ def parse_filter(text: str, kinds: Mapping[str, str]) -> Filter:
         kinds: field -> kind, of the catalogue.
 
     Raises:
-        InvalidRequestError: an unknown field (names those there are) or operator, a wrong type, or
-            too much of it.
+        InvalidRequestError: an unknown field or operator (the message names the known ones), a
+            wrong type, or too many tests.
     """
     parser = _Parser(kinds)
     return parser.group(orjson.loads(text), "filter", 0)
 
 
 class _Parser:
-    """Counts the tests while it walks through a filter."""
+    """Parses one filter, and counts its tests meanwhile."""
 
     def __init__(self, kinds: Mapping[str, str]) -> None:
         self._kinds = kinds
@@ -138,16 +142,17 @@ class _Parser:
     def _part(self, name: str, value: object, where: str, depth: int) -> Filter:
         if name in _GROUPS:
             if not isinstance(value, list) or not value:
-                raise _wrong("a list of filters is wanted", where)
+                raise _wrong("this must be a list of filters", where)
             parts = (
-                self.group(part, f"{where}.{place}", depth + 1) for place, part in enumerate(value)
+                self.group(part, f"{where}.{position}", depth + 1)
+                for position, part in enumerate(value)
             )
             return _GROUPS[name](tuple(parts))
         kind = self._kinds.get(name)
         if kind is None:
             raise no_such_field(self._kinds, where)
         if not isinstance(value, dict) or not value:
-            raise _wrong('an object such as {"any": [...]} is wanted', where)
+            raise _wrong('this must be an object such as {"any": [...]}', where)
         tests = [
             self._test(name, kind, operator, operand, f"{where}.{operator}")
             for operator, operand in value.items()
@@ -159,23 +164,24 @@ class _Parser:
         if self._tests > MAX_TESTS:
             raise _wrong(f"a filter may have at most {MAX_TESTS} tests", where)
         if operator in _RANGES:
-            return _range(name, kind, operator, operand, where)
+            return _range_test(name, kind, operator, operand, where)
         if operator == "exists":
             if not isinstance(operand, bool):
-                raise _wrong("true or false is wanted", where)
+                raise _wrong("this must be true or false", where)
             return Exists(name) if operand else Nor((Exists(name),))
         if operator not in _SETS:
-            there_are = ", ".join((*_SETS, *_RANGES, "exists"))
-            raise _wrong(f"no such operator; there are: {there_are}", where)
+            operators = ", ".join((*_SETS, *_RANGES, "exists"))
+            raise _wrong(f"no such operator; there are: {operators}", where)
         if operator == "eq" or (operator == "not" and not isinstance(operand, list)):
             operand = [operand]
-        among = _among(name, kind, _list(operand, where), where, every=operator == "all")
-        return Nor((among,)) if operator == "not" else among
+        values = _list(operand, where)
+        test = _values_test(name, kind, values, where, every=operator == "all")
+        return Nor((test,)) if operator == "not" else test
 
 
-def _range(name: str, kind: str, operator: str, operand: object, where: str) -> Filter:
+def _range_test(name: str, kind: str, operator: str, operand: object, where: str) -> Filter:
     if kind not in _ORDERED:
-        raise _wrong(f"{name!r} holds no numbers or times to compare", where)
+        raise _wrong(f"{name!r} has no numbers or times to compare", where)
     first, last = _span(_checked(kind, operand, where), kind, where)
     match operator:
         case "gt":
@@ -188,12 +194,14 @@ def _range(name: str, kind: str, operator: str, operand: object, where: str) -> 
             return Range(name, -math.inf, last)
 
 
-def _among(name: str, kind: str, values: Sequence[object], where: str, *, every: bool) -> Filter:
+def _values_test(
+    name: str, kind: str, values: Sequence[object], where: str, *, every: bool
+) -> Filter:
     checked = [_checked(kind, value, where) for value in values]
     if kind != "time":
         numbers = kind == "number"
-        known = tuple(dict.fromkeys(float(v) if numbers else v for v in checked))
-        return In(name, known, every)
+        distinct = tuple(dict.fromkeys(float(v) if numbers else v for v in checked))
+        return In(name, distinct, every)
     spans = tuple(Range(name, *_span(value, kind, where)) for value in checked)
     return And(spans) if every else Or(spans)
 
@@ -205,7 +213,7 @@ def _span(value: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: AN
     try:
         instant = parse_time(value, "it", years=True)
         if instant is None:
-            raise _wrong("a time is wanted", where)
+            raise _wrong("this must be a time", where)
         if not instant.is_year:
             return instant.seconds, instant.seconds
         after = parse_time(f"{int(value) + 1}-01-01", "it")
@@ -218,50 +226,51 @@ def _span(value: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: AN
 def _checked(kind: str, value: object, where: str) -> Any:  # noqa: ANN401 - by kind
     fits = isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
     if not fits:
-        raise _wrong(f"a value of kind {'string' if kind == 'strings' else kind} is wanted", where)
+        wanted = "string" if kind == "strings" else kind
+        raise _wrong(f"this must be a value of kind {wanted}", where)
     return value
 
 
 def _list(operand: object, where: str) -> list[object]:
     if not isinstance(operand, list) or not 1 <= len(operand) <= MAX_VALUES:
-        raise _wrong(f"a list of 1 to {MAX_VALUES} values is wanted", where)
+        raise _wrong(f"this must be a list of 1 to {MAX_VALUES} values", where)
     return operand
 
 
 def no_such_field(known: Iterable[str], where: str) -> InvalidRequestError:
-    """Return the problem of a name in the request field `where` that is no field of the items."""
-    there_are = ", ".join(sorted(known)) or "none"
-    return _wrong(f"no such field; there are: {there_are}", where)
+    """Return the error for a name, in the request field `where`, that is no field of the items."""
+    fields = ", ".join(sorted(known)) or "none"
+    return _wrong(f"no such field; there are: {fields}", where)
 
 
 def _wrong(message: str, where: str) -> InvalidRequestError:
-    # Names are the caller's own, however long.
+    # The path is made of names that the caller sent, which may be of any length.
     return InvalidRequestError(message, field=where[:_MOST_NAMED])
 
 
-def holds(test: Filter, values: Mapping[str, JsonValue]) -> bool:
-    """Tell whether one item passes.
+def matches(test: Filter, values: Mapping[str, JsonValue]) -> bool:
+    """Tell whether one item passes a filter.
 
-    `values`: field -> value; times as unix seconds, missing ones None or left out.
+    `values`: field -> value; times as unix seconds; missing values are None or left out.
 
     >>> kinds = {"year": "number", "genres": "strings"}
     >>> nineties = parse_filter('{"year":{"gte":1990,"lt":2000}}', kinds)
-    >>> holds(nineties, {"year": 1995}), holds(nineties, {"year": 2000}), holds(nineties, {})
+    >>> matches(nineties, {"year": 1995}), matches(nineties, {"year": 2000}), matches(nineties, {})
     (True, False, False)
     """
     match test:
         case And(parts):
-            return all(holds(part, values) for part in parts)
+            return all(matches(part, values) for part in parts)
         case Or(parts):
-            return any(holds(part, values) for part in parts)
+            return any(matches(part, values) for part in parts)
         case Nor(parts):
-            return not any(holds(part, values) for part in parts)
+            return not any(matches(part, values) for part in parts)
         case Exists(field):
             return values.get(field) is not None
         case Range(field, low, high):
             number = values.get(field)
             return isinstance(number, int | float) and low <= number <= high
-        case In(field, wanted, every):
-            found = values.get(field)
-            has = set(found) if isinstance(found, list | tuple) else {found} - {None}
-            return has.issuperset(wanted) if every else not has.isdisjoint(wanted)
+        case In(field, allowed, every):
+            value = values.get(field)
+            own = set(value) if isinstance(value, list | tuple) else {value} - {None}
+            return own.issuperset(allowed) if every else not own.isdisjoint(allowed)

@@ -1,6 +1,6 @@
-"""The text of an item, as the encoder sees it: a template over its fields.
+"""The text of an item that the encoder reads: a template filled with the item's fields.
 
-Knows nothing of columns or recipes: names in, values in, text out.
+This module takes names and values and returns text. It knows neither columns nor recipes.
 """
 
 import re
@@ -14,13 +14,14 @@ from app.core.types import JsonValue
 DEFAULT_TEXT: Final = "{title}. {categories}. {text}"
 """The text of an item where a recipe does not say otherwise."""
 
-# Between two fields: what closes the left one, what separates, what opens the right one.
+# The literal text between two fields: what closes the left one, the separator, what opens the right
+# one.
 _BETWEEN = re.compile(r"([)\]}\"'»”]*)([.,;:|/!?–—-]*)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A field with the literal text around it that only makes sense beside its value."""
+class _TemplateField:
+    """A field, and the literal text that appears only together with the value of the field."""
 
     name: str
     before: str
@@ -31,8 +32,8 @@ class _Part:
 class TextTemplate:
     """A template such as `{title} ({year}). {categories}`.
 
-    A missing part drops out with what is around it: brackets and words that lead to it go, and one
-    separator stays between the parts on either side. Lists are joined by ", ".
+    A missing field drops out together with the brackets and words around it. One separator stays
+    between the fields on either side. Lists are joined by ", ".
 
     >>> template = TextTemplate("{title} ({year}). By {brand}: {text}")
     >>> template.render({"title": "Heat", "year": 1995, "brand": None, "text": "A heist."}.get)
@@ -50,17 +51,17 @@ class TextTemplate:
         closings = [*((after, separator) for after, separator, _ in between), (literals[-1], "")]
         openings = [literals[0], *(opening for _, _, opening in between)]
         self._parts = [
-            _Part(name, before, after, separator)
+            _TemplateField(name, before, after, separator)
             for name, before, (after, separator) in zip(names, openings, closings, strict=True)
         ]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The fields it uses, each once, in order."""
+        """The names of the fields that it uses, each once, in order."""
         return tuple(dict.fromkeys(part.name for part in self._parts))
 
     def render(self, value_of: Callable[[str], JsonValue]) -> str:
-        """Return the text for the values that `value_of` gives by name; "" if all are missing."""
+        """Return the text; "" if all fields are missing. `value_of`: name -> value of a field."""
         text, separator = "", ""
         for part in self._parts:
             value = _shown(value_of(part.name))

@@ -1,7 +1,8 @@
-"""What a value of an item or event means, in a data file or a request: ids, times, texts, kinds.
+"""Parsing single values of items and events, from data files and from requests.
 
-Every rule for a wrong value lives here, as a function that returns the value or raises `Unusable`.
-This module knows neither file formats nor which column is which.
+Each function takes one cell (an id, a time, a text, a number) and returns its value, or raises
+`Unusable` with the reason. All rules for wrong values are here, so that files and the API follow
+the same ones. This module knows neither file formats nor the meaning of a column.
 """
 
 import math
@@ -17,7 +18,7 @@ from app.domain.columns import Instant, Kind
 from app.domain.event_rules import MAX_KIND_CHARS
 
 Cell: TypeAlias = Any
-"""What a reader hands over: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
+"""A value as it was read: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
 
 MAX_ID_CHARS = 256
 CLOCK_TOLERANCE_S = 86_400.0
@@ -26,25 +27,25 @@ CLOCK_TOLERANCE_S = 86_400.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-# A leading zero ("007", "01234") marks a code, not a number: as a number it would be lost.
+# A leading zero ("007", "01234") marks a code: read as a number, it would lose the zero.
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d.*)?")
 _MONTH = re.compile(r"\d{4}-\d\d")
 
 _LARGEST_EXACT = 2**53
 _YEAR_1 = -62_135_596_800
-# The last instant that can be shown: float64 would round a later one of 9999 up to the year 10000.
+# The last instant that can be shown: float64 rounds later ones of 9999 up to the year 10000.
 _LAST_INSTANT = math.nextafter(253_402_300_800.0, 0.0)
-# As seconds this is the year 5138; as milliseconds, 1973. Nobody means the former.
+# In seconds this is the year 5138, in milliseconds 1973: larger numbers are milliseconds.
 _FROM_HERE_MILLISECONDS = 1e11
 
 
 class Unusable(Exception):  # noqa: N818 — it is about a row, and is always caught and counted
-    """A row that cannot be used; the text is the reason, the same for all rows of its sort."""
+    """A value or row that cannot be used. The text is the reason, without the value itself."""
 
 
 def is_missing(value: Cell) -> bool:
-    """Tell whether a cell holds nothing: null, NaN or blank text."""
+    """Tell whether a cell is empty: null, NaN or blank text."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -53,8 +54,8 @@ def is_missing(value: Cell) -> bool:
 def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     """Return an id of 1–256 characters without control characters; integers become decimal text.
 
-    `whole_floats`: the format turns integer columns with gaps into floats (Parquet, CSV), so that
-    31.0 means 31; elsewhere a float is no id.
+    `whole_floats`: 31.0 means 31, because the format turns integer columns with missing values into
+    floats (Parquet, CSV). In other formats a float is not an id.
 
     >>> parse_id(31, "id", whole_floats=False), parse_id("31.0", "id", whole_floats=True)
     ('31', '31')
@@ -70,12 +71,12 @@ def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     if len(value) > MAX_ID_CHARS:
         raise Unusable(f"{name} is longer than {MAX_ID_CHARS} characters")
     if _CONTROL.search(value):
-        raise Unusable(f"{name} holds a control character")
+        raise Unusable(f"{name} contains a control character")
     return value[:-2] if whole_floats and _WHOLE_FLOAT.fullmatch(value) else value
 
 
 def parse_text(value: Cell, name: str) -> str | None:
-    """Return text without blanks around it, None when missing; numbers become text ("1984")."""
+    """Return text without blanks around it, None if it is missing; a number becomes text."""
     if is_missing(value):
         return None
     if isinstance(value, str):
@@ -86,7 +87,7 @@ def parse_text(value: Cell, name: str) -> str | None:
 
 
 def parse_categories(value: Cell) -> tuple[str, ...] | None:
-    """Return the names of a list, or of `a|b`, each once and trimmed; None when there is none."""
+    """Return the names of a list or of text like `a|b`, trimmed, each once; None without any."""
     if is_missing(value):
         return None
     parts = value.split("|") if isinstance(value, str) else value
@@ -96,7 +97,7 @@ def parse_categories(value: Cell) -> tuple[str, ...] | None:
 
 
 def parse_event(value: Cell, default: str) -> str:
-    """Return the kind of an event, 1–64 characters; `default` when missing."""
+    """Return the kind of an event, 1–64 characters; `default` if it is missing or blank."""
     if is_missing(value):
         return default
     if not isinstance(value, str) or len(value) > MAX_KIND_CHARS or _CONTROL.search(value):
@@ -105,7 +106,7 @@ def parse_event(value: Cell, default: str) -> str:
 
 
 def parse_number(value: Cell, name: str) -> float:
-    """Return a finite number, NaN when missing; text that spells a number counts as one."""
+    """Return a finite number, NaN if it is missing; text that spells a number counts as one."""
     if is_missing(value):
         return math.nan
     number = _number_of(value)
@@ -115,9 +116,10 @@ def parse_number(value: Cell, name: str) -> float:
 
 
 def parse_time(value: Cell, name: str, *, years: bool = False) -> Instant | None:
-    """Return the instant of ISO 8601 text (UTC unless it says otherwise) or unix seconds.
+    """Return the instant of ISO 8601 text or unix seconds, None if it is missing.
 
-    `years`: an integer 1000–2999 is a year. Milliseconds are refused, None when missing.
+    Text without a time zone is UTC. Milliseconds are refused. `years`: an integer 1000–2999 is a
+    year.
 
     >>> parse_time("2016-01-02T03:04:05+01:00", "timestamp").shown()
     '2016-01-02T02:04:05Z'
@@ -156,9 +158,9 @@ def limit_to_now(seconds: float, now: float) -> float:
 def infer_kind(values: Sequence[Cell], *, text_cells: bool) -> Kind:
     """Return the kind that all values of a column have; "string" if they are mixed or all missing.
 
-    `text_cells`: the format knows only text (CSV), so that texts are looked into.
+    `text_cells`: all cells are text (CSV), so the kind is what the texts spell.
     """
-    known = [value for value in values if not is_missing(value)]
+    present = [value for value in values if not is_missing(value)]
     tests: list[tuple[Kind, Callable[[Cell], bool]]] = [
         ("boolean", _is_boolean_text if text_cells else lambda v: isinstance(v, bool)),
         ("number", _is_number_text if text_cells else _is_number),
@@ -166,13 +168,13 @@ def infer_kind(values: Sequence[Cell], *, text_cells: bool) -> Kind:
         ("time", _is_iso),
     ]
     for kind, test in tests:
-        if known and all(map(test, known)):
+        if present and all(map(test, present)):
             return kind
     return "string"
 
 
 def convert(value: Cell, kind: Kind) -> Any:  # noqa: ANN401 — as wide as `encode_column` takes
-    """Return a value of a column of the given (inferred) kind, None when missing."""
+    """Return a value of a column whose kind was inferred, None if it is missing."""
     if is_missing(value):
         return None
     match kind:
@@ -190,10 +192,10 @@ def convert(value: Cell, kind: Kind) -> Any:  # noqa: ANN401 — as wide as `enc
 
 
 def column_value(kind: str, value: object) -> Any:  # noqa: ANN401 — as wide as `encode_column` takes
-    """Return a value of an item's record as `encode_column` takes it, None when missing.
+    """Return a value of an item's record as `encode_column` takes it, None if it is missing.
 
-    `value`: as `Column.value` shows it. A record may be older than the bundle, and its attributes
-    have been of other kinds then: what cannot be read as this kind is missing.
+    `value`: as `Column.value` shows it. A record may be older than the bundle, when the attribute
+    was of another kind: a value that cannot be read as this kind is missing.
 
     >>> column_value("time", 1995).is_year, column_value("number", "high")
     (True, None)
@@ -222,7 +224,7 @@ def _time_or_none(value: Cell) -> Instant | None:
 
 
 def _shown(value: Cell) -> str:
-    """Return any other JSON value as text: numbers and booleans as in JSON, the rest compactly."""
+    """Return any other JSON value as text, spelled as in JSON; 1984.0 becomes "1984"."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if type(value) is int else orjson.dumps(value, default=str).decode()
@@ -275,7 +277,7 @@ def _iso(text: str, name: str) -> Instant:
     try:
         moment = datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        # In UTC, too, it has to lie in the years 1 to 9999: others cannot be shown.
+        # It must lie in the years 1 to 9999 in UTC too: others cannot be shown.
         return Instant(min(zoned.astimezone(UTC).timestamp(), _LAST_INSTANT))
     except (ValueError, OverflowError) as error:
         raise Unusable(f"{name} is neither ISO 8601 nor unix seconds") from error

@@ -97,7 +97,7 @@ def events_of(sequences: Iterable[tuple[str, Sequence[str]]]) -> Events:
         value=np.full(n, np.nan),
         timestamp=np.array(position, np.float64),
         recommendation=np.full(n, -1, np.int32),
-        tally=ReadReport("events", rows=n),
+        report=ReadReport("events", rows=n),
     )
 
 

@@ -289,5 +289,5 @@ def _grade_events(judgements: Sequence[tuple[str, str, float]]) -> Events:
         value=np.array([grade for _, _, grade in judgements], np.float64),
         timestamp=np.full(n, np.nan),
         recommendation=np.full(n, -1, np.int32),
-        tally=ReadReport("grades", rows=n),
+        report=ReadReport("grades", rows=n),
     )

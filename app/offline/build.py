@@ -54,12 +54,12 @@ _KEPT_FILES = ("items.safetensors", "vectors.npy", INDEX_FILE, "words.safetensor
 class BuildReport:
     """What a build came to.
 
-    `tallies`: of the items, then of the events. `seconds`: per stage. `verdict`: of the gate, None
+    `reports`: of the items, then of the events. `seconds`: per stage. `verdict`: of the gate, None
     without one.
     """
 
     bundle: Bundle
-    tallies: tuple[ReadReport, ...]
+    reports: tuple[ReadReport, ...]
     seconds: dict[str, float]
     verdict: str | None = None
 
@@ -70,7 +70,7 @@ class BuildReport:
             f"{manifest.n_users:,} users, {manifest.n_events:,} events, "
             f"encoder {manifest.encoder.id} ({manifest.encoder.dim})"
         )
-        details = [line for tally in self.tallies for line in tally.lines()]
+        details = [line for report in self.reports for line in report.lines()]
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
         verdict = [] if self.verdict is None else [self.verdict]
         said = [*_said_of_fast_encoding(manifest.encoder.fast_encoding), _said(manifest.learned)]
@@ -168,7 +168,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
             n_items=len(described),
             attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},
             roles=roles,
-            counts=catalogue.tally.counts("item") | log.events.tally.counts("event"),
+            counts=catalogue.report.counts("item") | log.events.report.counts("event"),
             learned=learned,
             recipe=recipe.shown(),
             word_cutting_version=WORD_CUTTING_VERSION,
@@ -178,8 +178,8 @@ def build(  # noqa: PLR0913 - all but two have defaults
 
     bundle = write_bundle(out, fill, promotion.accept)
     clock.end("publish")
-    tallies = (catalogue.tally, log.events.tally)
-    return BuildReport(bundle, tallies, clock.seconds, promotion.verdict)
+    reports = (catalogue.report, log.events.report)
+    return BuildReport(bundle, reports, clock.seconds, promotion.verdict)
 
 
 def retrain(
@@ -221,7 +221,7 @@ def retrain(
         learned = write_learned(folder, described, load_vectors(old), known)
         clock.end("learn")
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
-        counted = old.manifest.counts | log.events.tally.counts("event")
+        counted = old.manifest.counts | log.events.report.counts("event")
         fresh = {
             "learned": learned,
             "counts": counted,
@@ -232,7 +232,7 @@ def retrain(
 
     published = write_bundle(old.path.parent, fill, promotion.accept)
     clock.end("publish")
-    return BuildReport(published, (log.events.tally,), clock.seconds, promotion.verdict)
+    return BuildReport(published, (log.events.report,), clock.seconds, promotion.verdict)
 
 
 def _items_path(given: Path | None, recipe: Recipe) -> Path:
@@ -250,7 +250,7 @@ def _read_log(given: Path | None, recipe: Recipe) -> Events:
 
 def _roles(items: Items, recipe: Recipe) -> dict[str, str]:
     """Return role -> attribute, having checked that the attributes are there and fit."""
-    roles = recipe.roles.given()
+    roles = recipe.roles.attributes()
     for role, name in roles.items():
         if name not in items.kinds:
             raise UsageError(f"{recipe.file}: roles.{role}: the items have no column {name!r}")

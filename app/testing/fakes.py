@@ -25,7 +25,7 @@ from app.core.types import (
     SourceHit,
     StageTimings,
 )
-from app.domain.filters import holds, parse_filter
+from app.domain.filters import matches, parse_filter
 
 _PATIENCE_S: Final = 10.0
 _NEWEST: Final = 200
@@ -144,7 +144,9 @@ class GatedEngine:
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:  # noqa: ARG002 - a number has no frequent values
         """Count the one field there is."""
         test = parse_filter(filter_text, self.info.attributes) if filter_text else None
-        passing = [i.fields["n"] for i in self._items.values() if not test or holds(test, i.fields)]
+        passing = [
+            i.fields["n"] for i in self._items.values() if not test or matches(test, i.fields)
+        ]
         low, high = (passing[0], passing[-1]) if passing else (None, None)
         facts = [FieldFacts(name, "number", len(passing), low=low, high=high) for name in fields]
         return Facets(len(passing), tuple(facts))
@@ -208,7 +210,7 @@ class GatedEngine:
         wanted = [name for name in pool if name in self._items and name not in request.exclude]
         if request.filter:
             test = parse_filter(request.filter, self.info.attributes)
-            wanted = [name for name in wanted if holds(test, self._items[name].fields)]
+            wanted = [name for name in wanted if matches(test, self._items[name].fields)]
         items = tuple(
             RankedItem(
                 name,

@@ -143,7 +143,7 @@ async def test_a_build_from_extreme_rows_can_be_served(tmp_path: Path) -> None:
         fake_encoder,
     )
     # In files an integer beyond 64 bits is read as a float, which is no id.
-    assert [report.rejected for report in done.tallies] == [1, 1]
+    assert [report.rejected for report in done.reports] == [1, 1]
     async with served(engine_over(done.bundle)) as client:
         for item_id in (items[0]["id"], LONGEST_ID):
             assert (await client.get(f"/items/{item_id}")).status_code == 200

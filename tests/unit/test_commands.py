@@ -253,4 +253,4 @@ def test_there_must_be_something_to_learn_from(
     assert run("train", "--bundle", shop) == 2
     assert "--events-from-store" in capsys.readouterr().err
     assert run("train", "--bundle", shop, "--events-from-store", "--data-dir", data) == 3
-    assert "holds no events" in capsys.readouterr().err
+    assert "contains no events" in capsys.readouterr().err

@@ -39,7 +39,7 @@ class Attributes:
         self._values: dict[str, Values] = {}
 
     def passing(self, test: Filter) -> Mask:
-        """Return bool[n], a fresh array: the rows that pass, as `app.domain.filters.holds` says."""
+        """Return bool[n], a fresh array: the rows that pass; see `app.domain.filters.matches`."""
         match test:
             case And(parts):
                 return reduce(operator.and_, map(self.passing, parts))

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.core.types import Item, JsonValue, Mask, Rows
 from app.domain.columns import Column
-from app.domain.filters import holds, parse_filter
+from app.domain.filters import matches, parse_filter
 from app.engine.catalogue.attributes import Attributes
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
@@ -213,7 +213,7 @@ class Catalogue:
         failing = np.ones(len(self), np.bool_)
         failing[: len(self._ids)] = ~self.table.passing(test)
         for row, record in self._records.items():
-            failing[row] = not holds(test, record.values)
+            failing[row] = not matches(test, record.values)
         failing |= self._blocked
         failing.setflags(write=False)
         return failing

@@ -1,1 +1,1 @@
-"""Reading what people bring: data files, recipes, and what was left out and why."""
+"""Reading data files and recipes, and reporting which rows could not be used."""

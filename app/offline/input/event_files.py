@@ -1,6 +1,7 @@
-"""Stored events as files: JSON Lines out, any event file in. Knows no store.
+"""Exporting stored events to JSON Lines, and reading event files back into events to store.
 
-What is exported can be imported, and built from: it has the columns of an event file.
+An exported file has the columns of an event file, so it can be imported and built from. This module
+knows no store.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ _WHO = {"u": "user_id", "s": "session_id"}
 
 
 def line_of(event: Event) -> bytes:
-    r"""Return an event as a line of a file; what it lacks is left out.
+    r"""Return an event as a line of a file, without the fields that have no value.
 
     >>> line_of(Event("e1", "s:9", "7", "click", 1700000000.0))
     b'{"session_id":"9","item_id":"7","event":"click","timestamp":1700000000.0,"event_id":"e1"}\n'
@@ -36,15 +37,15 @@ def line_of(event: Event) -> bytes:
         "event_id": event.id,
         "recommendation_id": event.recommendation,
     }
-    there = {name: value for name, value in cells.items() if value is not None}
-    return orjson.dumps(there, option=orjson.OPT_APPEND_NEWLINE)
+    present = {name: value for name, value in cells.items() if value is not None}
+    return orjson.dumps(present, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def events_of(path: Path, recipe: Recipe, times: TimeBounds, report: ReadReport) -> Iterator[Event]:
-    """Yield the events of a file; rows are counted in `report`, and why they cannot be used.
+    """Yield the events of a file, and count its rows in `report`.
 
-    An event without an id gets one that is the same each time this file is read. `times` must say
-    when an event without a time happened.
+    An event without an id gets one, which is the same each time this file is read. `times.undated`
+    must be a time, not NaN.
 
     Raises:
         BadDataError: the file cannot be read.
@@ -75,6 +76,6 @@ def _event(row: EventRow, line: int, moment: float) -> Event:
 
 
 def _made_id(row: EventRow, line: int) -> str:
-    # Of what the row says: the time that is used may depend on when the file is read.
+    # Made from the row as it is: the time that is used may depend on when the file is read.
     content = repr((line, row.user, row.item, row.event, row.value, row.timestamp))
     return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=16).hexdigest()

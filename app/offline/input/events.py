@@ -1,8 +1,8 @@
-"""An event log, read from a file into flat arrays, every rule for wrong rows applied.
+"""Reading the events of a file into flat arrays.
 
-A row that cannot be used is counted with its line and reason; a repeated `event_id` is counted and
-its last row wins. Items are not looked up: an event for an unknown one is kept. This module does
-not know what an event is worth.
+A row that cannot be used is counted with its line number and reason. If an `event_id` comes twice,
+the last row counts, and the duplicate is counted. Items are not looked up: an event for an unknown
+item is read like any other. This module does not know what an event of a kind means.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from app.offline.input.readers import Cells, Format, format_of
 from app.offline.input.recipe import EventColumns, Recipe
 
 RATING_COLUMNS: Final = ("rating", "stars", "star_rating")
-"""Columns that are known to give stars, whatever else a file has."""
+"""Names of columns that are known to contain stars."""
 
 _MOST_NAMED: Final = 10
 
@@ -43,9 +43,15 @@ _MOST_NAMED: Final = 10
 class Events:
     """An event log of n events in input order.
 
-    `user`, `item`, `event`: int32[n] into `users` (keys as `user_key` makes them), `items` (ids,
-    known or not) and `kinds`. `value`, `timestamp` (unix seconds): float64[n], NaN = missing.
-    `recommendation`: int32[n], equal for events that came of one answer; -1 = of none.
+    Attributes:
+        users: user keys, as `user_key` makes them.
+        items: ids of items, known to the catalogue or not.
+        kinds: kinds of events.
+        user, item, event: int32[n], positions in `users`, `items` and `kinds`.
+        value: float64[n], NaN = missing.
+        timestamp: float64[n], unix seconds, NaN = missing.
+        recommendation: int32[n], equal for events that came from one answer; -1 = from none.
+        report: what was counted while reading.
     """
 
     users: list[str]
@@ -57,19 +63,19 @@ class Events:
     value: npt.NDArray[np.float64]
     timestamp: npt.NDArray[np.float64]
     recommendation: npt.NDArray[np.int32]
-    tally: ReadReport
+    report: ReadReport
 
     def __len__(self) -> int:
         return len(self.user)
 
     def only(self, keep: npt.NDArray[np.bool_]) -> "Events":
-        """Return the events that bool[n] `keep` says; names and tally stay."""
+        """Return the events where `keep`, bool[n], is true; names and report stay the same."""
         names = ("user", "item", "event", "value", "timestamp", "recommendation")
         return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     @classmethod
     def none(cls) -> "Events":
-        """Return the log of a shop that has not seen anybody yet."""
+        """Return an event log without events."""
         return _Log().events([], ReadReport("no events"))
 
 
@@ -101,7 +107,7 @@ class TimeBounds:
     undated: float = math.nan
 
     def apply(self, timestamp: float) -> float:
-        """Return the time to use for the one that a row says, NaN = none. Raises `Unusable`."""
+        """Return the time to use for the one in a row, which may be NaN. Raises `Unusable`."""
         if math.isnan(timestamp):
             return self.undated
         if timestamp < self.oldest:
@@ -112,32 +118,32 @@ class TimeBounds:
 class EventParser:
     """Parses the rows of one event file.
 
-    A row that gives stars is a rating, whatever the default kind is: it says neither kind nor
-    value, but has one of `RATING_COLUMNS`. So is a row without a kind where the recipe takes
+    A row without kind and value, but with a value in one of `RATING_COLUMNS`, is a rating of that
+    value, whatever the default kind is. A row without kind is also a rating if the recipe takes
     `value` from such a column and names no `default_event`.
     """
 
-    def __init__(self, recipe: Recipe, form: Format) -> None:
+    def __init__(self, recipe: Recipe, file_format: Format) -> None:
         """Parse rows of a format by the columns of a recipe."""
         self._recipe = recipe
         self._names = names = recipe.events
-        self._form = form
-        kind_is_said = "default_event" in names.model_fields_set
-        self._value_is_stars = names.value in RATING_COLUMNS and not kind_is_said
+        self._file_format = file_format
+        has_default = "default_event" in names.model_fields_set
+        self._value_is_stars = names.value in RATING_COLUMNS and not has_default
         self._columns: set[str] = set()
         self._stars: Counter[str] = Counter()  # column -> rows whose value it gave
 
     def parse(self, cells: Cells) -> EventRow:
         """Return the event of a row. Raises `Unusable`."""
         self._columns.update(cells)
-        names, form = self._names, self._form
-        user = _user(cells, names, form)
+        names, file_format = self._names, self._file_format
+        user = _user(cells, names, file_format)
         item = _first(cells, names.item_id, "item_id", "item")
-        item_id = parse_id(item, "item_id", whole_floats=form.whole_floats)
+        item_id = parse_id(item, "item_id", whole_floats=file_format.whole_floats)
         moment = parse_time(cells.get(names.timestamp), "timestamp")
-        event_id = _id_or_none(cells.get(names.event_id), "event_id", form)
+        event_id = _id_or_none(cells.get(names.event_id), "event_id", file_format)
         recommendation = cells.get(names.recommendation_id)
-        answer_id = _id_or_none(recommendation, "recommendation_id", form)
+        answer_id = _id_or_none(recommendation, "recommendation_id", file_format)
         event, value = self._kind_and_value(cells)
         timestamp = math.nan if moment is None else moment.seconds
         return EventRow(
@@ -189,19 +195,19 @@ class EventParser:
         return {"", *mapped.values(), *users, *items, *self._stars}
 
 
-def _id_or_none(cell: Cell, name: str, form: Format) -> str | None:
-    return None if is_missing(cell) else parse_id(cell, name, whole_floats=form.whole_floats)
+def _id_or_none(cell: Cell, name: str, file_format: Format) -> str | None:
+    return None if is_missing(cell) else parse_id(cell, name, whole_floats=file_format.whole_floats)
 
 
 def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
-    """Read an event log; item ids are not looked up here.
+    """Read an event log. Item ids are not looked up.
 
-    `now`: unix seconds, the clock's by default. A time up to a day ahead of it is cut to it, a row
-    with a later one is unusable.
+    `now`: unix seconds, by default the clock's. A time up to a day later is cut to it; a row with a
+    later time is unusable.
 
     Raises:
-        BadDataError: unreadable, or more than half of the rows are unusable.
-        UsageError: another ending, or the recipe names a column that is not there.
+        BadDataError: the file cannot be read, or more than half of its rows are unusable.
+        UsageError: the ending names no known format, or the recipe names a missing column.
     """
     report = ReadReport(path.name)
     times = TimeBounds(now=time.time() if now is None else now)
@@ -228,12 +234,12 @@ def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
 
 
 class _Log:
-    """Events while they are read: numbers in flat arrays, names once each."""
+    """Events while they are read: numbers in flat arrays, each name once."""
 
     def __init__(self) -> None:
         self.user, self.item, self.event = array("i"), array("i"), array("i")
         self.value, self.timestamp = array("d"), array("d")
-        # Rows that came of a recommendation, and 64 bits of a hash of its id: often none have one.
+        # Rows that came from a recommendation, and a 64-bit hash of its id. Often no row has one.
         self._recommended, self._hashes = array("i"), array("q")
         self._users: dict[str, int] = {}
         self._items: dict[str, int] = {}
@@ -251,7 +257,7 @@ class _Log:
             self._hashes.append(_hashed(row.recommendation))
         return len(self.user) - 1
 
-    def events(self, replaced: list[int], tally: ReadReport) -> Events:
+    def events(self, replaced: list[int], report: ReadReport) -> Events:
         """Return the log without the rows that a later one replaced."""
         live = np.ones(len(self.user), dtype=bool)
         live[replaced] = False
@@ -259,8 +265,18 @@ class _Log:
         items, item = _compact(list(self._items), np.array(self.item, np.int32)[live])
         kinds, event = _compact(list(self._kinds), np.array(self.event, np.int32)[live])
         value, timestamp = np.array(self.value)[live], np.array(self.timestamp)[live]
-        came_of = self._recommendations()[live]
-        return Events(users, items, kinds, user, item, event, value, timestamp, came_of, tally)
+        return Events(
+            users=users,
+            items=items,
+            kinds=kinds,
+            user=user,
+            item=item,
+            event=event,
+            value=value,
+            timestamp=timestamp,
+            recommendation=self._recommendations()[live],
+            report=report,
+        )
 
     def _recommendations(self) -> npt.NDArray[np.int32]:
         codes = np.full(len(self.user), -1, np.int32)
@@ -277,26 +293,28 @@ def _hashed(recommendation: str) -> int:
 def _compact(
     names: list[str], codes: npt.NDArray[np.int32]
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """Drop the names that no code uses any more."""
+    """Return the names that some code uses, and the codes of the shorter list."""
     used, positions = np.unique(codes, return_inverse=True)
     return [names[code] for code in used.tolist()], positions.astype(np.int32)
 
 
-def _user(cells: Cells, names: EventColumns, form: Format) -> str:
+def _user(cells: Cells, names: EventColumns, file_format: Format) -> str:
     user_id = _first(cells, names.user_id, "user_id", "user")
     session_id = cells.get(names.session_id)
     if is_missing(user_id) == is_missing(session_id):
-        found = "neither" if is_missing(user_id) else "both"
-        raise Unusable(f"exactly one of user_id and session_id is wanted, {found} given")
+        number = "neither" if is_missing(user_id) else "both"
+        raise Unusable(f"exactly one of user_id and session_id is needed, not {number}")
     if is_missing(session_id):
-        key = user_key(parse_id(user_id, "user_id", whole_floats=form.whole_floats), None)
+        key = user_key(parse_id(user_id, "user_id", whole_floats=file_format.whole_floats), None)
     else:
-        key = user_key(None, parse_id(session_id, "session_id", whole_floats=form.whole_floats))
+        key = user_key(
+            None, parse_id(session_id, "session_id", whole_floats=file_format.whole_floats)
+        )
     return str(key)
 
 
 def _first(cells: Cells, mapped: str | None, *names: str) -> Cell:
-    """Return the cell of the column that the recipe names, else of the first name that has one."""
+    """Return the cell of the column `mapped`; without one, of the first name with a value."""
     if mapped is not None:
         return cells.get(mapped)
     return next((cells[name] for name in names if not is_missing(cells.get(name))), None)

@@ -39,14 +39,18 @@ FIELD_KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A catalogue: `columns` holds n values per field, None = missing, of the kind in `kinds`.
+    """The n items of a file.
 
-    The fields of `FIELD_KINDS` are always there; the others are attributes of the data.
+    Attributes:
+        columns: field -> n values, None = missing. The fields of `FIELD_KINDS` are always there;
+            the others are attributes.
+        kinds: field -> kind of its values.
+        report: what was counted while reading.
     """
 
     columns: dict[str, list[Any]]
     kinds: dict[str, Kind]
-    tally: ReadReport
+    report: ReadReport
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,31 +62,31 @@ class Items:
 
 
 def read_items(path: Path, recipe: Recipe) -> Items:
-    """Read a catalogue.
+    """Read the items of a file.
 
-    Several rows of one id make one item, in the place of the first: of each field the first value
-    that is not empty counts, and lists are united.
+    Several rows of one id make one item, at the position of the first: of each field the first
+    value that is not empty counts, and lists are united.
 
-    A column of the file that bears the name of one of our fields, while the recipe takes that field
-    from another column, is left out.
+    If the recipe takes one of our fields from another column, a column with the name of our field
+    is not read.
 
     Raises:
-        BadDataError: unreadable, empty, or more than half of the rows are unusable.
-        UsageError: another ending, or the recipe names a column that is not there.
+        BadDataError: the file cannot be read, is empty, or more than half of its rows are unusable.
+        UsageError: the ending names no known format, or the recipe names a missing column.
     """
-    form, report, seen = format_of(path), ReadReport(path.name), set[str]()
+    file_format, report, seen = format_of(path), ReadReport(path.name), set[str]()
     names = recipe.items
     ours = names.model_dump(exclude={"path"})
-    hidden = {*ours, *ours.values(), ""}
-    table = _Table(ours)
+    not_attributes = {*ours, *ours.values(), ""}
+    table = _MergedRows(ours)
     for line, cells in counted_rows(path, report):
         seen.update(cells)
         try:
-            fields = _item_fields(cells, names, form)
+            fields = _item_fields(cells, names, file_format)
         except Unusable as reason:
             report.reject(line, reason)
             continue
-        attributes = {k: v for k, v in cells.items() if k not in hidden}
+        attributes = {k: v for k, v in cells.items() if k not in not_attributes}
         table.add(fields["id"], {**fields, **attributes})
         if len(table.columns) > MAX_COLUMNS:
             raise BadDataError(f"{path.name} has more than {MAX_COLUMNS} columns")
@@ -91,12 +95,12 @@ def read_items(path: Path, recipe: Recipe) -> Items:
         raise BadDataError(f"{path.name} contains no items")
     report.check()
     report.duplicates = table.n_repeated
-    return _typed(table.finish(), form, report)
+    return _typed(table.finish(), file_format, report)
 
 
-def _item_fields(cells: Cells, names: ItemColumns, form: Format) -> dict[str, Any]:
+def _item_fields(cells: Cells, names: ItemColumns, file_format: Format) -> dict[str, Any]:
     return {
-        "id": parse_id(cells.get(names.id), "id", whole_floats=form.whole_floats),
+        "id": parse_id(cells.get(names.id), "id", whole_floats=file_format.whole_floats),
         "title": parse_text(cells.get(names.title), "title"),
         "text": parse_text(cells.get(names.text), "text"),
         "categories": parse_categories(cells.get(names.categories)),
@@ -104,7 +108,7 @@ def _item_fields(cells: Cells, names: ItemColumns, form: Format) -> dict[str, An
     }
 
 
-class _Table:
+class _MergedRows:
     """Rows of items while they are read, a list of cells per column."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -112,8 +116,8 @@ class _Table:
         self.columns: dict[str, list[Cell]] = {name: [] for name in names}
         self.n_repeated = 0
         self._row_of: dict[str, int] = {}
-        # Column and row -> the united values of several lists, in order. They stay apart until the
-        # end: copying a list with every row that adds to it would take quadratic time.
+        # Column and row -> the united texts of several lists, in order. They are written into the
+        # columns at the end: to copy a list for every row that adds to it takes quadratic time.
         self._united: dict[tuple[str, int], dict[str, None]] = {}
 
     def add(self, item_id: str, values: Mapping[str, Cell]) -> None:
@@ -160,15 +164,15 @@ def _is_texts(value: Cell) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 
-def _typed(columns: dict[str, list[Cell]], form: Format, tally: ReadReport) -> Items:
-    """Give every attribute the kind that all its values have, and count what rows lack."""
+def _typed(columns: dict[str, list[Cell]], file_format: Format, report: ReadReport) -> Items:
+    """Infer the kinds of the attributes, convert their values, and count missing titles."""
     kinds = dict(FIELD_KINDS)
     for name in [name for name in columns if name not in FIELD_KINDS]:
-        kinds[name] = infer_kind(columns[name], text_cells=form.text_cells)
+        kinds[name] = infer_kind(columns[name], text_cells=file_format.text_cells)
         columns[name] = [convert(value, kinds[name]) for value in columns[name]]
     titles, texts = columns["title"], columns["text"]
-    tally.noted["missing_title"] = sum(title is None for title in titles)
-    tally.noted["missing_title_and_text"] = sum(
+    report.noted["missing_title"] = sum(title is None for title in titles)
+    report.noted["missing_title_and_text"] = sum(
         title is None and text is None for title, text in zip(titles, texts, strict=True)
     )
-    return Items(columns, kinds, tally)
+    return Items(columns, kinds, report)

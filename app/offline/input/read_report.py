@@ -1,6 +1,7 @@
-"""Counting what was wrong with a file, so that nothing is dropped in silence.
+"""The report of reading one file: how many rows were unusable, and why.
 
-Knows rows, lines and reasons; not what they mean.
+Every row that is left out is counted, so that nothing is lost in silence. This module knows rows,
+line numbers and reasons, but not what a row means.
 """
 
 from collections import Counter
@@ -75,7 +76,7 @@ class ReadReport:
             )
 
     def counts(self, kind: str) -> dict[str, int]:
-        """Return the counters by name, `kind` ("item", "event") in front of the general ones."""
+        """Return the counters by name; general ones start with `kind` ("item" or "event")."""
         general = {"rows": self.rows, "rejected": self.rejected, "duplicates": self.duplicates}
         return {**{f"{kind}_{name}": n for name, n in general.items()}, **self.noted}
 
@@ -90,12 +91,15 @@ class ReadReport:
         return [total + noted, *reasons, *examples, *(f"  {note}" for note in self.notes)]
 
 
-def counted_rows(path: Path, tally: ReadReport) -> Iterator[tuple[int, Cells]]:
-    """Yield the rows that can be read, count all; a progress bar where somebody is watching."""
+def counted_rows(path: Path, report: ReadReport) -> Iterator[tuple[int, Cells]]:
+    """Yield (line number, cells) of the rows that can be read, and count all rows in `report`.
+
+    A terminal shows a progress bar.
+    """
     rows = read_rows(path)
     for line, cells in tqdm(rows, desc=f"read {path.name}", unit=" rows", disable=None):
-        tally.rows += 1
+        report.rows += 1
         if isinstance(cells, Unusable):
-            tally.reject(line, cells)
+            report.reject(line, cells)
         else:
             yield line, cells

@@ -1,8 +1,8 @@
-"""Files to rows: JSON Lines, CSV and Parquet, told by the ending, read as a stream.
+"""Reading files row by row: JSON Lines, CSV and Parquet, recognised by the ending.
 
-Each reader yields (line, cells or why there are none) and goes on after a bad row. CSV is read with
-the standard library and not with pyarrow: only the former tells on which line a row with quoted
-line breaks began, and goes on after a broken one. This module does not know what columns mean.
+A reader yields each row with its line number, and goes on after a row that cannot be read. CSV is
+read with the standard library: pyarrow does not say on which line a row with quoted line breaks
+began, and stops at a broken row. This module does not know what columns mean.
 """
 
 import csv
@@ -29,10 +29,12 @@ _BATCH_ROWS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format and its ways.
+    """A file format.
 
-    `whole_floats`: integers may come as floats. `text_cells`: all cells are text. `read`: yields
-    (line number from 1, cells by column); for Parquet the row number.
+    Attributes:
+        read: yields (line number from 1, cells by column); for Parquet the number of the row.
+        whole_floats: integers may come as floats.
+        text_cells: all cells are text.
     """
 
     read: Callable[[Path], Rows]
@@ -44,16 +46,16 @@ def format_of(path: Path) -> Format:
     """Return the format that the ending of a file names.
 
     Raises:
-        UsageError: another ending.
+        UsageError: the ending names no known format.
     """
-    found = _FORMATS.get(path.suffix.lower())
-    if found is None:
+    file_format = _FORMATS.get(path.suffix.lower())
+    if file_format is None:
         raise UsageError(f"{path.name}: the ending must be one of {', '.join(_FORMATS)}")
-    return found
+    return file_format
 
 
 def read_rows(path: Path) -> Rows:
-    """Yield (line, cells) of each row, or (line, why it cannot be read).
+    """Yield (line number, cells) of each row, or (line number, reason) if it cannot be read.
 
     Raises:
         UsageError: the ending names no known format.
@@ -87,7 +89,7 @@ def _json_object(line: bytes) -> Cells | Unusable:
 
 def _read_csv(path: Path) -> Rows:
     csv.field_size_limit(_MAX_CSV_CELL_CHARS)
-    # Bytes that are not UTF-8 become lone surrogates here, so that they cost one row, not the file.
+    # Bytes that are not UTF-8 become lone surrogates: they cost one row and not the whole file.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, strict=True)
         header = _csv_header(path, reader)
@@ -98,7 +100,7 @@ def _read_csv(path: Path) -> Rows:
             except StopIteration:
                 return
             except csv.Error as error:
-                if "unexpected end" in str(error):  # it swallowed every row after it
+                if "unexpected end" in str(error):  # the row took in all rows after it
                     raise BadDataError(f"{path.name}: a quote in line {line} never ends") from error
                 yield line, Unusable("the line is not CSV")
                 continue
@@ -146,7 +148,7 @@ def _read_parquet(path: Path) -> Rows:
 def _parquet_column(column: Any) -> list[Cell]:  # noqa: ANN401 — pyarrow has no types
     kind = column.type
     if pa.types.is_timestamp(kind):
-        # Nanoseconds have no place in a datetime; below a microsecond nothing is kept.
+        # A datetime has no nanoseconds: they are cut to microseconds.
         column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     elif pa.types.is_decimal(kind):
         column = column.cast(pa.float64())
@@ -154,7 +156,7 @@ def _parquet_column(column: Any) -> list[Cell]:  # noqa: ANN401 — pyarrow has 
 
 
 def _plain(value: Any) -> Cell:  # noqa: ANN401 — whatever pyarrow returns
-    """Return times as ISO 8601 text, so that every format speaks of them alike."""
+    """Return times as ISO 8601 text, as in the other formats."""
     return value.isoformat() if isinstance(value, datetime | date | time) else value
 
 

@@ -1,13 +1,13 @@
-"""Recipes: what to build from which columns, as TOML. Every key is checked.
+"""Recipes: TOML files that map columns to our fields and say what events mean.
 
     encoder = "all-MiniLM-L6-v2"
     text = "{title}. {categories}"
-    [items]                       # our field = their column
-    [events]                      # the same; default_event for files without a kind of event
-    [weights.rating]              # how much an event of this kind counts, and for how long
+    [items]                       # our field = column of the file
+    [events]                      # the same; default_event is the kind of events without one
+    [weights.rating]              # the event rule of a kind
     [roles]                       # which attribute is the price, rating, brand, provider, runtime
 
-This module reads and checks recipes; it does not open data files.
+An unknown key is an error. This module reads and checks recipes; it does not open data files.
 """
 
 import tomllib
@@ -30,11 +30,11 @@ from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRul
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 
 
-class _Strict(BaseModel):
+class _RecipePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ItemColumns(_Strict):
+class ItemColumns(_RecipePart):
     """`[items]`: the column of each of our fields. Other columns become attributes."""
 
     path: str | None = None
@@ -45,8 +45,11 @@ class ItemColumns(_Strict):
     published_at: str = "published_at"
 
 
-class EventColumns(_Strict):
-    """`[events]`: the column of each of our fields; `user` and `item` are known as short forms."""
+class EventColumns(_RecipePart):
+    """`[events]`: the column of each of our fields.
+
+    A file may also have `user` and `item` in place of `user_id` and `item_id`.
+    """
 
     path: str | None = None
     user_id: str | None = None
@@ -63,8 +66,8 @@ class EventColumns(_Strict):
 _Section = TypeVar("_Section", ItemColumns, EventColumns)
 
 
-class Roles(_Strict):
-    """`[roles]`: the attribute that plays each part; the first three are numbers."""
+class Roles(_RecipePart):
+    """`[roles]`: the attribute of each role; price, rating and runtime are numbers."""
 
     price: str | None = None
     rating: str | None = None
@@ -72,13 +75,13 @@ class Roles(_Strict):
     brand: str | None = None
     provider: str | None = None
 
-    def given(self) -> dict[str, str]:
+    def attributes(self) -> dict[str, str]:
         """Return role -> attribute for the roles that are set."""
         return {role: name for role, name in self.model_dump().items() if name is not None}
 
 
-class Recipe(_Strict):
-    """A whole recipe; `Recipe()` takes our own column names."""
+class Recipe(_RecipePart):
+    """A whole recipe. `Recipe()` reads files with our own column names."""
 
     encoder: str = "all-MiniLM-L6-v2"
     text: str = DEFAULT_TEXT
@@ -95,9 +98,9 @@ class Recipe(_Strict):
         return self._file
 
     def shown(self) -> dict[str, Any]:
-        """Return what `Recipe.model_validate` takes back, without the places of files.
+        """Return what was set in the recipe, without paths, as `Recipe.model_validate` reads it.
 
-        Only what was set: a recipe that names a column claims that it is there.
+        Defaults are left out: a recipe that names a column claims that files have it.
         """
         paths = {"items": {"path"}, "events": {"path"}}
         return self.model_dump(mode="json", exclude_unset=True, exclude=paths)
@@ -105,8 +108,8 @@ class Recipe(_Strict):
     def check_columns(self, section: Literal["items", "events"], seen: Set[str], file: str) -> None:
         """Refuse a recipe that names a column which no row of the file has.
 
-        Only what the recipe itself names: our own column names need not be there. `seen`: all
-        columns that were met, empty if there were no rows.
+        Columns that the recipe does not name itself may be missing. `seen`: all columns of the
+        file; empty if it has no rows.
 
         Raises:
             UsageError: names key, column and file.
@@ -129,29 +132,29 @@ class Recipe(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _over_default_weights(cls, data: Any) -> Any:  # noqa: ANN401 — anything may be given
-        """Fill in the defaults: a recipe names only the kinds that it changes or adds.
+        """Fill in the default rules: a recipe names only the kinds that it changes or adds.
 
-        A kind that is given no weight keeps its default one, and what goes with that.
+        A rule without a weight changes only what it names in the default rule of its kind.
         """
         weights = data.get("weights", {}) if isinstance(data, dict) else None
         if not isinstance(weights, dict):
-            return data  # refused in a moment, with the name of the key
-        given = {kind: _over_default(kind, said) for kind, said in weights.items()}
-        return {**data, "weights": {**DEFAULT_EVENT_RULES, **given}}
+            return data  # the validation that follows refuses it, and names the key
+        own = {kind: _over_default(kind, rule) for kind, rule in weights.items()}
+        return {**data, "weights": {**DEFAULT_EVENT_RULES, **own}}
 
 
-def _over_default(kind: str, said: Any) -> Any:  # noqa: ANN401 — anything may be given
+def _over_default(kind: str, rule: Any) -> Any:  # noqa: ANN401 — anything may be given
     default = DEFAULT_EVENT_RULES.get(kind)
-    if default is None or not isinstance(said, dict) or "weight" in said:
-        return said
-    return {**default.model_dump(exclude_unset=True), **said}
+    if default is None or not isinstance(rule, dict) or "weight" in rule:
+        return rule
+    return {**default.model_dump(exclude_unset=True), **rule}
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; paths in it are relative to its folder.
 
     Raises:
-        UsageError: unreadable, not TOML, or with a wrong key; names key and file.
+        UsageError: it cannot be read, is not TOML, or has a wrong key; names file and key.
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
@@ -160,7 +163,7 @@ def load_recipe(path: Path) -> Recipe:
         raise UsageError(f"the recipe {path.name} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the whole"
+        key = ".".join(map(str, first["loc"])) or "the recipe"
         raise UsageError(f"{path.name}: {key}: {first['msg']}") from error
     except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
         raise UsageError(f"{path.name} is not TOML: {error}") from error

@@ -104,10 +104,10 @@ def log_of(events: Events, ids: list[str], weights: Mapping[str, EventRule]) -> 
     """
     item_rows, unknown_ids = item_rows_of(events, ids)
     is_unknown_kind = np.array([kind not in weights for kind in events.kinds], dtype=bool)
-    events.tally.noted["unknown_item"] = int(np.count_nonzero(item_rows >= len(ids)))
-    events.tally.noted["unknown_event"] = int(np.count_nonzero(is_unknown_kind[events.event]))
+    events.report.noted["unknown_item"] = int(np.count_nonzero(item_rows >= len(ids)))
+    events.report.noted["unknown_event"] = int(np.count_nonzero(is_unknown_kind[events.event]))
     counts = np.bincount(events.event, minlength=len(events.kinds)).tolist()
-    events.tally.note_kinds(dict(zip(events.kinds, counts, strict=True)), weights)
+    events.report.note_kinds(dict(zip(events.kinds, counts, strict=True)), weights)
     negative = negative_events(events, weights)
     is_impression_kind = np.array(
         [kind in weights and weights[kind].weight == 0 for kind in events.kinds], dtype=bool

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.core.errors import InvalidRequestError
 from app.core.types import JsonValue
 from app.domain.columns import Instant, decode_column, encode_column
-from app.domain.filters import filter_text, holds, parse_filter
+from app.domain.filters import filter_text, matches, parse_filter
 from app.engine.catalogue.attributes import Attributes
 
 KINDS = {
@@ -39,7 +39,7 @@ def _attributes() -> Attributes:
 
 def passing(raw: dict[str, object]) -> list[int]:
     test = parse_filter(filter_text(raw), KINDS)
-    return [place for place, item in enumerate(ITEMS) if holds(test, item)]
+    return [place for place, item in enumerate(ITEMS) if matches(test, item)]
 
 
 @pytest.mark.parametrize(

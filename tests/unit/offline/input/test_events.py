@@ -56,13 +56,13 @@ def test_events_become_flat_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"item_id": 1}, "exactly one of user_id and session_id is wanted, neither given"),
+        ({"item_id": 1}, "exactly one of user_id and session_id is needed, not neither"),
         (
             {**CLICK, "session_id": "s"},
-            "exactly one of user_id and session_id is wanted, both given",
+            "exactly one of user_id and session_id is needed, not both",
         ),
         ({"user_id": "u"}, "item_id is missing"),
-        ({**CLICK, "user_id": "a\x00"}, "user_id holds a control character"),
+        ({**CLICK, "user_id": "a\x00"}, "user_id contains a control character"),
         ({"session_id": 1.5, "item_id": 1}, "session_id is neither text nor an integer"),
         ({**CLICK, "item_id": False}, "item_id is neither text nor an integer"),
         ({**CLICK, "event": 5}, "event is not text of at most 64 characters"),
@@ -79,7 +79,7 @@ def test_events_become_flat_arrays(tmp_path):
 def test_a_wrong_event_row_is_counted_with_line_and_reason(tmp_path, bad, reason):
     log = events_of(tmp_path, [CLICK, bad])
     assert len(log) == 1
-    assert log.tally.examples == [f"line 2: {reason}"]
+    assert log.report.examples == [f"line 2: {reason}"]
 
 
 def test_more_than_half_unusable_events_refuse_the_file(tmp_path):
@@ -95,7 +95,7 @@ def test_of_a_repeated_event_id_the_last_row_wins_and_is_counted(tmp_path):
         {"user_id": "new", "item_id": "y", "event_id": "1"},
     ]
     log = events_of(tmp_path, rows)
-    assert log.tally.duplicates == 1
+    assert log.report.duplicates == 1
     assert (log.users, log.items) == (["u:u", "u:new"], ["i", "y"])
     assert log.user.tolist() == [0, 0, 1]
 
@@ -147,7 +147,7 @@ def test_stars_without_a_kind_are_ratings(tmp_path, header, column):
     log = csv_events(tmp_path, f"{header}\n1,31,0.5,1260759144\n1,32,5.0,1260759145\n")
     assert kinds_and_values(log) == [("rating", 0.5), ("rating", 5.0)]
     note = f"column {column!r} was read as the value of 2 ratings; a value from 3.5 is positive"
-    assert log.tally.notes == [note]
+    assert log.report.notes == [note]
     learned = log_of(log, ["31", "32"], DEFAULT_EVENT_RULES)
     assert learned.weights.tolist() == [0.0, 1.0]
     assert learned.is_negative.tolist() == [True, False]
@@ -189,16 +189,16 @@ def test_stars_and_recipes(tmp_path, columns, expected):
 
 def test_stars_that_are_no_number_are_counted(tmp_path):
     log = events_of(tmp_path, [{**CLICK, "rating": "good"}, {**CLICK, "rating": 5}])
-    assert log.tally.examples == ["line 1: rating is not a number"]
+    assert log.report.examples == ["line 1: rating is not a number"]
 
 
 def test_columns_that_are_not_used_are_named(tmp_path):
     text = "user_id,item_id,event,rating,score\n1,a,click,5,0.1\n"
-    assert csv_events(tmp_path, text).tally.notes == [
+    assert csv_events(tmp_path, text).report.notes == [
         "columns that were not used: 'rating', 'score'"
     ]
     rows = [{**CLICK, **{f"c{n:02}": 1 for n in range(12)}}]
-    (note,) = events_of(tmp_path, rows).tally.notes
+    (note,) = events_of(tmp_path, rows).report.notes
     assert note.endswith("'c08', 'c09' and 2 more")
 
 
@@ -221,8 +221,8 @@ def test_a_time_ahead_of_ours_is_cut_to_now(tmp_path, ahead_s, expected):
 def test_a_later_time_is_refused_and_counted(tmp_path, moment):
     log = events_of(tmp_path, [{**CLICK, "timestamp": NOW}, {**CLICK, "timestamp": moment}])
     assert log.timestamp.tolist() == [NOW]
-    assert log.tally.examples == ["line 2: timestamp lies more than a day ahead"]
-    assert log.tally.counts("event")["event_rejected"] == 1
+    assert log.report.examples == ["line 2: timestamp lies more than a day ahead"]
+    assert log.report.counts("event")["event_rejected"] == 1
 
 
 @pytest.mark.parametrize("moment", ["2099-06-01", NOW + 30 * DAY_S, NOW + DAY_S])
@@ -278,16 +278,16 @@ def test_a_kind_without_a_rule_is_warned_about(tmp_path, kind, nearest):
     rows = [CLICK, {**CLICK, "event": kind}, {**CLICK, "event": kind}]
     log = log_of(events_of(tmp_path, rows), ["i"], DEFAULT_EVENT_RULES)
     message = f"events of kind {kind!r} have no rule, so they shape nothing; {nearest}"
-    assert log.events.tally.notes == [f"warning: 2 × {message}"]
-    assert log.events.tally.counts("event")["unknown_event"] == 2
-    assert f"  warning: 2 × {message}" in log.events.tally.lines()
+    assert log.events.report.notes == [f"warning: 2 × {message}"]
+    assert log.events.report.counts("event")["unknown_event"] == 2
+    assert f"  warning: 2 × {message}" in log.events.report.lines()
 
 
 @pytest.mark.parametrize("kind", ["impression", "seen", "click"])
 def test_a_kind_with_a_rule_is_known_whatever_its_weight(tmp_path, kind):
     rules = Recipe(weights={"seen": {"weight": 0.0}}).weights
     log = log_of(events_of(tmp_path, [{**CLICK, "event": kind}]), ["i"], rules)
-    assert log.events.tally.notes == []
+    assert log.events.report.notes == []
 
 
 @pytest.mark.parametrize("kind", [None, "", " ", " click", "click  "])

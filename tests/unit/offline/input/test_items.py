@@ -58,7 +58,7 @@ def test_fields_and_attributes_become_typed_columns(tmp_path):
         ({"title": "x"}, "id is missing"),
         ({"id": ""}, "id is missing"),
         ({"id": "x" * 257}, "id is longer than 256 characters"),
-        ({"id": "a\tb"}, "id holds a control character"),
+        ({"id": "a\tb"}, "id contains a control character"),
         ({"id": 1.0}, "id is neither text nor an integer"),
         ({"id": True}, "id is neither text nor an integer"),
         ({"id": "a", "title": ["x"]}, "title is not text"),
@@ -77,9 +77,9 @@ def test_fields_and_attributes_become_typed_columns(tmp_path):
 def test_a_wrong_item_row_is_counted_with_line_and_reason(tmp_path, bad, reason):
     items = items_of(tmp_path, [*GOOD, bad])
     assert items.ids == ["good0", "good1", "good2"]
-    assert dict(items.tally.reasons) == {reason: 1}
-    assert items.tally.examples == [f"line 4: {reason}"]
-    assert items.tally.counts("item")["item_rejected"] == 1
+    assert dict(items.report.reasons) == {reason: 1}
+    assert items.report.examples == [f"line 4: {reason}"]
+    assert items.report.counts("item")["item_rejected"] == 1
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_rows_of_one_id_are_put_together(tmp_path, rows, expected):
     assert items.ids == ["before", "7", "after"]
     assert {name: items.columns[name][1] for name in expected} == expected
     assert all(len(values) == 3 for values in items.columns.values())
-    assert items.tally.duplicates == len(rows) - 1
+    assert items.report.duplicates == len(rows) - 1
 
 
 def test_rows_of_one_id_need_not_follow_each_other(tmp_path):
@@ -129,7 +129,7 @@ def test_an_unusable_row_of_an_id_adds_nothing(tmp_path):
     items = items_of(tmp_path, rows)
     assert (items.columns["title"], items.columns["text"]) == (["a"], [None])
     assert items.columns["price"] == [2.0]
-    assert (items.tally.rejected, items.tally.duplicates) == (1, 1)
+    assert (items.report.rejected, items.report.duplicates) == (1, 1)
 
 
 def test_variants_in_csv(tmp_path):
@@ -143,7 +143,7 @@ def test_variants_in_csv(tmp_path):
     assert items.columns["title"] == ["Wrist Band", "Plain Ring"]
     assert items.columns["categories"] == [("Leather", "Anchor", "Gold"), ("Ring",)]
     assert items.columns["Price"] == [69.99, 20.0]
-    assert items.tally.lines()[0] == "items.csv: 4 rows, 0 unusable, 2 duplicates"
+    assert items.report.lines()[0] == "items.csv: 4 rows, 0 unusable, 2 duplicates"
 
 
 def test_uniting_many_lists_of_one_item_takes_linear_time(tmp_path):
@@ -155,7 +155,7 @@ def test_uniting_many_lists_of_one_item_takes_linear_time(tmp_path):
 def test_a_missing_title_keeps_the_row_and_is_counted(tmp_path):
     items = items_of(tmp_path, [{"id": 1}, {"id": 2, "text": "words"}, {"id": 3, "title": "x"}])
     assert items.columns["title"] == [None, None, "x"]
-    assert items.tally.noted == {"missing_title": 2, "missing_title_and_text": 1}
+    assert items.report.noted == {"missing_title": 2, "missing_title_and_text": 1}
 
 
 def test_half_of_the_rows_may_be_unusable(tmp_path):
@@ -169,8 +169,8 @@ def test_more_than_half_unusable_rows_refuse_the_file(tmp_path):
 
 def test_only_the_first_twenty_examples_are_kept_but_all_are_counted(tmp_path):
     items = items_of(tmp_path, [*({"id": n} for n in range(40)), *({} for _ in range(30))])
-    assert len(items.tally.examples) == 20
-    assert items.tally.rejected == 30
+    assert len(items.report.examples) == 20
+    assert items.report.rejected == 30
 
 
 def test_a_file_without_items_is_refused(tmp_path):

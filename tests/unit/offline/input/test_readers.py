@@ -83,7 +83,7 @@ def test_parquet_types(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     items = read_items(tmp_path / "a.parquet", Recipe())
     assert items.ids == ["1", "2"]
-    assert items.tally.examples == ["line 3: id is missing"]
+    assert items.report.examples == ["line 3: id is missing"]
     assert items.columns["categories"] == [("a",), None]
     assert items.columns["published_at"] == [Instant.of_year(1995), None]
     assert items.columns["at"] == [Instant(1451703845.0), None]

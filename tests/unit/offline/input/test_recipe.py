@@ -46,7 +46,7 @@ def test_every_section_is_read(tmp_path):
     assert recipe.weights["buy"] == EventRule(weight=5.0, positive_from=1.0)
     assert recipe.weights["click"].weight == 0
     assert recipe.weights["rating"] == DEFAULT_EVENT_RULES["rating"]
-    assert recipe.roles.given() == {"price": "cost"}
+    assert recipe.roles.attributes() == {"price": "cost"}
     assert recipe.file == "shop.toml"
 
 
