@@ -1,1 +1,1 @@
-"""A bundle on disk: its manifest, how it is written and read, and which generation serves."""
+"""Bundles on disk: the manifest, writing, verifying and reading, and which generation serves."""

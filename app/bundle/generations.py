@@ -1,8 +1,9 @@
-"""Which generation of a bundle serves: to see it, to choose one, to go back.
+"""Which generation of a bundle serves: read it, choose another one, or go back to an older one.
 
     models/NAME/current -> GENERATION
 
-Services that watch `current` follow by themselves. Nothing here knows what is in a bundle.
+Services watch the link `current` and load the generation that it points to. This module does not
+know what is in a bundle.
 """
 
 import logging
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What `current` of a bundle points to now, and pointed to before."""
+    """Where the link `current` of a bundle pointed `before`, and where it points `now`."""
 
     name: str
     before: str | None
@@ -30,14 +31,14 @@ class Moved:
 
 
 def is_generation(path: Path) -> bool:
-    """Tell whether a path is `models/NAME/GENERATION` itself, for which no `current` decides."""
+    """Tell whether a path is one generation (`models/NAME/GENERATION`), not a bundle folder."""
     return (path / MANIFEST).is_file()
 
 
 def generation_at(path: Path) -> str | None:
-    """Return the generation that `models/NAME` or `models/NAME/GENERATION` means now, unverified.
+    """Return the name of the generation at `models/NAME` or `models/NAME/GENERATION`, unverified.
 
-    None where `current` is missing or is no link.
+    None if it is a bundle folder whose `current` is missing or is no link.
     """
     if is_generation(path):
         return path.resolve().name
@@ -50,27 +51,27 @@ def generation_at(path: Path) -> str | None:
 def publish(root: Path, generation: str) -> Moved:
     """Verify a generation of the bundle `root` (`models/NAME`), then point `current` to it.
 
-    Builders of that name wait meanwhile.
+    Builders of the same bundle wait meanwhile.
 
     Raises:
-        BundleError: there is none of that name, or it is damaged; `current` stays.
+        BundleError: there is no such generation, or it is damaged; `current` is not changed.
     """
     _require(root)
     with builder_lock(root):
         if generation not in _generations(root):
-            there_are = ", ".join(_generations(root)) or "none"
-            raise BundleError(f"there is no such generation; there are: {there_are}")
+            names = ", ".join(_generations(root)) or "none"
+            raise BundleError(f"there is no such generation; there are: {names}")
         open_bundle(root / generation)
         return _move(root, generation)
 
 
 def roll_back(root: Path) -> Moved:
-    """Point `current` of the bundle `root` to the newest older generation that verifies.
+    """Point `current` of the bundle `root` to the newest older generation that is undamaged.
 
-    What `current` points to now may be damaged or gone.
+    The generation that `current` points to now may be damaged or gone.
 
     Raises:
-        BundleError: there is none; `current` stays.
+        BundleError: there is none; `current` is not changed.
     """
     _require(root)
     with builder_lock(root):
@@ -89,7 +90,7 @@ def _require(root: Path) -> None:
 
 
 def _generations(root: Path) -> list[str]:
-    """Return what generations there are, oldest first: a name begins with its time."""
+    """Return the names of all generations, oldest first: each begins with the time of its build."""
     return sorted(path.name for path in root.iterdir() if GENERATION.fullmatch(path.name))
 
 
@@ -97,7 +98,7 @@ def _verifies(path: Path) -> bool:
     try:
         open_bundle(path)
     except BundleError as error:
-        _log.warning("passed over %s: %s", path.name, error.message)
+        _log.warning("skipped the generation %s: %s", path.name, error.message)
         return False
     return True
 

@@ -1,6 +1,7 @@
-"""What `manifest.json` says of a bundle, as types.
+"""The content of `manifest.json`, as types that validate it.
 
-This module reads no file; `app.bundle.reader` verifies and reads, `app.bundle.writer` writes.
+The manifest lists all files of a bundle with size and checksum, and says how the bundle was made.
+This module reads no file: `app.bundle.reader` verifies and reads, `app.bundle.writer` writes.
 """
 
 import re
@@ -21,7 +22,7 @@ class _Strict(BaseModel):
 
 
 def _relative(name: str) -> str:
-    """Let only plain paths below the bundle through: no `..`, no absolute one, no odd spelling."""
+    """Accept only plain relative paths: no `..`, no absolute path, one spelling for each file."""
     path = PurePosixPath(name)
     plain = path.parts and ".." not in path.parts and not path.is_absolute()
     if not plain or str(path) != name or "\\" in name or "\0" in name or name == MANIFEST:
@@ -30,10 +31,12 @@ def _relative(name: str) -> str:
 
 
 class FastEncodingFacts(_Strict):
-    """How near fast encoding comes to the encoder, on texts that it was not fitted to.
+    """How close fast encoding comes to the encoder, on texts that it was not fitted to.
 
-    `cosine`: mean, to the encoder's own vectors. `overlap`: mean share of the ten nearest items of
-    a text that are among the hundred nearest by fast encoding.
+    Attributes:
+        cosine: mean cosine of both vectors of a text.
+        overlap: mean share of a text's ten nearest items that are among the hundred nearest by
+            fast encoding.
     """
 
     cosine: float
@@ -41,9 +44,9 @@ class FastEncodingFacts(_Strict):
 
 
 class EncoderFacts(_Strict):
-    """Which encoder made the vectors and ships in `encoder/`.
+    """The encoder that made the vectors; its files are in `encoder/`.
 
-    `fast_encoding`: None where the bundle has no table for it.
+    `fast_encoding`: None if the bundle has no table for it.
     """
 
     id: str
@@ -52,7 +55,13 @@ class EncoderFacts(_Strict):
 
 
 class IndexFacts(_Strict):
-    """`flat`: filled from vectors.npy at load; else how many lists a search reads, its recall."""
+    """The vector index.
+
+    Attributes:
+        kind: `flat` is filled from `vectors.npy` when the bundle is loaded; `lists` is a file.
+        probes: how many lists a search reads.
+        recall: share of the true nearest vectors that a search finds.
+    """
 
     kind: Literal["flat", "lists"] = "flat"
     probes: NonNegativeInt = 0
@@ -69,10 +78,12 @@ class FileFacts(_Strict):
 class LearnedFacts(_Strict):
     """What was learned from behaviour.
 
-    `features`: names, in the order that the scorer takes. `decays`: per table of neighbours, the
-    strongest first, the weight of an older item relative to the next newer one.
-    `content_knn_share`: the weight of *content_knn* in the source *behaviour*. `metrics`: on
-    validation examples; counts.
+    Attributes:
+        features: their names, in the order in which the scorer takes them.
+        decays: for each neighbour table, the most important first: the weight of a recent item
+            relative to the next newer one.
+        content_knn_share: the weight of *content_knn* in the source *behaviour*.
+        metrics: of the learned parts on held-back events, and counts.
     """
 
     features: tuple[str, ...]
@@ -82,13 +93,18 @@ class LearnedFacts(_Strict):
 
 
 class BundleFacts(_Strict):
-    """What the builder says of the contents.
+    """What the builder says about the content.
 
-    `attributes`: each field that callers may ask for and its kind. `roles`: which attribute is the
-    price, rating, brand, provider, runtime. `counts`: the readers' counters. `trained_until`: unix
-    seconds of the newest event, None without any. `learned`: None where events were too few.
-    `recipe`: what it was built by. `word_cutting_version`, `features_version`: of the code that
-    cut the words and names the scorer's features; serving refuses a bundle of other versions.
+    Attributes:
+        attributes: the kind of each field that callers may ask for.
+        roles: which attribute is the price, rating, brand, provider or runtime.
+        counts: the counters of the read reports.
+        trained_until: unix seconds of the newest event; None without events.
+        learned: None if there were too few events, or if learning was left out.
+        recipe: the recipe that the bundle was built by.
+        journal_seq: number of the newest change of the catalogue that the items include.
+        word_cutting_version, features_version: of the code that cuts words and computes features.
+            Serving refuses a bundle of other versions than its own.
     """
 
     encoder: EncoderFacts
@@ -108,9 +124,9 @@ class BundleFacts(_Strict):
 
 
 class Manifest(BundleFacts):
-    """The whole of manifest.json.
+    """The whole manifest.
 
-    `manifest_sha256`: checksum of the file itself with this value written as zeros.
+    `manifest_sha256`: checksum of the manifest's file, in which this value is written as zeros.
     """
 
     format_version: int

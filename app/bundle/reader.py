@@ -1,10 +1,11 @@
-"""The bundle: an immutable folder with a manifest; verified before any parser touches a file.
+"""Verifying and reading a bundle: an immutable folder of files with a manifest.
 
     models/NAME/current -> GENERATION
     models/NAME/GENERATION/manifest.json, items.safetensors, vectors.npy, …
 
-This module verifies and reads; `app.bundle.writer` writes. It does not know what the arrays mean.
-Nothing here unpickles: arrays are safetensors or `.npy` without objects, both memory-mapped.
+Sizes and checksums are compared before any file but the manifest is parsed, so that no parser sees
+a damaged file. Nothing is unpickled: arrays are safetensors, or `.npy` without objects, and both
+are memory-mapped. `app.bundle.writer` writes bundles. This module does not know what arrays mean.
 """
 
 import hashlib
@@ -43,7 +44,7 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle: the folder of one generation and its manifest."""
+    """A verified bundle: the folder of one generation, and its manifest."""
 
     path: Path
     manifest: Manifest
@@ -52,11 +53,10 @@ class Bundle:
 def open_bundle(path: Path) -> Bundle:
     """Verify `models/NAME` (its `current` generation) or `models/NAME/GENERATION`.
 
-    Reads every byte once. Manifest, format version, file names, sizes and checksums are checked
-    before anything is parsed but the manifest.
+    Every byte is read once, to compare the checksums.
 
     Raises:
-        BundleError: there is none, or it is damaged, incomplete or of another format.
+        BundleError: there is no bundle, or it is damaged, incomplete or of another format.
     """
     try:
         folder = _generation_folder(path)
@@ -83,7 +83,7 @@ def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def file_of(bundle: Bundle, name: str) -> Path:
-    """Return the path of a file that was verified. Raises `BundleError` if there is none."""
+    """Return the path of a verified file. Raises `BundleError` if the bundle lacks it."""
     if name not in bundle.manifest.files:
         raise BundleError(f"the bundle lacks its file {name!r}")
     return bundle.path / name
@@ -93,7 +93,7 @@ def load_vectors(bundle: Bundle, name: str = "vectors.npy") -> Matrix:
     """Return float32[n_items, dim], read-only and memory-mapped.
 
     Raises:
-        BundleError: missing, malformed, or of another shape than the manifest says.
+        BundleError: it is missing, malformed, or of another shape than the manifest says.
     """
     path = file_of(bundle, name)
     try:
@@ -107,7 +107,7 @@ def load_vectors(bundle: Bundle, name: str = "vectors.npy") -> Matrix:
 
 
 def sealed(text: str) -> str:
-    """Return the text of a manifest, written with `UNSEALED`, with its own checksum put in."""
+    """Return the text of a manifest with its own checksum in the place of `UNSEALED`."""
     before, _, after = text.rpartition(UNSEALED)
     return before + hashlib.sha256(text.encode()).hexdigest() + after
 
@@ -134,12 +134,14 @@ def _generation_folder(path: Path) -> Path:
 
 
 def rebuild_command(folder: Path) -> str:
-    """Return the command that builds the bundle of a generation's folder again.
+    """Return the command that builds a bundle again, given the folder of one generation.
+
+    It names no folder above the bundle: callers of the API see it too.
 
     >>> rebuild_command(Path("models/shop/20261124T000000000000Z-00000000"))
     'recserve build --items FILE --out models/shop'
     """
-    return f"recserve build --items FILE --out {folder.parent}"
+    return f"recserve build --items FILE --out models/{folder.parent.name}"
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -151,7 +153,7 @@ def _read_manifest(folder: Path) -> Manifest:
         parsed = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BundleError("the manifest of the bundle is not JSON") from error
-    # The version first: another format may well have other fields.
+    # The version is checked first: a manifest of another format may have other fields.
     version = parsed.get("format_version") if isinstance(parsed, dict) else None
     if version != FORMAT_VERSION:
         raise BundleError(
@@ -162,7 +164,10 @@ def _read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate(parsed)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise BundleError(f"the manifest of the bundle is wrong at {where!r}") from error
+        raise BundleError(
+            f"the manifest of the bundle is wrong at {where!r}: build it again with "
+            f"`{rebuild_command(folder)}`"
+        ) from error
     unsealed = raw.replace(manifest.manifest_sha256.encode(), UNSEALED.encode())
     if hashlib.sha256(unsealed).hexdigest() != manifest.manifest_sha256:
         raise BundleError("the manifest of the bundle was changed after it was written")
@@ -170,13 +175,13 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _verify_files(folder: Path, manifest: Manifest) -> None:
-    """Compare the folder with the manifest: names and sizes of all files first, they are cheap."""
+    """Compare the folder with the manifest: first all names and sizes, because that is cheap."""
     found = {name: size for name, size in walk_files(folder) if name != MANIFEST}
     for name in manifest.files.keys() | found.keys():
         if name not in found:
             raise BundleError(f"the bundle lacks its file {name!r}")
         if name not in manifest.files:
-            raise BundleError(f"the bundle holds a file that its manifest does not name: {name!r}")
+            raise BundleError(f"the bundle has a file that its manifest does not name: {name!r}")
         if found[name] != manifest.files[name].bytes:
             raise BundleError(f"the bundle file {name!r} has another size than its manifest says")
     for name, facts in manifest.files.items():
@@ -190,7 +195,7 @@ def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
     """Yield (relative path, size in bytes) of all files below a folder.
 
     Raises:
-        BundleError: something there is neither a file nor a folder; links are refused.
+        BundleError: an entry is neither a file nor a folder; links are refused.
     """
     pending = [folder]
     while pending:
@@ -201,16 +206,16 @@ def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
             elif stat.S_ISREG(status.st_mode):
                 yield entry.relative_to(folder).as_posix(), status.st_size
             else:
-                raise BundleError(f"the bundle holds something that is no file: {entry.name!r}")
+                raise BundleError(f"the bundle has an entry that is no file: {entry.name!r}")
 
 
 def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a safetensors file by name, mapped: read-only, and read when touched.
+    """Return the arrays of a safetensors file by name, memory-mapped and read-only.
 
     Raises:
         SafetensorError, OSError, ValueError, KeyError: the file is missing or malformed.
     """
-    # The library checks the header in full; but its numpy arrays are copies, ours are views.
+    # The library checks the header. But its arrays are copies; ours are views of the file.
     with safe_open(path, framework="numpy"):
         pass
     with path.open("rb") as file:

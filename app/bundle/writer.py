@@ -1,9 +1,10 @@
-"""Publishing a bundle: built beside the others, made durable, then shown in one step.
+"""Publishing a bundle: a generation is written to a temporary folder, then shown in one step.
 
-A reader sees the old generation or the new one, complete, whenever the builder dies: files are
-synced before the manifest, the manifest before the rename, the rename before `current` moves.
-A generation that is still to be accepted has its final name, but below a folder that no reader
-looks into. This module does not know what is in the files, or what is acceptable.
+Whenever the builder dies, a reader sees either the old generation or the new one, complete. For
+that, the files are synced before the manifest is written, the manifest before the folder is
+renamed, and the rename before `current` is changed. A generation that must still be accepted has
+its final name, but lies in a temporary folder, which no reader opens. This module does not know
+what is in the files, nor which generation is acceptable.
 """
 
 import fcntl
@@ -42,14 +43,18 @@ def write_bundle(
 ) -> Bundle:
     """Publish a new generation of the bundle `root` (`models/NAME`) and return it.
 
-    `fill` gets an empty folder, writes the files into it and says what they are. `accept` gets the
-    finished bundle, which can be opened, while `current` still points to the old one. If either
-    raises, what was written is removed and nothing changes. Builders of one name queue, and both
-    are called while the others wait. The newest three generations are kept, and always the one
-    `current` points to.
+    If `fill` or `accept` raises, everything that was written is removed, and `current` is not
+    changed. Builders of the same bundle wait for each other. The newest three generations are kept,
+    and always the one that `current` points to.
+
+    Args:
+        root: the bundle folder; it is created if it is missing.
+        fill: writes the files into the empty folder that it gets, and says what they are.
+        accept: raises if the finished generation must not be published. It can be opened already,
+            while `current` still points to the old one. None = publish it.
 
     Raises:
-        OSError: the disk is full or may not be written.
+        OSError: the disk is full or cannot be written.
     """
     root.mkdir(parents=True, exist_ok=True)
     with builder_lock(root):
@@ -73,9 +78,9 @@ def write_bundle(
 
 @contextmanager
 def builder_lock(root: Path) -> Iterator[None]:
-    """Hold the lock of this bundle, of which nothing half done is left then.
+    """Hold the bundle's lock for builders; leftovers of builders that died are removed first.
 
-    The kernel frees it when its holder dies.
+    The system frees the lock when its holder dies.
     """
     with (root / ".lock").open("ab") as file:
         try:
@@ -83,7 +88,7 @@ def builder_lock(root: Path) -> Iterator[None]:
         except BlockingIOError:
             _log.warning("another build of %s is running: waiting for it to end", root.name)
             fcntl.flock(file, fcntl.LOCK_EX)
-        # Nobody else is building: these are of builders that died.
+        # Nobody else is building now, so these belong to builders that died.
         _remove_leftovers(root)
         yield
 
@@ -101,13 +106,13 @@ def _new_generation() -> str:
 
 
 def _seal(folder: Path, facts: BundleFacts, name: str, generation: str) -> Manifest:
-    """Make the files durable, then write the manifest that names them, and make that durable."""
+    """Make the files durable, then write the manifest that lists them, and make it durable too."""
     files = {
         path: FileFacts(bytes=size, sha256=sha256_of(folder / path))
         for path, size in sorted(walk_files(folder))
     }
     for path in files:
-        # Some writers make private files, but a service may run as another user than its builder.
+        # Some libraries write files for the owner only; a service may run as another user.
         (folder / path).chmod(0o644)
         _sync(folder / path)
     unsealed = Manifest(
@@ -129,14 +134,14 @@ def _seal(folder: Path, facts: BundleFacts, name: str, generation: str) -> Manif
 
 
 def _on_trial(folder: Path, generation: str) -> Path:
-    """Move a sealed folder to where it can be opened by its name, but is not found by readers."""
+    """Move a sealed folder to where it has its final name, but no reader looks for it."""
     trial = folder.parent / _TRIAL
     trial.mkdir()
     return folder.rename(trial / generation)
 
 
 def point_current_to(root: Path, generation: str) -> None:
-    """Let `current` point to a generation, in one step and durably; only under the lock."""
+    """Point `current` to a generation, atomically and durably. Call it under the lock."""
     link = root / f"{_TEMPORARY}{CURRENT}"
     link.symlink_to(generation)
     link.replace(root / CURRENT)
@@ -147,13 +152,13 @@ def _prune(root: Path, current: str) -> None:
     generations = sorted(p.name for p in root.iterdir() if GENERATION.fullmatch(p.name))
     for name in generations[:-KEEP_GENERATIONS]:
         if name != current:
-            # Renamed first: a generation removed by half would look like a damaged one.
+            # It is renamed first: a half removed generation would look like a damaged one.
             doomed = (root / name).rename(root / f"{_TEMPORARY}{name}")
             shutil.rmtree(doomed)
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
+    """Wait until a file or a folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
