@@ -14,7 +14,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.api.fast_path import Connection
+from app.api.fast_path import FastPathProtocol
 from app.bundle.reader import open_bundle
 from app.core.memory import share_one_arena
 from app.core.settings import Settings
@@ -53,7 +53,7 @@ def run(settings: Settings) -> int:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            http=Connection,
+            http=FastPathProtocol,
             loop="uvloop",
             access_log=False,
             server_header=False,

@@ -1,6 +1,6 @@
-"""The application and its life: open the service, serve, close it.
+"""The FastAPI application: its routes and handlers, and the service that it opens and closes.
 
-Importing this module loads neither torch nor faiss nor onnxruntime; opening the service does.
+Importing this module loads neither torch, faiss nor onnxruntime; opening the service does.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from app import __version__
 from app.api import admin, catalogue, routes
 from app.api import users as people
 from app.api.edge import Edge, http_exception_handler, problem_handler
-from app.api.fast_path import DIRECT, Direct
+from app.api.fast_path import ENDPOINT, RecommendEndpoint
 from app.api.reply import Outcomes
 from app.bootstrap import Service, open_service
 from app.core.errors import AppError
@@ -37,10 +37,10 @@ def create_app(
     outcomes = Outcomes(metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Direct]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
         async with open_service(settings, metrics) as service:
             app.state.service = service
-            yield {DIRECT: Direct(service, outcomes)}
+            yield {ENDPOINT: RecommendEndpoint(service, outcomes)}
 
     app: FastAPI = FastAPIOffline(
         title="recserve",
@@ -48,7 +48,7 @@ def create_app(
         description="Low-latency recommendations from words and behaviour.",
         lifespan=lifespan,
         redoc_url=None,
-        # We count by ourselves; it asks the environment at every request whether somebody traces.
+        # Its own tracing reads the environment at every request; `Edge` counts requests anyway.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     routers = (routes.router, people.router, catalogue.router, admin.router)

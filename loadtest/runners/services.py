@@ -99,6 +99,13 @@ class Service:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """Id of the running process."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        return self._process.pid
+
     def rss_mib(self) -> float:
         """Return the resident memory of the process and its children now, in MiB."""
         if self._process is None:

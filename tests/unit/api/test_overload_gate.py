@@ -1,4 +1,4 @@
-"""What is refused unread under a rush, and what never is."""
+"""Which bodies are refused before they are parsed, during overload, and which never are."""
 
 import pytest
 
@@ -6,39 +6,39 @@ from app.api.fast_path import OverloadGate
 from app.core.errors import OverloadedError
 
 
-class Door:
-    """An engine that takes new work, or does not."""
+class Capacity:
+    """An engine that takes new work, or takes none."""
 
     def __init__(self) -> None:
-        self.open = True
-        self.asked = 0
+        self.free = True
+        self.checks = 0
 
     def check_capacity(self) -> None:
-        self.asked += 1
-        if not self.open:
+        self.checks += 1
+        if not self.free:
             raise OverloadedError("cannot be done in time", retry_after_ms=7)
 
 
 def test_a_new_body_is_refused_while_the_engine_takes_no_work_and_no_longer():
-    door = Door()
-    rush = OverloadGate(door.check_capacity)
-    door.open = False
-    for _ in range(2):  # being refused makes nobody known
+    capacity = Capacity()
+    gate = OverloadGate(capacity.check_capacity)
+    capacity.free = False
+    for _ in range(2):  # a refused body is not remembered
         with pytest.raises(OverloadedError):
-            rush.check(b'{"query":"new"}')
+            gate.check(b'{"query":"new"}')
 
-    door.open = True
-    rush.check(b'{"query":"new"}')
+    capacity.free = True
+    gate.check(b'{"query":"new"}')
 
 
-def test_a_body_that_was_let_through_is_read_again_without_asking():
-    door = Door()
-    rush = OverloadGate(door.check_capacity)
-    rush.check(b'{"query":"hot"}')
-    door.open = False
+def test_a_body_that_was_let_through_passes_without_a_check_of_the_capacity():
+    capacity = Capacity()
+    gate = OverloadGate(capacity.check_capacity)
+    gate.check(b'{"query":"hot"}')
+    capacity.free = False
 
-    rush.check(b'{"query":"hot"}')
-    assert door.asked == 1
+    gate.check(b'{"query":"hot"}')
+    assert capacity.checks == 1
 
 
 @pytest.mark.parametrize(
@@ -46,22 +46,22 @@ def test_a_body_that_was_let_through_is_read_again_without_asking():
     [b'{"budget_ms":10000}', b'{"query":"a","max_stale_ms":5}', b'{"min_catalogue":3}'],
 )
 def test_a_body_that_says_something_about_time_is_always_read(body: bytes):
-    door = Door()
-    door.open = False
+    capacity = Capacity()
+    capacity.free = False
 
-    OverloadGate(door.check_capacity).check(body)
-    assert door.asked == 0
+    OverloadGate(capacity.check_capacity).check(body)
+    assert capacity.checks == 0
 
 
-def test_it_forgets_the_bodies_that_came_least_lately():
-    door = Door()
-    rush = OverloadGate(door.check_capacity, most=2)
+def test_it_forgets_the_bodies_that_came_longest_ago():
+    capacity = Capacity()
+    gate = OverloadGate(capacity.check_capacity, max_remembered=2)
     for body in (b"1", b"2", b"3", b"4", b"3"):
-        rush.check(body)
-    door.open = False
+        gate.check(body)
+    capacity.free = False
 
-    rush.check(b"3")
-    rush.check(b"4")
+    gate.check(b"3")
+    gate.check(b"4")
     for body in (b"1", b"2"):
         with pytest.raises(OverloadedError):
-            rush.check(body)
+            gate.check(body)

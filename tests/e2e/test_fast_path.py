@@ -1,4 +1,4 @@
-"""A real uvicorn server, real sockets: what our own protocol takes, and what it leaves alone."""
+"""The fast path on a real uvicorn server with real sockets, and what it leaves to FastAPI."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.api.fast_path import Connection
+from app.api.fast_path import FastPathProtocol
 from app.api.server import create_app
 from app.bootstrap import Service, wire
 from app.core.settings import Settings
@@ -104,7 +104,7 @@ async def running(*, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Ru
         uvicorn.Config(
             app,
             port=port,
-            http=Connection,
+            http=FastPathProtocol,
             log_config=None,
             timeout_graceful_shutdown=5,
             timeout_keep_alive=keep_alive_s,
@@ -324,7 +324,7 @@ async def test_a_stop_lets_a_waiting_request_be_answered_first() -> None:
         assert await waiting.closed()
 
 
-async def test_a_user_is_read_although_the_request_begins_outside_a_task() -> None:
+async def test_work_that_needs_a_task_gets_one() -> None:
     async with running() as server:
         server.engine.release()
         caller = await server.call()
@@ -338,9 +338,7 @@ async def test_a_user_is_read_although_the_request_begins_outside_a_task() -> No
         assert (ahead.status, ahead.json()["error"]["field"]) == (504, "min_catalogue")
 
 
-async def test_under_a_rush_what_was_answered_before_is_answered_and_what_is_new_is_refused() -> (
-    None
-):
+async def test_during_overload_a_known_body_is_answered_and_a_new_one_refused() -> None:
     async with running(max_pending_requests=1, max_batch_requests=1) as server:
         server.engine.release()
         caller = await server.call()
