@@ -1,4 +1,4 @@
-"""The routes for whoever runs the service. No logic of their own."""
+"""The routes for operators. They contain no logic of their own."""
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +11,7 @@ from app.api.routes import ServiceDep, as_json, responses
 router = APIRouter(prefix="/admin")
 
 
-class _Nothing(BaseModel):
+class _NoFields(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
@@ -24,13 +24,14 @@ class _Nothing(BaseModel):
     },
 )
 async def reload(request: Request, service: ServiceDep) -> Response:
-    """Load it beside the one that serves, warm it up, let it take over; requests go on meanwhile.
+    """Load that generation, warm it up, and let it take over; requests are served meanwhile.
 
-    Answers when it has taken over. One that is broken is refused; the one before serves on.
+    The answer comes when it has taken over. If it cannot be used, the call fails, and the
+    generation before serves on.
     """
     body = await read_body(request, service.settings.max_body_bytes)
     if body.strip():
-        _Nothing.model_validate_json(body)
+        _NoFields.model_validate_json(body)
     done = await service.reloader.reload()
     return as_json(
         {

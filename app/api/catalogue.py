@@ -1,6 +1,6 @@
-"""The routes of the catalogue: what can be filtered by, and the items themselves.
+"""The routes of the catalogue: its fields and facets, and changes of items.
 
-No logic of their own.
+They contain no logic of their own.
 """
 
 from typing import Annotated, Any, Final
@@ -24,7 +24,7 @@ _FREQUENT: Final = 20
 _MOST_FREQUENT: Final = 1000
 
 
-class _Facets(BaseModel):
+class _FacetsRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     fields: FieldNames = Field(default=(), max_length=MAX_FIELDS)
@@ -39,9 +39,9 @@ class _Facets(BaseModel):
 )
 async def catalogue(service: ServiceDep) -> Response:
     """Return every field with its kind, how many items have it, and its frequent values."""
-    found = await _counted(service, "", tuple(service.engine.info.attributes), _FREQUENT)
-    shown = _shown(found)
-    return as_json({"items": found.total, "generation": _generation(service), "fields": shown})
+    facets = await _counted(service, "", tuple(service.engine.info.attributes), _FREQUENT)
+    fields = _fields(facets)
+    return as_json({"items": facets.total, "generation": _generation(service), "fields": fields})
 
 
 @router.post(
@@ -54,8 +54,9 @@ async def catalogue(service: ServiceDep) -> Response:
     ),
 )
 async def facets(request: Request, service: ServiceDep) -> Response:
-    """Return how many items pass, and the values they have in the fields asked for."""
-    asked = _Facets.model_validate_json(await read_body(request, service.settings.max_body_bytes))
+    """Return how many items pass the filter, and the values in the requested fields."""
+    body = await read_body(request, service.settings.max_body_bytes)
+    asked = _FacetsRequest.model_validate_json(body)
     known = service.engine.info.attributes
     for name in asked.fields:
         if name not in known:
@@ -63,17 +64,17 @@ async def facets(request: Request, service: ServiceDep) -> Response:
     text = filter_text(asked.filter)
     if text:
         service.engine.check_filter(text)
-    found = await _counted(service, text, asked.fields or tuple(known), asked.limit)
-    return as_json({"total": found.total, "fields": _shown(found)})
+    counted = await _counted(service, text, asked.fields or tuple(known), asked.limit)
+    return as_json({"total": counted.total, "fields": _fields(counted)})
 
 
 async def _counted(service: Service, text: str, fields: tuple[str, ...], limit: int) -> Facets:
-    # Where passes are made: the catalogue changes there, and nowhere else.
+    # In the thread that ranks: the catalogue changes there and nowhere else.
     return await service.batcher.run_exclusive(lambda: service.engine.facets(text, fields, limit))
 
 
-def _shown(found: Facets) -> dict[str, dict[str, object]]:
-    return {facts.name: _field(facts) for facts in found.fields}
+def _fields(facets: Facets) -> dict[str, dict[str, object]]:
+    return {facts.name: _field(facts) for facts in facets.fields}
 
 
 def _field(facts: FieldFacts) -> dict[str, object]:
@@ -91,9 +92,9 @@ def _field(facts: FieldFacts) -> dict[str, object]:
     openapi_extra=takes(schemas.ITEMS_REQUEST, schemas.ITEM_EXAMPLES),
 )
 async def put_items(request: Request, service: ServiceDep) -> Response:
-    """Keep the items that can be kept, and say what is wrong with the others.
+    """Store all valid items, and say what is wrong with the others.
 
-    Once this answers, what was accepted is durable and can be recommended.
+    Once this has answered, the accepted items are durable and can be recommended.
     """
     body = await read_body(request, service.settings.max_body_bytes)
     parsed = parse_items(body, service.engine.info.attributes)
@@ -117,7 +118,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
     openapi_extra=takes(schemas.PATCH_REQUEST, {"title": {"value": {"title": "Another title"}}}),
 )
 async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Response:
-    """Change what is named, null = remove; everything else stays."""
+    """Change the named fields of an item, null = remove; the other fields stay."""
     body = await read_body(request, service.settings.max_body_bytes)
     await service.catalogue.patch(item_id, parse_patch(body, service.engine.info.attributes))
     return as_json({"item_id": item_id, "generation": _generation(service)})
@@ -129,7 +130,7 @@ async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Res
     responses=responses(schemas.CHANGED_ITEM, 404, 429, 503),
 )
 async def delete_item(item_id: str, service: ServiceDep) -> Response:
-    """Let an item be gone, now here and within a moment in every other process."""
+    """Remove an item: at once here, and within a moment in every other process."""
     await service.catalogue.delete(item_id)
     return as_json({"item_id": item_id, "generation": _generation(service)})
 

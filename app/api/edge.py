@@ -1,6 +1,7 @@
-"""The outermost layer: request id, metrics, and the promise that every failure is a JSON problem.
+"""The outermost ASGI layer: it adds the request id, counts requests, and turns failures into JSON.
 
-Pure ASGI: `BaseHTTPMiddleware` costs up to three times the price of a cheap route.
+It is plain ASGI, because Starlette's `BaseHTTPMiddleware` costs up to three times as much as a
+cheap route.
 """
 
 from time import perf_counter
@@ -23,12 +24,12 @@ class Edge:
     """ASGI middleware around a whole application."""
 
     def __init__(self, app: ASGIApp, outcomes: Outcomes) -> None:
-        """Wrap `app`; requests are counted in `outcomes`, under the route that the router finds."""
+        """Wrap `app`; count requests in `outcomes`, by the route that the router chose."""
         self._app = app
         self._outcomes = outcomes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection event stream."""
+        """Serve one request, or one other event stream of the server."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -48,7 +49,7 @@ class Edge:
             await self._app(scope, receive, send_with_id)
         except CallerLeftError:
             status = CALLER_LEFT
-        except Exception as error:  # noqa: BLE001 - the last line of defence: no trace leaves the house
+        except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             await _send(problem_reply(translate(error), request_id), send_with_id)
         finally:
             route = str(getattr(scope.get("route"), "path", "unmatched"))
@@ -62,19 +63,19 @@ async def _send(reply: Reply, send: Send) -> None:
 
 
 def response_of(reply: Reply) -> Response:
-    """Return a reply as the framework wants it."""
+    """Return a reply as a response of the framework."""
     response = Response(reply.body, reply.status)
     response.raw_headers = reply.headers
     return response
 
 
 async def problem_handler(request: Request, error: Exception) -> Response:
-    """Answer an exception of ours, or of validation, as a JSON problem."""
+    """Return the JSON problem for an error of ours, or of validation."""
     return response_of(problem_reply(translate(error), request.state.request_id))
 
 
 async def http_exception_handler(request: Request, error: Exception) -> Response:
-    """Answer what the router itself refuses (no such path, wrong method) as a JSON problem."""
+    """Return the JSON problem for what the router refuses: no such path, or a wrong method."""
     if not isinstance(error, HTTPException):
         raise error
     code = _ROUTER_CODES.get(error.status_code, "invalid_request")
@@ -86,9 +87,12 @@ async def http_exception_handler(request: Request, error: Exception) -> Response
 
 
 def _allowed(request: Request) -> dict[str, str]:
-    """Return the header Allow of the most specific path; the router names those of one route."""
-    found: dict[str, set[str]] = {}
+    """Return the header `Allow` with all methods of the most specific path that matches.
+
+    The router itself would name the methods of one route only.
+    """
+    methods: dict[str, set[str]] = {}
     for route in request.app.state.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found.setdefault(route.path, set()).update(route.methods or ())
-    return {"Allow": ", ".join(sorted(found[max(found, key=len)]))} if found else {}
+            methods.setdefault(route.path, set()).update(route.methods or ())
+    return {"Allow": ", ".join(sorted(methods[max(methods, key=len)]))} if methods else {}

@@ -1,4 +1,4 @@
-"""Errors as JSON problems: one table from our errors to HTTP statuses, one shape of body.
+"""JSON problems: one table from our errors to HTTP statuses, and one shape of body.
 
 {"error": {"code": …, "message": …, "field"?: …, "retry_after_ms"?: …, "request_id": …}}
 """
@@ -56,16 +56,16 @@ def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
 
 
 def problem_reply(error: errors.AppError, request_id: str) -> Reply:
-    """Return the reply that tells of one failure."""
+    """Return the reply for one failure."""
     status, body = STATUS[type(error)], orjson.dumps({"error": problem(error, request_id)})
     if not isinstance(error, errors.OverloadedError):
         return json_reply(status, body)
-    # Whole seconds in the header, rounded up: earlier would be refused again.
+    # The header has whole seconds. They are rounded up: an earlier try would be refused again.
     return json_reply(status, body, (b"retry-after", b"%d" % -(-error.retry_after_ms // 1000)))
 
 
 def translate(error: Exception) -> errors.AppError:
-    """Turn any exception into one of ours; unknown ones are logged and become a bare `internal`."""
+    """Return an error of ours for any exception. Unknown ones are logged and become `internal`."""
     if isinstance(error, errors.AppError):
         return error
     if isinstance(error, ValidationError):
@@ -75,7 +75,7 @@ def translate(error: Exception) -> errors.AppError:
 
 
 def _invalid(error: ValidationError) -> errors.InvalidRequestError:
-    """Name the first thing wrong; the input itself is never echoed."""
+    """Return the first error of a validation; the input itself is never sent back."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or None
     message = first["msg"].removeprefix("Value error, ")

@@ -1,6 +1,6 @@
-"""A finished reply to one request, and how replies are counted: the same whoever sends it.
+"""Finished replies and their counters, shared by both ways to answer.
 
-`app.api.edge` sends it as messages of ASGI, `app.api.fast_path` as bytes.
+`app.api.edge` sends a reply as messages of ASGI, `app.api.fast_path` as bytes.
 """
 
 import re
@@ -11,14 +11,14 @@ from app.core.telemetry import Metrics
 from app.serving.response import Answer, fresh_id
 
 CALLER_LEFT: Final = 499
-"""The status under which a request counts whose caller left: nobody sees it but the metrics."""
+"""The status under which a request is counted if its caller left. It is never sent."""
 
 _JSON: Final = (b"content-type", b"application/json")
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
 class Reply(NamedTuple):
-    """Status, headers and body; names of headers are in lower case."""
+    """Status, headers and body. The names of headers are in lower case."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -40,7 +40,7 @@ def answer_reply(answer: Answer) -> Reply:
 
 
 def id_of(headers: list[tuple[bytes, bytes]]) -> str:
-    """Return the caller's request id if it is harmless in a header and a log line, else a new one.
+    """Return the caller's request id if it is safe in headers and log lines, else a new one.
 
     >>> id_of([(b"x-request-id", b"a-7")]), len(id_of([]))
     ('a-7', 32)
@@ -60,19 +60,20 @@ def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 class Outcomes:
-    """Counts requests, by route and status."""
+    """Counts requests and their seconds, by route and status."""
 
     def __init__(self, metrics: Metrics) -> None:
-        """Count in these metrics."""
+        """Count in `metrics`."""
         self._metrics = metrics
         self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def count(self, route: str, status: int, seconds: float) -> None:
-        """Count one; its series is looked up once, for that costs more than counting."""
-        found = self._bound.get((route, status))
-        if found is None:
-            count = self._metrics.requests.labels(route, str(status))
-            found = count, self._metrics.request_seconds.labels(route)
-            self._bound[route, status] = found
-        found[0].inc()
-        found[1].observe(seconds)
+        """Count one request; metrics are looked up once, because that costs more than counting."""
+        metrics = self._bound.get((route, status))
+        if metrics is None:
+            counter = self._metrics.requests.labels(route, str(status))
+            metrics = counter, self._metrics.request_seconds.labels(route)
+            self._bound[route, status] = metrics
+        counter, histogram = metrics
+        counter.inc()
+        histogram.observe(seconds)

@@ -1,4 +1,7 @@
-"""The routes: read, validate, hand over, write. No logic of their own."""
+"""The routes for recommendations, items and the state of the service.
+
+They read and validate a request, call the service, and write its answer: no logic of their own.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -33,7 +36,7 @@ router = APIRouter()
 
 
 async def service_of(request: Request) -> Service:
-    """Return the running service. Async, for others are called in a thread, request by request."""
+    """Return the running service. FastAPI would call a plain function in a thread every time."""
     service: Service = request.app.state.service
     return service
 
@@ -51,8 +54,8 @@ def _or_error(
     return request
 
 
-class _Batch(BaseModel):
-    """The envelope of a batch; what is wrong with a request stays in its place."""
+class _BatchRequest(BaseModel):
+    """The body of a batch; a request that is invalid becomes its own error, in its position."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -62,7 +65,7 @@ class _Batch(BaseModel):
 
 
 def responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe what a route answers: its schema, and the problems it can end in."""
+    """Return what OpenAPI says of a route's answers: the schema, and the statuses of failures."""
 
     def described(meaning: str, body: schemas.Schema) -> dict[str, Any]:
         return {"description": meaning, "content": {"application/json": {"schema": body}}}
@@ -74,7 +77,7 @@ def responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[st
 
 
 def takes(schema: schemas.Schema, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Describe the body that a route takes."""
+    """Return what OpenAPI says of the body that a route takes."""
     content: dict[str, Any] = {"schema": schema}
     if examples:
         content["examples"] = examples
@@ -98,7 +101,7 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
 )
 async def recommend(request: Request, service: ServiceDep) -> Response:
     """Return ranked items, each with its score and the sources that brought it."""
-    # Most requests are replied to before they come here: see `app.api.fast_path`.
+    # Most requests are answered by `app.api.fast_path` and never come here.
     ask = RecommendRequest.model_validate_json(
         await read_body(request, service.settings.max_body_bytes)
     )
@@ -116,15 +119,15 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     ),
 )
 async def recommend_batch(request: Request, service: ServiceDep) -> Response:
-    """Answer each request by itself, in order; a failing one carries its own error."""
+    """Answer each request by itself, in order; one that fails has an error in its position."""
     body = await read_body(request, service.settings.max_body_bytes)
-    batch = _Batch.model_validate_json(body)
+    batch = _BatchRequest.model_validate_json(body)
     request_id: str = request.state.request_id
     results = await unless_left(request, _all(service, batch, request_id))
     return Response(results, media_type="application/json")
 
 
-async def _all(service: Service, batch: _Batch, request_id: str) -> bytes:
+async def _all(service: Service, batch: _BatchRequest, request_id: str) -> bytes:
     parts = await asyncio.gather(*(_one(service, entry, request_id) for entry in batch.requests))
     return b'{"results":[' + b",".join(parts) + b"]}"
 
@@ -136,7 +139,7 @@ async def _one(
         return _problem_bytes(entry, request_id)
     try:
         return (await service.recommender.recommend(entry)).body
-    except Exception as error:  # noqa: BLE001 - every failure belongs to its own entry
+    except Exception as error:  # noqa: BLE001 - a failure is the answer of its own entry
         return _problem_bytes(error, request_id)
 
 
@@ -159,7 +162,7 @@ async def item(item_id: str, service: ServiceDep) -> Response:
 
 @router.get("/livez", summary="Is the process alive?", responses=responses(schemas.STATUS_ANSWER))
 async def livez() -> Response:
-    """Answer as long as the event loop turns."""
+    """Answer 200 as long as the event loop runs."""
     return as_json({"status": "ok"})
 
 
@@ -169,7 +172,7 @@ async def livez() -> Response:
     responses=responses(schemas.STATUS_ANSWER, 503),
 )
 async def readyz(service: ServiceDep) -> Response:
-    """Answer 200 once warm and while the engine works, whether or not a shared cache is up."""
+    """Answer 200 after the warm-up, while the engine works, even if a shared cache is down."""
     if not service.ready:
         raise NotReadyError("the engine is not running")
     return as_json({"status": "ok"})

@@ -1,6 +1,6 @@
-"""JSON schemas of what goes out, declared by hand because finished bytes are sent.
+"""JSON schemas of all answers, written by hand because finished bytes are sent.
 
-`tests/api` validates real answers against these, and mutated ones to prove that the check can fail.
+`tests/api` validates real answers against them, and mutated answers to prove that this can fail.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 
 def object_of(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object that has these properties and no others."""
+    """Return the schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": properties,
@@ -82,12 +82,15 @@ ANSWER: Final = object_of(
         ),
         "batch_size": {**_COUNT, "description": "requests in the engine pass that made the list"},
         "items": array_of(_RANKED_ITEM),
-        "degraded": {**array_of(_STRING), "description": "left-out parts that may change the list"},
+        "degraded": {
+            **array_of(_STRING),
+            "description": "left-out parts; the list may be worse",
+        },
         "generation": GENERATION,
         "missing_ids": array_of(_STRING),
         "passing": {
             "type": ["integer", "null"],
-            "description": "how many items, from the first, pass the filter; null: all of them",
+            "description": "how many items, from the first, pass the filter; null = all",
         },
         "next_cursor": {"type": ["string", "null"]},
     }
@@ -102,7 +105,7 @@ BATCH_REQUEST: Final = object_of(
             "minItems": 1,
             "maxItems": MAX_BATCH,
             "items": {
-                "description": "as for POST /recommend; a wrong one gets its own error",
+                "description": "as for POST /recommend; an invalid one gets its own error",
             },
         }
     }
@@ -114,9 +117,12 @@ RELOAD_REQUEST: Final = object_of({})
 
 RELOAD: Final = object_of(
     {
-        "generation": {**GENERATION, "description": "what serves now"},
-        "previous": {**_STRING, "description": "generation that served before, maybe this one"},
-        "reloaded": {"type": "boolean", "description": "whether another one took over"},
+        "generation": {**GENERATION, "description": "what is served now"},
+        "previous": {
+            **_STRING,
+            "description": "the generation before, maybe the same",
+        },
+        "reloaded": {"type": "boolean", "description": "whether another generation took over"},
         "seconds": {"type": "number", "minimum": 0},
     }
 )
@@ -150,7 +156,7 @@ _ID: Final[Schema] = TypeAdapter(Id).json_schema()
 
 REMARK: Final = object_of(
     {
-        "index": {**_COUNT, "description": "place of the event in the request, from 0"},
+        "index": {**_COUNT, "description": "position of the entry in the request, from 0"},
         "code": _STRING,
         "message": _STRING,
         "field": {"type": ["string", "null"]},
@@ -160,9 +166,9 @@ REMARK: Final = object_of(
 EVENTS_ANSWER: Final = object_of(
     {
         "accepted": _COUNT,
-        "duplicates": {**_COUNT, "description": "events whose event_id is held already"},
-        "rejected": {**array_of(REMARK), "description": "events that were not kept, and why"},
-        "warnings": {**array_of(REMARK), "description": "events that were kept all the same"},
+        "duplicates": {**_COUNT, "description": "events whose event_id is stored already"},
+        "rejected": {**array_of(REMARK), "description": "events that were not stored, and why"},
+        "warnings": {**array_of(REMARK), "description": "events that were stored, but look wrong"},
     }
 )
 
@@ -172,7 +178,7 @@ _SENT_EVENTS: Final[Schema] = {
     "maxItems": MAX_EVENTS,
     "items": {
         "description": "user_id or session_id, item_id, event (click), value, timestamp (now), "
-        "event_id, recommendation_id; a wrong one is rejected by itself",
+        "event_id, recommendation_id; an invalid one is rejected by itself",
     },
 }
 
@@ -190,8 +196,11 @@ EVENT_EXAMPLES: Final = {
 USER: Final = object_of(
     {
         "user_id": _STRING,
-        "history": {**array_of(_STRING), "description": "items taken, oldest first, newest 200"},
-        "disliked": {**array_of(_STRING), "description": "items turned away from, oldest first"},
+        "history": {
+            **array_of(_STRING),
+            "description": "positive items, oldest first, newest 200",
+        },
+        "disliked": {**array_of(_STRING), "description": "negative items, oldest first"},
         "events": {
             **array_of(
                 object_of(
@@ -234,7 +243,7 @@ EXAMPLES: Final = {
 
 
 def recommend_request() -> Schema:
-    """Return the schema of a request, drawn from the model that validates it."""
+    """Return the schema of a request, made from the model that validates it."""
     return RecommendRequest.model_json_schema()
 
 
@@ -283,8 +292,8 @@ ITEMS_ANSWER: Final = object_of(
     {
         "accepted": _COUNT,
         "duplicates": {**_COUNT, "description": "items whose id comes again later in the call"},
-        "rejected": {**array_of(REMARK), "description": "items that were not kept, and why"},
-        "warnings": {**array_of(REMARK), "description": "what is odd about the call"},
+        "rejected": {**array_of(REMARK), "description": "items that were not stored, and why"},
+        "warnings": {**array_of(REMARK), "description": "items that were stored, but look wrong"},
         "generation": GENERATION,
     }
 )
@@ -295,7 +304,7 @@ _SENT_ITEMS: Final[Schema] = {
     "maxItems": MAX_ITEMS,
     "items": {
         "description": "id, title, text, the fields that GET /catalogue names, hidden (false), "
-        "available_from, available_until; a wrong one is rejected by itself",
+        "available_from, available_until; an invalid one is rejected by itself",
     },
 }
 ITEMS_REQUEST: Final[Schema] = {

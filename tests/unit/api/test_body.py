@@ -1,4 +1,4 @@
-"""Listening for a caller that leaves: only while there is something to wait for."""
+"""Reading a body, and stopping the work for a caller that leaves."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,49 +18,42 @@ def request(receive: Receive, headers: list[tuple[bytes, bytes]] | None = None) 
 
 
 class Line:
-    """A connection that says what it is told to say, and counts who listened."""
+    """A connection with given messages; it counts the calls that listened and that still listen."""
 
     def __init__(self, *messages: dict[str, Any]) -> None:
         self.messages = list(messages)
-        self.listened = 0
+        self.listened = self.listening = 0
         self.closed = asyncio.Event()
 
     async def receive(self) -> dict[str, Any]:
         self.listened += 1
         if self.messages:
             return self.messages.pop(0)
-        await self.closed.wait()
+        self.listening += 1
+        try:
+            await self.closed.wait()
+        finally:
+            self.listening -= 1
         return {"type": "http.disconnect"}
 
 
-async def test_work_that_never_waits_is_not_listened_for() -> None:
+async def test_work_gets_what_it_waits_for_and_nobody_listens_when_it_is_done() -> None:
     line = Line()
 
-    async def work() -> int:
-        return 7
-
-    assert await unless_left(request(line.receive), work()) == 7
-    await asyncio.sleep(0)
-    assert line.listened == 0
-
-
-async def test_work_that_waits_goes_on_in_the_same_task_and_gets_its_values() -> None:
-    seen: list[object] = [asyncio.current_task()]
-
     async def work() -> str:
+        words = []
         for word in ("a", "b"):
             future = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_soon(future.set_result, word)
-            seen.append(await future)
+            words.append(await future)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await asyncio.Event().wait()
-        seen.append(asyncio.current_task())
-        return "done"
+        return "".join(words)
 
-    assert await unless_left(request(Line().receive), work()) == "done"
-    assert seen[1:3] == ["a", "b"]
-    assert seen[0] is seen[3]
+    assert await unless_left(request(line.receive), work()) == "ab"
+    await asyncio.sleep(0)
+    assert (line.listened, line.listening) == (1, 0)
 
 
 async def test_a_caller_that_leaves_cancels_the_work_and_nothing_else() -> None:
@@ -84,17 +77,21 @@ async def test_a_caller_that_leaves_cancels_the_work_and_nothing_else() -> None:
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:
-    started = asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
         started.set()
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
     task = asyncio.create_task(unless_left(request(Line().receive), work()))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert ended.is_set()
 
 
 async def test_an_error_of_the_work_comes_through() -> None:
