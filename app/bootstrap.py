@@ -30,8 +30,9 @@ from app.serving.current_engine import CurrentEngine, Loaded
 from app.serving.cursor import LIFE_S
 from app.serving.ingest import Ingest
 from app.serving.live_catalogue import LiveCatalogue
-from app.serving.recommender import Computed, Parts, Recommender
+from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
+from app.serving.request_plan import Planner
 from app.serving.stores.opening import open_event_store, open_journal
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.user_state import UserStates
@@ -154,6 +155,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
     source: BundleSource | None = None,
     lag: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Service]:
     """Build a service from its parts, warm it up, and close all of them when it ends.
 
@@ -169,6 +171,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         source: where other generations of the bundle come from; None = there are no others.
         lag: how late the event loop is, in seconds.
         clock: monotonic seconds.
+        now: unix seconds.
     """
     current = CurrentEngine(loaded := Loaded(engine, users, rules))
     source = source or BundleSource.fixed(loaded)
@@ -195,18 +198,18 @@ async def wire(  # noqa: PLR0913 - one argument a part
         # A cached answer may be as old as the life in the shared cache plus that in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
         catalogue = LiveCatalogue(current.loaded.engine, batcher.run_exclusive, journal, metrics)
-        caches = Caches(local, shared, current)
-        parts = Parts(
+        caches = Caches(local, shared, current, now)
+        planner = Planner(current, states, life_s, now)
+        parts = RecommenderParts(
             engine=current,
+            planner=planner,
             batcher=batcher,
             flights=flights,
-            users=states,
             caches=caches,
             metrics=metrics,
-            cursor_life_s=life_s,
             reach=catalogue.reach,
         )
-        recommender = Recommender(parts, clock)
+        recommender = Recommender(parts, clock, now)
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()

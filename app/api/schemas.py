@@ -53,7 +53,12 @@ _RANKED_ITEM: Final = object_of(
         "title": _TITLE,
         "fields": _FIELDS,
         "sources": array_of(_SOURCE),
-    }
+        "seen": {
+            "type": "boolean",
+            "description": "true: the user has taken it; it is here because the query is its title",
+        },
+    },
+    optional=("seen",),
 )
 
 ERROR: Final = object_of(

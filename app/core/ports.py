@@ -199,6 +199,10 @@ class UserStore(Protocol):
         """
         ...
 
+    async def seen(self, user: str) -> frozenset[str]:
+        """Return the ids of all items of the user's positive events; empty if unknown."""
+        ...
+
     async def aclose(self) -> None:
         """Release all resources. Idempotent."""
         ...
@@ -219,11 +223,26 @@ class EventStore(Protocol):
 
         An event whose id is stored already, for any user, is not stored again. Events that
         retention does not keep are dropped, oldest first.
+        Of an event that is dropped because there are too many of its kind, the store remembers
+        that its item was seen (`SeenItem`), as long as the event's age allows and its user is not
+        deleted.
         """
         ...
 
-    async def read(self, user: str, kinds: Sequence[str] | None = None) -> StoredUser:
-        """Return a user's newest `NEWEST_EVENTS` of each of `kinds` (None: of all), in one trip."""
+    async def version(self, user: str) -> bytes:
+        """Return `StoredUser.version` of a user. It costs much less than `read`."""
+        ...
+
+    async def read(
+        self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
+    ) -> StoredUser:
+        """Return what is held of a user, in one trip.
+
+        Args:
+            user: a key made by `user_key`.
+            kinds: kinds of which the newest `NEWEST_EVENTS` each are read; None = all.
+            seen: kinds of which all items are read that the store remembers.
+        """
         ...
 
     async def merge(self, session: str, user: str) -> int:

@@ -5,7 +5,7 @@ They hold data and small values derived from it. This module knows neither where
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -40,7 +40,8 @@ class RankRequest:
         query: the words; "" = none.
         history: ids of items that the user took, oldest first; they shape the taste.
         like, dislike: ids of items that shape the taste as well, for and against.
-        exclude: ids of the items that must not come back; nothing else excludes an item.
+        exclude: ids of items that must not come back.
+        seen: ids of items that come back only if the query is their title.
         candidates: if given, exactly those of them that are known and not excluded are ranked.
         k: how many items to return.
         fields: names of the fields to return with each item.
@@ -56,12 +57,18 @@ class RankRequest:
     like: tuple[str, ...] = ()
     dislike: tuple[str, ...] = ()
     exclude: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
     candidates: tuple[str, ...] | None = None
     k: int = 10
     fields: tuple[str, ...] = ()
     filter: str = ""
     on_empty: str = "none"
     fast_encoding: bool = False
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The items that the request names, but for those that must not come back."""
+        return (*self.history, *self.like, *self.dislike, *(self.candidates or ()))
 
 
 class SourceHit(NamedTuple):
@@ -73,13 +80,18 @@ class SourceHit(NamedTuple):
 
 
 class RankedItem(NamedTuple):
-    """One item of an answer. `score` is the scorer's own and has no bounds."""
+    """One item of an answer.
+
+    `score` is the scorer's own and has no bounds. `seen`: the user has taken the item; it is here
+    because the query is its title.
+    """
 
     id: str
     score: float
     title: str | None
     fields: Mapping[str, JsonValue] = _NO_FIELDS
     sources: tuple[SourceHit, ...] = ()
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +270,18 @@ class Change:
     record: Mapping[str, object] | None
 
 
+class SeenItem(NamedTuple):
+    """What an event store remembers of one item, one kind of event and one user.
+
+    `time`: unix seconds of the newest such event. `value`: the highest one; None without any.
+    """
+
+    item: str
+    kind: str
+    time: float
+    value: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredUser:
     """What an event store has of one user, all read at one moment.
@@ -268,6 +292,8 @@ class StoredUser:
         counts: number of stored events of each kind; empty unless all kinds were requested.
         deleted: the user was deleted, so the bundle's history must not be used either.
         merged: user keys of the sessions that were merged into this user, oldest first.
+        seen: every item of the kinds requested as seen, once for each kind, in no order.
+        valid_until: unix seconds at which the oldest of all this reaches the age limit.
     """
 
     version: bytes = b""
@@ -275,6 +301,8 @@ class StoredUser:
     counts: Mapping[str, int] = field(default_factory=dict)
     deleted: bool = False
     merged: tuple[str, ...] = ()
+    seen: tuple[SeenItem, ...] = ()
+    valid_until: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,3 +318,10 @@ class Retention:
     def oldest(self, now: float) -> float:
         """Return the time, in unix seconds, before which events are not kept any more."""
         return float("-inf") if self.max_age_s is None else now - self.max_age_s
+
+    def dated(self, user: StoredUser) -> StoredUser:
+        """Return what was read of a user, with the moment at which the oldest of it is gone."""
+        if self.max_age_s is None:
+            return user
+        times = (*(event.time for event in user.events), *(item.time for item in user.seen))
+        return replace(user, valid_until=min(times, default=float("inf")) + self.max_age_s)

@@ -229,7 +229,14 @@ class RankEngine:
             }
         by_text = parts.learned is None
         return [
-            resolve(request, parts.catalogue, parts.texts.vectors, asked, by_text=by_text)
+            resolve(
+                request,
+                parts.catalogue,
+                parts.texts.vectors,
+                asked,
+                parts.texts.words,
+                by_text=by_text,
+            )
             for request in batch
         ]
 

@@ -71,6 +71,7 @@ def _items(
             title=catalogue.title(row),
             fields=catalogue.fields(row, request.fields) if request.fields else {},
             sources=mine,
+            seen=catalogue.id(row) in request.seen,
         )
         for row, score, mine in zip(top.tolist(), best.scores.tolist(), places, strict=True)
     )
@@ -83,8 +84,7 @@ def result_of(
     degraded: tuple[str, ...],
 ) -> RankResult:
     """Return the answer to one request."""
-    named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
-    return RankResult(items, tuple(catalogue.unknown(named)), degraded)
+    return RankResult(items, tuple(catalogue.unknown(request.named)), degraded)
 
 
 # What an answer is filled up with where a filter leaves too little: a second, wider request.

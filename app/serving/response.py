@@ -58,7 +58,7 @@ def write_tail(
 
 
 def _item(item: RankedItem) -> dict[str, object]:
-    return {
+    shown: dict[str, object] = {
         "id": item.id,
         "score": item.score,
         "title": item.title,
@@ -67,6 +67,9 @@ def _item(item: RankedItem) -> dict[str, object]:
             {"name": hit.name, "rank": hit.rank, "score": hit.score} for hit in item.sources
         ],
     }
+    if item.seen:
+        shown["seen"] = True
+    return shown
 
 
 def write_head(cache: CacheWord, queue_ms: float, stages: StageTimings, total_ms: float) -> bytes:

@@ -1,21 +1,24 @@
-"""What is known of a user right now: what the bundle froze, then what the event store holds.
+"""What is known of a user now: what the bundle holds, then what the event store holds.
 
-`UserStates` reads it, in one trip to the event store; the functions below say what it means for a
-request. Knows neither caches nor the engine.
+`UserStates` reads it: the version in one cheap trip, the whole state in another. The functions
+below say what a state means for a request. This module knows neither caches nor the engine.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from app.core.errors import StoreError
 from app.core.ports import EventStore, UserStore
-from app.core.types import Event, StoredUser
+from app.core.types import StoredUser
 from app.domain.event_rules import EventRule
 from app.domain.request import MAX_HISTORY, SeenRule
 from app.serving.current_engine import CurrentEngine
 from app.serving.turn import in_a_task
+
+T = TypeVar("T")
 
 _NOBODY: Final = StoredUser()
 
@@ -24,134 +27,174 @@ _NOBODY: Final = StoredUser()
 class UserState:
     """A user at one moment.
 
-    `frozen`: items of positive events from the bundle, oldest first, without kinds or times; empty
-    where the user was deleted. `stored`: what happened since, and its version.
+    Attributes:
+        frozen: items of the newest positive events of the bundle, oldest first, without kinds or
+            times; empty where the user was deleted.
+        frozen_seen: all items of positive events of the bundle.
+        stored: what happened since, and its version.
     """
 
     frozen: tuple[str, ...] = ()
     stored: StoredUser = _NOBODY
-
-    def __bool__(self) -> bool:
-        """Tell whether it says anything."""
-        return bool(self.frozen or self.stored.events)
-
-
-STRANGER: Final = UserState()
+    frozen_seen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Taste:
     """What a state says of a user's taste.
 
-    `history`: items taken, oldest first, the newest 200. `disliked`: items whose newest event that
-    says anything is negative, oldest first. What has faded says nothing.
+    Events that have faded do not count.
+
+    Attributes:
+        history: items taken, oldest first, the newest 200.
+        disliked: items whose newest event with a sign is negative, oldest first.
+        valid_until: unix seconds at which the next event fades; infinite if none will.
     """
 
     history: tuple[str, ...] = ()
     disliked: tuple[str, ...] = ()
+    valid_until: float = math.inf
 
 
 class UserStates:
-    """Reads users."""
+    """Reads what users did. All methods belong to one event loop."""
 
     def __init__(self, current: CurrentEngine, events: EventStore, timeout_s: float) -> None:
-        """Join what came with the engine with `events`; a read takes at most `timeout_s`."""
+        """Join what came with the bundle with `events`; a read takes at most `timeout_s`."""
         self.events = events
         self._current = current
         self._timeout_s = timeout_s
 
     @property
     def rules(self) -> Mapping[str, EventRule]:
-        """What each kind of event says now; a kind without a rule says nothing."""
+        """What each kind of event means now; a kind without a rule means nothing."""
         return self._current.loaded.rules
 
-    async def read(self, user: str, also: Iterable[str] = ()) -> UserState:
-        """Return a user's state: events that say something, and those of the kinds in `also`.
+    async def version(self, user: str) -> bytes:
+        """Return the version of a user's state; it differs after every change.
 
         Raises:
             StoreError: it cannot be read, or not in time.
         """
-        await in_a_task()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._read(user, tuple(also))
-        except TimeoutError as error:
-            raise StoreError("user state cannot be read in time") from error
+        return await self._in_time(lambda: self.events.version(user))
+
+    async def read(self, user: str, rule: SeenRule) -> UserState:
+        """Return a user's state: events with a sign, and all items that `rule` calls seen.
+
+        Raises:
+            StoreError: it cannot be read, or not in time.
+        """
+        return await self._in_time(lambda: self._read(user, rule))
 
     async def read_all(self, user: str) -> UserState:
         """Return a user's state with events of all kinds, and their counts. Raises StoreError."""
         stored = await self.events.read(user)
-        return await _layered(self._current.loaded.users, user, stored)
+        return await _layered(self._current.loaded.users, user, stored, with_seen=False)
 
-    async def _read(self, user: str, also: tuple[str, ...]) -> UserState:
+    async def _in_time(self, read: Callable[[], Awaitable[T]]) -> T:
+        await in_a_task()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await read()
+        except TimeoutError as error:
+            raise StoreError("user state cannot be read in time") from error
+
+    async def _read(self, user: str, rule: SeenRule) -> UserState:
         while True:
             loaded = self._current.loaded
-            kinds = tuple(dict.fromkeys((*_telling(loaded.rules), *also)))
-            state = await _layered(loaded.users, user, await self.events.read(user, kinds))
+            kinds = _kinds_with_a_sign(loaded.rules)
+            stored = await self.events.read(user, kinds, seen=_seen_kinds(rule, loaded.rules))
+            state = await _layered(loaded.users, user, stored, with_seen=rule.everything)
             # If another bundle took over meanwhile, its rules may ask for other events.
             if loaded is self._current.loaded:
                 return state
 
 
-async def _layered(frozen: UserStore, user: str, stored: StoredUser) -> UserState:
+async def _layered(
+    frozen: UserStore, user: str, stored: StoredUser, *, with_seen: bool
+) -> UserState:
+    """Return what the bundle holds of a user and of their sessions, and what is stored since."""
     users = stored.merged if stored.deleted else (user, *stored.merged)
-    parts = [await frozen.history(name) for name in users]
-    return UserState(tuple(item for part in parts for item in part)[-MAX_HISTORY:], stored)
+    histories = [await frozen.history(name) for name in users]
+    history = tuple(item for each in histories for item in each)[-MAX_HISTORY:]
+    if not with_seen:
+        return UserState(history, stored)
+    seen = [await frozen.seen(name) for name in users]
+    return UserState(history, stored, frozenset().union(*seen))
 
 
 def taste_of(state: UserState, rules: Mapping[str, EventRule], now: float) -> Taste:
-    """Return what a user took and what they turned away from; the newest event of an item counts.
+    """Return what a user took, and what they turned away from.
 
-    An item of the bundle's history that has stored events is where those put it, nowhere if they
-    have all faded: an event log that was exported and built from would count twice.
+    The newest event of an item decides. The events of an item in the store replace those in the
+    bundle, also if they have all faded: otherwise events that were exported, and built into a
+    bundle, would count twice.
 
     Args:
         state: of the user.
-        rules: what each kind of event says, and for how long.
+        rules: what each kind of event means, and for how long.
         now: unix seconds.
     """
     since = {kind: rule.telling_since(now) for kind, rule in rules.items()}
-    spoke: set[str] = set()
+    with_a_sign: set[str] = set()
     signs: dict[str, int] = {}
     taken: list[str] = []
+    valid_until = math.inf
     for event in state.stored.events:
-        sign = _sign(event, rules)
+        sign = _sign(event.kind, event.value, rules)
         if not sign:
             continue
-        spoke.add(event.item)
+        with_a_sign.add(event.item)
         if event.time >= since[event.kind]:
             signs.pop(event.item, None)  # so that the newest is the last
             signs[event.item] = sign
             if sign > 0:
                 taken.append(event.item)
-    before = [item for item in state.frozen if item not in spoke]
+            valid_until = min(valid_until, event.time + now - since[event.kind])
+    before = [item for item in state.frozen if item not in with_a_sign]
     history = (*before, *(item for item in taken if signs[item] > 0))
     disliked = tuple(item for item, sign in signs.items() if sign < 0)
-    return Taste(history[-MAX_HISTORY:], disliked[-MAX_HISTORY:])
+    return Taste(history[-MAX_HISTORY:], disliked[-MAX_HISTORY:], valid_until)
 
 
-def seen(
+def seen_items(
     state: UserState, rule: SeenRule, rules: Mapping[str, EventRule], now: float
-) -> frozenset[str]:
-    """Return the items that a rule calls seen. `now`: unix seconds.
+) -> tuple[frozenset[str], float]:
+    """Return the items that a rule calls seen, and until when: unix seconds, or infinite.
 
-    What the bundle holds has neither kind nor time: it counts where the rule asks for neither.
+    What the bundle holds has neither kind nor time: it counts where the rule names neither.
+
+    Args:
+        state: of the user.
+        rule: which events count.
+        rules: what each kind of event means.
+        now: unix seconds.
     """
-    since = float("-inf") if rule.within_s is None else now - rule.within_s
-    found = {
-        event.item
-        for event in state.stored.events
-        if event.time >= since
-        and (_sign(event, rules) > 0 if rule.events is None else event.kind in rule.events)
-    }
-    return frozenset(found.union(state.frozen) if rule.everything else found)
+    found: set[str] = set()
+    within = math.inf if rule.within_s is None else rule.within_s
+    oldest = math.inf
+    for item, kind, time, value in state.stored.seen:
+        if time < now - within:
+            continue
+        counts = _sign(kind, value, rules) > 0 if rule.events is None else kind in rule.events
+        if not counts:
+            continue
+        found.add(item)
+        oldest = min(oldest, time)
+    return frozenset(found.union(state.frozen_seen) if rule.everything else found), oldest + within
 
 
-def _telling(rules: Mapping[str, EventRule]) -> list[str]:
-    """Return the kinds of events that say something."""
+def _kinds_with_a_sign(rules: Mapping[str, EventRule]) -> list[str]:
     return [kind for kind, rule in rules.items() if rule.weight or rule.positive_from is not None]
 
 
-def _sign(event: Event, rules: Mapping[str, EventRule]) -> int:
-    rule = rules.get(event.kind)
-    return 0 if rule is None else rule.sign(event.value)
+def _seen_kinds(rule: SeenRule, rules: Mapping[str, EventRule]) -> tuple[str, ...]:
+    """Return the kinds of events that can make an item seen."""
+    if rule.events is not None:
+        return rule.events
+    return tuple(kind for kind, each in rules.items() if each.weight > 0)
+
+
+def _sign(kind: str, value: float | None, rules: Mapping[str, EventRule]) -> int:
+    rule = rules.get(kind)
+    return 0 if rule is None else rule.sign(value)

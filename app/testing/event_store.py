@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
-from app.core.types import Event, Retention, StoredUser
+from app.core.types import Event, Retention, SeenItem, StoredUser
 
 
 @dataclass(slots=True)
@@ -16,8 +16,13 @@ class _User:
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     n: int = 0
     events: list[Event] = field(default_factory=list)
+    seen: dict[tuple[str, str], SeenItem] = field(default_factory=dict)  # of dropped events
     deleted: bool = False
     merged: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> bytes:
+        return f"{self.epoch}:{self.n}".encode()
 
 
 class MemoryEventStore:
@@ -54,7 +59,15 @@ class MemoryEventStore:
             self._trim(user)
         return tuple(fresh)
 
-    async def read(self, user: str, kinds: Sequence[str] | None = None) -> StoredUser:
+    async def version(self, user: str) -> bytes:
+        """Return the version of a user."""
+        self._check()
+        held = self._users.get(user)
+        return b"" if held is None else held.version
+
+    async def read(
+        self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
+    ) -> StoredUser:
         """Return what is held of a user."""
         self._check()
         self.reads.append(user)
@@ -71,8 +84,19 @@ class MemoryEventStore:
             for event in [e for e in live if e.kind == kind][-NEWEST_EVENTS:]
         }
         events = tuple(event for event in live if event.id in newest)
-        version = f"{held.epoch}:{held.n}".encode()
-        return StoredUser(version, events, counts, held.deleted, held.merged)
+        every = dict(held.seen)
+        for event in live:
+            _remember(every, event.kind, event.item, event.time, event.value)
+        return self._retention.dated(
+            StoredUser(
+                version=held.version,
+                events=events,
+                counts=counts,
+                deleted=held.deleted,
+                merged=held.merged,
+                seen=tuple(s for s in every.values() if s.kind in seen and s.time >= oldest),
+            )
+        )
 
     async def merge(self, session: str, user: str) -> int:
         """Move a session's events to a user."""
@@ -82,8 +106,10 @@ class MemoryEventStore:
         for event in moved.events:
             self._add(replace(event, user=user))
         self._users[session] = _User(deleted=True)
-        self._trim(user)
         target = self._users.setdefault(user, _User())
+        for one in moved.seen.values():
+            _remember(target.seen, one.kind, one.item, one.time, one.value)
+        self._trim(user)
         target.n += 1
         target.merged = tuple(dict.fromkeys((*target.merged, *merged)))[-MOST_MERGED:]
         return len(moved.events)
@@ -126,9 +152,23 @@ class MemoryEventStore:
         kept: list[Event] = []
         for event in reversed(held.events):
             places[event.kind] += 1
-            if event.time >= oldest and places[event.kind] <= self._retention.per_kind:
+            if event.time < oldest:
+                continue
+            if places[event.kind] <= self._retention.per_kind:
                 kept.append(event)
+            else:
+                _remember(held.seen, event.kind, event.item, event.time, event.value)
+        held.seen = {key: one for key, one in held.seen.items() if one.time >= oldest}
         gone = len(held.events) - len(kept)
         self._ids -= {event.id for event in held.events} - {event.id for event in kept}
         held.events = kept[::-1]
         return gone
+
+
+def _remember(
+    seen: dict[tuple[str, str], SeenItem], kind: str, item: str, time: float, value: float | None
+) -> None:
+    """Add what was seen: the newest time and the highest value of an item stay."""
+    old = seen.get((kind, item), SeenItem(item, kind, time, value))
+    values = [each for each in (value, old.value) if each is not None]
+    seen[kind, item] = SeenItem(item, kind, max(time, old.time), max(values, default=None))

@@ -207,7 +207,8 @@ class GatedEngine:
 
     def _rank_one(self, request: RankRequest) -> RankResult:
         pool = self._items if request.candidates is None else request.candidates
-        wanted = [name for name in pool if name in self._items and name not in request.exclude]
+        out = request.exclude.union(self._unnamed(request))
+        wanted = [name for name in pool if name in self._items and name not in out]
         if request.filter:
             test = parse_filter(request.filter, self.info.attributes)
             wanted = [name for name in wanted if matches(test, self._items[name].fields)]
@@ -218,12 +219,21 @@ class GatedEngine:
                 request.query,
                 {field: self._items[name].fields.get(field) for field in request.fields},
                 (SourceHit("fake", place, 1.0 / place),),
+                seen=name in request.seen,
             )
             for place, name in enumerate(wanted[: request.k], start=1)
         )
         named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
         missing = tuple(dict.fromkeys(name for name in named if name not in self._items))
         return RankResult(items, missing)
+
+    def _unnamed(self, request: RankRequest) -> set[str]:
+        """Return what was seen and is not what the query names, by its title here."""
+        return {
+            name
+            for name in request.seen
+            if not request.query or _title_of(self._items.get(name)) != request.query
+        }
 
 
 class MemoryCache:
@@ -273,8 +283,16 @@ class MemoryUserStore:
         """Return the newest 200 ids, oldest first; () if unknown."""
         return self._histories.get(user, ())[-_NEWEST:]
 
+    async def seen(self, user: str) -> frozenset[str]:
+        """Return all ids; empty if unknown."""
+        return frozenset(self._histories.get(user, ()))
+
     async def aclose(self) -> None:
         """Nothing to release."""
+
+
+def _title_of(item: Item | None) -> str | None:
+    return None if item is None else item.title
 
 
 def _title(change: Change) -> str:
@@ -285,6 +303,10 @@ class DownUserStore:
     """A `UserStore` that cannot be read."""
 
     async def history(self, user: str) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
+        """Raise StoreError, always."""
+        raise StoreError("user state cannot be read")
+
+    async def seen(self, user: str) -> frozenset[str]:  # noqa: ARG002 - the port's signature
         """Raise StoreError, always."""
         raise StoreError("user state cannot be read")
 

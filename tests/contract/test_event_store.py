@@ -303,3 +303,107 @@ async def test_a_store_that_is_down_says_so() -> None:
     for call in (down.read("u:ann"), down.append([event("1")]), down.delete("u:ann")):
         with pytest.raises(StoreError):
             await call
+
+
+def remembered(user: StoredUser) -> dict[tuple[str, str], tuple[float, float | None]]:
+    """What is remembered as seen, each item once a kind."""
+    found = {(seen.kind, seen.item): (seen.time, seen.value) for seen in user.seen}
+    assert len(found) == len(user.seen)
+    return found
+
+
+async def test_what_was_seen_outlives_the_number_of_events_that_are_kept(store: EventStore) -> None:
+    n = RETENTION.per_kind + 30
+    many = [event(f"{k}", item=f"i{k}", time=NOW + k) for k in range(n)]
+    await store.append([*many[: n // 2], event("v", item="最新", kind="view")])
+    await store.append(many[n // 2 :])
+
+    user = await store.read("u:ann", [], seen=["click"])
+    assert remembered(user) == {("click", f"i{k}"): (NOW + k, None) for k in range(n)}
+    assert user.events == ()
+    both = await store.read("u:ann", ["view"], seen=["click", "view", "never"])
+    assert set(remembered(both)) == {*remembered(user), ("view", "最新")}
+    assert (await store.read("u:ann", ["click"])).seen == ()
+    assert (await store.read("u:bob", [], seen=["click"])).seen == ()
+
+
+async def test_of_a_seen_item_the_newest_time_and_the_highest_value_are_remembered(
+    store: EventStore,
+) -> None:
+    keep = RETENTION.per_kind
+    first = [
+        event("1", kind="rating", value=2.0, time=NOW - 9),
+        event("2", kind="rating", value=4.5, time=NOW - 8),
+        event("3", kind="rating", value=None, time=NOW - 7),
+        event("4", item="b", kind="rating", value=None, time=NOW - 7.125),
+        event("5", item="c", kind="rating", value=-1.0, time=NOW - 6),
+        event("6", item="c", kind="rating", value=-3.5, time=NOW - 5),
+    ]
+    expected = {
+        ("rating", "a"): (NOW - 7, 4.5),
+        ("rating", "b"): (NOW - 7.125, None),
+        ("rating", "c"): (NOW - 5, -1.0),
+    }
+    await store.append(first)
+    assert remembered(await store.read("u:ann", [], seen=["rating"])) == expected
+
+    # The same when the events themselves are gone, a few at a time.
+    for start in range(0, keep, 25):
+        await store.append(
+            [event(f"n{k}", item="n", kind="rating", time=NOW) for k in range(start, start + 25)]
+        )
+    kept = (await store.read("u:ann", ["rating"])).events
+    assert {one.item for one in kept} == {"n"}
+    found = remembered(await store.read("u:ann", [], seen=["rating"]))
+    assert found == {**expected, ("rating", "n"): (NOW, None)}
+    # A late event of an older time changes neither time nor value.
+    await store.append([event("late", kind="rating", value=1.0, time=NOW - 20)])
+    assert remembered(await store.read("u:ann", [], seen=["rating"])) == found
+
+
+async def test_what_was_seen_does_not_outlive_its_age_nor_a_deletion(
+    store: EventStore, clock: Clock
+) -> None:
+    n = RETENTION.per_kind + 20
+    many = [event(f"{k}", item=f"i{k}", time=NOW + k) for k in range(n)]
+    await store.append(many)
+    await store.append([event(f"b{k}", "u:bob", item=f"i{k}") for k in range(n)])
+
+    clock.now = NOW + RETENTION.max_age_s + 5
+    young = {("click", f"i{k}") for k in range(5, n)}
+    user = await store.read("u:ann", [], seen=["click"])
+    assert set(remembered(user)) == young
+    assert user.valid_until == NOW + 5 + RETENTION.max_age_s
+    await store.compact()
+    assert set(remembered(await store.read("u:ann", [], seen=["click"]))) == young
+    assert (await store.read("u:bob", [], seen=["click"])).seen == ()
+
+    await store.delete("u:ann")
+    assert (await store.read("u:ann", [], seen=["click"])).seen == ()
+    await store.append([event("again", item="new", time=clock.now)])
+    again = remembered(await store.read("u:ann", [], seen=["click"]))
+    assert set(again) == {("click", "new")}
+
+
+async def test_what_a_session_saw_its_user_saw(store: EventStore) -> None:
+    n = RETENTION.per_kind + 10
+    await store.append([event(f"{k}", "s:1", item=f"i{k}", time=NOW + k) for k in range(n)])
+    await store.append([event(f"u{k}", item=f"i{k + 5}", time=NOW + 500 + k) for k in range(n)])
+    await store.merge("s:1", "u:ann")
+
+    found = remembered(await store.read("u:ann", [], seen=["click"]))
+    assert set(found) == {("click", f"i{k}") for k in range(n + 5)}
+    assert found["click", "i0"] == (NOW, None)
+    assert found["click", "i5"] == (NOW + 500, None)
+    assert (await store.read("s:1", [], seen=["click"])).seen == ()
+
+
+async def test_the_version_alone_is_that_of_the_whole(store: EventStore) -> None:
+    assert await store.version("u:ann") == b""
+    versions = set()
+    for n, change in enumerate((store.append, store.append, store.delete, store.append)):
+        await (change("u:ann") if change == store.delete else change([event(f"{n}")]))
+        version = await store.version("u:ann")
+        assert version == (await store.read("u:ann", [])).version
+        versions.add(version)
+    assert len(versions) == 4

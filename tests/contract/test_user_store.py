@@ -60,3 +60,9 @@ async def test_closing_twice_is_fine(store: UserStore) -> None:
 async def test_a_store_that_is_down_says_so() -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         await DownUserStore().history("u:ann")
+
+
+async def test_all_that_was_ever_taken_is_seen(store: UserStore) -> None:
+    assert await store.seen("u:long") == frozenset(LONG)
+    assert await store.seen("u:ann") == {"b", "a", "gone"}
+    assert await store.seen("u:bob") == frozenset()

@@ -13,11 +13,12 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from app.core.types import Vector
+from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays
 from app.engine.kernels.topk import WeightedScores
+from app.engine.retrieval.lexicon import MAX_TITLE_WORDS
 from app.engine.retrieval.vocabulary import Items, Matched, Vocabulary, Word
-from app.engine.retrieval.word_cutting import query_words
+from app.engine.retrieval.word_cutting import query_words, words_of
 
 MAX_QUERY_WORDS: Final = 32
 """Words of a query that are read; bounds the time of a request, whatever is pasted in."""
@@ -58,6 +59,13 @@ class Words(Protocol):
         """
         ...
 
+    def with_title(self, query: str, rows: Rows) -> Mask:
+        """Return bool[r]: which of int64[r] rows have the words of the query as their title.
+
+        The order of the words does not count: "Matrix, The" is "the matrix".
+        """
+        ...
+
 
 class WordIndex:
     """The lexical index of a bundle. Searched by one thread at a time; `idf` by any."""
@@ -75,6 +83,7 @@ class WordIndex:
         """
         items = Items(arrays)
         vocabulary = Vocabulary(arrays, items)
+        self._index, self._number = items, vocabulary.number
         self._n_items = len(items)
         self._n_postings = len(items.postings.rows)
         self.idf = vocabulary.idf
@@ -97,6 +106,13 @@ class WordIndex:
     def titles(self, query: str) -> list[WeightedScores]:
         """See `Words`."""
         return self.titles_by(query, self.weights(query))
+
+    def with_title(self, query: str, rows: Rows) -> Mask:
+        """See `Words`."""
+        words = list(map(self._number, words_of(query)[:MAX_TITLE_WORDS]))
+        if not words or min(words) < 0:
+            return np.zeros(len(rows), np.bool_)
+        return self._index.with_title(words, rows)
 
     @property
     def words_per_item(self) -> float:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from app.core.types import Rows
+from app.core.types import Mask, Rows
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.lexical import WordIndex
 from app.engine.retrieval.lexicon import Statistics, lexicon_arrays
@@ -97,4 +97,16 @@ class LiveWords:
         found, weights = self._main.titles(query), self._main.weights(query)
         for segment in self._segments:
             found += segment.instead(segment.index.titles_by(query, weights))
+        return found
+
+    def with_title(self, query: str, rows: Rows) -> Mask:
+        """See `Words`."""
+        main = len(self._main)
+        found = np.zeros(len(rows), np.bool_)
+        found[rows < main] = self._main.with_title(query, rows[rows < main])
+        for segment in self._segments:
+            order = np.argsort(segment.rows)
+            places = order[np.searchsorted(segment.rows, rows, sorter=order) % len(order)]
+            inside = segment.rows[places] == rows
+            found[inside] = segment.index.with_title(query, places[inside])
         return found

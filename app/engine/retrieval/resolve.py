@@ -11,6 +11,7 @@ import numpy as np
 from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Exclusion
+from app.engine.retrieval.lexical import Words
 
 TASTE_DECAY = 0.85
 """Weight of the history item before the last, relative to it, and so on backwards."""
@@ -64,11 +65,12 @@ class Asked:
     cosines: Vector | None
 
 
-def resolve(
+def resolve(  # noqa: PLR0913 - each by its name
     request: RankRequest,
     catalogue: Catalogue,
     vectors: Matrix,
     queries: Mapping[str, Asked],
+    words: Words,
     *,
     by_text: bool = True,
 ) -> ResolvedRequest:
@@ -79,6 +81,7 @@ def resolve(
         catalogue: id to row.
         vectors: float32[n, dim], unit rows: the items' texts.
         queries: for every query of the batch.
+        words: finds items by their titles.
         by_text: whether taste is told by texts (`taste_vector`).
     """
     asked = queries.get(request.query)
@@ -86,7 +89,7 @@ def resolve(
     if len(history) > 1:
         # A view, a click and a purchase of one item are one step, here as in training.
         history = history[np.concatenate([_FIRST, history[1:] != history[:-1]])]
-    named, hidden = None, catalogue.rows(request.exclude)
+    named, hidden = None, _hidden(request, catalogue, words)
     blocked = catalogue.blocked(request.filter)
     if request.candidates is not None:
         named = catalogue.rows(dict.fromkeys(request.candidates))
@@ -106,6 +109,17 @@ def resolve(
         named=named,
         k=request.k,
     )
+
+
+def _hidden(request: RankRequest, catalogue: Catalogue, words: Words) -> Rows:
+    """Return what must not come back. Who types the title of a seen item wants that item."""
+    excluded = catalogue.rows(request.exclude)
+    if not request.seen:
+        return excluded
+    seen = catalogue.rows(request.seen)
+    if request.query:
+        seen = seen[~words.with_title(request.query, seen)]
+    return np.concatenate([excluded, seen])
 
 
 def _recent(history: Rows, liked: Rows) -> Rows:

@@ -6,7 +6,7 @@ compound is one word here and two neighbours there ("flipflop", "flip flop"). Th
 know how the words of a query come together; see `app.engine.retrieval.lexical`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,6 +81,16 @@ class Items:
             raise BundleError("the lexical index of the bundle has titles that its postings lack")
         found = np.zeros(len(pairs), np.bool_)
         found[places] = True
+        return found
+
+    def with_title(self, words: Sequence[int], rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return bool[r]: which of int64[r] rows have these words as their title, in any order."""
+        found = np.zeros(len(rows), np.bool_)
+        starts, ends = self._titles.take(rows), self._titles.take(rows + 1)
+        wanted = sorted(words)
+        for place in np.flatnonzero(ends - starts == len(wanted)).tolist():
+            title = self._title_words[starts[place] : ends[place]]
+            found[place] = np.sort(title).tolist() == wanted
         return found
 
     def next_to(self, left: int, right: int) -> Matched:

@@ -192,6 +192,7 @@ def user_arrays(
     User keys are sorted by their bytes. A history contains the items of the user's newest 200
     positive events, oldest first by time, then in input order. Events without a time count as the
     oldest.
+    `seen` contains the items of older positive events, each once.
     """
     keys = sorted(events.users, key=str.encode)
     rank_of = {key: rank for rank, key in enumerate(keys)}
@@ -203,9 +204,13 @@ def user_arrays(
     user, items = user[order], item_rows[positive][order]
     lengths = np.bincount(user, minlength=len(keys))
     position_from_end = offsets_of(lengths)[1:][user] - np.arange(len(user))
+    older = position_from_end > MAX_HISTORY
+    seen_user, seen_items = np.unique(np.stack([user[older], items[older]]), axis=1)
     return {
         **prefixed("user", encode_column("string", keys)),
         "history/offsets": offsets_of(np.minimum(lengths, MAX_HISTORY)),
-        "history/items": items[position_from_end <= MAX_HISTORY],
+        "history/items": items[~older],
+        "seen/offsets": offsets_of(np.bincount(seen_user, minlength=len(keys))),
+        "seen/items": seen_items.astype(np.int32),
         **prefixed("unknown", encode_column("string", unknown_ids)),
     }

@@ -1,14 +1,18 @@
-"""The two caches as one: answers that are up to date, and older ones for those who allow it.
+"""The two answer caches as one: up-to-date answers, and stale ones for those who allow them.
 
-A value is kept under what was asked, with the state it was made in: what the catalogue had to offer
-and what the user had done. Changes that only take items away, or alter their fields, leave that
-state as it is: they outdate the answers that show such an item, and no other. Looked up in this
-process first, then where all processes share. Does not know how an answer is made.
+A value is cached under what was asked, together with the state in which it was made: what the
+catalogue offered and the version of the user. A lookup in another state is a miss. Changes that
+only remove items, or alter their fields, do not change that state: they outdate only the answers
+that show or depend on such an item. The cache of this process is asked first, then the shared one.
+This module does not know how an answer is made.
+
+    value = catalogue_seq (8 bytes) | valid_until (8) | length of ids (4) | ids | tail
 """
 
 import asyncio
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,9 +25,9 @@ from app.serving.caching.local import LocalCache
 
 _MOST_FILLS: Final = 256
 """Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
-_WHERE: Final = struct.Struct(">Qq")
+_CATALOGUE_STATE: Final = struct.Struct(">Qq")
 """`visible_since_seq`, and `moment`, which is negative before 1970."""
-_CATALOGUE_SEQ: Final = struct.Struct(">Q")
+_HEAD: Final = struct.Struct(">QdI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +37,41 @@ class CacheLookup:
     Attributes:
         key: of what was asked.
         generation: of now.
-        user_state: what the user had done.
-        named: items that the request names: what becomes of them may change its answer.
-        least: number of the oldest catalogue that it may have been made from.
+        user_state: digest of the user's version; b"" where no user takes part.
+        min_catalogue_seq: number of the oldest catalogue from which it may have been made.
     """
 
     key: bytes
     generation: Generation
     user_state: bytes = b""
-    named: Sequence[str] = ()
     min_catalogue_seq: int = 0
 
     @property
     def state(self) -> bytes:
-        """The state that an answer must have been made in."""
+        """The state in which an answer must have been made."""
         at = self.generation
-        return _WHERE.pack(at.visible_since_seq, at.moment) + self.user_state
+        return _CATALOGUE_STATE.pack(at.visible_since_seq, at.moment) + self.user_state
 
 
 class Caches:
-    """Keeps the tails of answers. All methods belong to one event loop."""
+    """Caches the tails of answers. All methods belong to one event loop."""
 
-    def __init__(self, local: LocalCache, shared: Cache | None, engine: Engine) -> None:
-        """Look into `local`, then `shared`, if there is one; ask `engine` what has changed."""
-        self._local, self._shared, self._engine = local, shared, engine
+    def __init__(
+        self,
+        local: LocalCache,
+        shared: Cache | None,
+        engine: Engine,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Look into `local`, then `shared`, if there is one.
+
+        Args:
+            local: the cache of this process.
+            shared: the cache that all processes share; None = there is none.
+            engine: knows which items have changed.
+            now: unix seconds.
+        """
+        self._local, self._shared, self._engine, self._now = local, shared, engine, now
         self._fills: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -64,39 +79,60 @@ class Caches:
 
     async def get(self, lookup: CacheLookup) -> tuple[bytes | None, bool]:
         """Return a tail, or None, and whether the shared cache was in trouble."""
-        state, holds = lookup.state, partial(self._holds, lookup)
-        value = self._local.get(lookup.key, state, holds)
+        state, is_valid = lookup.state, partial(self._is_valid, lookup)
+        value = self._local.get(lookup.key, state, is_valid)
         if value is not None or self._shared is None:
-            return value and value[_CATALOGUE_SEQ.size :], False
+            return value and _tail_of(value), False
         read = await self._shared.get(lookup.key, state)
-        if read.value is None or not holds(read.value):
+        if read.value is None or not is_valid(read.value):
             return None, read.failed
         self._local.put(lookup.key, read.value, state)
-        return read.value[_CATALOGUE_SEQ.size :], False
+        return _tail_of(read.value), False
 
     def stale(self, lookup: CacheLookup, max_age_s: float) -> bytes | None:
         """Return a tail that was made from an older catalogue within so many seconds, or None.
 
-        The user has done nothing since, and of its items none has changed, is gone or hidden: what
-        may be missing is what is new or better now.
+        The user has done nothing since, and none of its items has changed, is gone or hidden. What
+        it may miss are items that are new or better now.
         """
         found = self._local.peek(lookup.key, max_age_s)
         state = lookup.state
-        if found is None or found[_WHERE.size : len(state)] != lookup.user_state:
+        if found is None or found[_CATALOGUE_STATE.size : len(state)] != lookup.user_state:
             return None
-        (catalogue_seq,) = _CATALOGUE_SEQ.unpack_from(found, len(state))
-        tail = found[len(state) + _CATALOGUE_SEQ.size :]
+        value = found[len(state) :]
+        catalogue_seq, valid_until, _ = _HEAD.unpack_from(value)
+        tail = _tail_of(value)
         items = _items_in(tail)
-        if catalogue_seq < lookup.min_catalogue_seq or not self._unchanged(items, catalogue_seq):
+        if catalogue_seq < lookup.min_catalogue_seq or self._now() > valid_until:
+            return None
+        if not self._unchanged(items, catalogue_seq):
             return None
         if not all(map(self._engine.visible, items)):
             return None
         self._local.stale.inc()
         return tail
 
-    def put(self, lookup: CacheLookup, tail: bytes, catalogue_seq: int) -> None:
-        """Keep a tail, made from a number of the catalogue; the shared cache gets it in a task."""
-        value, state = _CATALOGUE_SEQ.pack(catalogue_seq) + tail, lookup.state
+    def put(
+        self,
+        lookup: CacheLookup,
+        tail: bytes,
+        *,
+        catalogue_seq: int,
+        valid_until: float = float("inf"),
+        depends_on: Sequence[str] = (),
+    ) -> None:
+        """Cache a tail; the shared cache gets it in a task.
+
+        Args:
+            lookup: where, and in which state it was made.
+            tail: the lasting part of an answer.
+            catalogue_seq: number of the catalogue from which it was made.
+            valid_until: unix seconds after which the same request gets another answer.
+            depends_on: ids of items, beside those shown, whose change may change the answer.
+        """
+        ids = "\n".join(depends_on).encode("utf-8", "surrogatepass")
+        value = _HEAD.pack(catalogue_seq, valid_until, len(ids)) + ids + tail
+        state = lookup.state
         self._local.put(lookup.key, value, state)
         if self._shared is None or len(self._fills) >= _MOST_FILLS:
             return
@@ -108,23 +144,33 @@ class Caches:
         """Let writes under way end. Idempotent."""
         await asyncio.gather(*self._fills, return_exceptions=True)
 
-    def _holds(self, lookup: CacheLookup, value: bytes) -> bool:
-        """Tell whether nothing has happened to what an answer shows, or was asked with."""
-        (catalogue_seq,) = _CATALOGUE_SEQ.unpack_from(value)
+    def _is_valid(self, lookup: CacheLookup, value: bytes) -> bool:
+        """Tell whether an answer would be made again as it is."""
+        catalogue_seq, valid_until, _ = _HEAD.unpack_from(value)
+        if self._now() > valid_until:
+            return False
         if catalogue_seq == lookup.generation.catalogue:
             return True
         # Another bundle, which took over while the shared cache was read, knows other changes.
-        if (
-            catalogue_seq < lookup.min_catalogue_seq
-            or self._engine.info.bundle != lookup.generation.bundle
-        ):
+        if catalogue_seq < lookup.min_catalogue_seq:
             return False
-        return self._unchanged(
-            (*lookup.named, *_items_in(value[_CATALOGUE_SEQ.size :])), catalogue_seq
-        )
+        if self._engine.info.bundle != lookup.generation.bundle:
+            return False
+        items = (*_ids_of(value), *_items_in(_tail_of(value)))
+        return self._unchanged(items, catalogue_seq)
 
     def _unchanged(self, items: Sequence[str], since: int) -> bool:
         return all(self._engine.unchanged(item, since) for item in items)
+
+
+def _ids_of(value: bytes) -> list[str]:
+    length = _HEAD.unpack_from(value)[2]
+    ids = value[_HEAD.size : _HEAD.size + length]
+    return ids.decode("utf-8", "surrogatepass").split("\n") if ids else []
+
+
+def _tail_of(value: bytes) -> bytes:
+    return value[_HEAD.size + _HEAD.unpack_from(value)[2] :]
 
 
 def _items_in(tail: bytes) -> list[str]:

@@ -56,16 +56,9 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
         return json.dumps(parts).encode()
 
 
-def state_of(version: bytes, request: RankRequest) -> bytes:
-    """Return 16 bytes that differ after every change of a user, and of what it means for a request.
-
-    Args:
-        version: of the user, as the store has it.
-        request: what is asked, after user state has been resolved.
-    """
-    resolved = fingerprint(request, "")
-    whole = b"%d:%b%b" % (len(version), version, resolved)
-    return hashlib.blake2b(whole, digest_size=16).digest()
+def state_of(version: bytes) -> bytes:
+    """Return 16 bytes that differ after every change of a user, of the version that a store has."""
+    return hashlib.blake2b(version, digest_size=16).digest()
 
 
 def _names_of(request: RankRequest) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Knows the layout of `users.safetensors`; knows nothing of HTTP, nor of what hist
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from app.bundle.reader import Bundle, load_arrays
 from app.core.errors import BundleError
 from app.domain.columns import StringColumn
+
+_Lists: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
 class BundleUserStore:
@@ -25,8 +27,9 @@ class BundleUserStore:
         """Take the arrays of `users.safetensors` and the ids of the catalogue in row order.
 
         `user/*`: string column of keys, sorted by bytes; `history/offsets` int64[n_users + 1] into
-        `history/items` int32: item rows, oldest first; numbers from the catalogue's length on count
-        into the string column `unknown/*`, ids that the catalogue does not hold.
+        `history/items` int32: item rows, oldest first, the newest 200 events; `seen/offsets` and
+        `seen/items`: the same for rows of older events, each once. Numbers from the catalogue's
+        length on count into the string column `unknown/*`, ids that the catalogue does not hold.
 
         Raises:
             BundleError: arrays are missing or do not fit together.
@@ -34,14 +37,8 @@ class BundleUserStore:
         self._keys = _strings(users, "user")
         self._unknown = _strings(users, "unknown")
         self._item_ids = item_ids
-        try:
-            self._offsets, self._items = users["history/offsets"], users["history/items"]
-        except KeyError as error:
-            raise BundleError("the user histories of the bundle are incomplete") from error
-        if len(self._offsets) != len(self._keys) + 1 or self._offsets[-1] != len(self._items):
-            raise BundleError("the user histories of the bundle are inconsistent")
-        if np.any((self._items < 0) | (self._items >= len(item_ids) + len(self._unknown))):
-            raise BundleError("the user histories of the bundle name items that do not exist")
+        self._history = self._lists(users, "history")
+        self._older = self._lists(users, "seen")
 
     @classmethod
     def open(cls, bundle: Bundle) -> "BundleUserStore":
@@ -53,7 +50,7 @@ class BundleUserStore:
         return len(self._keys)
 
     def __repr__(self) -> str:
-        return f"<BundleUserStore users={len(self)} events={len(self._items)}>"
+        return f"<BundleUserStore users={len(self)} events={len(self._history[1])}>"
 
     def key(self, place: int) -> str:
         """Return the key of one of the users, 0 ≤ `place` < their number, sorted by bytes."""
@@ -61,11 +58,12 @@ class BundleUserStore:
 
     async def history(self, user: str) -> tuple[str, ...]:
         """Return ids of the user's positive events, oldest first, newest 200; () if unknown."""
+        return tuple(self._ids(self._history, self._row(user.encode(errors="surrogatepass"))))
+
+    async def seen(self, user: str) -> frozenset[str]:
+        """Return the ids of all items of the user's positive events; empty if unknown."""
         row = self._row(user.encode(errors="surrogatepass"))
-        if row < 0:
-            return ()
-        first, last = self._offsets[row : row + 2].tolist()
-        return tuple(self._id(item) for item in self._items[first:last].tolist())
+        return frozenset((*self._ids(self._history, row), *self._ids(self._older, row)))
 
     async def aclose(self) -> None:
         """Release the arrays; later reads know no user. Idempotent."""
@@ -80,6 +78,25 @@ class BundleUserStore:
             else:
                 high = middle
         return low if low < len(self._keys) and self._keys.raw(low) == key else -1
+
+    def _lists(self, users: Mapping[str, npt.NDArray[Any]], name: str) -> _Lists:
+        """Return offsets and item rows of a list per user, checked."""
+        try:
+            offsets, items = users[f"{name}/offsets"], users[f"{name}/items"]
+        except KeyError as error:
+            raise BundleError("the user histories of the bundle are incomplete") from error
+        if len(offsets) != len(self._keys) + 1 or offsets[-1] != len(items):
+            raise BundleError("the user histories of the bundle are inconsistent")
+        if np.any((items < 0) | (items >= len(self._item_ids) + len(self._unknown))):
+            raise BundleError("the user histories of the bundle name items that do not exist")
+        return offsets, items
+
+    def _ids(self, lists: _Lists, row: int) -> list[str]:
+        if row < 0:
+            return []
+        offsets, items = lists
+        first, last = offsets[row : row + 2].tolist()
+        return [self._id(item) for item in items[first:last].tolist()]
 
     def _id(self, item: int) -> str:
         n_items = len(self._item_ids)

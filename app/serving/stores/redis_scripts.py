@@ -3,6 +3,8 @@
     PREFIX events          hash: event id -> owner's key, line break, JSON
     PREFIX u:HASH          hash of a user: epoch, n, deleted, merged, k:KIND (events of that kind)
     PREFIX z:HASH:KIND     sorted set: time -> n in 16 digits, event id
+    PREFIX s:HASH:KIND     hash: item -> newest time, blank, highest value; what was seen in events
+                           that are no longer kept, because there are too many of their kind
 
 The first argument of every script is the prefix. Key names are made inside, so this is for one
 Redis (with replicas, if you like), not for a cluster. `n` counts a user's changes: it is half of
@@ -16,6 +18,36 @@ local P = table.remove(ARGV, 1)
 local E = P .. 'events'
 local function meta(h) return P .. 'u:' .. h end
 local function set_of(h, kind) return P .. 'z:' .. h .. ':' .. kind end
+local function seen_of(h, kind) return P .. 's:' .. h .. ':' .. kind end
+local function remember(h, kind, item, time, value)
+  local old = redis.call('HGET', seen_of(h, kind), item)
+  if old then
+    local old_time, old_value = string.match(old, '^(%S+) (%S*)$')
+    if tonumber(old_time) > tonumber(time) then time = old_time end
+    if value == '' or (old_value ~= '' and tonumber(old_value) > tonumber(value)) then
+      value = old_value
+    end
+  end
+  redis.call('HSET', seen_of(h, kind), item, time .. ' ' .. value)
+end
+local function remember_events(h, kind, members)
+  for _, member in ipairs(members) do
+    local whole = redis.call('HGET', E, string.sub(member, 17))
+    local event = cjson.decode(string.sub(whole, string.find(whole, '\\n', 1, true) + 1))
+    local value = ''
+    if event[4] ~= cjson.null then value = string.format('%.17g', event[4]) end
+    remember(h, kind, event[1], string.format('%.17g', event[3]), value)
+  end
+end
+local function expire_seen(h, kind, oldest)
+  if oldest == '-inf' then return end
+  local seen = redis.call('HGETALL', seen_of(h, kind))
+  for i = 1, #seen, 2 do
+    if tonumber(string.match(seen[i + 1], '^%S+')) < tonumber(oldest) then
+      redis.call('HDEL', seen_of(h, kind), seen[i])
+    end
+  end
+end
 local function add(h, kind, id, time)
   local n = redis.call('HINCRBY', meta(h), 'n', 1)
   redis.call('ZADD', set_of(h, kind), time, string.format('%016d', n) .. id)
@@ -35,7 +67,12 @@ local function trim(h, kind, keep, oldest)
   local z = set_of(h, kind)
   local gone = drop(h, kind, redis.call('ZRANGEBYSCORE', z, '-inf', '(' .. oldest))
   local over = redis.call('ZCARD', z) - keep
-  if over > 0 then gone = gone + drop(h, kind, redis.call('ZRANGE', z, 0, over - 1)) end
+  if over > 0 then
+    local members = redis.call('ZRANGE', z, 0, over - 1)
+    remember_events(h, kind, members)
+    gone = gone + drop(h, kind, members)
+  end
+  if redis.call('ZCARD', z) == 0 then redis.call('DEL', seen_of(h, kind)) end
   return gone
 end
 local function kinds_of(h)
@@ -49,6 +86,7 @@ local function forget(h, epoch)
   local gone = 0
   for _, kind in ipairs(kinds_of(h)) do
     gone = gone + drop(h, kind, redis.call('ZRANGE', set_of(h, kind), 0, -1))
+    redis.call('DEL', seen_of(h, kind))
   end
   redis.call('DEL', meta(h))
   redis.call('HSET', meta(h), 'epoch', epoch, 'n', 0, 'deleted', 1)
@@ -80,8 +118,10 @@ return fresh
 READ: Final = (
     _COMMON
     + """
--- hash, oldest time, most events of a kind, '1' = all kinds and their counts, then the kinds
+-- hash, oldest time, most events of a kind, '1' = all kinds and their counts, how many kinds are
+-- read as seen, these, then the other kinds
 local h, oldest, most = ARGV[1], ARGV[2], ARGV[3]
+local first = 6 + tonumber(ARGV[5])
 local head = redis.call('HMGET', meta(h), 'epoch', 'n', 'deleted', 'merged')
 local counts, events, kinds = {}, {}, {}
 if ARGV[4] == '1' then
@@ -91,7 +131,7 @@ if ARGV[4] == '1' then
     counts[#counts + 1] = redis.call('ZCOUNT', set_of(h, kind), oldest, '+inf')
   end
 else
-  for i = 5, #ARGV do kinds[#kinds + 1] = ARGV[i] end
+  for i = first, #ARGV do kinds[#kinds + 1] = ARGV[i] end
 end
 for _, kind in ipairs(head[1] and kinds or {}) do
   local z = set_of(h, kind)
@@ -100,7 +140,18 @@ for _, kind in ipairs(head[1] and kinds or {}) do
     events[#events + 1] = redis.call('HGET', E, string.sub(member, 17))
   end
 end
-return {head, counts, events}
+local seen = {}
+for i = 6, head[1] and first - 1 or 0 do
+  local ids = redis.call('ZRANGEBYSCORE', set_of(h, ARGV[i]), oldest, '+inf')
+  local values = {}
+  for at = 1, #ids, 1000 do
+    local part = {}
+    for j = at, math.min(at + 999, #ids) do part[#part + 1] = string.sub(ids[j], 17) end
+    for _, value in ipairs(redis.call('HMGET', E, unpack(part))) do values[#values + 1] = value end
+  end
+  seen[#seen + 1] = {ARGV[i], values, redis.call('HGETALL', seen_of(h, ARGV[i]))}
+end
+return {head, counts, events, seen}
 """
 )
 
@@ -112,6 +163,11 @@ MERGE: Final = (
 local s, u, key = ARGV[1], ARGV[2], ARGV[3]
 local moving = {}
 for _, kind in ipairs(kinds_of(s)) do
+  local seen = redis.call('HGETALL', seen_of(s, kind))
+  for i = 1, #seen, 2 do
+    local time, value = string.match(seen[i + 1], '^(%S+) (%S*)$')
+    remember(u, kind, seen[i], time, value)
+  end
   local found = redis.call('ZRANGE', set_of(s, kind), 0, -1, 'WITHSCORES')
   for i = 1, #found, 2 do
     moving[#moving + 1] = {tonumber(found[i + 1]), found[i], kind, found[i + 1]}
@@ -162,6 +218,7 @@ TRIM: Final = (
 -- hash, per kind to keep, oldest time
 local gone = 0
 for _, kind in ipairs(kinds_of(ARGV[1])) do
+  expire_seen(ARGV[1], kind, ARGV[3])
   gone = gone + trim(ARGV[1], kind, tonumber(ARGV[2]), ARGV[3])
 end
 return gone

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
-from app.core.types import Event, Retention, StoredUser
+from app.core.types import Event, Retention, SeenItem, StoredUser
 from app.serving.stores import redis_scripts as scripts
 from app.serving.stores.user_hash import hashed_user
 
@@ -69,12 +69,21 @@ class RedisEventStore:
             arguments += (*head, _packed(event))
         return tuple(map(bool, await self._run(self._append, arguments)))
 
-    async def read(self, user: str, kinds: Sequence[str] | None = None) -> StoredUser:
+    async def version(self, user: str) -> bytes:
+        """Return the version of a user."""
+        with translated(_NAME):
+            reply: Any = await self._client.hmget(_user_key(user), ["epoch", "n"])
+        epoch, n = reply
+        return b"" if epoch is None else epoch + b":" + n
+
+    async def read(
+        self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
+    ) -> StoredUser:
         """Return what is held of a user."""
         _, oldest = self._limits()
-        everything = kinds is None
-        arguments = [hashed_user(user), oldest, NEWEST_EVENTS, int(everything), *(kinds or ())]
-        (epoch, n, deleted, merged), counts, found = await self._run(self._read, arguments)
+        head = [hashed_user(user), oldest, NEWEST_EVENTS, int(kinds is None), len(seen)]
+        reply = await self._run(self._read, [*head, *seen, *(kinds or ())])
+        (epoch, n, deleted, merged), counts, found, remembered = reply
         if epoch is None:
             return StoredUser()
         members = sorted(
@@ -82,13 +91,19 @@ class RedisEventStore:
             key=lambda pair: (pair[1].time, pair[0]),
         )
         pairs = zip(counts[::2], counts[1::2], strict=True)
-        return StoredUser(
+        stored = StoredUser(
             version=epoch + b":" + n,
             events=tuple(event for _, event in members),
             counts={kind.decode(): count for kind, count in pairs if count},
             deleted=deleted is not None,
             merged=tuple((merged or b"").decode().split("\n")) if merged else (),
+            seen=tuple(
+                item
+                for kind, events, dropped in remembered
+                for item in _seen_items(kind, events, dropped, float(oldest))
+            ),
         )
+        return self._retention.dated(stored)
 
     async def merge(self, session: str, user: str) -> int:
         """Make a session's events those of a user."""
@@ -179,6 +194,34 @@ def translated(name: str) -> Iterator[None]:
     except (RedisError, OSError, TimeoutError, UnicodeError) as error:
         _log.warning("%s does not answer: %r", name, error)
         raise StoreError(f"{name} cannot be read or written") from error
+
+
+def _user_key(user: str) -> bytes:
+    return _PREFIX + b"u:" + hashed_user(user).encode()
+
+
+def _seen_items(
+    kind: bytes, events: Sequence[bytes], dropped: Sequence[bytes], oldest: float
+) -> list[SeenItem]:
+    """Return every item of one kind once: of events, and of what was seen in dropped ones."""
+    rows: list[tuple[str, float, float | None]] = []
+    for whole in events:
+        item, _, time, value, _ = orjson.loads(whole.partition(b"\n")[2])
+        rows.append((item, time, value))
+    for name, text in zip(dropped[::2], dropped[1::2], strict=True):
+        time_text, _, value_text = text.partition(b" ")
+        rows.append((name.decode(), float(time_text), float(value_text) if value_text else None))
+    found: dict[str, SeenItem] = {}
+    for item, time, value in rows:
+        if time < oldest:
+            continue
+        old = found.get(item)
+        if old is not None:
+            time = max(time, old.time)  # noqa: PLW2901 - the newest of all
+            values = [each for each in (value, old.value) if each is not None]
+            value = max(values, default=None)  # noqa: PLW2901 - the highest of all
+        found[item] = SeenItem(item, kind.decode(), time, value)
+    return list(found.values())
 
 
 def _epoch() -> str:

@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
-from app.core.types import Event, StoredUser
+from app.core.types import Event, SeenItem, StoredUser
 from app.serving.stores.user_hash import hashed_user
 
 TABLES: Final = (
@@ -19,6 +19,10 @@ TABLES: Final = (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, kind TEXT NOT NULL,
         time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT)""",
     "CREATE INDEX IF NOT EXISTS events_of_user ON events (user, kind, time, seq)",
+    # What was seen in events that are no longer kept, because there are too many of their kind.
+    """CREATE TABLE IF NOT EXISTS seen (
+        user TEXT NOT NULL, kind TEXT NOT NULL, item TEXT NOT NULL, time REAL NOT NULL, value REAL,
+        PRIMARY KEY (user, kind, item)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS users (
         hash TEXT PRIMARY KEY, epoch BLOB NOT NULL, n INTEGER NOT NULL,
         deleted INTEGER NOT NULL DEFAULT 0, merged TEXT NOT NULL DEFAULT '[]') WITHOUT ROWID""",
@@ -27,6 +31,17 @@ _INSERT: Final = """INSERT INTO events (id, user, item, kind, time, value, recom
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
 _NEWEST: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
     WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
+_SEEN: Final = """SELECT item, kind, time, value FROM
+    (SELECT item, kind, max(time) AS time, max(value) AS value FROM
+        (SELECT item, kind, time, value FROM events WHERE user = ?1 AND kind = ?2
+         UNION ALL SELECT item, kind, time, value FROM seen WHERE user = ?1 AND kind = ?2)
+     GROUP BY item) WHERE time >= ?3"""
+_REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
+    SELECT ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
+    ON CONFLICT (user, kind, item) DO UPDATE SET time = max(time, excluded.time),
+        value = coalesce(max(value, excluded.value), value, excluded.value)"""
+_OVER: Final = """SELECT seq FROM events WHERE user = ? AND kind = ?
+    ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?"""
 _AFTER: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 
@@ -66,19 +81,34 @@ def _changed(connection: sqlite3.Connection, user: str, n: int) -> None:
 def _trim(
     connection: sqlite3.Connection, user: str, kind: str, per_kind: int, oldest: float
 ) -> None:
-    over = connection.execute(
-        "SELECT seq FROM events WHERE user = ? AND kind = ? "
-        "ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?",
-        (user, kind, per_kind),
-    ).fetchall()
-    connection.executemany("DELETE FROM events WHERE seq = ?", over)
     connection.execute(
         "DELETE FROM events WHERE user = ? AND kind = ? AND time < ?", (user, kind, oldest)
     )
+    over = connection.execute(_OVER, (user, kind, per_kind)).fetchall()
+    if over:
+        remember = _REMEMBER.format(rows=f"events WHERE seq IN ({_OVER})")
+        connection.execute(remember, (user, user, kind, per_kind))
+        connection.executemany("DELETE FROM events WHERE seq = ?", over)
+
+
+def version(connection: sqlite3.Connection, user: str) -> bytes:
+    """Return what differs after every change of a user; b"" for one who was never there."""
+    row = connection.execute(
+        "SELECT epoch, n FROM users WHERE hash = ?", (hashed_user(user),)
+    ).fetchone()
+    return b"" if row is None else _version(*row)
+
+
+def _version(epoch: bytes, n: int) -> bytes:
+    return epoch + b":%d" % n
 
 
 def read(
-    connection: sqlite3.Connection, user: str, kinds: Iterable[str] | None, oldest: float
+    connection: sqlite3.Connection,
+    user: str,
+    kinds: Iterable[str] | None,
+    seen: Iterable[str],
+    oldest: float,
 ) -> StoredUser:
     """Return what is held of a user; the caller's transaction makes it one moment."""
     row = connection.execute(
@@ -100,8 +130,18 @@ def read(
         found += connection.execute(_NEWEST, (user, kind, oldest, NEWEST_EVENTS)).fetchall()
     found.sort(key=lambda row: (row[4], row[7]))
     events = tuple(Event(*row[:7]) for row in found)
-    version = epoch + b":%d" % n
-    return StoredUser(version, events, counts, bool(deleted), tuple(orjson.loads(merged)))
+    return StoredUser(
+        version=_version(epoch, n),
+        events=events,
+        counts=counts,
+        deleted=bool(deleted),
+        merged=tuple(orjson.loads(merged)),
+        seen=tuple(
+            SeenItem(*row)
+            for kind in seen
+            for row in connection.execute(_SEEN, (user, kind, oldest)).fetchall()
+        ),
+    )
 
 
 def merge(
@@ -110,6 +150,8 @@ def merge(
     """Give a session's events to a user, then delete the session."""
     kinds = connection.execute("SELECT DISTINCT kind FROM events WHERE user = ?", (session,))
     touched = [kind for (kind,) in kinds.fetchall()]
+    remember = _REMEMBER.format(rows="seen WHERE user = ?")
+    connection.execute(remember, (user, session))
     moved = connection.execute("UPDATE events SET user = ? WHERE user = ?", (user, session))
     for kind in touched:
         _trim(connection, user, kind, per_kind, oldest)
@@ -132,6 +174,7 @@ def _merged(connection: sqlite3.Connection, user: str) -> list[str]:
 def delete(connection: sqlite3.Connection, user: str) -> int:
     """Delete a user's events; what stays is a hash that says "deleted"."""
     gone = connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
+    connection.execute("DELETE FROM seen WHERE user = ?", (user,))
     connection.execute(
         "INSERT INTO users (hash, epoch, n, deleted) VALUES (?, randomblob(8), 0, 1) ON CONFLICT "
         "(hash) DO UPDATE SET epoch = excluded.epoch, n = 0, deleted = 1, merged = '[]'",
@@ -143,13 +186,15 @@ def delete(connection: sqlite3.Connection, user: str) -> int:
 def expire(connection: sqlite3.Connection, per_kind: int, oldest: float) -> int:
     """Delete what retention does not keep, of all users."""
     old = connection.execute("DELETE FROM events WHERE time < ?", (oldest,)).rowcount
+    connection.execute("DELETE FROM seen WHERE time < ?", (oldest,))
     over = connection.execute(
-        "DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, row_number() OVER "
-        "(PARTITION BY user, kind ORDER BY time DESC, seq DESC) AS place FROM events) "
-        "WHERE place > ?)",
+        "SELECT user, kind, count(*) FROM events GROUP BY user, kind HAVING count(*) > ?",
         (per_kind,),
-    ).rowcount
-    return old + over
+    ).fetchall()
+    for user, kind, n in over:
+        _trim(connection, user, kind, per_kind, oldest)
+        old += n - per_kind
+    return old
 
 
 def vacuum(connection: sqlite3.Connection) -> None:

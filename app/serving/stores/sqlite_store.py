@@ -54,10 +54,17 @@ class SqliteEventStore:
             lambda connection: sql.append(connection, held, *self._limits()), len(held)
         )
 
-    async def read(self, user: str, kinds: Sequence[str] | None = None) -> StoredUser:
+    async def version(self, user: str) -> bytes:
+        """Return the version of a user."""
+        return await self._file.reading(partial(sql.version, user=user))
+
+    async def read(
+        self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
+    ) -> StoredUser:
         """Return what is held of a user."""
         oldest = self._retention.oldest(self._clock())
-        return await self._file.reading(partial(sql.read, user=user, kinds=kinds, oldest=oldest))
+        read = partial(sql.read, user=user, kinds=kinds, seen=seen, oldest=oldest)
+        return self._retention.dated(await self._file.reading(read))
 
     async def merge(self, session: str, user: str) -> int:
         """Make a session's events those of a user."""

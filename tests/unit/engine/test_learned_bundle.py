@@ -96,7 +96,7 @@ def test_unknown_ids_in_a_history_change_nothing_else(engine):
 def retrieved(engine, request):
     """Return the rows of a request, in no order, and what each source brought."""
     parts = engine._parts
-    want = resolve(request, parts.catalogue, parts.texts.vectors, {})
+    want = resolve(request, parts.catalogue, parts.texts.vectors, {}, parts.texts.words)
     (hits,) = retrieve([want], parts.sources)
     lists = [one.rows for one in hits.values()]
     lists += [] if want.named is None else [want.named]
@@ -151,7 +151,7 @@ def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     parts = engine._parts
     request = after(20, k=20, query="thing r33", dislike=("r9",))
     queries = {request.query: Asked(parts.encoder.encode([request.query])[0], None)}
-    want = resolve(request, parts.catalogue, parts.texts.vectors, queries)
+    want = resolve(request, parts.catalogue, parts.texts.vectors, queries, parts.texts.words)
     (hits,) = retrieve([want], parts.sources)
     (rows,) = NumpyTopK(N_ITEMS).union([[one.rows for one in hits.values()]])
     columns = parts.learned.features.compute([want.recent], [3], [rows])

@@ -8,6 +8,7 @@ import pytest
 from app.domain.event_rules import DAY_S, EventRule
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryCache, MemoryUserStore
+from tests.clock import Clock
 from tests.event_stores import event
 from tests.unit.serving.test_recommender import Rig, rig, settled
 
@@ -93,7 +94,7 @@ async def test_what_was_said_of_an_item_counts_more_than_what_is_stored() -> Non
         asked = r.asked[-1]
         assert asked.dislike == ("i4", "i3", "i9")
         assert (asked.like, asked.history) == (("i1",), ("i2",))
-        assert asked.exclude == {"i1", "i2", "i3", "i4", "i9"}
+        assert (asked.exclude, asked.seen) == ({"i1", "i2", "i3", "i9"}, {"i4"})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,11 @@ async def test_what_may_not_come_back(said: dict[str, Any], excluded: set[str]) 
         await click(r, "3", item="shown", kind="impression")
         await r.get(user_id="ann", **said)
 
-        assert r.asked[-1].exclude == excluded
+        # Where the request says nothing of it, a title in words still finds what was seen.
+        explicit = "exclude_seen" in said
+        asked = r.asked[-1]
+        expected = (excluded, set()) if explicit else (set(), excluded)
+        assert (asked.exclude, asked.seen) == expected
 
 
 async def test_without_personalisation_no_user_state_is_read() -> None:
@@ -175,8 +180,8 @@ async def test_an_event_while_its_users_answer_is_computed_is_in_the_next_answer
 async def test_an_event_that_fades_outdates_the_answer_and_stays_seen(shared: bool) -> None:
     """Nothing happened but time: what a request means for the user is part of the state."""
     rules = {"click": EventRule(weight=1.0, half_life_days=1.0)}
-    size = 0 if shared else 10_000_000
-    async with rig(MemoryCache(), rules=rules, cache_local_bytes=size) as r:
+    size, clock = 0 if shared else 10_000_000, Clock()
+    async with rig(MemoryCache(), rules=rules, cache_local_bytes=size, now=clock) as r:
         await click(r, "1", item="i0", time=1e9)
         for age_days, said, word in (
             (3.9, ("i0",), "miss"),
@@ -184,11 +189,34 @@ async def test_an_event_that_fades_outdates_the_answer_and_stays_seen(shared: bo
             (4.1, (), "miss"),
             (40.0, (), "hit"),
         ):
-            now = 1e9 + age_days * DAY_S
-            r.service.recommender._now = lambda now=now: now
+            clock.now = 1e9 + age_days * DAY_S
             answer = await r.get(user_id="ann")
             await settled(lambda: not r.service.recommender._parts.caches._fills)
 
             assert (answer["cache"], ids(answer)[0]) == (word, "i1")
             assert r.asked[-1].history == said
-            assert r.asked[-1].exclude == {"i0"}
+            assert r.asked[-1].seen == {"i0"}
+
+
+async def test_a_hit_reads_no_more_than_the_version_of_its_user() -> None:
+    events = MemoryEventStore()
+    async with rig(events=events) as r:
+        await click(r, "1", item="i0")
+        assert (await r.get(user_id="ann"))["cache"] == "miss"
+        assert events.reads == ["u:ann"]
+        for _ in range(3):
+            assert (await r.get(user_id="ann"))["cache"] == "hit"
+        assert events.reads == ["u:ann"]
+        await click(r, "2", item="i1")
+        answer = await r.get(user_id="ann")
+        assert (answer["cache"], ids(answer)[0]) == ("miss", "i2")
+
+
+async def test_an_item_of_the_history_that_changes_outdates_the_answer() -> None:
+    async with rig(users=MemoryUserStore({"u:ann": ["i7"]})) as r:
+        first = await r.get(user_id="ann")
+        assert "i7" not in ids(first)
+        await r.service.catalogue.delete("i200")
+        assert (await r.get(user_id="ann"))["cache"] == "hit"
+        await r.service.catalogue.delete("i7")
+        assert (await r.get(user_id="ann"))["cache"] == "miss"

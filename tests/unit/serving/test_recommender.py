@@ -1,6 +1,7 @@
 """The story of a request over fakes: what is cached, what is shared, what degrades."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -59,6 +60,8 @@ async def rig(
     events: MemoryEventStore | None = None,
     engine: GatedEngine | None = None,
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
+    *,
+    now: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     engine = engine or GatedEngine()
@@ -74,6 +77,7 @@ async def rig(
         events=events,
         journal=MemoryJournal("films"),
         rules=rules,
+        now=now,
     ) as service:
         yield Rig(service, engine)
 
@@ -163,8 +167,9 @@ async def test_stored_events_come_before_the_history_of_the_request() -> None:
 
     (request,) = r.asked
     assert request.history == ("i1", "i2", "i3")
-    assert request.exclude == {"i0", "i1", "i2", "i3", "i4", "i5"}
-    assert not request.exclude & {item["id"] for item in answer["items"]}
+    assert request.exclude == {"i0", "i3", "i4", "i5"}
+    assert request.seen == {"i1", "i2"}
+    assert not (request.exclude | request.seen) & {item["id"] for item in answer["items"]}
 
 
 async def test_the_newest_two_hundred_of_stored_and_given_history_count() -> None:

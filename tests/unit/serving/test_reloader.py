@@ -17,6 +17,7 @@ from app.core.errors import BundleError
 from app.core.telemetry import Metrics
 from app.core.types import Generation, RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
+from app.domain.request import SeenRule
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
 from app.serving.current_engine import CurrentEngine, Loaded
@@ -294,11 +295,11 @@ async def test_histories_and_rules_take_over_together():
         store = MemoryEventStore()
         await store.append([event("1", kind="odd")])
         states = UserStates(r.current, store, 10.0)
-        before = await states.read("u:ann")
+        before = await states.read("u:ann", SeenRule())
         r.bundles["b"] = loaded("b", odd=EventRule(weight=1.0))
         r.points_to = "b"
         await r.reloader.reload()
-        after = await states.read("u:ann")
+        after = await states.read("u:ann", SeenRule())
 
         assert (before.frozen, before.stored.events) == (("a",), ())
         assert (after.frozen, [e.kind for e in after.stored.events]) == (("b",), ["odd"])
@@ -310,14 +311,14 @@ async def test_a_user_is_read_again_if_another_bundle_took_over_meanwhile():
         new = loaded("b", odd=EventRule(weight=1.0))
 
         class Store(MemoryEventStore):
-            async def read(self, user, kinds=None):
-                found = await super().read(user, kinds)
+            async def read(self, user, kinds=None, *, seen=()):
+                found = await super().read(user, kinds, seen=seen)
                 r.current.replace(new)
                 return found
 
         store = Store()
         await store.append([event("1", kind="odd")])
-        state = await UserStates(r.current, store, 10.0).read("u:ann")
+        state = await UserStates(r.current, store, 10.0).read("u:ann", SeenRule())
 
         assert (state.frozen, [e.kind for e in state.stored.events]) == (("b",), ["odd"])
         assert store.reads == ["u:ann", "u:ann"]

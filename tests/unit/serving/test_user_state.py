@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from app.core.errors import StoreError
-from app.core.types import Event, StoredUser
+from app.core.types import Event, SeenItem, StoredUser
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import MAX_HISTORY, RecommendRequest, SeenRule
 from app.serving.current_engine import CurrentEngine, Loaded
-from app.serving.user_state import UserState, UserStates, seen, taste_of
+from app.serving.user_state import UserState, UserStates, seen_items, taste_of
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.event_stores import NOW, event
@@ -19,7 +19,13 @@ DAY = 86_400.0
 
 
 def state(*events: Event, frozen: tuple[str, ...] = (), **stored) -> UserState:
-    return UserState(frozen, StoredUser(b"v", events, **stored))
+    """A state whose store remembers as seen what the events say."""
+    remembered = tuple(SeenItem(e.item, e.kind, e.time, e.value) for e in events)
+    return UserState(frozen, StoredUser(b"v", events, seen=remembered, **stored), frozenset(frozen))
+
+
+def seen(held: UserState, rule: SeenRule) -> frozenset[str]:
+    return seen_items(held, rule, RULES, NOW)[0]
 
 
 def test_history_is_the_bundle_and_then_what_was_done_since() -> None:
@@ -101,7 +107,7 @@ def test_after_four_half_lives_an_event_says_nothing() -> None:
     assert taste.history == ("frozen", "bought", "changed", "last")
     assert taste.disliked == ("bad",)
     everything = {"frozen", "faded", "forgiven", "bought", "changed", "last"}
-    assert seen(held, SeenRule(), FADING, NOW) == everything
+    assert seen_items(held, SeenRule(), FADING, NOW)[0] == everything
 
 
 SEEN = state(
@@ -133,7 +139,7 @@ SEEN = state(
 )
 def test_what_counts_as_seen(rule, items: set[str]) -> None:
     ask = RecommendRequest.model_validate({"exclude_seen": rule})
-    assert seen(SEEN, ask.seen, RULES, NOW) == items
+    assert seen(SEEN, ask.seen) == items
 
 
 def test_without_a_word_candidates_and_repeat_see_nothing() -> None:
@@ -153,31 +159,63 @@ async def test_only_kinds_that_say_something_are_read_unless_asked_for() -> None
     await store.append([event("1"), event("2", kind="impression"), event("3", kind="odd")])
     read = states({}, store)
 
-    assert [kept.kind for kept in (await read.read("u:ann")).stored.events] == ["click"]
-    both = (await read.read("u:ann", ("impression",))).stored.events
-    assert [kept.kind for kept in both] == ["click", "impression"]
+    state = await read.read("u:ann", SeenRule())
+    assert [kept.kind for kept in state.stored.events] == ["click"]
+    assert [kept.kind for kept in state.stored.seen] == ["click"]
+    named = await read.read("u:ann", SeenRule(events=("impression", "odd")))
+    assert [kept.kind for kept in named.stored.events] == ["click"]
+    assert sorted(kept.kind for kept in named.stored.seen) == ["impression", "odd"]
     assert len((await read.read_all("u:ann")).stored.events) == 3
 
 
 async def test_a_deleted_user_has_no_bundle_history_and_a_merged_session_lends_its_own() -> None:
     store = MemoryEventStore()
     read = states({"u:ann": ["a"], "s:1": ["b"], "s:2": ["c"]}, store)
-    assert (await read.read("u:ann")).frozen == ("a",)
+    assert (await read.read("u:ann", SeenRule())).frozen == ("a",)
 
     await store.merge("s:1", "u:ann")
-    assert (await read.read("u:ann")).frozen == ("a", "b")
-    assert (await read.read("s:1")).frozen == ()
+    assert (await read.read("u:ann", SeenRule())).frozen == ("a", "b")
+    assert (await read.read("s:1", SeenRule())).frozen == ()
 
     await store.delete("u:ann")
-    assert (await read.read("u:ann")).frozen == ()
+    assert (await read.read("u:ann", SeenRule())).frozen == ()
     await store.merge("s:2", "u:ann")
-    assert (await read.read("u:ann")).frozen == ("c",)
+    assert (await read.read("u:ann", SeenRule())).frozen == ("c",)
 
 
 async def test_a_store_that_takes_too_long_is_a_store_that_is_down() -> None:
     class Slow(MemoryEventStore):
-        async def read(self, user, kinds=None):
+        async def read(self, user, kinds=None, *, seen=()):
+            await asyncio.Event().wait()
+
+        async def version(self, user):
             await asyncio.Event().wait()
 
     with pytest.raises(StoreError, match="in time"):
-        await states({}, Slow(), timeout_s=0.001).read("u:ann")
+        await states({}, Slow(), timeout_s=0.001).read("u:ann", SeenRule())
+    with pytest.raises(StoreError, match="in time"):
+        await states({}, Slow(), timeout_s=0.001).version("u:ann")
+
+
+@pytest.mark.parametrize(
+    ("events", "rule", "valid_until"),
+    [
+        ((event("1", kind="purchase"),), SeenRule(), float("inf")),
+        ((event("1", time=NOW - DAY),), SeenRule(), NOW + 27 * DAY),
+        ((event("1", time=NOW - 29 * DAY),), SeenRule(), float("inf")),
+        ((event("1", kind="purchase", time=NOW - DAY),), SeenRule(within="2d"), NOW + DAY),
+        ((event("1", kind="purchase", time=NOW - 3 * DAY),), SeenRule(within="2d"), float("inf")),
+        ((event("1"), event("2", kind="dislike")), SeenRule(), NOW + 4 * DAY),
+    ],
+)
+def test_a_state_says_until_when_it_means_the_same(events, rule, valid_until) -> None:
+    held = state(*events)
+    until = min(taste_of(held, FADING, NOW).valid_until, seen_items(held, rule, FADING, NOW)[1])
+    assert until == pytest.approx(valid_until)
+
+
+def test_a_rating_is_seen_by_the_highest_it_ever_was() -> None:
+    remembered = (SeenItem("a", "rating", NOW, 4.0), SeenItem("b", "rating", NOW, 3.0))
+    held = UserState(stored=StoredUser(b"v", seen=(*remembered, SeenItem("c", "rating", NOW))))
+    assert seen(held, SeenRule()) == {"a"}
+    assert seen(held, SeenRule(events=("rating",))) == {"a", "b", "c"}

@@ -1,5 +1,7 @@
 """What a change outdates: answers that show such an item, or all; and older ones who allow them."""
 
+from typing import Any
+
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
@@ -23,9 +25,10 @@ class Rig:
         self.caches = Caches(self.local, self.shared, self.engine)
         self.at = Generation("b", 5, visible_since_seq=2)
 
-    def put(self, *items: str, user: bytes = b"") -> None:
+    def put(self, *items: str, user: bytes = b"", **facts: Any) -> None:
         tail = orjson.dumps({"items": [{"id": name} for name in items]})[1:]
-        self.caches.put(CacheLookup(b"key", self.at, user), tail, self.at.catalogue)
+        lookup = CacheLookup(b"key", self.at, user)
+        self.caches.put(lookup, tail, catalogue_seq=self.at.catalogue, **facts)
 
     def change(
         self, item: str, seq: int, *, visible_since_seq: int = 2, gone: bool = False
@@ -34,21 +37,16 @@ class Rig:
         self.engine.plan([Change(seq, item, None if gone else {"title": "new"})])()
         self.at = Generation("b", seq, visible_since_seq=visible_since_seq)
 
-    async def get(
-        self, *, min_catalogue_seq: int = 0, named: tuple[str, ...] = ()
-    ) -> list[str] | None:
-        tail, trouble = await self.caches.get(
-            CacheLookup(b"key", self.at, b"", named, min_catalogue_seq)
-        )
+    async def get(self, *, min_catalogue_seq: int = 0) -> list[str] | None:
+        tail, trouble = await self.caches.get(CacheLookup(b"key", self.at, b"", min_catalogue_seq))
         assert not trouble
         return _ids(tail)
 
     def stale(
         self, *, age_s: float = 10.0, min_catalogue_seq: int = 0, user: bytes = b""
     ) -> list[str] | None:
-        return _ids(
-            self.caches.stale(CacheLookup(b"key", self.at, user, (), min_catalogue_seq), age_s)
-        )
+        lookup = CacheLookup(b"key", self.at, user, min_catalogue_seq)
+        return _ids(self.caches.stale(lookup, age_s))
 
     def reads(self, result: str) -> float | None:
         labels = {"tier": "local", "result": result}
@@ -87,11 +85,31 @@ async def test_a_change_that_brings_nothing_in_outdates_what_showed_the_item(r):
     assert await r.get() is None
 
 
-async def test_so_does_one_of_an_item_that_the_request_names(r):
-    r.put("i1")
+async def test_so_does_one_of_an_item_that_the_answer_depends_on(r):
+    r.put("i1", depends_on=("i4", "unknown", "最新"))
     r.change("i3", 6, gone=True)
-    assert await r.get(named=("i4", "unknown")) == ["i1"]
-    assert await r.get(named=("i4", "i3")) is None
+    assert await r.get() == ["i1"]
+    r.change("i4", 7, gone=True)
+    assert await r.get() is None
+
+
+async def test_an_answer_holds_until_an_event_fades(r):
+    now = Clock()
+    caches = Caches(r.local, None, r.engine, now)
+    lookup = CacheLookup(b"key", r.at, b"user")
+    caches.put(lookup, b'"items":[]}', catalogue_seq=5, valid_until=10.0)
+    now.now = 10.0
+    assert await caches.get(lookup) == (b'"items":[]}', False)
+    assert caches.stale(lookup, 100.0) == b'"items":[]}'
+    now.now = 10.1
+    assert await caches.get(lookup) == (None, False)
+    assert caches.stale(lookup, 100.0) is None
+
+
+async def test_a_catalogue_may_have_begun_to_show_an_item_before_1970(r):
+    r.at = Generation("b", 5, moment=-62_000_000_000_000, visible_since_seq=2)
+    r.put("i1")
+    assert await r.get() == ["i1"]
 
 
 async def test_an_answer_of_an_older_catalogue_than_was_asked_for_is_none(r):

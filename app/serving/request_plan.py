@@ -1,0 +1,187 @@
+"""From a validated request to what is computed for it: one `RequestPlan`, made in two steps.
+
+`plan` needs little: what the request says, and the version of the user's state. That is enough to
+look for a cached answer. `resolve` adds what the user did; only a cache miss pays for reading it.
+
+    RecommendRequest ─▶ plan ─▶ cache lookup ─▶ hit
+                                      │ miss
+                                      └─▶ resolve ─▶ RankRequest for the engine
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.core.errors import StoreError
+from app.core.ports import Engine, user_key
+from app.core.types import RankRequest
+from app.domain.filters import filter_text, no_such_field
+from app.domain.request import MAX_HISTORY, RecommendRequest
+from app.serving.caching.answers import CacheLookup
+from app.serving.caching.keys import fingerprint, state_of
+from app.serving.cursor import Page, owned_by, read_cursor
+from app.serving.user_state import UserStates, seen_items, taste_of
+
+_FIRST_PAGE: Final = Page()
+_NEVER: Final = float("inf")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPlan:
+    """What one computation is to do, and where its answer is cached.
+
+    Attributes:
+        ask: the validated request.
+        request: what the engine is asked; `resolve` adds what the user did.
+        user: key of the user whose state takes part; None = nobody's does.
+        lookup: where the answer is cached, and in which state it must have been made.
+        deadline: monotonic seconds.
+        page: what earlier pages have shown.
+        degraded: parts that had to be left out so far.
+        valid_until: unix seconds at which an event of the user fades, which changes the answer.
+    """
+
+    ask: RecommendRequest
+    request: RankRequest
+    user: str | None
+    lookup: CacheLookup
+    deadline: float
+    page: Page
+    degraded: tuple[str, ...] = ()
+    valid_until: float = _NEVER
+
+    @property
+    def flight_key(self) -> bytes:
+        """What identical requests in flight share; the catalogue of this moment is part of it."""
+        now = f"{self.lookup.generation.catalogue} {' '.join(self.degraded)}"
+        return self.lookup.key + self.lookup.state + now.encode()
+
+
+class Planner:
+    """Makes plans. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        users: UserStates,
+        cursor_life_s: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Plan for `engine` and `users`.
+
+        Args:
+            engine: knows the fields of the catalogue, and its generation.
+            users: reads what users did.
+            cursor_life_s: age up to which a cursor holds, in seconds.
+            now: unix seconds.
+        """
+        self._engine, self._users = engine, users
+        self._cursor_life_s, self._now = cursor_life_s, now
+
+    async def plan(self, ask: RecommendRequest, deadline: float) -> RequestPlan:
+        """Return the plan of a request, without what its user did.
+
+        A user store that cannot be read costs the personal part, not the answer.
+
+        Raises:
+            InvalidRequestError: a field that the catalogue does not have, a filter that does not
+                fit it, a cursor that does not hold any more.
+        """
+        filter_ = filter_text(ask.filter)
+        self._check_fields(ask, filter_)
+        page = self._page(ask)
+        user = user_key(ask.user_id, ask.session_id) if ask.personalize else None
+        version = b""
+        degraded: tuple[str, ...] = ()
+        if user is not None:
+            try:
+                version = await self._users.version(user)
+            except StoreError as error:
+                user, degraded = None, _without_user(error)
+        if not degraded:
+            page = owned_by(version, page)
+        request = _request_of(ask, filter_, page)
+        generation = self._engine.info.generation
+        lookup = CacheLookup(
+            key=fingerprint(request, generation.bundle, who=_who(user, ask)),
+            generation=generation,
+            user_state=b"" if user is None else state_of(version),
+            # The answer says how many items pass a filter, and any change may alter that.
+            min_catalogue_seq=generation.catalogue if filter_ else ask.min_catalogue,
+        )
+        return RequestPlan(ask, request, user, lookup, deadline, page, degraded)
+
+    async def resolve(self, plan: RequestPlan) -> RequestPlan:
+        """Return the plan with what its user did: taste, and what must not come back."""
+        if plan.user is None:
+            return plan
+        ask, said = plan.ask, plan.request
+        try:
+            state = await self._users.read(plan.user, ask.seen)
+        except StoreError as error:
+            return replace(plan, user=None, degraded=_without_user(error))
+        rules, now = self._users.rules, self._now()
+        taste = taste_of(state, rules, now)
+        seen, valid_until = seen_items(state, ask.seen, rules, now)
+        # What the request itself says of an item counts more than what is stored.
+        named = {*ask.history, *ask.like, *ask.dislike}
+        disliked = tuple(item for item in taste.disliked if item not in named)
+        had = seen if ask.repeats else seen.union(disliked)
+        request = replace(
+            said,
+            history=(*taste.history, *ask.history)[-MAX_HISTORY:],
+            dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
+            exclude=said.exclude if ask.exclude_seen is None else said.exclude.union(had),
+            seen=had if ask.exclude_seen is None else frozenset(),
+        )
+        # The state was read after its version: the answer belongs to the newer one.
+        lookup = replace(plan.lookup, user_state=state_of(state.stored.version))
+        until = min(taste.valid_until, valid_until, state.stored.valid_until)
+        return replace(plan, request=request, lookup=lookup, valid_until=until)
+
+    def _check_fields(self, ask: RecommendRequest, filter_: str) -> None:
+        if filter_:
+            self._engine.check_filter(filter_)
+        known = self._engine.info.attributes
+        for name in ask.fields:
+            if name not in known:
+                raise no_such_field(known, "fields")
+
+    def _page(self, ask: RecommendRequest) -> Page:
+        if ask.cursor is None:
+            return _FIRST_PAGE
+        return read_cursor(ask.cursor, self._now(), self._cursor_life_s)
+
+
+def _request_of(ask: RecommendRequest, filter_: str, page: Page) -> RankRequest:
+    """Return what the engine is asked for nobody in particular."""
+    named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
+    return RankRequest(
+        query=ask.query,
+        history=ask.history,
+        like=ask.like,
+        dislike=ask.dislike,
+        exclude=frozenset((*ask.exclude, *named, *page.shown)),
+        candidates=ask.candidates,
+        k=ask.size,
+        fields=ask.fields,
+        filter=filter_,
+        on_empty=ask.on_empty if filter_ else "none",
+    )
+
+
+def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:
+    """Return whose state takes part in the answer, and how: a part of the cache key."""
+    if user is None:
+        return ()
+    rule = ask.seen
+    return user, f"{rule.events} {rule.within} {ask.exclude_seen is None}"
+
+
+def _without_user(error: StoreError) -> tuple[str, ...]:
+    log.warning("recommending without user state: %s", error.message)
+    return ("user_state",)
