@@ -17,6 +17,7 @@ from typing import Final
 
 from app.core.errors import InvalidRequestError
 from app.domain.request import MAX_CURSOR_CHARACTERS, MAX_CURSOR_ITEMS
+from app.domain.values import MAX_ID_CHARS
 
 LIFE_S: Final = 900
 """Seconds for which the cursor of an answer holds at least."""
@@ -24,7 +25,8 @@ LIFE_S: Final = 900
 _HEAD: Final = struct.Struct(">BQ8sI")
 _VERSION: Final = 1
 _NOBODY: Final = bytes(8)
-_MOST_BYTES: Final = 300 * MAX_CURSOR_ITEMS
+# UTF-8 takes up to 4 bytes a character. A cursor may be forged, so that it needs a limit.
+_MOST_BYTES: Final = (4 * MAX_ID_CHARS + 1) * MAX_CURSOR_ITEMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,30 @@ def column(bundle, name):
     return [decoded.value(row) for row in range(len(decoded))]
 
 
+def test_a_build_names_kinds_without_a_rule_and_what_stars_were_taken_for(tmp_path):
+    events = [
+        {"user_id": 1, "item_id": 1, "rating": 0.5},
+        {"user_id": 1, "item_id": 2, "event": "Purchase", "shop": "x"},
+    ]
+    done = build(
+        write_jsonl(tmp_path / "items.jsonl", ITEMS),
+        write_jsonl(tmp_path / "events.jsonl", events),
+        Recipe(),
+        tmp_path / "shop",
+        fake_encoder,
+    )
+    lines = str(done).splitlines()
+    assert "  column 'rating' was read as the value of 1 ratings; a value from 3.5 is positive" in (
+        lines
+    )
+    assert "  columns that were not used: 'shop'" in lines
+    assert (
+        "  warning: 1 × events of kind 'Purchase' have no rule, so they shape nothing; "
+        "nearest kind: 'purchase'"
+    ) in lines
+    assert load_arrays(done.bundle, "signals.safetensors")["popularity"].tolist() == [0, 0, 0]
+
+
 def test_the_items_of_a_bundle(report, tmp_path):
     bundle = open_bundle(tmp_path / "shop")
     assert bundle == report.bundle

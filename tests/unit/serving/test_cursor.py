@@ -36,6 +36,14 @@ def test_what_no_request_could_carry_is_not_offered() -> None:
     assert write_cursor(long, OWNER, NOW) is None
 
 
+@pytest.mark.parametrize("character", ["a", "é", "\U0001f600"])
+def test_the_longest_ids_are_read_back_whole(character: str) -> None:
+    ids = [f"{n:04}".rjust(256, character) for n in range(MAX_CURSOR_ITEMS)]
+    text = write_cursor(ids, OWNER, NOW)
+    assert text is not None
+    assert read_cursor(text, NOW, LIFE_S).shown == tuple(ids)
+
+
 @given(st.data())
 def test_a_changed_cursor_is_refused(data: st.DataObject) -> None:
     text = write_cursor(["a", "b"], OWNER, NOW)
