@@ -50,7 +50,7 @@ def best_items(
         [each.scores for each in mine], [_NOTHING] * len(mine), [want.k for want in wants]
     )
     tops = [each.rows.take(hits.rows) for each, hits in zip(mine, best, strict=True)]
-    places = topk.places(tops, [each.hits for each in mine])
+    places = topk.positions(tops, [each.hits for each in mine])
     return [
         _items(catalogue, request, top, hits, where)
         for request, top, hits, where in zip(batch, tops, best, places, strict=True)

@@ -24,7 +24,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.kernels.encoder import InstructionSet
+from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
 from app.offline.encoder.export import export_encoder, resolve
 from loadtest.reports.encoder import section

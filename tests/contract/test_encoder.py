@@ -21,7 +21,7 @@ from app.core.errors import BundleError, DeviceError, EngineError
 from app.engine.encoding.encoder import PackedEncoder, RuntimeName
 from app.engine.encoding.onnx import sub_batches
 from app.engine.encoding.torch_gpu import Bert, padded, passes
-from app.engine.kernels.encoder import InstructionSet
+from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
 from app.offline.encoder.export import export_encoder, resolve
 from app.testing.encoder import HashEncoder

@@ -22,8 +22,9 @@ from app.core.types import Device, Mask
 from app.engine.encoding.device import require
 from app.engine.encoding.onnx import GraphRuntime
 from app.engine.encoding.tokens import Tokens, informative_tokens
-from app.engine.kernels.encoder import InstructionSet, KernelRuntime
-from app.engine.kernels.loader import Unavailable
+from app.engine.kernels.encoder import KernelRuntime
+from app.engine.kernels.instruction_set import InstructionSet
+from app.engine.kernels.loader import KernelMismatch, Unavailable
 
 RuntimeName: TypeAlias = InstructionSet | Literal["onnxruntime", "torch-cpu", "torch-cuda"]
 """Those of torch are only taken by name; `torch-cpu` is for tests, see `encoder_torch`."""
@@ -51,8 +52,8 @@ class PackedEncoder:
         Args:
             directory: holds `encoder.json` and the files that it names.
             threads: threads of one call, the calling one included; ≥ 1. Torch has its own.
-            runtime: this one and no other; without it the kernel by the fastest of its products,
-                else ONNX Runtime with a warning.
+            runtime: this one and no other; without it our kernel with the fastest instruction set,
+                or ONNX Runtime with a warning.
 
         Raises:
             BundleError: a file is missing, damaged or not readable by this runtime.
@@ -67,7 +68,7 @@ class PackedEncoder:
             self._tokens = Tokens(tokenizer)
             self._informative = informative_tokens(tokenizer)
             self.runtime, self._runtime = _open(directory, info, threads, runtime)
-        except (Unavailable, DeviceError, EngineError):
+        except (Unavailable, KernelMismatch, DeviceError, EngineError):
             raise
         except Exception as error:  # the runtime and the tokenizer raise bare `Exception`s
             raise BundleError("the encoder cannot be loaded") from error
@@ -133,7 +134,7 @@ def _open(
                 raise
             _log.warning("texts are encoded by ONNX Runtime, which takes longer: %s", error)
         else:
-            return kernel.products, kernel
+            return kernel.instruction_set, kernel
     return "onnxruntime", GraphRuntime(directory, info, threads)
 
 

@@ -1,55 +1,87 @@
-"""The encoder on our own kernel, `encoder_kernel.c`: products of bytes.
+"""The transformer on our own kernel: float16 embeddings, dense layers by products of bytes.
 
-Here live the layout that the C file shares with us, and the check of all that it trusts: types and
-sizes, and that every token has a row. Not the arithmetic, nor how weights become bytes
-(`app.offline.encoder.kernel_weights`).
+It computes what BERT does, of texts as token numbers, for every text as if it were alone:
+
+    x = LayerNorm(words[token] + places[position])
+    for each layer:
+        x = LayerNorm(x + mix(attention(qkv(x))))
+        x = LayerNorm(x + narrow(GELU(widen(x))))
+    vector = mean of x over the tokens, or x of the first one, at unit norm
+
+`qkv`, `mix`, `widen` and `narrow` are dense layers. Their weights are int8, and so are their
+inputs, each token with its own scale: see `c/encoder_dense.h`. How weights become bytes is in
+`app.offline.encoder.kernel_weights`.
+
+Why C (`c/encoder.c`): a query has few tokens, and general libraries are made for large matrices.
+The kernel has no padding, no barrier between threads within a layer, and half to a quarter of the
+weights to read. There is no implementation in numpy: ONNX Runtime runs where the kernel cannot, and
+the contract tests compare both with the original model.
+
+C trusts what it is given. So this file checks types and shapes of all weights, and that every token
+has a row.
 """
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import CDLL, POINTER, Structure, c_float, c_int32, c_void_p
+from ctypes import POINTER, Structure, c_float, c_int, c_int32, c_void_p
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from app.bundle.encoder_info import EncoderInfo
 from app.bundle.reader import map_tensors
-from app.engine.kernels.loader import Unavailable, address, load_library, pointer
-
-InstructionSet: TypeAlias = Literal["amx", "vnni", "avx2"]
-"""The instructions that multiply, fastest first; the vectors are the same to the last bit."""
-
-NUMBERS: Final[dict[InstructionSet, int]] = {"avx2": 0, "vnni": 1, "amx": 2}
-"""What the C file calls them."""
+from app.engine.kernels.instruction_set import (
+    NUMBERS,
+    InstructionSet,
+    aligned,
+    choose_instruction_set,
+)
+from app.engine.kernels.loader import (
+    Signature,
+    Unavailable,
+    address,
+    bind,
+    load_library,
+    struct_layout,
+)
 
 PANEL: Final = 16
-"""Rows of weights that lie together."""
+"""Rows of a weight that lie interleaved: as many as a register of AVX-512 has lanes."""
 
-FOUR: Final = 4
-"""Weights of a row that lie together."""
+GROUP: Final = 4
+"""Weights of a row that lie together: the instructions multiply and add up four bytes at once."""
 
-_MULTIPLES: Final[dict[InstructionSet, int]] = {"avx2": 16, "vnni": 32, "amx": 64}
-"""The kernel has no tail loops: every width is a multiple of this, that of a head of _HEAD."""
+BLOCK: Final = 192
+"""Weights of a row that share a scale, from its start on."""
 
-_HEAD: Final = 16
-
-_CACHE_LINE: Final = 64
-
-N = TypeVar("N", bound=np.integer[Any])
+_HEAD_MULTIPLE: Final = 16
+"""The width of a head is a multiple of this: two registers of AVX2."""
 
 
 class _Dense(Structure):
-    _fields_ = [(name, c_void_p) for name in ("weight", "scale", "sums", "factor", "bias")]
+    """`Dense` in C: addresses of int8 weights and float32 arrays."""
+
+    _fields_ = [
+        ("weight", c_void_p),
+        ("scale", c_void_p),
+        ("sums", c_void_p),
+        ("factor", c_void_p),
+        ("bias", c_void_p),
+    ]
 
 
 class _Norm(Structure):
+    """`Norm` in C: addresses of float32[dim]."""
+
     _fields_ = [("scale", c_void_p), ("shift", c_void_p)]
 
 
 class _Layer(Structure):
+    """`Layer` in C."""
+
     _fields_ = [
         ("qkv", _Dense),
         ("mix", _Dense),
@@ -61,8 +93,15 @@ class _Layer(Structure):
 
 
 class _Model(Structure):
+    """`Model` in C: sizes, and addresses of float16 rows."""
+
     _fields_ = [
-        *((name, c_int32) for name in ("products", "layers", "width", "heads", "inner", "mean")),
+        ("instruction_set", c_int32),
+        ("layers", c_int32),
+        ("width", c_int32),
+        ("heads", c_int32),
+        ("inner", c_int32),
+        ("mean_pooling", c_int32),
         ("epsilon", c_float),
         ("words", c_void_p),
         ("places", c_void_p),
@@ -71,67 +110,102 @@ class _Model(Structure):
     ]
 
 
-class KernelRuntime:
-    """The weights of an exported folder; see `encoder.Runtime`.
+_SHARED: Final = {
+    **struct_layout(_Dense, _Norm, _Layer, _Model),
+    "BLOCK": BLOCK,
+    "PANEL": PANEL,
+    "GROUP": GROUP,
+}
+_FUNCTIONS: Final[dict[str, Signature]] = {
+    # model, token numbers, starts of texts, texts, out, threads
+    "encode_batch": (c_int, (c_void_p, c_void_p, c_void_p, c_int32, c_void_p, c_int32)),
+}
 
-    `products` says which instructions multiply.
+
+class KernelRuntime:
+    """The weights of an exported folder; implements `app.engine.encoding.encoder.Runtime`.
+
+    Attributes:
+        instruction_set: the one that it multiplies with.
     """
 
     def __init__(
-        self, directory: Path, info: EncoderInfo, threads: int, products: InstructionSet | None
+        self,
+        directory: Path,
+        info: EncoderInfo,
+        threads: int,
+        instruction_set: InstructionSet | None,
     ) -> None:
-        """Load the weights, for the fastest products or only those given.
+        """Load the weights.
+
+        Args:
+            directory: the exported folder.
+            info: its `encoder.json`.
+            threads: threads of a call, the calling one included.
+            instruction_set: this one and no other; None = the fastest.
 
         Raises:
             Unavailable: the kernel cannot run here, or not a model of this shape.
+            KernelMismatch: C and this file disagree.
+            KeyError, ValueError: a weight is missing, or has another type or shape.
         """
-        self._held: list[npt.NDArray[Any]] = []  # what the kernel points to lives as long as we do
+        # The structs have only addresses: the arrays must live as long as this object.
+        self._kept: list[npt.NDArray[Any]] = []
         self._threads, self._dim = threads, info.dim
         self._library = load_library()
+        bind(self._library, "encoder", _FUNCTIONS, _SHARED)
         if info.kernel is None:
             raise Unavailable("the bundle holds nothing for it: another shape, or an older build")
-        # Mapped: of the words only those that texts have are read. What the kernel multiplies by
-        # has the names of the weights that it was made of, and takes their place.
+        # Mapped, so that of the embeddings only the rows of tokens that occur are read. The second
+        # file has the int8 weights under the names of the float16 ones, which they replace.
         self._arrays = map_tensors(directory / info.weights) | map_tensors(directory / info.kernel)
         self._inner = inner = len(self._arrays["0.widen.bias"])
-        self.products = choose_instruction_set(self._library, (info.dim, inner), products)
-        # In the order that they are read in, in one piece: so they can lie in huge pages, and the
-        # kernel, which asks for what comes next, is right at the end of a layer as well.
+        self.instruction_set = choose_instruction_set(
+            self._library, (info.dim, inner), instruction_set
+        )
+        # All int8 weights in one array, in the order in which they are read. So they can lie in
+        # huge pages, and the kernel, which prefetches what follows a layer, prefetches the next.
         self._free = aligned(info.layers * info.dim * (4 * info.dim + 2 * inner), np.int8)
         layers = (_Layer * info.layers)(*(self._layer(f"{n}.") for n in range(info.layers)))
-        self._rows = [len(self._arrays[name]) for name in ("words", "places")]
-        words, places = (
-            self._read(name, np.float16, rows, info.dim)
-            for name, rows in zip(("words", "places"), self._rows, strict=True)
-        )
+        self._n_words, self._n_places = len(self._arrays["words"]), len(self._arrays["places"])
         self._model = _Model(
-            *(NUMBERS[self.products], info.layers, info.dim, info.heads, inner),
-            *(info.pooling == "mean", info.epsilon, words, places),
-            *(self._norm("embedded"), layers),
+            instruction_set=NUMBERS[self.instruction_set],
+            layers=info.layers,
+            width=info.dim,
+            heads=info.heads,
+            inner=inner,
+            mean_pooling=info.pooling == "mean",
+            epsilon=info.epsilon,
+            words=self._read("words", np.float16, self._n_words, info.dim),
+            places=self._read("places", np.float16, self._n_places, info.dim),
+            embedded=self._norm("embedded"),
+            layer=layers,
         )
+        self._model_at = ctypes.addressof(self._model)
         del self._arrays, self._free
 
     def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Return float32[len(tokens), dim], rows of unit norm; each as if it were alone.
 
         Raises:
-            ValueError: a token without a row, a text that is empty or longer than the places.
-            MemoryError: no room for what lies between the layers.
+            ValueError: a token without a row, a text that is empty or longer than the positions.
+            MemoryError: no room for the buffers.
         """
         lengths = [len(ids) for ids in tokens]
-        flat = list(chain.from_iterable(tokens))  # numpy needs a microsecond for each text
-        words, places = self._rows
-        if min(flat) < 0 or max(flat) >= words or min(lengths) < 1 or max(lengths) > places:
+        flat = list(chain.from_iterable(tokens))  # np.concatenate takes a microsecond a text
+        fits = min(flat) >= 0 and max(flat) < self._n_words
+        if not fits or min(lengths) < 1 or max(lengths) > self._n_places:
             raise ValueError("tokens that the weights have no row for")
         ids = np.array(flat, np.int32)
         starts = np.array([0, *accumulate(lengths)], np.int32)
         vectors = np.empty((len(tokens), self._dim), np.float32)
-        failed = self._library.encode(
-            ctypes.byref(self._model),
-            *(pointer(array) for array in (ids, starts)),
-            c_int32(len(tokens)),
-            pointer(vectors),
-            c_int32(self._threads),
+        failed = self._library.encode_batch(
+            self._model_at,
+            address(ids),
+            address(starts),
+            len(tokens),
+            address(vectors),
+            self._threads,
         )
         if failed:
             raise MemoryError
@@ -139,73 +213,56 @@ class KernelRuntime:
 
     def _layer(self, name: str) -> _Layer:
         width, inner = self._dim, self._inner
+        # In the order in which they are read, as `_dense` places the weights one after the other.
         return _Layer(
-            self._dense(name + "qkv", 3 * width, width),
-            self._dense(name + "mix", width, width),
-            self._norm(name + "mixed"),
-            self._dense(name + "widen", inner, width),
-            self._dense(name + "narrow", width, inner),
-            self._norm(name + "out"),
+            qkv=self._dense(name + "qkv", 3 * width, width),
+            mix=self._dense(name + "mix", width, width),
+            mixed=self._norm(name + "mixed"),
+            widen=self._dense(name + "widen", inner, width),
+            narrow=self._dense(name + "narrow", width, inner),
+            out=self._norm(name + "out"),
         )
 
     def _dense(self, name: str, n: int, k: int) -> _Dense:
-        blocks = -(-k // self._library.bytes_block())
-        shapes = {".scale": (blocks, n), ".sums": (n,), ".factor": (k,)}
-        weight = self._tensor(name + ".weight", np.int8, n // PANEL, k // FOUR, PANEL, FOUR)
-        placed, self._free = self._free[: weight.size], self._free[weight.size :]
-        placed[:] = weight.reshape(-1)
+        blocks = -(-k // BLOCK)
+        weight = self._tensor(name + ".weight", np.int8, n // PANEL, k // GROUP, PANEL, GROUP)
+        copied, self._free = self._free[: weight.size], self._free[weight.size :]
+        copied[:] = weight.reshape(-1)
         return _Dense(
-            self._hold(placed),
-            *(self._hold(self._tensor(name + of, np.float32, *shapes[of])) for of in shapes),
-            self._read(name + ".bias", np.float32, n),
+            weight=self._keep(copied),
+            scale=self._read(name + ".scale", np.float32, blocks, n),
+            sums=self._read(name + ".sums", np.float32, n),
+            factor=self._read(name + ".factor", np.float32, k),
+            bias=self._read(name + ".bias", np.float32, n),
         )
 
     def _norm(self, name: str) -> _Norm:
-        ends = (".scale", ".shift")
-        return _Norm(*(self._read(name + end, np.float32, self._dim) for end in ends))
+        return _Norm(
+            scale=self._read(name + ".scale", np.float32, self._dim),
+            shift=self._read(name + ".shift", np.float32, self._dim),
+        )
 
     def _read(self, name: str, kind: type[np.floating[Any]], *shape: int) -> int:
-        return self._hold(self._tensor(name, kind, *shape))
+        return self._keep(self._tensor(name, kind, *shape))
 
     def _tensor(self, name: str, kind: type[np.number[Any]], *shape: int) -> npt.NDArray[Any]:
-        """Return a tensor, if it is what the kernel takes it for."""
+        """Return a tensor that has the type and shape that C takes for granted."""
         array = self._arrays[name]
         if array.dtype != kind or array.shape != shape or not array.flags.c_contiguous:
             raise ValueError(f"the weights {name} have another type or shape")
         return array
 
-    def _hold(self, array: npt.NDArray[Any]) -> int:
-        self._held.append(array)
+    def _keep(self, array: npt.NDArray[Any]) -> int:
+        self._kept.append(array)
         return address(array)
 
 
 def suits(width: int, inner: int, head: int) -> bool:
-    """Return whether the kernel can run a model with tokens and heads of these widths."""
-    return not any(each % PANEL for each in (width, inner)) and not head % _HEAD
+    """Return whether the kernel can run a model of these widths.
 
-
-def choose_instruction_set(
-    library: CDLL, widths: Sequence[int], only: InstructionSet | None = None
-) -> InstructionSet:
-    """Return the fastest products that this machine can make of such widths, or those given.
-
-    Raises:
-        Unavailable: there are none.
+    Args:
+        width: of a token between two layers.
+        inner: of a token within a layer.
+        head: of an attention head.
     """
-    why = ""
-    for products in (only,) if only else get_args(InstructionSet):
-        if not library.can(c_int32(NUMBERS[products])):
-            why = f"the processor or its system lacks {products}"
-        elif any(width % _MULTIPLES[products] for width in widths):
-            why = f"{products} needs widths that are multiples of {_MULTIPLES[products]}"
-        else:
-            return cast("InstructionSet", products)
-    raise Unavailable(why)
-
-
-def aligned(length: int, kind: type[N]) -> npt.NDArray[N]:
-    """Return an uninitialised array that starts on a cache line."""
-    size = length * np.dtype(kind).itemsize
-    raw = np.empty(size + _CACHE_LINE, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE
-    return raw[start : start + size].view(kind)
+    return not any(each % PANEL for each in (width, inner)) and not head % _HEAD_MULTIPLE

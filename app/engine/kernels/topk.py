@@ -1,8 +1,19 @@
-"""Choosing among the rows of a catalogue for a whole batch: best rows, unions, and their places.
+"""Top k, gather, union and positions: what every engine pass does with the rows of a catalogue.
 
-What every pass does for every request, behind one port: `KernelTopK` (`selection_kernel`) does
-it in one call of our own C a batch, without the interpreter's lock, which the event loop wants
-meanwhile; `NumpyTopK` below needs no compiler. Neither knows what scores mean.
+With n rows in the catalogue and a batch of requests, for each request:
+
+    best        the k rows of the highest score of float32[m], m ≤ n
+    best_sums   the same for a sparse sum: score[row] = Σ weight · value over the pieces of the row
+    gather      float32[c]: base[row] + weight · min(sum[row], 1) + more[row] for c rows
+    union       int64[u]: the distinct rows of several lists, in order of first appearance
+    positions   of each row of a result: in which lists it stands, at which position
+
+All but the rows that an `Exclusion` names. Ties are broken by row, so that an answer does not
+depend on how it was computed. Nothing here knows what a score means.
+
+Why C (`c/topk.c`): one call answers a whole batch without the interpreter's lock, which the event
+loop needs meanwhile, and touches only the rows that a request names, where numpy makes arrays of
+the size of the catalogue. `NumpyTopK` is the oracle of the tests and runs where C cannot.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +26,19 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Mask, Rows, SourceHit, Vector
-from app.engine.kernels.loader import Unavailable, address, load_library, pointer
+from app.engine.kernels.loader import (
+    Signature,
+    Unavailable,
+    address,
+    bind,
+    load_library,
+    table_layout,
+)
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+
+
+# ---- Port ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +48,7 @@ class Hits:
     rows: Rows
     scores: Vector
 
-    def exclusion(self, hidden: Rows, size: int) -> "Hits":
+    def excluding(self, hidden: Rows, size: int) -> "Hits":
         """Return the best `size` hits that are not hidden."""
         if not hidden.size:
             return Hits(self.rows[:size], self.scores[:size])
@@ -37,7 +58,7 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What must not come back: int64[e] rows, and those where a bool[n] mask is true."""
+    """Rows that must not come back: int64[e] rows, and those where a bool[n] mask is true."""
 
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
     blocked: Mask | None = None
@@ -48,10 +69,13 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a sum over rows: float32[p] values to add in int32[p] rows.
+    """One summand of a sparse sum: float32[p] values to add at int32[p] rows.
 
-    Without values: what the pieces before it said of these rows counts no more. `address`: where
-    the arrays lie, and p; asking for it costs as much as a small sum.
+    Without values it drops what the pieces before it added at these rows.
+
+    Attributes:
+        address: addresses of both arrays, and p. Kept, because asking numpy for them costs as much
+            as a small sum.
     """
 
     rows: npt.NDArray[np.int32]
@@ -59,24 +83,24 @@ class Piece:
     address: tuple[int, int, int] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        rows, at = np.ascontiguousarray(self.rows, np.int32), 0
+        rows, values_at = np.ascontiguousarray(self.rows, np.int32), 0
         object.__setattr__(self, "rows", rows)
         if self.values is not None:
             values = np.ascontiguousarray(self.values, np.float32)
             object.__setattr__(self, "values", values)
-            at = address(values)
-        object.__setattr__(self, "address", (address(rows), at, rows.size))
+            values_at = address(values)
+        object.__setattr__(self, "address", (address(rows), values_at, rows.size))
 
 
 WeightedScores: TypeAlias = tuple[Piece, float]
-"""A piece, and what its values are multiplied by."""
+"""A piece, and the weight that its values are multiplied by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gather:
     """Scores for some rows: `base[rows] + weight · min(sum of the summands, 1)[rows] + more[rows]`.
 
-    `rows`: int64[c]; `base`, `more`: float32[n], or nothing.
+    `rows`: int64[c]; `base`, `more`: float32[n], or None for zeros.
     """
 
     rows: Rows
@@ -86,12 +110,15 @@ class Gather:
 
 
 class TopK(Protocol):
-    """Chooses among n rows. Holds buffers: one thread at a time. Results keep the order asked."""
+    """Works on n rows. It owns buffers: one thread at a time. Results keep the order of requests.
+
+    That rows are below n is trusted.
+    """
 
     def best(
         self, scores: Sequence[Vector], exclusion: Sequence[Exclusion], sizes: Sequence[int]
     ) -> list[Hits]:
-        """Return the rows of the highest scores (float32[m], m ≤ n), equal ones by row.
+        """Return the rows of the highest scores (float32[m], m ≤ n), ties by row.
 
         Rows whose score is -inf do not come back.
         """
@@ -100,29 +127,40 @@ class TopK(Protocol):
     def best_sums(
         self, sums: Sequence[Sequence[WeightedScores]], exclusion: Sequence[Exclusion], size: int
     ) -> list[Hits]:
-        """Return the rows where a sum of pieces is highest, and more than 0; equal ones by row."""
+        """Return the rows where a sum of pieces is highest, and above 0; ties by row."""
         ...
 
-    def gather(self, asked: Sequence[Gather], weight: float) -> list[Vector]:
-        """Return float32[c] for the rows of each; see `Gather`."""
+    def gather(self, requests: Sequence[Gather], weight: float) -> list[Vector]:
+        """Return float32[c] for the rows of each request; see `Gather`."""
         ...
 
     def union(self, lists: Sequence[Sequence[Rows]]) -> list[Rows]:
-        """Return int64[u]: each row of the lists once, in order of appearance."""
+        """Return int64[u]: each row of the lists once, in order of first appearance."""
         ...
 
-    def places(
+    def positions(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
     ) -> list[list[tuple[SourceHit, ...]]]:
-        """Return for each row of `tops` (each once in its list) where it stands in which list."""
+        """Return for each row of `tops` (distinct within a list) its rank and score by source."""
         ...
+
+
+def topk_over(n: int) -> TopK:
+    """Return a `TopK` over `n` rows: our own C where it can run, else numpy."""
+    try:
+        return KernelTopK(load_library(), n)
+    except Unavailable:
+        return NumpyTopK(n)
+
+
+# ---- Numpy ---------------------------------------------------------------------------------------
 
 
 class NumpyTopK:
     """The port in numpy, request by request."""
 
     def __init__(self, n: int) -> None:
-        """Choose among `n` rows."""
+        """Work on `n` rows."""
         self._first = np.empty(n, np.int32)
 
     def best(
@@ -136,34 +174,34 @@ class NumpyTopK:
     ) -> list[Hits]:
         """See `TopK`."""
         return [
-            _best_sum(self._total(pieces), each, size)
-            for pieces, each in zip(sums, exclusion, strict=True)
+            _best_sum(self._total(pieces), excluded, size)
+            for pieces, excluded in zip(sums, exclusion, strict=True)
         ]
 
-    def gather(self, asked: Sequence[Gather], weight: float) -> list[Vector]:
+    def gather(self, requests: Sequence[Gather], weight: float) -> list[Vector]:
         """See `TopK`."""
-        found = []
-        for one in asked:
-            score = np.zeros(len(one.rows), np.float32)
-            if one.base is not None:
-                score += one.base.take(one.rows)
-            if one.summands:
-                total = self._total(one.summands).take(one.rows)
+        gathered = []
+        for request in requests:
+            score = np.zeros(len(request.rows), np.float32)
+            if request.base is not None:
+                score += request.base.take(request.rows)
+            if request.summands:
+                total = self._total(request.summands).take(request.rows)
                 score += np.float32(weight) * np.minimum(total, 1.0)
-            if one.more is not None:
-                score += one.more.take(one.rows)
-            found.append(score)
-        return found
+            if request.more is not None:
+                score += request.more.take(request.rows)
+            gathered.append(score)
+        return gathered
 
     def union(self, lists: Sequence[Sequence[Rows]]) -> list[Rows]:
         """See `TopK`."""
-        return [self._united(each) for each in lists]
+        return [self._union(each) for each in lists]
 
-    def places(
+    def positions(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
     ) -> list[list[tuple[SourceHit, ...]]]:
         """See `TopK`."""
-        return [_places(*each) for each in zip(tops, hits, strict=True)]
+        return [_positions(*each) for each in zip(tops, hits, strict=True)]
 
     def _total(self, pieces: Sequence[WeightedScores]) -> Vector:
         total = np.zeros(len(self._first), np.float32)
@@ -171,79 +209,95 @@ class NumpyTopK:
             if piece.values is None:
                 total[piece.rows] = 0.0
             else:
-                # Rows may come twice in the piece of several neighbours.
+                # Not total[rows] += …: a row may stand twice in one piece, once a neighbour.
                 np.add.at(total, piece.rows.ravel(), np.float32(weight) * piece.values.ravel())
         return total
 
-    def _united(self, lists: Sequence[Rows]) -> Rows:
+    def _union(self, lists: Sequence[Rows]) -> Rows:
         rows = np.concatenate([_NO_ROWS, *lists])
-        # Written backwards, so that the first place of a row is what remains.
-        places = np.arange(len(rows), dtype=np.int32)
-        self._first[rows[::-1]] = places[::-1]
-        united: Rows = rows[self._first[rows] == places]
-        return united
+        # Assigned backwards: of several indices of a row the last assignment, its first, remains.
+        indices = np.arange(len(rows), dtype=np.int32)
+        self._first[rows[::-1]] = indices[::-1]
+        distinct: Rows = rows[self._first[rows] == indices]
+        return distinct
 
 
 def _best(scores: Vector, exclusion: Exclusion, size: int) -> Hits:
-    kept = scores.copy()
-    kept[exclusion.hidden] = -np.inf
+    allowed = scores.copy()
+    allowed[exclusion.hidden] = -np.inf
     if exclusion.blocked is not None:
-        np.putmask(kept, exclusion.blocked, -np.inf)
-    return _highest(np.flatnonzero(kept > -np.inf), kept, size)
+        np.putmask(allowed, exclusion.blocked, -np.inf)
+    return _highest(np.flatnonzero(allowed > -np.inf), allowed, size)
 
 
 def _best_sum(total: Vector, exclusion: Exclusion, size: int) -> Hits:
     total[exclusion.hidden] = 0.0
     if exclusion.blocked is not None:
         np.putmask(total, exclusion.blocked, 0.0)
-    # Chosen among few: a partition is slow where most values are equal, here 0.
+    # Only the few rows above 0: a partition is slow where most values are equal, here 0.
     return _highest(np.flatnonzero(total > 0), total, size)
 
 
 def _highest(rows: Rows, values: Vector, size: int) -> Hits:
     scores = values.take(rows)
     if len(rows) > size > 0:
+        # All rows from the score of the last one on: ties there are cut by row, below.
         edge = len(rows) - size
-        keep = scores >= np.partition(scores, edge)[edge]
-        rows, scores = rows[keep], scores[keep]
+        candidates = scores >= np.partition(scores, edge)[edge]
+        rows, scores = rows[candidates], scores[candidates]
     order = np.argsort(-scores, kind="stable")[:size]
     return Hits(rows.take(order), scores.take(order))
 
 
-def _places(top: Rows, hits: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
-    found: list[list[SourceHit]] = [[] for _ in top]
+def _positions(top: Rows, hits: Mapping[str, Hits]) -> list[tuple[SourceHit, ...]]:
+    sources: list[list[SourceHit]] = [[] for _ in top]
     for name, each in hits.items():
-        at, places = np.nonzero(top[:, None] == each.rows)
-        for row, place, score in zip(at, places, each.scores[places], strict=True):
-            found[row].append(SourceHit(name, int(place) + 1, float(score)))
-    return [tuple(places) for places in found]
+        of_top, positions = np.nonzero(top[:, None] == each.rows)
+        for n, position, score in zip(of_top, positions, each.scores[positions], strict=True):
+            sources[n].append(SourceHit(name, int(position) + 1, float(score)))
+    return [tuple(each) for each in sources]
 
 
-# The port `TopK` on our own C, `selection_kernel.c`: one call for a whole batch.
+# ---- Binding of c/topk.c -------------------------------------------------------------------------
 #
-# Here live the tables that the C file reads, and the types and layout that it counts on. That rows
-# are rows of the catalogue it takes from us, and we from our caller.
+# What C reads of each request is a line of an int64 table: addresses, lengths and numbers.
 
 _Table: TypeAlias = npt.NDArray[np.int64]
 
+_EXCLUSION: Final = ("exclusion.hidden", "exclusion.n_hidden", "exclusion.blocked")
+_SHARED: Final = {
+    **table_layout("TopkRequest", ("scores", "n_rows", "size", *_EXCLUSION)),
+    **table_layout("Piece", ("rows", "values", "n")),
+    **table_layout("SumRequest", ("pieces.first", "pieces.n", "size", *_EXCLUSION)),
+    **table_layout("GatherRequest", ("rows", "n_rows", "base", "more", "pieces.first", "pieces.n")),
+    **table_layout("RowList", ("rows", "n")),
+    **table_layout("Position", ("top", "list", "position")),
+}
 
-def topk_over(n: int) -> TopK:
-    """Return what chooses among `n` rows: our own C where it can run, else numpy."""
-    try:
-        return KernelTopK(load_library(), n)
-    except Unavailable:
-        return NumpyTopK(n)
+_P, _N = c_void_p, c_int64
+_BEST_ARGUMENTS: Final = (_P, _N, _P, _P, _P)  # keys, width, rows, scores, counts
+_FUNCTIONS: Final[dict[str, Signature]] = {
+    "topk_batch": (None, (_P, _N, _P, *_BEST_ARGUMENTS)),
+    "topk_sums_batch": (None, (_P, _N, _P, _P, _P, *_BEST_ARGUMENTS)),
+    "gather_batch": (None, (_P, _N, _P, _P, c_float, _P, _P)),
+    "union_batch": (None, (_P, _P, _N, _P, _P, _P)),
+    "positions_batch": (_N, (_P, _P, _P, _N, _P, _P)),
+}
 
 
 class KernelTopK:
-    """Chooses among n rows by a loaded library (`app.engine.kernels.loader`)."""
+    """The port by a loaded library (`app.engine.kernels.loader`)."""
 
     def __init__(self, library: CDLL, n: int) -> None:
-        """Choose among `n` rows."""
+        """Work on `n` rows. Raises `KernelMismatch`."""
+        bind(library, "topk", _FUNCTIONS, _SHARED)
         self._library, self._n = library, n
+        # One entry a row, zeros between two calls.
         self._total = np.zeros(n, np.float32)
         self._marks = np.zeros(n, np.uint8)
         self._stamps = np.zeros(n, np.int32)
+        self._total_at, self._marks_at = address(self._total), address(self._marks)
+        self._stamps_at = address(self._stamps)
 
     def best(
         self, scores: Sequence[Vector], exclusion: Sequence[Exclusion], sizes: Sequence[int]
@@ -251,18 +305,24 @@ class KernelTopK:
         """See `TopK`."""
         if not scores:
             return []
-        lines = [np.ascontiguousarray(each, np.float32) for each in scores]
-        asked = _table(
-            (_at(line), line.size, min(size, line.size), *_words(barred))
-            for line, barred, size in zip(lines, exclusion, sizes, strict=True)
+        arrays = [np.ascontiguousarray(each, np.float32) for each in scores]
+        possible = [min(size, array.size) for array, size in zip(arrays, sizes, strict=True)]
+        requests = _table(
+            (_address(array), array.size, size, *_exclusion_words(excluded))
+            for array, size, excluded in zip(arrays, possible, exclusion, strict=True)
         )
-        width = max(asked[:, 2])
-        found = _Found(len(scores), width)
-        self._library.best_of_all(
-            *(pointer(asked), c_int64(len(asked))),
-            *(pointer(self._marks), *found.arguments()),
+        best = _BestRows(len(scores), max(possible))
+        self._library.topk_batch(
+            address(requests),
+            len(requests),
+            self._marks_at,
+            address(best.keys),
+            best.width,
+            address(best.rows),
+            address(best.scores),
+            address(best.counts),
         )
-        return found.hits()
+        return best.hits()
 
     def best_sums(
         self, sums: Sequence[Sequence[WeightedScores]], exclusion: Sequence[Exclusion], size: int
@@ -270,126 +330,148 @@ class KernelTopK:
         """See `TopK`."""
         if not sums:
             return []
-        pieces, weights, spans = _pieces(sums)
-        asked = _table(
-            (*span, size, *_words(barred)) for span, barred in zip(spans, exclusion, strict=True)
+        pieces, weights, ranges = _piece_table(sums)
+        best = _BestRows(len(sums), min(size, self._n))
+        requests = _table(
+            (*of_sum, best.width, *_exclusion_words(excluded))
+            for of_sum, excluded in zip(ranges, exclusion, strict=True)
         )
-        found = _Found(len(sums), min(size, self._n))
-        asked[:, 2] = found.width
-        self._library.best_of_sums(
-            *(pointer(asked), c_int64(len(asked)), pointer(pieces), pointer(weights)),
-            *(pointer(self._total), *found.arguments()),
+        self._library.topk_sums_batch(
+            address(requests),
+            len(requests),
+            address(pieces),
+            address(weights),
+            self._total_at,
+            address(best.keys),
+            best.width,
+            address(best.rows),
+            address(best.scores),
+            address(best.counts),
         )
-        return found.hits()
+        return best.hits()
 
-    def gather(self, asked: Sequence[Gather], weight: float) -> list[Vector]:
+    def gather(self, requests: Sequence[Gather], weight: float) -> list[Vector]:
         """See `TopK`."""
-        pieces, weights, spans = _pieces([one.summands for one in asked])
-        rows = [np.ascontiguousarray(one.rows, np.int64) for one in asked]
+        pieces, weights, ranges = _piece_table([request.summands for request in requests])
+        rows = [np.ascontiguousarray(request.rows, np.int64) for request in requests]
         table = _table(
-            (_at(mine), mine.size, _at(one.base), _at(one.more), *span)
-            for mine, one, span in zip(rows, asked, spans, strict=True)
+            (_address(each), each.size, _address(request.base), _address(request.more), *of_sum)
+            for each, request, of_sum in zip(rows, requests, ranges, strict=True)
         )
-        lengths = [one.rows.size for one in asked]
+        lengths = [each.size for each in rows]
         out = np.empty(sum(lengths), np.float32)
-        self._library.gathered(
-            *(pointer(table), c_int64(len(asked)), pointer(pieces), pointer(weights)),
-            *(c_float(weight), pointer(self._total), pointer(out)),
+        self._library.gather_batch(
+            address(table),
+            len(requests),
+            address(pieces),
+            address(weights),
+            weight,
+            self._total_at,
+            address(out),
         )
-        return _cut(out, lengths)
+        return _split(out, lengths)
 
     def union(self, lists: Sequence[Sequence[Rows]]) -> list[Rows]:
         """See `TopK`."""
-        _owners, table, ends = _lists(lists)
-        rows, found = np.empty(table[:, 1].sum(), np.int64), np.empty(len(lists), np.int64)
-        self._library.united(
-            *(pointer(table), pointer(ends), c_int64(len(lists))),
-            *(pointer(self._marks), pointer(rows), pointer(found)),
+        _arrays, table, ends = _list_table(lists)
+        rows, counts = np.empty(table[:, 1].sum(), np.int64), np.empty(len(lists), np.int64)
+        self._library.union_batch(
+            address(table),
+            address(ends),
+            len(lists),
+            self._marks_at,
+            address(rows),
+            address(counts),
         )
-        return _cut(rows, found.tolist())
+        return _split(rows, counts.tolist())
 
-    def places(
+    def positions(
         self, tops: Sequence[Rows], hits: Sequence[Mapping[str, Hits]]
     ) -> list[list[tuple[SourceHit, ...]]]:
         """See `TopK`."""
         names = [name for each in hits for name in each]
-        lists = [each for one in hits for each in one.values()]
-        _owners, table, ends = _lists([[each.rows for each in one.values()] for one in hits])
-        mine = [np.ascontiguousarray(top, np.int64) for top in tops]
-        asked = _table((_at(top), top.size) for top in mine).reshape(-1, 2)
-        lengths = [top.size for top in tops]
-        most = sum(n * len(one) for n, one in zip(lengths, hits, strict=True))
+        scores = [each.scores for of_request in hits for each in of_request.values()]
+        _arrays, table, ends = _list_table(
+            [[each.rows for each in of_request.values()] for of_request in hits]
+        )
+        arrays = [np.ascontiguousarray(top, np.int64) for top in tops]
+        requests = _table((_address(top), top.size) for top in arrays)
+        lengths = [top.size for top in arrays]
+        # Distinct rows: each stands in each list once at most.
+        most = sum(n * len(of_request) for n, of_request in zip(lengths, hits, strict=True))
         out = np.empty((most, 3), np.int64)
-        self._library.places_in.restype = c_int64
-        n = self._library.places_in(
-            *(pointer(asked), pointer(table), pointer(ends), c_int64(len(tops))),
-            *(pointer(self._stamps), pointer(out)),
+        n = self._library.positions_batch(
+            address(requests),
+            address(table),
+            address(ends),
+            len(tops),
+            self._stamps_at,
+            address(out),
         )
-        found: list[list[SourceHit]] = [[] for _ in range(sum(lengths))]
-        for top, number, place in out[:n].tolist():
-            score = lists[number].scores.item(place)
-            found[top].append(SourceHit(names[number], place + 1, score))
-        return _cut([tuple(places) for places in found], lengths)
+        sources: list[list[SourceHit]] = [[] for _ in range(sum(lengths))]
+        for top, number, position in out[:n].tolist():
+            score = scores[number].item(position)
+            sources[top].append(SourceHit(names[number], position + 1, score))
+        return _split([tuple(each) for each in sources], lengths)
 
 
-class _Found:
-    """Where the best rows of each request are put, and buffers to choose them in."""
+class _BestRows:
+    """Arrays for the best rows of a batch, and the buffer that they are selected in.
 
-    def __init__(self, n: int, width: int) -> None:
+    Attributes:
+        width: most rows of one request.
+        rows, scores: int64 and float32[requests, width].
+        counts: int64[requests], how many rows of each line there are.
+        keys: uint64[2 · width], for C alone.
+    """
+
+    def __init__(self, n_requests: int, width: int) -> None:
         self.width = width
-        self._rows, self._scores = np.empty((n, width), np.int64), np.empty((n, width), np.float32)
-        self._keys = np.empty(2 * width, np.uint64)
-        self._found = np.empty(n, np.int64)
-
-    def arguments(self) -> tuple[c_void_p | c_int64, ...]:
-        return (
-            *(pointer(self._keys), c_int64(self.width)),
-            *(pointer(self._rows), pointer(self._scores), pointer(self._found)),
-        )
+        self.rows = np.empty((n_requests, width), np.int64)
+        self.scores = np.empty((n_requests, width), np.float32)
+        self.counts = np.empty(n_requests, np.int64)
+        self.keys = np.empty(2 * width, np.uint64)
 
     def hits(self) -> list[Hits]:
-        return [
-            Hits(rows[:n], scores[:n])
-            for rows, scores, n in zip(self._rows, self._scores, self._found.tolist(), strict=True)
-        ]
+        lines = zip(self.rows, self.scores, self.counts.tolist(), strict=True)
+        return [Hits(rows[:n], scores[:n]) for rows, scores, n in lines]
 
 
-def _pieces(
+def _piece_table(
     sums: Sequence[Sequence[WeightedScores]],
 ) -> tuple[_Table, Vector, list[tuple[int, int]]]:
-    """Return the pieces of all sums, their weights, and of each sum its first and how many."""
+    """Return a table of the pieces of all sums, their weights, and (first, number) of each sum."""
     flat = [each for pieces in sums for each in pieces]
     weights = np.array([weight for _, weight in flat], np.float32)
     lengths = [len(pieces) for pieces in sums]
     firsts = list(accumulate(lengths, initial=0))[:-1]
-    return (
-        _table(piece.address for piece, _ in flat),
-        weights,
-        list(zip(firsts, lengths, strict=True)),
-    )
+    table = _table(piece.address for piece, _ in flat)
+    return table, weights, list(zip(firsts, lengths, strict=True))
 
 
-def _lists(lists: Sequence[Sequence[Rows]]) -> tuple[list[Rows], _Table, _Table]:
-    """Return all lists of all requests, a table of them, and where those of each request end."""
-    kept = [np.ascontiguousarray(rows, np.int64) for each in lists for rows in each]
-    table = _table((_at(rows), rows.size) for rows in kept).reshape(-1, 2)
-    return kept, table, np.cumsum([len(each) for each in lists], dtype=np.int64)
+def _list_table(lists: Sequence[Sequence[Rows]]) -> tuple[list[Rows], _Table, _Table]:
+    """Return the arrays of all lists, a table of them, and int64[requests] where each one's end.
+
+    The caller holds the arrays during the call: the table has only their addresses.
+    """
+    arrays = [np.ascontiguousarray(rows, np.int64) for each in lists for rows in each]
+    table = _table((_address(rows), rows.size) for rows in arrays).reshape(-1, 2)
+    return arrays, table, np.cumsum([len(each) for each in lists], dtype=np.int64)
 
 
-def _words(exclusion: Exclusion) -> tuple[int, int, int]:
+def _exclusion_words(exclusion: Exclusion) -> tuple[int, int, int]:
     hidden = exclusion.hidden
-    return _at(hidden) if hidden.size else 0, hidden.size, _at(exclusion.blocked)
+    return _address(hidden) if hidden.size else 0, hidden.size, _address(exclusion.blocked)
 
 
 def _table(lines: Iterable[tuple[int, ...]]) -> _Table:
     return np.array(list(lines), np.int64)
 
 
-def _cut(whole: Any, lengths: Sequence[int]) -> list[Any]:  # noqa: ANN401 - a list or an array
+def _split(joined: Any, lengths: Sequence[int]) -> list[Any]:  # noqa: ANN401 - a list or an array
     ends = list(accumulate(lengths, initial=0))
-    return [whole[start:end] for start, end in pairwise(ends)]
+    return [joined[start:end] for start, end in pairwise(ends)]
 
 
-def _at(array: npt.NDArray[Any] | None) -> int:
-    """Return where an array lies; 0 for none. It must be contiguous."""
+def _address(array: npt.NDArray[Any] | None) -> int:
     return 0 if array is None else address(array)

@@ -109,7 +109,7 @@ class VectorSource:
             for place, scores, rows in zip(group, *hits, strict=True):
                 real = rows >= 0
                 mine = Hits(rows[real], scores[real])
-                found[place] = mine.exclusion(wants[place].hidden, SOURCE_SIZE)
+                found[place] = mine.excluding(wants[place].hidden, SOURCE_SIZE)
         return found
 
 
@@ -180,7 +180,7 @@ class FixedSource:
             rows = rows[: self._size + want.hidden.size]
         else:
             rows = rows[~want.blocked[rows]][: self._size + want.hidden.size]
-        return Hits(rows, self._values[rows]).exclusion(want.hidden, self._size)
+        return Hits(rows, self._values[rows]).excluding(want.hidden, self._size)
 
 
 # Sources learned from what people did: item to item, and the space of taste.

@@ -17,12 +17,12 @@ from app.core.errors import BundleError
 from app.core.types import Rows, Vector
 from app.domain.columns import Arrays, StringColumn
 from app.engine.kernels.matching import (
-    Found,
+    Matches,
     Postings,
     RowNumbers,
     Trigrams,
     matching_over,
-    places_of,
+    positions_of,
 )
 from app.engine.kernels.topk import Piece
 from app.engine.retrieval.word_cutting import stem, trigrams_of_word
@@ -40,7 +40,7 @@ class Matched:
 
     __slots__ = ("items", "titles")
 
-    def __init__(self, items: Found, titles: Found) -> None:
+    def __init__(self, items: Matches, titles: Matches) -> None:
         self.items, self.titles = Piece(*items), Piece(*titles)
 
 
@@ -98,7 +98,7 @@ class Items:
         posted = self.postings
         first, second = (slice(*posted.offsets[w : w + 2].tolist()) for w in (left, right))
         both = np.intersect1d(posted.rows[first], posted.rows[second], assume_unique=True)
-        places, bounds = places_of(self._titles, both)
+        places, bounds = positions_of(self._titles, both)
         owners = np.repeat(np.arange(len(both)), np.diff(bounds))
         words = self._title_words[places]
         here = (words[:-1] == left) & (words[1:] == right) & (owners[:-1] == owners[1:])
@@ -149,8 +149,8 @@ class Vocabulary:
         number, idf = self.number(word), self.idf(word)
         if len(word) > MAX_FUZZY_LENGTH:
             return Word(idf, self._exactly(number, 1.0))
-        similar = self._matching.similar(trigrams_of_word(word))
-        matched = Matched(*self._matching.matched(*similar))
+        similar = self._matching.similar_words(trigrams_of_word(word))
+        matched = Matched(*self._matching.match(*similar))
         for split in self._splits(word):
             matched = self.either(matched, split)
         return Word(idf, matched)
@@ -158,8 +158,8 @@ class Vocabulary:
     def either(self, one: Matched, other: Matched) -> Matched:
         """Return what either of two words matches, the better one of both."""
         return Matched(
-            self._matching.either(_found(one.items), _found(other.items)),
-            self._matching.either(_found(one.titles), _found(other.titles)),
+            self._matching.merge(_found(one.items), _found(other.items)),
+            self._matching.merge(_found(one.titles), _found(other.titles)),
         )
 
     def join(self, word: str) -> Matched | None:
@@ -172,7 +172,7 @@ class Vocabulary:
 
     def _exactly(self, number: int, factor: float) -> Matched:
         numbers = np.array([number] if number >= 0 else [], dtype=np.int64)
-        (rows, impacts), titles = self._matching.matched(numbers, np.ones(len(numbers), np.float32))
+        (rows, impacts), titles = self._matching.match(numbers, np.ones(len(numbers), np.float32))
         return Matched((rows, impacts * np.float32(factor)), titles)
 
     def _splits(self, word: str) -> Iterable[Matched]:
@@ -186,7 +186,7 @@ class Vocabulary:
                     yield self._items.next_to(left, right)
 
 
-def _found(piece: Piece) -> Found:
+def _found(piece: Piece) -> Matches:
     assert piece.values is not None  # noqa: S101 - those of words have some
     return piece.rows, piece.values
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from app.engine.kernels.encoder import FOUR, PANEL
+from app.engine.kernels.encoder import GROUP, PANEL
 from app.offline.encoder.quantise import Seen, quantise
 
 _TEXTS: Final = ((700, 8), (300, 32))
@@ -64,7 +64,7 @@ def kernel_arrays(
 
 def _panels(integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     n, k = integers.shape
-    panels = integers.reshape(n // PANEL, PANEL, k // FOUR, FOUR)
+    panels = integers.reshape(n // PANEL, PANEL, k // GROUP, GROUP)
     return np.ascontiguousarray(panels.transpose(0, 2, 1, 3))
 
 

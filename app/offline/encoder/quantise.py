@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-BLOCK: Final = 192
-"""So many weights of a row share a scale, as the kernel has it."""
+from app.engine.kernels.encoder import BLOCK
 
 PARTS: Final = 16
 """AVX2 adds products of the weights of as many inputs, from a multiple on, in two sums of 16 bits:

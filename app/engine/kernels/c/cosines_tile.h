@@ -1,9 +1,13 @@
-/* A few probes times two registers' width of vectors, for vectors_kernel.c, which includes this once
- * for each width of registers. It defines NAME(x), LANES, ROWS, TARGET, the types INTS and FLOATS,
- * OP(x) and DOT(sum, a, b): to each lane of sum, the product of two pairs of 16-bit integers. */
+/* A few queries times a panel of vectors, for cosines.c, which includes this once for each width of
+ * registers. It defines what lanes.h does, ROWS, and DOT(sum, a, b), which adds to each lane of sum
+ * the products of two pairs of 16-bit integers. */
 
-/* As many sums as the registers hold beside what they multiply. The vectors come from far away: who
- * meets them first asks for them line by line, a page ahead. */
+/* `rows` queries times two registers of vectors. There are as many sums as fit into the registers
+ * beside what they multiply: 2 * ROWS + 3 of 16 (AVX2) or 32. `rows` is a constant at each call, so
+ * that the compiler unrolls the loops.
+ *
+ * The vectors come from memory, beyond all caches. The first queries that meet a panel ask for the
+ * lines a page (4096 bytes) ahead: the processor's own prefetcher stops at a page. */
 static inline __attribute__((always_inline)) TARGET void NAME(tile)(
     const int rows, const int first, const int16_t *x, int k, const int16_t *w, const float *sx,
     const float *scale, float *y, int n) {
@@ -34,18 +38,23 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
         }
 }
 
+/* A call for each number of rows: `rows` and `first` are constants in it. */
 #define TAKE_OF(R, FIRST) \
     case 2 * R + FIRST: \
         NAME(tile)(R, FIRST, xr, k, panel, sx + r, scale + p, y + (size_t)r * n + p, n); \
         break
 #define TAKE(R) TAKE_OF(R, 0); TAKE_OF(R, 1)
-static TARGET void NAME(products)(
+static TARGET void NAME(multiply)(
     const int16_t *x, const float *sx, int m, int k, const int16_t *w, const float *scale,
     float *y, int n) {
     for (int p = 0; p < n; p += 2 * LANES)
         for (int r = 0, take; r < m; r += take) {
-            const int left = m - r;
-            take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
+            /* The last two tiles share what remains evenly: a tile of one row takes nearly as long
+             * as a full one. */
+            const int remaining = m - r;
+            take = remaining >= 2 * ROWS ? ROWS
+                 : remaining > ROWS      ? (remaining + 1) / 2
+                                         : remaining;
             const int16_t *xr = x + (size_t)r * k, *panel = w + (size_t)p * k;
             switch (2 * take + !r) {
                 TAKE(1); TAKE(2); TAKE(3); TAKE(4);

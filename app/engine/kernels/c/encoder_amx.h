@@ -1,22 +1,24 @@
-/* Dense layers on AMX, for encoder_kernel_dense.h: its tiles multiply 16 rows by 64 of k with 64 of
- * k by 16 columns.
+/* Dense layers on AMX, for encoder_dense.h: its tiles multiply 16 rows by 64 of k with 64 of k by
+ * 16 columns.
  *
- * Instructions are spelt out: compilers know them as functions only since lately, and some forget
- * that they touch memory.
+ * Instructions are written as assembly: only recent compilers know them as functions, and some of
+ * those forget that the instructions read and write memory.
  */
 #define TILE_LOAD(tile, from, stride) \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile :: "r"(from), "r"((long)(stride)) : "memory")
+    __asm__ volatile( \
+        "tileloadd (%0,%1,1), %%tmm" #tile :: "r"(from), "r"((long)(stride)) : "memory")
 #define TILE_STORE(tile, to) \
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" :: "r"(to), "r"(64L) : "memory")
 #define TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::)
-/* To tile `sum`, unsigned rows times signed weights. */
+/* Adds to tile `sum` the products of unsigned rows and signed weights. */
 #define TILE_DOT(sum, rows, weights) \
     __asm__ volatile("tdpbusd %%tmm" #weights ", %%tmm" #rows ", %%tmm" #sum ::)
 
 enum { TILE_ROWS = 16, TILE_K = 64 };
 
-/* Tiles belong to a thread. While it has them, each switch to another thread costs more. */
-static void take_tiles(void) {
+/* Sets up the tiles of this thread. They are released as soon as it is done: while it has them,
+ * each switch to another thread saves 8 KB more. */
+static void configure_tiles(void) {
     struct { uint8_t palette, start, reserved[14]; uint16_t columns[16]; uint8_t rows[16]; } shape;
     memset(&shape, 0, sizeof shape);
     shape.palette = 1;
@@ -24,11 +26,13 @@ static void take_tiles(void) {
     __asm__ volatile("ldtilecfg %0" :: "m"(shape));
 }
 
-static void leave_tiles(void) { __asm__ volatile("tilerelease" ::); }
+static void release_tiles(void) { __asm__ volatile("tilerelease" ::); }
 
-static int rows_of_tiles(int m) { return (m + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS; }
+/* m rounded up to whole tiles. */
+static int tile_rows(int m) { return (m + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS; }
 
-/* Leaves the sums of 16 rows and two panels. Who meets the weights first asks for them ahead. */
+/* sums: the products of 16 rows and two panels. The first rows that meet the weights prefetch them,
+ * a page (4096 bytes) ahead. */
 static inline __attribute__((always_inline)) void tile_amx(
     const int first, const uint8_t *x, int stride, int k, const int8_t *w, size_t panel,
     int32_t sums[2][TILE_ROWS * PANEL]) {
@@ -70,10 +74,11 @@ static AVX512 void rows_amx(Rows x, int r, int m, int k, Dense d, int p, float *
     }
     for (int half = 0; half < 2; half++) {
         const int at = p + PANEL * half;
-        const __m512 of_least = _mm512_loadu_ps(d.sums + at), bias = _mm512_loadu_ps(d.bias + at);
+        const __m512 column_sums = _mm512_loadu_ps(d.sums + at);
+        const __m512 bias = _mm512_loadu_ps(d.bias + at);
         for (int t = 0; t < rows; t++) {
             float *to = y + (size_t)(r + t) * n + at;
-            __m512 b = _mm512_fmadd_ps(_mm512_set1_ps(x.least[r + t]), of_least, bias);
+            __m512 b = _mm512_fmadd_ps(_mm512_set1_ps(x.least[r + t]), column_sums, bias);
             if (add) b = _mm512_add_ps(b, _mm512_loadu_ps(to));
             __m512 scale = _mm512_set1_ps(x.scale[r + t]);
             _mm512_storeu_ps(to, _mm512_fmadd_ps(total[half][t], scale, b));

@@ -1,10 +1,12 @@
-/* A few rows times two registers' width of columns, for encoder_kernel_dense.h, which includes this
- * once for each width of registers. It defines NAME(x), LANES, ROWS, TARGET, the types INTS and
- * FLOATS, OP(x), DOT, and SECOND(k): how far behind the first half of the columns the second lies.
+/* A few rows times two registers' width of columns, for encoder_dense.h, which includes this once
+ * for each width of registers. It defines what lanes.h does, ROWS, DOT, and SECOND(k): how many bytes
+ * behind the first half of the columns the second half lies.
  */
 
-/* As many sums as the registers hold beside what they multiply. `few`: weights from `next` on are
- * asked for on the way. */
+/* total += the product of `rows` rows x and the columns w, a block of k at a time, as each block
+ * has its own scale. There are as many sums as fit into the registers beside what they multiply. `rows`
+ * and `few` are constants at each call, so that the compiler unrolls the loops. With `few`, weights
+ * from `next` on are prefetched on the way. */
 static inline __attribute__((always_inline)) TARGET void NAME(tile)(
     const int rows, const int few, const uint8_t *x, int k, const int8_t *w, const int8_t *next,
     const int8_t *next_end, const float *scale, int n, FLOATS total[ROWS][2]) {
@@ -13,12 +15,12 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
         end = k - from < BLOCK ? k : from + BLOCK;
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = OP(set1_epi32)(0);
-        for (int i = from; i < end; i += 16, w += 16 * PANEL) {
+        for (int i = from; i < end; i += K_STEP, w += K_STEP * PANEL) {
             INTS weights[4][2];
 #pragma GCC unroll 4
             for (int four = 0; four < 4; four++) {
-                weights[four][0] = *(const INTS *)(w + 4 * PANEL * four);
-                weights[four][1] = *(const INTS *)(w + 4 * PANEL * four + SECOND(k));
+                weights[four][0] = *(const INTS *)(w + GROUP * PANEL * four);
+                weights[four][1] = *(const INTS *)(w + GROUP * PANEL * four + SECOND(k));
             }
             for (int line = 0; few && line < LANES / 2 && next < next_end; line++, next += 64)
                 _mm_prefetch((const char *)next, _MM_HINT_T0);
@@ -28,7 +30,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
 #pragma GCC unroll 4
                 for (int four = 0; four < 4; four++) {
                     int32_t value;
-                    memcpy(&value, x + (size_t)r * k + i + 4 * four, sizeof value);
+                    memcpy(&value, x + (size_t)r * k + i + GROUP * four, sizeof value);
                     values[four] = OP(set1_epi32)(value);
                 }
                 DOT(sums[r][0], values, weights, 0);
@@ -45,9 +47,12 @@ static inline __attribute__((always_inline)) TARGET void NAME(tile)(
     }
 }
 
-/* `part`: how many bytes of the columns that are next fall to each row, rounded up, so that a few
- * beyond them may be asked for. GCC is told to unroll loops of two: it leaves them, and the totals
- * then go through memory. */
+/* y[r to r + rows, p to p + 2 * LANES] (+)= the rows times the columns from p on, as floats.
+ *
+ * The weights come from memory, beyond the nearest caches: while a tile works on some columns it
+ * prefetches its share of the next ones. `part`: bytes of a share, rounded up, so that a few beyond
+ * them may be asked for. GCC is told to unroll even loops of two: it would leave them, and then the
+ * totals would go through memory instead of registers. */
 static inline __attribute__((always_inline)) TARGET void NAME(rows)(
     const int rows, const int few, Rows x, int r, size_t part, int k, Dense d, int p, float *y,
     int n, int add) {
@@ -55,8 +60,8 @@ static inline __attribute__((always_inline)) TARGET void NAME(rows)(
     FLOATS total[ROWS][2];
 #pragma GCC unroll 8
     for (int t = 0; t < rows; t++) total[t][0] = total[t][1] = OP(setzero_ps)();
-    /* Weights come from far away: each tile asks for its part of those that are next. Few tiles ask
-     * for many, more than can be on the way at once: bit by bit. */
+    /* Where there are few tiles, a share is more than a processor can fetch at once: then it is
+     * asked for line by line during the products. Otherwise all at once, before them. */
     const int8_t *next = w + 2 * LANES * (size_t)k + part * r / 64 * 64;
     const int8_t *next_end = w + 2 * LANES * (size_t)k + part * (r + rows);
     for (; !few && next < next_end; next += 64) _mm_prefetch((const char *)next, _MM_HINT_T0);
@@ -76,6 +81,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(rows)(
     }
 }
 
+/* A call for each number of rows: `rows` and `few` are constants in it. */
 #define TAKE_OF(R, FEW) \
     case 2 * R + FEW: NAME(rows)(R, FEW, x, r, part, k, d, p, y, n, add); break
 #define TAKE(R) TAKE_OF(R, 0); TAKE_OF(R, 1)
@@ -83,8 +89,12 @@ static TARGET void NAME(dense)(Rows x, int m, int k, Dense d, float *y, int n, i
     const size_t part = (2 * LANES * (size_t)k + m - 1) / m;
     for (int p = 0; p < n; p += 2 * LANES)
         for (int r = 0, take; r < m; r += take) {
-            const int left = m - r;
-            take = left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
+            /* The last two tiles share what remains evenly: a tile of one row takes nearly as long
+             * as a full one. */
+            const int remaining = m - r;
+            take = remaining >= 2 * ROWS ? ROWS
+                 : remaining > ROWS      ? (remaining + 1) / 2
+                                         : remaining;
             switch (2 * take + (m <= 2 * ROWS)) {
                 TAKE(1); TAKE(2); TAKE(3);
 #if ROWS == 8

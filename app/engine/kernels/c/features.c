@@ -1,102 +1,145 @@
-/* Features of pairs, a whole batch at a time: app/engine/kernels/features.py says what each of them means, and
- * does the same in numpy. What the scorer was trained on must not depend on which of the two it was.
+/* Features of candidates, for a whole batch in one call. features.py says what each of them means
+ * and does the same in numpy; a scorer must not notice which of the two it gets.
  *
- * Pointers and lengths are our caller's; rows are checked here.
+ * Pointers and lengths are our caller's; rows are checked in `features_batch`.
  */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "encoder_math.h"
+#include "shared.h"
+#include "vector_math.h"
 
-enum { RECENT = 20, EIGHTS = 24, KINDS = 8, ITEM = 4 }; /* as RECENT, _TABLE and _ITEM there */
-enum { TOTAL, LAST, BEFORE_LAST, HIGHEST, NEWEST_THREE, MEAN, RANK, COUNT };
+/* The features of a table, in order; of taste all but COUNT. */
+enum { TOTAL, LAST, BEFORE_LAST, HIGHEST, NEWEST_THREE, MEAN, RANK, COUNT, TABLE_FEATURES };
+enum { RECENT = 20, TASTE_FEATURES = COUNT, ITEM_FEATURES = 4, USER_FEATURES = 5 };
+enum { OUT_OF_MEMORY = 1, INVALID_ROWS = 2 };
+/* RECENT, rounded up to whole registers of eight floats. */
+enum { PADDED_RECENT = (RECENT + 7) / 8 * 8 };
 
-/* Layout shared with features_kernel.py. */
-typedef struct { const int32_t *rows; const float *weights; int64_t items, near; } Table;
+/* [n_rows, n_neighbours]; a neighbour of weight 0 is padding. */
+typedef struct {
+    const int32_t *rows;
+    const float *weights;
+    int64_t n_rows, n_neighbours;
+} NeighbourTable;
 
 typedef struct {
-    const Table *tables;
+    const NeighbourTable *tables;
     int64_t n_tables, n_items, dim;
-    const float *given, *wanted, *items; /* [n, dim], [n, dim], [ITEM, n] */
-    const float *sums;                   /* [RECENT + 1, n_tables + 1, 3, RECENT] */
-    const float *log1p;                  /* of every place that a candidate can have */
-    int32_t *place;                      /* [n], of each row among the candidates: else -1 */
-} Facts;
+    const float *inputs, *targets; /* of taste: [n_items, dim] */
+    const float *items;            /* [ITEM_FEATURES, n_items] */
+    const float *sums;             /* [RECENT + 1, n_tables + 1, 3, RECENT] */
+    const float *log1p;            /* [n_items]: log(1 + n) */
+    int32_t *columns;              /* [n_items]: of each row among the candidates, else -1 */
+} Catalogue;
 
 typedef struct {
     const int64_t *recent, *rows;
     int64_t n_recent, n_rows;
     double log_length;
-} Asked;
+} Request;
 
-/* Of one call: lines of `step` floats, a multiple of eight. */
+const Shared features_shared[] = {
+    SHARED_STRUCT(NeighbourTable), SHARED_FIELD(NeighbourTable, rows),
+    SHARED_FIELD(NeighbourTable, weights), SHARED_FIELD(NeighbourTable, n_rows),
+    SHARED_FIELD(NeighbourTable, n_neighbours),
+    SHARED_STRUCT(Catalogue), SHARED_FIELD(Catalogue, tables), SHARED_FIELD(Catalogue, n_tables),
+    SHARED_FIELD(Catalogue, n_items), SHARED_FIELD(Catalogue, dim), SHARED_FIELD(Catalogue, inputs),
+    SHARED_FIELD(Catalogue, targets), SHARED_FIELD(Catalogue, items), SHARED_FIELD(Catalogue, sums),
+    SHARED_FIELD(Catalogue, log1p), SHARED_FIELD(Catalogue, columns),
+    SHARED_STRUCT(Request), SHARED_FIELD(Request, recent), SHARED_FIELD(Request, rows),
+    SHARED_FIELD(Request, n_recent), SHARED_FIELD(Request, n_rows),
+    SHARED_FIELD(Request, log_length),
+    SHARED_CONSTANT(TOTAL), SHARED_CONSTANT(LAST), SHARED_CONSTANT(BEFORE_LAST),
+    SHARED_CONSTANT(HIGHEST), SHARED_CONSTANT(NEWEST_THREE), SHARED_CONSTANT(MEAN),
+    SHARED_CONSTANT(RANK), SHARED_CONSTANT(COUNT),
+    SHARED_CONSTANT(RECENT), SHARED_CONSTANT(TABLE_FEATURES), SHARED_CONSTANT(TASTE_FEATURES),
+    SHARED_CONSTANT(ITEM_FEATURES), SHARED_CONSTANT(USER_FEATURES),
+    SHARED_CONSTANT(OUT_OF_MEMORY), SHARED_CONSTANT(INVALID_ROWS),
+    SHARED_END,
+};
+
+/* Buffers of one call. Lines have `step` floats, the candidates rounded up to whole registers, so
+ * that no loop has a remainder. */
 typedef struct {
-    float *pairs, *kinds, *given; /* [RECENT, step], [KINDS, step], [dim, EIGHTS] */
-    uint64_t *keys, *other;       /* [step] */
+    float *pairs;           /* [RECENT, step] */
+    float *features;        /* [TABLE_FEATURES, step] */
+    float *inputs;          /* [dim, PADDED_RECENT]: of the recent items, transposed */
+    uint64_t *keys, *other; /* [step]: for sorting */
     int64_t step;
 } Scratch;
 
-/* The products of four candidates with `eights` times eight recent items, given [n, EIGHTS]. */
+/* ---- How near each recent item is to each candidate ---- */
+
+/* The inner products of four candidates with `eights` times eight recent items, inputs [dim,
+ * PADDED_RECENT]. `eights` is a constant at each call, so the compiler unrolls the loops and keeps
+ * all sums in registers: 4 * 3 of the 16 that AVX2 has. */
 static inline __attribute__((always_inline)) void taste_tile(
-    const int eights, const float *const wanted[4], const float *given, int64_t n,
-    float near[4][EIGHTS]) {
-    __m256 sum[4][EIGHTS / 8];
+    const int eights, const float *const targets[4], const float *inputs, int64_t dim,
+    float products[4][PADDED_RECENT]) {
+    __m256 sum[4][PADDED_RECENT / 8];
 #pragma GCC unroll 4
     for (int c = 0; c < 4; c++)
 #pragma GCC unroll 3
         for (int e = 0; e < eights; e++) sum[c][e] = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n; i++, given += EIGHTS)
+    for (int64_t i = 0; i < dim; i++, inputs += PADDED_RECENT)
 #pragma GCC unroll 4
         for (int c = 0; c < 4; c++) {
-            const __m256 v = _mm256_set1_ps(wanted[c][i]);
+            const __m256 v = _mm256_set1_ps(targets[c][i]);
 #pragma GCC unroll 3
             for (int e = 0; e < eights; e++)
-                sum[c][e] = _mm256_fmadd_ps(v, _mm256_loadu_ps(given + 8 * e), sum[c][e]);
+                sum[c][e] = _mm256_fmadd_ps(v, _mm256_loadu_ps(inputs + 8 * e), sum[c][e]);
         }
 #pragma GCC unroll 4
     for (int c = 0; c < 4; c++)
 #pragma GCC unroll 3
-        for (int e = 0; e < eights; e++) _mm256_storeu_ps(near[c] + 8 * e, sum[c][e]);
+        for (int e = 0; e < eights; e++) _mm256_storeu_ps(products[c] + 8 * e, sum[c][e]);
 }
 
-/* How near each recent item lies to each candidate in the learned space. */
-static void taste_pairs(const Facts *f, Asked q, Scratch s) {
-    memset(s.given, 0, f->dim * EIGHTS * sizeof *s.given);
+/* pairs: inner products in the space of taste. */
+static void taste_pairs(const Catalogue *catalogue, Request q, Scratch s) {
+    const int64_t dim = catalogue->dim;
+    memset(s.inputs, 0, dim * PADDED_RECENT * sizeof *s.inputs);
     for (int64_t r = 0; r < q.n_recent; r++)
-        for (int64_t i = 0; i < f->dim; i++)
-            s.given[i * EIGHTS + r] = f->given[q.recent[r] * f->dim + i];
+        for (int64_t i = 0; i < dim; i++)
+            s.inputs[i * PADDED_RECENT + r] = catalogue->inputs[q.recent[r] * dim + i];
     for (int64_t x = 0; x < s.step; x += 4) {
-        const float *wanted[4]; /* the last one again, up to whole fours */
-        float near[4][EIGHTS];
-        for (int c = 0; c < 4; c++)
-            wanted[c] = f->wanted + q.rows[x + c < q.n_rows ? x + c : q.n_rows - 1] * f->dim;
-        if (q.n_recent <= 8) taste_tile(1, wanted, s.given, f->dim, near);
-        else if (q.n_recent <= 16) taste_tile(2, wanted, s.given, f->dim, near);
-        else taste_tile(3, wanted, s.given, f->dim, near);
+        const float *targets[4]; /* beyond the candidates the last one again, which is not read */
+        float products[4][PADDED_RECENT];
+        for (int c = 0; c < 4; c++) {
+            const int64_t candidate = x + c < q.n_rows ? x + c : q.n_rows - 1;
+            targets[c] = catalogue->targets + q.rows[candidate] * dim;
+        }
+        if (q.n_recent <= 8) taste_tile(1, targets, s.inputs, dim, products);
+        else if (q.n_recent <= 16) taste_tile(2, targets, s.inputs, dim, products);
+        else taste_tile(3, targets, s.inputs, dim, products);
         for (int64_t r = 0; r < q.n_recent; r++)
-            for (int c = 0; c < 4; c++) s.pairs[r * s.step + x + c] = near[c][r];
+            for (int c = 0; c < 4; c++) s.pairs[r * s.step + x + c] = products[c][r];
     }
 }
 
-/* The same by a table of neighbours. Backwards: of two places of one the nearer counts. */
-static void table_pairs(const Facts *f, Table table, Asked q, Scratch s) {
+/* pairs: weights of neighbours. Backwards, so that of a row that stands twice the first, which has
+ * the higher weight, is written last. */
+static void table_pairs(const Catalogue *catalogue, NeighbourTable table, Request q, Scratch s) {
     memset(s.pairs, 0, q.n_recent * s.step * sizeof *s.pairs);
     for (int64_t r = 0; r < q.n_recent; r++) {
-        if (q.recent[r] >= table.items) continue; /* it came after the table was made */
-        const int32_t *rows = table.rows + q.recent[r] * table.near;
-        const float *weights = table.weights + q.recent[r] * table.near;
-        for (int64_t j = table.near; j-- > 0;) {
-            if (!(weights[j] > 0) || rows[j] < 0 || rows[j] >= f->n_items) continue;
-            const int32_t at = f->place[rows[j]];
-            if (at >= 0) s.pairs[r * s.step + at] = weights[j];
+        if (q.recent[r] >= table.n_rows) continue; /* the item was added after the table was made */
+        const int32_t *rows = table.rows + q.recent[r] * table.n_neighbours;
+        const float *weights = table.weights + q.recent[r] * table.n_neighbours;
+        for (int64_t j = table.n_neighbours; j-- > 0;) {
+            if (!(weights[j] > 0) || rows[j] < 0 || rows[j] >= catalogue->n_items) continue;
+            const int32_t column = catalogue->columns[rows[j]];
+            if (column >= 0) s.pairs[r * s.step + column] = weights[j];
         }
     }
 }
 
-/* All kinds but the ranks. What lies beyond the candidates comes to nothing of theirs. */
-static void add_up(const float *sums, int64_t n_recent, Scratch s) {
+/* ---- Features of a table ---- */
+
+/* All but the rank. Columns beyond the candidates are computed as well, and not copied out. */
+static void reduce_pairs(const float *sums, int64_t n_recent, Scratch s) {
     for (int64_t x = 0; x < s.step; x += 8) {
         __m256 sum[3], highest = _mm256_set1_ps(-INFINITY);
         __m256i count = _mm256_setzero_si256();
@@ -106,10 +149,11 @@ static void add_up(const float *sums, int64_t n_recent, Scratch s) {
             for (int k = 0; k < 3; k++)
                 sum[k] = _mm256_fmadd_ps(v, _mm256_set1_ps(sums[k * RECENT + r]), sum[k]);
             highest = _mm256_max_ps(highest, v);
-            const __m256 more = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
-            count = _mm256_sub_epi32(count, _mm256_castps_si256(more));
+            /* A comparison that holds is all ones, which is -1 as an integer. */
+            const __m256 positive = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
+            count = _mm256_sub_epi32(count, _mm256_castps_si256(positive));
         }
-        float *to = s.kinds + x;
+        float *to = s.features + x;
         _mm256_storeu_ps(to + TOTAL * s.step, sum[0]);
         _mm256_storeu_ps(to + NEWEST_THREE * s.step, sum[1]);
         _mm256_storeu_ps(to + MEAN * s.step, sum[2]);
@@ -117,33 +161,37 @@ static void add_up(const float *sums, int64_t n_recent, Scratch s) {
         _mm256_storeu_ps(to + COUNT * s.step, _mm256_cvtepi32_ps(count));
     }
     const size_t line = s.step * sizeof *s.pairs;
-    memcpy(s.kinds + LAST * s.step, s.pairs, line);
-    if (n_recent > 1) memcpy(s.kinds + BEFORE_LAST * s.step, s.pairs + s.step, line);
-    else memset(s.kinds + BEFORE_LAST * s.step, 0, line);
+    memcpy(s.features + LAST * s.step, s.pairs, line);
+    if (n_recent > 1) memcpy(s.features + BEFORE_LAST * s.step, s.pairs + s.step, line);
+    else memset(s.features + BEFORE_LAST * s.step, 0, line);
 }
 
-/* Sorts by the upper halves; what is equal keeps its order. */
-static void sort(uint64_t *keys, uint64_t *other, int64_t n) {
+/* Radix sort by the upper 32 bits, a byte at a time from the lowest: four passes, so the result is
+ * in `keys` again. It is stable: equal ones keep their order. */
+static void radix_sort(uint64_t *keys, uint64_t *other, int64_t n) {
     for (int shift = 32; shift < 64; shift += 8) {
         int64_t starts[257] = {0};
         for (int64_t i = 0; i < n; i++) starts[(keys[i] >> shift & 255) + 1]++;
         for (int digit = 0; digit < 256; digit++) starts[digit + 1] += starts[digit];
         for (int64_t i = 0; i < n; i++) other[starts[keys[i] >> shift & 255]++] = keys[i];
-        uint64_t *swap = keys;
-        keys = other, other = swap;
+        uint64_t *before = keys;
+        keys = other, other = before;
     }
 }
 
-/* log(1 + how many values are higher): see `log_ranks`. */
+/* out: log(1 + how many of the n values are higher), as `log_ranks` in features.py. */
 static void rank(const float *values, int64_t n, const float *log1p, Scratch s, float *out) {
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, values + i, sizeof bits);
-        bits = bits >> 31 ? bits : ~bits & 0x7FFFFFFF; /* the highest value is the lowest number */
+        /* An unsigned number that falls with the value: the bits of negative floats do so already,
+         * those of the others are inverted, all but the sign bit, which keeps them below. */
+        bits = bits >> 31 ? bits : ~bits & 0x7FFFFFFF;
         s.keys[i] = (uint64_t)bits << 32 | (uint32_t)i;
     }
-    sort(s.keys, s.other, n);
+    radix_sort(s.keys, s.other, n);
     const float first = values[(uint32_t)s.keys[0]], last = values[(uint32_t)s.keys[n - 1]];
+    /* Smaller gaps are rounding. The largest value by size is the first or the last. */
     const float least = 1e-6f * fmaxf(fabsf(first), fabsf(last));
     float before = first;
     int64_t higher = 0;
@@ -154,54 +202,63 @@ static void rank(const float *values, int64_t n, const float *log1p, Scratch s, 
     }
 }
 
-static float highest_of(const float *values, int64_t n) {
-    float found = values[0];
-    for (int64_t i = 1; i < n; i++) found = fmaxf(found, values[i]);
-    return found;
+static float maximum(const float *values, int64_t n) {
+    float highest = values[0];
+    for (int64_t i = 1; i < n; i++) highest = fmaxf(highest, values[i]);
+    return highest;
 }
 
-/* As `TasteSpace.user`: what the sum of weighted recent items is divided by. */
-static float length_of_user(const float *given, int64_t dim, const float *recency, int64_t n) {
+/* The norm of the weighted sum of n recent items: the total of taste is a cosine, as the user is a
+ * unit vector (`TasteSpace.user`). 1e-9 keeps a sum of 0 from dividing by 0. */
+static float norm_of_user(const float *inputs, int64_t dim, const float *recency, int64_t n) {
     float square = 0;
-    for (int64_t i = 0; i < dim; i++, given += EIGHTS) {
+    for (int64_t i = 0; i < dim; i++, inputs += PADDED_RECENT) {
         float sum = 0;
-        for (int64_t r = 0; r < n; r++) sum += recency[r] * given[r];
+        for (int64_t r = 0; r < n; r++) sum += recency[r] * inputs[r];
         square += sum * sum;
     }
     return fmaxf(sqrtf(square), 1e-9f);
 }
 
-/* The columns of one request, from `out` on, in lines that lie `n` apart. */
-static void describe(const Facts *f, Asked q, Scratch s, float *out, int64_t n) {
+/* ---- Requests ---- */
+
+/* Writes the columns of one request, from `out` on, in lines that are `n` floats apart. */
+static void write_features(const Catalogue *catalogue, Request q, Scratch s, float *out,
+                           int64_t n) {
     const size_t bytes = q.n_rows * sizeof *out;
     float highest[2] = {0}; /* totals of the first table, and of taste */
     s.step = (q.n_rows + 7) / 8 * 8;
-    for (int64_t x = 0; x < q.n_rows; x++) f->place[q.rows[x]] = (int32_t)x;
-    for (int64_t t = 0; t <= f->n_tables; t++) {
-        const int taste = t == f->n_tables;
-        const float *sums = f->sums + (q.n_recent * (f->n_tables + 1) + t) * 3 * RECENT;
-        if (taste) taste_pairs(f, q, s);
-        else table_pairs(f, f->tables[t], q, s);
-        add_up(sums, q.n_recent, s);
+    const int64_t n_tables = catalogue->n_tables;
+    const float *items = catalogue->items; /* its first line is popularity */
+    float *total = s.features + TOTAL * s.step;
+    for (int64_t x = 0; x < q.n_rows; x++) catalogue->columns[q.rows[x]] = (int32_t)x;
+    for (int64_t t = 0; t <= n_tables; t++) {
+        const int taste = t == n_tables;
+        const float *sums = catalogue->sums + (q.n_recent * (n_tables + 1) + t) * 3 * RECENT;
+        if (taste) taste_pairs(catalogue, q, s);
+        else table_pairs(catalogue, catalogue->tables[t], q, s);
+        reduce_pairs(sums, q.n_recent, s);
         if (taste) {
-            const float length = length_of_user(s.given, f->dim, sums, q.n_recent);
-            for (int64_t x = 0; x < q.n_rows; x++) s.kinds[x] /= length;
+            const float norm = norm_of_user(s.inputs, catalogue->dim, sums, q.n_recent);
+            for (int64_t x = 0; x < q.n_rows; x++) total[x] /= norm;
         }
-        rank(s.kinds, q.n_rows, f->log1p, s, s.kinds + RANK * s.step);
-        for (int kind = 0; kind < KINDS - taste; kind++, out += n)
-            memcpy(out, s.kinds + kind * s.step, bytes);
-        if (!t || taste) highest[taste] = highest_of(s.kinds, q.n_rows);
+        rank(total, q.n_rows, catalogue->log1p, s, s.features + RANK * s.step);
+        const int n_features = taste ? TASTE_FEATURES : TABLE_FEATURES;
+        for (int i = 0; i < n_features; i++, out += n)
+            memcpy(out, s.features + i * s.step, bytes);
+        if (!t || taste) highest[taste] = maximum(total, q.n_rows);
     }
-    for (int64_t x = 0; x < q.n_rows; x++) f->place[q.rows[x]] = -1;
-    for (int i = 0; i < ITEM; i++, out += n)
-        for (int64_t x = 0; x < q.n_rows; x++) out[x] = f->items[i * f->n_items + q.rows[x]];
+    for (int64_t x = 0; x < q.n_rows; x++) catalogue->columns[q.rows[x]] = -1;
+    for (int i = 0; i < ITEM_FEATURES; i++, out += n)
+        for (int64_t x = 0; x < q.n_rows; x++)
+            out[x] = items[i * catalogue->n_items + q.rows[x]];
     float mean = 0;
-    for (int64_t r = 0; r < q.n_recent; r++) mean += f->items[q.recent[r]] / q.n_recent;
-    const float context[] = {
-        (float)q.log_length, f->items[q.recent[0]], mean, highest[0], highest[1],
+    for (int64_t r = 0; r < q.n_recent; r++) mean += items[q.recent[r]] / q.n_recent;
+    const float user[USER_FEATURES] = {
+        (float)q.log_length, items[q.recent[0]], mean, highest[0], highest[1],
     };
-    for (int i = 0; i < 5; i++, out += n)
-        for (int64_t x = 0; x < q.n_rows; x++) out[x] = context[i];
+    for (int i = 0; i < USER_FEATURES; i++, out += n)
+        for (int64_t x = 0; x < q.n_rows; x++) out[x] = user[i];
 }
 
 static int within(const int64_t *rows, int64_t count, int64_t n) {
@@ -210,28 +267,30 @@ static int within(const int64_t *rows, int64_t count, int64_t n) {
     return 1;
 }
 
-/* Writes out[features, n] of all requests, whose candidates are n together; those without have no
- * columns. Returns 0, 1 without memory, 2 for a row that is none of the catalogue's, for nothing
- * taken, or for more candidates than there are rows. */
-int describe_all(const Facts *f, const Asked *asked, int64_t requests, float *out, int64_t n) {
+/* Writes out[features, n], where the requests have n candidates together; one without candidates
+ * has no columns. Returns 0, OUT_OF_MEMORY, or INVALID_ROWS for a row that is not in the catalogue,
+ * no recent item, or more candidates than there are rows, as they repeat then. */
+int features_batch(const Catalogue *catalogue, const Request *requests, int64_t n_requests,
+                   float *out, int64_t n) {
+    const int64_t n_items = catalogue->n_items;
     int64_t most = 0;
-    for (const Asked *q = asked; q < asked + requests; q++) {
-        const int fits = q->n_recent >= 1 && q->n_recent <= RECENT && q->n_rows <= f->n_items;
-        if (!fits || !within(q->recent, q->n_recent, f->n_items) ||
-            !within(q->rows, q->n_rows, f->n_items))
-            return 2;
+    for (const Request *q = requests; q < requests + n_requests; q++) {
+        const int fits = q->n_recent >= 1 && q->n_recent <= RECENT && q->n_rows <= n_items;
+        if (!fits || !within(q->recent, q->n_recent, n_items) ||
+            !within(q->rows, q->n_rows, n_items))
+            return INVALID_ROWS;
         if (q->n_rows > most) most = q->n_rows;
     }
     const int64_t step = most / 8 * 8 + 8;
     Scratch s = {
         .pairs = malloc(RECENT * step * sizeof(float)),
-        .kinds = malloc(KINDS * step * sizeof(float)),
-        .given = malloc(f->dim * EIGHTS * sizeof(float)),
+        .features = malloc(TABLE_FEATURES * step * sizeof(float)),
+        .inputs = malloc(catalogue->dim * PADDED_RECENT * sizeof(float)),
         .keys = malloc(step * sizeof(uint64_t)), .other = malloc(step * sizeof(uint64_t)),
     };
-    const int failed = !s.pairs || !s.kinds || !s.given || !s.keys || !s.other;
-    for (const Asked *q = asked; !failed && q < asked + requests; out += q->n_rows, q++)
-        if (q->n_rows) describe(f, *q, s, out, n);
-    free(s.pairs), free(s.kinds), free(s.given), free(s.keys), free(s.other);
-    return failed;
+    const int allocated = s.pairs && s.features && s.inputs && s.keys && s.other;
+    for (const Request *q = requests; allocated && q < requests + n_requests; out += q->n_rows, q++)
+        if (q->n_rows) write_features(catalogue, *q, s, out, n);
+    free(s.pairs), free(s.features), free(s.inputs), free(s.keys), free(s.other);
+    return allocated ? 0 : OUT_OF_MEMORY;
 }

@@ -1,14 +1,12 @@
-"""What the integers of items' vectors promise: no sum overflows, and little is lost."""
-
-import ctypes
+"""The integers of packed vectors: no sum overflows, and little is lost."""
 
 import numpy as np
 import pytest
 
-from app.engine.kernels.loader import Unavailable, load_library
+from app.engine.kernels.cosines import FUNCTIONS, QUERY_MAX, SHARED
+from app.engine.kernels.instruction_set import NUMBERS
+from app.engine.kernels.loader import Unavailable, address, bind, load_library
 
-TOKEN_MAX = 4095
-AVX2 = 0
 PANEL = 16
 RNG = np.random.default_rng(7)
 WEIGHTS = {
@@ -27,12 +25,11 @@ def packed(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         library = load_library()
     except Unavailable as why:
         pytest.skip(str(why))
+    bind(library, "cosines", FUNCTIONS, SHARED)
     rows, columns = weight.shape
     integers, scale = np.empty(rows * columns, np.int16), np.empty((rows, 1), np.float32)
-    library.pack_words(
-        ctypes.c_void_p(weight.ctypes.data),
-        *(ctypes.c_int32(number) for number in (rows, columns, AVX2)),
-        *(ctypes.c_void_p(array.ctypes.data) for array in (integers, scale)),
+    library.pack_vectors(
+        address(weight), rows, columns, NUMBERS["avx2"], address(integers), address(scale)
     )
     panels = integers.reshape(rows // PANEL, columns // 2, PANEL, 2)
     return panels.transpose(0, 2, 1, 3).reshape(rows, columns), scale.astype(np.float64)
@@ -42,7 +39,7 @@ def packed(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_no_sum_can_overflow_and_the_weights_come_back(name):
     weight = WEIGHTS[name].astype(np.float16)
     integers, scale = packed(weight)
-    sums = np.abs(integers.astype(np.int64)).sum(axis=1) * TOKEN_MAX
+    sums = np.abs(integers.astype(np.int64)).sum(axis=1) * QUERY_MAX
     assert sums.max() <= np.iinfo(np.int32).max
     assert np.all(np.abs(integers * scale - weight) <= 0.5001 * scale)
 

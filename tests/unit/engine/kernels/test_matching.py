@@ -66,15 +66,15 @@ def test_the_kernel_finds_what_numpy_finds(seed):
             trigrams.offsets, np.flatnonzero(trigrams.words == rng.integers(n)), "right"
         )
         codes = np.unique(np.concatenate([trigrams.codes[mine - 1], rng.integers(0, 200, 2)]))
-        words, dice = kernel.similar(codes)
-        assert equal((words, dice), numpy.similar(codes))
+        words, dice = kernel.similar_words(codes)
+        assert equal((words, dice), numpy.similar_words(codes))
         some += len(words)
         chosen = rng.choice(n, min(n, int(rng.integers(0, 9))), replace=False).astype(np.int64)
         worth = rng.random(len(chosen)).astype(np.float32)
-        ours, theirs = kernel.matched(chosen, worth), numpy.matched(chosen, worth)
+        ours, theirs = kernel.match(chosen, worth), numpy.match(chosen, worth)
         for one, other in zip(ours, theirs, strict=True):
             assert equal(one, other)
-        assert equal(kernel.either(*ours), numpy.either(*theirs))
+        assert equal(kernel.merge(*ours), numpy.merge(*theirs))
     assert some
 
 
@@ -90,9 +90,7 @@ def test_numpy_finds_what_the_port_says():
             items[row] = max(value, items.get(row, 0))
             if postings.titled[place]:
                 titles[row] = max(part, titles.get(row, 0))
-    for expected, (rows, values) in zip(
-        (items, titles), matching.matched(words, worth), strict=True
-    ):
+    for expected, (rows, values) in zip((items, titles), matching.match(words, worth), strict=True):
         assert rows.tolist() == sorted(expected)
         assert values.tolist() == [expected[row] for row in rows]
 
@@ -102,13 +100,15 @@ def test_not_more_words_are_similar_than_may_be_and_the_first_of_equals_come():
     trigrams = Trigrams(np.array([7]), np.array([0, 200]), lists, np.ones(200, np.int32))
     postings = Postings(np.zeros(201, np.int64), lists[:0], np.empty(0, np.float32), lists[:0] > 0)
     for matching in both(postings, trigrams):
-        words, dice = matching.similar(np.array([7]))
+        words, dice = matching.similar_words(np.array([7]))
         assert words.tolist() == list(range(MAX_SIMILAR))
         assert set(dice.tolist()) == {1.0}
-        words, dice = matching.similar(np.array([5, 7]))  # 2 · 1 / (1 + 2)
+        words, dice = matching.similar_words(np.array([5, 7]))  # 2 · 1 / (1 + 2)
         assert len(words) == MAX_SIMILAR
         assert dice[0] == pytest.approx(2 / 3)
-        assert not len(matching.similar(np.array([5, 6, 7]))[0])  # 2 · 1 / 4 < LEAST_SIMILARITY
+        assert not len(
+            matching.similar_words(np.array([5, 6, 7]))[0]
+        )  # 2 · 1 / 4 < LEAST_SIMILARITY
     assert 0.5 < LEAST_SIMILARITY < 2 / 3
 
 

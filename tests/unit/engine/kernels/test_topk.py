@@ -164,7 +164,7 @@ def test_places_are_those_in_each_list(selection):
     rng = np.random.default_rng(3)
     hits = [hits_of(rng) for _ in range(5)] + [{}]
     tops = [rng.permutation(N)[:k] for k in (10, 1, 0, 100, N, 3)]
-    for top, lists, found in zip(tops, hits, selection.places(tops, hits), strict=True):
+    for top, lists, found in zip(tops, hits, selection.positions(tops, hits), strict=True):
         expected = [
             tuple(
                 SourceHit(name, place + 1, float(one.scores[place]))

@@ -13,7 +13,7 @@ from transformers import RobertaConfig, RobertaModel
 
 from app.core.errors import BundleError, DeviceError
 from app.engine.encoding.encoder import PackedEncoder
-from app.engine.kernels.encoder import InstructionSet
+from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
 from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import SIZES, saved, tiny_bert, transformer

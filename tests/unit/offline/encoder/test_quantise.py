@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.engine.kernels.loader import Unavailable, load_library
-from app.offline.encoder.quantise import BLOCK, MOST, PARTS, Quantised, Seen, quantise
+from app.engine.kernels.encoder import BLOCK
+from app.offline.encoder.quantise import MOST, PARTS, Quantised, Seen, quantise
 
 RNG = np.random.default_rng(7)
 #: Inputs that go up and down together, one of them far.
@@ -78,10 +78,3 @@ def test_sums_are_those_of_the_rows_that_are_multiplied(name):
     np.testing.assert_allclose(
         found.sums(), (multiplied(found) / found.factor).sum(axis=1), rtol=1e-4, atol=1e-3
     )
-
-
-def test_the_kernel_has_the_same_block():
-    try:
-        assert load_library().bytes_block() == BLOCK
-    except Unavailable as why:
-        pytest.skip(str(why))

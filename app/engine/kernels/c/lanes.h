@@ -1,5 +1,5 @@
-/* The registers that a file of tiles is compiled for: included before each include of such a file,
- * with WIDE 0 or 1. */
+/* The registers that a tile file is compiled for. Define WIDE as 0 (AVX2, 8 lanes) or 1 (AVX-512,
+ * 16 lanes) and include this before each include of such a file. */
 #undef NAME
 #undef LANES
 #undef INTS

@@ -1,4 +1,7 @@
 /* Functions of eight floats at a time. */
+#ifndef VECTOR_MATH_H
+#define VECTOR_MATH_H
+
 #include <immintrin.h>
 
 static inline float sum8(__m256 v) {
@@ -19,9 +22,16 @@ static inline float min8(__m256 v) {
     return _mm_cvtss_f32(_mm_min_ss(s, _mm_movehdup_ps(s)));
 }
 
-static inline __m256 exp8(__m256 v) { /* relative error 2e-7 for v <= 0; below -87 it is about 0 */
+/* e to the v, for v <= 0 (a softmax takes off the maximum first), with a relative error of 2e-7.
+ * From -87 down it is e to the -87, about 1e-38: below that, 2^n is no normal float any more.
+ *
+ * Cephes: e^v = 2^n * e^r with n = v / ln 2 rounded, so that |r| <= ln 2 / 2, where a polynomial of
+ * degree 7 is enough. ln 2 is taken off in two parts: the first has few bits, so n times it is
+ * exact. 2^n is an integer added to the exponent bits of the float. */
+static inline __m256 exp8(__m256 v) {
     v = _mm256_max_ps(v, _mm256_set1_ps(-87.0f));
-    __m256 n = _mm256_round_ps(_mm256_mul_ps(v, _mm256_set1_ps(1.44269504f)), 8);
+    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(v, _mm256_set1_ps(1.44269504f)), nearest);
     __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), v);
     r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
     __m256 p = _mm256_set1_ps(1.9875691500e-4f);
@@ -35,9 +45,12 @@ static inline __m256 exp8(__m256 v) { /* relative error 2e-7 for v <= 0; below -
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), e));
 }
 
-/* How much of a normal distribution lies within v of its middle, with v's sign; right to 1e-4 as a
- * factor of v / 2, which is what the Gelu makes of it. */
-static inline __m256 within8(__m256 v) {
+/* erf(v / sqrt 2), the part of GELU(v) = v / 2 * (1 + erf(v / sqrt 2)) that is not plain arithmetic,
+ * with an error of 1e-4: what the next layer gets is rounded to bytes, which is coarser.
+ *
+ * It is an odd polynomial of degree 13 for |v| <= 4. Beyond, erf is 1 or -1 but for 6e-5, so v is
+ * clamped. */
+static inline __m256 erf8(__m256 v) {
     v = _mm256_max_ps(_mm256_min_ps(v, _mm256_set1_ps(4.0f)), _mm256_set1_ps(-4.0f));
     __m256 s = _mm256_mul_ps(v, v);
     __m256 p = _mm256_set1_ps(4.555816852e-08f);
@@ -56,3 +69,5 @@ static inline __m256 sums8(const __m256 v[8]) {
     __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
     return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
+
+#endif
