@@ -4,13 +4,16 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test lint bench evaluate ablation load chaos-living lock release clean
+.PHONY: serve test quick lint bench evaluate ablation load chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
 	$(BIN)/recserve demo --port $(PORT)
 
 test: .venv/.dev lint         ## everything that must hold on any machine
 	$(BIN)/python -m pytest
+
+quick: .venv/.dev             ## tests without learning, models and processes: under 2 minutes
+	$(BIN)/python -m pytest -m "not (e2e or process or learning or model)"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

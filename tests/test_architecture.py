@@ -20,6 +20,7 @@ def test_a_file_fits_in_500_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
 
 
+@pytest.mark.process
 def test_importing_the_server_loads_no_model_library() -> None:
     code = (
         "import sys, app.api.server; "

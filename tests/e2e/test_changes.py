@@ -10,6 +10,9 @@ import pytest
 from tests.e2e.conftest import EVENTS, FILMS, Running, recserve, serving
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.e2e
+
+
 LIGHTHOUSE = {"id": "n1", "title": "The Last Lighthouse", "categories": ["Drama"]}
 
 

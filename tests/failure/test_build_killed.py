@@ -12,6 +12,8 @@ from app.bundle.writer import KEEP_GENERATIONS
 from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import EVENTS, ITEMS, build_small, write_jsonl
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def driver(tmp_path):

@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.serving.stores.sqlite_journal import SqliteJournal
 from tests.failure.killed_journal import SIZE
+
+pytestmark = pytest.mark.process
 
 LINES = 20
 PIPE = subprocess.PIPE

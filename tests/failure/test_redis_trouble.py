@@ -16,6 +16,8 @@ from app.serving.caching.redis import pack
 from tests.lying_server import lying
 from tests.redis_rig import FAILURES, PAUSE_S, RedisRig
 
+pytestmark = pytest.mark.process
+
 PREFIX = b"recserve:1:"
 TROUBLE = CacheRead(None, failed=True)
 MISS = CacheRead(None)

@@ -200,6 +200,7 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path / "shop"
 
 
+@pytest.mark.learning
 def test_a_bundle_is_trained_from_what_was_collected(
     shop: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +231,7 @@ def visits() -> list[Event]:
     return found
 
 
+@pytest.mark.learning
 def test_what_the_service_showed_is_learned_from(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

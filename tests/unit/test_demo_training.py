@@ -13,6 +13,8 @@ import pytest
 from app.bundle.training_lock import is_training, try_training_lock, wait_for_training_lock
 from app.demo_training import train_beside
 
+pytestmark = pytest.mark.process
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]

@@ -19,6 +19,7 @@ print(sorted({"torch", "faiss", "onnxruntime"} & set(sys.modules)))
 """
 
 
+@pytest.mark.process
 def test_the_event_loop_gives_the_interpreter_up_sooner_and_nothing_heavy_is_loaded_yet():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["True", "[]"]

@@ -56,6 +56,7 @@ def test_leftovers_of_dead_builders_are_removed(tmp_path):
     assert not list((tmp_path / "shop").glob(".tmp-*"))
 
 
+@pytest.mark.process
 def test_builders_of_one_name_queue(tmp_path):
     code = (
         "import sys; from pathlib import Path; from app.bundle.writer import write_bundle\n"
@@ -152,6 +153,7 @@ def test_what_is_not_accepted_leaves_nothing(bundle, tmp_path, error):
     assert open_bundle(tmp_path / "shop") == bundle
 
 
+@pytest.mark.process
 def test_a_builder_that_dies_while_its_bundle_is_judged_publishes_nothing(bundle, tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from app.bundle.writer import write_bundle\n"

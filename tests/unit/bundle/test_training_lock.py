@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.bundle.training_lock import is_training, try_training_lock, wait_for_training_lock
 
 
@@ -25,6 +27,7 @@ def test_a_folder_that_is_not_there_is_not_trained(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.process
 def test_a_child_that_inherits_the_lock_holds_it_until_it_is_killed(tmp_path: Path) -> None:
     lock = try_training_lock(tmp_path)
     assert lock is not None

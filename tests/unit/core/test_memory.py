@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from app.core.memory import settle, settled
 
 
@@ -22,6 +24,7 @@ def test_the_collector_is_as_it_was_afterwards() -> None:
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.process
 def test_one_heap_is_shared_unless_the_environment_says_otherwise() -> None:
     code = "import os; from app.core.memory import *; share_one_arena(); "
     code += "print(os.environ['MALLOC_ARENA_MAX'])"

@@ -20,6 +20,8 @@ from app.offline.build import retrain
 from app.offline.input.recipe import Recipe
 from tests.learned_rig import N_ITEMS, N_RING, build_ring, engine_over, ring_name, write_walks
 
+pytestmark = pytest.mark.learning
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

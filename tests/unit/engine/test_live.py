@@ -252,6 +252,7 @@ def test_words_weigh_the_same_in_either_index(engine: RankEngine) -> None:
     assert scores[1] == pytest.approx(scores[0], rel=0.1)
 
 
+@pytest.mark.learning
 def test_a_new_item_joins_the_taste_of_its_neighbours(tmp_path) -> None:  # type: ignore[no-untyped-def]
     report = learned_rig.build_ring(tmp_path, tmp_path / "ring")
     engine = learned_rig.engine_over(report.bundle)

@@ -23,6 +23,8 @@ from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
 from tests.planted import firsts, planted_lists, random_behaviour, ring_walks
 
+pytestmark = pytest.mark.learning
+
 N_ITEMS = 60
 
 

@@ -147,6 +147,7 @@ def test_argparse_refuses_the_rest(flags, capsys):
     assert flags[0] in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_the_flags_load_no_model_library():
     code = (
         "import argparse, sys; from app.evaluation.command import add_arguments; "

@@ -20,6 +20,8 @@ from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import ScoreEngine, constant, popular
 
+pytestmark = pytest.mark.learning
+
 N_ITEMS, N_USERS = 12, 80
 STEP = 1000.0
 FIGURE = r"[+-]?(?:1|)\.\d{4}"

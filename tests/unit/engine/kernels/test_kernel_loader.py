@@ -65,6 +65,7 @@ def compiled(sources: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_it_is_compiled_where_nothing_is_installed(sources):
     done = compiled(sources)
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,6 +73,7 @@ def test_it_is_compiled_where_nothing_is_installed(sources):
     assert ctypes.CDLL(str(library)).instruction_set_available(0) == 1  # AVX2
 
 
+@pytest.mark.process
 def test_what_does_not_compile_is_an_error(sources):
     (sources / "c" / "matching.c").write_text("no C")
     done = compiled(sources)

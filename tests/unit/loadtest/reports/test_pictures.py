@@ -130,6 +130,7 @@ def test_nothing_answered_is_no_curve() -> None:
         pictures.curve({"rates": [rate(0, None, None)]})
 
 
+@pytest.mark.process
 def test_another_process_draws_the_same_bytes_without_a_date_or_an_address() -> None:
     code = (
         "from tests.unit.loadtest.reports.test_pictures import BENCH, CURVE, pictures;"

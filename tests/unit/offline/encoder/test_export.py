@@ -18,6 +18,8 @@ from app.engine.kernels.loader import Unavailable
 from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import SIZES, saved, tiny_bert, transformer
 
+pytestmark = pytest.mark.model
+
 TEXTS = ["", "red sofas", "a table", "oak " * 40, "Red SOFA unknown"]
 
 

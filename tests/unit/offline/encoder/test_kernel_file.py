@@ -18,6 +18,8 @@ from app.offline.encoder import kernel_file
 from app.offline.encoder.export import export_encoder
 from tests.tiny_bert import saved, tiny_bert
 
+pytestmark = pytest.mark.model
+
 APP = Path(kernel_file.__file__).parents[2]
 #: Just large enough to be kept.
 SIZES = {

@@ -32,6 +32,8 @@ from tests.planted import (
     ring_walks,
 )
 
+pytestmark = pytest.mark.learning
+
 N_ITEMS = 40
 MANY = 300
 
