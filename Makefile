@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: serve test quick lint bench evaluate ablation load chaos-living lock release clean
 
-serve: .venv/.train           ## build the demo bundle if it is missing, then serve it
+serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
 
 test: .venv/.dev lint         ## everything that must hold on any machine
@@ -43,9 +43,11 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 
 # A stamp per set of extras, so that a second `make` starts at once.
 .venv/.train: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
-	touch $@
+	@echo "Installing the packages into .venv: a minute or two"
+	@start=$$(date +%s) && { test -x $(BIN)/python || $(PYTHON) -m venv .venv; } && \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' && \
+	echo "Installed the packages: $$(( $$(date +%s) - start )) s"
+	@touch $@
 
 .venv/.dev: .venv/.train
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,load,eval,dev]'

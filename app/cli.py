@@ -177,7 +177,9 @@ def _build(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
     from app.offline.input.recipe import Recipe, load_recipe
+    from app.offline.progress import log_steps
 
+    log_steps()
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
     gate, learning = PromotionGate(force=arguments.force), not arguments.no_learn
     files = arguments.items, arguments.events
@@ -189,7 +191,9 @@ def _train(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import retrain
     from app.offline.input.recipe import load_recipe
+    from app.offline.progress import log_steps
 
+    log_steps()
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
     gate = PromotionGate(force=arguments.force)
     if arguments.events_from_store:

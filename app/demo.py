@@ -114,6 +114,9 @@ def _build(root: Path, *, trained_only: bool) -> None:
     """Build the demo, or train the one that is there; print what came of it."""
     # Here, not above: building takes torch.
     from app.offline.demo import build_demo, train_demo
+    from app.offline.progress import log_steps
+
+    log_steps()
 
     if not trained_only:
         _print(build_demo(root, learning=False))

@@ -6,6 +6,7 @@ This module does not know how rows are parsed (`dataset`), what is in a file of 
 (`evaluation.gate`, which is given to it).
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -41,7 +42,10 @@ from app.offline.input.items import Items, read_items
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
 from app.offline.learning.signals import EventLog, log_of
-from app.offline.promotion import Clock, Gate, Promotion
+from app.offline.progress import StageTimes
+from app.offline.promotion import Gate, Promotion
+
+_log = logging.getLogger(__name__)
 
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
@@ -130,38 +134,38 @@ def build(  # noqa: PLR0913 - all but two have defaults
         BadDataError: a file is unreadable, or more than half of its rows are unusable.
         EngineError: the encoder failed.
     """
-    clock = Clock()
-    catalogue = read_items(_items_path(items, recipe), recipe)
-    arrays = {k: encode_column(catalogue.kinds[k], v) for k, v in catalogue.columns.items()}
-    columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
-    described = describe(columns, recipe)
-    log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
-    roles = _roles(catalogue, recipe)
-    promotion = Promotion(gate, clock)
-    clock.end("read")
+    times = StageTimes(_log)
+    promotion = Promotion(gate, times)
+    with times.stage("read"):
+        catalogue = read_items(_items_path(items, recipe), recipe)
+        arrays = {k: encode_column(catalogue.kinds[k], v) for k, v in catalogue.columns.items()}
+        columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
+        described = describe(columns, recipe)
+        log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
+        roles = _roles(catalogue, recipe)
 
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(out, log, described.ids)
         (folder / "encoder").mkdir()
-        encoder = make_encoder(recipe.encoder, folder / "encoder")
-        clock.end("export")
-        write_vectors(folder / "vectors.npy", described.texts, encoder)
-        clock.end("encode")
-        index = write_search(folder, described.texts, encoder)
-        clock.end("index")
-        fast_encoding = write_fast_encoding(folder, described.texts, encoder)
-        clock.end("distil")
-        write_items(folder, arrays)
-        write_words(folder, described)
-        write_signals(folder, described, known)
-        # All of it: what was held back from learning is still what people did.
-        write_users(folder, log)
-        learned = None
-        if learning:
-            # Copy on write: torch takes no read-only arrays.
-            vectors = np.load(folder / "vectors.npy", mmap_mode="c")
-            learned = write_learned(folder, described, vectors, known)
-        clock.end("learn")
+        with times.stage("export"):
+            encoder = make_encoder(recipe.encoder, folder / "encoder")
+        with times.stage("encode"):
+            write_vectors(folder / "vectors.npy", described.texts, encoder)
+        with times.stage("index"):
+            index = write_search(folder, described.texts, encoder)
+            write_items(folder, arrays)
+            write_words(folder, described)
+        with times.stage("distil"):
+            fast_encoding = write_fast_encoding(folder, described.texts, encoder)
+        with times.stage("learn"):
+            write_signals(folder, described, known)
+            # All of it: events that are held back from learning have happened all the same.
+            write_users(folder, log)
+            learned = None
+            if learning:
+                # Copy on write: torch takes no read-only arrays.
+                vectors = np.load(folder / "vectors.npy", mmap_mode="c")
+                learned = write_learned(folder, described, vectors, known)
         return BundleFacts(
             encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, fast_encoding=fast_encoding),
             index=index,
@@ -177,9 +181,9 @@ def build(  # noqa: PLR0913 - all but two have defaults
         )
 
     bundle = write_bundle(out, fill, promotion.accept)
-    clock.end("publish")
+    times.rest("publish")
     reports = (catalogue.report, log.events.report)
-    return BuildReport(bundle, reports, clock.seconds, promotion.verdict)
+    return BuildReport(bundle, reports, times.seconds, promotion.verdict)
 
 
 def retrain(
@@ -201,14 +205,14 @@ def retrain(
         BadDataError: the file is unreadable, or more than half of its rows are unusable.
         UsageError: the recipe does not fit the data.
     """
-    clock = Clock()
-    old = open_bundle(bundle)
-    built_by = Recipe.model_validate(old.manifest.recipe)
-    described = describe(columns_of(old), built_by)
-    recipe = recipe or built_by
-    log = log_of(read_events(events, recipe), described.ids, recipe.weights)
-    promotion = Promotion(gate, clock)
-    clock.end("read")
+    times = StageTimes(_log)
+    promotion = Promotion(gate, times)
+    with times.stage("read"):
+        old = open_bundle(bundle)
+        built_by = Recipe.model_validate(old.manifest.recipe)
+        described = describe(columns_of(old), built_by)
+        recipe = recipe or built_by
+        log = log_of(read_events(events, recipe), described.ids, recipe.weights)
 
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(old.path.parent, log, described.ids)
@@ -216,10 +220,10 @@ def retrain(
         for name in _KEPT_FILES:
             if name in old.manifest.files:
                 shutil.copyfile(old.path / name, folder / name)
-        write_signals(folder, described, known)
-        write_users(folder, log)
-        learned = write_learned(folder, described, load_vectors(old), known)
-        clock.end("learn")
+        with times.stage("learn"):
+            write_signals(folder, described, known)
+            write_users(folder, log)
+            learned = write_learned(folder, described, load_vectors(old), known)
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
         counted = old.manifest.counts | log.events.report.counts("event")
         fresh = {
@@ -231,8 +235,8 @@ def retrain(
         return BundleFacts(**facts | fresh)
 
     published = write_bundle(old.path.parent, fill, promotion.accept)
-    clock.end("publish")
-    return BuildReport(published, (log.events.report,), clock.seconds, promotion.verdict)
+    times.rest("publish")
+    return BuildReport(published, (log.events.report,), times.seconds, promotion.verdict)
 
 
 def _items_path(given: Path | None, recipe: Recipe) -> Path:

@@ -1,9 +1,8 @@
-"""The way of a build to being served: what it may learn from, then whether it is published.
+"""Promotion of a build: which events it may learn from, and whether it is published.
 
-This module does not know how two bundles are compared: `app.evaluation.gate` does.
+This module does not know how two bundles are compared: `app.evaluation.promotion_gate` does.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from app.bundle.reader import Bundle
 from app.offline.learning.signals import EventLog
+from app.offline.progress import StageTimes
 
 
 class Trial(Protocol):
@@ -30,46 +30,38 @@ Gate: TypeAlias = Callable[[Path, EventLog, Sequence[str]], Trial]
 """(`models/NAME`, the log, the ids of the new catalogue) -> the trial of the build to come."""
 
 
-class Clock:
-    """Seconds per stage: each runs from the end of the one before; what returns adds up."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def end(self, stage: str) -> None:
-        """Count the time since the last end to a stage."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
-
-
 class Promotion:
-    """The way of one build through the gate, if there is one."""
+    """One build and its trial by the gate, if there is a gate."""
 
-    def __init__(self, gate: Gate | None, clock: Clock) -> None:
+    def __init__(self, gate: Gate | None, times: StageTimes) -> None:
+        """Ask `gate` (None = publish everything), and count its seconds in `times`."""
         self.verdict: str | None = None
-        self._gate, self._clock = gate, clock
+        self._gate, self._times = gate, times
         self._trial: Trial | None = None
 
     def known(self, root: Path, log: EventLog, ids: Sequence[str]) -> EventLog:
-        """Return what may be learned from. To be called while no other builder can publish."""
+        """Return the events to learn from. Call it while no other builder can publish.
+
+        Args:
+            root: `models/NAME`.
+            log: all events of the build.
+            ids: the items of the build.
+        """
         if self._gate is None:
             return log
-        self._trial = self._gate(root, log, ids)
-        self._clock.end("gate")
+        with self._times.stage("gate"):
+            self._trial = self._gate(root, log, ids)
         return log if self._trial.split is None else _until(log, self._trial.split)
 
     def accept(self, bundle: Bundle) -> None:
-        """Let the finished bundle through and keep the verdict. Raises `PromotionError`."""
+        """Let the gate judge the finished bundle, and keep its verdict. Raises `PromotionError`."""
         if self._trial is not None:
-            self._clock.end("publish")
-            self.verdict = self._trial.judge(bundle)
-            self._clock.end("gate")
+            with self._times.stage("gate"):
+                self.verdict = self._trial.judge(bundle)
 
 
 def _until(log: EventLog, split: float) -> EventLog:
-    """Return the log without what came later; what has no time is not later."""
+    """Return the log without the events after `split`, in unix seconds; undated ones stay."""
     keep = ~(log.events.timestamp > split)
     names = ("item_rows", "weights", "is_negative", "is_impression")
     rest = {name: getattr(log, name)[keep] for name in names}

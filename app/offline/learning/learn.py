@@ -11,11 +11,10 @@ result is thrown away. This module does not know files.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +40,7 @@ from app.offline.learning.train_scorer import Arrays, TrainedScorer, split, trai
 from app.offline.learning.two_tower import ItemTexts, fit_taste
 from app.offline.metrics.intervals import paired_difference
 from app.offline.metrics.ranking import AnyFloats, Numbers, ndcg_at, rank_in
+from app.offline.progress import step
 
 _log = logging.getLogger(__name__)
 
@@ -185,12 +185,9 @@ def prepare(
     return PreparedTraining(behaviour, share, examples)
 
 
-@contextmanager
-def _timed(name: str) -> Iterator[None]:
-    """Log how many seconds a part of the training took: the scale measurement reads these lines."""
-    start = perf_counter()
-    yield
-    _log.info("%s: %.1f s", name, perf_counter() - start)
+def _timed(name: str) -> AbstractContextManager[None]:
+    """Show and log a step. `loadtest.scenarios.scale` reads the log: it shows what grows how."""
+    return step(name, _log)
 
 
 def _tables(sequences: Sequences, n_items: int, content_knn: Neighbours) -> dict[str, Neighbours]:

@@ -1,5 +1,6 @@
 """The promotion gate: what is held back, what is compared, and what comes of it."""
 
+import logging
 import re
 
 import numpy as np
@@ -15,7 +16,8 @@ from app.offline.input.recipe import Recipe
 from app.offline.learning.negatives import skipped_of
 from app.offline.learning.sequences import disliked_of, sequences_of
 from app.offline.learning.signals import log_of
-from app.offline.promotion import Clock, Promotion
+from app.offline.progress import StageTimes
+from app.offline.promotion import Promotion
 from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import ScoreEngine, constant, popular
@@ -256,7 +258,8 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
     early = [row for row in rows if row.get("timestamp", 0) < 7 * STEP]
     ids = [row["id"] for row in item_rows()]
     gate = served.gate(popular, popular)
-    gated = Promotion(gate, Clock()).known(served.root, log_from(rows, tmp_path), ids)
+    promotion = Promotion(gate, StageTimes(logging.getLogger()))
+    gated = promotion.known(served.root, log_from(rows, tmp_path), ids)
     logs = gated, log_from(early, tmp_path)
     for find, worth in ((sequences_of, "weights"), (disliked_of, "is_negative")):
         found, wanted = (
