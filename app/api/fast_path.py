@@ -35,11 +35,13 @@ step runs one turn of the event loop later, and in each turn the loop may have t
 interpreter, which the passes hold. So `FastPathProtocol._step` runs the coroutine itself. A task is
 made only for what needs one (`app.serving.turn.in_a_task`) and for cancelling. By hand against a
 task for each request, Python 3.11, two cores shared with other work, medians of 60 alternating
-rounds of `python -m loadtest.scenarios.fast_path_ways`:
+rounds of `python -m loadtest.scenarios.fast_path_ways`, two runs:
 
-    cached answers, 1 connection          1.09 × requests/s, 0.89 × time of the event loop
-    cached answers, 32 connections        1.02 × requests/s, 0.96 × time of the event loop
-    uncached answers, 8 connections       1.25 × requests/s, 0.93 × time of the event loop
+    cached answers, 1 connection       1.09 and 1.23 × requests/s, 0.89 and 0.90 × loop time
+    cached answers, 32 connections     1.02 and 0.99 × requests/s, 0.96 and 0.99 × loop time
+    uncached answers, 8 connections    1.25 and 1.12 × requests/s, 0.93 and 0.94 × loop time
+
+Loop time is the processor time of the event loop's thread per request.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Shipped fake of the port `Encoder`, for tests and load tests only."""
+"""A fake of the port `Encoder`, for tests and load tests only."""
 
 import hashlib
 import re
@@ -13,10 +13,9 @@ _WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
 
 
 class HashEncoder:
-    """An `Encoder` without a model: the unit sum of one pseudo-random vector per word.
+    """An `Encoder` without a model: the normalised sum of one pseudo-random vector for each word.
 
-    Texts that share words are similar; a Chinese character counts as a word. Means nothing beyond
-    that: it is not held to the fidelity bar.
+    Texts with common words are similar. A Chinese character counts as a word.
     """
 
     def __init__(self, dim: int = 64) -> None:

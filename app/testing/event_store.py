@@ -1,4 +1,4 @@
-"""Shipped fakes of the port `EventStore`, for tests and load tests only."""
+"""A fake of the port `EventStore`, for tests and load tests only."""
 
 import secrets
 import time
@@ -26,10 +26,10 @@ class _User:
 
 
 class MemoryEventStore:
-    """An `EventStore` in dictionaries. Durable as long as nothing fails.
+    """An `EventStore` in dictionaries: its events last as long as the object.
 
     Attributes:
-        reads: users that were asked for, in order.
+        reads: the users that were read, in order.
         down: whether every call raises `StoreError`.
     """
 
@@ -47,7 +47,7 @@ class MemoryEventStore:
         return f"<MemoryEventStore {len(self._users)} users, {len(self._ids)} events>"
 
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
-        """Keep what is new."""
+        """Store new events."""
         self._check()
         fresh = []
         for event in events:
@@ -68,7 +68,7 @@ class MemoryEventStore:
     async def read(
         self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
     ) -> StoredUser:
-        """Return what is held of a user."""
+        """Return a user's events and version."""
         self._check()
         self.reads.append(user)
         held = self._users.get(user)
@@ -115,7 +115,7 @@ class MemoryEventStore:
         return len(moved.events)
 
     async def delete(self, user: str) -> int:
-        """Forget a user."""
+        """Delete a user."""
         self._check()
         gone = self._users.pop(user, _User()).events
         self._ids -= {event.id for event in gone}
@@ -123,18 +123,18 @@ class MemoryEventStore:
         return len(gone)
 
     async def compact(self) -> int:
-        """Drop what is too old."""
+        """Drop the events that retention does not keep."""
         self._check()
         return sum(self._trim(user) for user in list(self._users))
 
     async def scan(self) -> AsyncIterator[list[Event]]:
-        """Yield the events of one user after the other."""
+        """Yield the events of each user, in a list."""
         self._check()
         for user in list(self._users.values()):
             yield list(user.events)
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
     def _check(self) -> None:
         if self.down:
@@ -144,7 +144,7 @@ class MemoryEventStore:
         user = self._users.setdefault(event.user, _User())
         user.n += 1
         user.events.append(event)
-        user.events.sort(key=lambda kept: kept.time)  # stable: equal times stay as they came
+        user.events.sort(key=lambda stored: stored.time)  # stable: equal times keep their order
 
     def _trim(self, user: str) -> int:
         held = self._users.get(user, _User())

@@ -1,6 +1,6 @@
-"""Shipped fakes of every port, for tests and load tests; never imported by the service.
+"""Fakes of the ports engine, cache and user store, for tests and load tests only.
 
-They pass the contract suites of the real parts. No network, no model, no clock.
+They pass the same contract suites as the real parts. They use no network, model or clock.
 """
 
 import threading
@@ -27,21 +27,21 @@ from app.core.types import (
 )
 from app.domain.filters import matches, parse_filter
 
-_PATIENCE_S: Final = 10.0
-_NEWEST: Final = 200
+_TIMEOUT_S: Final = 10.0
+_MAX_HISTORY: Final = 200
 
 
 class GatedEngine:
-    """An `Engine` that ranks its items in fixed order and waits where a test wants it to.
+    """A `LiveEngine` that ranks its items in a fixed order, and whose passes a test can hold.
 
-    While held, `prepare` blocks before it does anything. A title echoes the query it answers, so an
-    answer given to the wrong caller shows.
+    While it is held, `prepare` blocks at its start. The title of each item in an answer is the
+    query, so that a test notices an answer that went to the wrong caller.
 
     Attributes:
         batches: every batch that entered a pass, in order.
         poison: queries that make a pass fail with `EngineError`.
         short_by: how many results a pass leaves out.
-        death: raised by `prepare` in place of everything else, if set.
+        death: if set, `prepare` raises it.
         closed: whether `close` was called.
     """
 
@@ -65,7 +65,7 @@ class GatedEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """A made-up catalogue with one field, `n`."""
+        """An invented catalogue with one field, `n`."""
         return EngineInfo(
             bundle=self._generation.bundle,
             bundle_name="fake",
@@ -82,12 +82,12 @@ class GatedEngine:
         )
 
     def hold(self) -> None:
-        """Block every pass that enters from now on."""
+        """Hold every pass that enters from now on."""
         with self._changed:
             self._held = True
 
     def release(self) -> None:
-        """Let every pass through, those that wait included."""
+        """Let all passes through, also those that wait now."""
         with self._changed:
             self._held = False
             self._changed.notify_all()
@@ -101,21 +101,21 @@ class GatedEngine:
     def wait_entered(self, n: int) -> None:
         """Block until `n` passes have entered. Raises TimeoutError after ten seconds."""
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.batches) >= n, _PATIENCE_S):
+            if not self._changed.wait_for(lambda: len(self.batches) >= n, _TIMEOUT_S):
                 raise TimeoutError(f"{len(self.batches)} passes entered, not {n}")
 
     def cost(self, request: RankRequest) -> int:
-        """One token a word, and one for the request."""
+        """Return one token for each word, and one for the request."""
         if request.fast_encoding:
             return 1
         return 1 + len(request.query.split())
 
     def fast_encoding(self, request: RankRequest) -> RankRequest | None:
-        """Cost one token, whatever the query."""
+        """Return the request with fast encoding: it costs one token, whatever the query."""
         return replace(request, fast_encoding=True) if request.query else None
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
-        """Wait until the gate lets this pass through; return a call of `rank_prepared`."""
+        """Wait while the engine is held; return a call of `rank_prepared`."""
         with self._changed:
             self.batches.append(tuple(batch))
             self._changed.notify_all()
@@ -138,11 +138,11 @@ class GatedEngine:
         return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)
 
     def check_filter(self, filter_text: str) -> None:
-        """Know the one field there is."""
+        """Check a filter against the one field."""
         parse_filter(filter_text, self.info.attributes)
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:  # noqa: ARG002 - a number has no frequent values
-        """Count the one field there is."""
+        """Count the values of the one field."""
         test = parse_filter(filter_text, self.info.attributes) if filter_text else None
         passing = [
             i.fields["n"] for i in self._items.values() if not test or matches(test, i.fields)
@@ -152,19 +152,19 @@ class GatedEngine:
         return Facets(len(passing), tuple(facts))
 
     def item(self, item_id: str) -> Item | None:
-        """Look up one of the made-up items."""
+        """Return one of the items."""
         return self._items.get(item_id)
 
     def contains(self, item_id: str) -> bool:
-        """Tell whether the item is one of ours."""
+        """Tell whether the item is one of the items."""
         return item_id in self._items
 
     def unchanged(self, item_id: str, since: int) -> bool:
-        """Tell by the numbers of the changes that were performed."""
+        """Compare with the number of the item's newest change."""
         return self._changes.get(item_id, 0) <= since
 
     def visible(self, item_id: str) -> bool:
-        """Tell whether the item is one of ours."""
+        """Tell whether the item is one of the items: all are visible."""
         return item_id in self._items
 
     next_boundary = float("inf")
@@ -190,10 +190,10 @@ class GatedEngine:
             self._generation = Generation(bundle, change.seq, visible_since_seq=visible_since_seq)
 
     def merge(self) -> None:
-        """There is no index."""
+        """Return that there is nothing to merge."""
 
     def advance(self, now: float) -> None:
-        """Items have no times."""
+        """Do nothing: the items have no times."""
 
     def close(self) -> None:
         """Remember that it was closed."""
@@ -207,21 +207,21 @@ class GatedEngine:
 
     def _rank_one(self, request: RankRequest) -> RankResult:
         pool = self._items if request.candidates is None else request.candidates
-        out = request.exclude.union(self._unnamed(request))
-        wanted = [name for name in pool if name in self._items and name not in out]
+        excluded = request.exclude.union(self._unnamed(request))
+        ids = [name for name in pool if name in self._items and name not in excluded]
         if request.filter:
             test = parse_filter(request.filter, self.info.attributes)
-            wanted = [name for name in wanted if matches(test, self._items[name].fields)]
+            ids = [name for name in ids if matches(test, self._items[name].fields)]
         items = tuple(
             RankedItem(
-                name,
-                1.0 / place,
-                request.query,
-                {field: self._items[name].fields.get(field) for field in request.fields},
-                (SourceHit("fake", place, 1.0 / place),),
+                id=name,
+                score=1.0 / rank,
+                title=request.query,
+                fields={field: self._items[name].fields.get(field) for field in request.fields},
+                sources=(SourceHit("fake", rank, 1.0 / rank),),
                 seen=name in request.seen,
             )
-            for place, name in enumerate(wanted[: request.k], start=1)
+            for rank, name in enumerate(ids[: request.k], start=1)
         )
         named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
         missing = tuple(dict.fromkeys(name for name in named if name not in self._items))
@@ -246,31 +246,32 @@ class MemoryCache:
         return f"<MemoryCache {len(self.values)} values>"
 
     async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
-        """Return what was put last, if with this state."""
+        """Return the value that was put last, if it was put with this state."""
         value = self.values.get(fingerprint)
-        fits = value is not None and value.startswith(state)
-        return CacheRead(value[len(state) :] if value is not None and fits else None)
+        if value is None or not value.startswith(state):
+            return CacheRead(None)
+        return CacheRead(value[len(state) :])
 
     async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
-        """Keep the value."""
+        """Store the value."""
         self.values[fingerprint] = state + value
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
 
 class DownCache:
-    """A `Cache` whose server is gone: every look-up is a failed miss, every put is lost."""
+    """A `Cache` whose server is down: every read is a failed miss, and every write is lost."""
 
     async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:  # noqa: ARG002 - the port's signature
-        """Report trouble."""
+        """Return a failed miss."""
         return CacheRead(None, failed=True)
 
     async def put(self, fingerprint: bytes, value: bytes, state: bytes = b"") -> None:
         """Lose the value."""
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
 
 class MemoryUserStore:
@@ -280,15 +281,15 @@ class MemoryUserStore:
         self._histories = {user: tuple(items) for user, items in histories.items()}
 
     async def history(self, user: str) -> tuple[str, ...]:
-        """Return the newest 200 ids, oldest first; () if unknown."""
-        return self._histories.get(user, ())[-_NEWEST:]
+        """Return the newest 200 ids, oldest first; none if the user is unknown."""
+        return self._histories.get(user, ())[-_MAX_HISTORY:]
 
     async def seen(self, user: str) -> frozenset[str]:
         """Return all ids; empty if unknown."""
         return frozenset(self._histories.get(user, ()))
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
 
 def _title_of(item: Item | None) -> str | None:
@@ -311,4 +312,4 @@ class DownUserStore:
         raise StoreError("user state cannot be read")
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Shipped fake of the port `Journal`, for tests and load tests only."""
+"""A fake of the port `Journal`, for tests and load tests only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,52 +11,52 @@ from app.core.types import Change
 
 @dataclass(slots=True)
 class MemoryChanges:
-    """What a store holds of one catalogue: the highest number, and the changes by item."""
+    """The stored changes of one catalogue: the highest number, and (number, record) by item."""
 
     newest: int = 0
-    kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    by_item: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
 class MemoryJournal:
-    """A `Journal` in a dictionary; those that are given the same store share it.
+    """A `Journal` in a dictionary. Journals with the same `store` share their changes.
 
     Attributes:
         down: whether every call raises `StoreError`.
     """
 
     def __init__(self, catalogue: str, store: dict[str, MemoryChanges] | None = None) -> None:
-        """Keep the changes of a catalogue in `store`, or in one of its own."""
+        """Keep the changes of a catalogue in `store`, or in a store of its own."""
         self.down = False
-        self._held = ({} if store is None else store).setdefault(catalogue, MemoryChanges())
+        self._changes = ({} if store is None else store).setdefault(catalogue, MemoryChanges())
 
     def __repr__(self) -> str:
-        return f"<MemoryJournal {len(self._held.kept)} items>"
+        return f"<MemoryJournal {len(self._changes.by_item)} items>"
 
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:
-        """Keep changes."""
+        """Store changes."""
         self._check()
         packed = [(item, orjson.dumps(record)) for item, record in changes]
-        first = self._held.newest + 1
+        first = self._changes.newest + 1
         for number, (item, record) in enumerate(packed, first):
-            self._held.kept[item] = (number, record)
-        self._held.newest += len(packed)
+            self._changes.by_item[item] = (number, record)
+        self._changes.newest += len(packed)
         return tuple(Change(first + n, *change) for n, change in enumerate(changes))
 
     async def after(self, seq: int, limit: int) -> tuple[Change, ...]:
-        """Return the kept changes after a number."""
+        """Return the stored changes with a higher number."""
         self._check()
-        later = sorted((n, item, r) for item, (n, r) in self._held.kept.items() if n > seq)
+        later = sorted((n, item, r) for item, (n, r) in self._changes.by_item.items() if n > seq)
         return tuple(Change(n, item, orjson.loads(record)) for n, item, record in later[:limit])
 
     async def newest(self) -> int:
-        """Return the highest number ever given."""
+        """Return the highest number that a change got."""
         self._check()
-        return self._held.newest
+        return self._changes.newest
 
     async def aclose(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
     def _check(self) -> None:
         if self.down:
