@@ -197,7 +197,13 @@ async def wire(  # noqa: PLR0913 - one argument a part
         states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)
         # A cached answer may be as old as the life in the shared cache plus that in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
-        catalogue = LiveCatalogue(current.loaded.engine, batcher.run_exclusive, journal, metrics)
+        catalogue = LiveCatalogue(
+            engine=current.loaded.engine,
+            run_exclusive=batcher.run_exclusive,
+            journal=journal,
+            metrics=metrics,
+            clock=clock,
+        )
         caches = Caches(local, shared, current, now)
         planner = Planner(current, states, life_s, now)
         parts = RecommenderParts(
@@ -220,7 +226,14 @@ async def wire(  # noqa: PLR0913 - one argument a part
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
         stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)
         ingest = Ingest(current, events, settings.retention(), metrics)
-        reloader = Reloader(current, batcher, source, metrics, catalogue.handover)
+        reloader = Reloader(
+            current=current,
+            batcher=batcher,
+            source=source,
+            metrics=metrics,
+            handover=catalogue.handover,
+            clock=clock,
+        )
         yield Service(
             settings=settings,
             metrics=metrics,

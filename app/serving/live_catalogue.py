@@ -24,7 +24,7 @@ from app.core.errors import (
 from app.core.ports import Journal, LiveEngine
 from app.core.telemetry import Metrics
 from app.core.types import Change
-from app.serving.batching.worker import WorkerThread
+from app.serving.batching.worker import WorkerThread, background_thread
 from app.serving.turn import in_a_task
 
 _TOGETHER: Final = 256
@@ -44,24 +44,37 @@ Runner: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 class LiveCatalogue:
     """Changes the items of an engine. All methods belong to one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but four have defaults
         self,
         engine: LiveEngine,
         run_exclusive: Runner,
         journal: Journal,
         metrics: Metrics,
+        *,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        new_thread: Callable[[str], WorkerThread] = background_thread,
     ) -> None:
-        """Change `engine`, by what `journal` says. `now`: unix seconds."""
+        """Start the thread for changes; must be called inside the running event loop.
+
+        Args:
+            engine: whose items change.
+            run_exclusive: runs a call that no pass may see half done.
+            journal: where changes are made durable, and read from.
+            metrics: where changes are counted.
+            now: unix seconds, by which items appear and disappear.
+            clock: monotonic seconds, for deadlines.
+            new_thread: starts a thread of that name, in which changes are planned.
+        """
         self._engine = engine
         self._exclusive = run_exclusive
         self._journal = journal
         self._metrics = metrics
-        self._now = now
+        self._now, self._clock = now, clock
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._looked_at = _NEVER  # the catalogue's number when it was last asked whether to merge
-        self._thread = WorkerThread("recserve-changes", stands_back=True)
+        self._thread = new_thread("recserve-changes")
 
     def __repr__(self) -> str:
         return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
@@ -116,7 +129,7 @@ class LiveCatalogue:
                     if self._engine.info.catalogue < seq:
                         await asyncio.sleep(0.02)
             except (TimeoutError, StoreError) as error:
-                if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+                if isinstance(error, TimeoutError) or self._clock() >= deadline:
                     message = "the catalogue has not come so far"
                     raise DeadlineExceededError(message, field="min_catalogue") from error
                 await asyncio.sleep(0.02)
@@ -129,10 +142,17 @@ class LiveCatalogue:
         except StoreError as error:
             _log.warning("serving without the changes of the catalogue: %s", error.message)
 
-    async def watch(self, interval_s: float) -> None:
-        """Take in what other processes change, and what becomes visible; runs until cancelled."""
+    async def watch(
+        self, interval_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Take in what other processes change, and what becomes visible; runs until cancelled.
+
+        Args:
+            interval_s: seconds between two looks.
+            sleep: waits so many seconds.
+        """
         while True:
-            await asyncio.sleep(interval_s)
+            await sleep(interval_s)
             try:
                 if await self._journal.newest() > self._engine.info.catalogue:
                     async with self._turn():
@@ -145,7 +165,7 @@ class LiveCatalogue:
                 await self._merge()
             except AppError as error:
                 _log.warning("the catalogue may be behind: %s", error.message)
-            except Exception:  # noqa: BLE001 - the next change shall be seen all the same
+            except Exception:  # noqa: BLE001 - go on, or no further change would be seen
                 _log.exception("a change of the catalogue could not be taken in")
 
     async def _merge(self) -> None:

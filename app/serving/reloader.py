@@ -1,7 +1,8 @@
-"""A new bundle takes over while requests go on: loaded beside the old one, swapped in one step.
+"""The reload: a new generation of the bundle replaces the one that serves, while requests go on.
 
-What cannot be loaded, or does not answer when warmed up, is refused; the old one serves on. Does
-not know what a bundle looks like on the disk: see `BundleSource`.
+The new one is loaded in a thread beside the old one and replaces it in one step. If it cannot be
+loaded, or fails its warm-up, it is refused, and the old one serves on. This module does not know
+what a bundle looks like on the disk: `BundleSource` does.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from app.core.ports import LiveEngine
 from app.core.telemetry import Metrics
 from app.core.types import Generation, RankRequest, RankResult
 from app.serving.batching.batcher import Batcher
-from app.serving.batching.worker import ThreadDiedError, WorkerThread
+from app.serving.batching.worker import ThreadDiedError, WorkerThread, background_thread
 from app.serving.current_engine import CurrentEngine, Loaded
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,11 @@ class BundleSource:
     """Where generations come from.
 
     Attributes:
-        points_to: id of the generation that is to serve; None where there is none to be seen.
-            Cheap: it runs on the event loop.
-        load: open that generation, verified and warm. Blocking. Raises `BundleError`; anything else
-            that it raises means the same.
-        settle: called on the event loop when the old one is no longer used by anything.
+        points_to: returns the id of the generation that is to serve, or None where there is none.
+            It is cheap: it runs on the event loop.
+        load: opens that generation, verified and warm. Blocking. It raises `BundleError`; any other
+            error means the same.
+        settle: is called on the event loop once nothing uses the old generation any more.
     """
 
     points_to: Callable[[], str | None]
@@ -55,7 +56,13 @@ class BundleSource:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What a reload came to; `previous` is the generation that served before, maybe this one."""
+    """The result of a reload.
+
+    Attributes:
+        generation: serves now.
+        previous: id of the bundle's generation that served before; it may be the same.
+        seconds: how long the reload took.
+    """
 
     generation: Generation
     previous: str
@@ -63,31 +70,37 @@ class Reload:
 
     @property
     def reloaded(self) -> bool:
-        """Whether another generation took over."""
+        """Whether another generation serves than before."""
         return self.generation.bundle != self.previous
 
 
 class Reloader:
     """Replaces what serves, one reload at a time. All methods belong to one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but four have defaults
         self,
         current: CurrentEngine,
         batcher: Batcher[RankRequest, RankResult],
         source: BundleSource,
         metrics: Metrics,
+        *,
         handover: Callable[[LiveEngine], AbstractAsyncContextManager[None]] = _at_once,
+        clock: Callable[[], float] = time.monotonic,
+        new_thread: Callable[[str], WorkerThread] = background_thread,
     ) -> None:
-        """Replace what `current` holds.
+        """Prepare reloads; nothing runs before one is asked for.
 
         Args:
-            current: what is replaced.
-            batcher: runs the passes over it.
-            source: of other bundles.
+            current: the engine and the histories that serve.
+            batcher: runs the passes over that engine.
+            source: where other generations come from.
             metrics: where reloads are counted.
-            handover: brings a new engine to where the old one is, and lets nothing change until it
-                has taken over: `LiveCatalogue.handover`.
+            handover: brings a new engine to the state of the old one, and lets no item change until
+                it serves: `LiveCatalogue.handover`.
+            clock: seconds.
+            new_thread: starts a thread of that name, in which a generation is loaded.
         """
+        self._clock, self._new_thread = clock, new_thread
         self._handover = handover
         self._current = current
         self._batcher = batcher
@@ -96,26 +109,27 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
 
     async def reload(self) -> Reload:
-        """Let the generation that the source points to take over, unless it serves already.
+        """Serve the generation that the source points to, unless it serves already.
 
         Raises:
-            BundleError: it cannot serve; the one before serves on.
-            StoreError: what changed since it was built cannot be read; the one before serves on.
+            BundleError: it cannot serve; the old one serves on.
+            StoreError: the changes of items since it was built cannot be read; the old one serves
+                on.
         """
         async with self._one_at_a_time:
-            start, previous = time.monotonic(), self._current.info.bundle
+            start, previous = self._clock(), self._current.info.bundle
             if self._source.points_to() != previous:
                 loaded = await self._load()
                 if loaded.engine.info.bundle != previous:
                     await self._swap(loaded)
-            return Reload(self._current.info.generation, previous, time.monotonic() - start)
+            return Reload(self._current.info.generation, previous, self._clock() - start)
 
     async def watch(
         self, interval_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Reload for ever, whenever the source points to another generation than before.
+        """Reload whenever the source points to another generation than before; runs for ever.
 
-        One that was refused is not tried again until the source has pointed to another.
+        A generation that was refused is not tried again until the source has pointed to another.
         """
         tried: str | None = self._current.info.bundle
         while True:
@@ -130,12 +144,12 @@ class Reloader:
             except StoreError as error:
                 log.warning("a new bundle has to wait: %s", error.message)
                 tried = None
-            except Exception:  # the next generation shall be seen all the same
+            except Exception:  # go on, or the next generation would never be seen
                 log.exception("a reload failed")
 
     async def _load(self) -> Loaded:
-        # In a thread of its own, which takes along what libraries keep for each thread.
-        thread = WorkerThread("recserve-reload", stands_back=True)
+        # A thread for each load: what libraries keep for a thread is freed when the thread ends.
+        thread = self._new_thread("recserve-reload")
         try:
             outcome = await thread.run(self._source.load)
         except ThreadDiedError as error:
@@ -147,12 +161,12 @@ class Reloader:
         try:
             raise self._refused(outcome) from outcome.__cause__
         finally:
-            # An error holds its frames, and with them what was loaded so far: no cycle, see
-            # `app.core.memory`.
+            # An error refers to its frames, and they refer to what was loaded so far. There must be
+            # no reference cycle: `app.core.memory` says why.
             del outcome
 
     def _refused(self, error: Exception) -> BundleError:
-        """Count and log why a bundle does not take over, and return what callers are told."""
+        """Count and log why a bundle is refused, and return the error for the callers."""
         self._metrics.reloads.labels("refused").inc()
         if isinstance(error, BundleError):
             log.error("a bundle was refused, %r serves on: %s", self._current, error.message)
@@ -165,7 +179,7 @@ class Reloader:
             old = self._current.replace(loaded)
         self._metrics.reloads.labels("done").inc()
         log.info("took over: %r", self._current)
-        with suppress(NotReadyError):  # stopping, or lost: then a pass may still be using it
+        with suppress(NotReadyError):  # stopping, or lost: a pass may still use the old engine
             await self._batcher.run_exclusive(old.engine.close)
         await old.users.aclose()
         del old

@@ -148,6 +148,11 @@ class WorkerThread:
             self._loop.call_soon_threadsafe(callback, *arguments)
 
 
+def background_thread(name: str) -> WorkerThread:
+    """Start a thread that leaves the cores to the threads that want them."""
+    return WorkerThread(name, stands_back=True)
+
+
 def _set(answer: "asyncio.Future[B]", value: B) -> None:
     if not answer.done():
         answer.set_result(value)

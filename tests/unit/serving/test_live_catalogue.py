@@ -4,7 +4,8 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +19,20 @@ from app.engine.engine import RankEngine
 from app.serving.live_catalogue import LiveCatalogue
 from app.testing.journal import MemoryChanges, MemoryJournal
 from tests.small_engine import small_engine
+from tests.turns import Turns
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait until it is so; five seconds are far more than it takes."""
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - what is awaited sets no event
-            await asyncio.sleep(0.001)
+@asynccontextmanager
+async def watching(catalogue: LiveCatalogue) -> AsyncIterator[Turns]:
+    """Let a catalogue watch; each `next` of what is yielded lets it look once."""
+    turns = Turns()
+    task = asyncio.create_task(catalogue.watch(1.0, turns.sleep))
+    await turns.first()
+    try:
+        yield turns
+        assert not task.done()
+    finally:
+        task.cancel()
 
 
 class ExclusiveCalls:
@@ -81,10 +89,17 @@ class Process:
         self.engine = small_engine()
         self.journal = MemoryJournal("small", store)
         self.run_exclusive = ExclusiveCalls()
-        metrics = Metrics(CollectorRegistry())
         self.clock = 1000.0
-        self.catalogue = LiveCatalogue(
-            self.engine, self.run_exclusive, self.journal, metrics, lambda: self.clock
+        self.catalogue = self.catalogue_over(self.engine)
+
+    def catalogue_over(self, engine: Any) -> LiveCatalogue:
+        """Return a catalogue over an engine, with the journal of this process."""
+        return LiveCatalogue(
+            engine=engine,
+            run_exclusive=self.run_exclusive,
+            journal=self.journal,
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: self.clock,
         )
 
     def ids(self, query: str = "", k: int = 20) -> list[str]:
@@ -160,32 +175,36 @@ async def test_processes_see_each_others_changes() -> None:
 async def test_watching_takes_in_what_others_change() -> None:
     store: dict[str, MemoryChanges] = {}
     one, other = Process(store), Process(store)
-    watch = asyncio.create_task(other.catalogue.watch(0.001))
-    await one.catalogue.delete("mob")
-    await until(lambda: not other.engine.contains("mob"))
-    watch.cancel()
+    async with watching(other.catalogue) as turns:
+        await one.catalogue.delete("mob")
+        assert other.engine.contains("mob")
+        await turns.next()
 
-    assert "mob" not in other.ids()
+        assert not other.engine.contains("mob")
+        assert "mob" not in other.ids()
 
 
 async def test_watching_outlives_a_journal_that_is_down(process: Process) -> None:
-    process.journal.down = True
-    watch = asyncio.create_task(process.catalogue.watch(0.001))
-    await asyncio.sleep(0.01)
-    process.journal.down = False
-    await process.journal.append([("mob", None)])
-    await until(lambda: not process.engine.contains("mob"))
-    assert not watch.done()
-    watch.cancel()
+    async with watching(process.catalogue) as turns:
+        process.journal.down = True
+        for _ in range(3):
+            await turns.next()
+        process.journal.down = False
+        await process.journal.append([("mob", None)])
+        assert process.engine.contains("mob")
+        await turns.next()
+
+        assert not process.engine.contains("mob")
 
 
 async def test_items_appear_at_their_time(process: Process) -> None:
     await process.catalogue.put([{"id": "soon", "title": "soon", "available_from": 2000.0}])
     assert "soon" not in process.ids()
-    watch = asyncio.create_task(process.catalogue.watch(0.001))
-    process.clock = 2000.0
-    await until(lambda: "soon" in process.ids())
-    watch.cancel()
+    async with watching(process.catalogue) as turns:
+        for now, is_there in ((1999.0, False), (2000.0, True)):
+            process.clock = now
+            await turns.next()
+            assert ("soon" in process.ids()) == is_there
 
 
 async def test_what_was_put_is_merged_where_no_pass_is_under_way(process: Process) -> None:
@@ -193,19 +212,17 @@ async def test_what_was_put_is_merged_where_no_pass_is_under_way(process: Proces
     index = process.engine._parts.texts.index
     assert index.merge() is None
     mergeable = Mergeable(process.engine, lambda: merged.append(process.run_exclusive.calls))
-    catalogue = LiveCatalogue(
-        *(mergeable, process.run_exclusive, process.journal, Metrics(CollectorRegistry()))
-    )
+    catalogue = process.catalogue_over(mergeable)
     await catalogue.put([{"id": "new", "title": "submarine"}])
     before = process.run_exclusive.calls
-    watch = asyncio.create_task(catalogue.watch(0.001))
-    await until(lambda: bool(merged))
-    await asyncio.sleep(0.01)
-    assert merged == [before + 1]  # once, for nothing has changed since
-    async with catalogue.handover(mergeable):
-        pass
-    await until(lambda: len(merged) == 2)  # another engine may have taken in more
-    watch.cancel()
+    async with watching(catalogue) as turns:
+        for _ in range(3):
+            await turns.next()
+        assert merged == [before + 1]  # once, for nothing has changed since
+        async with catalogue.handover(mergeable):
+            pass
+        await turns.next()
+        assert len(merged) == 2  # another engine may have taken in more
 
 
 async def test_a_start_without_a_journal_serves_the_bundle(process: Process) -> None:
@@ -226,9 +243,7 @@ async def test_a_change_that_never_comes_is_not_waited_for_beyond_the_deadline(
 
 async def test_between_two_passes_nothing_is_encoded(process: Process) -> None:
     threads = Threads(process.engine)
-    catalogue = LiveCatalogue(
-        *(threads, process.run_exclusive, process.journal, Metrics(CollectorRegistry()))
-    )
+    catalogue = process.catalogue_over(threads)
     items = [{"id": f"n{n}", "title": f"title number {n}"} for n in range(400)]
     await catalogue.put(items)
 

@@ -28,6 +28,7 @@ from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.batcher_rig import FAR
 from tests.clock import Clock
 from tests.event_stores import event
+from tests.turns import Turns
 
 
 def loaded(bundle: str, **rules: EventRule) -> Loaded:
@@ -225,28 +226,11 @@ async def test_a_service_that_stops_meanwhile_ends_the_reload():
 # Watching
 
 
-class Turns:
-    """A sleep that ends when the test says so, and says when it is slept again."""
-
-    def __init__(self) -> None:
-        self._turns: asyncio.Queue[None] = asyncio.Queue()
-        self._asleep = asyncio.Semaphore(0)
-
-    async def sleep(self, _seconds: float) -> None:
-        self._asleep.release()
-        await self._turns.get()
-
-    async def next(self) -> None:
-        """Let the watcher look once, and return when it sleeps again."""
-        self._turns.put_nowait(None)
-        await asyncio.wait_for(self._asleep.acquire(), 10)
-
-
 @asynccontextmanager
 async def watching(r: Rig) -> AsyncIterator[Turns]:
     turns = Turns()
     task = asyncio.create_task(r.reloader.watch(1.0, turns.sleep))
-    await turns._asleep.acquire()
+    await turns.first()
     try:
         yield turns
     finally:
