@@ -5,9 +5,9 @@ from app.engine import open as opening
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.engine import RankEngine
 from app.engine.open import columns_of
-from app.engine.parts import Texts, assemble
+from app.engine.parts import TextParts, assemble
 from app.engine.retrieval.index import FlatIndex
-from app.engine.retrieval.lexical import WordIndex
+from app.engine.retrieval.lexical import LexicalIndex
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from app.testing.encoder import HashEncoder
@@ -50,11 +50,11 @@ def build_ring(folder, out):
 def engine_over(bundle):
     """Open a bundle as `open_engine` does, but with the fake encoder that it was built by."""
     vectors, manifest = load_vectors(bundle), bundle.manifest
-    words = WordIndex(load_arrays(bundle, "words.safetensors"))
+    words = LexicalIndex(load_arrays(bundle, "words.safetensors"))
     parts = assemble(
         Catalogue(columns_of(bundle), manifest.attributes),
         HashEncoder(manifest.encoder.dim),
-        Texts(vectors, FlatIndex(vectors), words, opening.render_of(bundle)),
+        TextParts(vectors, FlatIndex(vectors), words, opening.render_of(bundle)),
         load_arrays(bundle, "signals.safetensors"),
         opening.learned_of(bundle),
     )

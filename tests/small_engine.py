@@ -8,10 +8,10 @@ from app.core.types import EngineInfo, JsonValue
 from app.domain.columns import decode_column, encode_column
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.engine import RankEngine
-from app.engine.parts import Texts, assemble
+from app.engine.parts import TextParts, assemble
 from app.engine.retrieval.index import FlatIndex
-from app.engine.retrieval.lexical import WordIndex
-from app.engine.retrieval.lexicon import lexicon_arrays
+from app.engine.retrieval.lexical import LexicalIndex
+from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.offline.learning.signals import freshness_of
 from app.testing.encoder import HashEncoder
 
@@ -59,8 +59,8 @@ def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) ->
         "trending": np.zeros_like(shares),
         "freshness": freshness_of(years),
     }
-    words = WordIndex(lexicon_arrays(list(titles.values()), texts))
-    texts_found = Texts(vectors, FlatIndex(vectors), words, render)
+    words = LexicalIndex(lexical_arrays(list(titles.values()), texts))
+    texts_found = TextParts(vectors, FlatIndex(vectors), words, render)
     parts = assemble(catalogue, encoder, texts_found, signals)
     info = EngineInfo(
         bundle="g1",

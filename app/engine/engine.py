@@ -1,7 +1,9 @@
-"""One blocking pass over a batch: encode ▸ retrieve ▸ features ▸ score. All a request computes.
+"""One blocking pass over a batch of requests: interpret, encode, retrieve, score.
 
-A pass keeps no state and reads no clock for anything but its stage timings; between two passes the
-items may change (`live`). It does not know users, caches, deadlines or HTTP.
+    prepare: interpret ▸ encode          rank: resolve ▸ retrieve ▸ score ▸ best items
+
+A pass keeps no state, and reads the clock only for its stage timings. Between two passes the items
+may change (`app.engine.live`). The engine knows no users, caches, deadlines or HTTP.
 """
 
 import logging
@@ -28,30 +30,36 @@ from app.domain.filters import parse_filter
 from app.engine import live
 from app.engine.catalogue.facets import field_facts
 from app.engine.encoding.query_cache import MOST, RememberedQueries
+from app.engine.encoding.text_vectors import text_vectors
+from app.engine.interpretation import NO_QUERY, Interpretation, interpret
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
-from app.engine.parts import Parts
-from app.engine.results import Scored, best_items, joined, result_of, summed, widened
-from app.engine.retrieval.resolve import Asked, ResolvedRequest, resolve
+from app.engine.parts import EngineParts
+from app.engine.results import ScoredCandidates, fill_up, joined, results_of, summed
+from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import retrieval_order, retrieve
 
 log = logging.getLogger(__name__)
 
 _MAX_QUERY_TOKENS = 256
 _REST_TOKENS = 8
-"""What a request costs beside the encoder, in tokens of it: `recserve bench` has words at 5, and a
-history at 9.
+"""What a request costs beside the encoder, in encoder tokens: `recserve bench` measured 5 for words
+and 9 for a history.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """The encoded queries of a batch: the first half of a pass.
+class EncodedBatch:
+    """A batch after the first half of its pass.
 
-    `vectors`: float32[dim] of each query; `fast_encoding`: the queries whose vectors come
-    from fast encoding.
+    Attributes:
+        interpretations: of the query of each request, in the order of the batch.
+        vectors: float32[dim], of unit norm, of each residual text that has a vector.
+        fast_encoding: the residual texts whose vectors the fast encoding made.
+        encode_ms: milliseconds that this half took.
     """
 
+    interpretations: tuple[Interpretation, ...]
     vectors: Mapping[str, Vector]
     fast_encoding: Set[str]
     encode_ms: float
@@ -60,12 +68,12 @@ class Prepared:
 class RankEngine:
     """The engine over one bundle. Implements the port `Engine`."""
 
-    def __init__(self, parts: Parts, info: EngineInfo, remembered: int = MOST) -> None:
-        """Wire the parts; the vectors of the newest `remembered` queries are kept."""
+    def __init__(self, parts: EngineParts, info: EngineInfo, remembered: int = MOST) -> None:
+        """Take the parts; the vectors of the newest `remembered` queries are kept."""
         self._parts = parts
         self._info = info
         self._queries = RememberedQueries(parts.encoder, remembered)
-        self._changed: dict[str, int] = {}  # item -> number of its last change
+        self._changed: dict[str, int] = {}  # item -> seq of its last change
         self.next_boundary = float("inf")
 
     def __repr__(self) -> str:
@@ -79,27 +87,27 @@ class RankEngine:
         return self._info
 
     def cost(self, request: RankRequest) -> int:
-        """Estimate in encoder tokens: one is seldom shorter than three bytes of UTF-8."""
+        """Estimate the cost in encoder tokens: few are shorter than three bytes of UTF-8."""
         if request.fast_encoding or not request.query:
             return _REST_TOKENS
         return _REST_TOKENS + min(2 + len(request.query.encode()) // 3, _MAX_QUERY_TOKENS)
 
     def fast_encoding(self, request: RankRequest) -> RankRequest | None:
-        """Ask for fast encoding of the query, if there are both; see the port."""
+        """Return the request with fast encoding, if the bundle has it; see the port."""
         if self._parts.fast_encoder is None or not request.query:
             return None
         return replace(request, fast_encoding=True)
 
     def item(self, item_id: str) -> Item | None:
-        """Look up one item; None if the catalogue does not hold it."""
+        """Look up one item; None if it is not in the catalogue."""
         return self._parts.catalogue.item(item_id)
 
     def contains(self, item_id: str) -> bool:
-        """Tell whether the catalogue holds an item."""
+        """Tell whether an item is in the catalogue."""
         return self._parts.catalogue.row(item_id) >= 0
 
     def unchanged(self, item_id: str, since: int) -> bool:
-        """Tell whether an item is as it was at a number; see the port."""
+        """Tell whether an item has not changed since a seq; see the port."""
         return self._changed.get(item_id, 0) <= since
 
     def visible(self, item_id: str) -> bool:
@@ -107,29 +115,29 @@ class RankEngine:
         return self._parts.catalogue.is_visible(item_id)
 
     def record(self, item_id: str) -> dict[str, object] | None:
-        """Return what a journal would say of an item as it is; None if unknown."""
+        """Return the journal record of an item as it is now; None if unknown."""
         return raw_of(item_id, self._parts.catalogue)
 
     def plan(self, changes: Sequence[Change], now: float) -> Callable[[], None]:
-        """Work out what changes mean, and return a call that makes them; see the port."""
-        plan = live.plan(self._parts, self._info.catalogue, changes, now)
-        return partial(self._perform, plan)
+        """Prepare an update of the catalogue, and return a call that performs it; see the port."""
+        update = live.plan(self._parts, self._info.catalogue, changes, now)
+        return partial(self._perform, update)
 
-    def _perform(self, plan: live.Plan) -> None:
-        self._parts = live.perform(plan)
-        self._changed |= plan.changed
-        self._look(plan.now, plan.seq, plan.visible_since_seq)
+    def _perform(self, update: live.CatalogueUpdate) -> None:
+        self._parts = live.perform(update)
+        self._changed |= update.changed
+        self._refresh_info(update.now, update.seq, update.visible_since_seq)
 
     def merge(self) -> Callable[[], None] | None:
-        """Work out how what was put comes into the main index; see the port."""
+        """Prepare the merge of changed rows into the main index; see the port."""
         return self._parts.texts.index.merge()
 
     def advance(self, now: float) -> None:
-        """Show and hide what a moment, in unix seconds, makes visible or not."""
+        """Show and hide the items that become visible or invisible at `now`, unix seconds."""
         self._parts.catalogue.advance(now)
-        self._look(now)
+        self._refresh_info(now)
 
-    def _look(self, now: float, seq: int = 0, visible_since_seq: int = 0) -> None:
+    def _refresh_info(self, now: float, seq: int = 0, visible_since_seq: int = 0) -> None:
         catalogue = self._parts.catalogue
         before, self.next_boundary = catalogue.boundaries(now)
         self._info = replace(
@@ -141,19 +149,19 @@ class RankEngine:
         )
 
     def close(self) -> None:
-        """Do nothing: all it holds is memory, which goes with the object."""
+        """Do nothing: there is only memory, which is freed with the object."""
 
     def check_filter(self, filter_text: str) -> None:
         """Refuse a filter that does not fit the catalogue. Raises `InvalidRequestError`."""
         parse_filter(filter_text, self._info.attributes)
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
-        """Count what the items that pass a filter have in some fields; see the port."""
+        """Count the values that the items that pass a filter have in some fields; see the port."""
         catalogue = self._parts.catalogue
         blocked = catalogue.blocked(filter_text)
         rows = catalogue.visible() if blocked is None else ~blocked
-        found = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
-        return Facets(int(np.count_nonzero(rows)), found)
+        facts = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
+        return Facets(int(np.count_nonzero(rows)), facts)
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
         """Encode the queries of a batch, and return a call that ranks; see the port."""
@@ -163,142 +171,168 @@ class RankEngine:
         """Rank every request of a batch; results keep its order. Raises `EngineError`."""
         return self.prepare(batch)()
 
-    def encode(self, batch: Sequence[RankRequest]) -> Prepared:
-        """Return the vectors of a batch's queries. Raises `EngineError`."""
+    def encode(self, batch: Sequence[RankRequest]) -> EncodedBatch:
+        """Interpret and encode the queries of a batch. Raises `EngineError`."""
         start = perf_counter()
-        asked = dict.fromkeys(request.query for request in batch if request.query)
-        # Who has time for the transformer has it for all who ask the same.
-        patient = {request.query for request in batch if not request.fast_encoding}
+        interpretations = tuple([interpret(request) for request in batch])
+        # A text that one request has time to encode in full is encoded in full for all of them.
+        full, fast = dict[str, None](), dict[str, None]()
         fast_encoder = self._parts.fast_encoder
-        fast = [q for q in asked if fast_encoder and q not in patient and q not in self._queries]
-        whole = [query for query in asked if query not in fast]
-        vectors = dict(zip(whole, self._queries.encode(whole), strict=True))
-        if fast_encoder and fast:
-            vectors |= zip(fast, fast_encoder.encode(fast), strict=True)
-        return Prepared(vectors, frozenset(fast), (perf_counter() - start) * 1e3)
-
-    def _rank(self, batch: Sequence[RankRequest], prepared: Prepared) -> BatchResult:
-        done = self._pass(batch, prepared)
-        wider = {
-            place: widened(request, result)
-            for place, (request, result) in enumerate(zip(batch, done.results, strict=True))
-            if request.filter and request.on_empty != "none" and len(result.items) < request.k
-        }
-        if not wider:
-            return done
-        more = self._pass(list(wider.values()), replace(prepared, encode_ms=0.0))
-        results = list(done.results)
-        for place, result in zip(wider, more.results, strict=True):
-            results[place] = joined(results[place], result)
-        return BatchResult(tuple(results), summed(done.timings, more.timings), done.generation)
-
-    def _pass(self, batch: Sequence[RankRequest], prepared: Prepared) -> BatchResult:
-        start = perf_counter()
-        wants = self._wants(batch, prepared.vectors)
-        hits, rows = self._retrieve(wants)
-        retrieved = perf_counter()
-        scores, degraded = self._scores(wants, rows, hits)
-        scored = [Scored(*each) for each in zip(rows, scores, hits, strict=True)]
-        parts = self._parts
-        items = best_items(parts.catalogue, parts.topk, batch, wants, scored)
-        results = tuple(
-            result_of(
-                parts.catalogue,
-                request,
-                mine,
-                ("encoder", *degraded) if request.query in prepared.fast_encoding else degraded,
-            )
-            for request, mine in zip(batch, items, strict=True)
+        for request, interpretation in zip(batch, interpretations, strict=True):
+            text = interpretation.residual_text
+            if not text:
+                continue
+            in_time = not request.fast_encoding or text in self._queries
+            (full if fast_encoder is None or in_time else fast)[text] = None
+        encoded = list(zip(full, self._queries.encode(list(full)), strict=True))
+        if fast_encoder is not None and fast:
+            fast_texts = [text for text in fast if text not in full]
+            encoded += zip(fast_texts, text_vectors(fast_texts, fast_encoder), strict=True)
+        # A row of zeros is a text without a vector.
+        vectors = {text: vector for text, vector in encoded if vector.any()}
+        return EncodedBatch(
+            interpretations=interpretations,
+            vectors=vectors,
+            fast_encoding=(vectors.keys() & fast.keys()) - full.keys(),
+            encode_ms=(perf_counter() - start) * 1e3,
         )
-        done = perf_counter()
+
+    def _rank(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> BatchResult:
+        first = self._pass(batch, encoded)
+        short = [
+            position
+            for position, (request, result) in enumerate(zip(batch, first.results, strict=True))
+            if request.filter and request.on_empty != "none" and len(result.items) < request.k
+        ]
+        if not short:
+            return first
+        rest = [fill_up(batch[position], first.results[position]) for position in short]
+        interpretations = tuple(
+            encoded.interpretations[position] if request.query else NO_QUERY
+            for position, request in zip(short, rest, strict=True)
+        )
+        second = self._pass(rest, replace(encoded, interpretations=interpretations, encode_ms=0.0))
+        results = list(first.results)
+        for position, result in zip(short, second.results, strict=True):
+            results[position] = joined(results[position], result)
+        timings = summed(first.timings, second.timings)
+        return BatchResult(tuple(results), timings, first.generation)
+
+    def _pass(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> BatchResult:
+        start = perf_counter()
+        requests = self._resolve(batch, encoded)
+        hits, rows = self._retrieve(requests)
+        retrieved = perf_counter()
+        scored = self._score(requests, rows, hits, encoded.fast_encoding)
+        parts = self._parts
+        results = results_of(parts.catalogue, parts.topk, batch, requests, scored)
         timings = StageTimings(
-            prepared.encode_ms, (retrieved - start) * 1e3, (done - retrieved) * 1e3
+            encode_ms=encoded.encode_ms,
+            retrieve_ms=(retrieved - start) * 1e3,
+            rerank_ms=(perf_counter() - retrieved) * 1e3,
         )
         return BatchResult(results, timings, self._info.generation)
 
-    def _wants(
-        self, batch: Sequence[RankRequest], queries: Mapping[str, Vector]
+    def _resolve(
+        self, batch: Sequence[RankRequest], encoded: EncodedBatch
     ) -> list[ResolvedRequest]:
+        """Return the requests in the terms of the catalogue."""
         parts = self._parts
-        asked: dict[str, Asked] = {}
-        if queries:
-            cosines = parts.texts.index.cosines(np.stack(list(queries.values())))
-            asked = {
-                query: Asked(vector, None if cosines is None else cosines[place])
-                for place, (query, vector) in enumerate(queries.items())
-            }
-        by_text = parts.learned is None
-        return [
-            resolve(
+        queries: dict[str, EncodedQuery] = {}
+        if encoded.vectors:
+            cosines = parts.texts.index.cosines(np.stack(list(encoded.vectors.values())))
+            for line, (text, vector) in enumerate(encoded.vectors.items()):
+                known = None if cosines is None else cosines[line]
+                queries[text] = EncodedQuery(text, vector, known)
+        requests = []
+        for request, interpretation in zip(batch, encoded.interpretations, strict=True):
+            text = interpretation.residual_text
+            query = queries.get(text) or EncodedQuery(text)
+            resolved = resolve(
                 request,
+                query,
                 parts.catalogue,
                 parts.texts.vectors,
-                asked,
                 parts.texts.words,
-                by_text=by_text,
+                by_text=parts.learned is None,
             )
-            for request in batch
-        ]
+            requests.append(resolved)
+        return requests
 
     def _retrieve(
-        self, wants: Sequence[ResolvedRequest]
+        self, requests: Sequence[ResolvedRequest]
     ) -> tuple[list[dict[str, Hits]], list[Rows]]:
-        """Ask the sources, and the fallback for those who got less than they asked for.
+        """Ask the sources, and the fallback for requests that got less than they asked for.
 
-        Returns what each source brought, and the candidates, for each want.
+        Returns for each request the hits of each source, and the candidates, int64[c].
         """
-        hits = retrieve(wants, self._parts.sources)
-        rows = self._united(wants, hits)
+        hits = retrieve(requests, self._parts.sources)
+        candidates = self._candidates(requests, hits)
         short = [
-            place
-            for place, want in enumerate(wants)
-            if want.named is None and rows[place].size < want.k
+            position
+            for position, request in enumerate(requests)
+            if request.named is None and candidates[position].size < request.k
         ]
         if short:
-            more = retrieve([wants[place] for place in short], self._parts.fallback)
-            for place, found in zip(short, more, strict=True):
-                hits[place] |= found
-            rows = self._united(wants, hits)
-        return hits, rows
+            more = retrieve([requests[position] for position in short], self._parts.fallback)
+            for position, fallback_hits in zip(short, more, strict=True):
+                hits[position] |= fallback_hits
+            candidates = self._candidates(requests, hits)
+        return hits, candidates
 
-    def _united(
-        self, wants: Sequence[ResolvedRequest], hits: Sequence[Mapping[str, Hits]]
+    def _candidates(
+        self, requests: Sequence[ResolvedRequest], hits: Sequence[Mapping[str, Hits]]
     ) -> list[Rows]:
-        return self._parts.topk.union(
-            [
-                [*(each.rows for each in found.values()), *(() if named is None else (named,))]
-                for found, named in zip(hits, (want.named for want in wants), strict=True)
-            ]
-        )
+        """Return for each request the rows of its hits, and those it names, each row once."""
+        lists = []
+        for request, by_source in zip(requests, hits, strict=True):
+            rows = [source_hits.rows for source_hits in by_source.values()]
+            lists.append(rows if request.named is None else [*rows, request.named])
+        return self._parts.topk.union(lists)
 
-    def _scores(
+    def _score(
         self,
-        wants: Sequence[ResolvedRequest],
+        requests: Sequence[ResolvedRequest],
         rows: Sequence[Rows],
         hits: Sequence[Mapping[str, Hits]],
-    ) -> tuple[list[Vector], tuple[str, ...]]:
-        """Return the scores of all candidates; in the order of retrieval if scoring fails."""
+        fast_encoding: Set[str],
+    ) -> list[ScoredCandidates]:
+        """Score all candidates; if scoring fails, they keep the order of retrieval."""
+        failed: tuple[str, ...] = ()
         try:
-            scores = self._parts.blend.scores(wants, rows, self._learned(wants, rows))
+            scores = self._parts.blend.scores(requests, rows, self._learned(requests, rows))
         except (EngineError, ArithmeticError, ValueError, IndexError):
             log.exception("scoring failed: answering in the order of retrieval")
-            return [retrieval_order(*each) for each in zip(rows, hits, strict=True)], ("rerank",)
-        return scores, ()
+            failed = ("rerank",)
+            scores = [retrieval_order(*each) for each in zip(rows, hits, strict=True)]
+        return [
+            ScoredCandidates(
+                rows=some,
+                scores=score,
+                hits=by_source,
+                degraded=("encoder", *failed) if request.query in fast_encoding else failed,
+            )
+            for request, some, score, by_source in zip(requests, rows, scores, hits, strict=True)
+        ]
 
     def _learned(
-        self, wants: Sequence[ResolvedRequest], rows: Sequence[Rows]
+        self, requests: Sequence[ResolvedRequest], rows: Sequence[Rows]
     ) -> list[Vector | None]:
-        """Return the scorer's part for each want with recent items: one pass for all of them."""
-        found: list[Vector | None] = [None] * len(wants)
+        """Return the learned part of the scores; None for requests without recent items."""
+        scores: list[Vector | None] = [None] * len(requests)
         learned = self._parts.learned
-        asked = [place for place, want in enumerate(wants) if want.recent.size]
-        if learned is None or not asked:
-            return found
-        recents = [wants[place].recent for place in asked]
-        lengths = [wants[place].length for place in asked]
-        mine = [rows[place] for place in asked]
-        scores = learned.scorer.score(learned.features.compute(recents, lengths, mine))
-        ends = np.cumsum([len(each) for each in mine])[:-1]
-        for place, part in zip(asked, np.split(scores, ends), strict=True):
-            found[place] = part
-        return found
+        chosen = [position for position, request in enumerate(requests) if request.recent.size]
+        if learned is None or not chosen:
+            return scores
+        # One pass of the network for all of them.
+        candidates = [rows[position] for position in chosen]
+        features = learned.features.compute(
+            [requests[position].recent for position in chosen],
+            [requests[position].length for position in chosen],
+            candidates,
+        )
+        ends = np.cumsum([len(some) for some in candidates])[:-1]
+        parts = np.split(learned.scorer.score(features), ends)
+        for position, part in zip(chosen, parts, strict=True):
+            scores[position] = part
+        return scores

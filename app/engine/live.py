@@ -1,13 +1,13 @@
-"""Changing the items of an engine while it serves: planned beside the passes, done between two.
+"""Changes the items of an engine while it serves: planned beside the passes, performed between two.
 
-`plan` takes as long as it takes and touches nothing that a pass reads; `perform` writes a few rows
-and swaps a few references. Nothing is locked: the thread that ranks performs it, so each pass sees
-the items of one moment. The arrays of a bundle are read-only and have no room: the first change
+`plan` may take long and changes nothing that a pass reads. `perform` writes a few rows and swaps a
+few references. There is no lock: the thread that ranks performs the update, so each pass sees the
+items of one moment. The arrays of a bundle are read-only and have no room, so the first change
 copies them, with free rows at the end.
 
-An item keeps its row, and with it what behaviour says of it, through changes and even when it is
-deleted and comes back. What is new has no behaviour: it gets the place in the space of taste of the
-items whose texts lie nearest.
+An item keeps its row, and with it what was learned of it, through changes, and even when it is
+deleted and comes back. Nothing was learned of a new item: it gets the mean position of the items
+with the nearest texts in the space of taste.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,28 +20,27 @@ import numpy.typing as npt
 from app.core.types import Change, Item, JsonValue, Matrix, Rows, Vector
 from app.domain.columns import Instant
 from app.domain.values import column_value
-from app.engine.catalogue.behaviour import Behaviour, TasteSpace, item_signals
 from app.engine.catalogue.catalogue import Catalogue, Record
-from app.engine.parts import Learned, Parts, assemble, fallback_of
-from app.engine.retrieval.lexical import WordIndex
-from app.engine.retrieval.live_lexical import LiveWords, Segment
+from app.engine.encoding.text_vectors import text_vectors
+from app.engine.parts import EngineParts, LearnedParts, assemble, fallback_of
+from app.engine.retrieval.lexical import LexicalIndex
+from app.engine.retrieval.live_lexical import LiveLexicalIndex, Segment
 from app.engine.retrieval.sources import Source
 
-# Items as a journal says them, and what a change of one means: for its words, or only its fields.
-#
-# Reads the parts of an engine and changes nothing.
+# From the records of a journal to items, and what the change of an item affects: its words, or only
+# its fields. This part reads an engine and changes nothing.
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An item that is put, and as it was before; None: it was not there."""
+    """An item that is put, and the same item before; None: it was not there."""
 
     record: Record
     before: Record | None
 
     @property
     def renamed(self) -> bool:
-        """Whether it is found by other words than before."""
+        """Whether other words find it than before."""
         old, new = self.before, self.record
         return old is None or (old.text, old.item.title) != (new.text, new.item.title)
 
@@ -54,57 +53,57 @@ class Put:
         )
 
     def arrives(self, now: float) -> bool:
-        """Tell whether it may come into answers in which it was not, or to another place."""
-        seen = self.before is not None and self.before.visible(now)
-        return self.record.visible(now) and (not seen or self.renamed or self.redated)
+        """Tell whether it may enter answers that did not have it, or move within one."""
+        was_visible = self.before is not None and self.before.visible(now)
+        return self.record.visible(now) and (not was_visible or self.renamed or self.redated)
 
 
-def puts_of(changes: Sequence[Change], parts: Parts) -> list[Put]:
+def puts_of(changes: Sequence[Change], parts: EngineParts) -> list[Put]:
     """Return the items that changes put; of several of an item, the last counts."""
     last = {change.item: change for change in changes}
     return [
-        Put(record_of(name, change.record, parts), _as_it_is(name, parts))
+        Put(record_of(name, change.record, parts), _current(name, parts))
         for name, change in last.items()
         if change.record is not None
     ]
 
 
 def newest_visible_since(
-    changes: Sequence[Change], puts: Sequence[Put], parts_at: int, now: float
+    changes: Sequence[Change], puts: Sequence[Put], catalogue_seq: int, now: float
 ) -> int:
-    """Return the number of the newest change that may have brought an item in; 0 if none did.
+    """Return the seq of the newest change that may bring an item into answers; 0 if none does.
 
     Args:
         changes: oldest first.
         puts: of these.
-        parts_at: number of the newest change before.
+        catalogue_seq: of the newest change before.
         now: unix seconds.
     """
     last = {change.item: change.seq for change in changes}
-    if changes[-1].seq - parts_at > len(last):
-        return changes[-1].seq  # what was skipped may have been anything
+    if changes[-1].seq - catalogue_seq > len(last):
+        return changes[-1].seq  # changes are missing, and may have brought anything in
     return max((last[put.record.item.id] for put in puts if put.arrives(now)), default=0)
 
 
-def record_of(item_id: str, raw: Mapping[str, object], parts: Parts) -> Record:
-    """Return an item as the engine holds it, of what a journal says of it."""
+def record_of(item_id: str, raw: Mapping[str, object], parts: EngineParts) -> Record:
+    """Return the item that a record of a journal describes."""
     kinds = parts.catalogue.attributes
     shown = {name: _shown(raw.get(name)) for name in kinds}
     values = {
         name: _seconds(kinds[name], value) for name, value in shown.items() if value is not None
     }
-    whole = {
+    all_values = {
         **shown,
         "id": item_id,
         "title": _shown(raw.get("title")),
         "text": _shown(raw.get("text")),
     }
     start, end = raw.get("available_from"), raw.get("available_until")
-    title = whole["title"]
+    title = all_values["title"]
     return Record(
         item=Item(item_id, None if title is None else str(title), shown),
         values=values,
-        text=parts.texts.render(whole.get),
+        text=parts.texts.render(all_values.get),
         hidden=bool(raw.get("hidden", False)),
         start=float("-inf") if start is None else float(str(start)),
         end=float("inf") if end is None else float(str(end)),
@@ -112,7 +111,7 @@ def record_of(item_id: str, raw: Mapping[str, object], parts: Parts) -> Record:
 
 
 def raw_of(item_id: str, catalogue: Catalogue) -> dict[str, object] | None:
-    """Return what a journal would say of an item as it is; None if there is none."""
+    """Return the journal record of an item as it is now; None if there is no such item."""
     item, record = catalogue.item(item_id), catalogue.records().get(catalogue.row(item_id))
     if item is None:
         return None
@@ -126,7 +125,7 @@ def raw_of(item_id: str, catalogue: Catalogue) -> dict[str, object] | None:
     return raw
 
 
-def _as_it_is(item_id: str, parts: Parts) -> Record | None:
+def _current(item_id: str, parts: EngineParts) -> Record | None:
     row = parts.catalogue.row(item_id)
     record = parts.catalogue.records().get(row)
     if record is not None or row < 0:
@@ -140,8 +139,8 @@ def _shown(value: object) -> JsonValue:
 
 
 def _seconds(kind: str, value: JsonValue) -> JsonValue:
-    found = column_value(kind, value)
-    return found.seconds if isinstance(found, Instant) else value
+    parsed = column_value(kind, value)
+    return parsed.seconds if isinstance(parsed, Instant) else value
 
 
 N = TypeVar("N", bound=np.generic)
@@ -149,36 +148,36 @@ N = TypeVar("N", bound=np.generic)
 _LEAST_ROOM: Final = 1024
 _ROOM_SHARE: Final = 0.125
 _NEAREST: Final = 20
-"""Items whose places in the space of taste a new one starts from."""
+"""Items whose mean position in the space of taste a new item gets."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CatalogueUpdate:
     """What `perform` is to do.
 
     Attributes:
         parts: the engine's own, or copies with more room.
         seq: of the last change.
-        arrival: of the newest that may bring an item into answers; 0 if none does.
-        now: unix seconds, for what is visible from or until a moment.
-        changed: item -> number of its last change.
+        visible_since_seq: of the newest change that may bring an item into answers; 0 if none does.
+        now: unix seconds; decides which items are visible.
+        changed: item -> seq of its last change.
         deleted: ids.
-        places, records: int64[p] rows of what is put, and the items.
+        rows, records: int64[p] rows of the items that are put, and the items.
         renamed, vectors: int64[c] rows of those with other words than before, float32[c, dim].
-        taste: float32[a, d] twice, given and wanted places in the space of taste of those that have
-            none, and int64[a] their rows; None where nothing was learned.
-        words: the segments of `LiveWords`; None = as they are.
+        taste: float32[a, d] twice, input and target positions in the space of taste of new items,
+            and int64[a] their rows; None where nothing was learned.
+        words: the segments of `LiveLexicalIndex`; None = no change.
         redated: int64[r] rows that are older or newer than before.
-        signals, fallback: as in `Parts`, with those.
+        signals, fallback: as in `EngineParts`, with those.
     """
 
-    parts: Parts
+    parts: EngineParts
     seq: int
     visible_since_seq: int
     now: float
     changed: Mapping[str, int]
     deleted: tuple[str, ...]
-    places: Rows
+    rows: Rows
     records: tuple[Record, ...]
     renamed: Rows
     vectors: Matrix
@@ -189,12 +188,14 @@ class Plan:
     fallback: tuple[Source, ...]
 
 
-def plan(parts: Parts, at: int, changes: Sequence[Change], now: float) -> Plan:
-    """Work out what changes mean for an engine; encodes what has other words than before.
+def plan(
+    parts: EngineParts, catalogue_seq: int, changes: Sequence[Change], now: float
+) -> CatalogueUpdate:
+    """Prepare the update of an engine; encodes the items that have other words than before.
 
     Args:
         parts: of the engine; nothing else may change it meanwhile.
-        at: number of the newest change that it has taken in.
+        catalogue_seq: of the newest change that it contains.
         changes: oldest first; the last of an item counts.
         now: unix seconds.
 
@@ -203,9 +204,10 @@ def plan(parts: Parts, at: int, changes: Sequence[Change], now: float) -> Plan:
     """
     last = {change.item: change for change in changes}
     puts = puts_of(changes, parts)
-    vectors = parts.encoder.encode([put.record.text for put in puts if put.renamed])
+    texts = [put.record.text for put in puts if put.renamed]
+    vectors = text_vectors(texts, parts.encoder)
     if len(vectors):
-        parts = _roomy(parts, len(puts))
+        parts = _with_room(parts, len(puts))
     rows = np.array(parts.catalogue.places([put.record.item.id for put in puts]), np.int64)
     deleted = tuple(name for name, change in last.items() if change.record is None)
     renamed = rows[[put.renamed for put in puts]]
@@ -214,14 +216,14 @@ def plan(parts: Parts, at: int, changes: Sequence[Change], now: float) -> Plan:
         signals = {**signals, "freshness": signals["freshness"].copy()}
         dated = [put.record for put in puts if put.redated]
         signals["freshness"][redated] = _freshness(parts, dated)
-    return Plan(
+    return CatalogueUpdate(
         parts=parts,
         seq=changes[-1].seq,
-        visible_since_seq=newest_visible_since(changes, puts, at, now),
+        visible_since_seq=newest_visible_since(changes, puts, catalogue_seq, now),
         now=now,
         changed={name: change.seq for name, change in last.items()},
         deleted=deleted,
-        places=rows,
+        rows=rows,
         records=tuple(put.record for put in puts),
         renamed=renamed,
         vectors=vectors,
@@ -229,36 +231,36 @@ def plan(parts: Parts, at: int, changes: Sequence[Change], now: float) -> Plan:
         words=_words(parts, [put for put in puts if put.renamed], renamed, deleted),
         redated=redated,
         signals=signals,
-        fallback=fallback_of(signals) if len(redated) else parts.fallback,
+        fallback=fallback_of(signals, parts.topk) if len(redated) else parts.fallback,
     )
 
 
-def perform(done: Plan) -> Parts:
-    """Do what was planned; return the parts of the engine from now on. Fast: all requests wait."""
-    parts, catalogue = done.parts, done.parts.catalogue
-    for name in done.deleted:
+def perform(update: CatalogueUpdate) -> EngineParts:
+    """Perform an update, and return the parts of the engine from now on. Fast: requests wait."""
+    parts, catalogue = update.parts, update.parts.catalogue
+    for name in update.deleted:
         catalogue.delete(name)
-    for row, record in zip(done.places.tolist(), done.records, strict=True):
-        catalogue.put(row, record, done.now)
-    if isinstance(parts.texts.words, LiveWords) and done.words is not None:
-        parts.texts.words.use(done.words)
-    if len(done.renamed):
-        parts.texts.vectors[done.renamed] = done.vectors
-        parts.texts.index.put(done.renamed)
-    if parts.learned is not None and done.taste is not None:
-        inputs, targets, rows = done.taste
+    for row, record in zip(update.rows.tolist(), update.records, strict=True):
+        catalogue.put(row, record, update.now)
+    if isinstance(parts.texts.words, LiveLexicalIndex) and update.words is not None:
+        parts.texts.words.use(update.words)
+    if len(update.renamed):
+        parts.texts.vectors[update.renamed] = update.vectors
+        parts.texts.index.put(update.renamed)
+    if parts.learned is not None and update.taste is not None:
+        inputs, targets, rows = update.taste
         taste = parts.learned.behaviour.taste
         taste.inputs[rows], taste.targets[rows] = inputs, targets
-    if not len(done.redated):
+    if not len(update.redated):
         return parts
-    parts.blend.change(done.redated, done.signals)
-    return replace(parts, signals=done.signals, fallback=done.fallback)
+    parts.blend.change(update.redated, update.signals)
+    return replace(parts, signals=update.signals, fallback=update.fallback)
 
 
-def _roomy(parts: Parts, n: int) -> Parts:
-    """Return parts with room for `n` more items: these, or copies."""
+def _with_room(parts: EngineParts, n: int) -> EngineParts:
+    """Return parts with room for `n` more items: the same parts, or copies."""
     catalogue = parts.catalogue
-    if isinstance(parts.texts.words, LiveWords) and catalogue.n_used + n <= len(catalogue):
+    if isinstance(parts.texts.words, LiveLexicalIndex) and catalogue.n_used + n <= len(catalogue):
         return parts
     used = catalogue.n_used
     room = max(_LEAST_ROOM, int(_ROOM_SHARE * used), n)
@@ -270,39 +272,27 @@ def _roomy(parts: Parts, n: int) -> Parts:
         index=parts.texts.index.over(vectors),
         words=_live_words(parts, used + room),
     )
-    learned = None if parts.learned is None else _roomy_learned(parts.learned, used, room)
-    return assemble(catalogue.with_room(room), parts.encoder, texts, signals, learned)
+    learned = parts.learned
+    if learned is not None:
+        behaviour = learned.behaviour.with_room(used, room)
+        learned = LearnedParts.of(behaviour, learned.content_knn_share, learned.scorer)
+    roomy = assemble(catalogue.with_room(room), parts.encoder, texts, signals, learned)
+    return replace(roomy, fast_encoder=parts.fast_encoder)
 
 
-def _live_words(parts: Parts, n_rows: int) -> LiveWords:
+def _live_words(parts: EngineParts, n_rows: int) -> LiveLexicalIndex:
     words = parts.texts.words
-    if isinstance(words, LiveWords):
+    if isinstance(words, LiveLexicalIndex):
         return words.over(n_rows)
-    assert isinstance(words, WordIndex)  # noqa: S101 - there are these two
-    return LiveWords(words, n_rows)
-
-
-def _roomy_learned(learned: Learned, used: int, room: int) -> Learned:
-    # The tables of neighbours, by far the largest, need no room: what is new has no neighbours.
-    old = learned.behaviour
-    nothing: Rows = np.empty(0, np.int64)
-    taste = TasteSpace(
-        _grown(old.taste.inputs[:used], room),
-        _grown(old.taste.targets[:used], room),
-        old.taste.recency,
-    )
-    untaken = item_signals(nothing, np.zeros(1, np.int64), room)
-    items = np.concatenate([old.items[:, :used], untaken], axis=1)
-    return Learned.of(
-        Behaviour(old.tables, old.decays, taste, items), learned.content_knn_share, learned.scorer
-    )
+    assert isinstance(words, LexicalIndex)  # noqa: S101 - there are these two
+    return LiveLexicalIndex(words, n_rows)
 
 
 def _grown(array: npt.NDArray[N], room: int) -> npt.NDArray[N]:
     return np.concatenate([array, np.zeros((room, *array.shape[1:]), array.dtype)])
 
 
-def _freshness(parts: Parts, records: Sequence[Record]) -> Vector:
+def _freshness(parts: EngineParts, records: Sequence[Record]) -> Vector:
     """Return float32[c]: the share of the bundle's dated items that are older; 0 where undated."""
     if "published_at" not in parts.catalogue.attributes:
         return np.zeros(len(records), np.float32)
@@ -314,34 +304,40 @@ def _freshness(parts: Parts, records: Sequence[Record]) -> Vector:
     return np.where(np.isnan(seconds), 0.0, older).astype(np.float32)
 
 
-def _taste(parts: Parts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Matrix, Rows] | None:
-    """Return float32[a, d] twice: the mean places of the items whose texts lie nearest.
+def _taste(parts: EngineParts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Matrix, Rows] | None:
+    """Return the positions of new items in the space of taste; None where nothing was learned.
 
-    And int64[a]: the rows that are to have them, those of `rows` that were no item before.
+    That is float32[a, d] twice, the mean input and target positions of the items with the nearest
+    texts, zero for an item without a vector; and int64[a], those of `rows` that are new.
     """
     new = rows >= parts.catalogue.n_used
     if parts.learned is None or not new.any():
         return None
     space, blocked = parts.learned.behaviour.taste, ~parts.catalogue.visible()
     _, nearest = parts.texts.index.search(vectors[new], _NEAREST, blocked)
-    found = []
-    for places in (space.inputs, space.targets):
-        near = places[nearest]
+    nearest[~vectors[new].any(axis=1)] = -1
+    means = []
+    for positions in (space.inputs, space.targets):
+        near = positions[nearest]
         near[nearest < 0] = 0.0
         mean = near.sum(axis=1)
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
-        found.append(mean)
-    return found[0], found[1], rows[new]
+        means.append(mean)
+    return means[0], means[1], rows[new]
 
 
 def _words(
-    parts: Parts, renamed: Sequence[Put], rows: Rows, deleted: Sequence[str]
+    parts: EngineParts, renamed: Sequence[Put], rows: Rows, deleted: Sequence[str]
 ) -> tuple[Segment, ...] | None:
     words, catalogue = parts.texts.words, parts.catalogue
-    if not isinstance(words, LiveWords) or not renamed:
+    if not isinstance(words, LiveLexicalIndex) or not renamed:
         return None
     gone = {catalogue.row(name) for name in deleted}
-    held = {row: catalogue.records().get(row) for row in words.rows if row not in gone}
-    held |= dict(zip(rows.tolist(), (put.record for put in renamed), strict=True))
-    texts = {row: (at.item.title, at.text) for row, at in held.items() if at is not None}
+    records = {row: catalogue.records().get(row) for row in words.rows if row not in gone}
+    records |= dict(zip(rows.tolist(), (put.record for put in renamed), strict=True))
+    texts = {
+        row: (record.item.title, record.text)
+        for row, record in records.items()
+        if record is not None
+    }
     return words.segments_of(texts, rows.tolist())

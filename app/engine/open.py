@@ -1,4 +1,4 @@
-"""Open a bundle as an engine: the one way in, for serving and offline work alike."""
+"""Opens a bundle as an engine, for serving and for offline work alike."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from app.core.errors import BundleError
 from app.core.types import Device, EngineInfo, JsonValue, Matrix
 from app.domain.columns import Column, decode_column
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
-from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace
+from app.engine.catalogue.behaviour import behaviour_of
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.encoding.device import require
 from app.engine.encoding.encoder import PackedEncoder, RuntimeName
@@ -28,9 +28,9 @@ from app.engine.encoding.query_cache import MOST
 from app.engine.engine import RankEngine
 from app.engine.kernels.cosines import packed
 from app.engine.kernels.features import FEATURES_VERSION, feature_names
-from app.engine.parts import Learned, Texts, assemble
+from app.engine.parts import LearnedParts, TextParts, assemble
 from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
-from app.engine.retrieval.lexical import WordIndex
+from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
 from app.engine.scoring.scorer import Scorer
 
@@ -79,7 +79,7 @@ def engine_of(
         bundle: what to load.
         threads: of the model work on CPU.
         remembered: queries whose vectors are kept.
-        device: what encodes, and searches a large catalogue.
+        device: encodes, and searches a large catalogue.
         encoder: the bundle's, if it is loaded already.
 
     Raises:
@@ -96,12 +96,12 @@ def engine_of(
     # A plain array: every view of a memmap costs microseconds more.
     vectors = np.asarray(load_vectors(bundle))
     signals = load_arrays(bundle, "signals.safetensors")
-    words = WordIndex(load_arrays(bundle, "words.safetensors"))
+    words = LexicalIndex(load_arrays(bundle, "words.safetensors"))
     if not len(columns["id"]) == len(vectors) == len(signals["popularity"]) == manifest.n_items:
         raise BundleError("the parts of the bundle disagree on the number of items")
     catalogue = Catalogue(columns, manifest.attributes)
     index = index_of(bundle, vectors, threads, device)
-    texts = Texts(vectors, index, words, render_of(bundle))
+    texts = TextParts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
     if manifest.encoder.fast_encoding is not None:
         parts = replace(
@@ -111,7 +111,7 @@ def engine_of(
 
 
 def check_versions(bundle: Bundle) -> None:
-    """Refuse an index of words, or a scorer, that other code than ours made.
+    """Refuse a lexical index or a scorer that another version of the code made.
 
     Raises:
         BundleError: word cutting or features have changed since the bundle was built.
@@ -121,16 +121,16 @@ def check_versions(bundle: Bundle) -> None:
         "word cutting": (manifest.word_cutting_version, WORD_CUTTING_VERSION),
         "features": (manifest.features_version, FEATURES_VERSION),
     }
-    for what, (theirs, ours) in versions.items():
+    for name, (theirs, ours) in versions.items():
         if theirs != ours:
             raise BundleError(
-                f"the bundle has version {theirs} of {what}, not {ours}: build it again with "
+                f"the bundle has version {theirs} of {name}, not {ours}: build it again with "
                 f"`{rebuild_command(bundle.path)}`"
             )
 
 
 def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:
-    """Return what makes the text of an item, by the recipe that the bundle was built by."""
+    """Return the function that makes the text of an item, by the recipe of the bundle."""
     recipe = bundle.manifest.recipe
     template = TextTemplate(recipe.get("text", DEFAULT_TEXT))
     # A template may name the columns of the file, which a recipe maps to our own names.
@@ -140,7 +140,7 @@ def render_of(bundle: Bundle) -> Callable[[Callable[[str], JsonValue]], str]:
 
 
 def index_of(bundle: Bundle, vectors: Matrix, threads: int, device: Device = "cpu") -> VectorIndex:
-    """Open the index that the bundle was built for, or on a GPU what replaces its lists.
+    """Open the index that the bundle was built for; on a GPU, `DeviceIndex` replaces its lists.
 
     Raises:
         BundleError: there is none that fits.
@@ -156,48 +156,17 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int, device: Device = "cp
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
 
 
-def learned_of(bundle: Bundle) -> Learned | None:
+def learned_of(bundle: Bundle) -> LearnedParts | None:
     """Return what was learned from behaviour, if anything was. Raises `BundleError`."""
     facts = bundle.manifest.learned
     if facts is None:
         return None
     arrays = load_arrays(bundle, "behaviour.safetensors")
-    try:
-        tables = {
-            name: Neighbours(arrays[f"{name}/rows"], arrays[f"{name}/weights"])
-            for name in facts.decays
-        }
-        taste = TasteSpace(arrays["taste/inputs"], arrays["taste/targets"], arrays["taste/recency"])
-        behaviour = Behaviour(tables, facts.decays, taste, arrays["items"])
-        fits = _fits(behaviour, bundle.manifest.n_items)
-    except KeyError as error:
-        raise BundleError(f"the bundle lacks what was learned: {error}") from error
-    if not fits or feature_names(tuple(tables)) != facts.features:
+    behaviour = behaviour_of(arrays, facts.decays, bundle.manifest.n_items)
+    if feature_names(tuple(behaviour.tables)) != facts.features:
         raise BundleError("what the bundle has learned does not fit its items or its features")
     scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(facts.features))
-    return Learned.of(behaviour, facts.content_knn_share, scorer)
-
-
-def _fits(behaviour: Behaviour, n_items: int) -> bool:
-    """Tell whether all shapes fit each other and all rows are rows of the catalogue."""
-    taste = behaviour.taste
-    return (
-        "content_knn" in behaviour.tables
-        and all(_table_fits(near, n_items) for near in behaviour.tables.values())
-        and taste.inputs.shape == taste.targets.shape
-        and taste.inputs.ndim == 2
-        and len(taste.inputs) == n_items
-        and taste.recency.ndim == 1
-        and len(taste.recency) > 0
-        and behaviour.items.shape == (4, n_items)
-    )
-
-
-def _table_fits(near: Neighbours, n_items: int) -> bool:
-    shape = near.rows.shape
-    if near.weights.shape != shape or len(shape) != 2 or shape[0] != n_items or not shape[1]:
-        return False
-    return bool(near.rows.min() >= 0 and near.rows.max() < n_items)
+    return LearnedParts.of(behaviour, facts.content_knn_share, scorer)
 
 
 def columns_of(bundle: Bundle) -> dict[str, Column]:
@@ -217,7 +186,7 @@ def columns_of(bundle: Bundle) -> dict[str, Column]:
 
 
 def info_of(bundle: Bundle) -> EngineInfo:
-    """Return what a manifest says of the engine over its bundle."""
+    """Return the facts of a manifest that describe the engine over its bundle."""
     manifest = bundle.manifest
     return EngineInfo(
         bundle=manifest.generation,

@@ -10,117 +10,106 @@ from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.features import Features, features_over
 from app.engine.kernels.topk import TopK, topk_over
 from app.engine.retrieval.index import VectorIndex
-from app.engine.retrieval.lexical import Words
-from app.engine.retrieval.sources import (
-    FixedSource,
-    MeaningSource,
-    Source,
-    VectorSource,
-    WordSource,
-    behaviour_sources,
-    best_first,
-)
+from app.engine.retrieval.lexical import LexicalSearch
+from app.engine.retrieval.registry import FALLBACK_SOURCES, SourceParts, sources_of
+from app.engine.retrieval.sources import Source
 from app.engine.scoring.blend import Blend
 from app.engine.scoring.scorer import Scorer
 
-_FEW = 50
-"""How many trending and new items stand beside the popular ones where nothing is known."""
+
+@dataclass(frozen=True, slots=True)
+class TextParts:
+    """The texts of n items: their vectors, and the two indexes that search them.
+
+    Attributes:
+        vectors: float32[n, dim], unit rows; zeros where an item has no vector.
+        index: searches the vectors.
+        words: searches the words.
+        render: returns the text that an item is found by, from its fields by name.
+    """
+
+    vectors: Matrix
+    index: VectorIndex
+    words: LexicalSearch
+    render: Callable[[Callable[[str], JsonValue]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What was learned from behaviour: its tables, what reads them, and the scorer.
+class LearnedParts:
+    """What was learned from behaviour, the features computed from it, and the scorer.
 
     `content_knn_share`: weight of likeness in words in the source *behaviour*.
     """
 
     behaviour: Behaviour
     content_knn_share: float
-    sources: tuple[Source, ...]
     features: Features
     scorer: Scorer
 
     @classmethod
-    def of(cls, behaviour: Behaviour, content_knn_share: float, scorer: Scorer) -> "Learned":
-        """Put the readers of tables on top of them."""
-        sources = behaviour_sources(behaviour, content_knn_share)
-        return cls(behaviour, content_knn_share, sources, features_over(behaviour), scorer)
+    def of(cls, behaviour: Behaviour, content_knn_share: float, scorer: Scorer) -> "LearnedParts":
+        """Add what computes the features."""
+        return cls(behaviour, content_knn_share, features_over(behaviour), scorer)
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts of n items: float32[n, dim] unit vectors, those in an index, and the words.
-
-    `render`: the text that an item is found by, of its fields by name.
-    """
-
-    vectors: Matrix
-    index: VectorIndex
-    words: Words
-    render: Callable[[Callable[[str], JsonValue]], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
+class EngineParts:
     """What an engine is made of; all arrays are in catalogue row order.
 
     Attributes:
         signals: float32[n] in [0, 1] by name: popularity, trending, freshness.
-        sources, fallback: always asked, and asked where those bring too little.
+        sources: asked for every request.
+        fallback: asked where those bring too few candidates.
         blend: the fixed part of the score.
-        selection: chooses among the rows.
+        topk: chooses among the rows.
         learned: None where nothing was learned from behaviour.
-        fast_encoder: fast encoding, in the same space; None where the bundle has none.
+        fast_encoder: encodes fast, in the space of the encoder; None where the bundle has none.
     """
 
     catalogue: Catalogue
     encoder: Encoder
-    texts: Texts
+    texts: TextParts
     signals: Mapping[str, Vector]
     sources: tuple[Source, ...]
     fallback: tuple[Source, ...]
     blend: Blend
     topk: TopK
-    learned: Learned | None = None
+    learned: LearnedParts | None = None
     fast_encoder: Encoder | None = None
 
 
 def assemble(
     catalogue: Catalogue,
     encoder: Encoder,
-    texts: Texts,
+    texts: TextParts,
     signals: Mapping[str, Vector],
-    learned: Learned | None = None,
-) -> Parts:
-    """Return the parts of an engine; without anything learned, *taste* is nearness of texts.
+    learned: LearnedParts | None = None,
+) -> EngineParts:
+    """Return the parts of an engine, with the sources that can be made of them.
 
     `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
     """
     topk = topk_over(len(catalogue))
-    near_texts = VectorSource("taste", texts.index, lambda want: want.taste_vector)
-    return Parts(
+    parts = SourceParts(
+        topk=topk,
+        vectors=texts.index,
+        words=texts.words,
+        behaviour=None if learned is None else learned.behaviour,
+        content_knn_share=0.0 if learned is None else learned.content_knn_share,
+    )
+    return EngineParts(
         catalogue=catalogue,
         encoder=encoder,
         texts=texts,
         signals=signals,
-        sources=(
-            MeaningSource(texts.index, topk),
-            WordSource(texts.words, topk),
-            *((near_texts,) if learned is None else learned.sources),
-        ),
-        fallback=fallback_of(signals),
+        sources=sources_of(parts),
+        fallback=fallback_of(signals, topk),
         blend=Blend(texts.vectors, texts.words, signals, topk),
         topk=topk,
         learned=learned,
     )
 
 
-def fallback_of(signals: Mapping[str, Vector]) -> tuple[Source, ...]:
-    """Return what is asked where a request says too little: popular, trending, newest."""
-    order = best_first(signals["popularity"], signals["freshness"])
-    found: list[Source] = [FixedSource("popular", order, signals["popularity"])]
-    for name, signal in (("trending", "trending"), ("newest", "freshness")):
-        values = signals[signal]
-        if values.any():
-            found.append(FixedSource(name, best_first(values, signals["popularity"]), values, _FEW))
-    return tuple(found)
+def fallback_of(signals: Mapping[str, Vector], topk: TopK) -> tuple[Source, ...]:
+    """Return the sources for requests that say too little, over these signals."""
+    return sources_of(SourceParts(topk=topk, signals=signals), FALLBACK_SOURCES)

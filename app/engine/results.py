@@ -1,4 +1,4 @@
-"""From scored candidates to what a request gets: the best, named, and where they came from."""
+"""From scored candidates to the answer of a request: the best items, and where they came from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,6 @@ from app.core.types import (
     RankRequest,
     RankResult,
     Rows,
-    SourceHit,
     StageTimings,
     Vector,
 )
@@ -22,76 +21,60 @@ _NOTHING = Exclusion()
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """The candidates of one request: int64[n] rows, float32[n] scores, and where they came from."""
+class ScoredCandidates:
+    """The candidates of one request: int64[n] rows, float32[n] scores, and the hits they are of.
+
+    `degraded`: see `RankResult`.
+    """
 
     rows: Rows
     scores: Vector
     hits: Mapping[str, Hits]
-
-    def among(self, named: Rows | None) -> "Scored":
-        """Return those of them that are named: all are scored among what the sources bring."""
-        if named is None:
-            return self
-        chosen = np.flatnonzero(np.isin(self.rows, named))
-        return Scored(self.rows[chosen], self.scores[chosen], self.hits)
+    degraded: tuple[str, ...] = ()
 
 
-def best_items(
+def results_of(
     catalogue: Catalogue,
     topk: TopK,
     batch: Sequence[RankRequest],
-    wants: Sequence[ResolvedRequest],
-    scored: Sequence[Scored],
-) -> list[tuple[RankedItem, ...]]:
+    resolved: Sequence[ResolvedRequest],
+    scored: Sequence[ScoredCandidates],
+) -> tuple[RankResult, ...]:
     """Return the best candidates of each request, best first; equal scores keep their order."""
-    mine = [each.among(want.named) for each, want in zip(scored, wants, strict=True)]
-    best = topk.best(
-        [each.scores for each in mine], [_NOTHING] * len(mine), [want.k for want in wants]
-    )
-    tops = [each.rows.take(hits.rows) for each, hits in zip(mine, best, strict=True)]
-    places = topk.positions(tops, [each.hits for each in mine])
-    return [
-        _items(catalogue, request, top, hits, where)
-        for request, top, hits, where in zip(batch, tops, best, places, strict=True)
-    ]
+    rows, scores = [each.rows for each in scored], [each.scores for each in scored]
+    for position, named_rows in enumerate([request.named for request in resolved]):
+        if named_rows is not None:
+            # Sources bring more than the named candidates, and all are scored together.
+            chosen = np.flatnonzero(np.isin(rows[position], named_rows))
+            rows[position], scores[position] = rows[position][chosen], scores[position][chosen]
+    best = topk.best(scores, [_NOTHING] * len(scores), [request.k for request in resolved])
+    tops = [some.take(hits.rows) for some, hits in zip(rows, best, strict=True)]
+    positions = topk.positions(tops, [each.hits for each in scored])
+    results = []
+    for request, top, hits, sources, each in zip(batch, tops, best, positions, scored, strict=True):
+        items = [
+            RankedItem(
+                id=catalogue.id(row),
+                score=score,
+                title=catalogue.title(row),
+                fields=catalogue.fields(row, request.fields) if request.fields else {},
+                sources=source_hits,
+                seen=catalogue.id(row) in request.seen,
+            )
+            for row, score, source_hits in zip(
+                top.tolist(), hits.scores.tolist(), sources, strict=True
+            )
+        ]
+        missing = tuple(catalogue.unknown(request.named))
+        results.append(RankResult(tuple(items), missing, each.degraded))
+    return tuple(results)
 
 
-def _items(
-    catalogue: Catalogue,
-    request: RankRequest,
-    top: Rows,
-    best: Hits,
-    places: Sequence[tuple[SourceHit, ...]],
-) -> tuple[RankedItem, ...]:
-    return tuple(
-        RankedItem(
-            id=catalogue.id(row),
-            score=score,
-            title=catalogue.title(row),
-            fields=catalogue.fields(row, request.fields) if request.fields else {},
-            sources=mine,
-            seen=catalogue.id(row) in request.seen,
-        )
-        for row, score, mine in zip(top.tolist(), best.scores.tolist(), places, strict=True)
-    )
+# An answer that a filter left short is filled up by a second request without the filter.
 
 
-def result_of(
-    catalogue: Catalogue,
-    request: RankRequest,
-    items: tuple[RankedItem, ...],
-    degraded: tuple[str, ...],
-) -> RankResult:
-    """Return the answer to one request."""
-    return RankResult(items, tuple(catalogue.unknown(request.named)), degraded)
-
-
-# What an answer is filled up with where a filter leaves too little: a second, wider request.
-
-
-def widened(request: RankRequest, result: RankResult) -> RankRequest:
-    """Return what fills up an answer: anything else that fits, or what is popular."""
+def fill_up(request: RankRequest, result: RankResult) -> RankRequest:
+    """Return the request for the rest of an answer: other items that suit, or popular ones."""
     rest = replace(
         request,
         filter="",
@@ -103,17 +86,17 @@ def widened(request: RankRequest, result: RankResult) -> RankRequest:
     return replace(rest, query="", history=(), like=(), dislike=())
 
 
-def joined(result: RankResult, more: RankResult) -> RankResult:
-    """Return an answer with what fills it up behind it."""
-    degraded = tuple(dict.fromkeys((*result.degraded, *more.degraded)))
-    items = (*result.items, *more.items)
+def joined(result: RankResult, rest: RankResult) -> RankResult:
+    """Return an answer, and behind it the items that fill it up."""
+    degraded = tuple(dict.fromkeys((*result.degraded, *rest.degraded)))
+    items = (*result.items, *rest.items)
     return RankResult(items, result.missing_ids, degraded, passing=len(result.items))
 
 
 def summed(one: StageTimings, other: StageTimings) -> StageTimings:
-    """Return what two passes cost together."""
+    """Return the time of two passes together."""
     return StageTimings(
-        one.encode_ms + other.encode_ms,
-        one.retrieve_ms + other.retrieve_ms,
-        one.rerank_ms + other.rerank_ms,
+        encode_ms=one.encode_ms + other.encode_ms,
+        retrieve_ms=one.retrieve_ms + other.retrieve_ms,
+        rerank_ms=one.rerank_ms + other.rerank_ms,
     )

@@ -14,8 +14,9 @@ from app.core.types import Matrix, Rows
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.kernels.features import features_over
 from app.engine.kernels.topk import Hits
+from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
-from app.engine.retrieval.sources import Source, behaviour_sources
+from app.engine.retrieval.sources import Source
 from app.evaluation.answers import Numbering
 from app.evaluation.protocols import Case
 from app.evaluation.rankers import Score

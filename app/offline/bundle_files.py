@@ -3,6 +3,7 @@
 This module does not know where the data comes from (`build`) or how a bundle is made durable.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,11 @@ from app.core.ports import Encoder
 from app.core.types import Matrix
 from app.domain.columns import Column, Floats, prefixed
 from app.domain.item_text import TextTemplate
+from app.engine.catalogue.behaviour import behaviour_arrays
 from app.engine.encoding.encoder import PackedEncoder
+from app.engine.encoding.text_vectors import text_vectors
 from app.engine.kernels.features import feature_names
-from app.engine.retrieval.lexicon import lexicon_arrays
+from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.offline.encoder.distil import LEAST_TEXTS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
 from app.offline.input.recipe import Recipe
@@ -37,6 +40,10 @@ from app.offline.learning.signals import (
 
 SEED = 0
 _BATCH_TEXTS = 128
+_MANY_EMPTY = 0.05
+"""Share of items without a vector above which a build warns."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +106,13 @@ def write_items(folder: Path, arrays: Mapping[str, Mapping[str, npt.NDArray[Any]
 
 def write_words(folder: Path, items: Described) -> None:
     """Write what the words of the items are found by."""
-    save_file(lexicon_arrays(items.titles, items.texts), folder / "words.safetensors")
+    save_file(lexical_arrays(items.titles, items.texts), folder / "words.safetensors")
 
 
 def write_vectors(path: Path, texts: Sequence[str], encoder: Encoder) -> None:
     """Encode in batches of texts of like length, straight into a mapped float32[n, dim] file.
+
+    The row of a text without a vector is zero (`app.engine.encoding.text_vectors`).
 
     Raises:
         EngineError: the encoder failed, or its vectors are not of unit length.
@@ -111,24 +120,33 @@ def write_vectors(path: Path, texts: Sequence[str], encoder: Encoder) -> None:
     vectors = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.float32, shape=(len(texts), encoder.dim)
     )
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    order, n_empty = sorted(range(len(texts)), key=lambda row: len(texts[row])), 0
     with tqdm(total=len(texts), desc="encode", unit=" texts", disable=None) as bar:
         for start in range(0, len(order), _BATCH_TEXTS):
             rows = order[start : start + _BATCH_TEXTS]
-            batch = encoder.encode([texts[row] for row in rows])
-            if not np.allclose(np.linalg.norm(batch, axis=1), 1.0, atol=1e-3):
+            batch = text_vectors([texts[row] for row in rows], encoder)
+            norms = np.linalg.norm(batch, axis=1)
+            if not np.allclose(norms[norms != 0.0], 1.0, atol=1e-3):
                 raise EngineError("the encoder returned vectors that are not of unit length")
             vectors[rows] = batch
+            n_empty += int(np.count_nonzero(norms == 0.0))
             bar.update(len(rows))
     vectors.flush()
+    if n_empty > _MANY_EMPTY * len(texts):
+        _log.warning(
+            "%d of %d items have no text that the encoder can read: only their words find them",
+            n_empty,
+            len(texts),
+        )
 
 
 def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexFacts:
     """Write an index of the vectors written before, if there are so many that it pays."""
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    if len(vectors) <= FLAT_ROWS:
+    readable = [texts[row] for row in np.flatnonzero(vectors.any(axis=1)).tolist()]
+    if len(readable) <= FLAT_ROWS:
         return IndexFacts()
-    return write_index(folder, vectors, query_like(texts, encoder, SEED), SEED)
+    return write_index(folder, vectors, query_like(readable, encoder, SEED), SEED)
 
 
 def write_fast_encoding(
@@ -138,6 +156,11 @@ def write_fast_encoding(
     if not isinstance(encoder, PackedEncoder) or len(texts) < LEAST_TEXTS:
         return None
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    rows = np.flatnonzero(vectors.any(axis=1))
+    if len(rows) < LEAST_TEXTS:
+        return None
+    if len(rows) < len(texts):
+        texts, vectors = [texts[row] for row in rows.tolist()], vectors[rows]
     return distil(texts, vectors, encoder, folder, SEED)
 
 
@@ -171,12 +194,7 @@ def write_learned(
     if learned is None:
         return None
     behaviour = learned.behaviour
-    tensors: dict[str, npt.NDArray[Any]] = {"items": behaviour.items}
-    for name, near in behaviour.tables.items():
-        tensors |= prefixed(name, {"rows": near.rows, "weights": near.weights})
-    taste = behaviour.taste
-    vectors_of = {"inputs": taste.inputs, "targets": taste.targets, "recency": taste.recency}
-    save_file(tensors | prefixed("taste", vectors_of), folder / "behaviour.safetensors")
+    save_file(behaviour_arrays(behaviour), folder / "behaviour.safetensors")
     save_file(learned.scorer, folder / "scorer.safetensors")
     return LearnedFacts(
         features=feature_names(tuple(behaviour.tables)),

@@ -110,7 +110,7 @@ def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list
 
 def _candidates(engine: RankEngine, requests: Sequence[RankRequest]) -> float:
     """Return the mean number of candidates of a request."""
-    _, rows = engine._retrieve(engine._wants(requests, engine.encode(requests).vectors))
+    _, rows = engine._retrieve(engine._resolve(requests, engine.encode(requests)))
     return round(mean(map(len, rows)), 1)
 
 

@@ -1,15 +1,25 @@
-"""What behaviour taught of each item: neighbours, a learned space, and counts."""
+"""What behaviour taught of each item: tables of neighbours, a space of taste, and counts.
+
+`app.offline.learning.learn` makes it. How it lies in a bundle, and how it grows when items are
+added while serving, is written here too, so that a new learned part is added in this one place.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from app.core.errors import BundleError
 from app.core.types import Matrix, Rows, Vector
+from app.domain.columns import Arrays, prefixed
 
 RECENT = 20
 """How many of the newest items of a history are read."""
+
+_N_SIGNALS = 4
+"""Numbers of an item; see `item_signals`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,7 @@ class Neighbours:
 
     Attributes:
         rows: int32[n, m].
-        weights: float32[n, m], ≥ 0; places that are not needed hold weight 0 and any row.
+        weights: float32[n, m], ≥ 0; positions that are not needed have weight 0 and any row.
     """
 
     rows: npt.NDArray[np.int32]
@@ -38,11 +48,11 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class TasteSpace:
-    """Learned vectors: what an item says of the user who took it, and what is wanted of it.
+    """The two-tower space: users and items as vectors; a high inner product means a good match.
 
     Attributes:
-        given: float32[n, d], unit rows; a user is a weighted mean of those of their recent items.
-        wanted: float32[n, d], unit rows; its inner product with the user is the score.
+        inputs: float32[n, d], unit rows; a user is a weighted mean of those of their recent items.
+        targets: float32[n, d], unit rows; its inner product with the user is the score of an item.
         recency: float32[L], weight of the newest item, the one before it, and so on.
     """
 
@@ -73,10 +83,79 @@ class Behaviour:
     taste: TasteSpace
     items: Matrix
 
+    def with_room(self, used: int, room: int) -> "Behaviour":
+        """Return a copy of the first `used` items with `room` for more, which nobody took yet.
+
+        The tables of neighbours, by far the largest, are shared: a new item has no neighbours.
+        """
+        inputs, targets = self.taste.inputs[:used], self.taste.targets[:used]
+        free = np.zeros((room, inputs.shape[1]), np.float32)
+        taste = TasteSpace(
+            inputs=np.concatenate([inputs, free]),
+            targets=np.concatenate([targets, free]),
+            recency=self.taste.recency,
+        )
+        untaken = item_signals(np.empty(0, np.int64), np.zeros(1, np.int64), room)
+        items = np.concatenate([self.items[:, :used], untaken], axis=1)
+        return Behaviour(self.tables, self.decays, taste, items)
+
+
+def behaviour_arrays(behaviour: Behaviour) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of `behaviour.safetensors`; the decays are in the manifest."""
+    arrays: dict[str, npt.NDArray[Any]] = {"items": behaviour.items}
+    for name, near in behaviour.tables.items():
+        arrays |= prefixed(name, {"rows": near.rows, "weights": near.weights})
+    taste = behaviour.taste
+    vectors = {"inputs": taste.inputs, "targets": taste.targets, "recency": taste.recency}
+    return arrays | prefixed("taste", vectors)
+
+
+def behaviour_of(arrays: Arrays, decays: Mapping[str, float], n_items: int) -> Behaviour:
+    """Return what `behaviour_arrays` wrote; `decays` names the tables.
+
+    Raises:
+        BundleError: an array is missing, or the arrays do not fit each other or the items.
+    """
+    try:
+        tables = {
+            name: Neighbours(arrays[f"{name}/rows"], arrays[f"{name}/weights"]) for name in decays
+        }
+        taste = TasteSpace(arrays["taste/inputs"], arrays["taste/targets"], arrays["taste/recency"])
+        behaviour = Behaviour(tables, decays, taste, arrays["items"])
+    except KeyError as error:
+        raise BundleError(f"the bundle lacks what was learned: {error}") from error
+    if not _fits(behaviour, n_items):
+        raise BundleError("what the bundle has learned does not fit its items or its features")
+    return behaviour
+
+
+def _fits(behaviour: Behaviour, n_items: int) -> bool:
+    """Tell whether all shapes fit each other and all rows are rows of the catalogue."""
+    taste = behaviour.taste
+    return (
+        "content_knn" in behaviour.tables
+        and all(_table_fits(near, n_items) for near in behaviour.tables.values())
+        and taste.inputs.shape == taste.targets.shape
+        and taste.inputs.ndim == 2
+        and len(taste.inputs) == n_items
+        and taste.recency.ndim == 1
+        and len(taste.recency) > 0
+        and behaviour.items.shape == (_N_SIGNALS, n_items)
+    )
+
+
+def _table_fits(near: Neighbours, n_items: int) -> bool:
+    shape = near.rows.shape
+    if near.weights.shape != shape or len(shape) != 2 or shape[0] != n_items or not shape[1]:
+        return False
+    return bool(near.rows.min() >= 0 and near.rows.max() < n_items)
+
 
 def item_signals(items: Rows, offsets: Rows, n_items: int) -> Matrix:
-    """Return float32[4, n_items]: log popularity, log times last, share of last places, mean place.
+    """Return float32[4, n_items]: four numbers of each item, in the order below.
 
+    The logarithm of how often it was taken, and of how often it was a user's last item; the share
+    of its events among the last two of a user; its mean position in a history, from 0 to 1.
     The shares are drawn towards a prior by a few imagined events, so that an item nobody has taken
     has the values of an ordinary one.
 
@@ -86,9 +165,9 @@ def item_signals(items: Rows, offsets: Rows, n_items: int) -> Matrix:
         n_items: size of the catalogue.
     """
     lengths = np.diff(offsets)
-    place = np.arange(len(items)) - np.repeat(offsets[:-1], lengths) + 1
-    from_end = np.repeat(lengths, lengths) - place
-    relative = place / np.repeat(lengths, lengths)
+    position = np.arange(len(items)) - np.repeat(offsets[:-1], lengths) + 1
+    from_end = np.repeat(lengths, lengths) - position
+    relative = position / np.repeat(lengths, lengths)
 
     def counted(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         return np.bincount(items[chosen], minlength=n_items)

@@ -6,6 +6,7 @@ from typing import Final
 
 from app.core.ports import Encoder
 from app.core.types import Vector
+from app.engine.encoding.text_vectors import text_vectors
 
 MOST: Final = 4096
 """Queries remembered: 6 MB of vectors of 384 dimensions."""
@@ -26,10 +27,14 @@ class RememberedQueries:
         return query in self._vectors
 
     def encode(self, queries: Sequence[str]) -> list[Vector]:
-        """Return float32[dim], unit, for each of some distinct queries. Raises `EngineError`."""
+        """Return float32[dim] for each of some distinct queries; see `text_vectors`.
+
+        Raises:
+            EngineError: the encoder failed.
+        """
         fresh = [query for query in queries if query not in self._vectors]
         # Copies: a view of one row would keep the whole batch.
-        new = {} if not fresh else dict(zip(fresh, self._encoder.encode(fresh), strict=True))
+        new = {} if not fresh else dict(zip(fresh, text_vectors(fresh, self._encoder), strict=True))
         found = [new[q] if q in new else self._vectors[q] for q in queries]
         for query, vector in zip(queries, found, strict=True):
             self._vectors[query] = vector.copy() if query in new else vector

@@ -1,12 +1,15 @@
 """Nearest vectors by inner product, exactly or by the lists of FAISS, behind one `search`.
 
-`FlatIndex` multiplies by the checked `vectors.npy`: exact, no index file to parse, right up to
-about 100k rows. It is no flat index of FAISS: on one thread a product answers sooner, and the
-candidates of other sources need its cosines too. `ListIndex` is for more rows: it reads only the
-lists that lie nearest to the probe, of codes of two bits a number, then scores what it found
-exactly. Which one, and how many lists, was decided by measured recall when the bundle was built
-(`app.offline.encoder.vector_index`).
-On a GPU, `app.engine.retrieval.gpu_index` takes the place of the lists.
+`FlatIndex` multiplies by the checked `vectors.npy`. It is exact, has no index file to parse, and
+suits up to about 100,000 rows. It is no flat index of FAISS: on one thread a matrix product is
+faster, and the candidates of other sources need its cosines too. `ListIndex` is for more rows. It
+reads only the lists nearest to the probe, of codes of two bits a number, and computes the exact
+scores of what it found. Which one a bundle has, and how many lists are read, was decided by the
+recall that was measured when it was built (`app.offline.encoder.vector_index`). On a GPU,
+`app.engine.retrieval.gpu_index` takes the place of the lists.
+
+A row of zeros is an item without a vector (`app.engine.encoding.text_vectors`). No search brings
+it. Its cosine of 0 could otherwise rank among the first, where those of other items are negative.
 """
 
 from collections.abc import Callable
@@ -23,23 +26,51 @@ from app.engine.kernels.cosines import PackedVectors, packed
 INDEX_FILE = "index.faiss"
 
 FEW_PASSING: Final = 0.3
-"""Share of rows up to which a filter's rows are scored one and all: lists lose recall below it."""
+"""Share of passing rows up to which all of them are scored: lists lose recall below it."""
 
 OVERSAMPLE: Final = 4.0
-"""So many times what is asked for is fetched by the codes, whose scores are coarse: what is among
-the nearest is then hardly ever missed. The build measures the recall of both together."""
+"""How many times more rows are fetched by the codes than are asked for. The scores of the codes are
+coarse; with so many rows the nearest are hardly ever missed. The build measures the recall of both
+steps together."""
 
 LEAST_MERGED: Final = 1_000
 MERGED_SHARE: Final = 256
-"""Rows put since the last merge at which there is another, and one in so many of all."""
+"""There is a merge once so many rows were put since the last one, and one in so many of all."""
 
 NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+
+_FIRST_NUMBERS: Final = 8
+
+
+class EmptyRows:
+    """Which rows of float32[n, dim] are zero: the items that have no vector."""
+
+    def __init__(self, vectors: Matrix) -> None:
+        """Look at all rows; the vectors are not copied."""
+        self._vectors = vectors
+        # A unit vector seldom begins with zeros: most rows need not be read to their end.
+        self.mask: Mask = np.logical_not(vectors[:, :_FIRST_NUMBERS].any(axis=1))
+        self.update(np.flatnonzero(self.mask))
+
+    def update(self, rows: Rows) -> None:
+        """Look at some rows (int64[c]) again."""
+        self.mask[rows] = ~self._vectors[rows].any(axis=1)
+        self._any = bool(self.mask.any())
+
+    def or_blocked(self, blocked: Mask | None) -> Mask | None:
+        """Return bool[n]: the blocked rows and the empty ones; None where there are none."""
+        if not self._any:
+            return blocked
+        return self.mask if blocked is None else self.mask | blocked
 
 
 class VectorIndex(Protocol):
     """Searches the float32[n, dim] unit vectors of a catalogue (so scores are cosines)."""
 
     kind: str
+
+    empty: EmptyRows
+    """The rows that no search brings, because they have no vector."""
 
     def __len__(self) -> int:
         """Return n."""
@@ -50,14 +81,14 @@ class VectorIndex(Protocol):
         ...
 
     def put(self, rows: Rows) -> None:
-        """Take notice that the vectors of some rows (int64[c]) are no more what they were."""
+        """Take over the vectors of some rows (int64[c]), which have changed."""
         ...
 
     def merge(self) -> Callable[[], None] | None:
-        """Work out how all that was put comes into the main index; None where little was.
+        """Return a call that brings all changed rows into the main index; None where few changed.
 
-        May take long, and disturbs no search; nothing may be put meanwhile. Call the result where
-        searches are: fast.
+        This may take long and disturbs no search; nothing may be put meanwhile. The call it returns
+        is fast; make it in the thread that searches.
         """
         ...
 
@@ -68,8 +99,8 @@ class VectorIndex(Protocol):
     def search(self, probes: Matrix, n: int, blocked: Mask | None = None) -> tuple[Matrix, Rows]:
         """Return (float32[p, n] scores, int64[p, n] rows), best first; n is cut to the catalogue.
 
-        Rows that are blocked (bool[rows]) are not found. A place that nothing was found for has
-        row −1 and score −inf.
+        Rows that are blocked (bool[rows]), and empty ones, are not among them. A position without
+        a row has row −1 and score −inf.
 
         Raises:
             EngineError: FAISS refused the search, or the device failed.
@@ -85,6 +116,7 @@ class FlatIndex:
     def __init__(self, vectors: Matrix, packed: PackedVectors | None = None) -> None:
         """Search float32[n, dim], which is not copied. `packed`: the same, for `cosines`."""
         self._vectors, self._packed = vectors, packed
+        self.empty = EmptyRows(vectors)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -94,7 +126,8 @@ class FlatIndex:
         return FlatIndex(vectors, None if self._packed is None else packed(vectors))
 
     def put(self, rows: Rows) -> None:
-        """See `VectorIndex`: the vectors themselves are searched, whatever they are."""
+        """See `VectorIndex`: the vectors themselves are searched."""
+        self.empty.update(rows)
         if self._packed is not None:
             self._packed.put(rows, self._vectors)
 
@@ -108,8 +141,8 @@ class FlatIndex:
         return probes @ self._vectors.T
 
     def search(self, probes: Matrix, n: int, blocked: Mask | None = None) -> tuple[Matrix, Rows]:
-        """See `VectorIndex`; every place is found that is not blocked."""
-        n = min(n, len(self))
+        """See `VectorIndex`; all other rows are scored."""
+        n, blocked = min(n, len(self)), self.empty.or_blocked(blocked)
         scores = probes @ self._vectors.T
         if blocked is not None:
             scores[:, blocked] = -np.inf
@@ -118,9 +151,10 @@ class FlatIndex:
 
 
 class ListIndex:
-    """Search of the nearest lists of coded vectors; the scores of what is found are exact.
+    """Search of the nearest lists of coded vectors; the scores of the rows it returns are exact.
 
-    What was put since the lists were made is scored for every probe, until it is merged into them.
+    Rows that changed since the lists were made are scored for every probe, until they are merged
+    into them. The lists do not have the empty rows.
     """
 
     kind = "lists"
@@ -135,12 +169,13 @@ class ListIndex:
     ) -> None:
         """Search `probes` lists of an index over float32[n, dim]; `threads` of OpenMP.
 
-        `pending`: int64[c] rows that the lists do not hold, or hold an old vector of.
+        `pending`: int64[c] rows that the lists lack, or have an old vector of.
         """
         self._index, self._vectors, self._threads = index, vectors, threads
         self._parameters = faiss.SearchParametersIVF()
         self._parameters.nprobe = probes
         self._pending = pending
+        self.empty = EmptyRows(vectors)
 
     @classmethod
     def open(cls, path: Path, vectors: Matrix, probes: int, threads: int) -> "ListIndex":
@@ -153,9 +188,11 @@ class ListIndex:
             index = faiss.read_index(str(path))
         except RuntimeError as error:
             raise BundleError("the index of the bundle cannot be read") from error
-        if not isinstance(index, faiss.IndexIVF) or (index.ntotal, index.d) != vectors.shape:
-            raise BundleError("the index of the bundle does not fit its vectors")
-        return cls(index, vectors, probes, threads)
+        if isinstance(index, faiss.IndexIVF) and index.d == vectors.shape[1]:
+            opened = cls(index, vectors, probes, threads)
+            if index.ntotal == np.count_nonzero(~opened.empty.mask):
+                return opened
+        raise BundleError("the index of the bundle does not fit its vectors")
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -167,6 +204,7 @@ class ListIndex:
 
     def put(self, rows: Rows) -> None:
         """See `VectorIndex`."""
+        self.empty.update(rows)
         self._pending = np.union1d(self._pending, rows)
 
     def merge(self) -> Callable[[], None] | None:
@@ -179,6 +217,7 @@ class ListIndex:
         merged = faiss.clone_index(self._index)
         merged.remove_ids(_selector(old))
         _clear_tails(merged)
+        rows = rows[~self.empty.mask[rows]]
         merged.add_with_ids(self._vectors[rows], rows)
 
         def use() -> None:
@@ -195,7 +234,7 @@ class ListIndex:
         if blocked is None:
             rows = self._nearest(probes, n, self._parameters)
         else:
-            passing = np.flatnonzero(~blocked)
+            passing = np.flatnonzero(~(self.empty.mask | blocked))
             if len(passing) <= max(n, FEW_PASSING * len(self)):
                 scores = probes @ self._vectors[passing].T
                 return _best(scores, np.broadcast_to(passing, scores.shape), n)
@@ -216,13 +255,15 @@ class ListIndex:
             )
         except (AssertionError, RuntimeError) as error:
             raise EngineError("the vector search failed") from error
-        found: Rows = rows
-        return found
+        nearest: Rows = rows
+        return nearest
 
     def _with_pending(self, rows: Rows, blocked: Mask | None) -> Rows:
-        old = np.where(np.isin(rows, self._pending), -1, rows)
-        mine = self._pending if blocked is None else self._pending[~blocked[self._pending]]
-        return np.concatenate([old, np.broadcast_to(mine, (len(rows), len(mine)))], axis=1)
+        settled = np.where(np.isin(rows, self._pending), -1, rows)
+        unsearchable = self.empty.mask if blocked is None else self.empty.mask | blocked
+        pending = self._pending[~unsearchable[self._pending]]
+        added = np.broadcast_to(pending, (len(rows), len(pending)))
+        return np.concatenate([settled, added], axis=1)
 
 
 def _selector(rows: Mask) -> faiss.IDSelector:
@@ -231,35 +272,35 @@ def _selector(rows: Mask) -> faiss.IDSelector:
 
 
 def _clear_tails(index: faiss.Index) -> None:
-    """Set to zero what FAISS left of removed codes behind the last one of each list.
+    """Set to zero the removed codes that FAISS keeps behind the last one of each list.
 
-    What is added there is or-ed into it (1.15.1), and would be another code.
+    FAISS 1.15.1 ORs a new code into the bytes that are there, which would make it another code.
     """
     lists: Any = faiss.downcast_InvertedLists(index.invlists)  # type: ignore[attr-defined]
-    if not hasattr(lists, "packer"):  # codes that are stored one by one, as older bundles have
+    if not hasattr(lists, "packer"):  # codes are stored one by one
         return
     nothing = np.zeros(lists.packer.code_size, np.uint8)
     for number in range(lists.nlist):
         end, size = lists.list_size(number), lists.block_size
         blocks = -(-end // lists.n_per_block)
         codes = faiss.rev_swig_ptr(lists.get_codes(number), blocks * size).reshape(-1, size)
-        for place in range(end, blocks * lists.n_per_block):
-            lists.packer.pack_1(nothing, place, codes)
+        for position in range(end, blocks * lists.n_per_block):
+            lists.packer.pack_1(nothing, position, codes)
 
 
 def exact_best(vectors: Matrix, probes: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:
-    """Return what `VectorIndex.search` does, of the rows found for each probe.
+    """Return what `VectorIndex.search` does, of some rows for each probe.
 
-    `rows`: int64[p, m], m ≥ n, in any order; −1 = nothing.
+    `rows`: int64[p, m], in any order; −1 = no row.
     """
-    scores = np.stack([vectors[found] @ probe for found, probe in zip(rows, probes, strict=True)])
+    scores = np.stack([vectors[near] @ probe for near, probe in zip(rows, probes, strict=True)])
     scores[rows < 0] = -np.inf
     return _best(scores, rows, n)
 
 
 def _best(scores: Matrix, rows: Rows, n: int) -> tuple[Matrix, Rows]:
-    """Return the n best of each line, best first; what has no score is no row."""
+    """Return the n best of each line, best first; a score of −inf has no row."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    best = np.take_along_axis(scores, order, 1)
-    found = np.take_along_axis(rows, order, 1)
-    return best, np.where(np.isneginf(best), -1, found)
+    best_scores = np.take_along_axis(scores, order, 1)
+    best_rows = np.take_along_axis(rows, order, 1)
+    return best_scores, np.where(np.isneginf(best_scores), -1, best_rows)

@@ -1,8 +1,8 @@
 """Search by words: BM25 that forgives typos, and how much of a query a title covers.
 
-What a query word matches is looked up, and remembered, by `app.engine.retrieval.vocabulary`; here
-the words of a query come together, and two of them may be one compound of an item. This module does
-not know what a good answer is: how its scores enter the order is decided elsewhere.
+`app.engine.retrieval.vocabulary` looks up what one query word matches. This module remembers that,
+and puts the words of a query together; two of them may be one compound word of an item. How the
+scores enter the order of an answer is decided elsewhere (`app.engine.scoring.blend`).
 """
 
 from collections.abc import Callable
@@ -16,43 +16,43 @@ import numpy as np
 from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays
 from app.engine.kernels.topk import WeightedScores
-from app.engine.retrieval.lexicon import MAX_TITLE_WORDS
-from app.engine.retrieval.vocabulary import Items, Matched, Vocabulary, Word
+from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
+from app.engine.retrieval.vocabulary import ItemWords, QueryWord, Vocabulary, WordMatch
 from app.engine.retrieval.word_cutting import query_words, words_of
 
 MAX_QUERY_WORDS: Final = 32
-"""Words of a query that are read; bounds the time of a request, whatever is pasted in."""
+"""Words of a query that are read; this bounds the time of a request."""
 
 MOST_REMEMBERED: Final = 16_384
 MOST_REMEMBERED_ROWS: Final = 200_000_000
-"""Words looked up, and rows they would match if each matched everything; most match few."""
+"""Bounds of the cache: words, and words times items, as if each word matched every item."""
 
 _QUERIES: Final = 256
-"""Queries remembered, from the search to the scores of a batch."""
+"""Queries remembered: a pass reads each once to search and once to score."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Query:
+class _QueryMatch:
     """What each of m words matches, and float32[m] its part of the query, by idf; the sum is 1."""
 
-    matched: tuple[Matched, ...]
+    words: tuple[WordMatch, ...]
     weights: Vector
 
 
-class Words(Protocol):
-    """The words of n items: what those of a query match, as sums over rows."""
+class LexicalSearch(Protocol):
+    """Searches the words of n items; scores are sums over rows."""
 
     def items(self, query: str) -> list[WeightedScores]:
-        """Return what adds up to how well each item matches the words of a query.
+        """Return pieces whose sum is how well each item matches the words of a query.
 
         BM25 over the words. A similar word counts with its impact times its similarity, a compound
-        as if the query were spelled like the item; of all that one query word matches in an item
-        only the best counts.
+        as if the query were spelled like the item. Where one query word matches several words of an
+        item, only the best counts.
         """
         ...
 
     def titles(self, query: str) -> list[WeightedScores]:
-        """Return what adds up to how much of a query each title holds, in [0, 1] but for rounding.
+        """Return pieces whose sum is how much of a query each title covers, in [0, 1].
 
         The mean of how well each query word is matched by the best word of the title, weighted by
         idf: 1 for the word itself or a compound of it, its similarity for a similar word, else 0.
@@ -67,28 +67,29 @@ class Words(Protocol):
         ...
 
 
-class WordIndex:
+class LexicalIndex:
     """The lexical index of a bundle. Searched by one thread at a time; `idf` by any."""
 
     def __init__(self, arrays: Arrays, cache_size: int = MOST_REMEMBERED) -> None:
         """Take the arrays of `words.safetensors`; none is copied.
 
         Args:
-            arrays: as `app.engine.retrieval.lexicon.lexicon_arrays` returns them.
+            arrays: as `app.engine.retrieval.lexical_arrays.lexical_arrays` returns them.
             cache_size: query words (and pairs of them) whose matches are remembered; fewer in a
-                catalogue in which one word may match millions of rows.
+                large catalogue, where one word may match millions of rows.
 
         Raises:
             BundleError: arrays are missing, of another type, or disagree in length.
         """
-        items = Items(arrays)
+        items = ItemWords(arrays)
         vocabulary = Vocabulary(arrays, items)
-        self._index, self._number = items, vocabulary.number
+        self._items, self._number = items, vocabulary.number
         self._n_items = len(items)
         self._n_postings = len(items.postings.rows)
         self.idf = vocabulary.idf
         cache_size = min(cache_size, max(MOST_REMEMBERED_ROWS // max(self._n_items, 1), 64))
-        # Around methods of the vocabulary, not of ours: a cache that holds its owner never dies.
+        # Around methods of the vocabulary, not of this class: an object whose own cache refers to
+        # it is never freed.
         self._look_up = lru_cache(cache_size)(vocabulary.look_up)
         self._join = lru_cache(cache_size)(vocabulary.join)
         self._read = lru_cache(_QUERIES)(
@@ -100,23 +101,27 @@ class WordIndex:
         return self._n_items
 
     def items(self, query: str) -> list[WeightedScores]:
-        """See `Words`."""
-        return [(matched.items, 1.0) for matched in self._read(query).matched]
+        """See `LexicalSearch`."""
+        return [(word.items, 1.0) for word in self._read(query).words]
 
     def titles(self, query: str) -> list[WeightedScores]:
-        """See `Words`."""
-        return self.titles_by(query, self.weights(query))
+        """See `LexicalSearch`."""
+        read = self._read(query)
+        return [
+            (word.titles, part)
+            for word, part in zip(read.words, read.weights.tolist(), strict=True)
+        ]
 
     def with_title(self, query: str, rows: Rows) -> Mask:
-        """See `Words`."""
+        """See `LexicalSearch`."""
         words = list(map(self._number, words_of(query)[:MAX_TITLE_WORDS]))
         if not words or min(words) < 0:
             return np.zeros(len(rows), np.bool_)
-        return self._index.with_title(words, rows)
+        return self._items.with_title(words, rows)
 
     @property
     def words_per_item(self) -> float:
-        """Return how many distinct words an item has, in the mean."""
+        """Return the mean number of distinct words of an item."""
         return self._n_postings / max(self._n_items, 1)
 
     def weights(self, query: str) -> Vector:
@@ -124,23 +129,23 @@ class WordIndex:
         return self._read(query).weights
 
     def titles_by(self, query: str, weights: Vector) -> list[WeightedScores]:
-        """Return `titles` by other weights of the words of the query than those of this index."""
-        matched = self._read(query).matched
-        return [(each.titles, part) for each, part in zip(matched, weights.tolist(), strict=True)]
+        """Return `titles`, with other weights of the query words than those of this index."""
+        words = self._read(query).words
+        return [(word.titles, part) for word, part in zip(words, weights.tolist(), strict=True)]
 
 
 def _read(
-    look_up: Callable[[str], Word],
-    join: Callable[[str], Matched | None],
-    either: Callable[[Matched, Matched], Matched],
+    look_up: Callable[[str], QueryWord],
+    join: Callable[[str], WordMatch | None],
+    either: Callable[[WordMatch, WordMatch], WordMatch],
     query: str,
-) -> _Query:
+) -> _QueryMatch:
     texts = query_words(query)[:MAX_QUERY_WORDS]
     words = [look_up(text) for text in texts]
-    matched = [word.matched for word in words]
-    for place, pair in enumerate(pairwise(texts)):
-        if (joined := join("".join(pair))) is not None:
-            for each in (place, place + 1):
-                matched[each] = either(matched[each], joined)
+    matches = [word.matched for word in words]
+    for position, pair in enumerate(pairwise(texts)):
+        if (compound := join("".join(pair))) is not None:
+            for each in (position, position + 1):
+                matches[each] = either(matches[each], compound)
     weights = np.array([word.idf for word in words], dtype=np.float32)
-    return _Query(tuple(matched), weights / weights.sum())
+    return _QueryMatch(tuple(matches), weights / weights.sum())

@@ -1,12 +1,12 @@
-"""Query words to what they match: vocabulary words, the items that hold them, and their titles.
+"""Looks up one query word: which words of the vocabulary it matches, and which items have those.
 
-It reads the arrays that `app.engine.retrieval.lexicon` writes, as they lie in the bundle. A
-vocabulary word is similar to a query word from a Dice coefficient of their trigrams of 0.55 on. A
-compound is one word here and two neighbours there ("flipflop", "flip flop"). This module does not
-know how the words of a query come together; see `app.engine.retrieval.lexical`.
+It reads the arrays that `app.engine.retrieval.lexical_arrays` writes, as they are in the bundle. A
+query word and a vocabulary word are similar if the Dice coefficient of their trigrams is at least
+0.55. A compound is one word in one text and two neighbours in another ("flipflop", "flip flop").
+`app.engine.retrieval.lexical` puts the words of a query together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BundleError
-from app.core.types import Rows, Vector
+from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays, StringColumn
 from app.engine.kernels.matching import (
     Matches,
@@ -28,14 +28,14 @@ from app.engine.kernels.topk import Piece
 from app.engine.retrieval.word_cutting import stem, trigrams_of_word
 
 MAX_FUZZY_LENGTH: Final = 32
-"""Letters of a query word; longer ones are noise, and count only where they stand exactly so."""
+"""Letters of a query word up to which similar words count; longer words must match exactly."""
 
 
-class Matched:
-    """What a word matches: rows ascending, each once.
+class WordMatch:
+    """The rows that a word matches, ascending, each once.
 
-    `items`: whose text holds it, by the best impact in each; `titles`: those whose title does, by
-    how well, in [0.55, 1].
+    `items`: those whose text has it, each with its best impact. `titles`: those whose title has it,
+    each with its best similarity, in [0.55, 1].
     """
 
     __slots__ = ("items", "titles")
@@ -45,14 +45,14 @@ class Matched:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class QueryWord:
     """One query word, looked up; `idf` is its own, an unknown one has that of df 0."""
 
     idf: float
-    matched: Matched
+    matched: WordMatch
 
 
-class Items:
+class ItemWords:
     """Which words stand in which item: titles in order, and postings of whole texts."""
 
     def __init__(self, arrays: Arrays) -> None:
@@ -65,53 +65,56 @@ class Items:
         return len(self._titles) - 1
 
     def _titled(self, offsets: Rows, posted: RowNumbers) -> npt.NDArray[np.bool_]:
-        """Return for each posting whether the title holds the word, not only the text.
+        """Return for each posting whether the title has the word, not only the text.
 
-        Else titles would have to be read for each new word of a query, which may stand in
-        thousands of them, all over the memory.
+        Otherwise thousands of titles would have to be read for a new word of a query.
         """
         n = len(self)
         words = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         # Ascending: postings go by word, and by row within a word.
         pairs = words * n + posted
         rows = np.repeat(np.arange(n), np.diff(self._titles))
-        wanted = np.sort(self._title_words * np.int64(n) + rows)  # sorted, it is a walk: faster
-        places = np.searchsorted(pairs, wanted)
-        if not np.array_equal(pairs[places[places < len(pairs)]], wanted):
+        # Sorted, because a search for ascending pairs reads the memory in order.
+        in_titles = np.sort(self._title_words * np.int64(n) + rows)
+        positions = np.searchsorted(pairs, in_titles)
+        if not np.array_equal(pairs[positions[positions < len(pairs)]], in_titles):
             raise BundleError("the lexical index of the bundle has titles that its postings lack")
-        found = np.zeros(len(pairs), np.bool_)
-        found[places] = True
-        return found
+        titled = np.zeros(len(pairs), np.bool_)
+        titled[positions] = True
+        return titled
 
-    def with_title(self, words: Sequence[int], rows: Rows) -> npt.NDArray[np.bool_]:
+    def with_title(self, words: Sequence[int], rows: Rows) -> Mask:
         """Return bool[r]: which of int64[r] rows have these words as their title, in any order."""
-        found = np.zeros(len(rows), np.bool_)
+        matches = np.zeros(len(rows), np.bool_)
         starts, ends = self._titles.take(rows), self._titles.take(rows + 1)
-        wanted = sorted(words)
-        for place in np.flatnonzero(ends - starts == len(wanted)).tolist():
-            title = self._title_words[starts[place] : ends[place]]
-            found[place] = np.sort(title).tolist() == wanted
-        return found
+        ordered = sorted(words)
+        for position in np.flatnonzero(ends - starts == len(ordered)).tolist():
+            title = self._title_words[starts[position] : ends[position]]
+            matches[position] = np.sort(title).tolist() == ordered
+        return matches
 
-    def next_to(self, left: int, right: int) -> Matched:
-        """Return the rows whose title has the words next to each other: worth 1, both impacts."""
+    def next_to(self, left: int, right: int) -> WordMatch:
+        """Return the rows whose title has both words next to each other: similarity 1.
+
+        The impact of such a row is the sum of the impacts of both words.
+        """
         posted = self.postings
         first, second = (slice(*posted.offsets[w : w + 2].tolist()) for w in (left, right))
         both = np.intersect1d(posted.rows[first], posted.rows[second], assume_unique=True)
-        places, bounds = positions_of(self._titles, both)
+        positions, bounds = positions_of(self._titles, both)
         owners = np.repeat(np.arange(len(both)), np.diff(bounds))
-        words = self._title_words[places]
-        here = (words[:-1] == left) & (words[1:] == right) & (owners[:-1] == owners[1:])
-        rows = both[np.unique(owners[:-1][here])]
+        words = self._title_words[positions]
+        adjacent = (words[:-1] == left) & (words[1:] == right) & (owners[:-1] == owners[1:])
+        rows = both[np.unique(owners[:-1][adjacent])]
         at_left, at_right = (np.searchsorted(posted.rows[p], rows) for p in (first, second))
         impacts = posted.impacts[first][at_left] + posted.impacts[second][at_right]
-        return Matched((rows, impacts), (rows, np.ones(len(rows), np.float32)))
+        return WordMatch((rows, impacts), (rows, np.ones(len(rows), np.float32)))
 
 
 class Vocabulary:
     """Query words to vocabulary words."""
 
-    def __init__(self, arrays: Arrays, items: Items) -> None:
+    def __init__(self, arrays: Arrays, items: ItemWords) -> None:
         """Take the arrays of words, and the items, whose postings are those of these words.
 
         Raises:
@@ -119,9 +122,9 @@ class Vocabulary:
         """
         self._items = items
         parts = {name.removeprefix("word/"): part for name, part in arrays.items()}
-        words = StringColumn(parts)  # it takes those of its own
+        words = StringColumn(parts)  # it reads the parts it knows
         n = len(words)
-        # Objects, for once: a word that is new asks for dozens, each way to cut it in two.
+        # A dictionary of objects: a new word looks up dozens, one for each way to cut it in two.
         self._numbers = {words.raw(number): number for number in range(n)}
         self._idf: Vector = _part(arrays, "idf", np.float32, n)
         self._unknown_idf = float(np.log(1 + (len(items) + 0.5) / 0.5))
@@ -136,7 +139,7 @@ class Vocabulary:
         return len(self._numbers)
 
     def number(self, word: str) -> int:
-        """Return the place of a word in the vocabulary, −1 if it is not there."""
+        """Return the number of a word in the vocabulary, −1 if it is not there."""
         return self._numbers.get(word.encode(), -1)
 
     def idf(self, word: str) -> float:
@@ -144,50 +147,47 @@ class Vocabulary:
         number = self.number(word)
         return float(self._idf[number]) if number >= 0 else self._unknown_idf
 
-    def look_up(self, word: str) -> Word:
-        """Return what a query word matches: itself, similar words, and pairs it is joined of."""
-        number, idf = self.number(word), self.idf(word)
+    def look_up(self, word: str) -> QueryWord:
+        """Return what a query word matches: itself, similar words, and pairs that it joins."""
+        number = self._numbers.get(word.encode(), -1)
+        idf = float(self._idf[number]) if number >= 0 else self._unknown_idf
         if len(word) > MAX_FUZZY_LENGTH:
-            return Word(idf, self._exactly(number, 1.0))
+            return QueryWord(idf, self._exactly(number, 1.0))
         similar = self._matching.similar_words(trigrams_of_word(word))
-        matched = Matched(*self._matching.match(*similar))
-        for split in self._splits(word):
-            matched = self.either(matched, split)
-        return Word(idf, matched)
-
-    def either(self, one: Matched, other: Matched) -> Matched:
-        """Return what either of two words matches, the better one of both."""
-        return Matched(
-            self._matching.merge(_found(one.items), _found(other.items)),
-            self._matching.merge(_found(one.titles), _found(other.titles)),
-        )
-
-    def join(self, word: str) -> Matched | None:
-        """Return what a word of two query words joined matches; None if it is no word.
-
-        Its impact is worth that much to the pair, so half to each of the two.
-        """
-        number = self.number(word)
-        return self._exactly(number, 0.5) if number >= 0 else None
-
-    def _exactly(self, number: int, factor: float) -> Matched:
-        numbers = np.array([number] if number >= 0 else [], dtype=np.int64)
-        (rows, impacts), titles = self._matching.match(numbers, np.ones(len(numbers), np.float32))
-        return Matched((rows, impacts * np.float32(factor)), titles)
-
-    def _splits(self, word: str) -> Iterable[Matched]:
+        matched = WordMatch(*self._matching.match(*similar))
         cuts = range(1, len(word)) if len(word) > 5 else ()  # shorter ones join by chance
         for cut in cuts:
-            right = self.number(word[cut:])
+            right = self._numbers.get(word[cut:].encode(), -1)
             # Vocabulary words are stems: "christmaslight" is joined of "christma" and "light".
             lefts = {word[:cut], stem(word[:cut])} if right >= 0 else ()
             for left in sorted(map(self.number, lefts)):
                 if left >= 0:
-                    yield self._items.next_to(left, right)
+                    matched = self.either(matched, self._items.next_to(left, right))
+        return QueryWord(idf, matched)
+
+    def either(self, one: WordMatch, other: WordMatch) -> WordMatch:
+        """Return the rows that one of two words matches, with the better value of both."""
+        return WordMatch(
+            self._matching.merge(_rows_and_values(one.items), _rows_and_values(other.items)),
+            self._matching.merge(_rows_and_values(one.titles), _rows_and_values(other.titles)),
+        )
+
+    def join(self, word: str) -> WordMatch | None:
+        """Return what two query words written as one word match; None if it is no word.
+
+        Each of the two query words gets half of the impact.
+        """
+        number = self.number(word)
+        return self._exactly(number, 0.5) if number >= 0 else None
+
+    def _exactly(self, number: int, factor: float) -> WordMatch:
+        numbers = np.array([number] if number >= 0 else [], dtype=np.int64)
+        (rows, impacts), titles = self._matching.match(numbers, np.ones(len(numbers), np.float32))
+        return WordMatch((rows, impacts * np.float32(factor)), titles)
 
 
-def _found(piece: Piece) -> Matches:
-    assert piece.values is not None  # noqa: S101 - those of words have some
+def _rows_and_values(piece: Piece) -> Matches:
+    assert piece.values is not None  # noqa: S101 - a piece of a word has values
     return piece.rows, piece.values
 
 
@@ -195,7 +195,7 @@ def _csr(
     arrays: Arrays, name: str, values: str, dtype: type[np.generic]
 ) -> tuple[Rows, npt.NDArray[Any]]:
     offsets = _part(arrays, f"{name}/offsets", np.int64)
-    # No offsets at all is no CSR: even without pieces there is one.
+    # Even an index without pieces has one offset.
     length = int(offsets[-1]) if len(offsets) else -1
     return offsets, _part(arrays, f"{name}/{values}", dtype, length)
 

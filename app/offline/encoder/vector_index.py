@@ -42,7 +42,8 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
     """Write an index of lists of 4-bit codes, searched as widely as `LEAST_RECALL` demands.
 
     A code stands for two numbers: few bytes to read, and scores of 32 rows are looked up at once
-    (André, Kermarrec, Le Scouarnec: Cache locality is not enough, VLDB 2015).
+    (André, Kermarrec, Le Scouarnec: Cache locality is not enough, VLDB 2015). Empty rows, of items
+    without a vector, are left out.
 
     Time O(n · √n · dim) for the lists and O(n · dim · probes) for the exact oracle; memory
     dim / 4 + 8 bytes a row, and the vectors it is trained on (160 · √n rows).
@@ -53,18 +54,20 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
         probes: float32[p, dim], what the recall is measured with.
         seed: of the sample that the lists are made from.
     """
-    n, dim = vectors.shape
-    n_lists = int(4 * np.sqrt(n))
+    rows = np.flatnonzero(vectors.any(axis=1))
+    dim = vectors.shape[1]
+    n_lists = int(4 * np.sqrt(len(rows)))
     codes = dim // 2 if dim % 2 == 0 else dim
     index = faiss.IndexIVFPQFastScan(
         faiss.IndexFlatIP(dim), dim, n_lists, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT
     )
     # Of the vectors, not of what is left beside the centre of their list: as right, built sooner.
     index.by_residual = False
-    sample = np.random.default_rng(seed).permutation(n)[: n_lists * _PER_LIST]
+    sample = np.random.default_rng(seed).permutation(rows)[: n_lists * _PER_LIST]
     index.train(np.ascontiguousarray(vectors[np.sort(sample)]))
-    for start in range(0, n, _BLOCK):
-        index.add(np.ascontiguousarray(vectors[start : start + _BLOCK]))
+    for start in range(0, len(rows), _BLOCK):
+        some = rows[start : start + _BLOCK]
+        index.add_with_ids(np.ascontiguousarray(vectors[some]), some)
     faiss.write_index(index, str(folder / INDEX_FILE))
     wanted = nearest(vectors, probes, SOURCE_SIZE)
     width = 4
@@ -79,11 +82,15 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
 
 
 def nearest(vectors: Matrix, probes: Matrix, most: int) -> Rows:
-    """Return int64[p, most], the nearest rows in no order, exactly, a block of rows at a time."""
+    """Return int64[p, most], the nearest rows in no order, exactly, a block of rows at a time.
+
+    Empty rows come last.
+    """
     scores = np.empty((len(probes), 0), np.float32)
     rows = np.empty((len(probes), 0), np.int64)
     for start in range(0, len(vectors), _BLOCK):
         block = probes @ vectors[start : start + _BLOCK].T
+        block[:, ~vectors[start : start + _BLOCK].any(axis=1)] = -np.inf
         scores = np.hstack([scores, block])
         rows = np.hstack([rows, np.tile(np.arange(block.shape[1]) + start, (len(probes), 1))])
         best = np.argpartition(-scores, most - 1, axis=1)[:, :most]

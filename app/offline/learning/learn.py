@@ -22,7 +22,7 @@ import numpy as np
 from app.core.types import Matrix, Vector
 from app.engine.catalogue.behaviour import RECENT, Behaviour, Neighbours, TasteSpace, item_signals
 from app.engine.kernels.features import feature_names, features_over
-from app.engine.retrieval.sources import behaviour_sources
+from app.engine.retrieval.registry import behaviour_sources
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning import neighbours
 from app.offline.learning.examples import (

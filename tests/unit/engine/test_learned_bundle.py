@@ -14,7 +14,7 @@ from app.core.types import RankRequest
 from app.engine import open as opening
 from app.engine.kernels.features import feature_names
 from app.engine.kernels.topk import NumpyTopK
-from app.engine.retrieval.resolve import Asked, resolve
+from app.engine.retrieval.resolve import EncodedQuery, resolve
 from app.engine.retrieval.sources import retrieval_order, retrieve
 from app.offline.build import retrain
 from app.offline.input.recipe import Recipe
@@ -98,10 +98,12 @@ def test_unknown_ids_in_a_history_change_nothing_else(engine):
 def retrieved(engine, request):
     """Return the rows of a request, in no order, and what each source brought."""
     parts = engine._parts
-    want = resolve(request, parts.catalogue, parts.texts.vectors, {}, parts.texts.words)
-    (hits,) = retrieve([want], parts.sources)
+    resolved = resolve(
+        request, EncodedQuery(""), parts.catalogue, parts.texts.vectors, parts.texts.words
+    )
+    (hits,) = retrieve([resolved], parts.sources)
     lists = [one.rows for one in hits.values()]
-    lists += [] if want.named is None else [want.named]
+    lists += [] if resolved.named is None else [resolved.named]
     return NumpyTopK(N_ITEMS).union([lists])[0], hits
 
 
@@ -152,12 +154,12 @@ def test_a_batch_answers_as_its_requests_alone(engine, allowed):
 def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     parts = engine._parts
     request = after(20, k=20, query="thing r33", dislike=("r9",))
-    queries = {request.query: Asked(parts.encoder.encode([request.query])[0], None)}
-    want = resolve(request, parts.catalogue, parts.texts.vectors, queries, parts.texts.words)
-    (hits,) = retrieve([want], parts.sources)
+    query = EncodedQuery(request.query, parts.encoder.encode([request.query])[0])
+    resolved = resolve(request, query, parts.catalogue, parts.texts.vectors, parts.texts.words)
+    (hits,) = retrieve([resolved], parts.sources)
     (rows,) = NumpyTopK(N_ITEMS).union([[one.rows for one in hits.values()]])
-    columns = parts.learned.features.compute([want.recent], [3], [rows])
-    (scores,) = parts.blend.scores([want], [rows], [parts.learned.scorer.score(columns)])
+    columns = parts.learned.features.compute([resolved.recent], [3], [rows])
+    (scores,) = parts.blend.scores([resolved], [rows], [parts.learned.scorer.score(columns)])
     expected = dict(zip(map(parts.catalogue.id, rows.tolist()), scores.tolist(), strict=True))
 
     items = engine.rank([request]).results[0].items

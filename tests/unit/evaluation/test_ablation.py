@@ -7,8 +7,9 @@ import torch
 from app.core.errors import BadDataError, UsageError
 from app.engine.kernels.features import features_over
 from app.engine.kernels.topk import NumpyTopK
+from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
-from app.engine.retrieval.sources import behaviour_sources, retrieve
+from app.engine.retrieval.sources import retrieve
 from app.engine.scoring.scorer import Scorer
 from app.evaluation import rankers
 from app.evaluation.ablation import VARIANTS, Variant, ablate, matching_features, table_of

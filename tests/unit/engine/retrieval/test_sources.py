@@ -7,8 +7,9 @@ import pytest
 
 from app.engine.kernels.topk import Exclusion, Hits, topk_over
 from app.engine.retrieval.index import FlatIndex
-from app.engine.retrieval.lexical import WordIndex
-from app.engine.retrieval.lexicon import lexicon_arrays
+from app.engine.retrieval.lexical import LexicalIndex
+from app.engine.retrieval.lexical_arrays import lexical_arrays
+from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import (
     FixedSource,
@@ -16,9 +17,8 @@ from app.engine.retrieval.sources import (
     NeighbourSource,
     TasteSource,
     VectorSource,
-    Weighted,
+    WeightedTable,
     WordSource,
-    behaviour_sources,
     best_first,
     retrieval_order,
     retrieve,
@@ -29,17 +29,19 @@ N_ITEMS = 60
 SELECTION = topk_over(N_ITEMS)
 
 
-def want(*recent, hidden=()):
+def request_of(*recent, hidden=()):
     return ResolvedRequest(
         recent=np.array(recent, np.int64), length=len(recent), hidden=np.array(hidden, np.int64)
     )
 
 
-def some_wants(seed, n=6):
+def some_requests(seed, n=6):
     """Histories of 1 … 30 with repeats, some rows hidden."""
     rng = np.random.default_rng(seed)
     return [
-        want(*rng.integers(0, N_ITEMS, rng.integers(1, 31)), hidden=rng.permutation(N_ITEMS)[:h])
+        request_of(
+            *rng.integers(0, N_ITEMS, rng.integers(1, 31)), hidden=rng.permutation(N_ITEMS)[:h]
+        )
         for h in rng.integers(0, 20, n)
     ]
 
@@ -73,28 +75,28 @@ def same(hits, expected):
 def test_neighbours_are_a_decayed_sum(size, shares, padding):
     rng = np.random.default_rng(1)
     tables = [
-        Weighted(random_neighbours(rng, N_ITEMS, 9, padding), decay, share)
+        WeightedTable(random_neighbours(rng, N_ITEMS, 9, padding), decay, share)
         for decay, share in zip((0.4, 0.8), shares, strict=False)
     ]
-    source, wants = NeighbourSource("behaviour", tables, size, SELECTION), some_wants(2)
-    for one, hits in zip(wants, source.search(wants), strict=True):
+    source, requests = NeighbourSource("behaviour", tables, size, SELECTION), some_requests(2)
+    for one, hits in zip(requests, source.search(requests), strict=True):
         same(hits, summed(tables, one, size))
 
 
 def test_hidden_rows_cost_no_place_in_a_table():
     near = random_neighbours(np.random.default_rng(0), N_ITEMS, 30)
-    source = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], 10, SELECTION)
-    (open_,) = source.search([want(3, 9, 27)])
-    (rest,) = source.search([want(3, 9, 27, hidden=open_.rows[:7])])
+    source = NeighbourSource("near", [WeightedTable(near, 0.5, 1.0)], 10, SELECTION)
+    (open_,) = source.search([request_of(3, 9, 27)])
+    (rest,) = source.search([request_of(3, 9, 27, hidden=open_.rows[:7])])
     assert len(open_.rows) == len(rest.rows) == 10
     assert rest.rows[:3].tolist() == open_.rows[7:].tolist()
 
 
 def test_requests_of_a_batch_leave_nothing_to_each_other():
-    tables = [Weighted(random_neighbours(np.random.default_rng(4), N_ITEMS, 9), 0.6, 1.0)]
-    source, wants = NeighbourSource("near", tables, 20, SELECTION), some_wants(5)
-    alone = [NeighbourSource("near", tables, 20, SELECTION).search([one])[0] for one in wants]
-    for hits, expected in zip(source.search([*wants, *wants]), [*alone, *alone], strict=True):
+    tables = [WeightedTable(random_neighbours(np.random.default_rng(4), N_ITEMS, 9), 0.6, 1.0)]
+    source, requests = NeighbourSource("near", tables, 20, SELECTION), some_requests(5)
+    alone = [NeighbourSource("near", tables, 20, SELECTION).search([one])[0] for one in requests]
+    for hits, expected in zip(source.search([*requests, *requests]), [*alone, *alone], strict=True):
         assert hits.rows.tolist() == expected.rows.tolist()
         assert hits.scores.tolist() == expected.scores.tolist()
 
@@ -102,16 +104,22 @@ def test_requests_of_a_batch_leave_nothing_to_each_other():
 def test_an_item_without_neighbours_brings_nothing():
     near = random_neighbours(np.random.default_rng(0), N_ITEMS, 5)
     near.weights[7] = 0
-    (hits,) = NeighbourSource("near", [Weighted(near, 0.5, 1.0)], 5, SELECTION).search([want(7)])
+    (hits,) = NeighbourSource("near", [WeightedTable(near, 0.5, 1.0)], 5, SELECTION).search(
+        [request_of(7)]
+    )
     assert hits.rows.size == hits.scores.size == 0
-    assert retrieve([want(7)], [NeighbourSource("n", [Weighted(near, 1, 1)], 5, SELECTION)]) == [{}]
+    assert retrieve(
+        [request_of(7)], [NeighbourSource("n", [WeightedTable(near, 1, 1)], 5, SELECTION)]
+    ) == [{}]
 
 
 @pytest.mark.parametrize("size", [1, 10, N_ITEMS, 350])
 def test_taste_is_exact(size):
     space = random_space(np.random.default_rng(3), N_ITEMS)
-    wants = some_wants(3)
-    for one, hits in zip(wants, TasteSource(space, SELECTION, size).search(wants), strict=True):
+    requests = some_requests(3)
+    for one, hits in zip(
+        requests, TasteSource("taste", space, size, SELECTION).search(requests), strict=True
+    ):
         newest = one.recent[:20]
         user = (space.recency[: len(newest), None] * space.inputs[newest]).sum(axis=0)
         scores = space.targets @ (user / np.linalg.norm(user))
@@ -121,15 +129,17 @@ def test_taste_is_exact(size):
 
 def test_taste_without_anything_left_brings_nothing():
     space = random_space(np.random.default_rng(3), 4)
-    (hits,) = TasteSource(space, SELECTION).search([want(0, hidden=(0, 1, 2, 3))])
+    (hits,) = TasteSource("taste", space, 350, SELECTION).search(
+        [request_of(0, hidden=(0, 1, 2, 3))]
+    )
     assert hits.rows.size == 0
 
 
 def test_rows_hidden_twice_cost_no_place():
     """What somebody took twice is hidden twice when the scorer's examples are drawn."""
     space = random_space(np.random.default_rng(3), 10)
-    once, twice = TasteSource(space, SELECTION).search(
-        [want(1, 2, hidden=(1, 2)), want(1, 2, hidden=(1, 2, 1))]
+    once, twice = TasteSource("taste", space, 350, SELECTION).search(
+        [request_of(1, 2, hidden=(1, 2)), request_of(1, 2, hidden=(1, 2, 1))]
     )
     assert once.rows.tolist() == twice.rows.tolist()
 
@@ -137,10 +147,10 @@ def test_rows_hidden_twice_cost_no_place():
 def test_sources_say_nothing_to_those_who_took_nothing():
     behaviour = random_behaviour(0, N_ITEMS)
     for source in behaviour_sources(behaviour, 0.1):
-        first, nothing, last = source.search([want(1), want(), want(2)])
+        first, nothing, last = source.search([request_of(1), request_of(), request_of(2)])
         assert nothing is None
-        assert [first.rows.tolist()] == [h.rows.tolist() for h in source.search([want(1)])]
-        assert [last.rows.tolist()] == [h.rows.tolist() for h in source.search([want(2)])]
+        assert [first.rows.tolist()] == [h.rows.tolist() for h in source.search([request_of(1)])]
+        assert [last.rows.tolist()] == [h.rows.tolist() for h in source.search([request_of(2)])]
         assert source.search([]) == []
 
 
@@ -153,13 +163,15 @@ def test_the_sources_of_behaviour(tables):
     near = {name: behaviour.tables[name] for name in tables}
     made = type(behaviour)(near, DECAYS, behaviour.taste, behaviour.items)
     sources = behaviour_sources(made, 0.3)
-    wants = some_wants(7)
-    strongest = Weighted(near[tables[0]], DECAYS[tables[0]], 1.0)
-    alike = [Weighted(near["content_knn"], DECAYS["content_knn"], share) for share in (0.3, 1.0)]
+    requests = some_requests(7)
+    strongest = WeightedTable(near[tables[0]], DECAYS[tables[0]], 1.0)
+    alike = [
+        WeightedTable(near["content_knn"], DECAYS["content_knn"], share) for share in (0.3, 1.0)
+    ]
 
     assert [source.name for source in sources] == ["behaviour", "alike", "taste"]
     for one, mixed, words in zip(
-        wants, sources[0].search(wants), sources[1].search(wants), strict=True
+        requests, sources[0].search(requests), sources[1].search(requests), strict=True
     ):
         same(mixed, summed([strongest, alike[0]], one, 200))
         same(words, summed([alike[1]], one, 100))
@@ -190,7 +202,7 @@ def test_meaning_brings_the_same_whether_or_not_all_cosines_are_known(n_items):
     (cosines,) = index.cosines(probe[None])
     kept = cosines.copy()
     known = ResolvedRequest(query_vector=probe, cosines=cosines, hidden=hidden)
-    nothing, found, plain = MeaningSource(index, topk_over(n_items)).search(
+    nothing, found, plain = MeaningSource("meaning", index, topk_over(n_items)).search(
         [ResolvedRequest(), known, replace(known, cosines=None)]
     )
     order = [row for row in np.argsort(-(vectors @ probe)).tolist() if row not in hidden]
@@ -202,8 +214,8 @@ def test_meaning_brings_the_same_whether_or_not_all_cosines_are_known(n_items):
 
 def test_words_bring_what_holds_them_without_what_is_hidden():
     titles = ["red shoe", "blue shoe", "red hat", "green tea"]
-    index = WordIndex(lexicon_arrays(titles, titles))
-    source = WordSource(index, SELECTION)
+    index = LexicalIndex(lexical_arrays(titles, titles))
+    source = WordSource("words", index, SELECTION)
     nothing, red, rest = source.search(
         [
             ResolvedRequest(),
@@ -222,7 +234,7 @@ def test_a_fixed_list_is_the_same_for_everybody():
     values = np.array([0.1, 0.9, 0.5, 0.7, 0.3], np.float32)
     order = best_first(values, np.zeros(5, np.float32))
     source = FixedSource("popular", order, values, 2)
-    everybody, somebody = source.search([ResolvedRequest(), want(1, hidden=(1, 2))])
+    everybody, somebody = source.search([ResolvedRequest(), request_of(1, hidden=(1, 2))])
     same(everybody, [(1, values[1]), (3, values[3])])
     same(somebody, [(3, values[3]), (4, values[4])])
 

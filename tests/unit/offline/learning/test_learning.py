@@ -8,8 +8,9 @@ import pytest
 
 from app.engine.kernels.features import Features
 from app.engine.kernels.topk import NumpyTopK
+from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
-from app.engine.retrieval.sources import behaviour_sources, retrieve
+from app.engine.retrieval.sources import retrieve
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.examples import (
     HARD_NEGATIVES,

@@ -67,7 +67,7 @@ class Statistics:
     words_per_item: float
 
 
-def lexicon_arrays(
+def lexical_arrays(
     titles: Sequence[str | None],
     texts: Sequence[str],
     statistics: Statistics | None = None,

@@ -15,8 +15,8 @@ from safetensors.numpy import load, save
 from app.core.errors import BundleError
 from app.engine.kernels.matching import MAX_SIMILAR
 from app.engine.kernels.topk import Exclusion, Gather, NumpyTopK
-from app.engine.retrieval.lexical import MAX_QUERY_WORDS, WordIndex
-from app.engine.retrieval.lexicon import MAX_TITLE_WORDS, lexicon_arrays
+from app.engine.retrieval.lexical import MAX_QUERY_WORDS, LexicalIndex
+from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS, lexical_arrays
 from app.engine.retrieval.word_cutting import (
     STOP_WORDS,
     query_words,
@@ -27,8 +27,8 @@ from app.engine.retrieval.word_cutting import (
 )
 
 
-def index_of(titles, texts=None, **options) -> WordIndex:
-    return WordIndex(lexicon_arrays(titles, texts or [t or "" for t in titles]), **options)
+def index_of(titles, texts=None, **options) -> LexicalIndex:
+    return LexicalIndex(lexical_arrays(titles, texts or [t or "" for t in titles]), **options)
 
 
 def search(index, query, size):
@@ -130,7 +130,7 @@ ITEMS = st.lists(st.tuples(st.none() | TEXT, TEXT, st.booleans()), max_size=6)
 def test_search_and_coverage_are_what_they_say(items, query, data):
     titles = [title for title, _, _ in items]
     texts = [f"{t or ''} {text}" if whole else text for t, text, whole in items]
-    index, oracle = WordIndex(lexicon_arrays(titles, texts)), Oracle(titles, texts)
+    index, oracle = LexicalIndex(lexical_arrays(titles, texts)), Oracle(titles, texts)
 
     scores = [oracle.score(query, row) for row in range(len(items))]
     rows, given_scores = search(index, query, 100)
@@ -358,32 +358,32 @@ def test_look_ups_are_remembered_within_bounds():
 
 
 def test_arrays_survive_the_bundle_format():
-    arrays = lexicon_arrays(SHELF, [title or "" for title in SHELF])
-    index = WordIndex(load(save(arrays)))
+    arrays = lexical_arrays(SHELF, [title or "" for title in SHELF])
+    index = LexicalIndex(load(save(arrays)))
     assert found(index, "sony") == [2]
     assert {array.dtype.name for array in arrays.values()} <= {"uint8", "int32", "int64", "float32"}
 
 
 def test_arrays_must_be_sound():
-    arrays = lexicon_arrays(SHELF, [title or "" for title in SHELF])
+    arrays = lexical_arrays(SHELF, [title or "" for title in SHELF])
     for name in arrays:
         with pytest.raises(BundleError):
-            WordIndex({other: array for other, array in arrays.items() if other != name})
+            LexicalIndex({other: array for other, array in arrays.items() if other != name})
         with pytest.raises(BundleError):
-            WordIndex({**arrays, name: arrays[name].astype(np.float64)})
+            LexicalIndex({**arrays, name: arrays[name].astype(np.float64)})
         if name != "trigram/codes":
             with pytest.raises(BundleError):
-                WordIndex({**arrays, name: arrays[name][:-1]})
+                LexicalIndex({**arrays, name: arrays[name][:-1]})
 
 
 def test_a_title_word_that_no_posting_has_is_refused():
-    arrays = lexicon_arrays(["red cup", "cup"], ["red cup", "cup"])
+    arrays = lexical_arrays(["red cup", "cup"], ["red cup", "cup"])
     assert arrays["title/words"].tolist() == [1, 0, 0]
     for words in ([1, 0, 1], [1, 0, 9]):
         with pytest.raises(BundleError, match="postings lack"):
-            WordIndex({**arrays, "title/words": np.array(words, np.int32)})
+            LexicalIndex({**arrays, "title/words": np.array(words, np.int32)})
 
 
 def test_every_item_needs_its_text():
     with pytest.raises(ValueError, match="shorter"):
-        lexicon_arrays(["a", "b"], ["a"])
+        lexical_arrays(["a", "b"], ["a"])
