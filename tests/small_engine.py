@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from app.core.ports import Encoder
 from app.core.types import EngineInfo, JsonValue
 from app.domain.columns import decode_column, encode_column
 from app.engine.catalogue.catalogue import Catalogue
+from app.engine.encoding.text_vectors import text_vectors
 from app.engine.engine import RankEngine
 from app.engine.parts import TextParts, assemble
 from app.engine.retrieval.index import FlatIndex
@@ -33,9 +35,14 @@ def render(value_of: Callable[[str], JsonValue]) -> str:
     return str(value_of("title") or "")
 
 
-def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) -> RankEngine:
+def small_engine(
+    popularity: dict[str, float] | None = None,
+    copies: int = 0,
+    titles: dict[str, str | None] = TITLES,
+    encoder: Encoder | None = None,
+) -> RankEngine:
     """An engine over seven films (one without title); `copies` adds as many dull items."""
-    titles = TITLES | {f"dull{n}": f"dull number {n}" for n in range(copies)}
+    titles = titles | {f"dull{n}": f"dull number {n}" for n in range(copies)}
     columns = {
         "id": ("string", list(titles)),
         "title": ("string", list(titles.values())),
@@ -49,9 +56,9 @@ def small_engine(popularity: dict[str, float] | None = None, copies: int = 0) ->
         },
         ATTRIBUTES,
     )
-    encoder = HashEncoder()
+    encoder = encoder or HashEncoder()
     texts = [title or "" for title in titles.values()]
-    vectors = encoder.encode(texts)
+    vectors = text_vectors(texts, encoder)
     shares = np.array([(popularity or {}).get(name, 0.0) for name in titles], np.float32)
     years = np.array([YEARS.get(name, np.nan) for name in titles])
     signals = {

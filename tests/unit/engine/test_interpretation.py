@@ -1,0 +1,65 @@
+"""What a query means before it is encoded: today its text, or nothing without letter or digit."""
+
+import doctest
+
+import pytest
+
+from app.core.types import RankRequest, RankResult
+from app.domain.filters import filter_text
+from app.engine import interpretation
+from app.engine.interpretation import NO_QUERY, Interpretation, interpret
+from tests.small_engine import small_engine
+
+SIGNS = ["?!", "… — …", "🎬🍿", "\u200b\u200d", "'"]
+
+
+def ids(result: RankResult) -> list[str]:
+    return [item.id for item in result.items]
+
+
+def test_the_examples_in_the_docstrings_are_true() -> None:
+    assert doctest.testmod(interpretation).failed == 0
+
+
+@pytest.mark.parametrize("query", ["crime", "C++", "½", "映画", " 7 "])
+def test_a_query_means_its_own_text(query: str) -> None:
+    assert interpret(RankRequest(query=query)) == Interpretation(query)
+
+
+@pytest.mark.parametrize("query", ["", *SIGNS])
+def test_without_a_letter_or_digit_there_is_no_query(query: str) -> None:
+    assert interpret(RankRequest(query=query)) == NO_QUERY
+
+
+@pytest.mark.parametrize("query", SIGNS)
+def test_such_a_query_gets_the_answer_without_query(query: str) -> None:
+    engine = small_engine({"love": 1.0, "mob": 0.5})
+    history = ("heist",)
+
+    plain, signs = engine.rank([RankRequest(), RankRequest(query=query)]).results
+    assert signs == plain
+    assert ids(signs)[:2] == ["love", "mob"]
+    assert signs.items[0].sources[0].name == "popular"
+    both = [RankRequest(history=history), RankRequest(query=query, history=history)]
+    plain, signs = engine.rank(both).results
+    assert signs == plain
+
+
+def test_requests_of_one_batch_keep_their_own_query() -> None:
+    engine = small_engine({"love": 1.0})
+    queries = ["mob crime", "!!!", "", "space horror", "?"]
+
+    results = engine.rank([RankRequest(query=query, k=1) for query in queries]).results
+    assert [ids(result)[0] for result in results] == ["mob", "love", "love", "alien", "love"]
+
+
+def test_an_answer_that_is_filled_up_keeps_its_query_only_if_relaxed() -> None:
+    drama = filter_text({"categories": {"any": ["drama"]}})
+    request = RankRequest(query="space horror", filter=drama, k=3)
+    engine = small_engine({"heist": 1.0})
+
+    for on_empty, last in (("relax", "alien"), ("popular", "heist")):
+        (result,) = engine.rank(
+            [RankRequest(request.query, filter=drama, k=3, on_empty=on_empty)]
+        ).results
+        assert (ids(result)[2], result.passing) == (last, 2)
