@@ -81,15 +81,15 @@ def _turn(
     writer = threading.Thread(target=_write, args=(port, change, stop))
     writer.start()
     time.sleep(1)
-    before = _reads(port)
+    before = reads(port)
     run = bodies.run(port, connections=16, seconds=seconds)
-    after = _reads(port)
+    after = reads(port)
     stop.set()
     writer.join()
-    reads = {result: after[result] - before.get(result, 0) for result in after}
-    hits = reads.get("hit", 0.0) + reads.get("stale", 0.0)
+    results = {result: after[result] - before.get(result, 0) for result in after}
+    hits = results.get("hit", 0.0) + results.get("stale", 0.0)
     series.setdefault("answers_per_s", []).append(round(run.per_second))
-    series.setdefault("hit_share", []).append(round(hits / reads["lookups"], 4))
+    series.setdefault("hit_share", []).append(round(hits / results["lookups"], 4))
     series.setdefault("p99_ms", []).append(run.p99_ms)
 
 
@@ -112,7 +112,8 @@ def _alter(client: Client) -> tuple[int, Any]:
     return client.call("PATCH", f"/items/{random.choice(_FILMS)}", until)
 
 
-def _reads(port: int) -> dict[str, float]:
+def reads(port: int) -> dict[str, float]:
+    """Return how many look-ups in the cache of the process had which result, and of all."""
     pattern = r'recserve_cache_reads_total{result="(\w+)",tier="local"} (\S+)'
     counted = {name: float(n) for name, n in re.findall(pattern, get(port, "/metrics")[1])}
     # A stale answer was already counted as outdated.
