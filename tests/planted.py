@@ -83,8 +83,8 @@ def planted_lists(n=300, seed=0, constant=None):
     sizes = [len(one) for one in lists]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     features = np.concatenate(lists).astype(np.float16)
-    logs, worth = np.zeros(offsets[-1], np.float32), np.ones(n, np.float32)
-    return Examples(features, offsets, logs, worth, n, 0)
+    logs, weights = np.zeros(offsets[-1], np.float32), np.ones(n, np.float32)
+    return Examples(features, offsets, logs, weights, n, 0)
 
 
 def firsts(examples, score, shift=0.0):

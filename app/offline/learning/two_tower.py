@@ -64,7 +64,7 @@ class Schedule:
     stop: int
 
 
-class _Batch(NamedTuple):
+class _TargetBatch(NamedTuple):
     """int64[b, 20] recent rows, bool[b, 20] which of them count, int64[b] target, and weights."""
 
     recent: Ints
@@ -145,7 +145,7 @@ class _Batches:
         """Number of batches."""
         return max(1, -(-min(len(self._usable), MAX_TARGETS_PER_EPOCH) // BATCH))
 
-    def epoch(self) -> Iterator[_Batch]:
+    def epoch(self) -> Iterator[_TargetBatch]:
         """Yield the batches of one epoch."""
         order = self._rng.permutation(self._usable)[:MAX_TARGETS_PER_EPOCH]
         for at in np.array_split(order, self.per_epoch):
@@ -155,7 +155,7 @@ class _Batches:
             # The whole part of an exponential variable is geometric: 0 = the next item, in 63 %.
             ahead = np.floor(self._rng.exponential(1.0, len(at))).astype(np.int64)
             target = at + np.minimum(ahead, self._n_later[at])
-            yield _Batch(
+            yield _TargetBatch(
                 recent=recent,
                 present=present,
                 target=self._items[target],
@@ -230,7 +230,7 @@ class _SampledSoftmax:
         self._target_share = torch.from_numpy((counts / counts.sum()).astype(np.float32))
         self._towers, self._rng = towers, rng
 
-    def __call__(self, batch: _Batch) -> Tensor:
+    def __call__(self, batch: _TargetBatch) -> Tensor:
         towers = self._towers
         drawn = self._rng.integers(0, towers.n_items, NEGATIVES)
         rows = torch.from_numpy(np.unique(np.concatenate([batch.target, drawn])))

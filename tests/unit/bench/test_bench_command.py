@@ -1,4 +1,4 @@
-"""`recserve bench`: what is asked, what is measured, what is made of it. No time is judged here.
+"""`recserve bench`: its requests, its measurement, its advice. No time is judged here.
 
 The command over a real bundle is run in `tests/e2e/test_bench.py`.
 """
@@ -66,7 +66,7 @@ def requests():
     return Requests((f"query {n}" for n in itertools.count()), [("a",), ("b", "c")])
 
 
-# What is asked
+# The requests
 
 
 def test_requests_are_of_the_kind_asked_for_and_a_history_does_not_come_back():
@@ -91,7 +91,7 @@ def test_a_file_of_queries_is_read_line_by_line_each_query_once(tmp_path):
         (b"\n \n", "queries.txt: no query in it"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path, content, message):
+def test_a_file_that_is_not_a_list_of_queries_is_refused(tmp_path, content, message):
     file = tmp_path / "queries.txt"
     file.write_bytes(content)
     with pytest.raises(BadDataError, match=re.escape(message)):
@@ -154,7 +154,7 @@ def test_without_titles_there_is_nothing_to_make_queries_of(tmp_path):
     assert {request.query for request in asked.requests.take("words", 4)} == {"one", "two"}
 
 
-# What is measured
+# The measurement
 
 
 def test_every_size_is_measured_and_the_medians_are_right():
@@ -204,7 +204,7 @@ def test_a_real_engine_can_be_measured():
     assert curve[1]["both"].stages.retrieve_ms > 0
 
 
-# What is made of it
+# Rates and advice
 
 
 def costs(size, ms):
@@ -278,7 +278,7 @@ def test_long_queries_need_more_tokens_in_a_batch():
     assert "--max-batch-tokens 1604   100 a query: 1024 would cut a batch of 16" in page(found)
 
 
-def test_what_was_not_measured_bounds_no_batch():
+def test_sizes_that_were_not_measured_do_not_limit_the_advice():
     """Few queries or little time leave large batches out; those may be better all the same."""
     assert advice_of(figures({1: 2.0, 2: 2.5})).batch == 2
     found = figures({1: 2.0, 2: 4.0})
@@ -286,7 +286,7 @@ def test_what_was_not_measured_bounds_no_batch():
     assert "--max-batch-requests 64   larger ones were not measured" in page(found)
 
 
-def test_the_page_says_it_all_in_plain_words():
+def test_the_page_shows_every_figure():
     text = page(figures(LEVELS))
     for line in (
         "bundle   small, generation g1",
@@ -358,7 +358,7 @@ def run(*arguments):
     return main(["bench", *map(str, arguments)])
 
 
-def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path, capsys):
+def test_a_missing_folder_is_reported_before_the_work(tmp_path, capsys):
     assert run("--json", tmp_path / "none" / "out.json", "--bundle", tmp_path) == 2
     assert "--json" in capsys.readouterr().err
 

@@ -38,8 +38,8 @@ def asked(n, seed=0):
 SOURCES = ("behaviour", "alike", "taste")
 
 
-def test_without_a_source_only_what_it_alone_brought_is_gone():
-    """What no source brought was shown to somebody: it stays."""
+def test_without_a_source_only_what_it_alone_found_is_gone():
+    """A candidate that no source found was shown to the user: it stays."""
     origins = np.array([[True, False, False, True], [False, True, False, True]])
     assert found_by_others(origins, 0).tolist() == [False, True, True, True]
     assert found_by_others(origins, 1).tolist() == [True, False, True, True]
@@ -78,7 +78,7 @@ def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
 
 
 @pytest.mark.parametrize("off", SOURCES)
-def test_examples_lose_what_only_the_missing_source_brought(off):
+def test_examples_lose_what_only_the_missing_source_found(off):
     behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
     lists = TracedExamples.draw(queries, behaviour, 0.1, 0)
     direct = draw_examples(queries, behaviour_sources(behaviour, 0.1), features_over(behaviour), 0)
@@ -190,7 +190,7 @@ def variants(plan):
     return document["variants"]
 
 
-def test_what_a_variant_misses_shows(variants):
+def test_a_missing_piece_shows_in_the_metrics(variants):
     value = {
         name: variant["metrics"]["recall@10"]["value"]
         for name, variant in variants.items()

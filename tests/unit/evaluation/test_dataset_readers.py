@@ -132,7 +132,7 @@ def test_bad_impressions_are_refused(tmp_path, wrong):
         read_impressions(tmp_path, 0)
 
 
-def test_a_folder_is_told_by_what_it_holds(tmp_path):
+def test_the_kind_of_a_folder_is_recognised_by_its_files(tmp_path):
     with pytest.raises(UsageError, match="not a folder"):
         kind_of(tmp_path / "absent")
     with pytest.raises(UsageError, match="holds none of"):

@@ -83,13 +83,13 @@ def ring(folder, n_items=60):
     return sequences_folder(folder, sequences, {f"{n:03}": "thing" for n in range(n_items)})
 
 
-def test_a_model_that_leans_on_row_order_earns_what_chance_gives(tmp_path):
+def test_a_model_that_uses_row_order_earns_what_chance_gives(tmp_path):
     document = run_sequences(ring(tmp_path / "ring"), by_row)
     assert value(document, "recall@10") < 0.35  # 10 of 56 by chance; every one by the real order
     assert value(document, "ndcg@10") < 0.2
 
 
-def test_the_same_model_would_win_without_the_disguise():
+def test_the_same_model_would_win_without_new_ids():
     names = [f"{n:03}" for n in range(60)]
     catalogue = EvalCatalogue(names, names, [{"id": name, "title": "thing"} for name in names])
     users = [(f"u:{n}", [names[(n + step) % 60] for step in range(5)]) for n in range(60)]
@@ -104,8 +104,8 @@ def test_a_constant_model_earns_nothing_for_its_order(tmp_path):
     assert value(document, "recall@50") in (0.0, pytest.approx(50 / 56, abs=0.2))
 
 
-@pytest.mark.parametrize(("protocol", "held"), [("strict", 2), ("all-but-last", 1)])
-async def test_the_built_bundle_never_holds_what_is_asked_for(tmp_path, protocol, held):
+@pytest.mark.parametrize(("protocol", "held_out"), [("strict", 2), ("all-but-last", 1)])
+async def test_the_built_bundle_never_holds_what_is_asked_for(tmp_path, protocol, held_out):
     catalogue, events = read_sequences(ring(tmp_path / "ring", 30), 0)
     plan = plan_of_events(protocol, catalogue, events, DEFAULT_EVENT_RULES)
     stores = []
@@ -119,7 +119,7 @@ async def test_the_built_bundle_never_holds_what_is_asked_for(tmp_path, protocol
     (store,) = stores
     for user, case in zip(events.users, plan.folds[0].cases, strict=True):
         asked = (*case.request.history, *case.grades)
-        assert await store.history(user) == asked[: 5 - held]
+        assert await store.history(user) == asked[: 5 - held_out]
     await store.aclose()
 
 

@@ -1,4 +1,4 @@
-"""The promotion gate: what is held back, what is compared, and what comes of it."""
+"""The promotion gate: held-out events, the comparison, and the verdict."""
 
 import logging
 import re
@@ -182,7 +182,7 @@ def test_force_adds_nothing_to_a_build_that_is_not_worse(served):
 
 
 AT_ONCE = [*walks(1), *({**event, "timestamp": 9 * STEP} for event in walks(4, start=1))]
-"""All that goes beyond one event a user is of one moment: held back, it leaves nothing to learn."""
+"""All that goes beyond one event a user is of one moment: held out, it leaves nothing to learn."""
 
 
 def test_training_goes_through_the_gate_too(shop):
@@ -212,7 +212,7 @@ def test_training_an_older_generation_is_compared_with_the_one_being_served(shop
     assert opened == [newer.name, report.bundle.path.name]
 
 
-def test_without_a_gate_nothing_is_held_back_or_said(served):
+def test_without_a_gate_nothing_is_held_out_and_there_is_no_verdict(served):
     report = served.build(WHOLE)
     assert report.verdict is None
     assert report.bundle.manifest.trained_until == 7 * STEP + N_USERS - 1
@@ -220,10 +220,10 @@ def test_without_a_gate_nothing_is_held_back_or_said(served):
     assert "gate" not in report.seconds
 
 
-# --- what is held back
+# --- what is held out
 
 
-def test_nothing_held_back_is_counted(served, tmp_path):
+def test_held_out_events_are_not_counted(served, tmp_path):
     report = served.build(WHOLE, served.gate(popular, popular))
     honest = Shop(tmp_path / "other").build(walks(7)).bundle  # without the last step of everybody
     assert report.bundle.manifest.trained_until == honest.manifest.trained_until
@@ -261,9 +261,9 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
     promotion = Promotion(gate, StageTimes(logging.getLogger()))
     gated = promotion.known(served.root, log_from(rows, tmp_path), ids)
     logs = gated, log_from(early, tmp_path)
-    for find, worth in ((sequences_of, "weights"), (disliked_of, "is_negative")):
+    for find, weights in ((sequences_of, "weights"), (disliked_of, "is_negative")):
         found, wanted = (
-            find(log.events, log.item_rows, getattr(log, worth), N_ITEMS) for log in logs
+            find(log.events, log.item_rows, getattr(log, weights), N_ITEMS) for log in logs
         )
         assert len(found) > 0
         for name in ("items", "weights", "offsets"):
@@ -278,7 +278,7 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
     assert np.array_equal(one.items, other.items)
 
 
-def test_nothing_held_back_is_learned(shop, caplog):
+def test_held_out_events_are_not_learned(shop, caplog):
     shop.build(walks(1))
     report = shop.build(AT_ONCE, shop.gate(popular, popular), learning=True)
     assert "nothing learned: fewer than" in caplog.text
@@ -317,8 +317,8 @@ def test_events_without_a_time_count_as_old(served):
     assert "over" in report.verdict
 
 
-def test_events_of_one_moment_are_held_back_together(served):
-    """Days only: the newest fifth begins inside the last day, so all of that day is held back."""
+def test_events_of_one_second_are_held_out_together(served):
+    """Days only: the newest fifth begins inside the last day, so all of that day is held out."""
     days = [event | {"timestamp": event["timestamp"] // STEP * STEP} for event in WHOLE]
     early = [event for event in days if event["timestamp"] < 3 * STEP]
     served.build(early)
@@ -330,7 +330,7 @@ def test_events_of_one_moment_are_held_back_together(served):
 # --- two catalogues
 
 
-def test_only_what_both_catalogues_hold_is_asked_about(served):
+def test_only_items_of_both_catalogues_are_targets(served):
     """The new one lacks i0 … i2 and has i12 … i14: nobody may be asked for those."""
     asked = []
 
@@ -345,7 +345,7 @@ def test_only_what_both_catalogues_hold_is_asked_about(served):
     assert not {f"i{(n - 1) % N_ITEMS}" for n in lacking} & set(asked)
 
 
-def test_what_only_one_catalogue_holds_takes_no_place(served):
+def test_items_of_one_catalogue_only_do_not_count_in_ranks(served):
     """The new one puts twelve items that the old one lacks before everything else."""
     extra = [{"id": f"new{n}"} for n in range(N_ITEMS)]
 

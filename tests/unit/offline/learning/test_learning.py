@@ -66,9 +66,9 @@ def test_examples_are_what_serving_will_see(n_items):
     features = Features(behaviour)
     # Without *taste*, which finds all of so few items, answers are missed now and then.
     sources = behaviour_sources(behaviour, 0.1)[: 2 if n_items == N_ITEMS else 3]
-    asked = queries(behaviour, 70)
-    drawn = draw_examples(asked, sources, features, 0)
-    hits = [query for query in asked if query.target in found_by(query, sources)]
+    batch = queries(behaviour, 70)
+    drawn = draw_examples(batch, sources, features, 0)
+    hits = [query for query in batch if query.target in found_by(query, sources)]
 
     assert drawn.n_queries == 70
     assert len(drawn) == len(hits)
@@ -86,11 +86,11 @@ def test_examples_are_what_serving_will_see(n_items):
 
 
 @pytest.mark.parametrize("n_items", [N_ITEMS, MANY])
-def test_what_is_kept_stands_for_all_candidates(n_items):
+def test_the_sample_stands_for_all_candidates(n_items):
     behaviour = random_behaviour(3, n_items)
-    sources, asked = behaviour_sources(behaviour, 0.1), queries(behaviour, 70)
-    drawn = draw_examples(asked, sources, Features(behaviour), 0)
-    for at, query in enumerate(asked):
+    sources, batch = behaviour_sources(behaviour, 0.1), queries(behaviour, 70)
+    drawn = draw_examples(batch, sources, Features(behaviour), 0)
+    for at, query in enumerate(batch):
         logs = drawn.log_weights[drawn.offsets[at] : drawn.offsets[at + 1]]
         n = len(found_by(query, sources))
         each = max((n - HARD_NEGATIVES) / RANDOM_NEGATIVES, 1)
@@ -104,23 +104,23 @@ def test_what_is_kept_stands_for_all_candidates(n_items):
             assert stood.sum() == pytest.approx(n, rel=1e-5)
 
 
-def test_all_of_the_hardest_are_kept_and_what_was_turned_down():
+def test_the_hardest_negatives_and_disliked_items_are_always_sampled():
     behaviour = random_behaviour(4, MANY)
     features, sources = Features(behaviour), behaviour_sources(behaviour, 0.1)
     (query,) = queries(behaviour, 1)
     rows = found_by(query, sources)
     columns = features.compute([query.recent[:20]], [len(query.recent)], [rows])
     order = np.argsort(-unlearned_score(columns, features.names), kind="stable")
-    avoided = rows[order[-3:]]  # the easiest of all: they would seldom be drawn
-    shunned = TrainingQuery(query.recent, query.target, 1.0, avoided)
+    disliked = rows[order[-3:]]  # the easiest of all: they would seldom be drawn
+    with_dislikes = TrainingQuery(query.recent, query.target, 1.0, disliked)
     for seed in range(3):
-        kept = draw_examples([shunned], sources, features, seed).features.tolist()
+        kept = draw_examples([with_dislikes], sources, features, seed).features.tolist()
         wanted = columns.T.astype(np.float16).tolist()
         assert all(wanted[place] in kept for place in [*order[: HARD_NEGATIVES - 3], *order[-3:]])
 
 
 @pytest.mark.parametrize("n_shown", [3, HARD_NEGATIVES + 20])
-def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_shown):
+def test_skipped_items_are_sampled_whether_a_source_finds_them_or_not(n_shown):
     behaviour = random_behaviour(5, MANY)
     features, sources = Features(behaviour), behaviour_sources(behaviour, 0.1)[:2]
     plain = [one for one in queries(behaviour, 9) if one.target in found_by(one, sources)]
@@ -134,13 +134,13 @@ def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_sho
         ])
         for rows, without in zip(brought, hidden, strict=True)
     ]  # fmt: skip
-    asked = [replace(one, skipped=rows) for one, rows in zip(plain, left, strict=True)]
-    assert len(asked) > 2
+    batch = [replace(one, skipped=rows) for one, rows in zip(plain, left, strict=True)]
+    assert len(batch) > 2
 
-    drawn = draw_examples(asked, sources, features, 0)
+    drawn = draw_examples(batch, sources, features, 0)
     assert (len(drawn), drawn.n_with_skipped) == (len(plain), len(plain))
     assert draw_examples(plain, sources, features, 0).n_with_skipped == 0
-    for at, query in enumerate(asked):
+    for at, query in enumerate(batch):
         rows = np.concatenate([brought[at], np.setdiff1d(query.skipped, brought[at])])
         direct = features.compute([query.recent[:20]], [len(query.recent)], [rows])
         shown = direct[:, np.isin(rows, query.skipped)].T.astype(np.float16).tolist()
@@ -151,14 +151,14 @@ def test_what_was_shown_and_left_is_kept_whether_a_source_brings_it_or_not(n_sho
         assert stands.count(0.0) >= min(n_shown, HARD_NEGATIVES)  # for themselves alone
 
 
-def test_questions_without_answers_give_no_examples():
+def test_queries_whose_target_no_source_finds_give_no_examples():
     behaviour = random_behaviour(2, N_ITEMS)
     seen = TrainingQuery(
         np.array([1, 2]), 1, 1.0, np.empty(0, np.int64)
     )  # hidden: no source brings it
-    for asked in ([], [seen]):
-        drawn = draw_examples(asked, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
-        assert (len(drawn), drawn.n_queries, len(drawn.features)) == (0, len(asked), 0)
+    for batch in ([], [seen]):
+        drawn = draw_examples(batch, behaviour_sources(behaviour, 0.1), Features(behaviour), 0)
+        assert (len(drawn), drawn.n_queries, len(drawn.features)) == (0, len(batch), 0)
         assert drawn.offsets.tolist() == [0]
 
 
@@ -173,7 +173,7 @@ def test_training_is_the_same_for_the_same_seed_and_finds_the_pattern():
 
 
 @pytest.mark.parametrize("shift", [0.0003, 0.5])
-def test_what_never_varied_in_training_does_not_disturb_serving(shift):
+def test_a_feature_constant_in_training_does_not_disturb_serving(shift):
     """All histories of one length, say: serving has others, and half precision rounds these."""
     scorer = Scorer(train(planted_lists(constant=1.9459), 0).arrays, 4)
     unseen = planted_lists(200, seed=9, constant=1.9459)
@@ -201,14 +201,14 @@ def test_scores_have_the_digits_of_float32(constant):
     np.testing.assert_allclose(Scorer(arrays, 4).score(columns), scores, atol=1e-4)
 
 
-def test_examples_are_split_into_those_to_learn_from_and_those_to_stop_by():
+def test_examples_are_split_into_training_and_validation():
     learned, stop = split(100, 0)
     assert sorted([*learned.tolist(), *stop.tolist()]) == list(range(100))
     assert len(stop) == 10
     assert [len(part) for part in split(2, 0)] == [1, 1]
 
 
-def test_lists_are_padded_with_what_cannot_be_chosen():
+def test_padding_has_no_weight_in_the_softmax():
     examples = planted_lists(5)
     features, logs = padded(examples, np.array([3, 1]))
     for line, example in enumerate((3, 1)):
@@ -282,7 +282,7 @@ def test_a_scorer_is_dropped_only_where_it_loses_beyond_chance():
 
 
 def test_users_of_two_events_can_be_learned_from():
-    """Once one is held back, nobody has two left: there is nothing to fit a space of taste on."""
+    """Once one is held out, no user has two left to fit a two-tower space on."""
     found = learn(
         as_sequences(ring_walks(N_ITEMS, 600, lengths=(2, 3))), NOTHING, *texts_of(N_ITEMS)
     )
@@ -291,8 +291,8 @@ def test_users_of_two_events_can_be_learned_from():
     assert np.isfinite(found.scorer["w1"]).all()
 
 
-N_SHELF, N_STALE, N_ALL = 120, 3, 400
-STALE = np.arange(N_SHELF, N_SHELF + N_STALE)
+N_POPULAR, N_STALE, N_ALL = 120, 3, 400
+STALE = np.arange(N_POPULAR, N_POPULAR + N_STALE)
 
 
 def zipf_log():
@@ -301,12 +301,12 @@ def zipf_log():
     No source brings these stale items to anybody: they go with nothing, in events and in words.
     """
     rng = np.random.default_rng(0)
-    popularity = 1 / np.arange(1, N_SHELF + 1) ** 0.8
+    popularity = 1 / np.arange(1, N_POPULAR + 1) ** 0.8
     popularity /= popularity.sum()
     sizes = rng.integers(4, 7, 700).tolist()
-    baskets = [rng.choice(N_SHELF, size, replace=False, p=popularity).tolist() for size in sizes]
+    baskets = [rng.choice(N_POPULAR, size, replace=False, p=popularity).tolist() for size in sizes]
     texts, _ = texts_of(N_ALL)
-    texts[N_SHELF : N_SHELF + N_STALE] = [f"stale fish {row}" for row in STALE]
+    texts[N_POPULAR : N_POPULAR + N_STALE] = [f"stale fish {row}" for row in STALE]
     return baskets, [[int(STALE[n % N_STALE])] for n in range(900)], texts
 
 
@@ -323,7 +323,7 @@ def mean_rank_of_stale(found, baskets):
     return float(np.mean(ranks))
 
 
-def test_what_was_shown_and_never_taken_is_ranked_lower_for_it():
+def test_items_often_skipped_are_ranked_lower():
     """Without impressions all that is known of it is that it is popular, and that is good."""
     baskets, fans, texts = zipf_log()
     n_steps = sum(map(len, baskets))

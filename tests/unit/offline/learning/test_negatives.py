@@ -1,4 +1,4 @@
-"""What was shown and left: read from a log, against plain loops."""
+"""Skipped items (shown and not taken) of an event log, compared with plain loops."""
 
 import math
 
@@ -26,7 +26,7 @@ def read(folder, rows):
 
 
 def beside(log):
-    """Return {(user, item of the step): items shown beside it and left}, where there are any."""
+    """Return {(user, item of the step): skipped items beside it}, where there are any."""
     sequences, shown = sequences_of(log.events, log.item_rows, log.weights, 4), skipped_of(log, 4)
     users, _ = sequences.positions()
     found = {}
@@ -38,7 +38,7 @@ def beside(log):
     return found
 
 
-def test_what_was_shown_and_not_taken_is_beside_what_was_taken(tmp_path):
+def test_items_shown_on_the_page_of_a_step_and_not_taken_are_skipped(tmp_path):
     log = read(
         tmp_path,
         [
@@ -59,7 +59,7 @@ def test_what_was_shown_and_not_taken_is_beside_what_was_taken(tmp_path):
     assert negatives_of(log, 4).skipped.beside(0).tolist() == [1, 2]
 
 
-def test_what_was_taken_from_the_same_page_was_not_left(tmp_path):
+def test_items_taken_from_the_same_page_are_not_skipped(tmp_path):
     rows = [("u", item, "impression", 1, "r") for item in "abcd"]
     rows += [("u", "a", "click", 2, "r"), ("u", "b", "purchase", 3, "r")]
     assert beside(read(tmp_path, rows)) == {("u:u", "a"): [["c", "d"]], ("u:u", "b"): [["c", "d"]]}
@@ -78,7 +78,7 @@ def test_a_step_of_several_events_has_the_pages_of_all_of_them(tmp_path):
     assert beside(read(tmp_path, rows)) == {("u:u", "a"): [["b", "c"]]}
 
 
-def test_a_log_without_recommendations_shows_nothing(tmp_path):
+def test_a_log_without_recommendations_has_no_skipped_items(tmp_path):
     for rows in ([], [("u", "a", "click", 1, None), ("u", "b", "impression", 1, None)]):
         shown = skipped_of(read(tmp_path, rows), 4)
         assert shown.beside(0).tolist() == []
@@ -121,11 +121,11 @@ def plain(rows):
 
 @settings(deadline=None)
 @given(st.lists(EVENT, max_size=40))
-def test_it_equals_plain_loops(tmp_path_factory, rows):
+def test_skipped_items_equal_plain_loops(tmp_path_factory, rows):
     assert beside(read(tmp_path_factory.getbasetemp(), rows)) == plain(rows)
 
 
-def test_a_kind_with_a_weight_shows_nothing(tmp_path):
+def test_only_kinds_with_weight_0_are_impressions(tmp_path):
     lines = [
         {"user_id": "u", "item_id": "b", "event": "impression", "recommendation_id": "r"},
         {"user_id": "u", "item_id": "a", "recommendation_id": "r"},

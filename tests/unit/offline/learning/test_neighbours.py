@@ -76,7 +76,7 @@ def by_cosine(sequences):
 
 
 @pytest.mark.parametrize("longest", [2, 20, 120])
-def test_follow_is_the_ridge_of_a_future_on_a_past(longest):
+def test_sequential_ridge_regresses_the_future_on_the_past(longest):
     sequences = random_sequences(longest)
     np.testing.assert_allclose(
         dense(sequential_ridge(sequences, N_ITEMS)), by_ridge(sequences), rtol=1e-4, atol=2e-7
@@ -84,14 +84,14 @@ def test_follow_is_the_ridge_of_a_future_on_a_past(longest):
 
 
 @pytest.mark.parametrize("longest", [2, 20, 120])
-def test_together_is_the_damped_cosine_of_future_and_past(longest):
+def test_cooccurrence_is_the_damped_cosine_of_past_and_future(longest):
     sequences = random_sequences(longest)
     np.testing.assert_allclose(
         dense(cooccurrence(sequences, N_ITEMS)), by_cosine(sequences), rtol=1e-4
     )
 
 
-def test_follow_over_several_blocks_of_columns():
+def test_sequential_ridge_over_several_blocks_of_columns():
     # More items than one block solves, and so few pairs that X'Y stays sparse.
     sequences = random_sequences()
     apart = Sequences(
@@ -216,7 +216,7 @@ def test_word_weights_equal_plain_loops():
     assert words[3].nnz == words[7].nnz == 0
 
 
-def test_alike_is_the_cosine_of_words():
+def test_content_knn_is_the_cosine_of_words():
     words = word_weights(TITLES)
     rows = weights_by_hand(TITLES)
     cosine = [[sum(a[w] * b.get(w, 0) for w in a) for b in rows] for a in rows]

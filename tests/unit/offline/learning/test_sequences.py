@@ -1,4 +1,4 @@
-"""Sequences, what is held back of them, the queries, and what events say of items."""
+"""Sequences, held-out events, training queries, and signals of items."""
 
 import math
 
@@ -68,9 +68,11 @@ def test_sequences_equal_plain_loops(rows):
     assert [found.of(at).tolist() for at in range(len(found))] == [
         [item for item, _ in steps] for steps in expected.values()
     ]
-    worth = np.array([weight for steps in expected.values() for _, weight in steps])
+    weights = np.array([weight for steps in expected.values() for _, weight in steps])
     # A mean of 1 lets the rate of learning mean the same whatever the recipe's weights are.
-    np.testing.assert_allclose(found.weights, worth / worth.mean() if len(worth) else worth, 1e-6)
+    np.testing.assert_allclose(
+        found.weights, weights / weights.mean() if len(weights) else weights, 1e-6
+    )
     user, place = found.positions()
     assert found.items.tolist() == [found.of(u)[p] for u, p in zip(user, place, strict=True)]
 
@@ -82,24 +84,24 @@ def test_a_view_a_click_and_a_purchase_are_one_step():
     np.testing.assert_allclose(found.weights, np.array([1, 1, 3]) / (5 / 3), 1e-6)
 
 
-def test_what_was_avoided_are_the_items_of_negative_events():
+def test_disliked_items_are_those_of_negative_events():
     log, numbers, _ = log_of([(3, 1, 0, 1), (1, 2, 0, 1), (3, 0, 0, 2), (3, 9, 0, 3)])
-    avoided = disliked_of(log, numbers, np.array([True, False, True, True]), N_ITEMS)
-    assert avoided.users.tolist() == [3]
-    assert avoided.of(0).tolist() == [1, 0]
+    disliked = disliked_of(log, numbers, np.array([True, False, True, True]), N_ITEMS)
+    assert disliked.users.tolist() == [3]
+    assert disliked.of(0).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("held", [[0, 0, 0], [1, 0, 2], [2, 0, 3]])
-def test_the_last_events_are_taken_off(held):
+@pytest.mark.parametrize("held_out", [[0, 0, 0], [1, 0, 2], [2, 0, 3]])
+def test_the_last_events_are_held_out(held_out):
     lists = [[1, 2, 3], [0], [3, 2, 1, 0]]
     whole = as_sequences(lists, np.arange(8))
-    rest = whole.without_last(np.array(held))
+    rest = whole.without_last(np.array(held_out))
     assert [rest.of(u).tolist() for u in range(3)] == [
-        one[: len(one) - n] for one, n in zip(lists, held, strict=True)
+        one[: len(one) - n] for one, n in zip(lists, held_out, strict=True)
     ]
     assert rest.users.tolist() == whole.users.tolist()
     kept = [w for u, p, w in zip(*whole.positions(), whole.weights, strict=True)
-            if p < len(lists[u]) - held[u]]  # fmt: skip
+            if p < len(lists[u]) - held_out[u]]  # fmt: skip
     assert rest.weights.tolist() == kept
 
 
@@ -108,43 +110,43 @@ def lists_of(lengths):
 
 
 @pytest.mark.parametrize("users", [3, 900, 1500, 9000])
-def test_how_many_events_are_held_back(users):
+def test_how_many_events_are_held_out(users):
     lengths = np.random.default_rng(users).integers(1, 120, users)
-    held = held_out_counts(lists_of(lengths.tolist()), 0)
+    held_out = held_out_counts(lists_of(lengths.tolist()), 0)
     each = min(max(math.ceil(8000 / users), 1), MAX_HELD_OUT)
     expected = [
         min(each, length // 4) if length >= 8 else min(each, length - 1, 1)
         for length in lengths.tolist()
     ]
-    assert held.tolist() == expected
-    assert (held < lengths).all()
+    assert held_out.tolist() == expected
+    assert (held_out < lengths).all()
 
 
-def test_no_more_is_held_back_than_is_learned_from():
+def test_no_more_events_are_held_out_than_are_used():
     sequences = lists_of([2] * (MAX_EXAMPLES + 500))
-    held, other = held_out_counts(sequences, 0), held_out_counts(sequences, 1)
-    assert held.sum() == other.sum() == MAX_EXAMPLES
-    assert (held_out_counts(sequences, 0) == held).all()
+    held_out, other = held_out_counts(sequences, 0), held_out_counts(sequences, 1)
+    assert held_out.sum() == other.sum() == MAX_EXAMPLES
+    assert (held_out_counts(sequences, 0) == held_out).all()
     # Whom it leaves out is chance, not the order of the log.
-    assert (held != other).any()
-    assert not held[: MAX_EXAMPLES // 2].all()
+    assert (held_out != other).any()
+    assert not held_out[: MAX_EXAMPLES // 2].all()
 
 
-def test_nobody_can_be_asked():
+def test_without_users_there_are_no_queries():
     assert held_out_counts(NOBODY, 0).tolist() == []
     assert held_out_counts(lists_of([1, 1]), 0).tolist() == [0, 0]
     assert training_queries_of(lists_of([1, 1]), np.array([0, 0]), NOTHING) == []
 
 
-def test_questions_are_about_what_was_new():
+def test_queries_are_about_items_new_to_the_user():
     sequences = as_sequences([[1, 2, 3], [0, 1, 0, 2], [3, 1]], [1, 1, 2, 1, 1, 1, 4, 1, 1])
-    avoided = as_sequences([[2], [3, 1]])
-    avoided.users[:] = [7, 1]  # a user without positive events, and the second of ours
+    disliked = as_sequences([[2], [3, 1]])
+    disliked.users[:] = [7, 1]  # a user without positive events, and the second of ours
     # Beside the third step of the first user, and the last one of the second: two pages each.
     shown = Skipped(
         np.array([2, 2, 6]), np.array([0, 1, 1]), np.array([0, 3, 5]), np.array([0, 1, 3, 0, 2])
     )
-    first, second = training_queries_of(sequences, np.array([1, 2, 0]), Negatives(avoided, shown))
+    first, second = training_queries_of(sequences, np.array([1, 2, 0]), Negatives(disliked, shown))
 
     assert (first.recent.tolist(), first.target, first.sample_weight) == ([2, 1], 3, 2.0)
     assert first.disliked.tolist() == []
@@ -186,7 +188,7 @@ def test_trending_is_popularity_that_halves_with_age(rows):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_what_is_taken_now_is_trending_and_what_was_taken_more_is_popular():
+def test_recent_events_make_trending_and_all_events_popular():
     rows = [(0, 0, 1.0, day * 86400) for day in range(100)]
     rows += [(0, 1, 1.0, 99 * 86400 + hour) for hour in range(20)]
     assert trending_of(*log_of(rows), 2)[1] == 1.0

@@ -30,7 +30,7 @@ def test_a_seed_repeats_and_another_one_differs():
     assert mean_intervals(values, 1) != mean_intervals(values, 2)
 
 
-def test_it_holds_the_truth_nineteen_times_out_of_twenty():
+def test_the_interval_contains_the_truth_19_times_out_of_20():
     inside = 0
     for trial in range(200):
         values = np.random.default_rng(trial).random((60, 1))
@@ -39,7 +39,7 @@ def test_it_holds_the_truth_nineteen_times_out_of_twenty():
     assert 0.89 <= inside / 200 <= 0.99
 
 
-def test_what_does_not_exist_for_a_user_is_left_out():
+def test_missing_values_of_a_user_are_left_out():
     values = np.array([[1.0, np.nan], [3.0, 7.0], [np.nan, 7.0]])
     first, second = mean_intervals(values, seed=0)
     assert (first.value, second.value) == (2.0, 7.0)
@@ -54,7 +54,7 @@ def test_a_ratio_is_of_the_sums_and_not_a_mean_of_ratios():
     assert math.isnan(ratio_interval(np.array([np.nan]), np.array([1.0]), 0).value)
 
 
-def test_pairs_tell_what_two_intervals_cannot():
+def test_paired_differences_show_what_two_intervals_cannot():
     old = RNG.random(300)
     new = old + RNG.normal(0.02, 0.05, 300)
     apart = mean_intervals(np.stack([old, new], axis=1), 0)

@@ -49,7 +49,7 @@ def test_ranks_are_those_of_each_row():
 
 
 @pytest.mark.parametrize("broken", [np.nan, -np.inf])
-def test_a_score_that_is_none_is_never_found(broken):
+def test_nan_and_minus_infinity_are_never_found(broken):
     ranks = metrics.ranks_in(np.array([[1.0, broken, 0.0]]), np.array([1]))
     assert np.isinf(ranks).all()
     assert metrics.recall_at(ranks, 3).tolist() == [0.0]
