@@ -28,7 +28,7 @@ from typing import Any
 
 import uvicorn
 
-from app.api.fast_path import Connection
+from app.api.fast_path import FastPathProtocol
 from loadtest.runners import machine
 from loadtest.runners.client import Client
 from loadtest.runners.queries import demo_titles, unique_queries
@@ -59,8 +59,14 @@ class Recorder:
         if code.co_filename.startswith(self.folder):
             self.returns[code.co_filename[len(self.folder) :], code.co_qualname] += 1
 
-    def record(self, port: int, body: Mapping[str, Any]) -> Counter[tuple[str, str]]:
-        """Send one request and return what it entered, also after its answer was sent."""
+    def record(self, port: int, body: Mapping[str, Any]) -> Counter[tuple[str, str]] | None:
+        """Send one request and return what it entered, also after its answer was sent.
+
+        Returns None if the answer is degraded, as on a busy machine: its trip is another one.
+
+        Raises:
+            RuntimeError: the answer is an error, or comes from a cache.
+        """
         self.returns = Counter()
         client = Client(port)
         get(port, "/livez")
@@ -71,9 +77,9 @@ class Recorder:
             time.sleep(_QUIET_S)
         self.active = False
         client.close()
-        if status != 200 or answer["cache"] != "miss" or answer["degraded"]:
-            raise RuntimeError(f"no full, uncached answer: {status} {answer}")
-        return self.returns
+        if status != 200 or answer["cache"] != "miss":
+            raise RuntimeError(f"no uncached answer: {status} {answer}")
+        return None if answer["degraded"] else self.returns
 
 
 def trips(bundle: Path, bodies: Sequence[Mapping[str, Any]]) -> list[Counter[tuple[str, str]]]:
@@ -87,7 +93,7 @@ def trips(bundle: Path, bodies: Sequence[Mapping[str, Any]]) -> list[Counter[tup
                 "app.server_process:application",
                 factory=True,
                 port=port,
-                http=Connection,
+                http=FastPathProtocol,
                 loop="uvloop",
                 access_log=False,
                 log_config=None,
@@ -98,7 +104,8 @@ def trips(bundle: Path, bodies: Sequence[Mapping[str, Any]]) -> list[Counter[tup
         thread.start()
         try:
             _wait_until_ready(port, thread)
-            return [recorder.record(port, body) for body in bodies][_WARM_UP:]
+            recorded = [recorder.record(port, body) for body in bodies][_WARM_UP:]
+            return [trip for trip in recorded if trip is not None]
         finally:
             server.should_exit = True
             thread.join()
@@ -159,6 +166,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts = unique_queries(_WARM_UP + options.queries, 11, demo_titles())
     who = {"user_id": options.user} if options.user else {}
     recorded = trips(options.bundle.absolute(), [{"query": text, **who} for text in texts])
+    if not recorded:
+        raise SystemExit("every answer was degraded: the machine is too busy")
     shortest = document(min(recorded, key=Counter.total))
     print(table(shortest))
     if options.json:
