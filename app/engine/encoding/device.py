@@ -1,6 +1,6 @@
-"""The GPU, where the settings ask for one: whether it is there, and whose turn it is.
+"""The GPU: whether it is there, and a lock that gives it to one piece of work at a time.
 
-Torch is loaded only where a GPU is asked for: what serves on CPU does without.
+Torch is imported only where the settings ask for a GPU. A server on CPU needs no torch.
 """
 
 import threading
@@ -18,11 +18,12 @@ _TURN: Final = threading.Lock()
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Have the device to oneself, whichever engine of this process one belongs to.
+    """Hold the device, in competition with all engines of this process.
 
-    Buffers and graphs serve one thread at a time, and while a graph is recorded nobody else may
-    allocate. Who comes back at once waits for one who waited: a plain lock would let whoever loads
-    a bundle take turn after turn while queries wait. Take it for one piece of work at a time.
+    Buffers and graphs serve one thread at a time, and while a graph is recorded nothing else may
+    allocate. Take it for one piece of work at a time. The two locks make it fair: a thread that
+    releases the device and wants it again waits behind one that was waiting. With a plain lock, the
+    loading of a bundle would get the device again and again while queries wait.
 
     Raises:
         EngineError: the device failed, or has no room.

@@ -1,9 +1,12 @@
 """Text to vectors: a sentence encoder, without torch, on the fastest runtime this machine has.
 
-Several runtimes compute the same: our own kernel (`encoder_kernel`, x86-64, by AMX, AVX-512 VNNI or
-AVX2, where the kernel is compiled) and ONNX Runtime (`encoder_graph`, everywhere); where a GPU is
-asked for, torch (`encoder_torch`, loaded only then). This module does not know how the files were
-made (`app.offline.encoder.export` does), which texts are queries, or who waits for them.
+Several runtimes compute the same vectors:
+
+    app.engine.kernels.encoder      our own kernel, on x86-64 with AMX, AVX-512 VNNI or AVX2
+    app.engine.encoding.onnx        ONNX Runtime, everywhere
+    app.engine.encoding.torch_gpu   torch, on a GPU; loaded only where the settings ask for one
+
+The files that they read are written by `app.offline.encoder.export`.
 """
 
 import logging
@@ -27,7 +30,7 @@ from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import KernelMismatch, Unavailable
 
 RuntimeName: TypeAlias = InstructionSet | Literal["onnxruntime", "torch-cpu", "torch-cuda"]
-"""Those of torch are only taken by name; `torch-cpu` is for tests, see `encoder_torch`."""
+"""Those of torch are only used when named; `torch-cpu` is for tests, see `torch_gpu`."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class PackedEncoder:
             self.runtime, self._runtime = _open(directory, info, threads, runtime)
         except (Unavailable, KernelMismatch, DeviceError, EngineError):
             raise
-        except Exception as error:  # the runtime and the tokenizer raise bare `Exception`s
+        except Exception as error:  # runtimes and the tokenizer raise bare `Exception`s
             raise BundleError("the encoder cannot be loaded") from error
         self.id = info.id
         self.dim = info.dim

@@ -1,7 +1,7 @@
-"""The encoder on ONNX Runtime, in float32: runs wherever that does.
+"""The encoder on ONNX Runtime, in float32, for machines where our kernel cannot run.
 
-Here live the packing of uneven texts into one flat run of tokens, and the split of a call into
-sub-batches. How the graph is made is `app.offline.encoder.onnx_graph`.
+It packs the tokens of texts of different lengths end to end, so that dense layers compute no
+padding, and splits a call into sub-batches. The graph is made by `app.offline.encoder.onnx_graph`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from app.bundle.encoder_info import EncoderInfo, Pooling
 
 OUTPUT = "embeddings"
 PADDED_TOKENS = 1024
-"""Most cells (texts x longest text) of one sub-batch. Above it the padded attention and the larger
-working set cost more than the fuller matrix products gain, and scratch memory grows."""
+"""Cells (texts x longest text) of one sub-batch at most. With more, padded attention and a working
+set beyond the caches cost more than larger matrix products gain, and scratch memory grows."""
 MASKED = -1e4
-"""Added to the attention score of a padded cell: its softmax weight underflows to exactly 0."""
+"""Added to the attention score of a padded cell, so that its softmax weight underflows to 0."""
 
 
 class GraphRuntime:

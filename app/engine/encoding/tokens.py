@@ -1,8 +1,8 @@
-"""Texts to token numbers: a model's own tokenizer, and a shorter way for plain text.
+"""Texts to token numbers: the model's own tokenizer, with a cache of words for plain text.
 
-The tokenizer normalises, cuts and looks up every character anew, which for a short query takes
-several times as long as looking its words up. In a BERT what a plain word becomes does not depend
-on its neighbours, so the tokenizer's model is asked for single words, and they are remembered.
+The tokenizer normalises, splits and looks up every character of a text, which for a short query
+takes several times as long as a look-up of its words. In BERT the tokens of a plain word do not
+depend on its neighbours. So each word is tokenised once, alone, and its tokens are remembered.
 """
 
 import json
@@ -14,38 +14,42 @@ from tokenizers import Tokenizer
 MOST_WORDS: Final = 16_384
 
 _WORDS: Final = re.compile("[a-z0-9]+|[^ a-z0-9]")
-"""How BERT cuts printable ASCII in lower case: a sign is a word of its own."""
+"""How BERT splits printable ASCII in lower case: each punctuation mark is a word of its own."""
 
 
 class Tokens:
     """The token numbers of texts, special ones included. Calls of several threads may overlap."""
 
     def __init__(self, tokenizer: Tokenizer, most_words: int = MOST_WORDS) -> None:
-        """Remember up to `most_words` words; when there are as many all are forgotten."""
+        """Remember up to `most_words` words; when there are as many, all are forgotten.
+
+        A tokenizer that does not split like BERT is asked for every text.
+        """
         self._tokenizer, self._model, self._most_words = tokenizer, tokenizer.model, most_words
-        self._known: dict[str, list[int]] | None = {} if _cuts_as_bert(tokenizer) else None
+        self._known: dict[str, list[int]] | None = {} if _splits_like_bert(tokenizer) else None
         if self._known is not None and tokenizer.truncation:
-            self._most = tokenizer.truncation["max_length"]
-            one = tokenizer.encode("a")  # a letter is one token, between the special ones
-            place = one.word_ids.index(0)
-            self._before, self._after = one.ids[:place], one.ids[place + 1 :]
+            self._max_tokens = tokenizer.truncation["max_length"]
+            letter = tokenizer.encode("a")  # one token, between the special ones
+            position = letter.word_ids.index(0)
+            self._before, self._after = letter.ids[:position], letter.ids[position + 1 :]
 
     def of(self, text: str) -> list[int]:
         """Return what the tokenizer makes of a text; it raises `Exception` for broken Unicode."""
-        plain = text.isascii() and text.isprintable() and "[" not in text  # as special ones have
+        # A special token that is written out, as "[MASK]", is a token of its own.
+        plain = text.isascii() and text.isprintable() and "[" not in text
         known = self._known
         if known is None or not plain:
-            return self._whole(text)
-        found: list[int] = self._before.copy()
+            return self._tokenize(text)
+        ids: list[int] = self._before.copy()
         for word in _WORDS.findall(text.lower()):
             tokens = known.get(word)
-            found += self._learn(known, word) if tokens is None else tokens
-            if len(found) > self._most:  # it will be cut: nothing is gained by going on
-                return self._whole(text)
-        found += self._after
-        return found if len(found) <= self._most else self._whole(text)
+            ids += self._learn(known, word) if tokens is None else tokens
+            if len(ids) > self._max_tokens:  # the tokenizer truncates, at whichever side
+                return self._tokenize(text)
+        ids += self._after
+        return ids if len(ids) <= self._max_tokens else self._tokenize(text)
 
-    def _whole(self, text: str) -> list[int]:
+    def _tokenize(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
 
@@ -76,15 +80,16 @@ def informative_tokens(tokenizer: Tokenizer) -> bytes:
     return bytes(informative)
 
 
-def _cuts_as_bert(tokenizer: Tokenizer) -> bool:
-    said: dict[str, Any] = json.loads(tokenizer.to_str())
-    normalizer = said["normalizer"] or {}
+def _splits_like_bert(tokenizer: Tokenizer) -> bool:
+    """Return whether `Tokens.of` may look words up one by one."""
+    config: dict[str, Any] = json.loads(tokenizer.to_str())
+    normalizer = config["normalizer"] or {}
     return (
         normalizer.get("type") == "BertNormalizer"
         and normalizer["lowercase"]
-        and (said["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
-        and said["model"]["type"] == "WordPiece"
-        and bool(said["truncation"])
+        and (config["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+        and config["model"]["type"] == "WordPiece"
+        and bool(config["truncation"])
         and 0 in tokenizer.encode("a").word_ids
-        and all("[" in token["content"] for token in said["added_tokens"])
+        and all("[" in token["content"] for token in config["added_tokens"])
     )

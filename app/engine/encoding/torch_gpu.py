@@ -1,12 +1,12 @@
-"""The encoder on torch, for a GPU: float16, in passes of a few shapes, a CUDA graph for each.
+"""The encoder on torch, for a GPU: float16, in passes of a few shapes, with a CUDA graph for each.
 
-A pass over a few short texts is hundreds of small kernels; starting them one by one takes longer
-than running them. So each pass is padded to one of some forty shapes, whose kernels were recorded
-when the encoder was loaded and are started at once. All of them at loading: a shape that does not
-work then stops the start, and no query waits for a recording.
+A pass over a few short texts consists of hundreds of small kernels, and to launch them one by one
+takes longer than to run them. So each pass is padded to one of about forty shapes, and a CUDA graph
+of each shape launches all its kernels at once. All graphs are recorded when the encoder is loaded:
+a shape that does not work then stops the start, and no query waits for a recording.
 
-On "cpu" the same passes run in float32, without graphs. That is for tests where no GPU is at hand;
-nothing serves by it.
+On "cpu" the same passes run in float32 without graphs. That is for tests on machines without a GPU;
+no server uses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,8 +29,8 @@ Shape: TypeAlias = tuple[int, int]
 
 MOST_TEXTS: Final = 64
 MOST_CELLS: Final = 4096
-"""Texts and cells of one pass. Up to there it is better to pad short texts than to have two passes:
-that is judged by the arithmetic of current GPUs, not measured."""
+"""Texts and cells of one pass at most. Up to there one padded pass should take less time than two:
+an estimate from the arithmetic of current GPUs, not measured."""
 
 LEAST_WIDTH: Final = 8
 PADDING: Final = -1
@@ -125,9 +125,9 @@ class Bert:
 
 
 class TorchRuntime:
-    """A transformer and its graphs on a device; see `encoder.Runtime`.
+    """A transformer and its graphs on a device; implements `app.engine.encoding.encoder.Runtime`.
 
-    Calls of several threads take turns, a pass at a time.
+    Calls of several threads take turns, one pass each.
     """
 
     def __init__(self, directory: Path, info: EncoderInfo, device: Device) -> None:
@@ -172,7 +172,7 @@ class TorchRuntime:
         return vectors
 
     def _pass(self, shape: Shape) -> None:
-        """Compute the vectors of the cells, both where they always are: a graph knows addresses."""
+        """Compute the vectors of the cells, both in fixed buffers: a graph has their addresses."""
         if graph := self._graphs.get(shape):
             graph.replay()
         else:
@@ -186,16 +186,16 @@ class TorchRuntime:
     def _recorded(self) -> dict[Shape, torch.cuda.CUDAGraph]:
         """Return a graph for each shape.
 
-        They share the memory of what lies between the layers, which fits where the largest was
-        first. In any order: nothing in it outlives a pass, cells and vectors lie outside.
+        All share one memory pool for what lies between the layers, because nothing in it outlives a
+        pass. The largest shape comes first, so that the others fit into what it allocated.
         """
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         pool = torch.cuda.graph_pool_handle()
         graphs = {}
         for shape in self._shapes:
             with turn():
-                # Libraries allocate and choose their kernels in the first passes, which must not be
-                # recorded; and those run on the stream that records.
+                # In the first passes libraries allocate and choose their kernels, which a graph
+                # must not record. They run on the stream that records.
                 side.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(side):
                     for _ in range(_WARM_UPS):

@@ -1,9 +1,12 @@
-"""Write a sentence-transformer as a folder that serves without torch: weights, graph, tokenizer.
+"""Writes a sentence-transformer as a folder that serves without torch.
 
-The weights are one file that all runtimes read: ONNX Runtime through a graph without weights of its
-own (`app.offline.encoder.onnx_graph`); our kernel has those of its products in a second one
-(`app.offline.encoder.kernel_file`). This module knows what of a model is supported and nothing of
-catalogues or bundles.
+    encoder.safetensors   the weights, which all runtimes read
+    encoder.onnx          the graph for ONNX Runtime; it refers to the weights (`onnx_graph`)
+    kernel.safetensors    int8 weights of dense layers for our own kernel (`kernel_file`)
+    tokenizer.json        the tokenizer, which truncates and never pads
+    encoder.json          what the runtimes must know (`app.bundle.encoder_info`)
+
+It checks that the model has only parts that are supported.
 """
 
 import hashlib
@@ -172,21 +175,21 @@ def _arrays(weights: Weights, layers: int, max_tokens: int) -> dict[str, npt.NDA
     """Return the arrays of the weights file: float16 matrices [out, in], float32 vectors."""
 
     def dense(to: str, *names: str) -> None:
-        """One product for all the layers of `names`, side by side."""
-        found[to + ".weight"] = _half(np.concatenate([weights[n + ".weight"] for n in names]))
-        found[to + ".bias"] = np.concatenate([weights[n + ".bias"] for n in names])
+        """Join the layers of `names` to one, so that one product computes all."""
+        arrays[to + ".weight"] = _half(np.concatenate([weights[n + ".weight"] for n in names]))
+        arrays[to + ".bias"] = np.concatenate([weights[n + ".bias"] for n in names])
 
     def norm(to: str, name: str) -> None:
-        found[to + ".scale"], found[to + ".shift"] = (
+        arrays[to + ".scale"], arrays[to + ".shift"] = (
             weights[name + ".weight"],
             weights[name + ".bias"],
         )
 
-    found: dict[str, npt.NDArray[Any]] = {}
-    found["words"] = _half(weights["embeddings.word_embeddings.weight"])
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays["words"] = _half(weights["embeddings.word_embeddings.weight"])
     places = weights["embeddings.position_embeddings.weight"][:max_tokens]
-    # A text alone has token type 0 throughout: its one row is part of every place.
-    found["places"] = _half(places + weights["embeddings.token_type_embeddings.weight"][0])
+    # All tokens of a single text have token type 0, so its row is added to every position.
+    arrays["places"] = _half(places + weights["embeddings.token_type_embeddings.weight"][0])
     norm("embedded", "embeddings.LayerNorm")
     for layer in range(layers):
         name, to = f"encoder.layer.{layer}.", f"{layer}."
@@ -197,7 +200,7 @@ def _arrays(weights: Weights, layers: int, max_tokens: int) -> dict[str, npt.NDA
         dense(to + "widen", name + "intermediate.dense")
         dense(to + "narrow", name + "output.dense")
         norm(to + "out", name + "output.LayerNorm")
-    return found
+    return arrays
 
 
 def _half(value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:

@@ -1,8 +1,10 @@
-"""The file of what our kernel multiplies by, rounded once per machine and encoder.
+"""The file of int8 weights for our kernel, made once per machine and encoder.
 
-Rounding takes most of the time of an export (`app.offline.encoder.kernel_weights`), and the same
-model gives the same bytes. This module knows all that they depend on; not how weights are rounded,
-nor where the file is kept (`app.offline.encoder.kernel_file`).
+To round weights takes most of the time of an export (`app.offline.encoder.kernel_weights`), and the
+same model on the same machine gives the same bytes. So the file is kept in the user's cache folder,
+and the next export takes it from there. Its name has a key, a hash of all that decides the content,
+and a checksum of the content: a file that is stale, cut short or damaged is never used. Trouble
+with the folder costs the time to make the content again, and nothing else.
 """
 
 import hashlib
@@ -31,7 +33,7 @@ SOURCES: Final = (
     "offline/encoder/quantise.py",
     "engine/kernels/encoder.py",
 )
-"""Where we say how weights are rounded and laid out, below `app/`."""
+"""The files below `app/` that decide how weights are rounded and laid out."""
 
 _APP: Final = Path(__file__).parents[2]
 _LIBRARIES: Final = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
@@ -64,13 +66,13 @@ def _key(
     tokenizer: str,
     weights: Mapping[str, npt.NDArray[Any]],
 ) -> str:
-    """Return a hash of all that decides the bytes."""
+    """Return a hash of all that the bytes depend on."""
     config = bert.config.to_dict()
-    config.pop("_name_or_path", None)  # the same model may lie elsewhere
+    config.pop("_name_or_path", None)  # the same model may be in another folder
     libraries = {name: version(name) for name in _LIBRARIES}
     attention = getattr(bert.config, "_attn_implementation", None)
-    said = [digest, str(bert.dtype), config, attention, tokenizer, libraries, _arithmetic()]
-    found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    parts = [digest, str(bert.dtype), config, attention, tokenizer, libraries, _arithmetic()]
+    found = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     for name in SOURCES:
         found.update((_APP / name).read_bytes())
     for name, array in sorted(weights.items()):
@@ -80,10 +82,10 @@ def _key(
 
 
 def _arithmetic() -> list[object]:
-    """Return what the last bits of a sum depend on, and with them which way a weight is rounded.
+    """Return what the last bits of a float sum depend on: they may turn how a weight is rounded.
 
-    That is the processor's instructions, the libraries that were built for them, what they choose
-    where they run, and over how many threads they share out a sum.
+    That is the processor's instructions, how the libraries were built, which code they choose at
+    run time, and among how many threads they divide a sum.
     """
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     chosen = {f"{pool['num_threads']} {pool.get('architecture')}" for pool in pools}
@@ -91,27 +93,22 @@ def _arithmetic() -> list[object]:
     return [*built, torch.__config__.parallel_info(), sorted(chosen), os.environ.get("MKL_CBWR")]
 
 
-# Rounded weights in the user's cache folder, kept for the next build.
-#
-# A name holds the key, a hash of all that decides the content, and the checksum of the content: so
-# a file that is stale, cut short or damaged is never taken. Whatever goes wrong with the folder
-# costs the time to make the content again, and nothing else. This module knows files; not what
-# decides their content, nor how it is made (`app.offline.encoder.kernel_file`).
+# ---- Files in the user's cache folder ------------------------------------------------------------
 
 KEEP: Final = 4
-"""So many files stay, those used last."""
+"""Files that stay in the folder, those used last."""
 
 LEAST_BYTES: Final = 1 << 20
-"""Less is not kept: it is made in a moment, and many such, as tests make, would push out others."""
+"""Smaller content is not kept: it is made in a moment, and that of tests would evict others."""
 
 _PREFIX: Final = "rounded-"
-"""What starts so is ours, also what a killed build left half written."""
+"""Start of the names of our files, also of those that a killed build left half written."""
 
 _log = logging.getLogger(__name__)
 
 
 def disk_cached(key: str, make: Callable[[], bytes]) -> bytes:
-    """Return what `make` returns, without calling it where an earlier call has kept that.
+    """Return what `make` returns; `make` is not called where an earlier call kept the content.
 
     Args:
         key: hex digits, a hash of all that decides what `make` returns.
@@ -131,11 +128,11 @@ def _name(key: str, content: bytes) -> str:
 
 
 def _read(folder: Path, key: str) -> bytes | None:
-    with suppress(OSError):  # another build may remove one at any time
+    with suppress(OSError):  # another build may remove a file at any time
         for path in folder.glob(f"{_PREFIX}{key}-*"):
             content = path.read_bytes()
             if path.name == _name(key, content):
-                with suppress(OSError):  # it can be read, if not marked as used
+                with suppress(OSError):  # a folder that can only be read
                     os.utime(path)
                 return content
             path.unlink()
@@ -148,7 +145,7 @@ def _keep(folder: Path, key: str, content: bytes) -> None:
         part = folder / f"{_PREFIX}{secrets.token_hex(8)}.part"
         try:
             part.write_bytes(content)
-            part.replace(folder / _name(key, content))  # whole or not at all, also beside another
+            part.replace(folder / _name(key, content))  # atomic: another build may write the same
         finally:
             part.unlink(missing_ok=True)
         _prune(folder)

@@ -1,9 +1,9 @@
-"""The weights of an encoder as our kernel reads them: bytes, in the order that it multiplies in.
+"""Int8 weights of BERT's dense layers, in the layout that our kernel reads.
 
-How they are rounded depends on what goes through each layer (`app.offline.encoder.quantise`). Texts
-for that are drawn from the tokenizer's own vocabulary: so the encoder depends on the model alone,
-and stays the same when a catalogue changes. This module knows BERT's layers and the layout, not the
-rounding.
+`app.offline.encoder.quantise` rounds the weights of a layer for the inputs that the layer gets. For
+that, texts are sent through the model and the inputs of each layer are recorded. The texts are
+drawn at random from the tokenizer's vocabulary, so that the encoder depends on the model alone and
+stays the same when a catalogue changes.
 """
 
 from collections import defaultdict
@@ -25,8 +25,8 @@ _TEXTS: Final = ((700, 8), (300, 32))
 _BATCH: Final = 64
 _SEED: Final = 7
 
-#: What a layer's four products take, by the module that takes it first.
-_TAKERS: Final = {
+#: The module of BERT whose input is the input of each of our four dense layers.
+_MODULES: Final = {
     "qkv": "attention.self.query",
     "mix": "attention.output.dense",
     "widen": "intermediate.dense",
@@ -39,7 +39,7 @@ def kernel_arrays(
     tokenizer: Tokenizer,
     weights: Mapping[str, npt.NDArray[Any]],
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return what the kernel reads of each dense layer.
+    """Return the arrays of each dense layer, except its bias.
 
     Args:
         bert: the transformer, in torch.
@@ -47,19 +47,19 @@ def kernel_arrays(
         weights: float16[n, k] by name, as `0.qkv.weight`.
 
     Returns:
-        NAME.weight: int8[n / 16, k / 4, 16, 4], panels of 16 rows, by fours along k.
+        NAME.weight: int8[n / PANEL, k / GROUP, PANEL, GROUP], panels of rows, groups along k.
         NAME.scale, .sums, .factor: see `Quantised`.
     """
-    found: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name, seen in _seen(bert, tokenizer).items():
         made = quantise(weights[name + ".weight"].astype(np.float32), seen)
-        found |= {
+        arrays |= {
             name + ".weight": _panels(made.integers),
             name + ".scale": made.scale,
             name + ".sums": made.sums(),
             name + ".factor": made.factor,
         }
-    return found
+    return arrays
 
 
 def _panels(integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
@@ -69,11 +69,11 @@ def _panels(integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
 
 
 def _seen(bert: Any, tokenizer: Tokenizer) -> dict[str, Seen]:  # noqa: ANN401
-    """Send texts through the model and watch the inputs of its products."""
+    """Send texts through the model and record the inputs of its dense layers."""
     watched: dict[str, _Watch] = {}
     with ExitStack() as hooks, torch.inference_mode():
         for number, layer in enumerate(bert.encoder.layer):
-            for name, module in _TAKERS.items():
+            for name, module in _MODULES.items():
                 watch = watched[f"{number}.{name}"] = _Watch()
                 handle = layer.get_submodule(module).register_forward_pre_hook(watch)
                 hooks.callback(handle.remove)
@@ -83,14 +83,14 @@ def _seen(bert: Any, tokenizer: Tokenizer) -> dict[str, Seen]:  # noqa: ANN401
 
 
 class _Watch:
-    """A hook that sums up what a module is given."""
+    """A hook that sums up the inputs of a module."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._n = 0
 
-    def __call__(self, _module: object, given: tuple[torch.Tensor, ...]) -> None:
-        x = given[0].reshape(-1, given[0].shape[-1])
+    def __call__(self, _module: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        x = inputs[0].reshape(-1, inputs[0].shape[-1])
         now = ((x.T @ x).double(), x.amin(0), x.amax(0))
         if self._parts:
             products, lowest, highest = self._parts.pop()
@@ -104,7 +104,7 @@ class _Watch:
 
 
 def _batches(tokenizer: Tokenizer) -> Iterator[torch.Tensor]:
-    """Yield int64[texts, length]: random texts, together with others as long, so never padded."""
+    """Yield int64[texts, length]: random texts in batches of equal length, without padding."""
     rng = np.random.default_rng(_SEED)
     by_length: dict[int, list[list[int]]] = defaultdict(list)
     for count, longest in _TEXTS:
@@ -118,8 +118,8 @@ def _batches(tokenizer: Tokenizer) -> Iterator[torch.Tensor]:
 
 
 def _common(rng: np.random.Generator, n: int, tokenizer: Tokenizer) -> list[int]:
-    """Draw tokens as words come in texts: vocabularies list the common ones first."""
+    """Draw tokens log-uniformly by rank, as words occur in texts: a vocabulary is sorted so."""
     size = tokenizer.get_vocab_size()
-    first = size // 30 + 1  # before it: signs and single letters
+    first = size // 30 + 1  # before it: punctuation and single letters
     drawn: list[int] = (first * (size / first) ** rng.random(n)).astype(int).tolist()
     return drawn

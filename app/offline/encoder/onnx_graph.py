@@ -1,8 +1,8 @@
-"""The padding-free ONNX graph of an exported encoder; its weights stay in their own file.
+"""The ONNX graph of an exported encoder, without padding; its weights stay in their own file.
 
-Built node by node: dense layers run over the packed tokens of all texts, and only attention sees a
-padded [texts, longest] view, through one gather in and one out. This module knows BERT's layers;
-how the inputs of the graph are filled is `app.engine.encoding.onnx.pack`.
+It is built node by node. Dense layers run over the tokens of all texts, end to end; only attention
+sees them padded to [texts, longest], by one gather before it and one after it. The inputs of the
+graph are filled by `app.engine.encoding.onnx.pack`.
 """
 
 import json

@@ -1,10 +1,15 @@
-"""Weights of a dense layer as bytes, chosen so that its products with real inputs stay.
+"""Rounds the weights of a dense layer to int8, so that its products with real inputs change least.
 
-Rounding each weight by itself to so few steps would lose too much. Here a row is rounded weight by
-weight, and what one lost is made up for by those still to come, as far as inputs go up and down
-together (GPTQ, Frantar et al. 2023). Inputs that reach far hand some of that to their weights
-first, so that the others keep more steps of a byte (SmoothQuant, Xiao et al. 2023).
-This module knows matrices, and what the kernel can add up; not layers, files or texts.
+To round each weight by itself to the nearest of 255 steps would lose too much. Two methods help:
+
+GPTQ (Frantar et al. 2023): a row is rounded weight by weight, and the error of each is made up for
+    by the weights that are not rounded yet, as far as their inputs are correlated with its own.
+SmoothQuant (Xiao et al. 2023): an input with a wide range is divided by a factor that its weights
+    are multiplied by. The input is rounded to a byte later, together with the others of its token,
+    and the others would otherwise share few of its 255 steps.
+
+A third rule is the kernel's: with AVX2 it adds eight products in 16 bits, so the weights that meet
+in one such sum are bounded (`MOST`).
 """
 
 from dataclasses import dataclass
@@ -16,23 +21,25 @@ import numpy.typing as npt
 from app.engine.kernels.encoder import BLOCK
 
 PARTS: Final = 16
-"""AVX2 adds products of the weights of as many inputs, from a multiple on, in two sums of 16 bits:
-those of the inputs 0, 1, 4, 5 and so on, and those of 2, 3, 6, 7 and so on."""
+"""Inputs whose products AVX2 adds in two sums of 16 bits, from each multiple of this on: those of
+the inputs 0, 1, 4, 5, 8, 9, 12, 13, and those of 2, 3, 6, 7, 10, 11, 14, 15. vpmaddubsw adds
+neighbours, and four of its results, each of four inputs further on, are added up."""
 
 MOST: Final = 128
-"""Weights of one sign may add up to this in such a sum: 255 · 128 is just below 2¹⁵."""
+"""What the weights of one sign in such a sum may add up to: a byte is at most 255, and 255 · 128 is
+just below 2¹⁵. So no sum overflows, whatever the inputs are."""
 
 _LARGEST: Final = 127
-_HANDED_OVER: Final = 0.7  # 0: weights are evened out, 1: inputs are; chosen on MiniLM
-_DAMPING: Final = 0.03  # of the mean square of an input: texts differ from those that were seen
-_STEP: Final = 64  # inputs after which the rows are updated at once: a matter of speed
+_HANDED_OVER: Final = 0.7  # 0: weights get equal ranges, 1: inputs do; chosen on MiniLM
+_DAMPING: Final = 0.03  # of the mean square of an input: real texts differ from those recorded
+_STEP: Final = 64  # inputs between two updates of all later ones at once, which is faster
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass
 class Seen:
-    """What was seen of k inputs: mean float64[k, k] of their products, their ends float32[k]."""
+    """Statistics of k inputs: mean float64[k, k] of their products, and float32[k] their ends."""
 
     products: npt.NDArray[np.float64]
     lowest: Floats
@@ -78,38 +85,40 @@ def quantise(weight: Floats, seen: Seen) -> Quantised:
 
 def _factor(weight: Floats, seen: Seen) -> Floats:
     reach, most = seen.highest - seen.lowest, np.abs(weight).max(axis=0)
-    # What hardly moved while it was watched may move later.
+    # An input that hardly varied in these texts may vary in others: no range is taken as tiny.
     reach, most = (np.maximum(each, max(np.median(each) / 2, 1e-6)) for each in (reach, most))
     return np.asarray(most ** (1 - _HANDED_OVER) / reach**_HANDED_OVER, np.float32)
 
 
 def _spread(products: npt.NDArray[np.float64]) -> Floats:
-    """Return float32[k, k]: line j, from j on, over what a loss of 1 at input j asks of others."""
+    """Return float32[k, k]: by line j the error at input j changes the later weights (GPTQ)."""
     mean_square = products.trace() / len(products) or 1.0
     damped = products + _DAMPING * mean_square * np.eye(len(products))
     return np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
 
 
 def _scale(rows: Floats) -> Floats:
-    """Return float32[n]: the finest steps in which no sum of [k, n] has too much in it."""
-    parts = rows.reshape(-1, PARTS // 4, 2, 2, rows.shape[1])  # whose sums, four, sum, one of two
+    """Return float32[n]: the finest steps of rows [k, n] whose sums stay within `MOST`."""
+    # Axes: the sums of which PARTS inputs; which four of them; which of two sums; neighbours; n.
+    parts = rows.reshape(-1, PARTS // 4, 2, 2, rows.shape[1])
     sums = [np.maximum(sign * parts, 0).sum(axis=(1, 3)).max(axis=(0, 1)) for sign in (1, -1)]
     scale = np.maximum(np.maximum(*sums) / MOST, np.abs(rows).max(axis=0) / _LARGEST)
     return np.where(scale > 0, scale, 1).astype(np.float32)
 
 
 def _round(rows: Floats, spread: Floats, scale: Floats, to: npt.NDArray[np.int8]) -> Floats:
-    """Round a few inputs' weights [s, n]; return what each lost, in units of its own spread."""
+    """Round the weights [s, n] of a few inputs; return the error of each, over its own spread."""
     lost = np.empty_like(rows)
     for j, row in enumerate(rows):
         if j % PARTS == 0:
             room = np.full((2, 2, rows.shape[1]), MOST, np.float32)  # of each sum, by sign
         up, down = room[j % 4 // 2]
-        # Made up for by another's loss, a weight may come to ask for more than there is.
-        found = np.clip(np.rint(row / scale), -np.minimum(down, 127), np.minimum(up, 127))
-        up -= np.maximum(found, 0)
-        down += np.minimum(found, 0)
-        to[j] = found
-        lost[j] = (row - found * scale) / spread[j, j]
+        # The errors of others may have pushed a weight beyond what its sum has room for.
+        most_up, most_down = np.minimum(up, _LARGEST), np.minimum(down, _LARGEST)
+        rounded = np.clip(np.rint(row / scale), -most_down, most_up)
+        up -= np.maximum(rounded, 0)
+        down += np.minimum(rounded, 0)
+        to[j] = rounded
+        lost[j] = (row - rounded * scale) / spread[j, j]
         rows[j + 1 :] -= np.outer(spread[j, j + 1 :], lost[j])
     return lost

@@ -1,7 +1,6 @@
-"""Chooses how a catalogue's vectors are searched, by measured recall.
+"""Builds the index of a large catalogue's vectors, and sets its width of search by measured recall.
 
-Up to `FLAT_ROWS` rows nothing is written: serving searches them exactly. This module does not know
-what the vectors stand for.
+Up to `FLAT_ROWS` rows there is no index: serving multiplies the query by all vectors, exactly.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from app.engine.retrieval.sources import SOURCE_SIZE
 
 FLAT_ROWS = 100_000
 LEAST_RECALL = 0.985
-"""Of the `SOURCE_SIZE` nearest rows, on probes that the index was not built from."""
+"""Recall of the `SOURCE_SIZE` nearest rows, on probes that the index was not built from."""
 
 _PROBES = 256
 _PER_LIST = 40  # training vectors a list: FAISS warns below 39, and more changes little
@@ -39,11 +38,11 @@ def query_like(texts: Sequence[str], encoder: Encoder, seed: int) -> Matrix:
 
 
 def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> IndexFacts:
-    """Write an index of lists of 4-bit codes, searched as widely as `LEAST_RECALL` demands.
+    """Write an inverted-file index of 4-bit codes; as many lists are searched as the recall needs.
 
-    A code stands for two numbers: few bytes to read, and scores of 32 rows are looked up at once
-    (André, Kermarrec, Le Scouarnec: Cache locality is not enough, VLDB 2015). Empty rows, of items
-    without a vector, are left out.
+    A code stands for two numbers: there are few bytes to read, and the scores of 32 rows are looked
+    up at once (André, Kermarrec, Le Scouarnec: Cache locality is not enough, VLDB 2015). Empty
+    rows, of items without a vector, are left out.
 
     Time O(n · √n · dim) for the lists and O(n · dim · probes) for the exact oracle; memory
     dim / 4 + 8 bytes a row, and the vectors it is trained on (160 · √n rows).
@@ -61,7 +60,8 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
     index = faiss.IndexIVFPQFastScan(
         faiss.IndexFlatIP(dim), dim, n_lists, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT
     )
-    # Of the vectors, not of what is left beside the centre of their list: as right, built sooner.
+    # Codes of the vectors, not of their differences from the centre of their list: the recall is as
+    # high, and the index is built sooner.
     index.by_residual = False
     sample = np.random.default_rng(seed).permutation(rows)[: n_lists * _PER_LIST]
     index.train(np.ascontiguousarray(vectors[np.sort(sample)]))
@@ -69,13 +69,13 @@ def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> Ind
         some = rows[start : start + _BLOCK]
         index.add_with_ids(np.ascontiguousarray(vectors[some]), some)
     faiss.write_index(index, str(folder / INDEX_FILE))
-    wanted = nearest(vectors, probes, SOURCE_SIZE)
+    expected = nearest(vectors, probes, SOURCE_SIZE)
     width = 4
     while True:
         _, rows = ListIndex(index, vectors, width, faiss.omp_get_max_threads()).search(
             probes, SOURCE_SIZE
         )
-        recall = overlap(rows, wanted)
+        recall = overlap(rows, expected)
         if recall >= LEAST_RECALL or width >= n_lists:
             return IndexFacts(kind=ListIndex.kind, probes=width, recall=round(recall, 4))
         width = min(width * 3 // 2, n_lists)
@@ -99,11 +99,11 @@ def nearest(vectors: Matrix, probes: Matrix, most: int) -> Rows:
     return rows
 
 
-def overlap(found: Rows, wanted: Rows) -> float:
-    """Return the mean share of each row of `wanted` that is in the same row of `found`.
+def overlap(retrieved: Rows, expected: Rows) -> float:
+    """Return the mean share of each row of `expected` that is in the same row of `retrieved`.
 
     >>> overlap(np.array([[1, 2], [5, 6]]), np.array([[2, 3], [6, 5]]))
     0.75
     """
-    shares = [np.isin(best, rows).mean() for best, rows in zip(wanted, found, strict=True)]
+    shares = [np.isin(best, rows).mean() for best, rows in zip(expected, retrieved, strict=True)]
     return float(np.mean(shares))
