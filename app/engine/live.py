@@ -208,7 +208,7 @@ def plan(
     vectors = text_vectors(texts, parts.encoder)
     if len(vectors):
         parts = _with_room(parts, len(puts))
-    rows = np.array(parts.catalogue.places([put.record.item.id for put in puts]), np.int64)
+    rows = np.array(parts.catalogue.rows_to_put([put.record.item.id for put in puts]), np.int64)
     deleted = tuple(name for name, change in last.items() if change.record is None)
     renamed = rows[[put.renamed for put in puts]]
     signals, redated = parts.signals, rows[[put.redated for put in puts]]

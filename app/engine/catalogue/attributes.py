@@ -1,7 +1,7 @@
-"""What filters and facets ask of the items' fields: a mask of rows, counts of values.
+"""The items' fields as filters and facets read them: masks of rows, and counts of values.
 
-Built from the columns of a bundle, a field at a time, when it is first asked for. Rows that have
-changed since are not known here: `app.engine.catalogue.catalogue` judges those one by one.
+They are built from the columns of a bundle, each field when it is first needed. This module does
+not see items that changed since; `app.engine.catalogue.catalogue` tests those one by one.
 """
 
 import operator
@@ -19,19 +19,19 @@ from app.domain.filters import And, Exists, Filter, In, Nor, Or, Range
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of a field that is no number: `rows[i]` holds `names[codes[i]]`, once each."""
+    """The values of a field that is no number: `rows[i]` has `names[codes[i]]`, each pair once."""
 
     names: list[str | bool]
     rows: Rows
     codes: npt.NDArray[np.int32]
 
     def counts(self, rows: Mask) -> npt.NDArray[np.int64]:
-        """Return int64[names]: how many of the rows hold each value."""
+        """Return int64[names]: how many of the rows have each value."""
         return np.bincount(self.codes[rows[self.rows]], minlength=len(self.names))
 
 
 class Attributes:
-    """The fields of n rows. Fills itself as it is asked, so one thread at a time uses it."""
+    """The fields of n rows. It fills its caches when it is read: one thread at a time uses it."""
 
     def __init__(self, columns: Mapping[str, Column], n_rows: int) -> None:
         """Take a column per field."""
@@ -53,8 +53,8 @@ class Attributes:
                 numbers = self.numbers(field)
                 # A comparison with a missing value is false.
                 return (numbers >= low) & (numbers <= high)
-            case In(field, wanted, every):
-                return self._among(field, wanted, every=every)
+            case In(field, choices, every):
+                return self._has_any_of(field, choices, every=every)
 
     def present(self, field: str) -> Mask:
         """Return bool[n]: the rows that have a value."""
@@ -79,18 +79,20 @@ class Attributes:
             self._values[field] = _values_of(self._columns[field])
         return self._values[field]
 
-    def _among(self, field: str, wanted: tuple[str | float | bool, ...], *, every: bool) -> Mask:
+    def _has_any_of(
+        self, field: str, choices: tuple[str | float | bool, ...], *, every: bool
+    ) -> Mask:
         if self._columns[field].kind == "number":
             numbers = self.numbers(field)
             if not every:
-                return np.isin(numbers, np.array(wanted, np.float64))
-            return reduce(operator.and_, (numbers == value for value in wanted))
+                return np.isin(numbers, np.array(choices, np.float64))
+            return reduce(operator.and_, (numbers == value for value in choices))
         values = self.values(field)
-        chosen = np.array([name in wanted for name in values.names] or [False], np.bool_)
-        held = values.rows[chosen[values.codes]]
-        # Each row holds a value once, so that it holds them all if it is there so often.
-        least = len(wanted) if every else 1
-        return np.bincount(held, minlength=self.n_rows) >= least
+        chosen = np.array([name in choices for name in values.names] or [False], np.bool_)
+        rows = values.rows[chosen[values.codes]]
+        # A row has each value once, so a row with all choices is here once for each of them.
+        least = len(choices) if every else 1
+        return np.bincount(rows, minlength=self.n_rows) >= least
 
 
 def _values_of(column: Column) -> Values:
@@ -101,8 +103,8 @@ def _values_of(column: Column) -> Values:
         value = column.value(row)
         if value is None:
             continue
-        held = dict.fromkeys(value) if isinstance(value, list) else (value,)
-        for name in held:
+        distinct = dict.fromkeys(value) if isinstance(value, list) else (value,)
+        for name in distinct:
             rows.append(row)
             codes.append(numbers.setdefault(name, len(numbers)))  # type: ignore[arg-type]
     return Values(list(numbers), np.array(rows, np.int64), np.array(codes, np.int32))

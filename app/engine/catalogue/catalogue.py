@@ -1,7 +1,7 @@
 """The items: id to row, row to title and fields, and which rows may come back.
 
-Columns of a bundle below, and above them the records that changed since. Knows nothing of vectors,
-scores or requests.
+The columns of a bundle are the base. Records of the items that changed since lie on top of them.
+This module knows no vectors, scores or requests.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class Record:
     Attributes:
         item: as callers see it.
         values: field -> value, as filters read them: times as unix seconds.
-        text: what it is found by.
+        text: the text that it is found by.
         hidden: whether it must not be recommended.
         start, end: unix seconds from which and until which it may be.
     """
@@ -60,7 +60,7 @@ class Catalogue:
         self._ids = columns["id"]
         self._titles = columns["title"]
         self.attributes = {k: v for k, v in attributes.items() if k not in _NOT_ATTRIBUTES}
-        # The same texts twice over: one by one out of their column they cost more than the rest of
+        # A second copy: to read ids one by one from their column takes longer than all the rest of
         # an answer.
         self._id_of = [str(self._ids.value(row)) for row in range(len(self._ids))]
         self._row_of = {item_id: row for row, item_id in enumerate(self._id_of)}
@@ -78,7 +78,7 @@ class Catalogue:
         return len(self._blocked)
 
     def row(self, item_id: str) -> int:
-        """Return the row of an item, -1 if the catalogue does not hold it."""
+        """Return the row of an item, -1 if it is not in the catalogue."""
         return self._row_of.get(item_id, -1)
 
     def is_visible(self, item_id: str) -> bool:
@@ -88,13 +88,13 @@ class Catalogue:
 
     def rows(self, item_ids: Collection[str]) -> Rows:
         """Return int64[n], the rows of the known ids in their order; unknown ones are left out."""
-        if not item_ids:  # most requests name none, and numpy takes a microsecond to say so
+        if not item_ids:  # most requests name none, and an empty array takes a microsecond
             return _NO_ROWS
-        found = [row for row in map(self._row_of.get, item_ids) if row is not None]
-        return np.array(found, dtype=np.int64)
+        rows = [row for row in map(self._row_of.get, item_ids) if row is not None]
+        return np.array(rows, dtype=np.int64)
 
     def unknown(self, item_ids: Iterable[str]) -> list[str]:
-        """Return the ids that the catalogue does not hold, in order, each once."""
+        """Return the ids that are not in the catalogue, in order, each once."""
         return list(dict.fromkeys(filterfalse(self._row_of.__contains__, item_ids)))
 
     def id(self, row: int) -> str:
@@ -129,7 +129,7 @@ class Catalogue:
         return Item(item_id, self.title(row), self.fields(row, tuple(self.attributes)))
 
     def blocked(self, filter_text: str = "") -> Mask | None:
-        """Return bool[rows], read-only: what must not come back; None where all may.
+        """Return bool[rows], read-only: the rows that must not come back; None where all may.
 
         Raises:
             InvalidRequestError: a filter that does not fit these attributes.
@@ -143,7 +143,7 @@ class Catalogue:
         return self._blocked if self._any_blocked else None
 
     def visible(self) -> Mask:
-        """Return bool[rows], a fresh array: what may come back."""
+        """Return bool[rows], a fresh array: the rows that may come back."""
         return ~self._blocked
 
     def records(self) -> Mapping[int, Record]:
@@ -156,7 +156,7 @@ class Catalogue:
         return self._n
 
     def with_room(self, room: int) -> "Catalogue":
-        """Return a copy with that many free rows; what was changed in one is not in the other."""
+        """Return a copy with that many free rows; later changes are in one of the two only."""
         other = copy(self)
         other._separate(room)  # noqa: SLF001 - its own class
         return other
@@ -170,14 +170,14 @@ class Catalogue:
         self._any_blocked = True
         self._failing = {}
 
-    def places(self, item_ids: Sequence[str]) -> list[int]:
-        """Return where the items are or would be put: a deleted one that comes back, as before."""
+    def rows_to_put(self, item_ids: Sequence[str]) -> list[int]:
+        """Return the row of each item to put: its own, also if it was deleted, or a free one."""
         free = iter(range(self._n, self._n + len(item_ids)))
         known = (self._row_of.get(name, self._gone.get(name)) for name in item_ids)
         return [next(free) if row is None else row for row in known]
 
     def put(self, row: int, record: Record, now: float) -> None:
-        """Let an item be what a record says, in its place. `now`: unix seconds."""
+        """Put an item into a row. `now`: unix seconds; decides whether it is visible."""
         self._records[row] = record
         self._row_of[record.item.id] = row
         self._gone.pop(record.item.id, None)
@@ -185,7 +185,7 @@ class Catalogue:
         self._block(row, blocked=not record.visible(now))
 
     def delete(self, item_id: str) -> None:
-        """Let an item be gone; an unknown one is."""
+        """Delete an item; nothing happens if it is unknown."""
         row = self._row_of.pop(item_id, None)
         if row is not None:
             self._gone[item_id] = row
@@ -193,12 +193,12 @@ class Catalogue:
             self._block(row, blocked=True)
 
     def advance(self, now: float) -> None:
-        """Show and hide what a moment, in unix seconds, has made visible or not."""
+        """Show and hide the items that are visible or hidden at `now`, unix seconds."""
         for row, record in self._records.items():
             self._block(row, blocked=not record.visible(now))
 
     def boundaries(self, now: float) -> tuple[float, float]:
-        """Return when an item last became visible or invisible, and when one next will."""
+        """Return when an item last became visible or hidden, and when the next one will."""
         times = [t for record in self._records.values() for t in (record.start, record.end)]
         before = max((t for t in times if t <= now), default=float("-inf"))
         return before, min((t for t in times if t > now), default=float("inf"))

@@ -1,4 +1,4 @@
-"""What the items of a catalogue have in their fields: counts, frequent values, ranges."""
+"""Facets: counts, frequent values and ranges of the fields of some items."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ _NUMERIC = frozenset({"number", "time"})
 
 
 def field_facts(catalogue: Catalogue, rows: Mask, field: str, limit: int) -> FieldFacts:
-    """Return what some rows have in a field.
+    """Return the facts of a field over some rows.
 
     Args:
         catalogue: the items.
@@ -29,7 +29,7 @@ def field_facts(catalogue: Catalogue, rows: Mask, field: str, limit: int) -> Fie
 
 def _range(catalogue: Catalogue, settled: Mask, changed: list[int], field: str) -> FieldFacts:
     numbers = np.where(settled, catalogue.table.numbers(field), np.nan)
-    found = {
+    values = {
         row: float(value)
         for row in changed
         if isinstance(value := catalogue.records()[row].values.get(field), int | float)
@@ -37,11 +37,11 @@ def _range(catalogue: Catalogue, settled: Mask, changed: list[int], field: str) 
     present = np.flatnonzero(~np.isnan(numbers))
     if len(present):
         for row in (present[numbers[present].argmin()], present[numbers[present].argmax()]):
-            found.setdefault(int(row), float(numbers[row]))
-    kind, count = catalogue.attributes[field], len(present) + sum(row in found for row in changed)
-    if not found:
+            values.setdefault(int(row), float(numbers[row]))
+    kind, count = catalogue.attributes[field], len(present) + sum(row in values for row in changed)
+    if not values:
         return FieldFacts(field, kind, count)
-    low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     shown = [catalogue.fields(row, [field])[field] for row in (low, high)]
     return FieldFacts(field, kind, count, low=shown[0], high=shown[1])
 
@@ -58,8 +58,8 @@ def _frequent(
     for row in changed:
         value = catalogue.records()[row].values.get(field)
         count += value is not None
-        held = value if isinstance(value, list | tuple) else () if value is None else (value,)
-        counts.update(dict.fromkeys(held, 1))
+        listed = value if isinstance(value, list | tuple) else () if value is None else (value,)
+        counts.update(dict.fromkeys(listed, 1))
     best = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))[:limit]
     return FieldFacts(
         field, catalogue.attributes[field], count, distinct=len(counts), values=tuple(best)

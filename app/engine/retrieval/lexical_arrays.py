@@ -1,7 +1,6 @@
-"""The lexical index of a catalogue: the arrays of `words.safetensors`.
+"""Builds the lexical index of a catalogue: from texts, the arrays of `words.safetensors`.
 
-`app.engine.retrieval.lexical` searches them. Knows nothing of files, fields or recipes: texts in,
-arrays out.
+`app.engine.retrieval.lexical` searches them. The arrays are:
 
     word/*               the vocabulary, a string column, sorted by its bytes
     idf                  float32[V], log(1 + (N − df + ½) / (df + ½)), df over whole texts
@@ -35,15 +34,15 @@ _B = 0.75
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """How often which word stands in which item, item after item.
+    """How often each item has each of its words, item after item.
 
     Attributes:
         words: the vocabulary, in order of first appearance.
-        word: int32[m], places in `words`, distinct within an item.
-        times: float32[m], how often each stands there, ≥ 1.
+        word: int32[m], positions in `words`, distinct within an item.
+        times: float32[m], how often the item has each, ≥ 1.
         distinct: int64[N], distinct words an item.
         lengths: float32[N], words an item.
-        title: int32[t], places in `words`, title after title.
+        title: int32[t], positions in `words`, title after title.
         title_lengths: int64[N].
     """
 
@@ -58,7 +57,7 @@ class _Counts:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What words weigh in another catalogue, of which these items are a part.
+    """The weights of words in a larger catalogue, of which these items are a part.
 
     `idf`: of a word. `words_per_item`: distinct words an item, in the mean.
     """
@@ -74,20 +73,20 @@ def lexical_arrays(
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays listed above for N items.
 
-    An item is found by its title even where its text leaves it out: title words that the text lacks
-    count once.
+    An item is found by its title even if its text does not have the title's words: each of those
+    counts once.
 
     Args:
         titles: by row, None where there is none.
         texts: by row, the whole text of the item, usually its title too.
-        statistics: what words weigh, where not these items alone decide it.
+        statistics: the weights of words; None = these items alone decide them.
 
     Raises:
         ValueError: there are more or fewer titles than texts.
     """
     counts = _counted(titles, texts)
     order = sorted(range(len(counts.words)), key=counts.words.__getitem__)
-    words = [counts.words[place] for place in order]
+    words = [counts.words[position] for position in order]
     number = np.empty(len(order), dtype=np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
     return {
@@ -100,22 +99,22 @@ def lexical_arrays(
 
 
 def _counted(titles: Sequence[str | None], texts: Sequence[str]) -> _Counts:
-    # Flat C arrays that grow: objects live for one item only.
-    place = defaultdict[str, int](count().__next__)
+    # Flat C arrays that grow, so that Python objects exist for one item at a time only.
+    position_of = defaultdict[str, int](count().__next__)
     word, times, title = array("i"), array("f"), array("i")
     distinct, lengths, title_lengths = array("q"), array("f"), array("q")
     for heading, text in zip(titles, texts, strict=True):
         first = words_of(heading or "")[:MAX_TITLE_WORDS]
         tally = Counter(words_of(text))
         tally.update([w for w in dict.fromkeys(first) if w not in tally])
-        word.extend([place[w] for w in tally])
+        word.extend([position_of[w] for w in tally])
         times.extend(tally.values())
         distinct.append(len(tally))
         lengths.append(tally.total())
-        title.extend([place[w] for w in first])
+        title.extend([position_of[w] for w in first])
         title_lengths.append(len(first))
     return _Counts(
-        list(place),
+        list(position_of),
         np.array(word, np.int32),
         np.array(times, np.float32),
         np.array(distinct, np.int64),
@@ -135,11 +134,12 @@ def _postings(
     df = np.bincount(word, minlength=len(words))
     if statistics is None:
         idf = np.log(1 + (n_items - df + 0.5) / (df + 0.5)).astype(np.float32)
-        # Items without words are items all the same: they count in the mean length.
+        # Items without words count in the mean length too.
         mean = float(counts.lengths.mean()) if n_items else 1.0
     else:
         idf = np.array([statistics.idf(each) for each in words], np.float32)
-        # The mean length is not known there; that of distinct words is, and words repeat alike.
+        # The larger catalogue knows only its mean number of distinct words. We take it that words
+        # repeat as often there as here.
         repeats = float(counts.lengths.sum()) / max(int(counts.distinct.sum()), 1)
         mean = statistics.words_per_item * repeats
     mean = max(mean, 1e-9)

@@ -1,8 +1,8 @@
-"""Words of a text, as names, part numbers and titles are searched by: cut, folded, stemmed.
+"""Cuts a text into words, and folds and stems them, as names, part numbers and titles need it.
 
-The same function cuts catalogues and queries, so both sides always agree. This module knows
-neither items nor indexes. It knows only English plurals, and no dictionary: Han, Kana and Hangul
-are cut into pairs of characters; Thai, Lao and Khmer, also written without spaces, stay whole.
+The same function cuts items and queries, so that both always agree. It knows only English plurals
+and has no dictionary. Han, Kana and Hangul are cut into pairs of characters. Thai, Lao and Khmer,
+which also have no spaces, stay whole.
 """
 
 import re
@@ -22,12 +22,12 @@ STOP_WORDS: Final = frozenset(
     "a an the of for with and in on to by from or at is s".split()  # noqa: SIM905 - reads better
 )
 
-# Han, Kana, Hangul: scripts that do not put spaces where we need them.
+# Han, Kana, Hangul: scripts without spaces between words.
 _UNSPACED: Final = (
     "\u1100-\u11ff\u3005\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
     "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\U00020000-\U0003ffff"
 )
-# Vowel signs and the like, without which Hindi or Hebrew falls to pieces: they are not in \w.
+# Vowel signs and the like: \w lacks them, and without them a Hindi or Hebrew word would be cut.
 _SIGNS: Final = "".join(
     sign for sign in map(chr, range(0x370, 0x1B00)) if unicodedata.category(sign) in {"Mn", "Mc"}
 )
@@ -63,7 +63,7 @@ def words_of(text: str) -> list[str]:
 
 
 def query_words(text: str) -> list[str]:
-    """Return the words of a query without stop words, unless nothing would be left.
+    """Return the words of a query without stop words, or all if it has no others.
 
     >>> query_words("lord of the rings"), query_words("The Is")
     (['lord', 'ring'], ['the', 'is'])
@@ -88,9 +88,9 @@ def stem(word: str) -> str:
 
 
 def trigrams_of(words: Sequence[str]) -> tuple[Rows, Rows]:
-    """Return the distinct trigrams of each `^word$`: (int64[m] codes, int64[m] places in `words`).
+    """Return the distinct trigrams of each `^word$`: int64[m] codes, int64[m] positions of words.
 
-    Ordered by place, then code. A code is three code points of 21 bits. Words are not empty, so
+    Ordered by position, then code. A code is three code points of 21 bits. Words are not empty, so
     each has at least one trigram.
     """
     points = np.frombuffer(
@@ -100,15 +100,15 @@ def trigrams_of(words: Sequence[str]) -> tuple[Rows, Rows]:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     first, middle, last = points[:-2], points[1:-1], points[2:]
     codes = (first << 2 * _CODE_POINT_BITS) | (middle << _CODE_POINT_BITS) | last
-    place = np.cumsum(first == _EDGE[0]) - 1
-    # Windows that span two words: their edges `$^` fill two of the three places.
+    position = np.cumsum(first == _EDGE[0]) - 1
+    # Leave out windows that span two words: they contain the edges `$^`.
     inside = (middle != _EDGE[0]) & (middle != _EDGE[1]) & (first != _EDGE[1])
-    codes, place = codes[inside], place[inside]
-    order = np.lexsort((codes, place))
-    codes, place = codes[order], place[order]
+    codes, position = codes[inside], position[inside]
+    order = np.lexsort((codes, position))
+    codes, position = codes[order], position[order]
     new = np.ones(len(codes), dtype=np.bool_)
-    new[1:] = (codes[1:] != codes[:-1]) | (place[1:] != place[:-1])
-    return codes[new], place[new]
+    new[1:] = (codes[1:] != codes[:-1]) | (position[1:] != position[:-1])
+    return codes[new], position[new]
 
 
 def trigrams_of_word(word: str) -> Rows:
@@ -131,5 +131,5 @@ def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     apart = unicodedata.normalize("NFKD", text.translate(_MARKS_OF_TRADE)).casefold()
-    # Kana and Hangul come together again; only the accents of alphabets are gone.
+    # NFC puts Kana and Hangul together again; only the accents of alphabets stay away.
     return unicodedata.normalize("NFC", _SILENT.sub("", apart))

@@ -14,14 +14,14 @@ from app.core.errors import BundleError, EngineError
 from app.core.types import Matrix, Vector
 
 _BLOCK = 512
-"""Columns that are scored together: few enough for their layers to stay in the nearest caches."""
+"""Columns that are scored together: so few that their layers stay in the CPU's caches."""
 
 CLIP = 6.0
-"""Standard deviations at which a feature is cut off, in training and here."""
+"""Standard deviations at which a feature is clipped, in training and here."""
 
 
 class Scorer:
-    """Holds buffers, so one thread at a time uses it.
+    """The network of one bundle. It has buffers, so one thread at a time uses it.
 
     score = W₃ relu(W₂ relu(W₁ x + b₁) + b₂), x = clip((features − mean) / deviation, ±6).
     """
@@ -37,10 +37,10 @@ class Scorer:
             mean, deviation = arrays["mean"], arrays["deviation"]
             self._low = (mean - CLIP * deviation)[:, None]
             self._high = (mean + CLIP * deviation)[:, None]
-            # Standardising is linear: it costs nothing inside the first layer.
+            # Standardising is linear, so the first layer does it at no cost.
             w1 = arrays["w1"] / deviation
             b1 = arrays["b1"] - w1 @ mean
-            # Biases are one more column of weights, for a row of ones: cheaper than a pass to add.
+            # Biases are one more column of weights, for a row of ones: faster than adding them.
             self._w1 = np.concatenate([w1, b1[:, None]], axis=1)
             w2 = np.concatenate([arrays["w2"], arrays["b2"][:, None]], axis=1)
             self._w2, self._w3 = w2, arrays["w3"]
@@ -79,7 +79,7 @@ class Scorer:
 
 
 def _check_shapes(arrays: Mapping[str, npt.NDArray[Any]], n_features: int) -> None:
-    """Refuse what numpy would stretch to fit. Raises `ValueError`, `KeyError`."""
+    """Refuse shapes that numpy would broadcast. Raises `ValueError`, `KeyError`."""
     h, g = len(arrays["b1"]), len(arrays["b2"])
     shapes: dict[str, tuple[int, ...]] = {
         "mean": (n_features,),
