@@ -271,13 +271,12 @@ class Change:
 
 
 class SeenItem(NamedTuple):
-    """What an event store remembers of one item, one kind of event and one user.
+    """What an event store remembers of one item, for one user and one kind of event.
 
     `time`: unix seconds of the newest such event. `value`: the highest one; None without any.
     """
 
     item: str
-    kind: str
     time: float
     value: float | None = None
 
@@ -292,7 +291,7 @@ class StoredUser:
         counts: number of stored events of each kind; empty unless all kinds were requested.
         deleted: the user was deleted, so the bundle's history must not be used either.
         merged: user keys of the sessions that were merged into this user, oldest first.
-        seen: every item of the kinds requested as seen, once for each kind, in no order.
+        seen: for each kind requested as seen, every item once, in no order.
         valid_until: unix seconds at which the oldest of all this reaches the age limit.
     """
 
@@ -301,7 +300,7 @@ class StoredUser:
     counts: Mapping[str, int] = field(default_factory=dict)
     deleted: bool = False
     merged: tuple[str, ...] = ()
-    seen: tuple[SeenItem, ...] = ()
+    seen: Mapping[str, Sequence[SeenItem]] = field(default_factory=dict)
     valid_until: float = float("inf")
 
 
@@ -323,5 +322,6 @@ class Retention:
         """Return what was read of a user, with the moment at which the oldest of it is gone."""
         if self.max_age_s is None:
             return user
-        times = (*(event.time for event in user.events), *(item.time for item in user.seen))
+        times = [event.time for event in user.events]
+        times += [item.time for items in user.seen.values() for item in items]
         return replace(user, valid_until=min(times, default=float("inf")) + self.max_age_s)

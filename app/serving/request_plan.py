@@ -91,10 +91,11 @@ class Planner:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
                 fit it, a cursor that does not hold any more.
         """
-        filter_ = filter_text(ask.filter)
+        filter_ = filter_text(ask.filter) if ask.filter else ""
         self._check_fields(ask, filter_)
         page = self._page(ask)
-        user = user_key(ask.user_id, ask.session_id) if ask.personalize else None
+        named = ask.personalize and (ask.user_id is not None or ask.session_id is not None)
+        user = user_key(ask.user_id, ask.session_id) if named else None
         version = b""
         degraded: tuple[str, ...] = ()
         if user is not None:

@@ -6,13 +6,13 @@ below say what a state means for a request. This module knows neither caches nor
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from app.core.errors import StoreError
 from app.core.ports import EventStore, UserStore
-from app.core.types import StoredUser
+from app.core.types import SeenItem, StoredUser
 from app.domain.event_rules import EventRule
 from app.domain.request import MAX_HISTORY, SeenRule
 from app.serving.current_engine import CurrentEngine
@@ -173,15 +173,25 @@ def seen_items(
     found: set[str] = set()
     within = math.inf if rule.within_s is None else rule.within_s
     oldest = math.inf
-    for item, kind, time, value in state.stored.seen:
-        if time < now - within:
-            continue
-        counts = _sign(kind, value, rules) > 0 if rule.events is None else kind in rule.events
-        if not counts:
-            continue
-        found.add(item)
-        oldest = min(oldest, time)
+    for kind, remembered in state.stored.seen.items():
+        if rule.events is not None:
+            items = remembered if kind in rule.events else ()
+        else:
+            items = _positive(remembered, rules.get(kind))
+        if rule.within_s is not None:
+            items = [item for item in items if item.time >= now - within]
+            oldest = min(oldest, min((item.time for item in items), default=math.inf))
+        found.update([item.item for item in items])
     return frozenset(found.union(state.frozen_seen) if rule.everything else found), oldest + within
+
+
+def _positive(items: Sequence[SeenItem], rule: EventRule | None) -> Sequence[SeenItem]:
+    """Return the items with a positive event of one kind."""
+    if rule is None or rule.weight <= 0:
+        return ()
+    if rule.positive_from is None:
+        return items
+    return [item for item in items if rule.sign(item.value) > 0]
 
 
 def _kinds_with_a_sign(rules: Mapping[str, EventRule]) -> list[str]:

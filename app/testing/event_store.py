@@ -86,7 +86,7 @@ class MemoryEventStore:
         events = tuple(event for event in live if event.id in newest)
         every = dict(held.seen)
         for event in live:
-            _remember(every, event.kind, event.item, event.time, event.value)
+            _remember(every, event.kind, SeenItem(event.item, event.time, event.value))
         return self._retention.dated(
             StoredUser(
                 version=held.version,
@@ -94,7 +94,10 @@ class MemoryEventStore:
                 counts=counts,
                 deleted=held.deleted,
                 merged=held.merged,
-                seen=tuple(s for s in every.values() if s.kind in seen and s.time >= oldest),
+                seen={
+                    kind: [one for (k, _), one in every.items() if k == kind and one.time >= oldest]
+                    for kind in seen
+                },
             )
         )
 
@@ -107,8 +110,8 @@ class MemoryEventStore:
             self._add(replace(event, user=user))
         self._users[session] = _User(deleted=True)
         target = self._users.setdefault(user, _User())
-        for one in moved.seen.values():
-            _remember(target.seen, one.kind, one.item, one.time, one.value)
+        for (kind, _), one in moved.seen.items():
+            _remember(target.seen, kind, one)
         self._trim(user)
         target.n += 1
         target.merged = tuple(dict.fromkeys((*target.merged, *merged)))[-MOST_MERGED:]
@@ -157,7 +160,7 @@ class MemoryEventStore:
             if places[event.kind] <= self._retention.per_kind:
                 kept.append(event)
             else:
-                _remember(held.seen, event.kind, event.item, event.time, event.value)
+                _remember(held.seen, event.kind, SeenItem(event.item, event.time, event.value))
         held.seen = {key: one for key, one in held.seen.items() if one.time >= oldest}
         gone = len(held.events) - len(kept)
         self._ids -= {event.id for event in held.events} - {event.id for event in kept}
@@ -165,10 +168,9 @@ class MemoryEventStore:
         return gone
 
 
-def _remember(
-    seen: dict[tuple[str, str], SeenItem], kind: str, item: str, time: float, value: float | None
-) -> None:
+def _remember(seen: dict[tuple[str, str], SeenItem], kind: str, one: SeenItem) -> None:
     """Add what was seen: the newest time and the highest value of an item stay."""
-    old = seen.get((kind, item), SeenItem(item, kind, time, value))
-    values = [each for each in (value, old.value) if each is not None]
-    seen[kind, item] = SeenItem(item, kind, max(time, old.time), max(values, default=None))
+    old = seen.get((kind, one.item), one)
+    values = [each.value for each in (one, old) if each.value is not None]
+    newest, highest = max(one.time, old.time), max(values, default=None)
+    seen[kind, one.item] = SeenItem(one.item, newest, highest)

@@ -21,6 +21,7 @@ from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Event, Retention, SeenItem, StoredUser
 from app.serving.stores import redis_scripts as scripts
+from app.serving.stores.seen import united
 from app.serving.stores.user_hash import hashed_user
 
 R = TypeVar("R")
@@ -97,11 +98,10 @@ class RedisEventStore:
             counts={kind.decode(): count for kind, count in pairs if count},
             deleted=deleted is not None,
             merged=tuple((merged or b"").decode().split("\n")) if merged else (),
-            seen=tuple(
-                item
+            seen={
+                kind.decode(): _seen_items(events, dropped, float(oldest))
                 for kind, events, dropped in remembered
-                for item in _seen_items(kind, events, dropped, float(oldest))
-            ),
+            },
         )
         return self._retention.dated(stored)
 
@@ -200,28 +200,18 @@ def _user_key(user: str) -> bytes:
     return _PREFIX + b"u:" + hashed_user(user).encode()
 
 
-def _seen_items(
-    kind: bytes, events: Sequence[bytes], dropped: Sequence[bytes], oldest: float
-) -> list[SeenItem]:
-    """Return every item of one kind once: of events, and of what was seen in dropped ones."""
-    rows: list[tuple[str, float, float | None]] = []
+def _seen_items(events: Sequence[bytes], dropped: Sequence[bytes], oldest: float) -> list[SeenItem]:
+    """Return every item of one kind once: of the events that are kept, and of dropped ones."""
+    kept = []
     for whole in events:
         item, _, time, value, _ = orjson.loads(whole.partition(b"\n")[2])
-        rows.append((item, time, value))
+        kept.append(SeenItem(item, time, value))
+    older = []
     for name, text in zip(dropped[::2], dropped[1::2], strict=True):
         time_text, _, value_text = text.partition(b" ")
-        rows.append((name.decode(), float(time_text), float(value_text) if value_text else None))
-    found: dict[str, SeenItem] = {}
-    for item, time, value in rows:
-        if time < oldest:
-            continue
-        old = found.get(item)
-        if old is not None:
-            time = max(time, old.time)  # noqa: PLW2901 - the newest of all
-            values = [each for each in (value, old.value) if each is not None]
-            value = max(values, default=None)  # noqa: PLW2901 - the highest of all
-        found[item] = SeenItem(item, kind.decode(), time, value)
-    return list(found.values())
+        value = float(value_text) if value_text else None
+        older.append(SeenItem(name.decode(), float(time_text), value))
+    return united((item for item in older if item.time >= oldest), kept)
 
 
 def _epoch() -> str:

@@ -12,6 +12,7 @@ import orjson
 
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Event, SeenItem, StoredUser
+from app.serving.stores.seen import united
 from app.serving.stores.user_hash import hashed_user
 
 TABLES: Final = (
@@ -31,11 +32,7 @@ _INSERT: Final = """INSERT INTO events (id, user, item, kind, time, value, recom
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
 _NEWEST: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
     WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
-_SEEN: Final = """SELECT item, kind, time, value FROM
-    (SELECT item, kind, max(time) AS time, max(value) AS value FROM
-        (SELECT item, kind, time, value FROM events WHERE user = ?1 AND kind = ?2
-         UNION ALL SELECT item, kind, time, value FROM seen WHERE user = ?1 AND kind = ?2)
-     GROUP BY item) WHERE time >= ?3"""
+_SEEN_IN: Final = "SELECT item, time, value FROM {} WHERE user = ? AND kind = ? AND time >= ?"
 _REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
     SELECT ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
     ON CONFLICT (user, kind, item) DO UPDATE SET time = max(time, excluded.time),
@@ -136,12 +133,17 @@ def read(
         counts=counts,
         deleted=bool(deleted),
         merged=tuple(orjson.loads(merged)),
-        seen=tuple(
-            SeenItem(*row)
-            for kind in seen
-            for row in connection.execute(_SEEN, (user, kind, oldest)).fetchall()
-        ),
+        seen={kind: _seen(connection, user, kind, oldest) for kind in seen},
     )
+
+
+def _seen(connection: sqlite3.Connection, user: str, kind: str, oldest: float) -> list[SeenItem]:
+    """Return every item of one kind once: of the events that are kept, and of dropped ones."""
+    kept, dropped = (
+        connection.execute(_SEEN_IN.format(table), (user, kind, oldest)).fetchall()
+        for table in ("events", "seen")
+    )
+    return united(map(SeenItem._make, dropped), map(SeenItem._make, kept))
 
 
 def merge(

@@ -1,0 +1,28 @@
+"""What a store remembers as seen: of the events that it keeps, and of those that it has dropped."""
+
+from collections.abc import Iterable
+
+from app.core.types import SeenItem
+
+
+def united(dropped: Iterable[SeenItem], kept: Iterable[SeenItem]) -> list[SeenItem]:
+    """Return each item once, with the newest time and the highest value.
+
+    Args:
+        dropped: each item at most once.
+        kept: one for each event; much fewer, for a heavy user.
+
+    >>> united([SeenItem("a", 1.0, 5.0)], [SeenItem("a", 2.0, 3.0), SeenItem("b", 4.0)])
+    [SeenItem(item='a', time=2.0, value=5.0), SeenItem(item='b', time=4.0, value=None)]
+    """
+    found = {seen.item: seen for seen in dropped}
+    for seen in kept:
+        old = found.get(seen.item)
+        found[seen.item] = seen if old is None else merged(old, seen)
+    return list(found.values())
+
+
+def merged(one: SeenItem, other: SeenItem) -> SeenItem:
+    """Return the same item with the newer time and the higher value."""
+    values = [each.value for each in (one, other) if each.value is not None]
+    return SeenItem(one.item, max(one.time, other.time), max(values, default=None))
