@@ -1,30 +1,31 @@
-"""The command line, `recserve COMMAND`; imports inside branches.
+"""The command line, `recserve COMMAND`: arguments, settings and exit codes of all commands.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 bad data.
+The exit code is 0 when the command is done, 1 when it failed, 2 for wrong usage and 3 for bad data.
+Each command imports what it needs when it runs, so that `recserve --help` is quick.
 """
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_settings import CliSettingsSource
 
 from app import __version__
 from app.core.errors import AppError, BadDataError, UsageError
 from app.core.settings import Settings
 
-_ALL_SETTINGS = tuple(Settings.model_fields)
 _FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    # Read by torch and FAISS when they load: threads that wait for each other sleep. Spinning, they
-    # take the cores from whoever they wait for (four times slower on a busy machine).
+    # torch and FAISS read this when they load: threads that wait for each other sleep. Spinning
+    # threads take the cores from those they wait for (four times slower on a busy machine).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -57,26 +58,28 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
     build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
     build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
-    build.add_argument("--no-learn", action="store_true", help="leave learning to `train`")
+    build.add_argument("--no-learn", action="store_true", help="do not train; `train` can do it")
     _add_force(build)
     build.set_defaults(run=_build)
 
-    train = commands.add_parser("train", help="learn anew from events, for a bundle that is there")
+    train = commands.add_parser("train", help="train an existing bundle again, from events")
     train.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
     train.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
-    collected = "learn from what the service collected, and from --events if given"
+    collected = "train from the events of the store, and from --events if given"
     train.add_argument("--events-from-store", action="store_true", help=collected)
-    _add_settings(train, ("data_dir", "store_url"))
-    train.add_argument("--recipe", type=Path, help="recipe (TOML), if not the one built by")
+    for name in _STORE_SETTINGS:
+        text = f"{Settings.model_fields[name].description} [env: RECSERVE_{name.upper()}]"
+        train.add_argument(f"--{name.replace('_', '-')}", help=text)
+    train.add_argument("--recipe", type=Path, help="recipe (TOML); default: that of the bundle")
     _add_force(train)
     train.set_defaults(run=_train)
 
-    published = commands.add_parser("publish", help="let services take a generation that is there")
+    published = commands.add_parser("publish", help="serve an existing generation")
     published.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
     published.add_argument("generation", help="name of its folder in the bundle folder")
     published.set_defaults(run=_publish)
 
-    back = commands.add_parser("rollback", help="let services go back to an older generation")
+    back = commands.add_parser("rollback", help="serve the newest older generation again")
     back.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
     back.set_defaults(run=_roll_back)
 
@@ -97,39 +100,40 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_store_commands(commands)
 
-    evaluate = commands.add_parser("evaluate", help="measure the engine on what was held out")
+    evaluate = commands.add_parser("evaluate", help="measure the engine on held-out data")
     _add_evaluate(evaluate)
 
-    bench = commands.add_parser("bench", help="measure what requests cost on this machine")
+    bench = commands.add_parser("bench", help="measure requests on this machine")
     _add_bench(bench)
     return parser
 
 
 def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    compact = commands.add_parser("compact", help="drop old events, rewrite the event store")
+    compact = commands.add_parser("compact", help="drop old events and rewrite the event store")
     _add_settings(compact)
     compact.set_defaults(run=_compact)
 
-    taken = commands.add_parser("export", help="write what the service collected to a file")
-    taken.add_argument("what", choices=["events"])
-    taken.add_argument("--out", type=Path, default=Path("-"), help="FILE.jsonl (default: -)")
-    _add_settings(taken)
-    taken.set_defaults(run=_export)
+    export = commands.add_parser("export", help="write the events of the store to a file")
+    export.add_argument("what", choices=["events"])
+    export.add_argument("--out", type=Path, default=Path("-"), help="FILE.jsonl (default: -)")
+    _add_settings(export)
+    export.set_defaults(run=_export)
 
-    given = commands.add_parser("import", help="add what is in a file to what was collected")
-    given.add_argument("what", choices=["events"])
-    given.add_argument("file", type=Path, help=_FORMATS)
-    given.add_argument("--recipe", type=Path, help="recipe (TOML): names of the columns")
-    _add_settings(given)
-    given.set_defaults(run=_import)
+    importing = commands.add_parser("import", help="add the events of a file to the store")
+    importing.add_argument("what", choices=["events"])
+    importing.add_argument("file", type=Path, help=_FORMATS)
+    importing.add_argument("--recipe", type=Path, help="recipe (TOML): names of the columns")
+    _add_settings(importing)
+    importing.set_defaults(run=_import)
 
 
+_STORE_SETTINGS = ("data_dir", "store_url")
 _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
 
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
-    worse = "publish even what ranks worse than the bundle being served"
-    parser.add_argument("--force", action="store_true", help=worse)
+    text = "publish the result even if it ranks worse than the bundle being served"
+    parser.add_argument("--force", action="store_true", help=text)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -147,43 +151,41 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=lambda arguments: run(arguments, _settings(arguments)))
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = _ALL_SETTINGS) -> None:
-    """Offer settings as flags; what is not given stays with environment, file or default."""
-    group = parser.add_argument_group("settings")
-    for name in names:
-        field = Settings.model_fields[name]
-        default = "unset" if field.default is None else field.default
-        group.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=f"setting_{name}",
-            default=argparse.SUPPRESS,
-            metavar=name.rpartition("_")[2].upper(),
-            help=f"{field.description} (default: {default}; RECSERVE_{name.upper()})".replace(
-                "%", "%%"
-            ),
-        )
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Offer every setting as a flag; without the flag, the other sources decide."""
+    source: CliSettingsSource[argparse.ArgumentParser] = CliSettingsSource(
+        Settings,
+        root_parser=parser,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_show_env_vars=True,
+    )
+    parser.set_defaults(settings_source=source)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    given = {
-        name.removeprefix("setting_"): value
-        for name, value in vars(arguments).items()
-        if name.startswith("setting_")
-    }
-    return Settings(**given)
+    """Return the settings of a command whose parser was given to `_add_settings`."""
+    source = arguments.settings_source
+    return Settings(_cli_settings_source=source(parsed_args=arguments))
 
 
 def _build(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
     from app.offline.input.recipe import Recipe, load_recipe
-    from app.offline.progress import log_steps
+    from app.offline.progress import logged_steps
 
-    log_steps()
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
-    gate, learning = PromotionGate(force=arguments.force), not arguments.no_learn
-    files = arguments.items, arguments.events
-    print(build(*files, recipe, arguments.out, learning=learning, gate=gate))
+    with logged_steps():
+        report = build(
+            items=arguments.items,
+            events=arguments.events,
+            recipe=recipe,
+            out=arguments.out,
+            learning=not arguments.no_learn,
+            gate=PromotionGate(force=arguments.force),
+        )
+    print(report)
     return 0
 
 
@@ -191,20 +193,23 @@ def _train(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import retrain
     from app.offline.input.recipe import load_recipe
-    from app.offline.progress import log_steps
+    from app.offline.progress import logged_steps
 
-    log_steps()
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
     gate = PromotionGate(force=arguments.force)
     if arguments.events_from_store:
         from app.commands import train_from_store
 
-        settings = _settings(arguments)
-        print(train_from_store(settings, arguments.bundle, arguments.events, recipe, gate))
+        given = {name: getattr(arguments, name) for name in _STORE_SETTINGS}
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        with logged_steps():
+            report = train_from_store(settings, arguments.bundle, arguments.events, recipe, gate)
     elif arguments.events is None:
-        raise UsageError("nothing to learn from: give --events FILE or --events-from-store")
+        raise UsageError("no events to train from: give --events FILE or --events-from-store")
     else:
-        print(retrain(arguments.bundle, arguments.events, recipe, gate=gate))
+        with logged_steps():
+            report = retrain(arguments.bundle, arguments.events, recipe, gate=gate)
+    print(report)
     return 0
 
 

@@ -20,6 +20,7 @@ from app.core.settings import Settings
 from app.demo_training import TRAIN, train_beside
 from app.engine.open import ENCODER_FOLDER, check_versions
 from app.offline.demo_recipe import is_demo
+from app.offline.progress import logged_steps
 from app.server_process import check_address, export_settings, run
 
 _KERNEL_FILE = f"{ENCODER_FOLDER}/kernel.safetensors"
@@ -44,7 +45,8 @@ def run_demo(settings: Settings, *, wait: bool = False, build_only: bool = False
     root, trained_only = settings.bundle, wait or build_only
     manifest = servable(root)
     if manifest is None or (trained_only and is_untrained(manifest)):
-        _build(root, trained_only=trained_only)
+        with logged_steps():
+            _build(root, trained_only=trained_only)
         if not build_only:
             # What builds loads torch; the process that serves starts again without it.
             export_settings(settings)
@@ -114,9 +116,6 @@ def _build(root: Path, *, trained_only: bool) -> None:
     """Build the demo, or train the one that is there; print what came of it."""
     # Here, not above: building takes torch.
     from app.offline.demo import build_demo, train_demo
-    from app.offline.progress import log_steps
-
-    log_steps()
 
     if not trained_only:
         _print(build_demo(root, learning=False))

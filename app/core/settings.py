@@ -1,4 +1,4 @@
-"""All knobs of the service, with bounds, and units in their names. No instance is made on import.
+"""The settings of the service, with their bounds; names carry the units. Import makes no instance.
 
 Order of precedence: command-line flag > `RECSERVE_…` variable > TOML file > default. The TOML file
 is named by `RECSERVE_CONFIG` (default `recserve.toml`, which need not exist).

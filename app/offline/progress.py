@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, TextIO
 
-from app.core.telemetry import configure_logging
+from app.core.telemetry import KeyValueFormatter
 
 _ERASE_LINE: Final = "\r\x1b[K"
 
@@ -24,11 +24,22 @@ def on_terminal(stream: TextIO | None = None) -> bool:
     return not disabled and (stream or sys.stderr).isatty()
 
 
-def log_steps() -> None:
-    """Log the steps of a command to standard error; on a terminal they show themselves."""
-    if not on_terminal():
-        configure_logging("warning")
-        logging.getLogger("app").setLevel(logging.INFO)
+@contextmanager
+def logged_steps() -> Iterator[None]:
+    """Log the steps inside the block to standard error; on a terminal they show themselves."""
+    if on_terminal():
+        yield
+        return
+    ours, handler = logging.getLogger("app"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KeyValueFormatter())
+    level = ours.level
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        ours.removeHandler(handler)
 
 
 @contextmanager

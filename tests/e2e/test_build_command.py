@@ -105,5 +105,5 @@ def test_a_generation_can_be_served_by_name(bundle: Path, tmp_path: Path) -> Non
 def test_help_names_every_setting_with_unit_and_default() -> None:
     shown = " ".join(recserve("serve", "--help").stdout.split())
 
-    assert "in ms. (default: 30; RECSERVE_CACHE_TIMEOUT_MS)" in shown
-    assert "in bytes. (default: 1048576; RECSERVE_MAX_BODY_BYTES)" in shown
+    assert "in ms. (default: 30) [env: RECSERVE_CACHE_TIMEOUT_MS]" in shown
+    assert "in bytes. (default: 1048576) [env: RECSERVE_MAX_BODY_BYTES]" in shown

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from app.offline.progress import StageTimes, on_terminal, step
+from app.offline.progress import StageTimes, logged_steps, on_terminal, step
 from tests.clock import Clock
 
 LOG = logging.getLogger("app.tests.progress")
@@ -75,3 +75,13 @@ def test_stages_add_up_and_the_rest_belongs_to_none():
     times.rest("publish")
 
     assert times.seconds == {"gate": 4.0, "learn": 2.0, "publish": 1.5}
+
+
+def test_a_command_logs_its_steps_and_leaves_logging_as_it_was(capsys):
+    ours = logging.getLogger("app")
+    before = list(ours.handlers), ours.level
+    with logged_steps(), step("words", LOG, io.StringIO()):
+        pass
+
+    assert 'message="words: 0.0 s"' in capsys.readouterr().err
+    assert (list(ours.handlers), ours.level) == before
