@@ -1,6 +1,7 @@
-"""Loading a bundle for serving: verified, opened, warm.
+"""Loading a bundle for serving: it is verified, opened and warmed up.
 
-Blocking throughout: `app.bootstrap` calls it before anything is served, a reload in a thread.
+Everything here blocks. `app.bootstrap` calls it before the service answers, a reload calls it in a
+thread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,14 +28,14 @@ _CROWD_BESIDE_ANOTHER = 8
 
 
 class Loader:
-    """Loads one generation of the settings' bundle after the other, one at a time.
+    """Loads generations of the bundle that the settings name, one at a time.
 
-    An encoder whose files are those of the generation before is kept: it is most of what loading
-    costs, and parts of that stop every other thread.
+    The encoder is kept if its files are the same in the next generation: to load it takes most of
+    the time, and parts of that stop every other thread.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Load what `settings.bundle` points to at the time."""
+        """Prepare to load what `settings.bundle` points to when `load` is called."""
         self._settings = settings
         self._files: Mapping[str, str] = {}
         self._encoder: PackedEncoder | None = None
@@ -58,7 +59,7 @@ class Loader:
         return Loaded(engine, BundleUserStore.open(bundle), _rules(bundle))
 
     def source(self) -> BundleSource:
-        """Return where further generations come from."""
+        """Return the source of further generations, for reloads."""
         return BundleSource(
             points_to=partial(generation_at, self._settings.bundle),
             load=self._warmed_up,
@@ -72,9 +73,9 @@ class Loader:
 
 
 def warm_up(engine: Engine) -> None:
-    """Let an engine answer that does not serve yet, through all stages. Blocking.
+    """Send requests through all stages of an engine that does not serve yet. Blocking.
 
-    In small batches: the other one serves on the same cores.
+    The batches are small, because another engine serves on the same cores.
 
     Raises:
         BundleError: an answer is missing, empty or degraded.
@@ -86,7 +87,7 @@ def warm_up(engine: Engine) -> None:
 
 
 def _first_items(engine: Engine, batch: Sequence[RankRequest]) -> tuple[str, ...]:
-    """Return the ids of the first answer to a batch whose answers are all good."""
+    """Rank a batch, check all answers, and return the item ids of the first one."""
     results = engine.rank(batch).results
     good = all(r.items and not r.degraded for r in results) or not engine.info.n_items
     if len(results) != len(batch) or not good:
@@ -102,6 +103,6 @@ def warm_up_batches(most: int) -> Iterator[list[RankRequest]]:
 
 
 def _rules(bundle: Bundle) -> Mapping[str, EventRule]:
-    """Return what the recipe of a bundle says of each kind of event."""
+    """Return the event rules of the recipe that a bundle was built by, over the default ones."""
     weights = bundle.manifest.recipe.get("weights", {})
     return {**DEFAULT_EVENT_RULES, **{kind: EventRule(**rule) for kind, rule in weights.items()}}

@@ -1,4 +1,4 @@
-"""The process that serves: settings in, uvicorn around the application, an exit code out."""
+"""The process that serves: it checks the settings and runs the application under uvicorn."""
 
 import asyncio
 import errno
@@ -22,15 +22,17 @@ from app.engine.encoding.device import require
 from app.serving.stores.opening import check_event_file
 
 _SWITCH_S: Final = 0.0001
-"""After so long a model thread asks for the interpreter that a busy event loop holds; Python's own
-is fifty times that, and a pass needs it several times."""
+"""Seconds after which a thread asks for the interpreter while another one holds it. A pass asks
+several times while the event loop is busy. Python's default is fifty times as long."""
 
 _TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
-"""By another process, or kept for the administrator."""
+"""Errors of an address that another process uses, or that only the administrator may use."""
 
 
 def run(settings: Settings) -> int:
-    """Serve until told to stop. Spawned workers read the settings from the environment.
+    """Serve until a signal stops it, and return the exit code.
+
+    Workers are spawned processes and read the settings from the environment.
 
     Raises:
         OSError: the address is taken, or its name unknown.
@@ -59,7 +61,7 @@ def run(settings: Settings) -> int:
             server_header=False,
             proxy_headers=False,  # nobody asks who the caller is
             log_config=None,
-            # Longer than what clients keep idle connections for, or they meet a closed one.
+            # Longer than clients keep idle connections, or they would send on a closed one.
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
         )
@@ -76,9 +78,12 @@ def export_settings(settings: Settings) -> None:
 
 
 def check_address(settings: Settings) -> None:
-    """Raise `OSError` for an address that is taken: better now than after minutes of work.
+    """Check that the address is free, before minutes of work are spent.
 
-    Whatever else may be wrong with one, the server itself will say.
+    The server itself reports anything else that is wrong with an address.
+
+    Raises:
+        OSError: it is taken, or its name is unknown.
     """
     host, kind = settings.host or None, socket.SOCK_STREAM
     found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
@@ -96,7 +101,7 @@ def check_address(settings: Settings) -> None:
 
 
 def application() -> ASGIApp:
-    """Return what each process serves; a worker stops when the one that started it is gone."""
+    """Return the application of one process; a worker stops when its parent process ends."""
     from app.api.server import create_app  # noqa: PLC0415 - not for the parent of workers
 
     sys.setswitchinterval(_SWITCH_S)
@@ -108,7 +113,7 @@ def application() -> ASGIApp:
 
 
 def _follow(parent: BaseProcess) -> None:
-    # Killed, it stops nobody, and its workers would hold the port for ever.
+    # A parent that is killed stops nobody, and its workers would keep the port.
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
 

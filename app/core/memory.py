@@ -1,6 +1,6 @@
-"""Memory of a process that loads a bundle, and another, and another. Knows nothing of bundles.
+"""Memory of a process that loads one bundle after the other; this module knows no bundles.
 
-What is freed shall go back to the system, and the garbage collector shall not stop the event loop.
+Freed memory goes back to the system, and the garbage collector does not stop the event loop.
 """
 
 import ctypes
@@ -17,9 +17,9 @@ _M_ARENA_MAX = -8  # the name that glibc has for it
 def share_one_arena() -> None:
     """Let all threads of this process, and of those it spawns, share one heap of the C library.
 
-    With a heap for each thread, what a bundle took stays resident in the one it was loaded from,
-    and grows with every reload. Takes effect where no other thread has allocated yet; does nothing
-    if the environment says otherwise, or without glibc.
+    With one heap for each thread, the memory of a bundle stays in the heap of the thread that
+    loaded it, and grows with every reload. Call it before other threads allocate. It does nothing
+    if the environment sets `MALLOC_ARENA_MAX`, or without glibc.
     """
     if _ARENA_MAX in os.environ:
         return
@@ -29,10 +29,10 @@ def share_one_arena() -> None:
 
 
 def settle() -> None:
-    """Give back what was freed, and keep the collector away from what is there now.
+    """Give freed memory back to the system, and exclude all present objects from collections.
 
-    What was frozen before stays frozen: a collection over all of it stops the event loop for 50 ms.
-    So what is to be freed later may be part of no reference cycle.
+    Objects that were excluded before stay so: a collection over all of them stops the event loop
+    for 50 ms. So objects that are to be freed later must not be part of a reference cycle.
     """
     gc.collect()
     gc.freeze()
@@ -42,9 +42,9 @@ def settle() -> None:
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Keep the garbage collector away from what was loaded, and from running at every turn.
+    """Exclude what was loaded from garbage collections, and collect seldom, inside the block.
 
-    Requests leave no cycles behind, so collecting seldom costs no memory.
+    Requests leave no reference cycles behind, so that seldom collecting costs no memory.
     """
     thresholds = gc.get_threshold()
     settle()

@@ -1,8 +1,8 @@
-"""Counters and histograms in which counting costs next to nothing; read when somebody asks.
+"""Counters and histograms that are cheap to count in.
 
-The library's own take a lock and half a dozen calls each time, several times a request. These are
-plain numbers that belong to one thread, the event loop's, and show
-themselves to the library's registry, which writes them. Bounds are inclusive upper ones.
+Those of the Prometheus library take a lock and half a dozen calls for each count, several times a
+request. These are plain numbers that belong to one thread, that of the event loop. The library's
+registry reads them when it writes the metrics. Bounds of histograms are inclusive upper bounds.
 """
 
 from abc import ABC, abstractmethod

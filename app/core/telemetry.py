@@ -1,7 +1,6 @@
-"""What can be seen from outside: metric objects on a registry that is passed in, and logging.
+"""Metrics on a registry that is passed in, the lag of the event loop, and logging.
 
-Nothing here is global and nothing happens on import. This module does not know what it measures:
-the part that owns an event counts it.
+Nothing here is global, and nothing happens on import. The parts of the service do the counting.
 """
 
 import asyncio
@@ -129,10 +128,10 @@ class Metrics:
 
 
 class LoopLag:
-    """How late the event loop is, in seconds: what lies in a socket has lain there that long.
+    """How late the event loop is: a request may have waited that long before it was read.
 
     Attributes:
-        seconds: rises to what was seen at once, and falls by halves.
+        seconds: the lag; it rises to a new maximum at once, and falls by halves.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -147,7 +146,10 @@ class LoopLag:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Look for ever, every `interval_s` seconds, how late the event loop wakes us."""
+        """Measure for ever, every `interval_s` seconds, how late the event loop wakes us.
+
+        Begin only once the start is over: what blocks the loop before is no sign of overload.
+        """
         while True:
             due = clock() + interval_s
             await sleep(interval_s)
@@ -199,15 +201,12 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(KeyValueFormatter())
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # It tells at level info which of its binaries it tried.
+    # At level info, FAISS logs which of its binaries it tried.
     logging.getLogger("faiss").setLevel(max(logging.WARNING, root.level))
 
 
-# What an answer took and lacked, as metrics.
-
-
 class Observed:
-    """Counts answers."""
+    """Counts answers: the seconds of their stages, and what they lack."""
 
     def __init__(self, metrics: Metrics) -> None:
         """Count in these metrics."""
@@ -226,7 +225,7 @@ class Observed:
         *,
         worked: bool,
     ) -> None:
-        """Count one answer; its stages only if it had to be `worked` for."""
+        """Count one answer; its stages only if it was `worked` for, and not read from a cache."""
         self._total_seconds.observe(total_s)
         if worked:
             spent = (queue_ms, stages.encode_ms, stages.retrieve_ms, stages.rerank_ms)

@@ -1,9 +1,9 @@
-"""From files to a published bundle: read, check, export the encoder, encode, learn, publish.
+"""From files to a published bundle: read, export the encoder, encode, index, learn, publish.
 
-`build` tells the story from top to bottom; `retrain` is the same for a catalogue that is there.
-This module does not know how rows are parsed (`dataset`), what is in a file of a bundle
-(`contents`), how a bundle is made durable (`app.bundle.writer`) or when it is good enough
-(`evaluation.gate`, which is given to it).
+`build` shows all steps from top to bottom. `retrain` learns again for the items of an existing
+bundle. How rows are parsed is in `app.offline.input`, the files of a bundle are written by
+`bundle_files`, `app.bundle.writer` makes them durable, and a gate that is passed in
+(`app.evaluation.promotion_gate`) decides whether the result is published.
 """
 
 import logging

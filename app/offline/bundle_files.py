@@ -1,6 +1,7 @@
-"""The files of a bundle, one function each: items, words, vectors, signals, what was learned.
+"""Writing the files of a bundle, one function each: items, words, vectors, signals, learned parts.
 
-This module does not know where the data comes from (`build`) or how a bundle is made durable.
+This module does not know where the data comes from (`build`), or how a bundle is made durable
+(`app.bundle.writer`).
 """
 
 import logging

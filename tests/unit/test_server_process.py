@@ -48,8 +48,15 @@ def test_a_taken_address_is_refused_under_every_name(taken, asked):
         with pytest.raises(OSError, match=f"in use: {asked} port {port}"):
             check_address(Settings(host=asked, port=port))
     check_address(Settings(host=asked, port=port))
+    with socket.create_server((taken, port), family=family) as ours:
+        assert ours.getsockname()[1] == port
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", ""])
-def test_any_free_port_will_do(host):
-    check_address(Settings(host=host, port=0))
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", ""])
+def test_a_free_port_is_still_free_after_the_check(host):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    check_address(Settings(host=host, port=port))
+
+    with socket.create_server((host, port)) as ours:
+        assert ours.getsockname()[1] == port
