@@ -26,7 +26,7 @@ from app.serving.caching.answers import Caches
 from app.serving.caching.local import LocalCache
 from app.serving.caching.redis import Breaker, RedisCache
 from app.serving.caching.single_flight import SingleFlight
-from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.cursor import LIFE_S
 from app.serving.ingest import Ingest
 from app.serving.live_catalogue import LiveCatalogue
@@ -173,7 +173,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         clock: monotonic seconds.
         now: unix seconds.
     """
-    current = CurrentEngine(loaded := Loaded(engine, users, rules))
+    current = CurrentEngine(loaded := LoadedBundle(engine, users, rules))
     source = source or BundleSource.fixed(loaded)
     del engine, users, loaded  # only `current` may refer to them, or they outlive a reload
     limits = Limits(
@@ -202,6 +202,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             run_exclusive=batcher.run_exclusive,
             journal=journal,
             metrics=metrics,
+            now=now,
             clock=clock,
         )
         caches = Caches(local, shared, current, now)
@@ -225,7 +226,9 @@ async def wire(  # noqa: PLR0913 - one argument a part
         await catalogue.open()
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
         stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)
-        ingest = Ingest(current, events, settings.retention(), metrics)
+        ingest = Ingest(
+            current, events, settings.retention(), metrics=metrics, now=now, clock=clock
+        )
         reloader = Reloader(
             current=current,
             batcher=batcher,

@@ -16,7 +16,7 @@ from app.core.ports import Engine
 from app.core.settings import Settings
 from app.core.types import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
-from app.serving.current_engine import Loaded
+from app.serving.current_engine import LoadedBundle
 from app.serving.reloader import BundleSource
 from app.serving.stores.bundle_users import BundleUserStore
 
@@ -40,7 +40,7 @@ class Loader:
         self._files: Mapping[str, str] = {}
         self._encoder: PackedEncoder | None = None
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedBundle:
         """Verify and load the bundle of the settings. Blocking.
 
         Raises:
@@ -56,7 +56,7 @@ class Loader:
             self._encoder = encoder_of(bundle, threads, settings.device)
             self._files = files
         engine = engine_of(bundle, threads, device=settings.device, encoder=self._encoder)
-        return Loaded(engine, BundleUserStore.open(bundle), _rules(bundle))
+        return LoadedBundle(engine, BundleUserStore.open(bundle), _rules(bundle))
 
     def source(self) -> BundleSource:
         """Return the source of further generations, for reloads."""
@@ -66,7 +66,7 @@ class Loader:
             settle=settle,
         )
 
-    def _warmed_up(self) -> Loaded:
+    def _warmed_up(self) -> LoadedBundle:
         loaded = self.load()
         warm_up(loaded.engine)
         return loaded

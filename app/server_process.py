@@ -19,7 +19,7 @@ from app.bundle.reader import open_bundle
 from app.core.memory import share_one_arena
 from app.core.settings import Settings
 from app.engine.encoding.device import require
-from app.serving.stores.opening import check_event_file
+from app.serving.stores.opening import check_event_store
 
 _SWITCH_S: Final = 0.0001
 """Seconds after which a thread asks for the interpreter while another one holds it. A pass asks
@@ -43,7 +43,7 @@ def run(settings: Settings) -> int:
     # Verified here for a plain message; each worker verifies again what it loads.
     require(settings.device)
     open_bundle(settings.bundle)
-    asyncio.run(check_event_file(settings))
+    asyncio.run(check_event_store(settings))
     export_settings(settings)
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
     # without a handler of ours the process would end as if killed.

@@ -31,6 +31,7 @@ from app.bootstrap import Service
 from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
 from app.domain.request import RecommendRequest
+from app.serving.stores.opening import is_shared
 
 router = APIRouter()
 
@@ -208,7 +209,7 @@ async def info(service: ServiceDep) -> Response:
                 "local_bytes": settings.cache_local_bytes,
                 "shared": settings.cache_url is not None,
             },
-            "store": {"shared": (settings.store_url or "sqlite:").partition(":")[0] != "sqlite"},
+            "store": {"shared": is_shared(settings)},
             "limits": {
                 "query_characters": limits.MAX_QUERY_CHARACTERS,
                 "history": limits.MAX_HISTORY,

@@ -100,7 +100,6 @@ class Settings(BaseSettings):
     )
     store_url: str | None = Field(
         None,
-        pattern=r"^((rediss?|unix)://|sqlite:///.)",
         description="Event store: redis://… or sqlite:///path; unset = store.sqlite in data_dir.",
     )
     store_timeout_ms: int = Field(

@@ -1,6 +1,7 @@
-"""What serves now: one reference to everything that comes from a bundle, replaced at once.
+"""The engine that serves now: one reference to everything that comes from a bundle.
 
-Does not know where bundles come from, nor when to replace one (`app.serving.reloader` does).
+A reload replaces the reference in one step. This module does not know where bundles come from, nor
+when to replace one: see `app.serving.reloader`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,13 @@ from app.domain.event_rules import EventRule
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedBundle:
     """Everything that comes from one generation of a bundle.
 
-    `users`: the histories it froze; `rules`: what each kind of event says of an item.
+    Attributes:
+        engine: ranks its items.
+        users: the user histories that it contains.
+        rules: what each kind of event means.
     """
 
     engine: LiveEngine
@@ -24,26 +28,26 @@ class Loaded:
 
 
 class CurrentEngine:
-    """The port `Engine` over the one that serves now.
+    """The port `Engine`, which passes every call on to the engine that serves now.
 
-    Both halves of a pass are done by the engine that was there when it began. `replace` belongs to
-    the event loop, so what runs there between two awaits sees one generation.
+    The engine that began a pass also does its second half. `replace` is called on the event loop
+    only, so code between two awaits sees one generation.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
-        """Serve this first."""
+    def __init__(self, loaded: LoadedBundle) -> None:
+        """Serve `loaded` first."""
         self._loaded = loaded
 
     def __repr__(self) -> str:
         return f"<CurrentEngine {self._loaded.engine!r}>"
 
     @property
-    def loaded(self) -> Loaded:
-        """What serves now: do not keep it over an await."""
+    def loaded(self) -> LoadedBundle:
+        """What serves now. Do not use it after an await: it may have been replaced."""
         return self._loaded
 
-    def replace(self, loaded: Loaded) -> Loaded:
-        """Serve this from now on; returns what served before, which a pass may still be using."""
+    def replace(self, loaded: LoadedBundle) -> LoadedBundle:
+        """Serve `loaded` from now on. Return what served before; a pass may still use it."""
         old, self._loaded = self._loaded, loaded
         return old
 
@@ -61,7 +65,7 @@ class CurrentEngine:
         return self._loaded.engine.fast_encoding(request)
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
-        """See `Engine`; the engine that prepared a batch ranks it, whatever serves by then."""
+        """See `Engine`. The engine that prepared a batch also ranks it, even after a reload."""
         return self._loaded.engine.prepare(batch)
 
     def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
@@ -93,5 +97,5 @@ class CurrentEngine:
         return self._loaded.engine.visible(item_id)
 
     def close(self) -> None:
-        """Close the one that serves now."""
+        """Close the engine that serves now."""
         self._loaded.engine.close()

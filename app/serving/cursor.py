@@ -1,9 +1,12 @@
-"""Where a page ended: an opaque word that carries all the next page needs, so nothing is kept here.
+"""Cursors: an opaque text that names the items which earlier pages have shown.
+
+A cursor carries all that the next page needs, so the service stores nothing for it:
 
     version (1) | issued, unix seconds (8) | owner (8) | CRC-32 of the rest (4) | zlib of the ids
 
-Ids hold no control characters, so a line break parts them. The owner is a digest of the epoch of
-the user's version: a cursor does not outlive the deletion of its user.
+Numbers in brackets are bytes. The ids are joined by line breaks, because an id contains no control
+character. The owner is a digest of the epoch of the user's version. The epoch changes when a user
+is deleted, so cursors from before are refused.
 """
 
 import base64
@@ -20,25 +23,25 @@ from app.domain.request import MAX_CURSOR_CHARACTERS, MAX_CURSOR_ITEMS
 from app.domain.values import MAX_ID_CHARS
 
 LIFE_S: Final = 900
-"""Seconds for which the cursor of an answer holds at least."""
+"""Seconds for which a cursor is valid at least."""
 
 _HEAD: Final = struct.Struct(">BQ8sI")
 _VERSION: Final = 1
 _NOBODY: Final = bytes(8)
-# UTF-8 takes up to 4 bytes a character. A cursor may be forged, so that it needs a limit.
-_MOST_BYTES: Final = (4 * MAX_ID_CHARS + 1) * MAX_CURSOR_ITEMS
+# UTF-8 takes up to 4 bytes a character. The limit is needed because a cursor may be forged.
+_MAX_BYTES: Final = (4 * MAX_ID_CHARS + 1) * MAX_CURSOR_ITEMS
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was shown up to here: ids, in order, and the digest of whose list it is."""
+    """The ids that earlier pages have shown, in order, and a digest of the user they belong to."""
 
     shown: tuple[str, ...] = ()
     owner: bytes = _NOBODY
 
 
 def write_cursor(shown: Sequence[str], owner: bytes, now: float) -> str | None:
-    """Return the cursor behind these items; None where they are more than a cursor carries."""
+    """Return the cursor of the page after these items; None if they do not fit into a cursor."""
     if len(shown) > MAX_CURSOR_ITEMS:
         return None
     ids = zlib.compress("\n".join(shown).encode())
@@ -48,15 +51,15 @@ def write_cursor(shown: Sequence[str], owner: bytes, now: float) -> str | None:
 
 
 def read_cursor(text: str, now: float, life_s: float) -> Page:
-    """Return the page behind which a cursor stands.
+    """Return what a cursor says of earlier pages.
 
     Args:
-        text: what was made by `write_cursor`.
+        text: made by `write_cursor`.
         now: unix seconds.
-        life_s: age up to which it holds; an answer may have lain in caches for a while.
+        life_s: age up to which it is valid; an answer may have been in caches for some time.
 
     Raises:
-        InvalidRequestError: it is none of ours, was changed, or is too old.
+        InvalidRequestError: it is not a cursor of this service, was changed, or is too old.
     """
     wrong = InvalidRequestError("this is no cursor of an answer", field="cursor")
     try:
@@ -65,7 +68,7 @@ def read_cursor(text: str, now: float, life_s: float) -> Page:
         packed = raw[_HEAD.size :]
         if version != _VERSION or checksum != zlib.crc32(packed):
             raise wrong
-        content = zlib.decompressobj().decompress(packed, _MOST_BYTES).decode()
+        content = zlib.decompressobj().decompress(packed, _MAX_BYTES).decode()
     except (binascii.Error, struct.error, zlib.error, ValueError) as error:
         raise wrong from error
     if not now - life_s <= issued <= now + life_s:
@@ -74,10 +77,10 @@ def read_cursor(text: str, now: float, life_s: float) -> Page:
 
 
 def owned_by(version: bytes, page: Page) -> Page:
-    """Return the page as one of the user of this version (b"" = nobody's).
+    """Return the page with the user of this version as its owner; b"" = no user.
 
     Raises:
-        InvalidRequestError: it was made for a user who was deleted since, or for another.
+        InvalidRequestError: it was made for another user, or before the user was deleted.
     """
     epoch = version.rpartition(b":")[0]
     owner = hashlib.blake2b(epoch, digest_size=8).digest() if epoch else _NOBODY

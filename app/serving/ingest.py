@@ -1,8 +1,8 @@
-"""Storing the events of one call, and saying what became of each.
+"""Event ingest: store the events of one call, and report on each of them.
 
-An entry of a call is an event, or a remark that says why it could not be parsed. Events that are
-too old are refused by themselves; the others are durable once `Ingest.take` returns. This module
-knows neither JSON nor HTTP.
+An entry of a call is an event, or a remark that says why it could not be parsed. An event that is
+too old is rejected, and the others are stored all the same. They are durable once `Ingest.take`
+returns. This module knows neither JSON nor HTTP.
 """
 
 import time
@@ -18,9 +18,10 @@ from app.serving.current_engine import CurrentEngine
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Why an entry of a call was refused, or a warning about one that was accepted.
+    """Why an entry of a call was rejected, or a warning about one that was accepted.
 
-    `index`: position of the entry in the call, from 0. `field`: the field at fault, if it is one.
+    `index`: position of the entry in the call, from 0. `field`: the field at fault, if
+    there is one.
     """
 
     index: int
@@ -30,8 +31,8 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of the events of one call."""
+class IngestResult:
+    """How many events of one call were stored, and the remarks about the others."""
 
     accepted: int
     duplicates: int
@@ -42,30 +43,42 @@ class Taken:
 class Ingest:
     """Stores events. All methods belong to one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock and threads are injected
         self,
         current: CurrentEngine,
         events: EventStore,
         retention: Retention,
         metrics: Metrics,
+        *,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Write to `events`; `current` knows the items and the event rules. `now`: unix seconds."""
+        """Write events to a store.
+
+        Args:
+            current: knows the items and the event rules.
+            events: the store.
+            retention: how long events are stored.
+            metrics: where events and the time of writes are counted.
+            now: unix seconds.
+            clock: monotonic seconds, for the time of writes.
+        """
         self._current = current
         self._events = events
         self._retention = retention
         self._metrics = metrics
         self._now = now
+        self._clock = clock
 
-    async def take(self, entries: Sequence[Event | Remark]) -> Taken:
-        """Store the events that can be stored; when this returns they are durable.
+    async def take(self, entries: Sequence[Event | Remark]) -> IngestResult:
+        """Store the events that are not too old; they are durable when this returns.
 
         Raises:
-            StoreError: nothing is acknowledged; sending it all again does no harm where events
-                carry their ids.
-            OverloadedError: too much is waiting to be written; nothing was.
+            StoreError: the events may be stored or not. Sending all of them again does no harm if
+                they carry ids.
+            OverloadedError: too many events wait to be written; none of these was stored.
         """
-        good: dict[int, Event] = {}
+        valid: dict[int, Event] = {}
         rejected: list[Remark] = []
         oldest = self._retention.oldest(self._now())
         for index, entry in enumerate(entries):
@@ -73,34 +86,40 @@ class Ingest:
                 rejected.append(entry)
             elif entry.time < oldest:
                 message = "it is older than events are stored"
-                rejected.append(Remark(index, "too_old", message, "timestamp"))
+                rejected.append(Remark(index, code="too_old", message=message, field="timestamp"))
             else:
-                good[index] = entry
-        accepted = await self._append(list(good.values()))
-        duplicates = len(good) - accepted
+                valid[index] = entry
+        accepted = await self._append(list(valid.values()))
+        duplicates = len(valid) - accepted
         counted = {"accepted": accepted, "duplicate": duplicates, "rejected": len(rejected)}
         for result, n in counted.items():
             self._metrics.events.labels(result).inc(n)
-        return Taken(accepted, duplicates, tuple(rejected), tuple(self._warnings(good)))
+        return IngestResult(
+            accepted=accepted,
+            duplicates=duplicates,
+            rejected=tuple(rejected),
+            warnings=tuple(self._warnings(valid)),
+        )
 
     async def _append(self, events: Sequence[Event]) -> int:
         """Store events; return how many of them were new."""
         if not events:
             return 0
-        start = time.perf_counter()
+        start = self._clock()
         try:
             return sum(await self._events.append(events))
         finally:
-            self._metrics.event_write_seconds.observe(time.perf_counter() - start)
+            self._metrics.event_write_seconds.observe(self._clock() - start)
 
-    def _warnings(self, good: Mapping[int, Event]) -> Iterator[Remark]:
-        """Yield the stored events that have no effect yet: their item or their kind is unknown."""
+    def _warnings(self, valid: Mapping[int, Event]) -> Iterator[Remark]:
+        """Yield a warning for each stored event without effect: its item or kind is unknown."""
         rules = self._current.loaded.rules
-        kinds = {event.kind for event in good.values()}
-        without = {kind: without_rule(kind, rules) for kind in kinds if kind not in rules}
-        for index, event in good.items():
+        kinds = {event.kind for event in valid.values()}
+        unknown_kinds = {kind: without_rule(kind, rules) for kind in kinds if kind not in rules}
+        for index, event in valid.items():
             if not self._current.contains(event.item):
                 message = "the catalogue does not contain this item; the event is stored"
-                yield Remark(index, "unknown_item", message, "item_id")
-            if event.kind in without:
-                yield Remark(index, "unknown_event", without[event.kind], "event")
+                yield Remark(index, code="unknown_item", message=message, field="item_id")
+            if event.kind in unknown_kinds:
+                message = unknown_kinds[event.kind]
+                yield Remark(index, code="unknown_event", message=message, field="event")

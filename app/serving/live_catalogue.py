@@ -1,16 +1,20 @@
-"""The catalogue while it serves: changes are journalled, then shown by the very next pass.
+"""The live catalogue: changes of items while the service runs.
 
-    validate ─▶ journal (durable) ─▶ encode and plan, beside the passes ─▶ perform, between two
+A change is first written to the journal, which makes it durable. Then the engine plans it beside
+the passes, in a thread for changes. Last it is applied between two passes, and the next pass sees
+it:
 
-Every process reads the same journal, so all of them come to the same catalogue; what another one
-acknowledged is taken in by `watch`. This module does not know what an item looks like.
+    validate ─▶ journal ─▶ encode and plan, beside the passes ─▶ apply, between two passes
+
+All processes read the same journal, so all come to the same catalogue. `watch` applies the changes
+that other processes have acknowledged. This module does not know what an item looks like.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -24,27 +28,29 @@ from app.core.errors import (
 from app.core.ports import Journal, LiveEngine
 from app.core.telemetry import Metrics
 from app.core.types import Change
-from app.serving.batching.worker import WorkerThread, background_thread
+from app.serving.batching.worker import NewThread, background_thread
 from app.serving.turn import in_a_task
 
-_TOGETHER: Final = 256
-"""Changes that are taken in at once: their index of words is made anew each time."""
+_CHUNK: Final = 256
+"""Most changes that are applied in one step: each step rebuilds the word index of the changes."""
 
-_MOST_WAITING: Final = 64
+_MAX_WAITING: Final = 64
+"""Most calls that wait to change the catalogue; more are refused."""
 _NEVER: Final = -1
 _RETRY_MS: Final = 500
+_POLL_S: Final = 0.02
 _log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 
 Runner: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs a blocking call. `Batcher.run_exclusive` is one: no pass sees its work half done."""
+"""Runs a blocking call. `Batcher.run_exclusive` is one: no pass runs meanwhile."""
 
 
 class LiveCatalogue:
     """Changes the items of an engine. All methods belong to one event loop."""
 
-    def __init__(  # noqa: PLR0913 - all but four have defaults
+    def __init__(  # noqa: PLR0913 - clock and threads are injected
         self,
         engine: LiveEngine,
         run_exclusive: Runner,
@@ -53,42 +59,43 @@ class LiveCatalogue:
         *,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        new_thread: Callable[[str], WorkerThread] = background_thread,
+        new_thread: NewThread = background_thread,
     ) -> None:
-        """Start the thread for changes; must be called inside the running event loop.
+        """Keep the items of an engine as the journal says.
 
         Args:
-            engine: whose items change.
-            run_exclusive: runs a call that no pass may see half done.
-            journal: where changes are made durable, and read from.
+            engine: is changed.
+            run_exclusive: applies changes between passes.
+            journal: keeps the changes of all processes.
             metrics: where changes are counted.
-            now: unix seconds, by which items appear and disappear.
-            clock: monotonic seconds, for deadlines.
-            new_thread: starts a thread of that name, in which changes are planned.
+            now: unix seconds.
+            clock: monotonic seconds; deadlines are on it.
+            new_thread: starts a thread with a name, in which changes are planned.
         """
         self._engine = engine
         self._exclusive = run_exclusive
         self._journal = journal
         self._metrics = metrics
-        self._now, self._clock = now, clock
+        self._now = now
+        self._clock = clock
         self._lock = asyncio.Lock()
         self._waiting = 0
-        self._looked_at = _NEVER  # the catalogue's number when it was last asked whether to merge
+        self._merge_checked_at = _NEVER  # number of the catalogue at the last check for a merge
         self._thread = new_thread("recserve-changes")
 
     def __repr__(self) -> str:
         return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
 
     async def put(self, records: Sequence[Mapping[str, Any]]) -> int:
-        """Let items (each with its `id`) be so; return the number of the last change.
+        """Add or replace items, each with its `id`; return the number of the last change.
 
         Raises:
-            StoreError: the journal cannot be written; nothing is acknowledged.
+            StoreError: the journal cannot be written.
             OverloadedError: too many changes wait.
         """
         changes = [(str(r["id"]), {k: v for k, v in r.items() if k != "id"}) for r in records]
         async with self._turn():
-            return await self._done(changes)
+            return await self._record(changes)
 
     async def patch(self, item_id: str, fields: Mapping[str, object]) -> int:
         """Change some fields of an item, None = remove; return the number of the change.
@@ -98,44 +105,47 @@ class LiveCatalogue:
             StoreError, OverloadedError: as `put`.
         """
         async with self._turn():
-            # What another process changed meanwhile must not be undone.
+            # Otherwise a change that another process has made meanwhile would be undone.
             await self._catch_up()
             before = self._engine.record(item_id)
             if before is None:
                 raise NotFoundError("there is no such item", field="item_id")
             after = {k: v for k, v in {**before, **fields}.items() if v is not None}
-            return await self._done([(item_id, after)])
+            return await self._record([(item_id, after)])
 
     async def delete(self, item_id: str) -> int:
-        """Let an item be gone; return the number of the change. Raises as `patch`."""
+        """Delete an item; return the number of the change. Raises as `patch`."""
         async with self._turn():
             await self._catch_up()
             if not self._engine.contains(item_id):
                 raise NotFoundError("there is no such item", field="item_id")
-            return await self._done([(item_id, None)])
+            return await self._record([(item_id, None)])
 
     async def reach(self, seq: int, deadline: float) -> None:
-        """Return once a change has been taken in. `deadline`: monotonic seconds.
+        """Return once the catalogue has come to the change `seq`. `deadline`: monotonic seconds.
 
         Raises:
-            DeadlineExceededError: it was not there in time.
+            DeadlineExceededError: the change was not applied in time.
         """
         await in_a_task()
-        while self._engine.info.catalogue < seq:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    async with self._turn():
-                        await self._catch_up()
+        try:
+            async with asyncio.timeout(deadline - self._clock()):
+                while self._engine.info.catalogue < seq:
+                    await self._try_to_catch_up()
                     if self._engine.info.catalogue < seq:
-                        await asyncio.sleep(0.02)
-            except (TimeoutError, StoreError) as error:
-                if isinstance(error, TimeoutError) or self._clock() >= deadline:
-                    message = "the catalogue has not come so far"
-                    raise DeadlineExceededError(message, field="min_catalogue") from error
-                await asyncio.sleep(0.02)
+                        await asyncio.sleep(_POLL_S)
+        except TimeoutError as error:
+            message = "the catalogue has not come so far"
+            raise DeadlineExceededError(message, field="min_catalogue") from error
+
+    async def _try_to_catch_up(self) -> None:
+        """Apply the changes in the journal; a journal that cannot be read is tried again later."""
+        with suppress(StoreError):
+            async with self._turn():
+                await self._catch_up()
 
     async def open(self) -> None:
-        """Take in what was changed before; without a journal to read, later."""
+        """Apply the changes of earlier runs; `watch` does it if the journal cannot be read now."""
         try:
             async with self._turn():
                 await self._catch_up()
@@ -145,10 +155,10 @@ class LiveCatalogue:
     async def watch(
         self, interval_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Take in what other processes change, and what becomes visible; runs until cancelled.
+        """Apply changes of other processes; show and hide items on time. Runs until cancelled.
 
         Args:
-            interval_s: seconds between two looks.
+            interval_s: seconds between two looks at the journal.
             sleep: waits so many seconds.
         """
         while True:
@@ -159,29 +169,29 @@ class LiveCatalogue:
                         await self._catch_up()
                 now = self._now()
                 if now >= self._engine.next_boundary:
-                    # In turn: a plan that is being made has copied what may be seen.
+                    # Not while a change is planned: its plan contains a copy of what is visible.
                     async with self._turn():
                         await self._exclusive(partial(self._engine.advance, now))
                 await self._merge()
             except AppError as error:
                 _log.warning("the catalogue may be behind: %s", error.message)
-            except Exception:  # noqa: BLE001 - go on, or no further change would be seen
-                _log.exception("a change of the catalogue could not be taken in")
+            except Exception:  # noqa: BLE001 - later changes must still be applied
+                _log.exception("a change of the catalogue could not be applied")
 
     async def _merge(self) -> None:
-        """Bring what was put into the main index, if it is much; changes wait meanwhile."""
-        if self._looked_at == self._engine.info.catalogue:
+        """Merge changed items into the main index, if there are many; changes wait meanwhile."""
+        if self._merge_checked_at == self._engine.info.catalogue:
             return
         async with self._turn():
-            self._looked_at = self._engine.info.catalogue
-            if (use := await self._beside(self._engine.merge)) is not None:
-                await self._exclusive(use)
+            self._merge_checked_at = self._engine.info.catalogue
+            if (apply := await self._beside(self._engine.merge)) is not None:
+                await self._exclusive(apply)
 
     @asynccontextmanager
     async def handover(self, engine: LiveEngine) -> AsyncIterator[None]:
-        """Bring an engine that nobody uses yet to where this one is; it is the one from then on.
+        """Apply all changes to an engine that is not used yet, and change that one from now on.
 
-        No item changes inside the block, where it is put in the place of the old one.
+        The caller swaps the engines inside the block, where no item changes.
 
         Raises:
             StoreError: the journal cannot be read; the old engine stays.
@@ -189,15 +199,15 @@ class LiveCatalogue:
         async with self._lock:
             await self._catch_up(engine, self._beside)
             yield
-            self._engine, self._looked_at = engine, _NEVER
+            self._engine, self._merge_checked_at = engine, _NEVER
 
     def close(self) -> None:
-        """End the thread, after what it is at. Idempotent."""
+        """Stop the thread for changes, after its current call. Idempotent."""
         self._thread.stop()
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MAX_WAITING:
             raise OverloadedError("too many changes are waiting", retry_after_ms=_RETRY_MS)
         self._waiting += 1
         try:
@@ -206,16 +216,17 @@ class LiveCatalogue:
         finally:
             self._waiting -= 1
 
-    async def _done(self, changes: Sequence[tuple[str, Mapping[str, object] | None]]) -> int:
-        """Journal changes and take them in, after those that others journalled before."""
-        kept = await self._journal.append(changes)
-        if kept[0].seq == self._engine.info.catalogue + 1:
-            for start in range(0, len(kept), _TOGETHER):
-                await self._take_in(self._engine, kept[start : start + _TOGETHER], self._exclusive)
+    async def _record(self, changes: Sequence[tuple[str, Mapping[str, object] | None]]) -> int:
+        """Write changes to the journal and apply them, after those that others wrote before."""
+        journalled = await self._journal.append(changes)
+        if journalled[0].seq == self._engine.info.catalogue + 1:
+            for start in range(0, len(journalled), _CHUNK):
+                chunk = journalled[start : start + _CHUNK]
+                await self._apply(self._engine, chunk, self._exclusive)
         else:
             await self._catch_up()
-        self._metrics.catalogue_changes.inc(len(kept))
-        return kept[-1].seq
+        self._metrics.catalogue_changes.inc(len(journalled))
+        return journalled[-1].seq
 
     async def _catch_up(
         self,
@@ -225,15 +236,13 @@ class LiveCatalogue:
         engine, run = engine or self._engine, run or self._exclusive
         more = True
         while more:
-            changes = await self._journal.after(engine.info.catalogue, _TOGETHER)
+            changes = await self._journal.after(engine.info.catalogue, _CHUNK)
             if changes:
-                await self._take_in(engine, changes, run)
-            more = len(changes) == _TOGETHER
+                await self._apply(engine, changes, run)
+            more = len(changes) == _CHUNK
 
-    async def _take_in(
-        self, engine: LiveEngine, changes: Sequence[Change], perform: Runner
-    ) -> None:
-        await perform(await self._beside(partial(engine.plan, changes, self._now())))
+    async def _apply(self, engine: LiveEngine, changes: Sequence[Change], run: Runner) -> None:
+        await run(await self._beside(partial(engine.plan, changes, self._now())))
 
     async def _beside(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the thread for changes, beside the passes."""

@@ -23,17 +23,17 @@ from app.serving.caching.answers import Caches
 from app.serving.caching.single_flight import Shared, SingleFlight
 from app.serving.cursor import write_cursor
 from app.serving.request_plan import Planner, RequestPlan
-from app.serving.response import NO_TIMINGS, Answer, CacheWord, write_head, write_tail
+from app.serving.response import NO_TIMINGS, Answer, CacheWord, fresh_id, write_head, write_tail
 
-_MOST_REFRESHES: Final = 8
-"""Stale answers that are refreshed at once, in the background."""
+_MAX_REFRESHES: Final = 8
+"""Most stale answers that are refreshed at the same time, in the background."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecommenderParts:
     """What a recommender is wired from.
 
-    `reach`: waits until the engine has taken in a change of the catalogue, `LiveCatalogue.reach`.
+    `reach`: waits until a change of the catalogue is applied, `LiveCatalogue.reach`.
     """
 
     engine: Engine
@@ -47,7 +47,7 @@ class RecommenderParts:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What one computation leaves to everybody who waited for it."""
+    """The result of one computation, shared by all requests that waited for it."""
 
     tail: bytes
     degraded: tuple[str, ...]
@@ -63,11 +63,20 @@ class Recommender:
         parts: RecommenderParts,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = fresh_id,
     ) -> None:
-        """Wire the parts. `clock`: monotonic seconds, for deadlines; `now`: unix seconds."""
+        """Wire the parts.
+
+        Args:
+            parts: what the recommender uses.
+            clock: monotonic seconds; deadlines are on it.
+            now: unix seconds.
+            new_id: makes the id of an answer.
+        """
         self._parts = parts
         self._clock = clock
         self._now = now
+        self._new_id = new_id
         self._refreshes: set[asyncio.Task[None]] = set()
         self._observed = Observed(parts.metrics)
 
@@ -80,7 +89,7 @@ class Recommender:
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
-                fit it, a cursor that does not hold any more (422).
+                fit it, a cursor that is not valid any more (422).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
@@ -94,7 +103,7 @@ class Recommender:
         plan = await self._parts.planner.plan(ask, deadline)
 
         # 2. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
-        #    without user state does not answer a whole request, nor the other way round.
+        #    without user state never answers a request that has it, nor the other way round.
         trouble = False
         if not plan.degraded:
             tail, trouble = await self._parts.caches.get(plan.lookup)
@@ -111,7 +120,7 @@ class Recommender:
         # 4. Answer.
         word: CacheWord = "bypass" if plan.degraded else "miss" if shared.leader else "coalesced"
         x_cache = "error" if trouble else ""
-        return self._answer(start, word, shared.value.tail, shared.value, x_cache)
+        return self._answer(start, word, shared.value.tail, computed=shared.value, x_cache=x_cache)
 
     def check_capacity(self) -> None:
         """Raise as `recommend` would for a request that is not cached and has the usual budget."""
@@ -119,7 +128,7 @@ class Recommender:
         self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3)
 
     async def aclose(self) -> None:
-        """Let cache writes under way end. Idempotent."""
+        """Cancel refreshes, and wait for the cache writes that are running. Idempotent."""
         for task in self._refreshes:
             task.cancel()
         await self._parts.caches.aclose()
@@ -128,9 +137,9 @@ class Recommender:
         """Return an answer from an older catalogue, if there is one, and refresh it."""
         lookup = replace(plan.lookup, min_catalogue_seq=plan.ask.min_catalogue)
         tail = self._parts.caches.stale(lookup, plan.ask.max_stale_ms / 1e3)
-        # After a change of the catalogue all answers are due: refreshing them must not make
-        # those who wait for an answer wait longer.
-        room = len(self._refreshes) < _MOST_REFRESHES
+        # After a change of the catalogue, all answers are stale at once. Refreshing them must not
+        # delay the requests that wait for an answer.
+        room = len(self._refreshes) < _MAX_REFRESHES
         if tail is not None and room and not self._parts.flights.flying(plan.flight_key):
             task = asyncio.create_task(self._refresh(plan), name="recserve-refresh")
             self._refreshes.add(task)
@@ -138,14 +147,16 @@ class Recommender:
         return tail
 
     async def _refresh(self, plan: RequestPlan) -> None:
-        """Compute an answer that nobody waits for; under overload it is left out."""
+        """Compute an answer that nobody waits for; it is skipped during an overload."""
         with suppress(AppError):
             await self._run(await self._parts.planner.resolve(plan))
 
     async def _run(self, plan: RequestPlan) -> Shared[Computed]:
         begin = partial(self._parts.batcher.begin, plan.request, plan.deadline)
         finish = partial(self._computed, plan)
-        return await self._parts.flights.run(plan.flight_key, plan.deadline, begin, finish)
+        return await self._parts.flights.run(
+            plan.flight_key, plan.deadline, begin=begin, finish=finish
+        )
 
     def _computed(self, plan: RequestPlan, done: Submitted[RankResult]) -> Computed:
         """Make the answer of one flight, and put it into the caches."""
@@ -153,10 +164,15 @@ class Recommender:
         if plan.degraded:
             result = replace(result, degraded=(*plan.degraded, *result.degraded))
         cursor = self._next_cursor(result, plan)
-        tail = write_tail(result, done.batch_size, done.generation, cursor)
+        tail = write_tail(
+            result,
+            batch_size=done.batch_size,
+            generation=done.generation,
+            next_cursor=cursor,
+        )
 
-        # Not cached: a degraded answer, and one that was ranked by another bundle than its key
-        # names, or after its state, while the request waited.
+        # Two kinds of answers are not cached: degraded ones, and those that another bundle or a
+        # later state ranked than their key names, because the request waited.
         now = replace(plan.lookup.generation, catalogue=done.generation.catalogue)
         if not result.degraded and done.generation == now:
             self._parts.caches.put(
@@ -166,10 +182,15 @@ class Recommender:
                 valid_until=plan.valid_until,
                 depends_on=plan.request.named,
             )
-        return Computed(tail, result.degraded, done.queue_s * 1e3, done.timings)
+        return Computed(
+            tail=tail,
+            degraded=result.degraded,
+            queue_ms=done.queue_s * 1e3,
+            stages=done.timings,
+        )
 
     def _next_cursor(self, result: RankResult, plan: RequestPlan) -> str | None:
-        """Return where the next page starts; None where this one is the last."""
+        """Return the cursor of the next page; None if this page is the last."""
         if plan.request.candidates is not None or len(result.items) < plan.request.k:
             return None
         shown = (*plan.page.shown, *(item.id for item in result.items))
@@ -188,5 +209,11 @@ class Recommender:
         queue_ms = computed.queue_ms if computed else 0.0
         degraded = computed.degraded if computed else ()
         self._observed.count(total, queue_ms, stages, degraded, worked=computed is not None)
-        head = write_head(word, queue_ms, stages, total * 1e3)
+        head = write_head(
+            recommendation_id=self._new_id(),
+            cache=word,
+            queue_ms=queue_ms,
+            stages=stages,
+            total_ms=total * 1e3,
+        )
         return Answer(head + tail, x_cache or word, degraded)

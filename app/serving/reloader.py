@@ -17,8 +17,8 @@ from app.core.ports import LiveEngine
 from app.core.telemetry import Metrics
 from app.core.types import Generation, RankRequest, RankResult
 from app.serving.batching.batcher import Batcher
-from app.serving.batching.worker import ThreadDiedError, WorkerThread, background_thread
-from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.batching.worker import NewThread, ThreadDiedError, background_thread
+from app.serving.current_engine import CurrentEngine, LoadedBundle
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,11 @@ class BundleSource:
     """
 
     points_to: Callable[[], str | None]
-    load: Callable[[], Loaded]
+    load: Callable[[], LoadedBundle]
     settle: Callable[[], None] = _nothing
 
     @classmethod
-    def fixed(cls, loaded: Loaded) -> "BundleSource":
+    def fixed(cls, loaded: LoadedBundle) -> "BundleSource":
         """Return a source that never has anything else."""
         return cls(lambda: loaded.engine.info.bundle, lambda: loaded)
 
@@ -86,7 +86,7 @@ class Reloader:
         *,
         handover: Callable[[LiveEngine], AbstractAsyncContextManager[None]] = _at_once,
         clock: Callable[[], float] = time.monotonic,
-        new_thread: Callable[[str], WorkerThread] = background_thread,
+        new_thread: NewThread = background_thread,
     ) -> None:
         """Prepare reloads; nothing runs before one is asked for.
 
@@ -147,7 +147,7 @@ class Reloader:
             except Exception:  # go on, or the next generation would never be seen
                 log.exception("a reload failed")
 
-    async def _load(self) -> Loaded:
+    async def _load(self) -> LoadedBundle:
         # A thread for each load: what libraries keep for a thread is freed when the thread ends.
         thread = self._new_thread("recserve-reload")
         try:
@@ -174,7 +174,7 @@ class Reloader:
         log.error("a bundle was refused, %r serves on", self._current, exc_info=error)
         return BundleError("the bundle cannot be loaded")
 
-    async def _swap(self, loaded: Loaded) -> None:
+    async def _swap(self, loaded: LoadedBundle) -> None:
         async with self._handover(loaded.engine):
             old = self._current.replace(loaded)
         self._metrics.reloads.labels("done").inc()

@@ -76,7 +76,7 @@ class Planner:
         Args:
             engine: knows the fields of the catalogue, and its generation.
             users: reads what users did.
-            cursor_life_s: age up to which a cursor holds, in seconds.
+            cursor_life_s: age up to which a cursor is valid, in seconds.
             now: unix seconds.
         """
         self._engine, self._users = engine, users
@@ -89,7 +89,7 @@ class Planner:
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
-                fit it, a cursor that does not hold any more.
+                fit it, a cursor that is not valid any more.
         """
         filter_ = filter_text(ask.filter) if ask.filter else ""
         self._check_fields(ask, filter_)
@@ -114,29 +114,37 @@ class Planner:
             # The answer says how many items pass a filter, and any change may alter that.
             min_catalogue_seq=generation.catalogue if filter_ else ask.min_catalogue,
         )
-        return RequestPlan(ask, request, user, lookup, deadline, page, degraded)
+        return RequestPlan(
+            ask=ask,
+            request=request,
+            user=user,
+            lookup=lookup,
+            deadline=deadline,
+            page=page,
+            degraded=degraded,
+        )
 
     async def resolve(self, plan: RequestPlan) -> RequestPlan:
         """Return the plan with what its user did: taste, and what must not come back."""
         if plan.user is None:
             return plan
-        ask, said = plan.ask, plan.request
+        ask, request = plan.ask, plan.request
         try:
             state = await self._users.read(plan.user, ask.seen)
         except StoreError as error:
             return replace(plan, user=None, degraded=_without_user(error))
         rules, now = self._users.rules, self._now()
         taste = taste_of(state, rules, now)
-        seen, valid_until = seen_items(state, ask.seen, rules, now)
+        seen, valid_until = seen_items(state, rule=ask.seen, rules=rules, now=now)
         # What the request itself says of an item counts more than what is stored.
         named = {*ask.history, *ask.like, *ask.dislike}
         disliked = tuple(item for item in taste.disliked if item not in named)
         had = seen if ask.repeats else seen.union(disliked)
         request = replace(
-            said,
+            request,
             history=(*taste.history, *ask.history)[-MAX_HISTORY:],
             dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
-            exclude=said.exclude if ask.exclude_seen is None else said.exclude.union(had),
+            exclude=request.exclude if ask.exclude_seen is None else request.exclude.union(had),
             seen=had if ask.exclude_seen is None else frozenset(),
         )
         # The state was read after its version: the answer belongs to the newer one.

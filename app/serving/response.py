@@ -1,10 +1,12 @@
-"""Answers as finished bytes: a fresh head in front of a tail that may come from a cache.
+"""Answers as JSON bytes: a head made for each answer, and a tail that may come from a cache.
 
-The tail holds what the engine said; the head what is true of this one answer only. Their seam is a
-comma, so joining them is the whole serialisation of a hit.
+The tail holds what the engine returned. The head holds what is true of this one answer only: its
+id, its timings and the part the cache played. The head ends with a comma, so joining the two is all
+the serialisation that a cache hit needs.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,24 +18,25 @@ CacheWord = Literal["hit", "miss", "coalesced", "bypass"]
 
 NO_TIMINGS = StageTimings()
 
-_random = random.SystemRandom()
-_ids = random.Random(_random.getrandbits(256))  # noqa: S311 - ids are told apart, not kept secret
+# Seeded once by the system. Asking the system for each id would take a twentieth of a cache hit.
+_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - unique, not secret
 
 
-def fresh_id() -> str:
-    """Return 128 random bits in hex; no call of the system, for that would cost a hit a twentieth.
+def fresh_id(random_bits: Callable[[int], int] = _ids.getrandbits) -> str:
+    """Return 128 random bits in hex. `random_bits(n)` returns n random bits as a number.
 
-    >>> len(fresh_id())
-    32
+    >>> fresh_id(lambda n: n)
+    '00000000000000000000000000000080'
     """
-    return f"{_ids.getrandbits(128):032x}"
+    return f"{random_bits(128):032x}"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What goes back to the caller.
 
-    `x_cache` is the header's word: that of the body, or `error` if a cache was in trouble.
+    `x_cache`: value of the header X-Cache: the word in the body, `error` if a cache failed, or
+    `stale`.
     """
 
     body: bytes
@@ -44,7 +47,7 @@ class Answer:
 def write_tail(
     result: RankResult, batch_size: int, generation: Generation, next_cursor: str | None
 ) -> bytes:
-    """Return the JSON of the lasting part, without its opening brace."""
+    """Return the JSON of the tail, without an opening brace."""
     tail = {
         "batch_size": batch_size,
         "items": [_item(item) for item in result.items],
@@ -72,13 +75,20 @@ def _item(item: RankedItem) -> dict[str, object]:
     return shown
 
 
-def write_head(cache: CacheWord, queue_ms: float, stages: StageTimings, total_ms: float) -> bytes:
-    """Return the JSON of the fresh part, ending in the comma before the tail.
+def write_head(
+    recommendation_id: str,
+    cache: CacheWord,
+    queue_ms: float,
+    stages: StageTimings,
+    total_ms: float,
+) -> bytes:
+    """Return the JSON of the head, which ends with the comma before the tail.
 
-    Written by hand: every value is a number or a fixed word, and it is on the path of every hit.
+    It is formatted by hand because every hit needs it. Every value is a number, a fixed word or
+    hexadecimal digits, so nothing has to be escaped.
     """
     return (
-        f'{{"recommendation_id":"{fresh_id()}","cache":"{cache}","timings_ms":'
+        f'{{"recommendation_id":"{recommendation_id}","cache":"{cache}","timings_ms":'
         f'{{"queue":{queue_ms:.3f},"encode":{stages.encode_ms:.3f},'
         f'"retrieve":{stages.retrieve_ms:.3f},"rerank":{stages.rerank_ms:.3f},'
         f'"total":{total_ms:.3f}}},'

@@ -1,13 +1,14 @@
-"""Moving work into a task: the fast path starts its work outside of one (`app.api.fast_path`).
+"""Moving a coroutine into a task, for calls that need one, such as `asyncio.timeout`.
 
-Most requests end without needing a task. What does need one, such as `asyncio.timeout`, calls
-`in_a_task` first.
+The fast path (`app.api.fast_path`) drives coroutines without a task, because most requests end
+without needing one. Code that needs a task calls `in_a_task` first.
 """
 
 import asyncio
 
 
 async def in_a_task() -> None:
-    """Return in a task: at once if this runs in one, else when the fast path has made one."""
+    """Return inside a task: at once if there is one, else when the fast path has made one."""
     if asyncio.current_task() is None:
-        await asyncio.sleep(0)  # a bare yield, which the fast path takes for a request for a task
+        # The fast path takes a bare yield for a request to continue in a task.
+        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What is known of a user now: what the bundle holds, then what the event store holds.
+"""The state of a user: the events in the bundle, then those in the event store.
 
 `UserStates` reads it: the version in one cheap trip, the whole state in another. The functions
 below say what a state means for a request. This module knows neither caches nor the engine.
@@ -60,7 +60,7 @@ class UserStates:
     """Reads what users did. All methods belong to one event loop."""
 
     def __init__(self, current: CurrentEngine, events: EventStore, timeout_s: float) -> None:
-        """Join what came with the bundle with `events`; a read takes at most `timeout_s`."""
+        """Read the bundle of `current`, and `events`; a read takes at most `timeout_s`."""
         self.events = events
         self._current = current
         self._timeout_s = timeout_s
@@ -113,7 +113,7 @@ class UserStates:
 async def _layered(
     frozen: UserStore, user: str, stored: StoredUser, *, with_seen: bool
 ) -> UserState:
-    """Return what the bundle holds of a user and of their sessions, and what is stored since."""
+    """Return the state of a user: from the bundle, with merged sessions, and from the store."""
     users = stored.merged if stored.deleted else (user, *stored.merged)
     histories = [await frozen.history(name) for name in users]
     history = tuple(item for each in histories for item in each)[-MAX_HISTORY:]
@@ -162,7 +162,7 @@ def seen_items(
 ) -> tuple[frozenset[str], float]:
     """Return the items that a rule calls seen, and until when: unix seconds, or infinite.
 
-    What the bundle holds has neither kind nor time: it counts where the rule names neither.
+    Events in the bundle have neither kind nor time; they count if the rule names neither.
 
     Args:
         state: of the user.
@@ -170,7 +170,7 @@ def seen_items(
         rules: what each kind of event means.
         now: unix seconds.
     """
-    found: set[str] = set()
+    seen: set[str] = set()
     within = math.inf if rule.within_s is None else rule.within_s
     oldest = math.inf
     for kind, remembered in state.stored.seen.items():
@@ -181,8 +181,10 @@ def seen_items(
         if rule.within_s is not None:
             items = [item for item in items if item.time >= now - within]
             oldest = min(oldest, min((item.time for item in items), default=math.inf))
-        found.update([item.item for item in items])
-    return frozenset(found.union(state.frozen_seen) if rule.everything else found), oldest + within
+        seen.update([item.item for item in items])
+    if rule.everything:
+        seen |= state.frozen_seen
+    return frozenset(seen), oldest + within
 
 
 def _positive(items: Sequence[SeenItem], rule: EventRule | None) -> Sequence[SeenItem]:

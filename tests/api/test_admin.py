@@ -15,7 +15,7 @@ from app.core.errors import BundleError
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.domain.event_rules import DEFAULT_EVENT_RULES
-from app.serving.current_engine import Loaded
+from app.serving.current_engine import LoadedBundle
 from app.serving.reloader import BundleSource
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
@@ -28,11 +28,11 @@ class Bundles:
     def __init__(self) -> None:
         self.points_to = "fake/1"
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedBundle:
         if self.points_to == "broken":
             raise BundleError("the bundle lacks its file 'vectors.npy'")
         engine = GatedEngine(bundle=self.points_to)
-        return Loaded(engine, MemoryUserStore({}), DEFAULT_EVENT_RULES)
+        return LoadedBundle(engine, MemoryUserStore({}), DEFAULT_EVENT_RULES)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from app.core.ports import Engine
 from app.core.types import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES
-from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.small_engine import small_engine
 
@@ -18,7 +18,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     made: Engine = GatedEngine(n_items=7) if "fake" in request.param else small_engine()
     if "current" not in request.param:
         return made
-    return CurrentEngine(Loaded(made, MemoryUserStore({}), DEFAULT_EVENT_RULES))
+    return CurrentEngine(LoadedBundle(made, MemoryUserStore({}), DEFAULT_EVENT_RULES))
 
 
 def ids(engine: Engine, request: RankRequest) -> list[str]:

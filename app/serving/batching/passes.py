@@ -1,11 +1,16 @@
-"""Passes over batches, in two threads: while one batch is ranked, the next is prepared.
+"""Engine passes over batches, in two threads: one batch is ranked while the next is prepared.
 
-    begin ─▶ prepare, in one thread ─▶ rank, in the other ─▶ ended
+    begin ─▶ prepare, in the encode thread ─▶ rank, in the rank thread ─▶ ended
 
-The halves of a batch follow each other; those of two batches overlap, so that two cores have work.
-A batch that is alone stays in the first thread: nothing is gained by waking the other.
-One thread hands over to the other without the event loop, which may be busy refusing requests. Does
-not know queues, deadlines, or what a batch is made of.
+The two halves of one batch run one after the other. Halves of different batches overlap, so that
+two cores have work. A batch with no other batch behind it stays in the encode thread for both
+halves, because waking the rank thread would gain nothing. The encode thread hands a batch to the
+rank thread directly: the event loop may be busy refusing requests.
+
+Some calls must not overlap with any pass, such as a change of the catalogue. `ExclusiveCalls` holds
+them in order; the batcher runs them in the encode thread when no pass is running.
+
+This module does not know the queue, deadlines, or what a batch contains.
 """
 
 import asyncio
@@ -17,22 +22,23 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from app.core.errors import EngineError
-from app.serving.batching.plan import BatchPlan, Limits, share_of
-from app.serving.batching.queue import Entry, Pass
-from app.serving.batching.worker import ThreadDiedError, WorkerThread
+from app.serving.batching.plan import BatchPlan, Limits, max_batch_share
+from app.serving.batching.queue import Pass, QueueEntry
+from app.serving.batching.worker import NewThread, ThreadDiedError, Worker
 
-# Calls that wait for the first model thread, to run between two passes. Decides nothing else.
-
+T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 V = TypeVar("V")
 
 _Answer: TypeAlias = "asyncio.Future[Any]"
 
 
 class ExclusiveCalls:
-    """The calls that wait, in order; each is answered once, with its value or its exception."""
+    """Waiting exclusive calls, in order. Each is answered once, with its value or exception."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Begin without any call."""
         self._waiting: deque[tuple[Callable[[], object], _Answer]] = deque()
         self.running = False
 
@@ -40,10 +46,10 @@ class ExclusiveCalls:
         return len(self._waiting)
 
     async def result(self, call: Callable[[], V]) -> V:
-        """Wait for a call's turn and its end; whoever leaves before its turn takes it along.
+        """Queue a call and return its result. A caller cancelled before its turn cancels the call.
 
         Raises:
-            Exception: what it raised, or what `fail` was given.
+            Exception: what the call raised, or the error given to `fail`.
         """
         answer: _Answer = asyncio.get_running_loop().create_future()
         self._waiting.append((call, answer))
@@ -52,47 +58,42 @@ class ExclusiveCalls:
             raise outcome
         return outcome
 
-    async def run_next(self, thread: WorkerThread) -> None:
+    async def run_next(self, worker: Worker) -> None:
         """Run the call that has waited longest, if there is one."""
         if not self._waiting:
             return
         call, answer = self._waiting[0]
         if not answer.done():
             self.running = True
-            _set(answer, await thread.run(call))
+            _set(answer, await worker.run(call))
             self.running = False
         self._waiting.popleft()
 
     def fail(self, error: Exception) -> None:
-        """Fail every call that is not answered, the running one included."""
+        """Fail every call that is not answered, including the running one."""
         self.running = False
         while self._waiting:
             _set(self._waiting.popleft()[1], error)
 
 
 def _set(answer: _Answer, outcome: object) -> None:
-    if not answer.done():  # the caller may have left
+    if not answer.done():  # the caller may have gone away
         answer.set_result(outcome)
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
 
 class Work(Protocol[T, R_co]):
     """What passes do, and what it costs; the port `Engine` is one.
 
-    Both halves of a pass block. No two first halves overlap, nor do two second halves; the first
-    half of one batch and the second half of another do.
+    Both halves of a pass block. Two first halves never overlap, and neither do two second halves.
+    The first half of one batch and the second half of another do.
     """
 
     def cost(self, item: T, /) -> int:
-        """Return estimated tokens; cheap, called on the event loop."""
+        """Return the estimated tokens of an item; cheap, called on the event loop."""
         ...
 
     def fast_encoding(self, item: T, /) -> T | None:
-        """Return the item to run in place of another where time is short; None = that one."""
+        """Return the item to run instead if time is short; None if there is no faster one."""
         ...
 
     def prepare(self, batch: Sequence[T], /) -> Callable[[], Pass[R_co]]:
@@ -104,103 +105,113 @@ class Work(Protocol[T, R_co]):
 
 
 @dataclass(slots=True, eq=False)
-class _UnderWay(Generic[T, R]):
-    """A batch under way. `began`: monotonic seconds."""
+class RunningBatch(Generic[T, R]):
+    """A batch whose pass is running. `started_at`: monotonic seconds."""
 
-    plan: BatchPlan[Entry[T, R]]
-    began: float
+    plan: BatchPlan[QueueEntry[T, R]]
+    started_at: float
 
 
 class Passes(Generic[T, R]):
-    """Batches under way, oldest first. All methods belong to one event loop."""
+    """The running batches, oldest first. All methods belong to one event loop.
 
-    def __init__(
+    Attributes:
+        encode_thread: does first halves; exclusive calls run in it too.
+    """
+
+    def __init__(  # noqa: PLR0913 - clock and threads are injected
         self,
         work: Work[T, R],
         limits: Limits,
+        *,
         clock: Callable[[], float],
         changed: asyncio.Event,
-        ended: Callable[[BatchPlan[Entry[T, R]], float, float, Pass[R] | Exception], None],
+        ended: Callable[[RunningBatch[T, R], float, Pass[R] | Exception], None],
+        new_thread: NewThread,
     ) -> None:
         """Start both threads.
 
         Args:
             work: what a pass does.
-            limits: bounds of a batch.
+            limits: limits of a batch.
             clock: monotonic seconds.
-            changed: set when a batch has come a half further.
-            ended: told of each pass: its plan, when it began, how many seconds it kept the next
-                one waiting, and what came of it; `ThreadDiedError`: a thread is lost.
+            changed: set whenever a half of a pass has ended.
+            ended: called at the end of each pass with its batch, the seconds for which it occupied
+                the engine, and its outcome. The outcome is `ThreadDiedError` if a thread died.
+            new_thread: starts a thread with a name.
         """
         self._work, self._limits, self._clock, self._ended = work, limits, clock, ended
-        self.first = WorkerThread("recserve-model")
-        self._second = WorkerThread("recserve-rank")
-        self._free = threading.Semaphore()  # whether nothing is being ranked, nor is to be
-        self._under_way: list[_UnderWay[T, R]] = []
+        self.encode_thread = new_thread("recserve-model")
+        self._rank_thread = new_thread("recserve-rank")
+        self._rank_slot = threading.Semaphore()  # held by the one batch that may be ranked
+        self._running: list[RunningBatch[T, R]] = []
         self._unprepared = 0
         self._changed = changed
         self._last_end = clock()
 
     @property
-    def running(self) -> tuple[Entry[T, R], ...]:
-        """The entries under way, the oldest batch first."""
-        return tuple(entry for batch in self._under_way for entry in batch.plan.take)
+    def entries(self) -> tuple[QueueEntry[T, R], ...]:
+        """The entries of all running batches, the oldest batch first."""
+        return tuple(entry for batch in self._running for entry in batch.plan.take)
 
     @property
     def busy(self) -> bool:
-        """Whether anything is under way."""
-        return bool(self._under_way)
+        """Whether any batch is running."""
+        return bool(self._running)
 
     @property
     def requests(self) -> int:
-        """How many entries are under way."""
-        return sum(len(batch.plan.take) for batch in self._under_way)
+        """How many requests the running batches contain."""
+        return sum(len(batch.plan.take) for batch in self._running)
 
     @property
     def tokens(self) -> int:
-        """What the entries under way cost."""
-        return sum(batch.plan.tokens for batch in self._under_way)
+        """The total cost of the running batches."""
+        return sum(batch.plan.tokens for batch in self._running)
 
     @property
     def since(self) -> float:
         """When the oldest batch began, or the one before it ended, whichever is later."""
-        return max([self._last_end, *(batch.began for batch in self._under_way[:1])])
+        return max([self._last_end, *(batch.started_at for batch in self._running[:1])])
 
     @property
     def alive(self) -> bool:
-        """Whether both threads run."""
-        return self.first.alive and self._second.alive
+        """Whether both threads are alive."""
+        return self.encode_thread.alive and self._rank_thread.alive
 
-    def share(self, waiting: int) -> int:
-        """Return how many of so many waiting requests the next batch may take, see `share_of`."""
-        return share_of(waiting, self.requests, self._limits)
+    def max_batch(self, waiting: int) -> int:
+        """Return how many of the waiting requests the next batch may take."""
+        return max_batch_share(waiting, self.requests, self._limits)
 
     def has_room(self, waiting: int) -> bool:
-        """Tell whether a batch may begin: nothing is to be prepared, or one and this is full.
+        """Return whether a batch may begin.
 
-        Beginning ahead bridges the time until this loop hears that a thread is free; what comes
-        meanwhile misses that batch, so it is for as many as may go together.
+        It may if no batch waits to be prepared. It also may if one does, but the new batch would be
+        full: then the encode thread has its next batch without waiting for the event loop. A batch
+        that is not full is not begun ahead, because later requests could still join it.
         """
-        return self._unprepared <= int(waiting >= self.share(waiting))
+        return self._unprepared <= int(waiting >= self.max_batch(waiting))
 
     async def idle(self) -> None:
-        """Wait until nothing is under way."""
-        while self._under_way or self._unprepared:  # a thread may be ending what has ended
+        """Wait until no batch is running."""
+        # `_unprepared` counts on where a batch has ended but its report is not yet delivered.
+        while self._running or self._unprepared:
             self._changed.clear()
             await self._changed.wait()
 
-    def begin(self, plan: BatchPlan[Entry[T, R]]) -> None:
-        """Start a pass; `ended` is told of its end."""
-        batch = _UnderWay(plan, self._clock())
-        self._under_way.append(batch)
+    def begin(self, plan: BatchPlan[QueueEntry[T, R]]) -> None:
+        """Start a pass; `ended` is called at its end."""
+        batch = RunningBatch(plan, self._clock())
+        self._running.append(batch)
         self._unprepared += 1
         items = [entry.item for entry in plan.take]
-        self.first.hand(partial(self._prepare, batch, items), partial(self._prepared, batch))
+        prepare = partial(self._prepare, batch, items)
+        self.encode_thread.hand(prepare, partial(self._prepared, batch))
 
     async def stop(self) -> bool:
-        """End both threads; tell whether they have ended: one may be at work that nobody wants."""
-        self._under_way.clear()
-        threads = (self.first, self._second)
+        """Stop both threads. Return whether they have ended: a call may still be running."""
+        self._running.clear()
+        threads = (self.encode_thread, self._rank_thread)
         busy = any(thread.alive and thread.busy for thread in threads)
         for thread in threads:
             thread.stop()
@@ -209,44 +220,49 @@ class Passes(Generic[T, R]):
                 await thread.wait_ended()
         return all(thread.ended for thread in threads)
 
-    def _prepare(self, batch: _UnderWay[T, R], items: Sequence[T]) -> Pass[R] | None:
-        """Do the first half, and hand over once the second thread is free; alone, do both."""
+    def _prepare(self, batch: RunningBatch[T, R], items: Sequence[T]) -> Pass[R] | None:
+        """Do the first half. Then rank here if no batch waits, else hand over to the rank thread.
+
+        Runs in the encode thread. The handover waits until the rank thread is free.
+        """
         try:
             rank = self._work.prepare(items)
-            if not self.first.awaited and self._free.acquire(blocking=False):
+            waiting = self.encode_thread.has_waiting_call
+            if not waiting and self._rank_slot.acquire(blocking=False):
                 return self._rank(rank, len(items))
         except BaseException:
-            del batch  # an error holds this frame, which would hold the promise that it breaks
+            del batch  # an error refers to this frame, which would refer to the entry's future
             raise
-        self._free.acquire()
-        self._second.hand(partial(self._rank, rank, len(items)), partial(self._end, batch))
+        self._rank_slot.acquire()
+        self._rank_thread.hand(partial(self._rank, rank, len(items)), partial(self._end, batch))
         return None
 
     def _rank(self, rank: Callable[[], Pass[R]], n_items: int) -> Pass[R]:
-        """Do the second half; nobody is answered from a result that does not fit."""
+        """Do the second half, and check that there is one result per request."""
         try:
             done = rank()
         finally:
-            self._free.release()
+            self._rank_slot.release()
         if len(done.results) != n_items:
             raise EngineError(f"{len(done.results)} results came back for {n_items} requests")
         return done
 
-    def _prepared(self, batch: _UnderWay[T, R], outcome: Pass[R] | Exception | None) -> None:
+    def _prepared(self, batch: RunningBatch[T, R], outcome: Pass[R] | Exception | None) -> None:
         self._unprepared -= 1
         self._changed.set()
         if outcome is not None:
             self._end(batch, outcome)
 
-    def _end(self, batch: _UnderWay[T, R], outcome: Pass[R] | Exception) -> None:
-        if batch not in self._under_way:
+    def _end(self, batch: RunningBatch[T, R], outcome: Pass[R] | Exception) -> None:
+        if batch not in self._running:
             return  # stopped meanwhile
         if isinstance(outcome, ThreadDiedError):
-            self._ended(batch.plan, batch.began, 0.0, outcome)  # it stays among those under way
+            # The batch stays among the running ones: the batcher fails all their entries.
+            self._ended(batch, 0.0, outcome)
             return
         now = self._clock()
-        kept_s = now - max(batch.began, self._last_end)
+        occupied_s = now - max(batch.started_at, self._last_end)
         self._last_end = now
-        self._under_way.remove(batch)
+        self._running.remove(batch)
         self._changed.set()
-        self._ended(batch.plan, batch.began, kept_s, outcome)
+        self._ended(batch, occupied_s, outcome)

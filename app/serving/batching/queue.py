@@ -1,4 +1,9 @@
-"""One waiting request, the promise to answer it, and what an answer is. Decides nothing."""
+"""The queue in front of the engine: waiting requests in order, and the promise to answer each.
+
+`QueueEntry` is one waiting request with the future of its answer. `PendingQueue` holds the entries
+in order and the sum of their costs. `Submitted` is an answer. Nothing is decided here: see
+`app.serving.batching.plan`.
+"""
 
 import asyncio
 import logging
@@ -13,12 +18,13 @@ from app.core.types import Generation, StageTimings
 T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+EntryT = TypeVar("EntryT", bound="QueueEntry[Any, Any]")
 
 _log = logging.getLogger(__name__)
 
 
 class Pass(Protocol[R_co]):
-    """What one blocking call returns for a batch; `BatchResult` is one."""
+    """What an engine pass returns for a batch; `BatchResult` is one."""
 
     @property
     def results(self) -> Sequence[R_co]:
@@ -27,21 +33,21 @@ class Pass(Protocol[R_co]):
 
     @property
     def timings(self) -> StageTimings:
-        """What the whole pass cost."""
+        """How long each stage of the whole pass took."""
         ...
 
     @property
     def generation(self) -> Generation:
-        """What ranked the whole batch."""
+        """The generation that ranked the whole batch."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted(Generic[R]):
-    """The answer to one submit.
+    """The answer to one submitted item.
 
     Attributes:
-        result: what the call returned for this item.
+        result: what the pass returned for this item.
         queue_s: seconds from submission to the start of the pass that answered.
         batch_size: requests in that pass.
         timings: stages of that pass, shared by all its requests.
@@ -55,32 +61,32 @@ class Submitted(Generic[R]):
     generation: Generation
 
 
-class Entry(Generic[T, R]):
+class QueueEntry(Generic[T, R]):
     """One waiting request. Compared by identity; its answer is set at most once."""
 
-    __slots__ = ("alone", "answer", "cost", "deadline", "item", "since")
+    __slots__ = ("answer", "cost", "deadline", "item", "retry_alone", "submitted_at")
 
-    def __init__(self, item: T, cost: int, deadline: float, since: float) -> None:
-        """Make a promise on the running loop; `since` and `deadline` are monotonic seconds."""
+    def __init__(self, item: T, cost: int, deadline: float, submitted_at: float) -> None:
+        """Make a promise on the running event loop; both times are monotonic seconds."""
         self.item = item
         self.cost = cost
         self.deadline = deadline
-        self.since = since
-        self.alone = False
+        self.submitted_at = submitted_at
+        self.retry_alone = False
         self.answer: asyncio.Future[Submitted[R]] = asyncio.get_running_loop().create_future()
 
     @property
-    def left(self) -> bool:
-        """Whether nobody waits any more: the caller went away, or was answered."""
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more: the caller has gone away, or was answered."""
         return self.answer.done()
 
     def succeed(self, answer: Submitted[R]) -> None:
-        """Answer, if somebody still waits."""
+        """Answer, if the caller still waits."""
         if not self.answer.done():
             self.answer.set_result(answer)
 
     def fail(self, error: Exception) -> None:
-        """Fail, if somebody still waits; what is not an `AppError` becomes an `EngineError`."""
+        """Fail, if the caller still waits; any other error than `AppError` is an `EngineError`."""
         if self.answer.done():
             return
         if not isinstance(error, AppError):
@@ -90,43 +96,38 @@ class Entry(Generic[T, R]):
         self.answer.set_exception(error)
 
 
-# The queue in front of the engine: entries in order, and the sum of their costs.
-
-E = TypeVar("E", bound=Entry[Any, Any])
-
-
-class Waiting(Generic[E]):
-    """Entries in order; any of them can leave in O(1).
+class PendingQueue(Generic[EntryT]):
+    """Entries in order; any of them can be removed in O(1).
 
     Attributes:
-        tokens: total cost of what waits.
+        tokens: total cost of all entries.
     """
 
     def __init__(self) -> None:
-        """Start empty."""
-        self._entries: OrderedDict[E, None] = OrderedDict()
+        """Make an empty queue."""
+        self._entries: OrderedDict[EntryT, None] = OrderedDict()
         self.tokens = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[E]:
+    def __iter__(self) -> Iterator[EntryT]:
         return iter(self._entries)
 
-    def add(self, entry: E, *, front: bool = False) -> None:
-        """Put an entry at the end, or at the front."""
+    def add(self, entry: EntryT, *, front: bool = False) -> None:
+        """Add an entry at the end, or at the front."""
         self._entries[entry] = None
         self.tokens += entry.cost
         if front:
             self._entries.move_to_end(entry, last=False)
 
-    def discard(self, entry: E) -> None:
-        """Take an entry out, if it is still there: its place is free at once."""
+    def discard(self, entry: EntryT) -> None:
+        """Remove an entry, if it is in the queue."""
         if entry in self._entries:
             del self._entries[entry]
             self.tokens -= entry.cost
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all entries."""
         self._entries.clear()
         self.tokens = 0

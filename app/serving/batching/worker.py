@@ -1,7 +1,10 @@
-"""One thread that runs blocking calls in turn for the event loop.
+"""Worker threads: each runs blocking calls for the event loop, one after the other.
 
-A daemon thread of our own rather than an executor: an executor joins its threads at exit, so a
-call that never returns would keep the process alive. Does not know what it runs.
+`Worker` is what the batcher and others see, and `WorkerThread` is the real one. Whoever needs a
+worker gets a function that starts one (`NewThread`), so a simulation can supply others.
+
+`WorkerThread` is a daemon thread and not an executor: an executor joins its threads at exit, so
+one call that never returns would keep the process alive.
 """
 
 import asyncio
@@ -13,31 +16,86 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 B = TypeVar("B")
 
-_NICE: Final = 10
-_NICEST: Final = 19
+_LOWER_PRIORITY: Final = 10
+"""Added to the niceness of a background thread."""
+_MAX_NICENESS: Final = 19
 _log = logging.getLogger(__name__)
 
 
 class ThreadDiedError(RuntimeError):
-    """The thread has ended; it runs nothing any more."""
+    """The thread has ended and runs no more calls."""
+
+
+class Worker(Protocol):
+    """Runs blocking calls one after the other, outside of the event loop."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call runs or waits to run, even if nobody waits for its result."""
+        ...
+
+    @property
+    def has_waiting_call(self) -> bool:
+        """Whether a call waits behind the one that runs."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last call has run: the worker was stopped, or died."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker takes calls. Cheap: it is read for every request."""
+        ...
+
+    async def run(self, call: Callable[[], B]) -> B | Exception:
+        """Run a call. An exception that it raises is returned, not raised.
+
+        Raises:
+            ThreadDiedError: the worker is dead, or dies in this call.
+        """
+        ...
+
+    def hand(self, call: Callable[[], B], ended: Callable[[B | Exception], None]) -> None:
+        """Run a call after those before it, and report its outcome. Any thread may use this.
+
+        `ended` is called on the event loop, with what the call returned or raised, or with
+        ThreadDiedError if the call killed the worker. A dead worker never calls it.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End the worker after the calls that it was given. Idempotent."""
+        ...
+
+    async def wait_ended(self) -> None:
+        """Return once the worker has ended."""
+        ...
+
+
+NewThread: TypeAlias = Callable[[str], Worker]
+"""Starts a worker of that name; `WorkerThread` and `background_thread` are two."""
 
 
 class WorkerThread:
-    """Runs calls in one daemon thread, one after the other.
+    """A `Worker` that is one daemon thread.
 
     Anything that is not an `Exception` (SystemExit, say) ends the thread.
     """
 
-    def __init__(self, name: str, *, stands_back: bool = False) -> None:
+    def __init__(self, name: str, *, background: bool = False) -> None:
         """Start the thread; must be made and used inside the running event loop.
 
-        `stands_back`: whether it leaves the cores to other threads that want them.
+        Args:
+            name: of the thread, as the system shows it.
+            background: whether the thread leaves the cores to other threads that need them.
         """
-        self._stands_back = stands_back
+        self._background = background
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None]
         self._jobs = queue.SimpleQueue()
@@ -50,30 +108,26 @@ class WorkerThread:
 
     @property
     def busy(self) -> bool:
-        """Whether a call runs or waits to run, whether or not anybody waits for it."""
+        """See `Worker`."""
         return self._calls > 0
 
     @property
-    def awaited(self) -> bool:
-        """Whether a call waits behind the one that runs."""
+    def has_waiting_call(self) -> bool:
+        """See `Worker`."""
         return self._calls > 1
 
     @property
     def ended(self) -> bool:
-        """Whether the thread has run its last call, by `stop` or by dying."""
+        """See `Worker`."""
         return self._ended.is_set()
 
     @property
     def alive(self) -> bool:
-        """Whether the thread takes calls: asked for every request, so not asked of the system."""
+        """See `Worker`. A flag of our own: asking the system would cost every request."""
         return self._alive
 
     async def run(self, call: Callable[[], B]) -> B | Exception:
-        """Run a call; an exception it raises is returned, not raised.
-
-        Raises:
-            ThreadDiedError: the thread is dead or dies in this call.
-        """
+        """See `Worker`."""
         if not self.alive:
             raise ThreadDiedError("the thread is dead")
         answer: asyncio.Future[B | Exception] = self._loop.create_future()
@@ -84,38 +138,34 @@ class WorkerThread:
         return outcome
 
     def hand(self, call: Callable[[], B], ended: Callable[[B | Exception], None]) -> None:
-        """Run a call after those before it, and tell its outcome; may be called in any thread.
-
-        `ended` is called on the event loop, with what the call returned or raised, or with
-        ThreadDiedError if it killed the thread. Of a dead thread nothing is heard any more.
-        """
+        """See `Worker`."""
         with self._lock:
             self._calls += 1
         self._jobs.put((call, ended))
 
     def stop(self) -> None:
-        """End the thread after the calls it was given. Idempotent."""
+        """See `Worker`."""
         self._jobs.put(None)
 
     async def wait_ended(self) -> None:
-        """Return once the thread has ended."""
+        """See `Worker`."""
         await self._ended.wait()
 
     def _work(self) -> None:
-        # Linux gives each thread its own priority; elsewhere the whole process would stand back.
-        if self._stands_back and sys.platform == "linux":
+        # Linux gives each thread its own priority. Elsewhere this would slow the whole process.
+        if self._background and sys.platform == "linux":
             thread_id = threading.get_native_id()
-            niceness = min(os.getpriority(os.PRIO_PROCESS, thread_id) + _NICE, _NICEST)
-            os.setpriority(os.PRIO_PROCESS, thread_id, niceness)
+            niceness = os.getpriority(os.PRIO_PROCESS, thread_id) + _LOWER_PRIORITY
+            os.setpriority(os.PRIO_PROCESS, thread_id, min(niceness, _MAX_NICENESS))
         try:
-            while self._turn():
+            while self._run_next():
                 pass
         finally:
             self._alive = False
             self._post(self._ended.set)
 
-    def _turn(self) -> bool:
-        """Run one call and hand over its outcome; False if the thread must not go on."""
+    def _run_next(self) -> bool:
+        """Run one call and report its outcome; return False if the thread must end."""
         job = self._jobs.get()
         if job is None:
             return False
@@ -123,22 +173,27 @@ class WorkerThread:
         del job
         try:
             outcome: object = call()
-        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+        except Exception as error:  # noqa: BLE001 - reported to the caller
             outcome = error
         except BaseException as error:  # noqa: BLE001 - logged; the owner learns of it at once
             _log.critical("the thread %s died", self._thread.name, exc_info=error)
-            # Before anybody is told: who asks `busy` then must not be told of a call that is over.
+            # Before the report: whoever gets it must not see this call as running.
             self._alive = False
-            self._done()
+            self._count_down()
             self._post(ended, ThreadDiedError("the thread died"))
             return False
-        del call  # whoever is told that an engine was closed may count on its being let go
-        self._done()
-        self._post(ended, outcome)
-        del outcome, ended  # an error holds this frame, which would hold the error
+        # Before the report: the caller of a call that closed an engine relies on the engine being
+        # freed, and `call` may refer to it.
+        del call
+        self._count_down()
+        # An error refers to this frame, so this frame must not refer to the error. The event loop
+        # may run the report before the next line here, so the report empties the list itself.
+        report = [partial(ended, outcome)]
+        del outcome, ended
+        self._post(_pop_and_call, report)
         return True
 
-    def _done(self) -> None:
+    def _count_down(self) -> None:
         with self._lock:
             self._calls -= 1
 
@@ -149,8 +204,12 @@ class WorkerThread:
 
 
 def background_thread(name: str) -> WorkerThread:
-    """Start a thread that leaves the cores to the threads that want them."""
-    return WorkerThread(name, stands_back=True)
+    """Start a thread that leaves the cores to other threads that need them."""
+    return WorkerThread(name, background=True)
+
+
+def _pop_and_call(report: list[Callable[[], object]]) -> None:
+    report.pop()()
 
 
 def _set(answer: "asyncio.Future[B]", value: B) -> None:

@@ -1,1 +1,1 @@
-"""Finished answers kept in the process and in Redis, and identical requests that share work."""
+"""Caches of finished answers, local and shared, and single flight for identical requests."""

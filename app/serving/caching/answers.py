@@ -1,10 +1,10 @@
-"""The two answer caches as one: up-to-date answers, and stale ones for those who allow them.
+"""The answer caches, local and shared, behind one interface; with stale answers where allowed.
 
-A value is cached under what was asked, together with the state in which it was made: what the
-catalogue offered and the version of the user. A lookup in another state is a miss. Changes that
-only remove items, or alter their fields, do not change that state: they outdate only the answers
-that show or depend on such an item. The cache of this process is asked first, then the shared one.
-This module does not know how an answer is made.
+A value is cached under the fingerprint of its request, together with the state in which it was
+made: which items the catalogue offered, and the version of the user. A lookup in another state is a
+miss. Changes that only remove items or alter their fields leave the state as it is; they invalidate
+only the answers that show such an item or depend on it. The local cache is read first, then the
+shared one. This module does not know how an answer is made.
 
     value = catalogue_seq (8 bytes) | valid_until (8) | length of ids (4) | ids | tail
 """
@@ -23,8 +23,8 @@ from app.core.ports import Cache, Engine
 from app.core.types import Generation
 from app.serving.caching.local import LocalCache
 
-_MOST_FILLS: Final = 256
-"""Writes to the shared cache under way at once; more are skipped, for a cache may forget."""
+_MAX_FILLS: Final = 256
+"""Most concurrent writes to the shared cache; further ones are skipped."""
 _CATALOGUE_STATE: Final = struct.Struct(">Qq")
 """`visible_since_seq`, and `moment`, which is negative before 1970."""
 _HEAD: Final = struct.Struct(">QdI")
@@ -32,13 +32,13 @@ _HEAD: Final = struct.Struct(">QdI")
 
 @dataclass(frozen=True, slots=True)
 class CacheLookup:
-    """Which answer is looked for, or put.
+    """Names the answer to read or to store.
 
     Attributes:
-        key: of what was asked.
-        generation: of now.
-        user_state: digest of the user's version; b"" where no user takes part.
-        min_catalogue_seq: number of the oldest catalogue from which it may have been made.
+        key: fingerprint of the request.
+        generation: what serves now.
+        user_state: digest of the user's version; b"" if no user takes part.
+        min_catalogue_seq: number of the oldest catalogue from which the answer may be made.
     """
 
     key: bytes
@@ -78,7 +78,7 @@ class Caches:
         return f"<Caches {self._local!r} fills={len(self._fills)}>"
 
     async def get(self, lookup: CacheLookup) -> tuple[bytes | None, bool]:
-        """Return a tail, or None, and whether the shared cache was in trouble."""
+        """Return a tail, or None, and whether the shared cache failed."""
         state, is_valid = lookup.state, partial(self._is_valid, lookup)
         value = self._local.get(lookup.key, state, is_valid)
         if value is not None or self._shared is None:
@@ -90,16 +90,17 @@ class Caches:
         return _tail_of(read.value), False
 
     def stale(self, lookup: CacheLookup, max_age_s: float) -> bytes | None:
-        """Return a tail that was made from an older catalogue within so many seconds, or None.
+        """Return a tail that is at most `max_age_s` seconds old, perhaps of an older catalogue.
 
-        The user has done nothing since, and none of its items has changed, is gone or hidden. What
-        it may miss are items that are new or better now.
+        It is still right in what it shows: the user has done nothing since, and none of its items
+        has changed or disappeared. It may lack items that were added or improved since. None if
+        there is no such tail.
         """
-        found = self._local.peek(lookup.key, max_age_s)
+        entry = self._local.peek(lookup.key, max_age_s)
         state = lookup.state
-        if found is None or found[_CATALOGUE_STATE.size : len(state)] != lookup.user_state:
+        if entry is None or entry[_CATALOGUE_STATE.size : len(state)] != lookup.user_state:
             return None
-        value = found[len(state) :]
+        value = entry[len(state) :]
         catalogue_seq, valid_until, _ = _HEAD.unpack_from(value)
         tail = _tail_of(value)
         items = _items_in(tail)
@@ -121,39 +122,40 @@ class Caches:
         valid_until: float = float("inf"),
         depends_on: Sequence[str] = (),
     ) -> None:
-        """Cache a tail; the shared cache gets it in a task.
+        """Cache a tail. The write to the shared cache runs in a task.
 
         Args:
-            lookup: where, and in which state it was made.
-            tail: the lasting part of an answer.
+            lookup: its key, and the state in which it was made.
+            tail: the part of an answer that is the same for all callers.
             catalogue_seq: number of the catalogue from which it was made.
             valid_until: unix seconds after which the same request gets another answer.
-            depends_on: ids of items, beside those shown, whose change may change the answer.
+            depends_on: ids of items that are not shown but whose change may change the answer.
         """
         ids = "\n".join(depends_on).encode("utf-8", "surrogatepass")
         value = _HEAD.pack(catalogue_seq, valid_until, len(ids)) + ids + tail
         state = lookup.state
         self._local.put(lookup.key, value, state)
-        if self._shared is None or len(self._fills) >= _MOST_FILLS:
+        if self._shared is None or len(self._fills) >= _MAX_FILLS:
             return
         task = asyncio.create_task(self._shared.put(lookup.key, value, state), name="recserve-fill")
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
 
     async def aclose(self) -> None:
-        """Let writes under way end. Idempotent."""
+        """Wait for the writes that are running. Idempotent."""
         await asyncio.gather(*self._fills, return_exceptions=True)
 
     def _is_valid(self, lookup: CacheLookup, value: bytes) -> bool:
-        """Tell whether an answer would be made again as it is."""
+        """Return whether the same answer would be made again now."""
         catalogue_seq, valid_until, _ = _HEAD.unpack_from(value)
         if self._now() > valid_until:
             return False
         if catalogue_seq == lookup.generation.catalogue:
             return True
-        # Another bundle, which took over while the shared cache was read, knows other changes.
         if catalogue_seq < lookup.min_catalogue_seq:
             return False
+        # Another bundle may have taken over while the shared cache was read. The engine then knows
+        # the changes of that bundle, and not those of the lookup.
         if self._engine.info.bundle != lookup.generation.bundle:
             return False
         items = (*_ids_of(value), *_items_in(_tail_of(value)))

@@ -1,8 +1,8 @@
-"""What makes two requests the same: one canonical byte string per answer.
+"""Cache keys: one canonical byte string (fingerprint) per request.
 
-Covers everything that decides an answer but what changes while the service runs: where the
-catalogue is, and what a user did. These are a state beside the fingerprint, which holds what was
-said and by whom, so that one answer is kept per question.
+The fingerprint covers what the request says, who sends it, and the bundle. It does not cover what
+changes while the service runs: the catalogue and the events of the user. They form a state that is
+stored beside the value, so that only the newest answer of each request is cached.
 """
 
 import hashlib
@@ -18,23 +18,23 @@ from app.domain.request import normalised_query
 
 _VERSION: Final = "recserve fingerprint 5"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
-"""Types whose JSON says their type and where they end, so that no two values share it."""
+"""Types whose JSON is unambiguous: no two different values have the same JSON."""
 
 _NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
-"""Names of the fields of a request: asking for them costs as much as all the rest."""
+"""Names of the fields of a request. A memo: `fields` costs as much as the rest of a key."""
 
 
 def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ()) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
-    The query counts up to Unicode normalisation (NFC) and white space, `exclude` as a set; the
-    order of everything else counts. All fields of the request take part by themselves, one added
-    later too.
+    Two queries are equal if they differ only in Unicode normalisation (NFC) or white space. The
+    order of `exclude` does not count; the order of everything else does. All fields of the request
+    take part, including those that are added later.
 
     Args:
-        request: what is asked; with `who`, what was said, before user state was resolved.
-        who: the user, and what else decides how their state is used.
+        request: what the engine is asked; with `who`, before the user's state was resolved.
         bundle: the generation that answers.
+        who: the user, and what else decides how their state is used.
 
     >>> one, two = RankRequest("a  heist", k=5), RankRequest("a heist ", k=5)
     >>> fingerprint(one, "demo/1") == fingerprint(two, "demo/1")
@@ -57,7 +57,7 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
 
 
 def state_of(version: bytes) -> bytes:
-    """Return 16 bytes that differ after every change of a user, of the version that a store has."""
+    """Return a digest of a user's version: 16 bytes that differ after every change of the user."""
     return hashlib.blake2b(version, digest_size=16).digest()
 
 

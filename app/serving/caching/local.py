@@ -1,6 +1,7 @@
-"""The first cache: bytes in this process, bounded in bytes, least recently used goes first.
+"""The local cache: values in the memory of this process, least recently used evicted first (LRU).
 
-Synchronous and not shared between threads. Does not know what the bytes mean.
+Its size is limited in bytes. It is synchronous and not shared between threads. It does not know
+what the values mean.
 """
 
 import random
@@ -13,18 +14,18 @@ from typing import Final
 from app.core.telemetry import Metrics
 
 _OVERHEAD_BYTES: Final = 350
-"""What an entry costs beside its key and value: two bytes headers, entry, number, table slots."""
+"""Bytes of one entry beside its key and value: object headers, numbers and slots of the table."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _CacheEntry:
     value: bytes
-    put: float
-    expires: float
+    stored_at: float
+    expires_at: float
 
 
 class LocalCache:
-    """Keeps values for about `ttl_s` seconds, in at most `max_bytes` bytes, keys included."""
+    """Caches values for about `ttl_s` seconds, in at most `max_bytes` bytes, keys included."""
 
     def __init__(
         self,
@@ -38,8 +39,8 @@ class LocalCache:
         """Make an empty cache.
 
         Args:
-            max_bytes: bound of keys, values and overhead together; 0 keeps nothing.
-            ttl_s: life of a value, ± 10 % so that values put together do not expire together.
+            max_bytes: limit of keys, values and overhead together; 0 caches nothing.
+            ttl_s: lifetime of a value, ± 10 % so that values do not all expire together.
             metrics: where hits and misses are counted.
             clock: monotonic seconds.
             chance: a number in [0, 1) that spreads the expiry.
@@ -52,29 +53,29 @@ class LocalCache:
         self.stale = metrics.cache_reads.labels("local", "stale")
         self._clock = clock
         self._chance = chance
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, _CacheEntry] = OrderedDict()
         self._bytes = 0
 
     def __repr__(self) -> str:
         return f"<LocalCache {len(self._entries)} values, {self._bytes}/{self._max_bytes} bytes>"
 
     def get(
-        self, key: bytes, state: bytes = b"", holds: Callable[[bytes], bool] = lambda _: True
+        self, key: bytes, state: bytes = b"", is_valid: Callable[[bytes], bool] = lambda _: True
     ) -> bytes | None:
-        """Return the value, now the most recently used one; None if absent or expired. O(1).
+        """Return a value, and mark it as most recently used; None if there is none. O(1).
 
-        It has to have been put with this very `state`, whose length goes with the key, and to hold
-        still, by what `holds` says of it.
+        A value that has expired, was stored with another `state`, or is not valid any more by
+        `is_valid` counts as none. The length of the state depends only on the key.
         """
         entry = self._entries.get(key)
-        if entry is not None and entry.expires <= self._clock():
+        if entry is not None and entry.expires_at <= self._clock():
             self._drop(key)
             entry = None
         if entry is None:
             self._misses.inc()
             return None
         value = entry.value[len(state) :]
-        if not entry.value.startswith(state) or not holds(value):
+        if not entry.value.startswith(state) or not is_valid(value):
             self._outdated.inc()
             return None
         self._entries.move_to_end(key)
@@ -82,15 +83,15 @@ class LocalCache:
         return value
 
     def peek(self, key: bytes, max_age_s: float) -> bytes | None:
-        """Return state and value, whatever the state, if put within so many seconds. O(1)."""
+        """Return state and value, whatever the state, if not older than `max_age_s`. O(1)."""
         entry = self._entries.get(key)
         now = self._clock()
-        if entry is None or entry.expires <= now or now - entry.put > max_age_s:
+        if entry is None or entry.expires_at <= now or now - entry.stored_at > max_age_s:
             return None
         return entry.value
 
     def put(self, key: bytes, value: bytes, state: bytes = b"") -> None:
-        """Keep a value in place of any older one; one larger than the whole cache is not kept."""
+        """Store a value in place of any older one, unless it is larger than the whole cache."""
         self._drop(key)
         value = state + value
         size = _size(key, value)
@@ -98,9 +99,9 @@ class LocalCache:
             return
         while self._bytes + size > self._max_bytes:
             self._drop(next(iter(self._entries)))
-        life = self._ttl_s * (0.9 + 0.2 * self._chance())
+        lifetime_s = self._ttl_s * (0.9 + 0.2 * self._chance())
         now = self._clock()
-        self._entries[key] = _Entry(value, now, now + life)
+        self._entries[key] = _CacheEntry(value, now, now + lifetime_s)
         self._bytes += size
 
     def _drop(self, key: bytes) -> None:

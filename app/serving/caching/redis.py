@@ -1,8 +1,15 @@
-"""The second cache, shared by all processes: `Cache` over Redis, which may be slow, down or lying.
+"""The shared cache: `Cache` over a Redis that may be slow, down, or hold values that are not ours.
 
-Any trouble is a miss and a count, never an error, and costs at most the timeout; after repeated
-trouble Redis is left alone for a while. Uses commands of Redis ≤ 6.2 only. Does not know what the
-values mean.
+Any failure is a cache miss and is counted; it is never an error. It costs the timeout at most.
+After several failures in a row, a circuit breaker (`Breaker`) keeps calls away from Redis for a
+while. Only commands of Redis ≤ 6.2 are used.
+
+A stored value proves which request it answers:
+
+    magic+version | length of fingerprint | length of payload | fingerprint | payload | checksum
+
+Lengths are 4 bytes, big-endian. The checksum is a 16-byte BLAKE2b of everything before it. A value
+is plain data, never a pickle. This module does not know what the payload means.
 """
 
 import asyncio
@@ -23,16 +30,16 @@ from app.core.types import CacheRead
 from app.serving.stores.redis_client import RedisLimits
 from app.serving.turn import in_a_task
 
-# How an answer lies in the shared cache: a self-describing value that proves whose it is.
-#
-#     magic+version | length of fingerprint | length of payload | fingerprint | payload | checksum
-#
-# Lengths are 4 bytes, big-endian; the checksum is a 16-byte BLAKE2b over everything before it. Data
-# only, no pickle. Knows no Redis.
-
+_PREFIX: Final = b"recserve:1:"
+_MAX_VALUE_BYTES: Final = 1_048_576
 _HEAD: Final = struct.Struct(">4sII")
 _MAGIC: Final = b"RSV\x01"
 _CHECKSUM_BYTES: Final = 16
+
+_log = logging.getLogger(__name__)
+
+Permit = NewType("Permit", int)
+"""Permission for one call. It no longer counts once the breaker has changed its state."""
 
 
 def pack(fingerprint: bytes, payload: bytes) -> bytes:
@@ -45,7 +52,7 @@ def pack(fingerprint: bytes, payload: bytes) -> bytes:
 def unpack(value: object, fingerprint: bytes) -> bytes | None:
     """Return the payload; None unless `value` was packed, unharmed, for this very fingerprint.
 
-    A key is only a hash: a value stored for other inputs must not be taken for an answer.
+    A key is only a hash, so a value stored for another request must not be taken for an answer.
     """
     if not isinstance(value, bytes) or len(value) < _HEAD.size + _CHECKSUM_BYTES:
         return None
@@ -62,19 +69,12 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
 
 
-# A circuit breaker: after repeated failures, leave a dependency alone for a while.
-#
-# A plain state machine on an injected clock. Knows nothing of what it guards.
-
-Permit = NewType("Permit", int)
-"""Permission for one call; worthless once the state has changed."""
-
-
 class Breaker:
-    """Closed until `failures` calls in a row have failed; then open for `pause_s` seconds.
+    """A circuit breaker: it opens after `failures` failed calls in a row, for `pause_s` seconds.
 
-    After the pause one call at a time is let through as a probe: its success closes the breaker,
-    its failure opens it for another pause.
+    While it is open, no calls are permitted. After the pause, one call at a time is permitted as a
+    probe. If the probe succeeds, the breaker closes; if it fails, the breaker stays open for
+    another pause.
 
     Every permit must be given back by exactly one of `succeeded`, `failed`, `abandoned`. Calls that
     started before the last change of state no longer count.
@@ -96,11 +96,11 @@ class Breaker:
 
     @property
     def open(self) -> bool:
-        """Whether calls are being held back (a probe may be out)."""
+        """Whether calls are refused; one probe may be running all the same."""
         return self._opened is not None
 
     def permit(self) -> Permit | None:
-        """Return a permit for one call, or None: leave the dependency alone."""
+        """Return a permit for one call; None if the call must not be made."""
         if self._opened is not None:
             if self._probing or self._clock() - self._opened < self._pause_s:
                 return None
@@ -109,7 +109,7 @@ class Breaker:
         return Permit(self._state)
 
     def succeeded(self, permit: Permit) -> None:
-        """Give back the permit of a call that came through."""
+        """Give back the permit of a call that succeeded."""
         if permit != self._state:
             return
         self._failures = 0
@@ -129,15 +129,9 @@ class Breaker:
             self._state += 1
 
     def abandoned(self, permit: Permit) -> None:
-        """Give back the permit of a call that was given up: that says nothing of its chances."""
+        """Give back the permit of a call that was cancelled: it counts neither way."""
         if permit == self._state:
             self._probing = False
-
-
-_PREFIX: Final = b"recserve:1:"
-_MAX_VALUE_BYTES: Final = 1_048_576
-
-_log = logging.getLogger(__name__)
 
 
 class RedisCache:
@@ -157,8 +151,8 @@ class RedisCache:
         Args:
             client: made by `open_client`.
             limits: the same that the client was made with.
-            breaker: guards this Redis alone.
-            metrics: where reads, failed writes and the breaker's state are shown.
+            breaker: guards this Redis and nothing else.
+            metrics: where reads, failed writes and the state of the breaker are shown.
             chance: a number in [0, 1) that spreads the expiry.
         """
         self._client = client
@@ -174,7 +168,7 @@ class RedisCache:
 
     async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
         """Return the value stored under exactly this fingerprint with this state, or a miss."""
-        # GETRANGE, not GET: however large a foreign value is, no more than this is sent.
+        # GETRANGE and not GET: a foreign value may be large, and no more than this is sent.
         done, value = await self._command("GETRANGE", _key(fingerprint), 0, _MAX_VALUE_BYTES)
         if not done:
             return self._counted("error", CacheRead(failed=True))
@@ -204,13 +198,13 @@ class RedisCache:
             await self._client.aclose()
 
     async def _command(self, *command: bytes | str | int) -> tuple[bool, object]:
-        """Run one command; return whether it came through, and the reply."""
+        """Run one command. Return whether it succeeded, and the reply."""
         permit = None if self._closed else self._breaker.permit()
         if permit is None:
             return False, None
         try:
             reply = await self._within_time(*command)
-        except Exception as error:  # noqa: BLE001 - a lying server can make the client raise anything
+        except Exception as error:  # noqa: BLE001 - a broken server can make the client raise anything
             self._failed(permit, error)
             return False, None
         except BaseException:
@@ -228,11 +222,11 @@ class RedisCache:
                 return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
-                return None  # Redis is well; what lies there is not ours
+                return None  # Redis works; the value under this key is not ours
             raise
         finally:
-            # The client writes under `asyncio.wait_for`, which in Python 3.11 may swallow a
-            # cancellation that meets the end of the write.
+            # The client writes under `asyncio.wait_for`. In Python 3.11 that may lose a
+            # cancellation that arrives as the write ends.
             if task and task.cancelling() > cancelled_before:
                 raise asyncio.CancelledError
 

@@ -1,7 +1,9 @@
-"""Identical requests in flight share one computation.
+"""Single flight: identical requests in flight share one computation.
 
-Knows neither the cache nor the engine: a key, what begins a computation and what finishes it, a
-deadline. Entries live only while a computation runs, so nothing here needs a bound of its own.
+A computation has a key. `begin` starts it and returns a future, and `finish` turns the result of
+that future into the value for all callers. Each caller has a deadline of its own. An entry exists
+only while its computation runs, so the table needs no limit. This module knows neither the cache
+nor the engine.
 """
 
 import asyncio
@@ -24,9 +26,9 @@ Finish: TypeAlias = Callable[[S], R]
 
 @dataclass(frozen=True, slots=True)
 class Shared(Generic[R]):
-    """The outcome of a computation for one caller.
+    """The value of a computation for one caller.
 
-    `leader`: this caller's own work made the value; otherwise the request was coalesced.
+    `leader`: whether this caller started the computation; otherwise the request was coalesced.
     """
 
     value: R
@@ -34,24 +36,34 @@ class Shared(Generic[R]):
 
 
 class _Flight:
-    """One computation, and who waits for it, in order: one future a caller.
+    """One computation, and the callers that wait for it, in order: one future per caller.
 
-    No task of its own: each costs turns of the event loop, which is what is short under load.
+    A flight has no task of its own: a task costs turns of the event loop, and the event loop is
+    what limits the service under load.
     """
 
-    __slots__ = ("begun", "callers", "error", "landed", "trace", "value")
+    __slots__ = ("callers", "computation", "done", "error", "traceback", "value")
 
-    def __init__(self, begun: "asyncio.Future[Any]") -> None:
-        self.begun = begun
+    def __init__(self, computation: "asyncio.Future[Any]") -> None:
+        self.computation = computation
         self.callers: dict[asyncio.Future[None], None] = {}
-        self.landed = False
+        self.done = False
         self.value: Any = None
         self.error: BaseException | None = None
-        self.trace: TracebackType | None = None
+        self.traceback: TracebackType | None = None
 
-    def land(self, value: object, error: BaseException | None) -> None:
-        self.landed, self.value, self.error = True, value, error
-        self.trace = None if error is None else error.__traceback__
+    def succeed(self, value: object) -> None:
+        """Set the value, and wake all callers."""
+        self.value = value
+        self._finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Set the error, and wake all callers."""
+        self.error, self.traceback = error, error.__traceback__
+        self._finish()
+
+    def _finish(self) -> None:
+        self.done = True
         for caller in self.callers:
             _wake(caller)
 
@@ -62,10 +74,11 @@ def _wake(caller: "asyncio.Future[None]") -> None:
 
 
 class SingleFlight(Generic[R]):
-    """Runs one computation per key at a time, whoever asks for it.
+    """Runs at most one computation per key at a time.
 
-    The computation belongs to no caller: it goes on when its leader leaves, and is cancelled when
-    everybody has left. An error reaches the callers of that flight and nobody after them.
+    A computation belongs to no single caller. It continues if its leader goes away, and is
+    cancelled when no caller is left. An error reaches the callers of this computation, and no later
+    caller.
     """
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,23 +92,28 @@ class SingleFlight(Generic[R]):
         return f"<SingleFlight {len(self._flights)} flights, {callers} callers>"
 
     def flying(self, key: bytes) -> bool:
-        """Whether `run` would join a computation, not start one; not if it has just ended."""
+        """Return whether `run` would join a computation that is still running."""
         flight = self._flights.get(key)
-        return flight is not None and not flight.begun.done()
+        return flight is not None and not flight.computation.done()
 
     async def run(
         self, key: bytes, deadline: float, begin: Begin[S], finish: Finish[S, R]
     ) -> Shared[R]:
-        """Join the computation under `key`, or `begin` one as its leader.
+        """Join the computation of `key`, or start it as its leader.
 
-        `finish` makes the value out of what was begun, once for all callers. `deadline` is this
-        caller's own. If the leader ran out of *its* time, a follower that still has some starts
-        over, once; those that do so together share again.
+        If the leader's deadline passes first, a follower whose own deadline has not passed starts
+        over, once. Followers that start over at the same time share one computation again.
+
+        Args:
+            key: equal for identical requests.
+            deadline: of this caller, in monotonic seconds.
+            begin: starts the computation.
+            finish: makes the value from its result, once for all callers.
 
         Raises:
             DeadlineExceededError: the deadline passed first.
-            NotReadyError: closed meanwhile.
-            Exception: whatever `begin`, what it began, or `finish` raised.
+            NotReadyError: `aclose` was called meanwhile.
+            Exception: whatever `begin`, the computation, or `finish` raised.
         """
         if not self.flying(key):
             self._start(key, begin, finish)
@@ -114,34 +132,39 @@ class SingleFlight(Generic[R]):
     async def aclose(self) -> None:
         """Cancel all computations; their callers get NotReadyError. Idempotent."""
         for flight in self._flights.values():
-            flight.begun.cancel()
-        await asyncio.sleep(0)  # they are told in a turn of the loop
+            flight.computation.cancel()
+        await asyncio.sleep(0)  # callers are woken in the next turn of the event loop
 
     def _start(self, key: bytes, begin: Begin[S], finish: Finish[S, R]) -> None:
         flight = self._flights[key] = _Flight(begin())
-        flight.begun.add_done_callback(partial(self._landed, key, flight, finish))
+        flight.computation.add_done_callback(partial(self._computed, key, flight, finish))
 
-    def _landed(
-        self, key: bytes, flight: _Flight, finish: Finish[S, R], begun: "asyncio.Future[S]"
+    def _computed(
+        self,
+        key: bytes,
+        flight: _Flight,
+        finish: Finish[S, R],
+        computation: "asyncio.Future[S]",
     ) -> None:
         self._forget(key, flight)
-        if begun.cancelled():
-            flight.land(None, NotReadyError("the service is stopping"))
-        elif (failed := begun.exception()) is not None:
-            flight.land(None, failed)
+        if computation.cancelled():
+            flight.fail(NotReadyError("the service is stopping"))
+        elif (failure := computation.exception()) is not None:
+            flight.fail(failure)
         else:
             try:
-                flight.land(finish(begun.result()), None)
+                flight.succeed(finish(computation.result()))
             except Exception as error:  # noqa: BLE001 - it belongs to the callers
-                trace = error.__traceback__  # without this frame, which holds the flight
-                flight.land(None, error.with_traceback(trace.tb_next if trace else None))
+                # Without this frame, which refers to the flight and so to the error itself.
+                traceback = error.__traceback__
+                flight.fail(error.with_traceback(traceback.tb_next if traceback else None))
 
     def _forget(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
 
     async def _wait(self, key: bytes, deadline: float) -> R:
-        """Wait for a flight without owning it; the last caller to leave cancels it."""
+        """Wait for a computation; the last caller that goes away cancels it."""
         flight = self._flights[key]
         loop = asyncio.get_running_loop()
         caller: asyncio.Future[None] = loop.create_future()
@@ -152,17 +175,18 @@ class SingleFlight(Generic[R]):
         finally:
             timer.cancel()
             del flight.callers[caller]
-            if not flight.callers and not flight.begun.done():
+            if not flight.callers and not flight.computation.done():
                 self._forget(key, flight)
-                flight.begun.cancel()
+                flight.computation.cancel()
         try:
-            if not flight.landed:
+            if not flight.done:
                 raise DeadlineExceededError("the time budget ran out")
             if flight.error is not None:
-                # From where it arose: not through all who were told before.
-                raise flight.error.with_traceback(flight.trace)
+                # The error is shared: each caller starts from its original traceback, without the
+                # frames of the callers before.
+                raise flight.error.with_traceback(flight.traceback)
             value: R = flight.value
             return value
         finally:
-            # A raised error holds this frame: it shall not hold the flight, which holds the error.
+            # A raised error refers to this frame, which must not refer back to it by the flight.
             del flight

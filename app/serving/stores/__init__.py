@@ -1,1 +1,1 @@
-"""Where events and catalogue changes are kept: SQLite or Redis, and users of the bundle."""
+"""Stores of events and of catalogue changes, in SQLite or Redis; user histories of the bundle."""

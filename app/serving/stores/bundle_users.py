@@ -1,6 +1,6 @@
-"""User state as the bundle froze it: the embedded store until events can be written.
+"""User histories in the bundle, as they were when it was built: a read-only `UserStore`.
 
-Knows the layout of `users.safetensors`; knows nothing of HTTP, nor of what histories are used for.
+This module knows the layout of `users.safetensors`. It does not know what histories are used for.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ _Lists: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 class BundleUserStore:
     """Read-only histories over memory-mapped arrays. Implements the port `UserStore`.
 
-    Users are sorted by the bytes of their key and found by bisection, so that a million of them
-    cost no Python object. Nothing here blocks: the awaits only serve the port.
+    Users are sorted by the bytes of their key and found by bisection, so no Python object is needed
+    per user. Nothing here blocks: the methods are coroutines because the port says so.
     """
 
     def __init__(self, users: Mapping[str, npt.NDArray[Any]], item_ids: StringColumn) -> None:
@@ -29,7 +29,7 @@ class BundleUserStore:
         `user/*`: string column of keys, sorted by bytes; `history/offsets` int64[n_users + 1] into
         `history/items` int32: item rows, oldest first, the newest 200 events; `seen/offsets` and
         `seen/items`: the same for rows of older events, each once. Numbers from the catalogue's
-        length on count into the string column `unknown/*`, ids that the catalogue does not hold.
+        length on count into the string column `unknown/*`, ids that are not in the catalogue.
 
         Raises:
             BundleError: arrays are missing or do not fit together.
@@ -52,9 +52,9 @@ class BundleUserStore:
     def __repr__(self) -> str:
         return f"<BundleUserStore users={len(self)} events={len(self._history[1])}>"
 
-    def key(self, place: int) -> str:
-        """Return the key of one of the users, 0 ≤ `place` < their number, sorted by bytes."""
-        return self._keys.raw(place).decode(errors="surrogatepass")
+    def key(self, position: int) -> str:
+        """Return the key of the user at 0 ≤ `position` < `len(self)`; keys are sorted by bytes."""
+        return self._keys.raw(position).decode(errors="surrogatepass")
 
     async def history(self, user: str) -> tuple[str, ...]:
         """Return ids of the user's positive events, oldest first, newest 200; () if unknown."""
@@ -66,7 +66,7 @@ class BundleUserStore:
         return frozenset((*self._ids(self._history, row), *self._ids(self._older, row)))
 
     async def aclose(self) -> None:
-        """Release the arrays; later reads know no user. Idempotent."""
+        """Release the arrays; later reads find no user. Idempotent."""
         self._keys = StringColumn(_NOTHING)
 
     def _row(self, key: bytes) -> int:
@@ -80,7 +80,7 @@ class BundleUserStore:
         return low if low < len(self._keys) and self._keys.raw(low) == key else -1
 
     def _lists(self, users: Mapping[str, npt.NDArray[Any]], name: str) -> _Lists:
-        """Return offsets and item rows of a list per user, checked."""
+        """Return offsets and item rows of one list per user, validated."""
         try:
             offsets, items = users[f"{name}/offsets"], users[f"{name}/items"]
         except KeyError as error:

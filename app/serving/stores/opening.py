@@ -1,11 +1,17 @@
-"""Which event store and which journal a URL names: the one place that knows the schemes."""
+"""Opening the event store and the journal that a URL names: the only place that knows the schemes.
+
+A store is added by one more row in `_SCHEMES`.
+"""
 
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from redis.asyncio import Redis
 
-from app.core.errors import StoreError
+from app.core.errors import StoreError, UsageError
 from app.core.ports import EventStore, Journal
 from app.core.settings import Settings
 from app.serving.stores.redis_client import RedisLimits, open_client
@@ -14,19 +20,100 @@ from app.serving.stores.redis_store import RedisEventStore
 from app.serving.stores.sqlite_journal import SqliteJournal
 from app.serving.stores.sqlite_store import SqliteEventStore
 
+_SQLITE_PREFIX: Final = "sqlite:///"
+"""A relative path follows it. An absolute path begins with a fourth slash."""
+
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """How the stores of one URL scheme are opened.
+
+    Attributes:
+        shared: whether services on several machines can use one store.
+        event_store: opens the event store of a URL.
+        journal: opens the journal of a URL and a catalogue.
+    """
+
+    shared: bool
+    event_store: Callable[[str, Settings], Awaitable[EventStore]]
+    journal: Callable[[str, Settings, str], Journal]
+
+
 async def open_event_store(settings: Settings) -> EventStore:
-    """Open the event store of the settings; a Redis that is down may come up later.
+    """Open the event store of the settings. A Redis that is down may come up later.
 
     Raises:
+        UsageError: the URL names no store.
         StoreError: the file cannot be used.
     """
-    place = _store_of(settings)
-    if isinstance(place, Path):
-        return SqliteEventStore(place, settings.retention())
-    store = RedisEventStore(place, settings.retention())
+    url, scheme = _store_of(settings)
+    return await scheme.event_store(url, settings)
+
+
+def open_journal(settings: Settings, catalogue: str) -> Journal:
+    """Open the journal of a catalogue, beside the events; within a running event loop.
+
+    Raises:
+        UsageError: the URL names no store.
+        StoreError: the file cannot be used. A Redis that is down shows at the first call.
+    """
+    url, scheme = _store_of(settings)
+    return scheme.journal(url, settings, catalogue)
+
+
+async def check_event_store(settings: Settings) -> None:
+    """Check that the event store of the settings can be used, as far as that shows at the start.
+
+    A file is opened and closed. A Redis is not asked: it may come up later.
+
+    Raises:
+        UsageError: the URL names no store.
+        StoreError: the file cannot be used.
+    """
+    if not is_shared(settings):
+        await (await open_event_store(settings)).aclose()
+
+
+def is_shared(settings: Settings) -> bool:
+    """Return whether services on several machines can use the store of the settings.
+
+    Raises:
+        UsageError: the URL names no store.
+    """
+    return _store_of(settings)[1].shared
+
+
+def _store_of(settings: Settings) -> tuple[str, _Scheme]:
+    """Return the URL of the store, and how it is opened."""
+    url = settings.store_url
+    if url is None:
+        url = f"{_SQLITE_PREFIX}{settings.data_dir / 'store.sqlite'}"
+    name, separator, _ = url.partition("://")
+    if not separator or name not in _SCHEMES:
+        known = ", ".join(f"{name}://" for name in _SCHEMES)
+        raise UsageError(f"store_url must begin with one of {known}")
+    return url, _SCHEMES[name]
+
+
+def _sqlite_path(url: str) -> Path:
+    path = url.removeprefix(_SQLITE_PREFIX)
+    if path in {url, ""}:
+        raise UsageError("store_url must be sqlite:///PATH, or sqlite:////PATH if it is absolute")
+    return Path(path)
+
+
+async def _sqlite_event_store(url: str, settings: Settings) -> EventStore:
+    return SqliteEventStore(_sqlite_path(url), settings.retention())
+
+
+def _sqlite_journal(url: str, _settings: Settings, catalogue: str) -> Journal:
+    return SqliteJournal(_sqlite_path(url), catalogue)
+
+
+async def _redis_event_store(url: str, settings: Settings) -> EventStore:
+    store = RedisEventStore(_redis_client(url, settings), settings.retention())
     try:
         for line in await store.warnings():
             log.warning("the event store may lose what was acknowledged: %s", line)
@@ -35,31 +122,16 @@ async def open_event_store(settings: Settings) -> EventStore:
     return store
 
 
-def open_journal(settings: Settings, catalogue: str) -> Journal:
-    """Open the journal of a catalogue, beside the events; within a running event loop.
-
-    Raises:
-        StoreError: the file cannot be used. A Redis that is down shows at the first call.
-    """
-    place = _store_of(settings)
-    if isinstance(place, Path):
-        return SqliteJournal(place, catalogue)
-    return RedisJournal(place, catalogue)
+def _redis_journal(url: str, settings: Settings, catalogue: str) -> Journal:
+    return RedisJournal(_redis_client(url, settings), catalogue)
 
 
-async def check_event_file(settings: Settings) -> None:
-    """Open and close the embedded event store, if that is the one. Raises `StoreError`."""
-    if (settings.store_url or "sqlite:").startswith("sqlite:"):
-        await (await open_event_store(settings)).aclose()
+def _redis_client(url: str, settings: Settings) -> Redis:
+    # A longer timeout than for a cache, and no circuit breaker: events must not be lost.
+    timeout_s = settings.store_timeout_ms / 1e3
+    return open_client(url, RedisLimits(0.0, timeout_s, settings.store_max_connections))
 
 
-def _store_of(settings: Settings) -> Path | Redis:
-    """Return the file that events and changes are kept in, or a client of the Redis."""
-    url = settings.store_url
-    if url is None:
-        return settings.data_dir / "store.sqlite"
-    if url.startswith("sqlite:"):  # sqlite:///relative or sqlite:////absolute
-        return Path(url.removeprefix("sqlite:///"))
-    # Not a cache: patient, and without a breaker.
-    limits = RedisLimits(0.0, settings.store_timeout_ms / 1e3, settings.store_max_connections)
-    return open_client(url, limits)
+_SQLITE: Final = _Scheme(shared=False, event_store=_sqlite_event_store, journal=_sqlite_journal)
+_REDIS: Final = _Scheme(shared=True, event_store=_redis_event_store, journal=_redis_journal)
+_SCHEMES: Final = {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS}

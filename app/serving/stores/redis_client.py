@@ -1,4 +1,4 @@
-"""A client of Redis that never waits longer than it is told, and never tries twice."""
+"""A Redis client with strict limits: it never waits longer than its timeout, and never retries."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,11 @@ from redis.backoff import NoBackoff
 
 @dataclass(frozen=True, slots=True)
 class RedisLimits:
-    """Bounds of the shared cache.
+    """Limits of a Redis client.
 
     Attributes:
-        ttl_s: life of a value, ± 10 % so that values put together do not expire together.
-        timeout_s: longest time of one whole operation, waiting for a connection included.
+        ttl_s: lifetime of a cached value, ± 10 % so that values do not all expire together.
+        timeout_s: longest time of one operation, including the wait for a connection.
         max_connections: most connections of this process.
     """
 
@@ -25,10 +25,10 @@ class RedisLimits:
 
 
 def open_client(url: str, limits: RedisLimits) -> Redis:
-    """Return a client that waits at most `limits.timeout_s` for anything and never tries twice.
+    """Return a client that waits at most `limits.timeout_s` for anything and never retries.
 
     The library's own defaults (5 s, 10 retries) would turn a slow cache into a slow service. They
-    are overridden here rather than in `from_url`, where the query part of the URL would win.
+    are overridden here and not by `from_url`, where the query part of the URL would win.
     Nothing is connected yet.
 
     Raises:
@@ -50,7 +50,7 @@ def open_client(url: str, limits: RedisLimits) -> Redis:
     }
     pool = BlockingConnectionPool(**options)
     try:
-        # Not connected. Without this, a wrong option would show later, as a cache that never hits.
+        # This connects nothing. It shows a wrong option now; later it would look like cache misses.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except TypeError as error:
         raise ValueError("the Redis URL names an unknown option") from error

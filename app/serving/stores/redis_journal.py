@@ -1,12 +1,12 @@
-"""The shared journal: `Journal` in the Redis of the event store.
+"""The shared journal of catalogue changes: `Journal` in the Redis of the event store.
 
     PREFIX CATALOGUE :newest    the highest number ever given
     PREFIX CATALOGUE :records   hash: item id -> record, JSON
     PREFIX CATALOGUE :order     sorted set: number -> item id
 
-Each call is one script and one round trip: commands of Redis ≤ 6.2, key names made inside, so this
-is for one Redis (with replicas, if you like), not for a cluster. As durable as that Redis is set up
-to be; what `RedisEventStore.warnings` says holds here too.
+Each call is one script and one round trip. The scripts use commands of Redis ≤ 6.2 only. They make
+the names of keys themselves, so the journal works with one Redis and its replicas, but not with a
+Redis cluster. It is as durable as that Redis: `RedisEventStore.warnings` applies here too.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ _PREFIX: Final = b"recserve:journal:1:"
 _APPEND: Final = """
 -- prefix, then for each change: item, record
 local P = ARGV[1]
-local first = redis.call('INCRBY', P .. ':newest', (#ARGV - 1) / 2) - (#ARGV - 1) / 2 + 1
+local count = (#ARGV - 1) / 2
+local first = redis.call('INCRBY', P .. ':newest', count) - count + 1
 for i = 2, #ARGV, 2 do
   redis.call('HSET', P .. ':records', ARGV[i], ARGV[i + 1])
   redis.call('ZADD', P .. ':order', first + i / 2 - 1, ARGV[i])
@@ -37,11 +38,11 @@ return first
 _AFTER: Final = """
 -- prefix, number, most changes
 local P = ARGV[1]
-local found = redis.call(
+local rows = redis.call(
   'ZRANGEBYSCORE', P .. ':order', '(' .. ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
 local changes = {}
-for i = 1, #found, 2 do
-  changes[#changes + 1] = {found[i + 1], found[i], redis.call('HGET', P .. ':records', found[i])}
+for i = 1, #rows, 2 do
+  changes[#changes + 1] = {rows[i + 1], rows[i], redis.call('HGET', P .. ':records', rows[i])}
 end
 return changes
 """
@@ -51,7 +52,7 @@ class RedisJournal:
     """`Journal` of one catalogue over a client made by `open_client`; owns and closes it."""
 
     def __init__(self, client: Redis, catalogue: str) -> None:
-        """Wrap a client; nothing is connected yet. `catalogue`: whose changes these are."""
+        """Wrap a client; nothing is connected yet. `catalogue`: its name."""
         self._client = client
         self._catalogue = catalogue
         self._prefix = _PREFIX + catalogue.encode()
@@ -64,19 +65,21 @@ class RedisJournal:
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:
-        """Keep changes; returns once Redis has them as safely as it is set up to."""
+        """Store changes; return once Redis has them as durably as it is configured to."""
         if not changes:
             return ()
         arguments = [part for item, record in changes for part in (item, orjson.dumps(record))]
         first = int(await self._run(self._append, arguments))
-        return tuple(Change(first + n, *change) for n, change in enumerate(changes))
+        return tuple(
+            Change(seq, item, record) for seq, (item, record) in enumerate(changes, start=first)
+        )
 
     async def after(self, seq: int, limit: int) -> tuple[Change, ...]:
-        """Return the kept changes after a number."""
-        found = await self._run(self._after, [seq, limit])
+        """Return the stored changes after a number."""
+        rows = await self._run(self._after, [seq, limit])
         return tuple(
             Change(int(number), item.decode(), orjson.loads(record))
-            for number, item, record in found
+            for number, item, record in rows
         )
 
     async def newest(self) -> int:

@@ -1,14 +1,14 @@
-"""What the Redis event store does in one step, as scripts: Lua 5.1, commands of Redis ≤ 6.2.
+"""The atomic steps of the Redis event store, as scripts: Lua 5.1, commands of Redis ≤ 6.2.
 
-    PREFIX events          hash: event id -> owner's key, line break, JSON
+    PREFIX events          hash: event id -> user key, line break, JSON
     PREFIX u:HASH          hash of a user: epoch, n, deleted, merged, k:KIND (events of that kind)
     PREFIX z:HASH:KIND     sorted set: time -> n in 16 digits, event id
-    PREFIX s:HASH:KIND     hash: item -> newest time, blank, highest value; what was seen in events
-                           that are no longer kept, because there are too many of their kind
+    PREFIX s:HASH:KIND     hash: item -> newest time, blank, highest value; the seen items of events
+                           that were dropped because there were too many of their kind
 
-The first argument of every script is the prefix. Key names are made inside, so this is for one
-Redis (with replicas, if you like), not for a cluster. `n` counts a user's changes: it is half of
-the version, and keeps events of one time in the order they came.
+The first argument of every script is the prefix. The scripts make the names of keys themselves, so
+they work with one Redis and its replicas, but not with a Redis cluster. `n` counts the changes of a
+user. It is half of the user's version, and it orders events of the same time.
 """
 
 from typing import Final
@@ -97,7 +97,7 @@ end
 APPEND: Final = (
     _COMMON
     + """
--- per kind to keep, oldest time, epoch, then for each event: hash, kind, id, time, value
+-- events to keep per kind, oldest time, epoch, then for each event: hash, kind, id, time, value
 local keep, oldest, epoch = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local fresh, touched = {}, {}
 for i = 4, #ARGV, 5 do
@@ -118,8 +118,8 @@ return fresh
 READ: Final = (
     _COMMON
     + """
--- hash, oldest time, most events of a kind, '1' = all kinds and their counts, how many kinds are
--- read as seen, these, then the other kinds
+-- hash, oldest time, most events of a kind, '1' = all kinds and their counts, the number of kinds
+-- whose seen items are read, these kinds, then the kinds whose events are read
 local h, oldest, most = ARGV[1], ARGV[2], ARGV[3]
 local first = 6 + tonumber(ARGV[5])
 local head = redis.call('HMGET', meta(h), 'epoch', 'n', 'deleted', 'merged')
@@ -158,8 +158,8 @@ return {head, counts, events, seen}
 MERGE: Final = (
     _COMMON
     + """
--- session's hash, user's hash, user's key, per kind to keep, oldest, epoch (twice),
--- session's key, most merged names
+-- session's hash, user's hash, user's key, events to keep per kind, oldest time, epoch of the user,
+-- epoch of the session, session's key, most merged names
 local s, u, key = ARGV[1], ARGV[2], ARGV[3]
 local moving = {}
 for _, kind in ipairs(kinds_of(s)) do
@@ -168,9 +168,9 @@ for _, kind in ipairs(kinds_of(s)) do
     local time, value = string.match(seen[i + 1], '^(%S+) (%S*)$')
     remember(u, kind, seen[i], time, value)
   end
-  local found = redis.call('ZRANGE', set_of(s, kind), 0, -1, 'WITHSCORES')
-  for i = 1, #found, 2 do
-    moving[#moving + 1] = {tonumber(found[i + 1]), found[i], kind, found[i + 1]}
+  local rows = redis.call('ZRANGE', set_of(s, kind), 0, -1, 'WITHSCORES')
+  for i = 1, #rows, 2 do
+    moving[#moving + 1] = {tonumber(rows[i + 1]), rows[i], kind, rows[i + 1]}
   end
 end
 table.sort(moving, function(a, b)
@@ -215,7 +215,7 @@ return forget(ARGV[1], ARGV[2])
 TRIM: Final = (
     _COMMON
     + """
--- hash, per kind to keep, oldest time
+-- hash, events to keep per kind, oldest time
 local gone = 0
 for _, kind in ipairs(kinds_of(ARGV[1])) do
   expire_seen(ARGV[1], kind, ARGV[3])

@@ -1,14 +1,13 @@
-"""The shared event store: one Redis that keeps what it is told, seen by all processes.
+"""The shared event store: `EventStore` in one Redis that all processes use.
 
-Each call is one script and one round trip, so every change and every read is of one moment. It is
-durable if Redis is: `appendonly yes`, `appendfsync always`, `noeviction`; `warnings` looks. Uses
-commands of Redis ≤ 6.2 only.
+Each call is one script and one round trip, so every change and every read is atomic. The store is
+durable if Redis is configured so: `appendonly yes`, `appendfsync always`, `noeviction`. `warnings`
+checks this. Only commands of Redis ≤ 6.2 are used.
 """
 
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -22,7 +21,7 @@ from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Event, Retention, SeenItem, StoredUser
 from app.serving.stores import redis_scripts as scripts
 from app.serving.stores.seen import united
-from app.serving.stores.user_hash import hashed_user
+from app.serving.stores.user_identity import hashed_user, random_epoch
 
 R = TypeVar("R")
 
@@ -30,7 +29,7 @@ _NAME: Final = "the event store"
 _PREFIX: Final = b"recserve:store:1:"
 _SCAN: Final = 1000
 _POLL_S: Final = 0.05
-_SAFE: Final = (
+_DURABLE_CONFIG: Final = (
     ("appendonly", "yes", "a crash of Redis loses acknowledged events"),
     ("appendfsync", "always", "a power cut loses up to a second or two of acknowledged events"),
     ("maxmemory-policy", "noeviction", "Redis may throw events away"),
@@ -47,11 +46,21 @@ class RedisEventStore:
         client: Redis,
         retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        new_epoch: Callable[[], bytes] = random_epoch,
     ) -> None:
-        """Wrap a client; nothing is connected yet. `clock`: unix seconds."""
+        """Wrap a client; nothing is connected yet.
+
+        Args:
+            client: made by `open_client`.
+            retention: how long events are stored.
+            clock: unix seconds.
+            new_epoch: makes 8 bytes that are never the same again.
+        """
         self._client = client
         self._retention = retention or Retention()
         self._clock = clock
+        self._new_epoch = new_epoch
         self._append = client.register_script(scripts.APPEND)
         self._read = client.register_script(scripts.READ)
         self._merge = client.register_script(scripts.MERGE)
@@ -62,12 +71,12 @@ class RedisEventStore:
         return "<RedisEventStore>"
 
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
-        """Keep events; returns once Redis has them as safely as it is set up to."""
-        keep, oldest = self._limits()
-        arguments: list[Any] = [keep, oldest, _epoch()]
+        """Store events; return once Redis has them as durably as it is configured to."""
+        per_kind, oldest = self._limits()
+        arguments: list[Any] = [per_kind, oldest, self._epoch()]
         for event in events:
-            head = (hashed_user(event.user), event.kind, event.id, repr(event.time))
-            arguments += (*head, _packed(event))
+            user = hashed_user(event.user)
+            arguments += (user, event.kind, event.id, repr(event.time), _packed(event))
         return tuple(map(bool, await self._run(self._append, arguments)))
 
     async def version(self, user: str) -> bytes:
@@ -80,15 +89,18 @@ class RedisEventStore:
     async def read(
         self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
     ) -> StoredUser:
-        """Return what is held of a user."""
+        """Return the stored state of a user."""
         _, oldest = self._limits()
-        head = [hashed_user(user), oldest, NEWEST_EVENTS, int(kinds is None), len(seen)]
-        reply = await self._run(self._read, [*head, *seen, *(kinds or ())])
-        (epoch, n, deleted, merged), counts, found, remembered = reply
+        arguments: list[Any] = [hashed_user(user), oldest, NEWEST_EVENTS]
+        arguments += [int(kinds is None), len(seen)]
+        arguments += seen
+        arguments += kinds or ()
+        reply = await self._run(self._read, arguments)
+        (epoch, n, deleted, merged), counts, rows, seen_by_kind = reply
         if epoch is None:
             return StoredUser()
         members = sorted(
-            zip(found[::2], map(_unpacked, found[::2], found[1::2]), strict=True),
+            zip(rows[::2], map(_unpacked, rows[::2], rows[1::2]), strict=True),
             key=lambda pair: (pair[1].time, pair[0]),
         )
         pairs = zip(counts[::2], counts[1::2], strict=True)
@@ -99,33 +111,43 @@ class RedisEventStore:
             deleted=deleted is not None,
             merged=tuple((merged or b"").decode().split("\n")) if merged else (),
             seen={
-                kind.decode(): _seen_items(events, dropped, float(oldest))
-                for kind, events, dropped in remembered
+                kind.decode(): _seen_items(values, dropped, float(oldest))
+                for kind, values, dropped in seen_by_kind
             },
         )
         return self._retention.dated(stored)
 
     async def merge(self, session: str, user: str) -> int:
-        """Make a session's events those of a user."""
-        who = (hashed_user(session), hashed_user(user), user)
-        arguments = [*who, *self._limits(), _epoch(), _epoch(), session, MOST_MERGED]
+        """Give a session's events to a user."""
+        per_kind, oldest = self._limits()
+        arguments = [
+            hashed_user(session),
+            hashed_user(user),
+            user,
+            per_kind,
+            oldest,
+            self._epoch(),
+            self._epoch(),
+            session,
+            MOST_MERGED,
+        ]
         return int(await self._run(self._merge, arguments))
 
     async def delete(self, user: str) -> int:
-        """Forget a user."""
-        return int(await self._run(self._delete, [hashed_user(user), _epoch()]))
+        """Delete a user."""
+        return int(await self._run(self._delete, [hashed_user(user), self._epoch()]))
 
     async def compact(self) -> int:
-        """Drop what is over the limits, then have Redis write its files anew."""
-        gone = 0
+        """Drop events beyond the retention, then let Redis rewrite its files."""
+        dropped = 0
         prefix = _PREFIX + b"u:"
         users = self._client.scan_iter(match=prefix + b"*", count=_SCAN)
         with translated(_NAME):
             async for key in users:
                 user = key.removeprefix(prefix)
-                gone += int(await self._run(self._trim, [user, *self._limits()]))
+                dropped += int(await self._run(self._trim, [user, *self._limits()]))
             await self._rewrite()
-        return gone
+        return dropped
 
     async def scan(self) -> AsyncIterator[list[Event]]:
         """Yield all events in no order."""
@@ -133,34 +155,34 @@ class RedisEventStore:
         while True:
             with translated(_NAME):
                 reply: Any = await self._client.hscan(_PREFIX + b"events", cursor, count=_SCAN)
-            cursor, found = reply
-            if found:
-                yield [_event(event_id, value) for event_id, value in found.items()]
+            cursor, values = reply
+            if values:
+                yield [_event(event_id, value) for event_id, value in values.items()]
             if cursor == 0:
                 return
 
     async def warnings(self) -> list[str]:
-        """Return what in Redis's set-up loses events; asking may be forbidden, then nothing.
+        """Return which settings of Redis can lose events; nothing if CONFIG is forbidden.
 
         Raises:
             StoreError: it does not answer.
         """
         with translated(_NAME), contextlib.suppress(ResponseError):
-            found = [
-                (name, wanted, meaning, (await self._client.config_get(name)).get(name))
-                for name, wanted, meaning in _SAFE
-            ]
-            return [
-                f"{name} is {value}, not {wanted}: {meaning}"
-                for name, wanted, meaning, value in found
-                if value != wanted
-            ]
+            lines = []
+            for name, durable, risk in _DURABLE_CONFIG:
+                value = (await self._client.config_get(name)).get(name)
+                if value != durable:
+                    lines.append(f"{name} is {value}, not {durable}: {risk}")
+            return lines
         return []
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             await self._client.aclose()
+
+    def _epoch(self) -> str:
+        return self._new_epoch().hex()
 
     def _limits(self) -> tuple[int, str]:
         oldest = self._retention.oldest(self._clock())
@@ -171,13 +193,13 @@ class RedisEventStore:
             return await script(args=[_PREFIX, *arguments])
 
     async def _rewrite(self) -> None:
-        """Write the files that Redis keeps without what was deleted, and wait for them."""
+        """Let Redis rewrite its files without deleted values, and wait for that."""
         if (await self._client.info("persistence"))["aof_enabled"]:
             await self._client.bgrewriteaof()
         with contextlib.suppress(ResponseError):  # where CONFIG is forbidden
             if (await self._client.config_get("save")).get("save"):
                 await self._client.bgsave(schedule=True)
-        while await self._rewriting():  # noqa: ASYNC110 - Redis tells only when asked
+        while await self._rewriting():  # noqa: ASYNC110 - Redis sends no notice
             await asyncio.sleep(_POLL_S)
 
     async def _rewriting(self) -> bool:
@@ -188,7 +210,7 @@ class RedisEventStore:
 
 @contextlib.contextmanager
 def translated(name: str) -> Iterator[None]:
-    """Turn trouble with the Redis that holds `name` ("the event store") into a `StoreError`."""
+    """Turn errors of Redis into a `StoreError`. `name`: of the store, such as "the event store"."""
     try:
         yield
     except (RedisError, OSError, TimeoutError, UnicodeError) as error:
@@ -201,21 +223,23 @@ def _user_key(user: str) -> bytes:
 
 
 def _seen_items(events: Sequence[bytes], dropped: Sequence[bytes], oldest: float) -> list[SeenItem]:
-    """Return every item of one kind once: of the events that are kept, and of dropped ones."""
-    kept = []
+    """Return the seen items of one kind, each once, from stored and from dropped events.
+
+    Args:
+        events: stored events, packed.
+        dropped: in turn an item, and its newest time and highest value in dropped events.
+        oldest: unix seconds; items of dropped events that are older are left out.
+    """
+    stored = []
     for whole in events:
         item, _, time, value, _ = orjson.loads(whole.partition(b"\n")[2])
-        kept.append(SeenItem(item, time, value))
+        stored.append(SeenItem(item, time, value))
     older = []
     for name, text in zip(dropped[::2], dropped[1::2], strict=True):
         time_text, _, value_text = text.partition(b" ")
         value = float(value_text) if value_text else None
         older.append(SeenItem(name.decode(), float(time_text), value))
-    return united((item for item in older if item.time >= oldest), kept)
-
-
-def _epoch() -> str:
-    return secrets.token_hex(8)
+    return united((item for item in older if item.time >= oldest), stored)
 
 
 def _packed(event: Event) -> bytes:

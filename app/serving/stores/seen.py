@@ -1,25 +1,25 @@
-"""What a store remembers as seen: of the events that it keeps, and of those that it has dropped."""
+"""Seen items: how a store joins those of its events with those of events that it has dropped."""
 
 from collections.abc import Iterable
 
 from app.core.types import SeenItem
 
 
-def united(dropped: Iterable[SeenItem], kept: Iterable[SeenItem]) -> list[SeenItem]:
+def united(dropped: Iterable[SeenItem], stored: Iterable[SeenItem]) -> list[SeenItem]:
     """Return each item once, with the newest time and the highest value.
 
     Args:
-        dropped: each item at most once.
-        kept: one for each event; much fewer, for a heavy user.
+        dropped: from dropped events, each item at most once.
+        stored: from stored events, one per event. A heavy user has far fewer of them.
 
     >>> united([SeenItem("a", 1.0, 5.0)], [SeenItem("a", 2.0, 3.0), SeenItem("b", 4.0)])
     [SeenItem(item='a', time=2.0, value=5.0), SeenItem(item='b', time=4.0, value=None)]
     """
-    found = {seen.item: seen for seen in dropped}
-    for seen in kept:
-        old = found.get(seen.item)
-        found[seen.item] = seen if old is None else merged(old, seen)
-    return list(found.values())
+    by_item = {seen.item: seen for seen in dropped}
+    for seen in stored:
+        old = by_item.get(seen.item)
+        by_item[seen.item] = seen if old is None else merged(old, seen)
+    return list(by_item.values())
 
 
 def merged(one: SeenItem, other: SeenItem) -> SeenItem:

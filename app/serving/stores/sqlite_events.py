@@ -1,11 +1,13 @@
-"""Events and users in SQLite, as plain functions on a connection; each runs in a transaction.
+"""Events and users in SQLite: functions on a connection, each called within a transaction.
 
-A user's own row is named by a hash, so that a deleted user is remembered as deleted, but not by
-name. This module knows neither threads nor when a transaction ends.
+The row of a user is named by a hash, so that a deletion can be remembered without the user's id.
+This module knows neither threads nor when a transaction ends.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -13,14 +15,14 @@ import orjson
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Event, SeenItem, StoredUser
 from app.serving.stores.seen import united
-from app.serving.stores.user_hash import hashed_user
+from app.serving.stores.user_identity import hashed_user
 
 TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS events (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, kind TEXT NOT NULL,
         time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT)""",
     "CREATE INDEX IF NOT EXISTS events_of_user ON events (user, kind, time, seq)",
-    # What was seen in events that are no longer kept, because there are too many of their kind.
+    # Items of events that were dropped because there were too many of their kind.
     """CREATE TABLE IF NOT EXISTS seen (
         user TEXT NOT NULL, kind TEXT NOT NULL, item TEXT NOT NULL, time REAL NOT NULL, value REAL,
         PRIMARY KEY (user, kind, item)) WITHOUT ROWID""",
@@ -37,59 +39,80 @@ _REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
     SELECT ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
     ON CONFLICT (user, kind, item) DO UPDATE SET time = max(time, excluded.time),
         value = coalesce(max(value, excluded.value), value, excluded.value)"""
-_OVER: Final = """SELECT seq FROM events WHERE user = ? AND kind = ?
+_BEYOND_LIMIT: Final = """SELECT seq FROM events WHERE user = ? AND kind = ?
     ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?"""
 _AFTER: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionLimits:
+    """Which events are stored: the newest `per_kind` of each user and kind, from `oldest` on.
+
+    `oldest`: unix seconds.
+    """
+
+    per_kind: int
+    oldest: float
+
+
 def append(
-    connection: sqlite3.Connection, events: Sequence[Event], per_kind: int, oldest: float
+    connection: sqlite3.Connection,
+    events: Sequence[Event],
+    *,
+    limits: RetentionLimits,
+    new_epoch: Callable[[], bytes],
 ) -> tuple[bool, ...]:
-    """Insert what is new, count it in the users' versions, drop what is over the limits."""
-    fresh = tuple(_insert(connection, event) for event in events)
-    added: dict[str, int] = {}
-    for event, new in zip(events, fresh, strict=True):
-        if new:
-            added[event.user] = added.get(event.user, 0) + 1
-    for user, n in added.items():
-        _changed(connection, user, n)
-    for user, kind in {(e.user, e.kind) for e, new in zip(events, fresh, strict=True) if new}:
-        _trim(connection, user, kind, per_kind, oldest)
-    return fresh
+    """Insert the events that are new; return which ones are.
+
+    They are counted in the versions of their users, and events beyond the limits are dropped.
+    """
+    inserted = tuple(_insert(connection, event) for event in events)
+    fresh = [event for event, new in zip(events, inserted, strict=True) if new]
+    for user, n in Counter(event.user for event in fresh).items():
+        _count_changes(connection, user, n=n, epoch=new_epoch())
+    for user, kind in {(event.user, event.kind) for event in fresh}:
+        _trim(connection, user, kind, limits=limits)
+    return inserted
 
 
 def _insert(connection: sqlite3.Connection, event: Event) -> bool:
     row = (
-        *(event.id, event.user, event.item, event.kind),
-        *(event.time, event.value, event.recommendation),
+        event.id,
+        event.user,
+        event.item,
+        event.kind,
+        event.time,
+        event.value,
+        event.recommendation,
     )
     return connection.execute(_INSERT, row).rowcount == 1
 
 
-def _changed(connection: sqlite3.Connection, user: str, n: int) -> None:
+def _count_changes(connection: sqlite3.Connection, user: str, n: int, epoch: bytes) -> None:
+    """Raise the version of a user by `n` changes; a new user gets `epoch`."""
     connection.execute(
-        "INSERT INTO users (hash, epoch, n) VALUES (?, randomblob(8), ?) "
+        "INSERT INTO users (hash, epoch, n) VALUES (?, ?, ?) "
         "ON CONFLICT (hash) DO UPDATE SET n = n + excluded.n",
-        (hashed_user(user), n),
+        (hashed_user(user), epoch, n),
     )
 
 
-def _trim(
-    connection: sqlite3.Connection, user: str, kind: str, per_kind: int, oldest: float
-) -> None:
+def _trim(connection: sqlite3.Connection, user: str, kind: str, limits: RetentionLimits) -> None:
+    """Drop the events of a user and kind that are beyond the limits."""
+    per_kind = limits.per_kind
     connection.execute(
-        "DELETE FROM events WHERE user = ? AND kind = ? AND time < ?", (user, kind, oldest)
+        "DELETE FROM events WHERE user = ? AND kind = ? AND time < ?", (user, kind, limits.oldest)
     )
-    over = connection.execute(_OVER, (user, kind, per_kind)).fetchall()
-    if over:
-        remember = _REMEMBER.format(rows=f"events WHERE seq IN ({_OVER})")
+    rows = connection.execute(_BEYOND_LIMIT, (user, kind, per_kind)).fetchall()
+    if rows:
+        remember = _REMEMBER.format(rows=f"events WHERE seq IN ({_BEYOND_LIMIT})")
         connection.execute(remember, (user, user, kind, per_kind))
-        connection.executemany("DELETE FROM events WHERE seq = ?", over)
+        connection.executemany("DELETE FROM events WHERE seq = ?", rows)
 
 
 def version(connection: sqlite3.Connection, user: str) -> bytes:
-    """Return what differs after every change of a user; b"" for one who was never there."""
+    """Return the version of a user, which differs after every change; b"" for an unknown user."""
     row = connection.execute(
         "SELECT epoch, n FROM users WHERE hash = ?", (hashed_user(user),)
     ).fetchone()
@@ -107,7 +130,7 @@ def read(
     seen: Iterable[str],
     oldest: float,
 ) -> StoredUser:
-    """Return what is held of a user; the caller's transaction makes it one moment."""
+    """Return the stored state of a user. The transaction of the caller makes it consistent."""
     row = connection.execute(
         "SELECT epoch, n, deleted, merged FROM users WHERE hash = ?", (hashed_user(user),)
     ).fetchone()
@@ -122,32 +145,37 @@ def read(
                 (user, oldest),
             ).fetchall()
         )
-    found = []
+    rows = []
     for kind in kinds:
-        found += connection.execute(_NEWEST, (user, kind, oldest, NEWEST_EVENTS)).fetchall()
-    found.sort(key=lambda row: (row[4], row[7]))
-    events = tuple(Event(*row[:7]) for row in found)
+        rows += connection.execute(_NEWEST, (user, kind, oldest, NEWEST_EVENTS)).fetchall()
+    rows.sort(key=lambda row: (row[4], row[7]))  # time, then seq
+    events = tuple(Event(*row[:7]) for row in rows)
     return StoredUser(
         version=_version(epoch, n),
         events=events,
         counts=counts,
         deleted=bool(deleted),
         merged=tuple(orjson.loads(merged)),
-        seen={kind: _seen(connection, user, kind, oldest) for kind in seen},
+        seen={kind: _seen(connection, user, kind=kind, oldest=oldest) for kind in seen},
     )
 
 
 def _seen(connection: sqlite3.Connection, user: str, kind: str, oldest: float) -> list[SeenItem]:
-    """Return every item of one kind once: of the events that are kept, and of dropped ones."""
-    kept, dropped = (
+    """Return the seen items of one kind, each once, from stored and from dropped events."""
+    stored, dropped = (
         connection.execute(_SEEN_IN.format(table), (user, kind, oldest)).fetchall()
         for table in ("events", "seen")
     )
-    return united(map(SeenItem._make, dropped), map(SeenItem._make, kept))
+    return united(map(SeenItem._make, dropped), map(SeenItem._make, stored))
 
 
 def merge(
-    connection: sqlite3.Connection, session: str, user: str, per_kind: int, oldest: float
+    connection: sqlite3.Connection,
+    session: str,
+    user: str,
+    *,
+    limits: RetentionLimits,
+    new_epoch: Callable[[], bytes],
 ) -> int:
     """Give a session's events to a user, then delete the session."""
     kinds = connection.execute("SELECT DISTINCT kind FROM events WHERE user = ?", (session,))
@@ -156,58 +184,58 @@ def merge(
     connection.execute(remember, (user, session))
     moved = connection.execute("UPDATE events SET user = ? WHERE user = ?", (user, session))
     for kind in touched:
-        _trim(connection, user, kind, per_kind, oldest)
+        _trim(connection, user, kind, limits=limits)
     names = dict.fromkeys((*_merged(connection, user), *_merged(connection, session), session))
-    _changed(connection, user, 1)
+    _count_changes(connection, user, n=1, epoch=new_epoch())
     connection.execute(
         "UPDATE users SET merged = ? WHERE hash = ?",
         (orjson.dumps(list(names)[-MOST_MERGED:]).decode(), hashed_user(user)),
     )
-    delete(connection, session)
+    delete(connection, session, new_epoch())
     return moved.rowcount
 
 
 def _merged(connection: sqlite3.Connection, user: str) -> list[str]:
-    row = connection.execute("SELECT merged FROM users WHERE hash = ?", (hashed_user(user),))
-    found = row.fetchone()
-    return [] if found is None else list(orjson.loads(found[0]))
+    sql = "SELECT merged FROM users WHERE hash = ?"
+    row = connection.execute(sql, (hashed_user(user),)).fetchone()
+    return [] if row is None else list(orjson.loads(row[0]))
 
 
-def delete(connection: sqlite3.Connection, user: str) -> int:
-    """Delete a user's events; what stays is a hash that says "deleted"."""
+def delete(connection: sqlite3.Connection, user: str, epoch: bytes) -> int:
+    """Delete a user's events. Only a hash stays, marked as deleted, with a new epoch."""
     gone = connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
     connection.execute("DELETE FROM seen WHERE user = ?", (user,))
     connection.execute(
-        "INSERT INTO users (hash, epoch, n, deleted) VALUES (?, randomblob(8), 0, 1) ON CONFLICT "
+        "INSERT INTO users (hash, epoch, n, deleted) VALUES (?, ?, 0, 1) ON CONFLICT "
         "(hash) DO UPDATE SET epoch = excluded.epoch, n = 0, deleted = 1, merged = '[]'",
-        (hashed_user(user),),
+        (hashed_user(user), epoch),
     )
     return gone
 
 
-def expire(connection: sqlite3.Connection, per_kind: int, oldest: float) -> int:
-    """Delete what retention does not keep, of all users."""
-    old = connection.execute("DELETE FROM events WHERE time < ?", (oldest,)).rowcount
-    connection.execute("DELETE FROM seen WHERE time < ?", (oldest,))
-    over = connection.execute(
+def expire(connection: sqlite3.Connection, limits: RetentionLimits) -> int:
+    """Drop the events of all users that are beyond the limits; return how many there were."""
+    dropped = connection.execute("DELETE FROM events WHERE time < ?", (limits.oldest,)).rowcount
+    connection.execute("DELETE FROM seen WHERE time < ?", (limits.oldest,))
+    crowded = connection.execute(
         "SELECT user, kind, count(*) FROM events GROUP BY user, kind HAVING count(*) > ?",
-        (per_kind,),
+        (limits.per_kind,),
     ).fetchall()
-    for user, kind, n in over:
-        _trim(connection, user, kind, per_kind, oldest)
-        old += n - per_kind
-    return old
+    for user, kind, n in crowded:
+        _trim(connection, user, kind, limits=limits)
+        dropped += n - limits.per_kind
+    return dropped
 
 
 def vacuum(connection: sqlite3.Connection) -> None:
-    """Write the file anew without what was deleted, and empty the log. Outside a transaction."""
+    """Rewrite the file without deleted values, and empty its log. Not within a transaction."""
     connection.execute("VACUUM")
     (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise sqlite3.OperationalError("somebody reads: the log still holds deleted values")
+        raise sqlite3.OperationalError("a reader is active: the log still contains deleted values")
 
 
 def after(connection: sqlite3.Connection, seq: int, n: int) -> tuple[list[Event], int]:
-    """Return up to n events in the order they came, from after `seq` on, and the last one's seq."""
+    """Return up to `n` events after `seq`, in the order they came, and the `seq` of the last."""
     rows = connection.execute(_AFTER, (seq, n)).fetchall()
     return [Event(*row[:7]) for row in rows], rows[-1][7] if rows else seq

@@ -1,8 +1,8 @@
-"""One SQLite file behind an event loop: a thread that writes, a thread that reads.
+"""A SQLite file for an event loop: one thread writes to it, another one reads.
 
-Writes that wait are committed together, so that one trip to the disk acknowledges many calls; the
-event loop never waits for the disk. Several processes may open the same file. What is in it is not
-known here: tables and work come from who opens it.
+All waiting writes are committed together (group commit), so one write to the disk acknowledges many
+calls. The event loop never waits for the disk. Several processes may open the same file. This
+module does not know what the file contains: the caller supplies the tables and the work.
 """
 
 import asyncio
@@ -26,32 +26,32 @@ PATIENCE_S: Final = 5.0
 
 _FORMAT: Final = 1
 _CHECKPOINT_PAGES: Final = 4000
-_MOST_TOGETHER: Final = 5000
+_MAX_ROWS_PER_COMMIT: Final = 5000
 _RETRY_MS: Final = 250
-_LOOK_AGAIN_S: Final = 0.001
+_LOCK_POLL_S: Final = 0.001
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One write and who waits for it. `size`: rows. `alone`: not inside a transaction."""
+    """One write and its promise. `size`: rows. `autocommit`: not inside a transaction."""
 
     work: Callable[[sqlite3.Connection], Any]
     answer: asyncio.Future[Any]
     size: int
-    alone: bool
+    autocommit: bool
 
 
 class SqliteFile:
-    """A file of one kind of tables. Belongs to the event loop that made it.
+    """A SQLite file with some tables. Belongs to the event loop that made it.
 
     Attributes:
-        commits: trips to the disk so far.
+        commits: transactions committed so far.
         waiting: rows that wait to be written.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock and threads are injected
         self,
         path: Path,
         tables: Sequence[str],
@@ -59,28 +59,33 @@ class SqliteFile:
         *,
         most_waiting: int = MOST_WAITING,
         patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Open or make the file, its folder included.
 
         Args:
             path: of the file.
-            tables: statements that make what is missing in it.
-            name: what it holds, for messages: "the event store".
-            most_waiting: rows that may wait to be written; more are refused.
+            tables: statements that make missing tables and indexes.
+            name: what it contains, for messages, such as "the event store".
+            most_waiting: most rows that wait to be written; more are refused.
             patience_s: how long to wait while another process writes.
+            clock: monotonic seconds, for that wait.
+            sleep: blocks the writing thread for some seconds, for that wait.
 
         Raises:
-            StoreError: it cannot be opened, or is no store of ours.
+            StoreError: it cannot be opened, or is not a file of this service.
         """
         self._name = name
         self._loop = asyncio.get_running_loop()
         self._most_waiting = most_waiting
         self._patience_s = patience_s
+        self._clock, self._sleep = clock, sleep
         self._closed = False
         self.waiting = 0
         self.commits = 0
-        self._write = _connect(path, tables, name, patience_s)
-        self._read = _connect(path, tables, name, patience_s)
+        self._write = _connect(path, tables, name=name, patience_s=patience_s)
+        self._read = _connect(path, tables, name=name, patience_s=patience_s)
         self._read.execute("PRAGMA query_only = 1")
         self._reader = ThreadPoolExecutor(1, "recserve-store-read")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -88,34 +93,34 @@ class SqliteFile:
         self._writer.start()
 
     async def written(
-        self, work: Callable[[sqlite3.Connection], R], size: int = 1, *, alone: bool = False
+        self, work: Callable[[sqlite3.Connection], R], size: int = 1, *, autocommit: bool = False
     ) -> R:
-        """Do work in a transaction; return its result once that is on the disk.
+        """Do work in a transaction; return its result once it is on the disk.
 
         Args:
-            work: runs in the writing thread; if it raises, what it did is undone.
+            work: runs in the writing thread; if it raises, its changes are undone.
             size: rows it writes.
-            alone: not inside a transaction.
+            autocommit: not inside a transaction.
 
         Raises:
-            StoreError: it could not be done, or the file is closed.
-            OverloadedError: too much is waiting.
+            StoreError: the work failed, or the file is closed.
+            OverloadedError: too many rows wait to be written.
         """
         if self._closed:
             raise StoreError(f"{self._name} is closed")
         if self.waiting + size > self._most_waiting:
             raise OverloadedError(f"{self._name} has too much to write", retry_after_ms=_RETRY_MS)
-        job = _Job(work, self._loop.create_future(), size, alone)
+        job = _Job(work=work, answer=self._loop.create_future(), size=size, autocommit=autocommit)
         self.waiting += size
         self._jobs.put(job)
         result: R = await job.answer
         return result
 
     async def reading(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        """Return the result of work that sees the file as of one moment.
+        """Do work that only reads; it sees the file as of one moment.
 
         Raises:
-            StoreError: it could not be done, or the file is closed.
+            StoreError: the work failed, or the file is closed.
         """
         if self._closed:
             raise StoreError(f"{self._name} is closed")
@@ -125,7 +130,7 @@ class SqliteFile:
             raise StoreError(f"{self._name} cannot be read") from error
 
     async def aclose(self) -> None:
-        """Finish what waits, then close the file. Idempotent."""
+        """Finish the waiting writes, then close the file. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -144,25 +149,25 @@ class SqliteFile:
 
     def _run(self) -> None:
         """Write until closed. Runs in its own thread."""
-        while jobs := self._taken():
+        while jobs := self._next_jobs():
             results = self._committed(jobs)
             try:
                 self._loop.call_soon_threadsafe(self._deliver, jobs, results)
             except RuntimeError:  # the loop has ended: nobody waits any more
                 return
 
-    def _taken(self) -> list[_Job]:
-        """Return what waits, or wait for something; empty = close."""
+    def _next_jobs(self) -> list[_Job]:
+        """Return all waiting jobs, after waiting for at least one; an empty list means: close."""
         jobs: list[_Job] = []
         size = 0
-        while size < _MOST_TOGETHER:
+        while size < _MAX_ROWS_PER_COMMIT:
             try:
                 job = self._jobs.get(block=not jobs)
             except queue.Empty:
                 break
             if job is None:
                 if jobs:
-                    self._jobs.put(None)  # first these, then the end
+                    self._jobs.put(None)  # close after these jobs
                 break
             jobs.append(job)
             size += job.size
@@ -174,11 +179,11 @@ class SqliteFile:
         try:
             for job in jobs:
                 self._begin(job)
-                results.append(self._tried(job))
+                results.append(self._result_of(job))
             if self._write.in_transaction:
                 self._write.execute("COMMIT")
                 self.commits += 1
-        except Exception as error:  # noqa: BLE001 - whoever waits must be answered
+        except Exception as error:  # noqa: BLE001 - all callers must be answered
             _log.error("%s could not be written", self._name, exc_info=error)
             if self._write.in_transaction:
                 self._write.execute("ROLLBACK")
@@ -186,23 +191,23 @@ class SqliteFile:
         return results
 
     def _begin(self, job: _Job) -> None:
-        """Be in a transaction, or out of it, as the job needs."""
-        if job.alone and self._write.in_transaction:
+        """Begin or commit a transaction, as the job needs."""
+        if job.autocommit and self._write.in_transaction:
             self._write.execute("COMMIT")
-        elif not job.alone and not self._write.in_transaction:
+        elif not job.autocommit and not self._write.in_transaction:
             self._lock()
 
     def _lock(self) -> None:
-        """Begin a transaction that may write, as soon as nobody else is in one.
+        """Begin a transaction that may write, once no other process is in one.
 
-        SQLite itself looks only every 100 ms after a while: where another writer is always busy,
-        and the file free for moments only, it would wait for seconds.
+        This polls every millisecond. SQLite's own wait soon polls every 100 ms only: if another
+        process writes most of the time, it would wait for seconds.
         """
-        deadline = time.monotonic() + self._patience_s
+        deadline = self._clock() + self._patience_s
         self._write.execute("PRAGMA busy_timeout = 0")
         try:
             while not self._locked(deadline):
-                time.sleep(_LOOK_AGAIN_S)
+                self._sleep(_LOCK_POLL_S)
         finally:
             self._write.execute(f"PRAGMA busy_timeout = {int(1000 * self._patience_s)}")
 
@@ -211,20 +216,20 @@ class SqliteFile:
             self._write.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > deadline:
+            if not busy or self._clock() > deadline:
                 raise
             return False
         return True
 
-    def _tried(self, job: _Job) -> Any:  # noqa: ANN401 - a result, or why there is none
-        """Do one job's work; if it fails, it alone is undone."""
-        if job.alone:
+    def _result_of(self, job: _Job) -> Any:  # noqa: ANN401 - a result, or an exception
+        """Do the work of one job; if it fails, only this job is undone."""
+        if job.autocommit:
             return job.work(self._write)
         self._write.execute("SAVEPOINT job")
         try:
             result = job.work(self._write)
         except Exception as error:  # noqa: BLE001 - as below
-            # Where the disk is full, the whole transaction is gone and this fails too.
+            # If the disk is full, the whole transaction is undone and this statement fails too.
             self._write.execute("ROLLBACK TO job")
             result = error
         self._write.execute("RELEASE job")
@@ -244,7 +249,7 @@ class SqliteFile:
 
 
 def _connect(path: Path, tables: Sequence[str], name: str, patience_s: float) -> sqlite3.Connection:
-    """Open the file with full durability, and make what is missing in it."""
+    """Open the file with full durability, and make missing tables."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -257,7 +262,7 @@ def _connect(path: Path, tables: Sequence[str], name: str, patience_s: float) ->
         raise StoreError(f"{name} {path.name} cannot be opened") from error
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit returns once its part of the log is on the disk.
+        # FULL: a commit returns once its part of the write-ahead log is on the disk.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         _make(connection, tables)
@@ -272,10 +277,10 @@ def _connect(path: Path, tables: Sequence[str], name: str, patience_s: float) ->
 
 def _make(connection: sqlite3.Connection, tables: Sequence[str]) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in {0, _FORMAT}:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in {0, _FORMAT}:
         connection.execute("ROLLBACK")
-        raise StoreError(f"the file has format {found}, this version reads {_FORMAT}")
+        raise StoreError(f"the file has format {version}, this version reads {_FORMAT}")
     for statement in tables:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {_FORMAT}")

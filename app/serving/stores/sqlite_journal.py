@@ -1,4 +1,4 @@
-"""The embedded journal: `Journal` in the SQLite file of the event store, in tables of its own."""
+"""The embedded journal of catalogue changes: `Journal` in the SQLite file of the event store."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _TABLES: Final = (
 _COUNT: Final = """INSERT INTO journals (catalogue, newest) VALUES (?, ?)
     ON CONFLICT (catalogue) DO UPDATE SET newest = newest + excluded.newest"""
 _NEWEST: Final = "SELECT newest FROM journals WHERE catalogue = ?"
-_KEEP: Final = """INSERT INTO changes (catalogue, seq, item, record) VALUES (?, ?, ?, ?)
+_UPSERT: Final = """INSERT INTO changes (catalogue, seq, item, record) VALUES (?, ?, ?, ?)
     ON CONFLICT (catalogue, item) DO UPDATE SET seq = excluded.seq, record = excluded.record"""
 _AFTER: Final = """SELECT seq, item, record FROM changes
     WHERE catalogue = ? AND seq > ? ORDER BY seq LIMIT ?"""
@@ -41,12 +41,12 @@ class SqliteJournal:
 
         Args:
             path: of the file; an event store and other journals may be in it.
-            catalogue: whose changes these are.
-            most_waiting: changes that may wait to be written; more are refused.
-            patience_s: how long to wait while somebody else writes.
+            catalogue: its name.
+            most_waiting: most changes that wait to be written; more are refused.
+            patience_s: how long to wait while another process writes.
 
         Raises:
-            StoreError: it cannot be opened, or is no store of ours.
+            StoreError: it cannot be opened, or is not a file of this service.
         """
         self._catalogue = catalogue
         self._file = SqliteFile(
@@ -59,15 +59,17 @@ class SqliteJournal:
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:
-        """Keep changes; returns once they are on the disk."""
+        """Store changes; return once they are on the disk."""
         packed = [(item, orjson.dumps(record)) for item, record in changes]
         first = await self._file.written(
             partial(_append, catalogue=self._catalogue, packed=packed), len(packed)
         )
-        return tuple(Change(first + n, *change) for n, change in enumerate(changes))
+        return tuple(
+            Change(seq, item, record) for seq, (item, record) in enumerate(changes, start=first)
+        )
 
     async def after(self, seq: int, limit: int) -> tuple[Change, ...]:
-        """Return the kept changes after a number."""
+        """Return the stored changes after a number."""
         return await self._file.reading(
             partial(_after, catalogue=self._catalogue, seq=seq, limit=limit)
         )
@@ -77,7 +79,7 @@ class SqliteJournal:
         return await self._file.reading(partial(_newest, catalogue=self._catalogue))
 
     async def aclose(self) -> None:
-        """Finish what waits, then close the file. Idempotent."""
+        """Finish the waiting writes, then close the file. Idempotent."""
         await self._file.aclose()
 
 
@@ -89,14 +91,16 @@ def _append(
         return 0
     connection.execute(_COUNT, (catalogue, len(packed)))
     first = _newest(connection, catalogue) - len(packed) + 1
-    rows = [(catalogue, first + n, *change) for n, change in enumerate(packed)]
-    connection.executemany(_KEEP, rows)
+    rows = [
+        (catalogue, seq, item, record) for seq, (item, record) in enumerate(packed, start=first)
+    ]
+    connection.executemany(_UPSERT, rows)
     return first
 
 
 def _newest(connection: sqlite3.Connection, catalogue: str) -> int:
-    found = connection.execute(_NEWEST, (catalogue,)).fetchone()
-    return 0 if found is None else int(found[0])
+    row = connection.execute(_NEWEST, (catalogue,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _after(

@@ -1,5 +1,6 @@
-"""The embedded event store: `EventStore` over one SQLite file. Does not know SQL."""
+"""The embedded event store: `EventStore` over one SQLite file. The SQL is in `sqlite_events`."""
 
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Final
 from app.core.types import Event, Retention, StoredUser
 from app.serving.stores import sqlite_events as sql
 from app.serving.stores.sqlite_file import MOST_WAITING, PATIENCE_S, SqliteFile
+from app.serving.stores.user_identity import random_epoch
 
 _SCAN_ROWS: Final = 1000
 
@@ -16,12 +18,13 @@ _SCAN_ROWS: Final = 1000
 class SqliteEventStore:
     """`EventStore` over one file. Belongs to the event loop that made it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock and threads are injected
         self,
         path: Path,
         retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
         *,
+        new_epoch: Callable[[], bytes] = random_epoch,
         most_waiting: int = MOST_WAITING,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -29,16 +32,18 @@ class SqliteEventStore:
 
         Args:
             path: of the file.
-            retention: how long events are kept.
+            retention: how long events are stored.
             clock: unix seconds.
-            most_waiting: events that may wait to be written; more are refused.
+            new_epoch: makes 8 bytes that are never the same again.
+            most_waiting: most events that wait to be written; more are refused.
             patience_s: how long to wait while another process writes.
 
         Raises:
-            StoreError: it cannot be opened, or is no store of ours.
+            StoreError: it cannot be opened, or is not a file of this service.
         """
         self._retention = retention or Retention()
         self._clock = clock
+        self._new_epoch = new_epoch
         self._path = path
         self._file = SqliteFile(
             path, sql.TABLES, "the event store", most_waiting=most_waiting, patience_s=patience_s
@@ -48,11 +53,13 @@ class SqliteEventStore:
         return f"<SqliteEventStore {self._path.name}, {self._file.waiting} events waiting>"
 
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
-        """Keep events; returns once they are on the disk."""
-        held = tuple(events)
-        return await self._file.written(
-            lambda connection: sql.append(connection, held, *self._limits()), len(held)
-        )
+        """Store events; return once they are on the disk."""
+        rows = tuple(events)
+
+        def append(connection: sqlite3.Connection) -> tuple[bool, ...]:
+            return sql.append(connection, rows, limits=self._limits(), new_epoch=self._new_epoch)
+
+        return await self._file.written(append, len(rows))
 
     async def version(self, user: str) -> bytes:
         """Return the version of a user."""
@@ -61,25 +68,29 @@ class SqliteEventStore:
     async def read(
         self, user: str, kinds: Sequence[str] | None = None, *, seen: Sequence[str] = ()
     ) -> StoredUser:
-        """Return what is held of a user."""
+        """Return the stored state of a user."""
         oldest = self._retention.oldest(self._clock())
         read = partial(sql.read, user=user, kinds=kinds, seen=seen, oldest=oldest)
         return self._retention.dated(await self._file.reading(read))
 
     async def merge(self, session: str, user: str) -> int:
-        """Make a session's events those of a user."""
-        return await self._file.written(
-            lambda connection: sql.merge(connection, session, user, *self._limits())
-        )
+        """Give a session's events to a user."""
+
+        def merge(connection: sqlite3.Connection) -> int:
+            return sql.merge(
+                connection, session, user, limits=self._limits(), new_epoch=self._new_epoch
+            )
+
+        return await self._file.written(merge)
 
     async def delete(self, user: str) -> int:
-        """Forget a user."""
-        return await self._file.written(partial(sql.delete, user=user))
+        """Delete a user."""
+        return await self._file.written(partial(sql.delete, user=user, epoch=self._new_epoch()))
 
     async def compact(self) -> int:
-        """Drop what is over the limits, then write the file anew; writes wait meanwhile."""
-        gone = await self._file.written(lambda connection: sql.expire(connection, *self._limits()))
-        await self._file.written(sql.vacuum, alone=True)
+        """Drop events beyond the retention, then rewrite the file; writes wait meanwhile."""
+        gone = await self._file.written(lambda connection: sql.expire(connection, self._limits()))
+        await self._file.written(sql.vacuum, autocommit=True)
         return gone
 
     async def scan(self) -> AsyncIterator[list[Event]]:
@@ -92,8 +103,11 @@ class SqliteEventStore:
             yield events
 
     async def aclose(self) -> None:
-        """Finish what waits, then close the file. Idempotent."""
+        """Finish the waiting writes, then close the file. Idempotent."""
         await self._file.aclose()
 
-    def _limits(self) -> tuple[int, float]:
-        return self._retention.per_kind, self._retention.oldest(self._clock())
+    def _limits(self) -> sql.RetentionLimits:
+        """Return what is stored now. It is computed when a write runs, not when it is queued."""
+        return sql.RetentionLimits(
+            per_kind=self._retention.per_kind, oldest=self._retention.oldest(self._clock())
+        )

@@ -20,7 +20,7 @@ from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import SeenRule
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
-from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.user_state import UserStates
 from app.testing.event_store import MemoryEventStore
@@ -31,16 +31,16 @@ from tests.event_stores import event
 from tests.turns import Turns
 
 
-def loaded(bundle: str, **rules: EventRule) -> Loaded:
+def loaded(bundle: str, **rules: EventRule) -> LoadedBundle:
     users = MemoryUserStore({"u:ann": [bundle]})
-    return Loaded(GatedEngine(3, bundle=bundle), users, {**DEFAULT_EVENT_RULES, **rules})
+    return LoadedBundle(GatedEngine(3, bundle=bundle), users, {**DEFAULT_EVENT_RULES, **rules})
 
 
 class Rig:
     """A reloader between generation "a" and whatever `bundles` holds; `points_to` is `current`."""
 
     def __init__(self, batcher_clock: Clock) -> None:
-        self.bundles: dict[str, Loaded | BaseException] = {"a": loaded("a"), "b": loaded("b")}
+        self.bundles: dict[str, LoadedBundle | BaseException] = {"a": loaded("a"), "b": loaded("b")}
         self.points_to: str | None = "a"
         self.loads: list[str] = []
         self.settled = 0
@@ -49,13 +49,13 @@ class Rig:
         self.may_load.set()
         self.metrics = Metrics(CollectorRegistry())
         first = self.bundles["a"]
-        assert isinstance(first, Loaded)
+        assert isinstance(first, LoadedBundle)
         self.current = CurrentEngine(first)
         self.batcher = Batcher(self.current, Limits(8, 64, 16), self.metrics, batcher_clock)
         source = BundleSource(lambda: self.points_to, self._load, self._settle)
         self.reloader = Reloader(self.current, self.batcher, source, self.metrics)
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedBundle:
         generation = str(self.points_to)
         self.loads.append(threading.current_thread().name)
         assert self.may_load.wait(10)
@@ -71,7 +71,7 @@ class Rig:
 
     def engine(self, name: str) -> GatedEngine:
         found = self.bundles[name]
-        assert isinstance(found, Loaded)
+        assert isinstance(found, LoadedBundle)
         assert isinstance(found.engine, GatedEngine)
         return found.engine
 
@@ -195,7 +195,7 @@ async def test_what_was_loaded_of_a_refused_bundle_is_let_go():
     """Without the collector: the error holds the frames that it came through."""
     gone = threading.Event()
 
-    def fails() -> Loaded:
+    def fails() -> LoadedBundle:
         half = loaded("half")
         weakref.finalize(half.engine, gone.set)
         raise BundleError("the other half is missing")

@@ -8,7 +8,7 @@ from app.core.errors import StoreError
 from app.core.types import Event, SeenItem, StoredUser
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import MAX_HISTORY, RecommendRequest, SeenRule
-from app.serving.current_engine import CurrentEngine, Loaded
+from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.user_state import UserState, UserStates, seen_items, taste_of
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
@@ -152,7 +152,7 @@ def test_without_a_word_candidates_and_repeat_see_nothing() -> None:
 
 
 def states(frozen: dict[str, list[str]], events: MemoryEventStore, **rest) -> UserStates:
-    current = CurrentEngine(Loaded(GatedEngine(), MemoryUserStore(frozen), RULES))
+    current = CurrentEngine(LoadedBundle(GatedEngine(), MemoryUserStore(frozen), RULES))
     return UserStates(current, events, rest.get("timeout_s", 10.0))
 
 

@@ -1,18 +1,18 @@
-"""Who is planned less, who is refused, and what the batcher makes of it."""
+"""Which requests get fast encoding, which are refused, and how the batcher acts on it."""
 
 from app.serving.batching.plan import Admission
 from tests.batcher_rig import outcomes, rig
 
 
-def test_a_short_wait_spares_nothing_and_refuses_nobody():
-    door = Admission()
-    assert not any(door.needs_fast_encoding(0.1, 0.1, left=1.0) for _ in range(5))
-    assert not door.refuses(0.1, left=1.0)
+def test_after_a_short_wait_all_work_is_done_and_nobody_is_refused():
+    admission = Admission()
+    assert not any(admission.needs_fast_encoding(0.1, 0.1, remaining_s=1.0) for _ in range(5))
+    assert not admission.refuses(0.1, remaining_s=1.0)
 
 
-def test_in_a_rush_two_of_three_requests_keep_the_whole():
-    door = Admission()
-    assert [door.needs_fast_encoding(0.4, 0.1, left=1.0) for _ in range(5)] == [
+def test_in_an_overload_two_of_three_requests_get_the_full_work():
+    admission = Admission()
+    assert [admission.needs_fast_encoding(0.4, 0.1, remaining_s=1.0) for _ in range(5)] == [
         True,
         False,
         False,
@@ -21,18 +21,20 @@ def test_in_a_rush_two_of_three_requests_keep_the_whole():
     ]
 
 
-def test_without_time_for_the_whole_everybody_is_hurried():
-    door = Admission()
-    assert [door.needs_fast_encoding(0.0, 0.02, left=0.01) for _ in range(3)] == [True] * 3
+def test_without_time_for_full_work_all_get_fast_encoding():
+    admission = Admission()
+    assert [admission.needs_fast_encoding(0.0, 0.02, remaining_s=0.01) for _ in range(3)] == [
+        True
+    ] * 3
 
 
 def test_a_wait_beyond_half_of_the_time_is_refused():
-    door = Admission()
-    assert door.refuses(0.51, left=1.0)
-    assert not door.refuses(0.49, left=1.0)
+    admission = Admission()
+    assert admission.refuses(0.51, remaining_s=1.0)
+    assert not admission.refuses(0.49, remaining_s=1.0)
 
 
-async def test_the_batcher_runs_the_lesser_request_where_there_is_no_time():
+async def test_the_batcher_runs_the_fast_encoding_if_there_is_no_time():
     async with rig() as r:
         tasks = await r.running("a b c")  # 4 tokens
         r.clock.advance(4.0)
@@ -48,7 +50,7 @@ async def test_the_batcher_runs_the_lesser_request_where_there_is_no_time():
     assert r.value("batch_tokens_sum") == 4 + 2 + 1
 
 
-async def test_in_a_rush_others_are_hurried_before_anybody_is_refused():
+async def test_in_an_overload_some_get_fast_encoding_before_anybody_is_refused():
     async with rig() as r:
         tasks = await r.running("a b c")
         r.clock.advance(4.0)
@@ -61,6 +63,6 @@ async def test_in_a_rush_others_are_hurried_before_anybody_is_refused():
         ended = await outcomes(tasks)
 
     waited = [request.fast_encoding for batch in r.engine.batches[2:] for request in batch]
-    calm = waited.index(True)
-    assert waited == [False] * calm + [n % 3 == 0 for n in range(len(waited) - calm)]
+    full = waited.index(True)
+    assert waited == [False] * full + [n % 3 == 0 for n in range(len(waited) - full)]
     assert 0 < ended.count("OverloadedError") == 12 - len(waited)

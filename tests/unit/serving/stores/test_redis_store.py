@@ -83,3 +83,11 @@ async def test_a_redis_that_is_not_there_is_a_store_error() -> None:
         with pytest.raises(StoreError):
             await call
     await store.aclose()
+
+
+async def test_epochs_come_from_outside(redis_server: RedisServer) -> None:
+    client = open_client(redis_server.url, RedisLimits(0.0, 10.0, 8))
+    store = RedisEventStore(client, clock=lambda: NOW, new_epoch=lambda: b"12345678")
+    await store.append([event("1", "u:epoch")])
+    assert await store.version("u:epoch") == b"12345678".hex().encode() + b":1"
+    await store.aclose()

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import OverloadedError, StoreError
+from app.serving.stores.sqlite_events import TABLES
+from app.serving.stores.sqlite_file import SqliteFile
 from app.serving.stores.sqlite_store import SqliteEventStore
+from tests.clock import Clock
 from tests.event_stores import content, event
 
 
@@ -162,3 +165,32 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     for call in (store.append([event("1")]), store.read("u:ann")):
         with pytest.raises(StoreError, match="closed"):
             await call
+
+
+async def test_a_write_waits_for_another_process_by_the_injected_clock(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    clock, waits = Clock(), []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock.advance(1.0)
+
+    file = SqliteFile(path, TABLES, "the store", patience_s=3.0, clock=clock, sleep=sleep)
+    held = hold(path)
+    with pytest.raises(StoreError, match="cannot be written"):
+        await file.written(lambda connection: connection.execute("DELETE FROM events").rowcount)
+    held.close()
+
+    assert waits == [0.001] * 4  # the fourth second is beyond the three
+    assert await file.written(lambda connection: connection.execute("SELECT 7").fetchone()) == (7,)
+    await file.aclose()
+
+
+async def test_epochs_come_from_outside(tmp_path: Path) -> None:
+    epochs = iter([b"first123", b"second12"])
+    store = SqliteEventStore(tmp_path / "store.sqlite", new_epoch=lambda: next(epochs))
+    await store.append([event("1")])
+    assert await store.version("u:ann") == b"first123:1"
+    await store.delete("u:ann")
+    assert await store.version("u:ann") == b"second12:0"
+    await store.aclose()

@@ -4,15 +4,14 @@ import logging
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from app.bundle.reader import Bundle
-from app.core.errors import StoreError
+from app.core.errors import StoreError, UsageError
 from app.core.settings import Settings
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.loading import _rules
 from app.offline.input.recipe import EventRule, Recipe
-from app.serving.stores.opening import check_event_file, open_event_store
+from app.serving.stores.opening import check_event_store, is_shared, open_event_store
 from app.serving.stores.redis_store import RedisEventStore
 from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import build_small
@@ -48,7 +47,7 @@ async def test_a_redis_that_is_down_stops_no_start(caplog: pytest.LogCaptureFixt
     settings = Settings(store_url=f"redis://127.0.0.1:{free_port()}/0")
     with caplog.at_level(logging.WARNING):
         await (await open_event_store(settings)).aclose()
-        await check_event_file(settings)
+        await check_event_store(settings)
 
     assert "does not answer" in caplog.text
 
@@ -56,13 +55,21 @@ async def test_a_redis_that_is_down_stops_no_start(caplog: pytest.LogCaptureFixt
 async def test_a_file_that_cannot_be_used_does(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").mkdir()
     with pytest.raises(StoreError):
-        await check_event_file(Settings(data_dir=tmp_path))
+        await check_event_store(Settings(data_dir=tmp_path))
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite://x", "postgres://x", "x.sqlite", ""])
-def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(ValidationError):
-        Settings(store_url=url)
+async def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="store_url"):
+        await open_event_store(Settings(store_url=url))
+
+
+@pytest.mark.parametrize(
+    ("url", "shared"),
+    [(None, False), ("sqlite:////a/b", False), ("redis://h", True), ("unix:///a", True)],
+)
+def test_a_redis_is_shared_and_a_file_is_not(url: str | None, shared: bool) -> None:
+    assert is_shared(Settings(store_url=url)) is shared
 
 
 def test_retention_follows_the_settings() -> None:
