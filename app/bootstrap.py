@@ -104,7 +104,7 @@ async def open_service(
         journal=open_journal(settings, loaded.engine.info.bundle_name),
         rules=loaded.rules,
         source=loader.source(),
-        lag=lambda: lag.seconds,
+        lag=lag,
         clock=clock,
     ) as service:
         del loaded  # otherwise the first bundle would stay in memory after it was replaced

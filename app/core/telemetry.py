@@ -139,6 +139,10 @@ class LoopLag:
         self._metrics = metrics
         self.seconds = 0.0
 
+    def __call__(self) -> float:
+        """Return `seconds`."""
+        return self.seconds
+
     async def measure(
         self,
         interval_s: float,
