@@ -23,12 +23,12 @@ runs under any other ASGI server.
 Every failure becomes a JSON problem in `RecommendEndpoint.reply`. Only there and in the recommender
 is anything decided; the protocol knows HTTP and nothing of what is asked.
 
-**The overload gate.** While the engine takes no new work, a body that was not let through lately is
-refused before it is parsed, so that the interpreter is left to the engine's passes. A body that was
-let through lately is always read: its answer may be cached, or being computed. So is a body with a
-field about time (`budget_ms`, `max_stale_ms`, `min_catalogue`), for which other rules may hold. The
-cost: during overload, a new body gets 429 even if it is invalid, or if its answer is cached under
-another spelling of the same request.
+**The overload gate.** The gate remembers the newest bodies that it has accepted. While the engine
+takes no new work, it refuses every other body before that is parsed. So the interpreter is left to
+the engine's passes. A remembered body is always read: its answer may be cached, or it may be in
+flight. A body with a field about time (`budget_ms`, `max_stale_ms`, `min_catalogue`) is always read
+too, because other rules may hold for it. This has a cost: during overload a new body gets 429 even
+if it is invalid, or if its answer is cached under another spelling of the same request.
 
 **Why the coroutine is driven by hand.** A task for each request would be simpler. But its first
 step runs one turn of the event loop later, and in each turn the loop may have to wait for the
@@ -76,13 +76,13 @@ _TIME_FIELDS: Final = (b"budget_ms", b"max_stale_ms", b"min_catalogue")
 class OverloadGate:
     """Refuses bodies that look like new work while the engine takes none.
 
-    It remembers the bodies that it let through lately, by their hashes. Belongs to one event loop.
+    It remembers the hashes of the newest bodies that it accepted. Belongs to one event loop.
     """
 
     def __init__(
         self, check_capacity: Callable[[], None], max_remembered: int = _MAX_REMEMBERED
     ) -> None:
-        """Make a gate that has let nothing through yet.
+        """Make a gate that has accepted nothing yet.
 
         Args:
             check_capacity: raises an `AppError` while the engine takes no new work.
@@ -95,7 +95,7 @@ class OverloadGate:
         self._older: set[int] = set()
 
     def check(self, body: bytes) -> None:
-        """Let a body through and remember it, or refuse it.
+        """Accept a body and remember it, or refuse it.
 
         Raises:
             AppError: what `check_capacity` raised.
@@ -103,7 +103,7 @@ class OverloadGate:
         mark = hash(body)
         if mark in self._newer:
             return
-        if mark not in self._older and not any(field in body for field in _TIME_FIELDS):
+        if mark not in self._older and not any(map(body.__contains__, _TIME_FIELDS)):
             self._check_capacity()
         self._newer.add(mark)
         if len(self._newer) >= self._max_remembered:

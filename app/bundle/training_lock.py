@@ -1,8 +1,8 @@
 """The training lock of a bundle: whether some process trains a new generation of it.
 
-Whoever trains holds the lock; everybody else can look whether it is held. The kernel frees it when
-the last process that has it open ends, however it ends. It is apart from the lock of the builders
-(`app.bundle.writer`), which every short publication takes as well.
+The process that trains holds the lock, and other processes can see that it is held. The kernel
+frees the lock when the last process that has it open ends, even if that process is killed. The lock
+of the builders (`app.bundle.writer`) is another one: every short publication takes that as well.
 """
 
 import fcntl

@@ -65,7 +65,7 @@ class Metrics:
         )
         self.rejected = self._counters(
             "rejected",
-            "Requests without an answer: overloaded = refused at the door, deadline = out of time.",
+            "Requests without an answer: overloaded = refused at once, deadline = out of time.",
             "reason",
         )
         self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")

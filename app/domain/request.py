@@ -1,7 +1,7 @@
-"""What a caller may ask: the one model of `POST /recommend`, validated at the door.
+"""The model of a request: what a caller of `POST /recommend` may send.
 
-Unknown fields and wrong types are refused. This module knows neither HTTP nor the catalogue:
-whether an id or a field name exists is found out later.
+Unknown fields and wrong types are refused. This module knows neither HTTP nor the catalogue.
+Whether an id or a field name exists is checked later.
 """
 
 import re

@@ -22,7 +22,7 @@ Cell: TypeAlias = Any
 
 MAX_ID_CHARS = 256
 CLOCK_TOLERANCE_S = 86_400.0
-"""How far ahead of ours the clock of whoever reports an event may be."""
+"""How far the clock of a caller who reports an event may be ahead of ours, in seconds."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")

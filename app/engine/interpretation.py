@@ -1,11 +1,10 @@
-"""What a query means, found out before it is encoded: the place for understanding queries.
+"""Interprets a query before it is encoded: the place for understanding queries.
 
-`RankEngine.prepare` calls `interpret` once for each request of a batch, in the model thread. So a
-request that a cache answers does not pay for it. What is found out travels with the batch to the
-second half of the pass.
+The engine calls `interpret` once for each request of a batch, in the first half of a pass. So a
+request that a cache answers does not pay for it. The second half of the pass gets the
+interpretations with the batch.
 
-Today a query means its own text, and a query without any letter or digit means nothing: the answer
-is what somebody gets who sends no query.
+Today a query means its own text. A query without any letter or digit counts as no query.
 """
 
 from dataclasses import dataclass

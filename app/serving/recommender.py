@@ -193,7 +193,7 @@ class Recommender:
         """Return the cursor of the next page; None if this page is the last."""
         if plan.request.candidates is not None or len(result.items) < plan.request.k:
             return None
-        shown = (*plan.page.shown, *(item.id for item in result.items))
+        shown = [*plan.page.shown, *[item.id for item in result.items]]
         return write_cursor(shown, plan.page.owner, self._now())
 
     def _answer(

@@ -1,4 +1,4 @@
-"""Vectors of queries that were asked lately: who asks the same in another way need not wait."""
+"""A cache of query vectors: the same query with another user or filter is not encoded again."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
