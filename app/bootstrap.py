@@ -66,7 +66,7 @@ class Service:
 
     @property
     def training(self) -> bool:
-        """Whether a process trains a new generation of the bundle now."""
+        """Whether `recserve demo` trains the bundle now: `recserve train` takes no such lock."""
         return is_training(self.settings.bundle)
 
 

@@ -147,7 +147,7 @@ INFO: Final = object_of(
         "scorer": _STRING,
         "training": {
             "type": "boolean",
-            "description": "whether a process trains a new generation of this bundle now",
+            "description": "whether `recserve demo` trains this bundle now",
         },
         "fields": {"type": "object", "additionalProperties": _STRING},
         "backend": object_of({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),

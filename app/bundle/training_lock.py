@@ -1,4 +1,4 @@
-"""The training lock of a bundle: whether some process trains a new generation of it.
+"""The training lock of a bundle: whether `recserve demo` trains a new generation of it.
 
 The process that trains holds the lock, and other processes can see that it is held. The kernel
 frees the lock when the last process that has it open ends, even if that process is killed. The lock
