@@ -223,8 +223,7 @@ class GatedEngine:
             )
             for rank, name in enumerate(ids[: request.k], start=1)
         )
-        named = (*request.history, *request.like, *request.dislike, *(request.candidates or ()))
-        missing = tuple(dict.fromkeys(name for name in named if name not in self._items))
+        missing = tuple(dict.fromkeys(name for name in request.named if name not in self._items))
         return RankResult(items, missing)
 
     def _unnamed(self, request: RankRequest) -> set[str]:

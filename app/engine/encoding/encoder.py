@@ -39,7 +39,14 @@ class Runtime(Protocol):
     """Runs texts of token numbers through the transformer."""
 
     def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        """Return float32[len(tokens), dim], rows of unit norm; no text is without a token."""
+        """Return float32[len(tokens), dim], rows of unit norm.
+
+        Args:
+            tokens: token numbers of each text, at least one.
+
+        Raises:
+            ValueError: a token has no row in the weights.
+        """
 
 
 class PackedEncoder:
