@@ -241,7 +241,7 @@ async def test_readiness_falls_with_the_engine_and_liveness_does_not() -> None:
     engine = GatedEngine()
     async with served(engine) as client:
         assert (await client.get("/readyz")).json() == {"status": "ok"}
-        engine.death = SystemExit("the model thread is gone")
+        engine.death = SystemExit("the worker thread is gone")
         lost = await client.post("/recommend", json={"query": "x"})
 
         assert (lost.status_code, lost.json()["error"]["code"]) == (503, "not_ready")
