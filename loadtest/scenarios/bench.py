@@ -72,7 +72,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=10, help="of one run (default: 10)")
     parser.add_argument("--connections", type=int, default=32, help="under load (default: 32)")
     parser.add_argument(
-        "--queries", type=int, default=600_000, help="unique texts (default: 600000)"
+        "--queries", type=int, default=1_500_000, help="unique texts (default: 1500000)"
     )
     parser.add_argument("--seed", type=int, default=7, help="of the texts (default: 7)")
     parser.add_argument("--out", type=Path, default=services.ROOT / "loadtest" / "results")
