@@ -56,15 +56,17 @@ async def catalogue(service: ServiceDep) -> Response:
 async def facets(request: Request, service: ServiceDep) -> Response:
     """Return how many items pass the filter, and the values in the requested fields."""
     body = await read_body(request, service.settings.max_body_bytes)
-    asked = _FacetsRequest.model_validate_json(body)
+    facets_request = _FacetsRequest.model_validate_json(body)
     known = service.engine.info.attributes
-    for name in asked.fields:
+    for name in facets_request.fields:
         if name not in known:
             raise no_such_field(known, "fields")
-    text = filter_text(asked.filter)
+    text = filter_text(facets_request.filter)
     if text:
         service.engine.check_filter(text)
-    counted = await _counted(service, text, asked.fields or tuple(known), asked.limit)
+    counted = await _counted(
+        service, text, facets_request.fields or tuple(known), facets_request.limit
+    )
     return as_json({"total": counted.total, "fields": _fields(counted)})
 
 

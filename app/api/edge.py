@@ -41,8 +41,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                mine = (b"x-request-id", request_id.encode())
-                message["headers"] = [*message.get("headers", ()), mine]
+                header_pair = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header_pair]
             await send(message)
 
         try:

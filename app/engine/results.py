@@ -54,15 +54,19 @@ def results_of(
     for request, top, hits, sources, each in zip(batch, tops, best, positions, scored, strict=True):
         items = [
             RankedItem(
-                id=catalogue.id(row),
+                id=item_id,
                 score=score,
                 title=catalogue.title(row),
                 fields=catalogue.fields(row, request.fields) if request.fields else {},
                 sources=source_hits,
-                seen=catalogue.id(row) in request.seen,
+                seen=item_id in request.seen,
             )
-            for row, score, source_hits in zip(
-                top.tolist(), hits.scores.tolist(), sources, strict=True
+            for row, item_id, score, source_hits in zip(
+                top.tolist(),
+                map(catalogue.id, top.tolist()),
+                hits.scores.tolist(),
+                sources,
+                strict=True,
             )
         ]
         missing = tuple(catalogue.unknown(request.named))

@@ -77,8 +77,11 @@ class BuildReport:
         details = [line for report in self.reports for line in report.lines()]
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
         verdict = [] if self.verdict is None else [self.verdict]
-        said = [*_said_of_fast_encoding(manifest.encoder.fast_encoding), _said(manifest.learned)]
-        return "\n".join([head, *details, *said, *verdict, times])
+        learning = [
+            *_said_of_fast_encoding(manifest.encoder.fast_encoding),
+            _said(manifest.learned),
+        ]
+        return "\n".join([head, *details, *learning, *verdict, times])
 
 
 def _said_of_fast_encoding(fast_encoding: FastEncodingFacts | None) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from app.api import schemas
 from app.api import schemas as catalogue_schemas
-from tests.api.test_api import served
+from tests.api_rig import served
 
 SPACE = {"categories": {"any": ["space"]}}
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.core.types import Retention
 from app.serving.stores.sqlite_store import SqliteEventStore
-from tests.api.test_api import served
+from tests.api_rig import served
 from tests.small_engine import small_engine
 
 TAKEN = [f"dull{n}" for n in range(300)]

@@ -13,7 +13,7 @@ from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from app.testing.event_store import MemoryEventStore
 from app.testing.journal import MemoryChanges
-from tests.api.test_api import served
+from tests.api_rig import served
 from tests.bundles import build_small, fake_encoder, write_jsonl
 from tests.learned_rig import engine_over
 

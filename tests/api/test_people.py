@@ -12,7 +12,7 @@ import pytest
 from app.api import schemas
 from app.serving.stores.sqlite_store import SqliteEventStore
 from app.testing.event_store import MemoryEventStore
-from tests.api.test_api import served
+from tests.api_rig import served
 
 
 @pytest.fixture

@@ -35,10 +35,10 @@ class RememberedQueries:
         fresh = [query for query in queries if query not in self._vectors]
         # Copies: a view of one row would keep the whole batch.
         new = {} if not fresh else dict(zip(fresh, text_vectors(fresh, self._encoder), strict=True))
-        found = [new[q] if q in new else self._vectors[q] for q in queries]
-        for query, vector in zip(queries, found, strict=True):
+        vectors = [new[q] if q in new else self._vectors[q] for q in queries]
+        for query, vector in zip(queries, vectors, strict=True):
             self._vectors[query] = vector.copy() if query in new else vector
             self._vectors.move_to_end(query)
         while len(self._vectors) > self._most:
             self._vectors.popitem(last=False)
-        return found
+        return vectors

@@ -14,7 +14,7 @@ from app.domain.request import MAX_CURSOR_CHARACTERS, MAX_CURSOR_ITEMS
 from app.serving.cursor import LIFE_S, Page, owned_by, read_cursor, write_cursor
 from app.testing.fakes import GatedEngine, MemoryCache
 from tests.event_stores import NOW, event
-from tests.unit.serving.test_recommender import rig
+from tests.recommender_rig import rig
 
 ID = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=256)
 OWNER = b"12345678"

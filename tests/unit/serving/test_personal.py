@@ -10,7 +10,7 @@ from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryCache, MemoryUserStore
 from tests.clock import Clock
 from tests.event_stores import event
-from tests.unit.serving.test_recommender import Rig, rig, settled
+from tests.recommender_rig import Rig, rig, settled
 
 
 async def click(r: Rig, name: str, user: str = "u:ann", **rest: Any) -> None:

@@ -1,0 +1,92 @@
+"""A service wired over a gated engine and fakes, and short words for what tests look at."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry
+
+from app.bootstrap import Service, wire
+from app.core.ports import Cache, UserStore
+from app.core.settings import Settings
+from app.core.telemetry import Metrics
+from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
+from app.domain.request import RecommendRequest
+from app.testing.event_store import MemoryEventStore
+from app.testing.fakes import GatedEngine, MemoryUserStore
+from app.testing.journal import MemoryJournal
+
+
+def ask(**fields: Any) -> RecommendRequest:
+    return RecommendRequest.model_validate_json(orjson.dumps(fields))
+
+
+class Rig:
+    """A wired service over a gated engine, and short words for what tests look at."""
+
+    def __init__(self, service: Service, engine: GatedEngine) -> None:
+        self.service = service
+        self.engine = engine
+        self.warm_up = len(engine.batches)
+
+    async def get(self, **fields: Any) -> dict[str, Any]:
+        answer = await self.service.recommender.recommend(ask(**fields))
+        return {**orjson.loads(answer.body), "x_cache": answer.x_cache}
+
+    @property
+    def asked(self) -> list[Any]:
+        """Requests that reached the engine since the warm-up."""
+        return [request for batch in self.engine.batches[self.warm_up :] for request in batch]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.service.metrics.registry.get_sample_value(f"recserve_{name}", labels) or 0.0
+
+
+OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
+
+
+@asynccontextmanager
+async def rig(
+    shared: Cache | None = None,
+    users: UserStore | None = None,
+    events: MemoryEventStore | None = None,
+    engine: GatedEngine | None = None,
+    rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
+    *,
+    now: Callable[[], float] = time.time,
+    **settings: Any,
+) -> AsyncIterator[Rig]:
+    engine = engine or GatedEngine()
+    metrics = Metrics(CollectorRegistry())
+    users = users or MemoryUserStore({})
+    events = events or MemoryEventStore()
+    async with wire(
+        Settings(**settings),
+        metrics,
+        engine,
+        users,
+        shared,
+        events=events,
+        journal=MemoryJournal("films"),
+        rules=rules,
+        now=now,
+    ) as service:
+        yield Rig(service, engine)
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is awaited are counts, not events
+            await asyncio.sleep(0)
+
+
+async def begun_ahead(r: Rig, query: str) -> asyncio.Task[dict[str, Any]]:
+    """Ask, and return once it is in the batch that follows the one in the held engine."""
+    begun = r.metric("batch_size_count")
+    task = asyncio.create_task(r.get(query=query))
+    await settled(lambda: r.metric("batch_size_count") > begun)
+    return task
