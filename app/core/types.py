@@ -49,6 +49,13 @@ class RankRequest:
             "" = none.
         on_empty: what follows when fewer than `k` items pass the filter: "popular" (popular
             items), "relax" (items that fit the request but fail the filter) or "none".
+        intent: what the query asks for: JSON text as `app.domain.intent` writes it, "off" (its own
+            words and nothing else), or "" (the engine parses the query).
+        k_is_default: the caller has not said how many items, so the query may.
+        now: unix seconds, for words such as "last year". The same request at another moment is
+            still the same request.
+        max_per: field -> how many items with the same value of that field may come back.
+        shown: ids of the items that earlier pages have shown, which `max_per` counts too.
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
     """
 
@@ -63,6 +70,11 @@ class RankRequest:
     fields: tuple[str, ...] = ()
     filter: str = ""
     on_empty: str = "none"
+    intent: str = ""
+    k_is_default: bool = False
+    now: float = 0.0
+    max_per: tuple[tuple[str, int], ...] = ()
+    shown: tuple[str, ...] = ()
     fast_encoding: bool = False
 
     @property
@@ -102,14 +114,23 @@ class RankResult:
         items: best first.
         missing_ids: ids in history, like, dislike or candidates that are not in the catalogue.
         degraded: names of the parts that were left out, so that the list may be worse.
-        passing: how many items, from the first, pass the filter, if others follow them
-            (`RankRequest.on_empty`); None if all pass.
+        passing: how many items, from the first, meet the filter and the demands of the intent, if
+            others follow them; None if all do.
+        intent: JSON text of what the query was taken to ask for; "" = there was no query.
+        weak: whether little of the query was understood.
+        valid_until: unix seconds until which the same words mean the same.
+        depends_on_catalogue: any change of the catalogue may change the answer, not only one of its
+            items: the query named filters or titles.
     """
 
     items: tuple[RankedItem, ...]
     missing_ids: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
     passing: int | None = None
+    intent: str = ""
+    weak: bool = False
+    valid_until: float = float("inf")
+    depends_on_catalogue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

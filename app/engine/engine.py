@@ -27,11 +27,12 @@ from app.core.types import (
     Vector,
 )
 from app.domain.filters import parse_filter
+from app.domain.intent import Intent
 from app.engine import live
 from app.engine.catalogue.facets import field_facts
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
-from app.engine.interpretation import NO_QUERY, Interpretation, interpret
+from app.engine.interpretation import NO_QUERY, interpret
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import EngineParts
@@ -53,13 +54,13 @@ class EncodedBatch:
     """A batch after the first half of its pass.
 
     Attributes:
-        interpretations: of the query of each request, in the order of the batch.
+        intents: what the query of each request asks for, in the order of the batch.
         vectors: float32[dim], of unit norm, of each residual text that has a vector.
         fast_encoding: the residual texts whose vectors the fast encoding made.
         encode_ms: milliseconds that this half took.
     """
 
-    interpretations: tuple[Interpretation, ...]
+    intents: tuple[Intent, ...]
     vectors: Mapping[str, Vector]
     fast_encoding: Set[str]
     encode_ms: float
@@ -174,12 +175,12 @@ class RankEngine:
     def encode(self, batch: Sequence[RankRequest]) -> EncodedBatch:
         """Interpret and encode the queries of a batch. Raises `EngineError`."""
         start = perf_counter()
-        interpretations = tuple([interpret(request) for request in batch])
+        intents = tuple([interpret(request, self._parts.parser) for request in batch])
         # A text that one request has time to encode in full is encoded in full for all of them.
         full, fast = dict[str, None](), dict[str, None]()
         fast_encoder = self._parts.fast_encoder
-        for request, interpretation in zip(batch, interpretations, strict=True):
-            text = interpretation.residual_text
+        for request, intent in zip(batch, intents, strict=True):
+            text = intent.residual_text
             if not text:
                 continue
             in_time = not request.fast_encoding or text in self._queries
@@ -191,7 +192,7 @@ class RankEngine:
         # A row of zeros is a text without a vector.
         vectors = {text: vector for text, vector in encoded if vector.any()}
         return EncodedBatch(
-            interpretations=interpretations,
+            intents=intents,
             vectors=vectors,
             fast_encoding=(vectors.keys() & fast.keys()) - full.keys(),
             encode_ms=(perf_counter() - start) * 1e3,
@@ -207,11 +208,11 @@ class RankEngine:
         if not short:
             return first
         rest = [fill_up(batch[position], first.results[position]) for position in short]
-        interpretations = tuple(
-            encoded.interpretations[position] if request.query else NO_QUERY
+        intents = tuple(
+            encoded.intents[position] if request.query else NO_QUERY
             for position, request in zip(short, rest, strict=True)
         )
-        second = self._pass(rest, replace(encoded, interpretations=interpretations, encode_ms=0.0))
+        second = self._pass(rest, replace(encoded, intents=intents, encode_ms=0.0))
         results = list(first.results)
         for position, result in zip(short, second.results, strict=True):
             results[position] = joined(results[position], result)
@@ -245,8 +246,8 @@ class RankEngine:
                 known = None if cosines is None else cosines[line]
                 queries[text] = EncodedQuery(text, vector, known)
         requests = []
-        for request, interpretation in zip(batch, encoded.interpretations, strict=True):
-            text = interpretation.residual_text
+        for request, intent in zip(batch, encoded.intents, strict=True):
+            text = intent.residual_text
             query = queries.get(text) or EncodedQuery(text)
             resolved = resolve(
                 request,

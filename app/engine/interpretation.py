@@ -1,34 +1,42 @@
-"""Interprets a query before it is encoded: the place for understanding queries.
+"""Interprets a query before it is encoded: what it asks for, and the words that are left.
 
 The engine calls `interpret` once for each request of a batch, in the first half of a pass. So a
-request that a cache answers does not pay for it. The second half of the pass gets the
-interpretations with the batch.
+request that a cache answers does not pay for it. The second half of the pass gets the intents with
+the batch.
 
-Today a query means its own text. A query without any letter or digit counts as no query.
+A request may bring the intent of its query, or switch intents off. A query without any letter or
+digit counts as no query.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from app.core.types import RankRequest
+from app.domain.intent import INTENT_OFF, Intent, intent_of
+
+NO_QUERY: Final = Intent()
 
 
-@dataclass(frozen=True, slots=True)
-class Interpretation:
-    """What the query of one request means.
+class Parser(Protocol):
+    """Parses queries over the catalogue of one moment; immutable, so any thread may use it."""
 
-    `residual_text`: the part of the query that is encoded and searched; "" = there is no query.
-    """
+    def parse(self, query: str, now: float) -> Intent:
+        """Return what a query asks for. `now`: unix seconds, for "last year" and the like.
 
-    residual_text: str
+        Deterministic: the same words at the same moment have the same intent. `residual_text` is
+        "" where nothing is left to search by.
+        """
+        ...
 
 
-NO_QUERY: Final = Interpretation("")
-
-
-def interpret(request: RankRequest) -> Interpretation:
-    """Return what the query of a request means."""
-    return Interpretation(request.query) if has_words(request.query) else NO_QUERY
+def interpret(request: RankRequest, parser: Parser | None) -> Intent:
+    """Return what the query of a request asks for. `parser`: None = its own words only."""
+    if request.intent and request.intent != INTENT_OFF:
+        return intent_of(request.intent)
+    if not has_words(request.query):
+        return NO_QUERY
+    if request.intent or parser is None:
+        return Intent(residual_text=request.query)
+    return parser.parse(request.query, request.now)
 
 
 def has_words(text: str) -> bool:

@@ -277,7 +277,7 @@ def _with_room(parts: EngineParts, n: int) -> EngineParts:
         behaviour = learned.behaviour.with_room(used, room)
         learned = LearnedParts.of(behaviour, learned.content_knn_share, learned.scorer)
     roomy = assemble(catalogue.with_room(room), parts.encoder, texts, signals, learned)
-    return replace(roomy, fast_encoder=parts.fast_encoder)
+    return replace(roomy, fast_encoder=parts.fast_encoder, parser=parts.parser, roles=parts.roles)
 
 
 def _live_words(parts: EngineParts, n_rows: int) -> LiveLexicalIndex:

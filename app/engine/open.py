@@ -103,6 +103,7 @@ def engine_of(
     index = index_of(bundle, vectors, threads, device)
     texts = TextParts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
+    parts = replace(parts, roles=manifest.roles)
     if manifest.encoder.fast_encoding is not None:
         parts = replace(
             parts, fast_encoder=FastEncoder(encoder, load_arrays(bundle, FAST_ENCODING_FILE))

@@ -1,12 +1,13 @@
 """What an engine is made of, and how its parts are put together."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.core.ports import Encoder
 from app.core.types import JsonValue, Matrix, Vector
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.catalogue.catalogue import Catalogue
+from app.engine.interpretation import Parser
 from app.engine.kernels.features import Features, features_over
 from app.engine.kernels.topk import TopK, topk_over
 from app.engine.retrieval.index import VectorIndex
@@ -64,6 +65,8 @@ class EngineParts:
         topk: chooses among the rows.
         learned: None where nothing was learned from behaviour.
         fast_encoder: encodes fast, in the space of the encoder; None where the bundle has none.
+        parser: understands queries; None = they mean their own words only.
+        roles: which attribute is the price, rating, brand, provider or runtime.
     """
 
     catalogue: Catalogue
@@ -76,6 +79,8 @@ class EngineParts:
     topk: TopK
     learned: LearnedParts | None = None
     fast_encoder: Encoder | None = None
+    parser: Parser | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
 
 def assemble(

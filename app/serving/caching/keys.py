@@ -16,7 +16,7 @@ import orjson
 from app.core.types import RankRequest
 from app.domain.request import normalised_query
 
-_VERSION: Final = "recserve fingerprint 5"
+_VERSION: Final = "recserve fingerprint 6"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
 """Types whose JSON is unambiguous: no two different values have the same JSON."""
 
@@ -28,8 +28,8 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
     """Return bytes that are equal exactly for requests that must get the same answer.
 
     Two queries are equal if they differ only in Unicode normalisation (NFC) or white space. The
-    order of `exclude` does not count; the order of everything else does. All fields of the request
-    take part, including those that are added later.
+    order of `exclude` does not count; the order of everything else does. `now` takes no part.
+    All other fields of the request do, including those that are added later.
 
     Args:
         request: what the engine is asked; with `who`, before the user's state was resolved.
@@ -64,5 +64,5 @@ def state_of(version: bytes) -> bytes:
 def _names_of(request: RankRequest) -> tuple[str, ...]:
     kind = type(request)
     if kind not in _NAMES:
-        _NAMES[kind] = tuple(field.name for field in fields(kind))
+        _NAMES[kind] = tuple(f.name for f in fields(kind) if f.name != "now")
     return _NAMES[kind]

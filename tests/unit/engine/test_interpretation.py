@@ -1,13 +1,15 @@
-"""What a query means before it is encoded: today its text, or nothing without letter or digit."""
+"""What a query asks for before it is encoded: parsed, sent by the caller, or its own words."""
 
 import doctest
+from dataclasses import replace
 
 import pytest
 
 from app.core.types import RankRequest, RankResult
 from app.domain.filters import filter_text
+from app.domain.intent import INTENT_OFF, Intent
 from app.engine import interpretation
-from app.engine.interpretation import NO_QUERY, Interpretation, interpret
+from app.engine.interpretation import NO_QUERY, interpret
 from tests.small_engine import small_engine
 
 SIGNS = ["?!", "… — …", "🎬🍿", "\u200b\u200d", "'"]
@@ -22,13 +24,30 @@ def test_the_examples_in_the_docstrings_are_true() -> None:
 
 
 @pytest.mark.parametrize("query", ["crime", "C++", "½", "映画", " 7 "])
-def test_a_query_means_its_own_text(query: str) -> None:
-    assert interpret(RankRequest(query=query)) == Interpretation(query)
+def test_without_a_parser_a_query_means_its_own_text(query: str) -> None:
+    assert interpret(RankRequest(query=query), None) == Intent(residual_text=query)
+
+
+class NewestOnly:
+    """Takes every query for a wish for the newest."""
+
+    def parse(self, query: str, now: float) -> Intent:
+        return Intent(sort="newest", valid_until=now)
+
+
+def test_a_query_is_parsed_unless_the_request_says_otherwise() -> None:
+    request = RankRequest(query="new crime", now=7.0)
+    assert interpret(request, NewestOnly()) == Intent(sort="newest", valid_until=7.0)
+    assert interpret(replace(request, intent=INTENT_OFF), NewestOnly()) == Intent(
+        residual_text="new crime"
+    )
+    sent = replace(request, intent='{"sort": "oldest"}')
+    assert interpret(sent, NewestOnly()) == Intent(sort="oldest")
 
 
 @pytest.mark.parametrize("query", ["", *SIGNS])
 def test_without_a_letter_or_digit_there_is_no_query(query: str) -> None:
-    assert interpret(RankRequest(query=query)) == NO_QUERY
+    assert interpret(RankRequest(query=query), NewestOnly()) == NO_QUERY
 
 
 @pytest.mark.parametrize("query", SIGNS)
