@@ -265,7 +265,11 @@ def _with_room(parts: EngineParts, n: int) -> EngineParts:
     used = catalogue.n_used
     room = max(_LEAST_ROOM, int(_ROOM_SHARE * used), n)
     vectors = _grown(parts.texts.vectors[:used], room)
-    signals = {name: _grown(np.asarray(v)[:used], room) for name, v in parts.signals.items()}
+    signals = {
+        # A new item has no ratings, and no part in what is popular, trending or new.
+        name: _grown(np.asarray(values)[:used], room, np.nan if name == "rated" else 0.0)
+        for name, values in parts.signals.items()
+    }
     texts = replace(
         parts.texts,
         vectors=vectors,
@@ -288,8 +292,9 @@ def _live_words(parts: EngineParts, n_rows: int) -> LiveLexicalIndex:
     return LiveLexicalIndex(words, n_rows)
 
 
-def _grown(array: npt.NDArray[N], room: int) -> npt.NDArray[N]:
-    return np.concatenate([array, np.zeros((room, *array.shape[1:]), array.dtype)])
+def _grown(array: npt.NDArray[N], room: int, empty: float = 0.0) -> npt.NDArray[N]:
+    """Return a copy with `room` more rows, filled with `empty`."""
+    return np.concatenate([array, np.full((room, *array.shape[1:]), empty, array.dtype)])
 
 
 def _freshness(parts: EngineParts, records: Sequence[Record]) -> Vector:

@@ -97,7 +97,8 @@ def engine_of(
     vectors = np.asarray(load_vectors(bundle))
     signals = load_arrays(bundle, "signals.safetensors")
     words = LexicalIndex(load_arrays(bundle, "words.safetensors"))
-    if not len(columns["id"]) == len(vectors) == len(signals["popularity"]) == manifest.n_items:
+    lengths = {len(columns["id"]), len(vectors), *(len(signal) for signal in signals.values())}
+    if lengths != {manifest.n_items}:
         raise BundleError("the parts of the bundle disagree on the number of items")
     catalogue = Catalogue(columns, manifest.attributes)
     index = index_of(bundle, vectors, threads, device)

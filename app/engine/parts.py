@@ -58,7 +58,8 @@ class EngineParts:
     """What an engine is made of; all arrays are in catalogue row order.
 
     Attributes:
-        signals: float32[n] in [0, 1] by name: popularity, trending, freshness.
+        signals: float32[n] by name: popularity, trending, freshness, in [0, 1]; and, where items
+            have ratings, rated: the shrunken mean rating, NaN = none.
         sources: asked for every request.
         fallback: asked where those bring too few candidates.
         blend: the fixed part of the score.
@@ -92,7 +93,7 @@ def assemble(
 ) -> EngineParts:
     """Return the parts of an engine, with the sources that can be made of them.
 
-    `signals`: float32[n] in [0, 1] by name: popularity, trending, freshness.
+    `signals`: as in `EngineParts`.
     """
     topk = topk_over(len(catalogue))
     parts = SourceParts(

@@ -35,6 +35,7 @@ from app.offline.learning.signals import (
     EventLog,
     freshness_of,
     popularity_of,
+    rated_of,
     trending_of,
     user_arrays,
 )
@@ -166,12 +167,15 @@ def write_fast_encoding(
 
 
 def write_signals(folder: Path, items: Described, log: EventLog) -> None:
-    """Write what is popular, trending and new."""
+    """Write what is popular, trending and new, and what is rated well if anything is rated."""
     signals = {
         "popularity": popularity_of(log.item_rows, log.weights, len(items)),
         "trending": trending_of(log.events, log.item_rows, log.weights, len(items)),
         "freshness": freshness_of(items.published_at),
     }
+    rated = rated_of(log.item_rows[log.is_rating], log.events.value[log.is_rating], len(items))
+    if rated is not None:
+        signals["rated"] = rated
     save_file(signals, folder / "signals.safetensors")
 
 

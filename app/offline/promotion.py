@@ -63,6 +63,6 @@ class Promotion:
 def _until(log: EventLog, split: float) -> EventLog:
     """Return the log without the events after `split`, in unix seconds; undated ones stay."""
     keep = ~(log.events.timestamp > split)
-    names = ("item_rows", "weights", "is_negative", "is_impression")
+    names = ("item_rows", "weights", "is_negative", "is_impression", "is_rating")
     rest = {name: getattr(log, name)[keep] for name in names}
     return replace(log, events=log.events.only(keep), **rest)

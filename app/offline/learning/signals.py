@@ -1,4 +1,4 @@
-"""What an event log tells about items and users: weights, popularity, trends, histories.
+"""What an event log tells about items and users: weights, popularity, ratings, histories.
 
 The functions take arrays and return arrays; this module does not know files.
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from app.core.types import Vector
 from app.domain.columns import Floats, encode_column, offsets_of, prefixed
-from app.domain.event_rules import MOST_HALVINGS, EventRule
+from app.domain.event_rules import MOST_HALVINGS, RATING_KIND, EventRule
 from app.offline.input.events import Events
 
 MAX_HISTORY = 200
@@ -45,6 +45,27 @@ def negative_events(events: Events, weights: Mapping[str, EventRule]) -> npt.NDA
     weight, threshold = _rules(events, weights)
     negative: npt.NDArray[np.bool_] = (weight < 0) | (events.value < threshold)
     return negative & (_halvings(events, weights) <= MOST_HALVINGS)
+
+
+def rating_events(events: Events, weights: Mapping[str, EventRule]) -> npt.NDArray[np.bool_]:
+    """Return bool[n_events]: the events whose values are ratings, all of one kind.
+
+    Different kinds may rate on different scales, so one counts: "rating" where such events have
+    values, else the kind with a `positive_from` that has the most values.
+    """
+    rules = _rules_of_kinds(events, weights)
+    valued = ~np.isnan(events.value)
+    counts = np.bincount(events.event[valued], minlength=len(rules))
+    candidates = [
+        (kind == RATING_KIND, int(count), code)
+        for code, (kind, rule, count) in enumerate(zip(events.kinds, rules, counts, strict=True))
+        if rule.positive_from is not None and count
+    ]
+    if not candidates:
+        return np.zeros(len(events), bool)
+    _, _, rating = max(candidates)
+    chosen: npt.NDArray[np.bool_] = valued & (events.event == rating)
+    return chosen
 
 
 def _rules(events: Events, weights: Mapping[str, EventRule]) -> tuple[Floats, Floats]:
@@ -87,6 +108,7 @@ class EventLog:
         weights: float64[n_events], 0 for events that are not positive.
         is_negative: bool[n_events], negative events.
         is_impression: bool[n_events], events of kinds with weight 0: the item was only shown.
+        is_rating: bool[n_events], see `rating_events`.
     """
 
     events: Events
@@ -95,6 +117,7 @@ class EventLog:
     weights: npt.NDArray[np.float64]
     is_negative: npt.NDArray[np.bool_]
     is_impression: npt.NDArray[np.bool_]
+    is_rating: npt.NDArray[np.bool_]
 
 
 def log_of(events: Events, ids: list[str], weights: Mapping[str, EventRule]) -> EventLog:
@@ -119,6 +142,7 @@ def log_of(events: Events, ids: list[str], weights: Mapping[str, EventRule]) -> 
         weights=positive_weights(events, weights),
         is_negative=negative,
         is_impression=is_impression_kind[events.event] & ~negative,
+        is_rating=rating_events(events, weights),
     )
 
 
@@ -168,6 +192,29 @@ def trending_of(
     age = events.timestamp[dated].max() - events.timestamp[dated]
     half_life = max(float(np.quantile(age, _TRENDING_QUANTILE)), 1.0)
     return popularity_of(item_rows[dated], weights[dated] * 0.5 ** (age / half_life), n_items)
+
+
+def rated_of(
+    item_rows: npt.NDArray[np.int32], ratings: npt.NDArray[np.float64], n_items: int
+) -> Vector | None:
+    """Return float32[n_items], the mean rating of each item, NaN = none; None without any rating.
+
+    The mean is shrunk: as if an item had, besides its own ratings, as many of the mean value as a
+    rated item has on average. So one rating of five stars does not make an item the best, and an
+    item with many ratings keeps its own mean. (The median number of ratings would do less: in a
+    catalogue with a long tail it is one or two.)
+
+    >>> rated_of(np.array([0, 0, 1, 9], np.int32), np.array([5.0, 4.0, 3.0, 1.0]), 3).tolist()
+    [4.285714149475098, 3.5999999046325684, nan]
+    """
+    known = item_rows < n_items
+    rows, values = item_rows[known], ratings[known]
+    if not len(rows):
+        return None
+    counts = np.bincount(rows, minlength=n_items)
+    m, mean = len(rows) / np.count_nonzero(counts), values.mean()
+    shrunk = (np.bincount(rows, values, minlength=n_items) + m * mean) / (counts + m)
+    return np.where(counts > 0, shrunk, np.nan).astype(np.float32)
 
 
 def freshness_of(published_at: npt.NDArray[np.float64]) -> Vector:

@@ -230,6 +230,19 @@ def test_more_items_than_there_was_room_for(engine: RankEngine) -> None:
     assert ids(engine, query="space alien", k=1) == ["alien"]
 
 
+def test_a_new_item_has_no_rating(engine: RankEngine) -> None:
+    rated = np.full(len(engine._parts.catalogue), 4.5, np.float32)
+    parts = replace(engine._parts, signals={**engine._parts.signals, "rated": rated})
+    engine = RankEngine(parts, engine.info)
+    change(engine, ("new", {"title": "submarine chase"}), ("heist", {"title": "quiet heist"}))
+
+    grown, row = engine._parts.signals["rated"], engine._parts.catalogue.row
+    assert np.isnan(grown[row("new")])
+    assert grown[[row("heist"), row("mob")]].tolist() == [4.5, 4.5]
+    assert engine._parts.signals["popularity"][row("new")] == 0.0
+    assert ids(engine, query="submarine")[0] == "new"
+
+
 def test_a_plan_changes_nothing_until_it_is_performed(engine: RankEngine) -> None:
     before = ids(engine, query="crime submarine")
     changes = [Change(1, "new", {"title": "submarine"}), Change(2, "mob", None)]

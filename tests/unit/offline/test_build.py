@@ -11,7 +11,7 @@ import pytest
 from app.bundle.reader import load_arrays, load_vectors, open_bundle
 from app.core.errors import BadDataError, BundleError, EngineError, UsageError
 from app.domain.columns import decode_column
-from app.offline.build import build
+from app.offline.build import build, retrain
 from app.offline.demo import build_demo
 from app.offline.input.recipe import EventColumns, ItemColumns, Recipe, Roles, load_recipe
 from app.serving.stores.bundle_users import BundleUserStore
@@ -104,6 +104,24 @@ def test_the_vectors_are_those_of_the_texts_in_row_order(report):
 def test_popularity_is_the_logarithm_of_positive_weights(report):
     popularity = load_arrays(report.bundle, "signals.safetensors")["popularity"]
     assert popularity.tolist() == [1.0, 1.0, 0.0]  # a click each; the dislike takes nothing away
+
+
+def test_only_a_build_from_ratings_knows_what_is_rated_well(tmp_path, report):
+    assert "rated" not in load_arrays(report.bundle, "signals.safetensors")
+    ratings = [
+        {"user_id": user, "item_id": item, "rating": stars}
+        for user, item, stars in [(1, 1, 2), (2, 1, 4), (1, "gone", 5), (3, 2, 4.5)]
+    ]
+    events = write_jsonl(tmp_path / "ratings.jsonl", ratings)
+    items = tmp_path / "items.jsonl"
+    bundle = build(items, events, Recipe(), tmp_path / "films", fake_encoder).bundle
+    rated = load_arrays(bundle, "signals.safetensors")["rated"]
+    mean = 10.5 / 3
+    assert rated.dtype == np.float32
+    assert rated[:2] == pytest.approx([(6 + 1.5 * mean) / 3.5, (4.5 + 1.5 * mean) / 2.5])
+    assert np.isnan(rated[2])
+    assert retrain(tmp_path / "films", tmp_path / "events.jsonl").bundle.manifest.n_events == 4
+    assert "rated" not in load_arrays(open_bundle(tmp_path / "films"), "signals.safetensors")
 
 
 async def test_histories_are_oldest_first_and_keep_unknown_items(report):

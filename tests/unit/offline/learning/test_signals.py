@@ -12,7 +12,14 @@ from app.domain.columns import decode_column, encode_column
 from app.offline.input.events import Events
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventRule, Recipe
-from app.offline.learning.signals import MAX_HISTORY, item_rows_of, positive_weights, user_arrays
+from app.offline.learning.signals import (
+    MAX_HISTORY,
+    item_rows_of,
+    positive_weights,
+    rated_of,
+    rating_events,
+    user_arrays,
+)
 from app.serving.stores.bundle_users import BundleUserStore
 
 
@@ -45,6 +52,49 @@ def test_which_events_are_positive():
         ("u:1", "a", "purchase", math.nan, 0),
     ]
     assert log_of(rows, Recipe().weights)[1].tolist() == [1, 1, 0, 0, 0, 0, 0, 3]
+
+
+def test_the_ratings_are_of_one_kind_on_one_scale():
+    def chosen(rows, weights=None):
+        log, _ = log_of(rows, weights or Recipe().weights)
+        return rating_events(log, weights or Recipe().weights).tolist()
+
+    weights = {
+        "rating": EventRule(weight=1.0, positive_from=3.5),
+        "watch": EventRule(weight=1.0, positive_from=0.3),
+        "stars": EventRule(weight=1.0, positive_from=7.0),
+        "purchase": EventRule(weight=1.0),
+    }
+    watched = [("u:1", "a", "watch", 0.5, 0)] * 3
+    stars = ("u:1", "a", "stars", 9.0, 0)
+    rating, unvalued = ("u:1", "a", "rating", 1.0, 0), ("u:1", "a", "rating", math.nan, 0)
+    bought = ("u:1", "a", "purchase", 5.0, 0)  # a quantity
+    assert chosen([*watched, stars, rating, unvalued, bought], weights) == [
+        *[False] * 4,
+        True,
+        False,
+        False,
+    ]
+    assert chosen([*watched, stars, unvalued, bought], weights) == [*[True] * 3, *[False] * 3]
+    assert chosen([unvalued, bought], weights) == [False, False]
+
+
+def test_one_good_rating_does_not_make_an_item_the_best():
+    rows = [("u:1", "often", "rating", 4.8, 0)] * 30 + [
+        ("u:1", "once", "rating", 5.0, 0),
+        ("u:1", "bad", "rating", 1.0, 0),
+        ("u:1", "gone", "rating", 5.0, 0),
+    ]
+    log, _ = log_of(rows, Recipe().weights)
+    numbers, _ = item_rows_of(log, ["once", "often", "bad", "never"])
+    rated = rated_of(numbers, log.value, 4)
+    assert rated is not None
+    mean, m = (30 * 4.8 + 5 + 1) / 32, 32 / 3
+    expected = [(5 + m * mean) / (1 + m), (144 + m * mean) / (30 + m), (1 + m * mean) / (1 + m)]
+    assert rated[:3] == pytest.approx(expected, rel=1e-6)
+    assert rated[1] > rated[0] > rated[2]
+    assert np.isnan(rated[3])
+    assert rated_of(numbers[:0], log.value[:0], 4) is None
 
 
 EVENT = st.tuples(
