@@ -24,6 +24,7 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.NotReadyError: 503,
     errors.StoreError: 503,
     errors.EngineError: 500,
+    errors.LanguageModelError: 500,
     errors.DeviceError: 500,
     errors.BundleError: 409,
     errors.BadDataError: 500,

@@ -78,6 +78,23 @@ class StoreError(AppError):
     code = "store_unavailable"
 
 
+class LanguageModelError(AppError):
+    """The language model gave no answer that can be used.
+
+    Attributes:
+        reason: timeout, unreachable, refused (a status of failure), redirected, too_large or
+            wrong_json.
+        retry_after_s: how many seconds the endpoint asks to be left alone; 0 = it does not say.
+    """
+
+    code = "language_model_failed"
+
+    def __init__(self, message: str, *, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
 class DeviceError(AppError):
     """The device that the settings name cannot be used."""
 

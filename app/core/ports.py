@@ -16,6 +16,8 @@ from app.core.types import (
     Item,
     Mask,
     Matrix,
+    ModelAnswer,
+    ModelQuestion,
     RankRequest,
     StoredUser,
 )
@@ -306,6 +308,21 @@ class Journal(Protocol):
 
     async def aclose(self) -> None:
         """Finish the writes under way and release all resources. Idempotent."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """A language model. It may be slow, down or wrong: what it answers must be checked.
+
+    Calls may run at the same time. None of them occupies the event loop for long.
+    """
+
+    async def ask(self, question: ModelQuestion) -> ModelAnswer:
+        """Return its answer, within its timeout. Raises `LanguageModelError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the running calls and release all resources; later calls fail. Idempotent."""
         ...
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -119,6 +119,34 @@ class Settings(BaseSettings):
     )
     store_max_age_days: int = Field(
         0, ge=0, le=36_500, description="Age beyond which events are dropped, in days; 0 = none."
+    )
+
+    llm_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Language model that learns queries: base URL of an OpenAI-compatible "
+        "endpoint, such as http://localhost:8080/v1; unset = none.",
+    )
+    llm_model: str = Field(
+        "default", min_length=1, max_length=256, description="Name of the model at that endpoint."
+    )
+    llm_api_key: SecretStr | None = Field(
+        None, description="Key for that endpoint. A flag would show it in the list of processes."
+    )
+    llm_api_key_file: Path | None = Field(
+        None, description="File with that key, read at the start if llm_api_key is unset."
+    )
+    llm_timeout_ms: int = Field(
+        30_000, ge=100, le=600_000, description="Longest wait for the language model, in ms."
+    )
+    llm_max_per_minute: int = Field(
+        20, ge=1, le=10_000, description="Most calls of the language model a minute, all replicas."
+    )
+    llm_min_callers: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="How many different callers must have sent a query before its words are asked.",
     )
 
     @classmethod

@@ -205,8 +205,9 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(KeyValueFormatter())
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # At level info, FAISS logs which of its binaries it tried.
-    logging.getLogger("faiss").setLevel(max(logging.WARNING, root.level))
+    # At level info, FAISS logs which of its binaries it tried, and the HTTP client whom it calls.
+    for name in ("faiss", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 class Observed:

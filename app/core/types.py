@@ -6,7 +6,7 @@ They hold data and small values derived from it. This module knows neither where
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -346,3 +346,33 @@ class Retention:
         times = [event.time for event in user.events]
         times += [item.time for items in user.seen.values() for item in items]
         return replace(user, valid_until=min(times, default=float("inf")) + self.max_age_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelQuestion:
+    """What a language model is asked.
+
+    Attributes:
+        instructions: what it is to do; ours.
+        text: what it is to do that with; anybody may have written it.
+        schema: JSON schema of the object that it is to answer with.
+        max_tokens: most tokens of the answer.
+    """
+
+    instructions: str
+    text: str
+    schema: Mapping[str, Any]
+    max_tokens: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What a language model answered: an object that may fit the schema or not.
+
+    `prompt_tokens`, `answer_tokens`: what the endpoint says that it has read and written; 0 if it
+    says nothing.
+    """
+
+    content: Mapping[str, Any]
+    prompt_tokens: int = 0
+    answer_tokens: int = 0

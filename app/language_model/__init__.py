@@ -1,0 +1,1 @@
+"""The language model behind an HTTP endpoint, for serving and for offline work."""

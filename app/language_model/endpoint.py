@@ -1,0 +1,246 @@
+"""The language model over HTTP: `LanguageModel` at an OpenAI-compatible endpoint.
+
+One call is one `POST …/chat/completions` that demands JSON by schema. A server that refuses that is
+asked once more in the plainest way, with the schema in words, and from then on only so.
+
+The server is not trusted: no redirect is followed, no more than `MAX_BYTES` of an answer are read,
+a call ends with its timeout, and compressed answers are refused. The key is in no log or message.
+"""
+
+import asyncio
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import orjson
+
+from app.core.errors import LanguageModelError, UsageError
+from app.core.settings import Settings
+from app.core.types import ModelAnswer, ModelQuestion
+from app.language_model.loop_thread import LoopThread
+
+MAX_BYTES: Final = 262_144
+"""Most bytes of an answer that are read."""
+
+_PATH: Final = "/chat/completions"
+_MAX_CONNECTIONS: Final = 8
+_REFUSES_SCHEMA: Final = frozenset({400, 404, 415, 422, 501})
+_MAX_PAUSE_S: Final = 3600.0
+_MAX_TOKENS: Final = 10_000_000
+_FENCED: Final = re.compile(r"\A\s*```[a-z]*\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
+
+
+class HttpLanguageModel:
+    """`LanguageModel` at an endpoint. Belongs to no event loop: its calls have a thread."""
+
+    def __init__(self, url: str, model: str, key: str | None, timeout_s: float) -> None:
+        """Connect nothing yet.
+
+        Args:
+            url: base URL, such as https://host/v1; without a path, /v1 is added.
+            model: its name at the endpoint.
+            key: is sent as a bearer token; None = none.
+            timeout_s: longest time of one call.
+
+        Raises:
+            UsageError: the URL names no host.
+        """
+        self._url, self._model, self._timeout_s = _address(url), model, timeout_s
+        self._headers = {"Accept-Encoding": "identity"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._plain = False
+        self._closed = threading.Event()
+        self._client: httpx.AsyncClient | None = None
+        self._thread = LoopThread("recserve-llm")
+
+    def __repr__(self) -> str:
+        return f"<HttpLanguageModel {self._model}>"
+
+    async def ask(self, question: ModelQuestion) -> ModelAnswer:
+        """Return the model's answer. Raises `LanguageModelError`."""
+        if self._closed.is_set():
+            raise _failed("is closed", "unreachable")
+        try:
+            return await self._thread.run(lambda: self._ask(question))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed.is_set() and not (task and task.cancelling()):
+                raise _failed("is closed", "unreachable") from None
+            raise
+
+    async def aclose(self) -> None:
+        """End the running calls, close all connections and the thread. Idempotent."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        await self._thread.run(self._close_client)
+        await self._thread.aclose()
+
+    async def _close_client(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _ask(self, question: ModelQuestion) -> ModelAnswer:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if not self._plain:
+                    status, answer = await self._call(_by_schema(self._model, question))
+                    if answer is not None:
+                        return answer
+                    if status not in _REFUSES_SCHEMA:
+                        raise _refused(status)
+                status, answer = await self._call(_plainly(self._model, question))
+        except TimeoutError as error:
+            raise _failed("does not answer in time", "timeout") from error
+        except httpx.HTTPError as error:
+            reason = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
+            raise _failed("cannot be reached", reason) from error
+        if answer is None:
+            raise _refused(status)
+        self._plain = True
+        return answer
+
+    async def _call(self, body: Mapping[str, Any]) -> tuple[int, ModelAnswer | None]:
+        """Return the status, and the answer if the server has not refused the request."""
+        request = self._opened().stream(
+            "POST", self._url, content=orjson.dumps(body), headers=self._headers
+        )
+        async with request as response:
+            status = response.status_code
+            if status == 429:
+                raise _failed("is asked too often", "refused", _pause_s(response))
+            if 300 <= status < 400:
+                raise _failed("answers with a redirect", "redirected")
+            if status != 200:
+                return status, None
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise _failed("compresses its answers", "wrong_json")
+            read = bytearray()
+            async for part in response.aiter_raw():
+                read += part
+                if len(read) > MAX_BYTES:
+                    raise _failed("sends too much", "too_large")
+            return status, _answer(bytes(read))
+
+    def _opened(self) -> httpx.AsyncClient:
+        # Made at the first call and in the thread: to read the certificates takes long.
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                timeout=self._timeout_s,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
+            )
+        return self._client
+
+
+def open_language_model(settings: Settings) -> HttpLanguageModel | None:
+    """Return the language model of the settings; None if they name none.
+
+    Raises:
+        UsageError: the URL names no host, or the file of the key cannot be read.
+    """
+    if settings.llm_url is None:
+        return None
+    return HttpLanguageModel(
+        settings.llm_url, settings.llm_model, _key_of(settings), settings.llm_timeout_ms / 1e3
+    )
+
+
+def _key_of(settings: Settings) -> str | None:
+    if settings.llm_api_key is not None:
+        return settings.llm_api_key.get_secret_value().strip() or None
+    path: Path | None = settings.llm_api_key_file
+    if path is None:
+        return None
+    try:
+        key = path.read_text("utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise UsageError("the file of llm_api_key_file cannot be read") from error
+    if not key or not key.isascii() or not key.isprintable():
+        raise UsageError("the file of llm_api_key_file does not contain one key")
+    return key
+
+
+def _address(url: str) -> str:
+    """Return the address that is called.
+
+    >>> _address("http://host:1/v1/"), _address("http://host")
+    ('http://host:1/v1/chat/completions', 'http://host/v1/chat/completions')
+    """
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise UsageError("llm_url names no host")
+    path = parts.path.rstrip("/") or "/v1"
+    path = path if path.endswith(_PATH) else path + _PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def _by_schema(model: str, question: ModelQuestion) -> dict[str, Any]:
+    """Return a request whose answer has to fit the schema."""
+    return {
+        "model": model,
+        "messages": _messages(question.instructions, question.text),
+        "temperature": 0,
+        "max_tokens": question.max_tokens,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": question.schema},
+        },
+    }
+
+
+def _plainly(model: str, question: ModelQuestion) -> dict[str, Any]:
+    """Return a request that any server understands: the schema is a part of the instructions."""
+    schema = orjson.dumps(question.schema).decode()
+    told = f"{question.instructions}\n\nAnswer with one JSON object of this schema:\n{schema}"
+    return {
+        "model": model,
+        "messages": _messages(told, question.text),
+        # Newer servers refuse `max_tokens` and a temperature; older ones ignore this.
+        "max_completion_tokens": question.max_tokens,
+    }
+
+
+def _messages(instructions: str, text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
+
+
+def _answer(body: bytes) -> ModelAnswer:
+    try:
+        reply = orjson.loads(body)
+        text = reply["choices"][0]["message"]["content"]
+        fenced = _FENCED.match(text)
+        content = orjson.loads(fenced[1] if fenced else text)
+    except (ValueError, TypeError, LookupError) as error:
+        raise _failed("sends no JSON object", "wrong_json") from error
+    if not isinstance(content, dict):
+        raise _failed("sends no JSON object", "wrong_json")
+    usage = reply.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return ModelAnswer(
+        content, _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    )
+
+
+def _tokens(said: object) -> int:
+    return said if type(said) is int and 0 <= said <= _MAX_TOKENS else 0
+
+
+def _pause_s(response: httpx.Response) -> float:
+    said = response.headers.get("retry-after", "")
+    return min(float(said), _MAX_PAUSE_S) if said.isascii() and said.isdigit() else 0.0
+
+
+def _refused(status: int) -> LanguageModelError:
+    return _failed(f"answers with status {status}", "refused")
+
+
+def _failed(what: str, reason: str, retry_after_s: float = 0.0) -> LanguageModelError:
+    return LanguageModelError(
+        f"the language model {what}", reason=reason, retry_after_s=retry_after_s
+    )
