@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt
 
-from app.domain.columns import Kind
+from app.domain.columns import Kind, TimeUnit
 
 MANIFEST = "manifest.json"
 GENERATION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
@@ -98,6 +98,7 @@ class BundleFacts(_Strict):
     Attributes:
         attributes: the kind of each field that callers may ask for.
         roles: which attribute is the price, rating, brand, provider or runtime.
+        units: the unit of time of attributes; a runtime without one is in minutes.
         counts: the counters of the read reports.
         trained_until: unix seconds of the newest event; None without events.
         learned: None if there were too few events, or if learning was left out.
@@ -114,6 +115,7 @@ class BundleFacts(_Strict):
     n_events: NonNegativeInt
     attributes: dict[str, Kind]
     roles: dict[str, str] = {}
+    units: dict[str, TimeUnit] = {}
     counts: dict[str, NonNegativeInt] = {}
     trained_until: float | None = None
     learned: LearnedFacts | None = None

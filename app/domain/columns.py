@@ -21,6 +21,9 @@ from app.core.types import JsonValue
 Kind: TypeAlias = Literal["string", "number", "strings", "boolean", "time"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+TimeUnit: TypeAlias = Literal["milliseconds", "seconds", "minutes", "hours"]
+"""What the numbers of a column count, if they are lengths of time."""
+
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -38,9 +38,10 @@ from app.offline.bundle_files import (
     write_words,
 )
 from app.offline.input.events import Events, read_events
-from app.offline.input.items import Items, read_items
+from app.offline.input.items import read_items
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
+from app.offline.input.roles import choose_roles
 from app.offline.learning.signals import EventLog, log_of
 from app.offline.progress import StageTimes
 from app.offline.promotion import Gate, Promotion
@@ -50,7 +51,6 @@ _log = logging.getLogger(__name__)
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
 
-_NUMERIC_ROLES = ("price", "rating", "runtime")
 _KEPT_FILES = ("items.safetensors", "vectors.npy", INDEX_FILE, "words.safetensors")
 
 
@@ -59,13 +59,14 @@ class BuildReport:
     """What a build came to.
 
     `reports`: of the items, then of the events. `seconds`: per stage. `verdict`: of the gate, None
-    without one.
+    without one. `guesses`: of roles and units, as lines to read.
     """
 
     bundle: Bundle
     reports: tuple[ReadReport, ...]
     seconds: dict[str, float]
     verdict: str | None = None
+    guesses: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         manifest = self.bundle.manifest
@@ -81,7 +82,7 @@ class BuildReport:
             *_said_of_fast_encoding(manifest.encoder.fast_encoding),
             _said(manifest.learned),
         ]
-        return "\n".join([head, *details, *learning, *verdict, times])
+        return "\n".join([head, *details, *self.guesses, *learning, *verdict, times])
 
 
 def _said_of_fast_encoding(fast_encoding: FastEncodingFacts | None) -> list[str]:
@@ -145,7 +146,8 @@ def build(  # noqa: PLR0913 - all but two have defaults
         columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
         described = describe(columns, recipe)
         log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
-        roles = _roles(catalogue, recipe)
+        chosen = choose_roles(catalogue, recipe)
+        recipe.check_defaults(catalogue.kinds.keys())
 
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(out, log, described.ids)
@@ -174,7 +176,8 @@ def build(  # noqa: PLR0913 - all but two have defaults
             index=index,
             n_items=len(described),
             attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},
-            roles=roles,
+            roles=chosen.roles,
+            units=chosen.units,
             counts=catalogue.report.counts("item") | log.events.report.counts("event"),
             learned=learned,
             recipe=recipe.shown(),
@@ -186,7 +189,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
     bundle = write_bundle(out, fill, promotion.accept)
     times.rest("publish")
     reports = (catalogue.report, log.events.report)
-    return BuildReport(bundle, reports, times.seconds, promotion.verdict)
+    return BuildReport(bundle, reports, times.seconds, promotion.verdict, tuple(chosen.lines()))
 
 
 def retrain(
@@ -253,17 +256,6 @@ def _items_path(given: Path | None, recipe: Recipe) -> Path:
 def _read_log(given: Path | None, recipe: Recipe) -> Events:
     path = given or (Path(recipe.events.path) if recipe.events.path else None)
     return Events.none() if path is None else read_events(path, recipe)
-
-
-def _roles(items: Items, recipe: Recipe) -> dict[str, str]:
-    """Return role -> attribute, having checked that the attributes are there and fit."""
-    roles = recipe.roles.attributes()
-    for role, name in roles.items():
-        if name not in items.kinds:
-            raise UsageError(f"{recipe.file}: roles.{role}: the items have no column {name!r}")
-        if role in _NUMERIC_ROLES and items.kinds[name] != "number":
-            raise UsageError(f"{recipe.file}: roles.{role}: the column {name!r} holds no numbers")
-    return roles
 
 
 def _of_events(log: EventLog, known: EventLog) -> dict[str, Any]:

@@ -5,7 +5,9 @@
     [items]                       # our field = column of the file
     [events]                      # the same; default_event is the kind of events without one
     [weights.rating]              # the event rule of a kind
-    [roles]                       # which attribute is the price, rating, brand, provider, runtime
+    [roles]                       # which attribute is the price, rating, runtime, brand, provider
+    [units]                       # the unit of time of an attribute
+    [defaults]                    # what a request means that does not say it
 
 An unknown key is an error. This module reads and checks recipes; it does not open data files.
 """
@@ -13,7 +15,7 @@ An unknown key is an error. This module reads and checks recipes; it does not op
 import tomllib
 from collections.abc import Set
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -26,6 +28,7 @@ from pydantic import (
 )
 
 from app.core.errors import UsageError
+from app.domain.columns import TimeUnit
 from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRule
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 
@@ -67,7 +70,10 @@ _Section = TypeVar("_Section", ItemColumns, EventColumns)
 
 
 class Roles(_RecipePart):
-    """`[roles]`: the attribute of each role; price, rating and runtime are numbers."""
+    """`[roles]`: the attribute of each role; price, rating and runtime are numbers.
+
+    A role that is not set is guessed by the build; "" switches the guess off.
+    """
 
     price: str | None = None
     rating: str | None = None
@@ -77,7 +83,16 @@ class Roles(_RecipePart):
 
     def attributes(self) -> dict[str, str]:
         """Return role -> attribute for the roles that are set."""
-        return {role: name for role, name in self.model_dump().items() if name is not None}
+        return {role: name for role, name in self.model_dump().items() if name}
+
+
+class Defaults(_RecipePart):
+    """`[defaults]`: fields of a request that apply where a request does not set them.
+
+    `max_per`: field -> how many items with the same value of it may be in an answer.
+    """
+
+    max_per: dict[str, Annotated[int, Field(ge=1)]] = {}
 
 
 class Recipe(_RecipePart):
@@ -89,6 +104,8 @@ class Recipe(_RecipePart):
     events: EventColumns = EventColumns()
     weights: dict[str, EventRule] = {}
     roles: Roles = Roles()
+    units: dict[str, TimeUnit] = {}
+    defaults: Defaults = Defaults()
 
     _file: str = PrivateAttr("the default recipe")
 
@@ -122,6 +139,14 @@ class Recipe(_RecipePart):
                     f"{self.file}: {section}.{field} names the column {column!r}, "
                     f"which {file} does not have"
                 )
+
+    def check_defaults(self, fields: Set[str]) -> None:
+        """Refuse a default for a field that the items do not have. Raises `UsageError`."""
+        for field in self.defaults.max_per.keys() - fields:
+            known = ", ".join(sorted(fields))
+            raise UsageError(
+                f"{self.file}: defaults.max_per: there is no column {field!r}; there are {known}"
+            )
 
     @field_validator("text")
     @classmethod

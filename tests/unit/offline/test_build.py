@@ -11,9 +11,17 @@ import pytest
 from app.bundle.reader import load_arrays, load_vectors, open_bundle
 from app.core.errors import BadDataError, BundleError, EngineError, UsageError
 from app.domain.columns import decode_column
+from app.engine.open import info_of
 from app.offline.build import build, retrain
 from app.offline.demo import build_demo
-from app.offline.input.recipe import EventColumns, ItemColumns, Recipe, Roles, load_recipe
+from app.offline.input.recipe import (
+    Defaults,
+    EventColumns,
+    ItemColumns,
+    Recipe,
+    Roles,
+    load_recipe,
+)
 from app.serving.stores.bundle_users import BundleUserStore
 from app.testing.encoder import HashEncoder
 from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
@@ -145,7 +153,7 @@ def test_a_build_without_events(tmp_path):
 
 
 def test_the_report_is_a_few_readable_lines(report):
-    head, items, events, learned, times = str(report).splitlines()
+    head, items, events, *guessed, learned, times = str(report).splitlines()
     assert head.startswith("shop/")
     assert head.endswith("3 items, 2 users, 4 events, encoder hash-8 (8)")
     assert items == (
@@ -160,6 +168,11 @@ def test_the_report_is_a_few_readable_lines(report):
         "distil",
         "learn",
         "publish",
+    ]
+    assert guessed == [
+        'guessed; to correct a line, write it in the recipe ("" switches a role off):',
+        "  [roles]",
+        '  price = "price"',
     ]
     assert learned.startswith("nothing learned")
     assert times.startswith("read ")
@@ -227,6 +240,15 @@ def test_roles_are_checked_and_kept(tmp_path):
         build_small(tmp_path, tmp_path / "shop", Recipe(roles=Roles(price="cost")))
     with pytest.raises(UsageError, match=r"roles\.price.*'title' holds no numbers"):
         build_small(tmp_path, tmp_path / "shop", Recipe(roles=Roles(price="title")))
+
+
+def test_the_default_of_max_per_is_checked_and_kept(tmp_path):
+    recipe = Recipe(defaults=Defaults(max_per={"title": 1, "price": 2}))
+    bundle = build_small(tmp_path, tmp_path / "shop", recipe).bundle
+    assert info_of(bundle).max_per == (("title", 1), ("price", 2))
+    assert info_of(build_small(tmp_path, tmp_path / "shop").bundle).max_per == ()
+    with pytest.raises(UsageError, match=r"defaults\.max_per: there is no column 'colour'; there"):
+        build_small(tmp_path, tmp_path / "shop", Recipe(defaults=Defaults(max_per={"colour": 1})))
 
 
 def test_an_encoder_that_lies_publishes_nothing(tmp_path):

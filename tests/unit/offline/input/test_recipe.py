@@ -38,6 +38,11 @@ def test_every_section_is_read(tmp_path):
         click = { weight = 0 }
         [roles]
         price = "cost"
+        brand = ""
+        [units]
+        length = "seconds"
+        [defaults]
+        max_per = { title = 1 }
         """,
     )
     assert (recipe.encoder, recipe.text, recipe.items.id) == ("other", "{name}", "sku")
@@ -47,6 +52,17 @@ def test_every_section_is_read(tmp_path):
     assert recipe.weights["click"].weight == 0
     assert recipe.weights["rating"] == DEFAULT_EVENT_RULES["rating"]
     assert recipe.roles.attributes() == {"price": "cost"}
+    assert recipe.roles.model_fields_set == {"price", "brand"}
+    assert recipe.units == {"length": "seconds"}
+    assert recipe.defaults.max_per == {"title": 1}
+    # As the manifest of a bundle carries it.
+    again = Recipe.model_validate(recipe.shown())
+    assert (again.roles, again.units, again.defaults) == (
+        recipe.roles,
+        recipe.units,
+        recipe.defaults,
+    )
+    assert again.roles.model_fields_set == {"price", "brand"}
     assert recipe.file == "shop.toml"
 
 
@@ -70,6 +86,10 @@ def test_every_section_is_read(tmp_path):
         ("[weights.view]\nhalf_life_days = '7d'", r"weights\.view\.half_life_days"),
         ("[weights.buy]\nwieght = 1", r"weights\.buy\.we?ie?ght"),
         ("[roles]\ncolour = 'x'", r"roles\.colour"),
+        ("[units]\nlength = 'weeks'", r"units\.length"),
+        ("[defaults]\nk = 5", r"defaults\.k"),
+        ("[defaults]\nmax_per = { title = 0 }", r"defaults\.max_per\.title"),
+        ("[defaults]\nmax_per = { title = 1.5 }", r"defaults\.max_per\.title"),
         ("text = 'no field'", "text"),
         ("text = '{a'", "text"),
         ("text = '{}'", "text"),

@@ -1,0 +1,216 @@
+"""Which attribute plays which role, and in which unit of time a runtime is.
+
+The recipe decides. For a role that it does not name, the names of the columns are compared with the
+usual ones in several languages (`column_names.toml`), and the kind of the values must fit. What was
+guessed is shown in the report of a build as lines of a recipe, so that a wrong guess is seen and
+corrected.
+"""
+
+import json
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, get_args
+
+import numpy as np
+
+from app.core.errors import UsageError
+from app.domain.columns import Kind, TimeUnit
+from app.offline.input.items import FIELD_KINDS, Items
+from app.offline.input.recipe import Recipe, Roles
+
+_KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "price": ("number",),
+    "rating": ("number",),
+    "runtime": ("number",),
+    "brand": ("string", "strings"),
+    "provider": ("string", "strings"),
+}
+_LEAST_SECONDS: Final = 1_000.0
+"""Median from which runtimes cannot be minutes: that would be 17 hours."""
+_LEAST_MILLISECONDS: Final = 100_000.0
+"""Median from which they cannot be seconds: that would be 28 hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRoles:
+    """The roles of a catalogue.
+
+    Attributes:
+        roles: role -> attribute.
+        units: attribute -> unit of time; a runtime always has one.
+        guessed_roles, guessed_units: those keys of the two that the recipe does not set.
+    """
+
+    roles: dict[str, str]
+    units: dict[str, TimeUnit]
+    guessed_roles: frozenset[str]
+    guessed_units: frozenset[str]
+
+    def lines(self) -> list[str]:
+        """Return what was guessed: a heading, and the lines that would set it in a recipe."""
+        roles = [f"  {k} = {_toml(v)}" for k, v in self.roles.items() if k in self.guessed_roles]
+        units = [
+            f"  {_key(k)} = {_toml(v)}" for k, v in self.units.items() if k in self.guessed_units
+        ]
+        head = 'guessed; to correct a line, write it in the recipe ("" switches a role off):'
+        return [
+            *([head] if roles or units else []),
+            *(["  [roles]", *roles] if roles else []),
+            *(["  [units]", *units] if units else []),
+        ]
+
+
+def choose_roles(items: Items, recipe: Recipe) -> ChosenRoles:
+    """Return the roles and units that the recipe sets, and guesses for the others.
+
+    Raises:
+        UsageError: the recipe names an attribute that is not there, or whose kind does not fit.
+    """
+    roles = recipe.roles.attributes()
+    units: dict[str, TimeUnit] = dict(recipe.units)
+    for role, name in roles.items():
+        _check(items, recipe, f"roles.{role}", name, numeric=_KINDS[role] == ("number",))
+    for name in units:
+        _check(items, recipe, f"units.{name}", name, numeric=True)
+    free = {
+        name: kind
+        for name, kind in items.kinds.items()
+        if name not in {*FIELD_KINDS, *roles.values()}
+        and any(v is not None for v in items.columns[name])
+    }
+    guessed = {
+        role: column
+        for role in Roles.model_fields
+        if role not in recipe.roles.model_fields_set
+        and (column := guessed_column(role, free)) is not None
+    }
+    roles |= guessed
+    runtime = roles.get("runtime")
+    guessed_unit = runtime is not None and runtime not in units
+    if runtime is not None and guessed_unit:
+        units[runtime] = guessed_unit_of(runtime, items.columns[runtime])
+    return ChosenRoles(
+        roles={role: roles[role] for role in Roles.model_fields if role in roles},
+        units=units,
+        guessed_roles=frozenset(guessed),
+        guessed_units=frozenset([runtime] if runtime is not None and guessed_unit else []),
+    )
+
+
+def _check(items: Items, recipe: Recipe, key: str, name: str, *, numeric: bool) -> None:
+    if name not in items.kinds:
+        raise UsageError(f"{recipe.file}: {key}: the items have no column {name!r}")
+    if numeric and items.kinds[name] != "number":
+        raise UsageError(f"{recipe.file}: {key}: the column {name!r} holds no numbers")
+
+
+def guessed_column(role: str, kinds: Mapping[str, Kind]) -> str | None:
+    """Return the column that most likely plays a role, None if no name looks like it.
+
+    >>> guessed_column("price", {"listPrice": "number", "Preis (EUR)": "number"})
+    'listPrice'
+    >>> guessed_column("price", {"price": "string", "price_level": "number"})
+    """
+    ranks = {
+        name: rank
+        for name, kind in kinds.items()
+        if kind in _KINDS[role] and (rank := _rank(role, name)) is not None
+    }
+    return min(ranks, key=ranks.__getitem__, default=None)
+
+
+def _rank(role: str, name: str) -> int | None:
+    """Return the position of a column's name among the usual ones of a role."""
+    known = _known()
+    rest = [word for word in _words(name) if word not in known.ignored[role]]
+    key = " ".join(rest)
+    if role == "runtime" and key in known.lengths and _named_unit(name) is not None:
+        return len(known.ranks[role])
+    return known.ranks[role].get(key)
+
+
+def guessed_unit_of(name: str, values: Sequence[float | None]) -> TimeUnit:
+    """Return the unit of time of a column, by its name, else by its values, else minutes.
+
+    >>> guessed_unit_of("duration_s", [90.0]), guessed_unit_of("duration", [5400.0, 6600.0])
+    ('seconds', 'seconds')
+    >>> guessed_unit_of("length_ms", [None]), guessed_unit_of("runtime", [None, 110.0])
+    ('milliseconds', 'minutes')
+    """
+    named = _named_unit(name)
+    if named is not None:
+        return named
+    present = [value for value in values if value is not None]
+    median = float(np.median(present)) if present else 0.0
+    if median >= _LEAST_MILLISECONDS:
+        return "milliseconds"
+    return "seconds" if median >= _LEAST_SECONDS else "minutes"
+
+
+def _named_unit(name: str) -> TimeUnit | None:
+    units = _known().units
+    return next((units[word] for word in _words(name) if word in units), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownNames:
+    """The content of `column_names.toml`, folded.
+
+    Attributes:
+        ranks: role -> name -> position, the likeliest at 0.
+        ignored: role -> words that a column's name may contain besides.
+        lengths: names that are a runtime only beside a unit of time.
+        units: word -> unit of time.
+    """
+
+    ranks: dict[str, dict[str, int]]
+    ignored: dict[str, frozenset[str]]
+    lengths: frozenset[str]
+    units: dict[str, TimeUnit]
+
+
+@cache
+def _known() -> _KnownNames:
+    raw = tomllib.loads(Path(__file__).with_name("column_names.toml").read_text("utf-8"))
+    units = {word: unit for unit in get_args(TimeUnit) for word in _folded(raw["units"][unit])}
+    more = {"price": _folded(raw["currencies"]), "runtime": units}
+    return _KnownNames(
+        ranks={
+            role: {name: rank for rank, name in enumerate(_folded(names))}
+            for role, names in raw["roles"].items()
+        },
+        ignored={
+            role: frozenset([*_folded(raw["fillers"]), *more.get(role, ())]) for role in _KINDS
+        },
+        lengths=frozenset(_folded(raw["lengths"])),
+        units=units,
+    )
+
+
+def _folded(names: Iterable[str]) -> list[str]:
+    return [" ".join(_words(name)) for name in names]
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, without case and accents.
+
+    >>> _words("avgRating"), _words("Durée (min.)")
+    (['avg', 'rating'], ['duree', 'min'])
+    """
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    letters = unicodedata.normalize("NFKD", apart.casefold())
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.findall(r"[^\W_]+", bare)
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
