@@ -10,10 +10,13 @@ from app.core.types import (
     BatchResult,
     CacheRead,
     Change,
+    Claim,
     EngineInfo,
     Event,
     Facets,
     Item,
+    LearnedIntent,
+    LearnedState,
     Mask,
     Matrix,
     ModelAnswer,
@@ -304,6 +307,49 @@ class Journal(Protocol):
 
     async def newest(self) -> int:
         """Return the highest number that a change ever got; 0 if there was none."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish the writes under way and release all resources. Idempotent."""
+        ...
+
+
+class IntentStore(Protocol):
+    """What a language model has made of queries, in one namespace. Processes may share one.
+
+    A namespace is a catalogue, a model and a version of the prompt. What is used least leaves: an
+    old use counts less than a new one (`app.domain.use_counts`). A write is durable and seen
+    everywhere once it has returned.
+
+    Every method raises `StoreError` if the store cannot do its work; writes may have happened even
+    so. They raise `OverloadedError` if too many are waiting. `now`: unix seconds.
+    """
+
+    async def put(self, words: str, intent: str, now: float, uses: int = 1) -> LearnedIntent:
+        """Store what was learned of some words, in place of what was there; end their claim.
+
+        What has not been used for `UNUSED_S`, and what is beyond the bound of the store, leaves.
+        """
+        ...
+
+    async def remove(self, words: str | None) -> int:
+        """Remove what was learned of some words, None = of all; return of how many."""
+        ...
+
+    async def after(self, seq: int, limit: int) -> tuple[LearnedIntent, ...]:
+        """Return what has a number above `seq`, lowest first, at most `limit` ≥ 1."""
+        ...
+
+    async def state(self) -> LearnedState:
+        """Return how far it is. Another number of removals: what was read may be gone."""
+        ...
+
+    async def count(self, uses: Mapping[str, int], now: float) -> None:
+        """Count uses of words; words of which nothing is learned are left out."""
+        ...
+
+    async def claim(self, words: str, now: float, lease_s: float, most_per_minute: int) -> Claim:
+        """Claim words that are to be asked, for `lease_s` seconds; at most so many a minute."""
         ...
 
     async def aclose(self) -> None:

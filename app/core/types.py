@@ -378,3 +378,34 @@ class ModelAnswer:
     content: Mapping[str, Any]
     prompt_tokens: int = 0
     answer_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedIntent:
+    """What a language model made of the words of a query.
+
+    Attributes:
+        seq: its number, growing with everything that is learned in a namespace.
+        words: as `app.serving.intents` spells them.
+        intent: JSON text of its answer, as far as it could be used; "" = the model adds nothing.
+        learned_at, used_at: unix seconds, the second of the newest use.
+        uses: how many requests had these words.
+    """
+
+    seq: int
+    words: str
+    intent: str
+    learned_at: float
+    used_at: float
+    uses: int
+
+
+class LearnedState(NamedTuple):
+    """How far a namespace of learned intents is: the highest number, and how often some left."""
+
+    newest: int = 0
+    removals: int = 0
+
+
+Claim: TypeAlias = Literal["granted", "taken", "spent"]
+"""Whether a query may be asked: yes, no (it is learned, or being asked), or no budget is left."""

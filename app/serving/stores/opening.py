@@ -1,4 +1,4 @@
-"""Opening the event store and the journal that a URL names: the only place that knows the schemes.
+"""Opening the stores that a URL names: the only place that knows the schemes.
 
 A store is added by one more row in `_SCHEMES`.
 """
@@ -12,11 +12,13 @@ from typing import Final
 from redis.asyncio import Redis
 
 from app.core.errors import StoreError, UsageError
-from app.core.ports import EventStore, Journal
+from app.core.ports import EventStore, IntentStore, Journal
 from app.core.settings import Settings
 from app.serving.stores.redis_client import RedisLimits, open_client
+from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_journal import RedisJournal
 from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_intents import SqliteIntentStore
 from app.serving.stores.sqlite_journal import SqliteJournal
 from app.serving.stores.sqlite_store import SqliteEventStore
 
@@ -34,11 +36,13 @@ class _Scheme:
         shared: whether services on several machines can use one store.
         event_store: opens the event store of a URL.
         journal: opens the journal of a URL and a catalogue.
+        intents: opens the learned intents of a URL and a namespace.
     """
 
     shared: bool
     event_store: Callable[[str, Settings], Awaitable[EventStore]]
     journal: Callable[[str, Settings, str], Journal]
+    intents: Callable[[str, Settings, str], IntentStore]
 
 
 async def open_event_store(settings: Settings) -> EventStore:
@@ -61,6 +65,15 @@ def open_journal(settings: Settings, catalogue: str) -> Journal:
     """
     url, scheme = _store_of(settings)
     return scheme.journal(url, settings, catalogue)
+
+
+def open_intent_store(settings: Settings, namespace: str) -> IntentStore:
+    """Open the learned intents of a namespace, beside the events; within a running event loop.
+
+    Raises: as `open_journal`.
+    """
+    url, scheme = _store_of(settings)
+    return scheme.intents(url, settings, namespace)
 
 
 async def check_event_store(settings: Settings) -> None:
@@ -112,6 +125,10 @@ def _sqlite_journal(url: str, _settings: Settings, catalogue: str) -> Journal:
     return SqliteJournal(_sqlite_path(url), catalogue)
 
 
+def _sqlite_intents(url: str, _settings: Settings, namespace: str) -> IntentStore:
+    return SqliteIntentStore(_sqlite_path(url), namespace)
+
+
 async def _redis_event_store(url: str, settings: Settings) -> EventStore:
     store = RedisEventStore(_redis_client(url, settings), settings.retention())
     try:
@@ -126,12 +143,26 @@ def _redis_journal(url: str, settings: Settings, catalogue: str) -> Journal:
     return RedisJournal(_redis_client(url, settings), catalogue)
 
 
+def _redis_intents(url: str, settings: Settings, namespace: str) -> IntentStore:
+    return RedisIntentStore(_redis_client(url, settings), namespace)
+
+
 def _redis_client(url: str, settings: Settings) -> Redis:
     # A longer timeout than for a cache, and no circuit breaker: events must not be lost.
     timeout_s = settings.store_timeout_ms / 1e3
     return open_client(url, RedisLimits(0.0, timeout_s, settings.store_max_connections))
 
 
-_SQLITE: Final = _Scheme(shared=False, event_store=_sqlite_event_store, journal=_sqlite_journal)
-_REDIS: Final = _Scheme(shared=True, event_store=_redis_event_store, journal=_redis_journal)
+_SQLITE: Final = _Scheme(
+    shared=False,
+    event_store=_sqlite_event_store,
+    journal=_sqlite_journal,
+    intents=_sqlite_intents,
+)
+_REDIS: Final = _Scheme(
+    shared=True,
+    event_store=_redis_event_store,
+    journal=_redis_journal,
+    intents=_redis_intents,
+)
 _SCHEMES: Final = {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS}

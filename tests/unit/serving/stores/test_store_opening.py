@@ -11,8 +11,15 @@ from app.core.settings import Settings
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.loading import _rules
 from app.offline.input.recipe import EventRule, Recipe
-from app.serving.stores.opening import check_event_store, is_shared, open_event_store
+from app.serving.stores.opening import (
+    check_event_store,
+    is_shared,
+    open_event_store,
+    open_intent_store,
+)
+from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_intents import SqliteIntentStore
 from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import build_small
 from tests.event_stores import event
@@ -29,6 +36,21 @@ async def test_a_file_in_the_data_folder_is_the_default(tmp_path: Path) -> None:
     again = await open_event_store(named)
     assert len((await again.read("u:ann")).events) == 1
     await again.aclose()
+
+
+async def test_intents_lie_beside_the_events(tmp_path: Path, redis_server: RedisServer) -> None:
+    settings = Settings(data_dir=tmp_path)
+    store = open_intent_store(settings, "films")
+    assert isinstance(store, SqliteIntentStore)
+    await store.put("a", "{}", 0.0)
+    await store.aclose()
+    same = open_intent_store(Settings(store_url=f"sqlite:///{tmp_path}/store.sqlite"), "films")
+    assert [each.words for each in await same.after(0, 10)] == ["a"]
+    await same.aclose()
+
+    shared = open_intent_store(Settings(store_url=redis_server.url), "films")
+    assert isinstance(shared, RedisIntentStore)
+    await shared.aclose()
 
 
 async def test_a_redis_that_may_lose_events_is_warned_of(
