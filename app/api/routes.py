@@ -30,7 +30,7 @@ from app.api.reply import answer_reply
 from app.bootstrap import Service
 from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
-from app.domain.request import RecommendRequest
+from app.domain.request import Query, RecommendRequest
 from app.serving.stores.opening import is_shared
 
 router = APIRouter()
@@ -63,6 +63,12 @@ class _BatchRequest(BaseModel):
     requests: list[Annotated[RecommendRequest, WrapValidator(_or_error)]] = Field(
         min_length=1, max_length=limits.MAX_BATCH
     )
+
+
+class _InterpretRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    query: Query
 
 
 def responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -146,6 +152,19 @@ async def _one(
 
 def _problem_bytes(error: Exception, request_id: str) -> bytes:
     return orjson.dumps({"error": problem(translate(error), request_id)})
+
+
+@router.post(
+    "/interpret",
+    summary="What a query asks for",
+    responses=responses(schemas.INTERPRETED, 413, 422, 503),
+    openapi_extra=takes(schemas.INTERPRET_REQUEST, schemas.INTERPRET_EXAMPLES),
+)
+async def interpret(request: Request, service: ServiceDep) -> Response:
+    """Return the intent that `POST /recommend` would find in a query, and search for nothing."""
+    body = await read_body(request, service.settings.max_body_bytes)
+    query = _InterpretRequest.model_validate_json(body).query
+    return as_json({"intent": orjson.Fragment(await service.recommender.interpret(query))})
 
 
 @router.get(

@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from app.api.item_input import MAX_ITEMS
-from app.domain.request import MAX_BATCH, MAX_EVENTS, Id, RecommendRequest
+from app.domain.intent import SORTS, TONES
+from app.domain.request import MAX_BATCH, MAX_EVENTS, MAX_K, Id, Query, RecommendRequest
 
 Schema = dict[str, Any]
 
@@ -78,6 +79,37 @@ ERROR: Final = object_of(
 
 GENERATION: Final = object_of({"bundle": _STRING, "catalogue": _COUNT})
 
+INTENT: Final = object_of(
+    {
+        "sort": {"enum": list(SORTS)},
+        "filters": {
+            "type": "object",
+            "description": "what items must be, as `filter` in a request",
+        },
+        "prefers": {
+            "type": "object",
+            "description": "the same: items that pass come before others of like score",
+        },
+        "without": {**array_of(_STRING), "description": "words that no item of the answer has"},
+        "like": {**array_of(_STRING), "description": "ids of the items that the query likes"},
+        "dislike": {**array_of(_STRING), "description": "ids of those that it dislikes"},
+        "tone": array_of({"enum": list(TONES)}),
+        "count": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": MAX_K,
+            "description": "items that the query asks for; null: it does not say",
+        },
+        "residual_text": {**_STRING, "description": "the words that are left to search by"},
+        "language": {**_STRING, "description": "code of the language; empty: unknown"},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "spans": {
+            **array_of(object_of({"start": _COUNT, "end": _COUNT, "means": _STRING})),
+            "description": "characters [start, end) of the query, and what they were taken for",
+        },
+    }
+)
+
 ANSWER: Final = object_of(
     {
         "recommendation_id": _STRING,
@@ -95,7 +127,12 @@ ANSWER: Final = object_of(
         "missing_ids": array_of(_STRING),
         "passing": {
             "type": ["integer", "null"],
-            "description": "how many items, from the first, pass the filter; null = all",
+            "description": "how many items, from the first, meet the filter and the demands of the "
+            "intent; null = all",
+        },
+        "intent": {
+            "anyOf": [{"type": "null"}, INTENT],
+            "description": "what the query was taken to ask for; null: there was none",
         },
         "next_cursor": {"type": ["string", "null"]},
     }
@@ -115,6 +152,10 @@ BATCH_REQUEST: Final = object_of(
         }
     }
 )
+
+INTERPRETED: Final = object_of({"intent": INTENT})
+
+INTERPRET_REQUEST: Final = object_of({"query": TypeAdapter(Query).json_schema()})
 
 ITEM: Final = object_of({"id": _STRING, "title": _TITLE, "fields": _FIELDS})
 
@@ -244,7 +285,14 @@ EXAMPLES: Final = {
     "both": {"value": {"query": "funny", "user_id": "7"}},
     "history": {"value": {"history": ["1", "260", "1196"], "k": 5}},
     "rank these": {"value": {"query": "heist", "candidates": ["1", "2", "6", "50"]}},
+    "demands": {"value": {"query": "newest comedies from the 90s"}},
+    "an intent of its own": {
+        "value": {"intent": {"sort": "newest", "residual_text": "space", "like": ["1"]}}
+    },
+    "words only": {"value": {"query": "newest comedies", "intent": False}},
+    "one of a title": {"value": {"query": "hamlet", "max_per": {"title": 1}}},
 }
+INTERPRET_EXAMPLES: Final = {"demands": {"value": {"query": "newest comedies from the 90s"}}}
 
 
 def recommend_request() -> Schema:

@@ -98,8 +98,11 @@ class Engine(Protocol):
         """
         ...
 
-    def check_filter(self, filter_text: str) -> None:
-        """Raise `InvalidRequestError` for a filter that does not fit the catalogue. Cheap."""
+    def check_filter(self, filter_text: str, where: str = "filter") -> None:
+        """Raise `InvalidRequestError` for a filter that does not fit the catalogue. Cheap.
+
+        `where`: the field of the request, which the error names.
+        """
         ...
 
     def item(self, item_id: str) -> Item | None:
@@ -111,6 +114,13 @@ class Engine(Protocol):
 
         `limit`: how many frequent values to return of each field. Called in the thread that
         ranks. Raises `InvalidRequestError`.
+        """
+        ...
+
+    def interpret(self, query: str, now: float) -> str:
+        """Return what a query asks for, as `RankResult.intent` says it.
+
+        `now`: unix seconds. Called in the thread that ranks.
         """
         ...
 

@@ -91,10 +91,10 @@ _GROUPS: Final[Mapping[str, type[And | Or | Nor]]] = {
 }
 
 
-def filter_text(raw: Mapping[str, object] | None) -> str:
+def filter_text(raw: Mapping[str, object] | None, where: str = "filter") -> str:
     """Return a filter as JSON with sorted keys, so that equal filters are equal text.
 
-    An absent or empty filter is "".
+    An absent or empty filter is "". `where`: the field of the request, for errors.
 
     Raises:
         InvalidRequestError: it is nested too deeply, or has an integer beyond 64 bits.
@@ -104,24 +104,23 @@ def filter_text(raw: Mapping[str, object] | None) -> str:
     try:
         return orjson.dumps(raw, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
-        raise InvalidRequestError(
-            "the filter has a value that is not JSON", field="filter"
-        ) from error
+        raise InvalidRequestError("the filter has a value that is not JSON", field=where) from error
 
 
-def parse_filter(text: str, kinds: Mapping[str, str]) -> Filter:
+def parse_filter(text: str, kinds: Mapping[str, str], where: str = "filter") -> Filter:
     """Return the tree of a filter.
 
     Args:
         text: as `filter_text` returns it, not empty.
         kinds: field -> kind, of the catalogue.
+        where: the field of the request, for errors.
 
     Raises:
         InvalidRequestError: an unknown field or operator (the message names the known ones), a
             wrong type, or too many tests.
     """
     parser = _Parser(kinds)
-    return parser.group(orjson.loads(text), "filter", 0)
+    return parser.group(orjson.loads(text), where, 0)
 
 
 class _Parser:

@@ -23,7 +23,7 @@ Sort: TypeAlias = Literal[
 ]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
-TONES: Final = (
+Tone: TypeAlias = Literal[
     "kids",
     "family",
     "light",
@@ -36,7 +36,8 @@ TONES: Final = (
     "calm",
     "energetic",
     "inspiring",
-)
+]
+TONES: Final[tuple[Tone, ...]] = get_args(Tone)
 """Audience and tone: the words of `Intent.tone`."""
 
 INTENT_OFF: Final = "off"

@@ -21,6 +21,8 @@ from pydantic import (
 )
 
 from app.domain.event_rules import MAX_KIND_CHARS
+from app.domain.filters import filter_text
+from app.domain.intent import TONES, Intent, Sort, Span, Tone
 
 MAX_QUERY_CHARACTERS: Final = 512
 MAX_HISTORY: Final = 200
@@ -35,6 +37,10 @@ MAX_SEEN_KINDS: Final = 16
 MAX_EVENTS: Final = 1000
 MAX_CURSOR_ITEMS: Final = 1000
 MAX_CURSOR_CHARACTERS: Final = 32_768
+MAX_WITHOUT: Final = 32
+MAX_SPANS: Final = 64
+MAX_GROUPED_FIELDS: Final = 4
+MAX_PER: Final = 100
 
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
@@ -71,10 +77,9 @@ Id = Annotated[
 # A list may stand for a tuple, also where a request is part of an already parsed batch.
 Ids = Annotated[tuple[Id, ...], Strict(strict=False)]
 
-FieldNames = Annotated[
-    tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...],
-    Strict(strict=False),
-]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+FieldNames = Annotated[tuple[FieldName, ...], Strict(strict=False)]
 
 Query = Annotated[
     str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(normalised_query)
@@ -85,6 +90,9 @@ EventKind = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_KIND_CHARS, pattern=_NO_CONTROL_CHARACTERS),
 ]
+
+_MAX_SPAN_END: Final = 4 * MAX_QUERY_CHARACTERS
+_MAX_LANGUAGE: Final = 35  # of a code by RFC 5646
 
 _WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -124,6 +132,89 @@ def _rule_of(value: object) -> object:
     """Spell the two short forms out: true is every positive event, false is none."""
     if isinstance(value, bool):
         return SEEN_ALL if value else SEEN_NOTHING
+    return value
+
+
+class SentSpan(BaseModel):
+    """Characters of a query and what they mean: shown to callers, and sent back by them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    start: int = Field(ge=0, le=_MAX_SPAN_END)
+    end: int = Field(ge=0, le=_MAX_SPAN_END)
+    means: Annotated[str, StringConstraints(max_length=MAX_QUERY_CHARACTERS)]
+
+
+class SentIntent(BaseModel):
+    """The `intent` that a caller sends: one that an answer had, or part of one, edited or not.
+
+    A key that is absent demands nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    sort: Sort = Field(default="relevance", description="Order of the answer; strict.")
+    filters: dict[str, Any] = Field(
+        default={}, description="What the fields of items must be, as in `filter`."
+    )
+    prefers: dict[str, Any] = Field(
+        default={}, description="As `filter`: items that pass come before others of like score."
+    )
+    without: Annotated[
+        tuple[Annotated[Query, StringConstraints(min_length=1)], ...], Strict(strict=False)
+    ] = Field(
+        default=(),
+        max_length=MAX_WITHOUT,
+        description="Words that must not stand in the text of an item.",
+    )
+    like: Ids = Field(default=(), max_length=MAX_HISTORY, description="More like these items.")
+    dislike: Ids = Field(default=(), max_length=MAX_HISTORY, description="Less like these items.")
+    tone: Annotated[tuple[Tone, ...], Strict(strict=False)] = Field(
+        default=(), max_length=len(TONES), description="Audience and tone."
+    )
+    count: int | None = Field(
+        default=None, ge=1, le=MAX_K, description="Items wanted, where `k` is not sent."
+    )
+    residual_text: Query = Field(default="", description="The words to search by.")
+    language: Annotated[str, StringConstraints(max_length=_MAX_LANGUAGE)] = Field(
+        default="", description="Code of the language of the query."
+    )
+    confidence: float = Field(
+        default=1.0, ge=0, le=1, allow_inf_nan=False, description="How sure the reading is."
+    )
+    spans: Annotated[
+        tuple[Annotated[SentSpan, WithJsonSchema(SentSpan.model_json_schema())], ...],
+        Strict(strict=False),
+    ] = Field(
+        default=(), max_length=MAX_SPANS, description="Which characters of the query said what."
+    )
+
+    def meaning(self) -> Intent:
+        """Return the intent. Raises `InvalidRequestError` for a filter that is not JSON."""
+        return Intent(
+            sort=self.sort,
+            filters=filter_text(self.filters, "intent.filters"),
+            prefers=filter_text(self.prefers, "intent.prefers"),
+            without=self.without,
+            like=self.like,
+            dislike=self.dislike,
+            tone=self.tone,
+            count=self.count,
+            residual_text=self.residual_text,
+            language=self.language,
+            confidence=self.confidence,
+            spans=tuple([Span(span.start, span.end, span.means) for span in self.spans]),
+        )
+
+
+SWITCHED_OFF: Final = SentIntent()
+"""This very object stands for `intent: false`: the query means its own words."""
+
+
+def _intent_of(value: object) -> object:
+    """Spell the two short forms out: true is as if it were not sent, false switches it off."""
+    if isinstance(value, bool):
+        return None if value else SWITCHED_OFF
     return value
 
 
@@ -198,6 +289,20 @@ class RecommendRequest(BaseModel):
         description="What fills up where a filter leaves less than k: nothing, what is popular, or "
         "what fits apart from the filter; `passing` in the answer says how many pass.",
     )
+    intent: Annotated[
+        SentIntent | None,
+        BeforeValidator(_intent_of),
+        WithJsonSchema({"anyOf": [{"type": "boolean"}, SentIntent.model_json_schema()]}),
+    ] = Field(
+        default=None,
+        description="What is asked for: true (the query is interpreted; the default), false (the "
+        "query means its own words), or the intent itself, used in place of the query's.",
+    )
+    max_per: dict[FieldName, Annotated[int, Field(ge=1, le=MAX_PER)]] | None = Field(
+        default=None,
+        max_length=MAX_GROUPED_FIELDS,
+        description="Field -> how many items with the same value of it may come back.",
+    )
     min_catalogue: int = Field(
         default=0,
         ge=0,
@@ -229,6 +334,11 @@ class RecommendRequest(BaseModel):
         if self.k is not None:
             return self.k
         return DEFAULT_K if self.candidates is None else len(self.candidates)
+
+    @property
+    def sent_intent(self) -> SentIntent | None:
+        """The intent that is used in place of the query's own; None = the query is parsed."""
+        return None if self.intent is SWITCHED_OFF else self.intent
 
     @property
     def seen(self) -> SeenRule:

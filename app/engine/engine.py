@@ -152,9 +152,9 @@ class RankEngine:
     def close(self) -> None:
         """Do nothing: there is only memory, which is freed with the object."""
 
-    def check_filter(self, filter_text: str) -> None:
+    def check_filter(self, filter_text: str, where: str = "filter") -> None:
         """Refuse a filter that does not fit the catalogue. Raises `InvalidRequestError`."""
-        parse_filter(filter_text, self._info.attributes)
+        parse_filter(filter_text, self._info.attributes, where)
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
         """Count the values that the items that pass a filter have in some fields; see the port."""
@@ -163,6 +163,10 @@ class RankEngine:
         rows = catalogue.visible() if blocked is None else ~blocked
         facts = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
         return Facets(int(np.count_nonzero(rows)), facts)
+
+    def interpret(self, query: str, now: float) -> str:
+        """Return the intent of a query as JSON text; see the port."""
+        return interpret(RankRequest(query=query, now=now), self._parts.parser).text()
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
         """Encode the queries of a batch, and return a call that ranks; see the port."""

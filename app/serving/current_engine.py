@@ -72,13 +72,17 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.rank(batch)
 
-    def check_filter(self, filter_text: str) -> None:
+    def check_filter(self, filter_text: str, where: str = "filter") -> None:
         """See `Engine`."""
-        self._loaded.engine.check_filter(filter_text)
+        self._loaded.engine.check_filter(filter_text, where)
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
         """See `Engine`."""
         return self._loaded.engine.facets(filter_text, fields, limit)
+
+    def interpret(self, query: str, now: float) -> str:
+        """See `Engine`."""
+        return self._loaded.engine.interpret(query, now)
 
     def item(self, item_id: str) -> Item | None:
         """See `Engine`."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+import orjson
+
 from app.core.errors import AppError
 from app.core.ports import Engine
 from app.core.telemetry import Metrics, Observed
@@ -19,7 +21,7 @@ from app.core.types import RankRequest, RankResult, StageTimings
 from app.domain.request import DEFAULT_BUDGET_MS, RecommendRequest
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.queue import Submitted
-from app.serving.caching.answers import Caches
+from app.serving.caching.answers import Caches, Validity
 from app.serving.caching.single_flight import Shared, SingleFlight
 from app.serving.cursor import write_cursor
 from app.serving.request_plan import Planner, RequestPlan
@@ -122,6 +124,16 @@ class Recommender:
         x_cache = "error" if trouble else ""
         return self._answer(start, word, shared.value.tail, computed=shared.value, x_cache=x_cache)
 
+    async def interpret(self, query: str) -> str:
+        """Return the JSON text of what a query asks for now, as an answer would show it.
+
+        Raises:
+            NotReadyError: stopping, or the engine is lost.
+        """
+        engine, now = self._parts.engine, self._now()
+        # In the thread that ranks: the catalogue changes there and nowhere else.
+        return await self._parts.batcher.run_exclusive(lambda: engine.interpret(query, now))
+
     def check_capacity(self) -> None:
         """Raise as `recommend` would for a request that is not cached and has the usual budget."""
         now = self._clock()
@@ -135,8 +147,7 @@ class Recommender:
 
     def _stale(self, plan: RequestPlan) -> bytes | None:
         """Return an answer from an older catalogue, if there is one, and refresh it."""
-        lookup = replace(plan.lookup, min_catalogue_seq=plan.ask.min_catalogue)
-        tail = self._parts.caches.stale(lookup, plan.ask.max_stale_ms / 1e3)
+        tail = self._parts.caches.stale(plan.lookup, plan.ask.max_stale_ms / 1e3)
         # After a change of the catalogue, all answers are stale at once. Refreshing them must not
         # delay the requests that wait for an answer.
         room = len(self._refreshes) < _MAX_REFRESHES
@@ -175,13 +186,13 @@ class Recommender:
         # later state ranked than their key names, because the request waited.
         now = replace(plan.lookup.generation, catalogue=done.generation.catalogue)
         if not result.degraded and done.generation == now:
-            self._parts.caches.put(
-                plan.lookup,
-                tail,
+            validity = Validity(
                 catalogue_seq=now.catalogue,
-                valid_until=plan.valid_until,
-                depends_on=plan.request.named,
+                valid_until=min(plan.valid_until, result.valid_until),
+                depends_on=plan.depends_on,
+                depends_on_catalogue=plan.depends_on_catalogue or result.depends_on_catalogue,
             )
+            self._parts.caches.put(plan.lookup, tail, validity)
         return Computed(
             tail=tail,
             degraded=result.degraded,
@@ -191,7 +202,7 @@ class Recommender:
 
     def _next_cursor(self, result: RankResult, plan: RequestPlan) -> str | None:
         """Return the cursor of the next page; None if this page is the last."""
-        if plan.request.candidates is not None or len(result.items) < plan.request.k:
+        if plan.request.candidates is not None or len(result.items) < _wanted(plan, result):
             return None
         shown = [*plan.page.shown, *[item.id for item in result.items]]
         return write_cursor(shown, plan.page.owner, self._now())
@@ -217,3 +228,11 @@ class Recommender:
             total_ms=total * 1e3,
         )
         return Answer(head + tail, x_cache or word, degraded)
+
+
+def _wanted(plan: RequestPlan, result: RankResult) -> int:
+    """Return how many items were wanted: by the caller, or else by the query ("five comedies")."""
+    if not plan.request.k_is_default or not result.intent:
+        return plan.request.k
+    count: int | None = orjson.loads(result.intent)["count"]
+    return count or plan.request.k

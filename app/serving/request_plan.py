@@ -10,7 +10,7 @@ look for a cached answer. `resolve` adds what the user did; only a cache miss pa
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +18,8 @@ from app.core.errors import StoreError
 from app.core.ports import Engine, user_key
 from app.core.types import RankRequest
 from app.domain.filters import filter_text, no_such_field
-from app.domain.request import MAX_HISTORY, RecommendRequest
+from app.domain.intent import INTENT_OFF
+from app.domain.request import MAX_HISTORY, SWITCHED_OFF, RecommendRequest
 from app.serving.caching.answers import CacheLookup
 from app.serving.caching.keys import fingerprint, state_of
 from app.serving.cursor import Page, owned_by, read_cursor
@@ -26,6 +27,7 @@ from app.serving.user_state import UserStates, seen_items, taste_of
 
 _FIRST_PAGE: Final = Page()
 _NEVER: Final = float("inf")
+_TITLE: Final = "title"
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,21 @@ class RequestPlan:
         now = f"{self.lookup.generation.catalogue} {' '.join(self.degraded)}"
         return self.lookup.key + self.lookup.state + now.encode()
 
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Ids of the items that the request names: a change of them may change the answer."""
+        sent, named = self.ask.sent_intent, self.request.named
+        return named if sent is None else (*named, *sent.like, *sent.dislike)
+
+    @property
+    def depends_on_catalogue(self) -> bool:
+        """Whether any change of the catalogue may change the answer.
+
+        The answer says how many items pass a filter. An item that `max_per` has left out may come
+        back when its field changes.
+        """
+        return bool(self.request.filter or self.request.max_per)
+
 
 class Planner:
     """Makes plans. All methods belong to one event loop."""
@@ -91,8 +108,9 @@ class Planner:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
                 fit it, a cursor that is not valid any more.
         """
-        filter_ = filter_text(ask.filter) if ask.filter else ""
-        self._check_fields(ask, filter_)
+        filter_ = self._filter_of(ask.filter, "filter")
+        intent = self._intent_of(ask)
+        self._check_fields(ask)
         page = self._page(ask)
         named = ask.personalize and (ask.user_id is not None or ask.session_id is not None)
         user = user_key(ask.user_id, ask.session_id) if named else None
@@ -105,14 +123,13 @@ class Planner:
                 user, degraded = None, _without_user(error)
         if not degraded:
             page = owned_by(version, page)
-        request = _request_of(ask, filter_, page)
+        request = _request_of(ask, filter_, intent, page, self._now())
         generation = self._engine.info.generation
         lookup = CacheLookup(
             key=fingerprint(request, generation.bundle, who=_who(user, ask)),
             generation=generation,
             user_state=b"" if user is None else state_of(version),
-            # The answer says how many items pass a filter, and any change may alter that.
-            min_catalogue_seq=generation.catalogue if filter_ else ask.min_catalogue,
+            min_catalogue_seq=ask.min_catalogue,
         )
         return RequestPlan(
             ask=ask,
@@ -152,13 +169,30 @@ class Planner:
         until = min(taste.valid_until, valid_until, state.stored.valid_until)
         return replace(plan, request=request, lookup=lookup, valid_until=until)
 
-    def _check_fields(self, ask: RecommendRequest, filter_: str) -> None:
-        if filter_:
-            self._engine.check_filter(filter_)
+    def _filter_of(self, raw: Mapping[str, object] | None, where: str) -> str:
+        text = filter_text(raw, where)
+        if text:
+            self._engine.check_filter(text, where)
+        return text
+
+    def _intent_of(self, ask: RecommendRequest) -> str:
+        """Return `RankRequest.intent`."""
+        if ask.intent is None:
+            return ""
+        if ask.intent is SWITCHED_OFF:
+            return INTENT_OFF if ask.query else ""
+        self._filter_of(ask.intent.filters, "intent.filters")
+        self._filter_of(ask.intent.prefers, "intent.prefers")
+        return ask.intent.meaning().text()
+
+    def _check_fields(self, ask: RecommendRequest) -> None:
         known = self._engine.info.attributes
         for name in ask.fields:
             if name not in known:
                 raise no_such_field(known, "fields")
+        for name in ask.max_per or ():
+            if name not in known and name != _TITLE:
+                raise no_such_field((*known, _TITLE), "max_per")
 
     def _page(self, ask: RecommendRequest) -> Page:
         if ask.cursor is None:
@@ -166,9 +200,12 @@ class Planner:
         return read_cursor(ask.cursor, self._now(), self._cursor_life_s)
 
 
-def _request_of(ask: RecommendRequest, filter_: str, page: Page) -> RankRequest:
+def _request_of(
+    ask: RecommendRequest, filter_: str, intent: str, page: Page, now: float
+) -> RankRequest:
     """Return what the engine is asked for nobody in particular."""
     named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
+    interpreted = bool(intent or ask.query) and intent != INTENT_OFF
     return RankRequest(
         query=ask.query,
         history=ask.history,
@@ -179,7 +216,14 @@ def _request_of(ask: RecommendRequest, filter_: str, page: Page) -> RankRequest:
         k=ask.size,
         fields=ask.fields,
         filter=filter_,
-        on_empty=ask.on_empty if filter_ else "none",
+        # Without a filter or an intent every item passes.
+        on_empty=ask.on_empty if filter_ or interpreted else "none",
+        intent=intent,
+        # With candidates all of them come back.
+        k_is_default=interpreted and ask.k is None and ask.candidates is None,
+        now=now,
+        max_per=tuple(sorted(ask.max_per.items())) if ask.max_per else (),
+        shown=page.shown,
     )
 
 

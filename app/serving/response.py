@@ -55,6 +55,7 @@ def write_tail(
         "generation": {"bundle": generation.bundle, "catalogue": generation.catalogue},
         "missing_ids": result.missing_ids,
         "passing": result.passing,
+        "intent": orjson.Fragment(result.intent) if result.intent else None,
         "next_cursor": next_cursor,
     }
     return orjson.dumps(tail)[1:]

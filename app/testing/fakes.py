@@ -26,6 +26,7 @@ from app.core.types import (
     StageTimings,
 )
 from app.domain.filters import matches, parse_filter
+from app.domain.intent import INTENT_OFF, Intent, intent_of
 
 _TIMEOUT_S: Final = 10.0
 _MAX_HISTORY: Final = 200
@@ -40,6 +41,7 @@ class GatedEngine:
     Attributes:
         batches: every batch that entered a pass, in order.
         poison: queries that make a pass fail with `EngineError`.
+        valid_until, depends_on_catalogue: what it says of every result.
         short_by: how many results a pass leaves out.
         death: if set, `prepare` raises it.
         closed: whether `close` was called.
@@ -50,6 +52,8 @@ class GatedEngine:
     ) -> None:
         self.batches: list[tuple[RankRequest, ...]] = []
         self.poison: set[str] = set()
+        self.valid_until = float("inf")
+        self.depends_on_catalogue = False
         self.short_by = 0
         self.death: BaseException | None = None
         self.closed = False
@@ -137,9 +141,9 @@ class GatedEngine:
         timings = StageTimings(1.0, 2.0, 3.0)
         return BatchResult(results[: len(batch) - self.short_by], timings, self._generation)
 
-    def check_filter(self, filter_text: str) -> None:
+    def check_filter(self, filter_text: str, where: str = "filter") -> None:
         """Check a filter against the one field."""
-        parse_filter(filter_text, self.info.attributes)
+        parse_filter(filter_text, self.info.attributes, where)
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:  # noqa: ARG002 - a number has no frequent values
         """Count the values of the one field."""
@@ -150,6 +154,12 @@ class GatedEngine:
         low, high = (passing[0], passing[-1]) if passing else (None, None)
         facts = [FieldFacts(name, "number", len(passing), low=low, high=high) for name in fields]
         return Facets(len(passing), tuple(facts))
+
+    def interpret(self, query: str, now: float) -> str:  # noqa: ARG002 - it reads no times
+        """Return that a query asks for its own words, and for as many items as it begins with."""
+        first, *_ = query.split() or ("",)
+        count = int(first) if first.isdecimal() else None
+        return Intent(count=count, residual_text=query).text()
 
     def item(self, item_id: str) -> Item | None:
         """Return one of the items."""
@@ -212,6 +222,10 @@ class GatedEngine:
         if request.filter:
             test = parse_filter(request.filter, self.info.attributes)
             ids = [name for name in ids if matches(test, self._items[name].fields)]
+        intent = self._intent(request)
+        k = request.k
+        if request.k_is_default and intent:
+            k = intent_of(intent).count or k
         items = tuple(
             RankedItem(
                 id=name,
@@ -221,10 +235,21 @@ class GatedEngine:
                 sources=(SourceHit("fake", rank, 1.0 / rank),),
                 seen=name in request.seen,
             )
-            for rank, name in enumerate(ids[: request.k], start=1)
+            for rank, name in enumerate(ids[:k], start=1)
         )
         missing = tuple(dict.fromkeys(name for name in request.named if name not in self._items))
-        return RankResult(items, missing)
+        return RankResult(
+            items,
+            missing,
+            intent=intent,
+            valid_until=self.valid_until,
+            depends_on_catalogue=self.depends_on_catalogue,
+        )
+
+    def _intent(self, request: RankRequest) -> str:
+        if request.intent == INTENT_OFF:
+            return Intent(residual_text=request.query).text()
+        return request.intent or (self.interpret(request.query, 0.0) if request.query else "")
 
     def _unnamed(self, request: RankRequest) -> set[str]:
         """Return what was seen and is not what the query names, by its title here."""

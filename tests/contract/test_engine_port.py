@@ -3,11 +3,14 @@
 import gc
 import weakref
 
+import orjson
 import pytest
 
+from app.core.errors import InvalidRequestError
 from app.core.ports import Engine
 from app.core.types import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES
+from app.domain.intent import Intent, intent_of
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.small_engine import small_engine
@@ -91,6 +94,22 @@ def test_contains_and_item_agree(engine: Engine) -> None:
 
     assert (engine.contains(known), engine.contains("?")) == (True, False)
     assert engine.item(known) is not None
+
+
+def test_interpreting_a_query_says_all_an_intent_has(engine: Engine) -> None:
+    text = engine.interpret("space adventure", 1.7e9)
+
+    assert intent_of(text).residual_text == "space adventure"
+    assert orjson.loads(text).keys() == Intent().shown().keys()
+    assert engine.interpret("space adventure", 1.7e9) == text
+    assert intent_of(engine.interpret("", 1.7e9)) == Intent()
+
+
+def test_a_filter_that_does_not_fit_names_its_place(engine: Engine) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        engine.check_filter('{"colour":{"eq":"red"}}', "intent.filters")
+
+    assert caught.value.field == "intent.filters.colour"
 
 
 def test_closing_twice_is_fine(engine: Engine) -> None:

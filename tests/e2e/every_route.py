@@ -18,6 +18,7 @@ UNWANTED = ("torch", "transformers", "sentence_transformers", "pyarrow", "onnx")
 BODIES = {
     "/recommend": {"query": "crime"},
     "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
+    "/interpret": {"query": "newest crime"},
     "/events": [{"user_id": "ann", "item_id": "1"}],
     "/users/{user_id}/merge": {"session_id": "s"},
     "/items": [{"id": "1", "title": "Heat"}],

@@ -338,6 +338,36 @@ async def test_work_that_needs_a_task_gets_one() -> None:
         assert (ahead.status, ahead.json()["error"]["field"]) == (504, "min_catalogue")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"query": "newest crime"},
+        {"query": "newest crime", "intent": False},
+        {"intent": {"sort": "newest", "filters": {"n": {"gte": 3}}}, "max_per": {"title": 1}},
+        {"intent": {"sort": "best"}},
+        {"intent": {"filters": {"colour": {"eq": "red"}}}},
+        {"max_per": {"colour": 1}},
+    ],
+    ids=str,
+)
+async def test_both_ways_answer_alike(said: dict[str, Any]) -> None:
+    async with running() as server:
+        server.engine.release()
+        caller = await server.call()
+        replies = []
+        for path in ("/recommend", "/recommend?x=1"):
+            await caller.send(post(ask(**said), "x-request-id: mine", path=path))
+            reply = await caller.reply()
+            replies.append((reply.status, reply.json()))
+        (fast, one), (slow, other) = replies
+
+        assert fast == slow == (422 if "error" in one else 200)
+        own = {"recommendation_id", "cache", "timings_ms"}
+        assert {k: v for k, v in one.items() if k not in own} == {
+            k: v for k, v in other.items() if k not in own
+        }
+
+
 async def test_during_overload_a_known_body_is_answered_and_a_new_one_refused() -> None:
     async with running(max_pending_requests=1, max_batch_requests=1) as server:
         server.engine.release()

@@ -3,10 +3,11 @@
 A value is cached under the fingerprint of its request, together with the state in which it was
 made: which items the catalogue offered, and the version of the user. A lookup in another state is a
 miss. Changes that only remove items or alter their fields leave the state as it is; they invalidate
-only the answers that show such an item or depend on it. The local cache is read first, then the
-shared one. This module does not know how an answer is made.
+only the answers that show such an item or depend on it, or on the whole catalogue. The local cache
+is read first, then the shared one. This module does not know how an answer is made.
 
-    value = catalogue_seq (8 bytes) | valid_until (8) | length of ids (4) | ids | tail
+    value = catalogue_seq (8 bytes) | valid_until (8) | depends_on_catalogue (1)
+            | length of ids (4) | ids | tail
 """
 
 import asyncio
@@ -27,7 +28,7 @@ _MAX_FILLS: Final = 256
 """Most concurrent writes to the shared cache; further ones are skipped."""
 _CATALOGUE_STATE: Final = struct.Struct(">Qq")
 """`visible_since_seq`, and `moment`, which is negative before 1970."""
-_HEAD: Final = struct.Struct(">QdI")
+_HEAD: Final = struct.Struct(">Qd?I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,23 @@ class CacheLookup:
         """The state in which an answer must have been made."""
         at = self.generation
         return _CATALOGUE_STATE.pack(at.visible_since_seq, at.moment) + self.user_state
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """How long a cached answer holds.
+
+    Attributes:
+        catalogue_seq: number of the catalogue from which it was made.
+        valid_until: unix seconds after which the same request gets another answer.
+        depends_on: ids of items that are not shown but whose change may change the answer.
+        depends_on_catalogue: a change of any item may change the answer.
+    """
+
+    catalogue_seq: int
+    valid_until: float = float("inf")
+    depends_on: Sequence[str] = ()
+    depends_on_catalogue: bool = False
 
 
 class Caches:
@@ -93,15 +111,15 @@ class Caches:
         """Return a tail that is at most `max_age_s` seconds old, perhaps of an older catalogue.
 
         It is still right in what it shows: the user has done nothing since, and none of its items
-        has changed or disappeared. It may lack items that were added or improved since. None if
-        there is no such tail.
+        has changed or disappeared. It may lack items that were added or improved since, also where
+        it depends on the whole catalogue. None if there is no such tail.
         """
         entry = self._local.peek(lookup.key, max_age_s)
         state = lookup.state
         if entry is None or entry[_CATALOGUE_STATE.size : len(state)] != lookup.user_state:
             return None
         value = entry[len(state) :]
-        catalogue_seq, valid_until, _ = _HEAD.unpack_from(value)
+        catalogue_seq, valid_until, _, _ = _HEAD.unpack_from(value)
         tail = _tail_of(value)
         items = _items_in(tail)
         if catalogue_seq < lookup.min_catalogue_seq or self._now() > valid_until:
@@ -113,26 +131,19 @@ class Caches:
         self._local.stale.inc()
         return tail
 
-    def put(
-        self,
-        lookup: CacheLookup,
-        tail: bytes,
-        *,
-        catalogue_seq: int,
-        valid_until: float = float("inf"),
-        depends_on: Sequence[str] = (),
-    ) -> None:
+    def put(self, lookup: CacheLookup, tail: bytes, validity: Validity) -> None:
         """Cache a tail. The write to the shared cache runs in a task.
 
         Args:
             lookup: its key, and the state in which it was made.
             tail: the part of an answer that is the same for all callers.
-            catalogue_seq: number of the catalogue from which it was made.
-            valid_until: unix seconds after which the same request gets another answer.
-            depends_on: ids of items that are not shown but whose change may change the answer.
+            validity: how long it holds.
         """
-        ids = "\n".join(depends_on).encode("utf-8", "surrogatepass")
-        value = _HEAD.pack(catalogue_seq, valid_until, len(ids)) + ids + tail
+        ids = "\n".join(validity.depends_on).encode("utf-8", "surrogatepass")
+        head = _HEAD.pack(
+            validity.catalogue_seq, validity.valid_until, validity.depends_on_catalogue, len(ids)
+        )
+        value = head + ids + tail
         state = lookup.state
         self._local.put(lookup.key, value, state)
         if self._shared is None or len(self._fills) >= _MAX_FILLS:
@@ -147,12 +158,12 @@ class Caches:
 
     def _is_valid(self, lookup: CacheLookup, value: bytes) -> bool:
         """Return whether the same answer would be made again now."""
-        catalogue_seq, valid_until, _ = _HEAD.unpack_from(value)
+        catalogue_seq, valid_until, depends_on_catalogue, _ = _HEAD.unpack_from(value)
         if self._now() > valid_until:
             return False
         if catalogue_seq == lookup.generation.catalogue:
             return True
-        if catalogue_seq < lookup.min_catalogue_seq:
+        if depends_on_catalogue or catalogue_seq < lookup.min_catalogue_seq:
             return False
         # Another bundle may have taken over while the shared cache was read. The engine then knows
         # the changes of that bundle, and not those of the lookup.
@@ -166,13 +177,13 @@ class Caches:
 
 
 def _ids_of(value: bytes) -> list[str]:
-    length = _HEAD.unpack_from(value)[2]
+    length = _HEAD.unpack_from(value)[3]
     ids = value[_HEAD.size : _HEAD.size + length]
     return ids.decode("utf-8", "surrogatepass").split("\n") if ids else []
 
 
 def _tail_of(value: bytes) -> bytes:
-    return value[_HEAD.size + _HEAD.unpack_from(value)[2] :]
+    return value[_HEAD.size + _HEAD.unpack_from(value)[3] :]
 
 
 def _items_in(tail: bytes) -> list[str]:

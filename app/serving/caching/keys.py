@@ -2,7 +2,8 @@
 
 The fingerprint covers what the request says, who sends it, and the bundle. It does not cover what
 changes while the service runs: the catalogue and the events of the user. They form a state that is
-stored beside the value, so that only the newest answer of each request is cached.
+stored beside the value, so that only the newest answer of each request is cached. Nor does it cover
+the time, or what a query was taken to mean: a hit does not parse the query.
 """
 
 import hashlib
@@ -16,20 +17,21 @@ import orjson
 from app.core.types import RankRequest
 from app.domain.request import normalised_query
 
-_VERSION: Final = "recserve fingerprint 6"
+_VERSION: Final = "recserve fingerprint 7"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
 """Types whose JSON is unambiguous: no two different values have the same JSON."""
 
-_NAMES: Final[dict[type[RankRequest], tuple[str, ...]]] = {}
-"""Names of the fields of a request. A memo: `fields` costs as much as the rest of a key."""
+_DEFAULTS: Final[dict[type[RankRequest], tuple[tuple[str, object], ...]]] = {}
+"""Names and defaults of the fields of a request. A memo: `fields` costs more than all the rest."""
 
 
 def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ()) -> bytes:
     """Return bytes that are equal exactly for requests that must get the same answer.
 
     Two queries are equal if they differ only in Unicode normalisation (NFC) or white space. The
-    order of `exclude` does not count; the order of everything else does. `now` takes no part.
-    All other fields of the request do, including those that are added later.
+    order of `exclude` does not count; the order of everything else does. `now` takes no part. All
+    other fields of the request do, including those that are added later. A field that has its
+    default is left out: most have.
 
     Args:
         request: what the engine is asked; with `who`, before the user's state was resolved.
@@ -41,11 +43,13 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
     True
     """
     parts: list[object] = [_VERSION, bundle, who]
-    for name in _names_of(request):
+    for name, default in _defaults_of(request):
         value = getattr(request, name)
         if name == "query":
             value = normalised_query(value)
-        elif type(value) is frozenset:
+        if value == default:
+            continue
+        if type(value) is frozenset:
             value = sorted(value)
         elif type(value) not in _PLAIN:
             raise TypeError(f"no canonical form for {type(value).__name__}")
@@ -61,8 +65,8 @@ def state_of(version: bytes) -> bytes:
     return hashlib.blake2b(version, digest_size=16).digest()
 
 
-def _names_of(request: RankRequest) -> tuple[str, ...]:
+def _defaults_of(request: RankRequest) -> tuple[tuple[str, object], ...]:
     kind = type(request)
-    if kind not in _NAMES:
-        _NAMES[kind] = tuple(f.name for f in fields(kind) if f.name != "now")
-    return _NAMES[kind]
+    if kind not in _DEFAULTS:
+        _DEFAULTS[kind] = tuple((f.name, f.default) for f in fields(kind) if f.name != "now")
+    return _DEFAULTS[kind]

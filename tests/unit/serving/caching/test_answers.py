@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from app.core.telemetry import Metrics
 from app.core.types import Change, Generation
-from app.serving.caching.answers import CacheLookup, Caches
+from app.serving.caching.answers import CacheLookup, Caches, Validity
 from app.serving.caching.local import LocalCache
 from app.testing.fakes import GatedEngine, MemoryCache
 from tests.clock import Clock
@@ -28,7 +28,7 @@ class Rig:
     def put(self, *items: str, user: bytes = b"", **facts: Any) -> None:
         tail = orjson.dumps({"items": [{"id": name} for name in items]})[1:]
         lookup = CacheLookup(b"key", self.at, user)
-        self.caches.put(lookup, tail, catalogue_seq=self.at.catalogue, **facts)
+        self.caches.put(lookup, tail, Validity(self.at.catalogue, **facts))
 
     def change(
         self, item: str, seq: int, *, visible_since_seq: int = 2, gone: bool = False
@@ -93,11 +93,30 @@ async def test_so_does_one_of_an_item_that_the_answer_depends_on(r):
     assert await r.get() is None
 
 
+async def test_one_that_depends_on_the_catalogue_is_outdated_by_every_change(r):
+    r.put("i1", depends_on_catalogue=True)
+    assert await r.get() == ["i1"]
+    r.change("i3", 6, gone=True)
+    assert await r.get() is None
+    assert r.stale() == ["i1"]  # who allows an older answer gets it as any other
+
+
+async def test_so_it_is_where_another_process_made_it(r):
+    r.put("i1", depends_on_catalogue=True)
+    await r.caches.aclose()
+    r.change("i3", 6)
+    other = Caches(LocalCache(10_000, 100.0, Metrics(CollectorRegistry())), r.shared, r.engine)
+    assert await other.get(CacheLookup(b"key", r.at)) == (None, False)
+    r.put("i1", depends_on_catalogue=True)
+    await r.caches.aclose()
+    assert _ids((await other.get(CacheLookup(b"key", r.at)))[0]) == ["i1"]
+
+
 async def test_an_answer_holds_until_an_event_fades(r):
     now = Clock()
     caches = Caches(r.local, None, r.engine, now)
     lookup = CacheLookup(b"key", r.at, b"user")
-    caches.put(lookup, b'"items":[]}', catalogue_seq=5, valid_until=10.0)
+    caches.put(lookup, b'"items":[]}', Validity(5, valid_until=10.0))
     now.now = 10.0
     assert await caches.get(lookup) == (b'"items":[]}', False)
     assert caches.stale(lookup, 100.0) == b'"items":[]}'

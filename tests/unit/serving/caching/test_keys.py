@@ -23,14 +23,19 @@ requests = st.builds(
     dislike=id_lists,
     exclude=st.frozensets(ids, max_size=3),
     candidates=st.none() | id_lists,
-    k=st.integers(1, 1000),
+    k=st.integers(1, 1000) | st.just(10),
     fields=id_lists,
+    intent=st.sampled_from(["", "off", "{}"]) | ids,
+    k_is_default=st.booleans(),
+    now=st.sampled_from([0.0, 1.0]),
+    max_per=st.lists(st.tuples(ids, st.integers(1, 3)), max_size=2).map(tuple),
+    shown=id_lists,
 )
 places = ids
 
 
 def meaning(request: RankRequest) -> RankRequest:
-    return replace(request, query=normalised_query(request.query))
+    return replace(request, query=normalised_query(request.query), now=0.0)
 
 
 @given(requests, requests, places, places)
@@ -42,7 +47,9 @@ def test_equal_exactly_for_equal_inputs(one, two, here, there):
 
 @given(requests, st.data())
 def test_a_change_of_one_field_is_a_change(request_, data):
-    name = data.draw(st.sampled_from(["history", "like", "dislike", "candidates", "fields"]))
+    name = data.draw(
+        st.sampled_from(["history", "like", "dislike", "candidates", "fields", "shown"])
+    )
     moved = (*(getattr(request_, name) or ()), "x")
     changed = replace(request_, **{name: moved})
     assert fingerprint(changed, WHERE) != fingerprint(request_, WHERE)
@@ -59,6 +66,10 @@ def test_a_change_of_one_field_is_a_change(request_, data):
         (RankRequest(candidates=None), RankRequest(candidates=())),
         (RankRequest(query="A"), RankRequest(query="a")),
         (RankRequest(k=1), RankRequest(k=11)),
+        (RankRequest("a", intent="off"), RankRequest("a")),
+        (RankRequest("a", k_is_default=True), RankRequest("a")),
+        (RankRequest(max_per=(("a", 1),)), RankRequest(max_per=(("a", 2),))),
+        (RankRequest(intent="a"), RankRequest(filter="a")),
     ],
 )
 def test_what_differs_stays_apart(one, two):
@@ -75,6 +86,11 @@ def test_what_differs_stays_apart(one, two):
 )
 def test_spellings_of_one_query_share_a_fingerprint(one, two):
     assert fingerprint(RankRequest(one), WHERE) == fingerprint(RankRequest(two), WHERE)
+
+
+def test_the_time_takes_no_part():
+    one = fingerprint(RankRequest("newest crime", now=1.0), WHERE)
+    assert one == fingerprint(RankRequest("newest crime", now=2.0), WHERE)
 
 
 def test_the_order_of_exclude_does_not_matter():
