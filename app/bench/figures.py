@@ -42,6 +42,9 @@ class Cost:
         return self.size / self.ms * 1e3
 
 
+WITH_DEMANDS: Final = ("words", "demands")
+"""The kinds that are compared to see what demands cost."""
+
 Costs: TypeAlias = Mapping[str, Cost]
 """Kind of request -> cost, all of one batch size."""
 
@@ -94,6 +97,8 @@ class Figures:
         by_threads: number of threads -> costs at batch size 1 and at the best one. 1 thread and
             those of the settings are always there. They were measured by turns, after the curve, so
             they can be compared with each other only.
+        demands: costs of "words" and of "demands", where a third of the words carry demands, at
+            batch size 1 and at the best one, measured by turns; None without such requests.
     """
 
     info: EngineInfo
@@ -105,6 +110,7 @@ class Figures:
     seconds: float
     curve: Curve
     by_threads: Mapping[int, Curve]
+    demands: Curve | None = None
 
 
 @dataclass(frozen=True, slots=True)

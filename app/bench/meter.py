@@ -32,6 +32,7 @@ class Meter:
         sizes: Sequence[int],
         seconds: float,
         min_turns: int = 1,
+        kinds: Sequence[str] = KINDS,
     ) -> dict[int, Curve]:
         """Measure every batch size with every engine, round after round, until the time is over.
 
@@ -44,6 +45,7 @@ class Meter:
             seconds: how long to measure.
             min_turns: turns (one size with one engine) that are taken even if the time is over; at
                 least 1.
+            kinds: of requests.
 
         Raises:
             EngineError: a pass failed.
@@ -54,12 +56,12 @@ class Meter:
         for number, turn in enumerate(itertools.cycle(turns)):
             if number >= min_turns and self._clock() >= end:
                 break
-            kinds = measured.setdefault(turn, {kind: [] for kind in KINDS})
-            for kind in KINDS:
-                kinds[kind] += self._passes(engines[turn[0]], kind, turn[1])
+            passes = measured.setdefault(turn, {kind: [] for kind in kinds})
+            for kind in kinds:
+                passes[kind] += self._passes(engines[turn[0]], kind, turn[1])
         curves: dict[int, dict[int, Costs]] = {threads: {} for threads in engines}
-        for (threads, size), kinds in measured.items():
-            curves[threads][size] = {kind: _cost(size, passes) for kind, passes in kinds.items()}
+        for (threads, size), of_kinds in measured.items():
+            curves[threads][size] = {kind: _cost(size, each) for kind, each in of_kinds.items()}
         return dict(curves)
 
     def _passes(self, engine: Engine, kind: str, size: int) -> list[_Pass]:

@@ -10,6 +10,7 @@ from app.bench.figures import (
     KINDS,
     NEAR_HIGHEST,
     SIZES,
+    WITH_DEMANDS,
     Advice,
     Cost,
     Costs,
@@ -37,6 +38,7 @@ def page(figures: Figures) -> str:
         *_table(figures.curve),
         "",
         *_answers(figures, advice),
+        *_demands(figures.demands),
         "",
         *_stages(figures.curve, advice.batch),
         "",
@@ -79,6 +81,17 @@ def _answers(figures: Figures, advice: Advice) -> Iterator[str]:
     yield f"best batch       {advice.batch}: {reason}"
     yield f"ceiling          {mix_rate(best):,.0f} uncached requests/s of one process (mix);"
     yield f"{'':17}{overlapped_rate(best):,.0f} if each pass is encoded while one is ranked"
+
+
+def _demands(curve: Curve | None) -> Iterator[str]:
+    if curve is None:
+        return
+    batch = max(curve)
+    without, demands = (
+        f"{curve[1][kind].ms:.2f} ms alone, {curve[batch][kind].rate:,.0f}/s"
+        for kind in WITH_DEMANDS
+    )
+    yield f"1/3 with demands {demands} by {batch}; without {without}"
 
 
 def _stages(curve: Curve, batch: int) -> Iterator[str]:
@@ -165,6 +178,9 @@ def document(figures: Figures) -> dict[str, Any]:
         },
         "seconds": figures.seconds,
         "batches": _sizes(figures.curve),
+        "demands": [
+            {"batch": size, **_kinds(costs)} for size, costs in (figures.demands or {}).items()
+        ],
         "threads": [
             {"threads": threads, "batches": _sizes(curve)}
             for threads, curve in figures.by_threads.items()

@@ -1,4 +1,4 @@
-"""The requests of `recserve bench`: with words, with a user's history, and with both.
+"""The requests of `recserve bench`: with words, a user's history, both, or words with demands.
 
 This module knows neither the engine nor the clock.
 """
@@ -28,16 +28,32 @@ _TRIES_PER_LENGTH: Final = 10
 class Requests:
     """Requests of every kind, without end."""
 
-    def __init__(self, queries: Iterator[str], histories: Sequence[tuple[str, ...]]) -> None:
-        """Take queries without end, and histories, which are used again and again."""
+    def __init__(
+        self,
+        queries: Iterator[str],
+        histories: Sequence[tuple[str, ...]],
+        demanding: Iterator[str] | None = None,
+    ) -> None:
+        """Take queries without end, and histories, which are used again and again.
+
+        `demanding`: queries without end of which some carry demands; None = there are none.
+        """
         self._queries = queries
+        self._demanding = demanding
         self._histories = itertools.cycle(histories)
 
     def take(self, kind: str, n: int) -> list[RankRequest]:
-        """Return the next `n` requests of a kind: "words", "user" or "both"."""
+        """Return the next `n` requests of a kind: "words", "user", "both" or "demands"."""
         return [self._next(kind) for _ in range(n)]
 
+    @property
+    def have_demands(self) -> bool:
+        """Whether there are requests of the kind "demands"."""
+        return self._demanding is not None
+
     def _next(self, kind: str) -> RankRequest:
+        if kind == "demands" and self._demanding is not None:
+            return RankRequest(query=next(self._demanding))
         query = "" if kind == "user" else next(self._queries)
         history = () if kind == "words" else next(self._histories)
         return RankRequest(query=query, history=history, exclude=frozenset(history))

@@ -5,6 +5,7 @@ import os
 import platform
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -13,7 +14,8 @@ from typing import Final
 
 from threadpoolctl import threadpool_limits
 
-from app.bench.figures import SIZES, Curve, Figures, Machine, Setup, best_batch
+from app.bench.demands import DemandValues, with_demands
+from app.bench.figures import SIZES, WITH_DEMANDS, Curve, Figures, Machine, Setup, best_batch
 from app.bench.meter import Meter
 from app.bench.requests import Requests, histories_of, made_histories, made_queries, read_queries
 from app.bundle.reader import Bundle, open_bundle
@@ -28,8 +30,10 @@ from app.engine.open import columns_of, engine_of
 from app.loading import warm_up
 from app.serving.stores.bundle_users import BundleUserStore
 
-_SHARE_OF_CURVE: Final = 0.75
-"""Share of the time that goes into the curve; the rest compares numbers of threads."""
+_SHARE_OF_THREADS: Final = 0.25
+_SHARE_OF_DEMANDS: Final = 0.1
+"""Shares of the time in which numbers of threads are compared, and words with demands to words
+without. The rest goes into the curve."""
 _MAX_TITLES: Final = 10_000
 _COST_SAMPLE: Final = 256
 _SEED: Final = 7
@@ -77,7 +81,7 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
         with settled():
             machine = _machine(load, settings.device)
             cores = 1 if on_gpu else machine.cores
-            curve, by_threads = _curves(
+            curve, by_threads, demands = _curves(
                 bundle=bundle, engines={threads: engine}, made=made, cores=cores, seconds=seconds
             )
     return Figures(
@@ -90,13 +94,14 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
         seconds=seconds,
         curve=curve,
         by_threads=by_threads,
+        demands=demands,
     )
 
 
 def _curves(
     bundle: Bundle, engines: dict[int, RankEngine], made: _BenchInput, cores: int, seconds: float
-) -> tuple[Curve, dict[int, Curve]]:
-    """Return the curve of the one engine, and the costs of other numbers of threads.
+) -> tuple[Curve, dict[int, Curve], Curve | None]:
+    """Return the curve of the one engine, the costs of other numbers of threads, and of demands.
 
     Args:
         bundle: what is opened again for other numbers of threads.
@@ -107,17 +112,22 @@ def _curves(
     """
     (threads,) = engines
     counts = sorted({1, threads, cores})
-    share = 1.0 if len(counts) == 1 else _SHARE_OF_CURVE
+    for_threads = 0.0 if len(counts) == 1 else _SHARE_OF_THREADS * seconds
+    for_demands = _SHARE_OF_DEMANDS * seconds if made.requests.have_demands else 0.0
     meter = Meter(made.requests, perf_counter)
     sizes = [size for size in SIZES if size <= made.n_queries]
-    curves = meter.curves(engines, sizes, share * seconds)
-    curve = curves[threads]
-    if len(counts) == 1:
-        return curve, curves
-    others = {n: engines[n] if n in engines else _warm(bundle, n) for n in counts}
+    curves = meter.curves(engines, sizes, seconds - for_threads - for_demands)
+    curve, demands = curves[threads], None
     sizes = sorted({1, best_batch(curve)})
+    if made.requests.have_demands:
+        demands = meter.curves(
+            engines, sizes, for_demands, min_turns=len(sizes), kinds=WITH_DEMANDS
+        )[threads]
+    if len(counts) == 1:
+        return curve, curves, demands
+    others = {n: engines[n] if n in engines else _warm(bundle, n) for n in counts}
     turns = len(sizes) * len(others)
-    return curve, meter.curves(others, sizes, (1 - share) * seconds, min_turns=turns)
+    return curve, meter.curves(others, sizes, for_threads, min_turns=turns), demands
 
 
 def _warm(bundle: Bundle, threads: int, device: Device = "cpu") -> RankEngine:
@@ -132,9 +142,11 @@ def _bench_input(bundle: Bundle, path: Path | None) -> _BenchInput:
     columns, n = columns_of(bundle), bundle.manifest.n_items
     if not n:
         raise UsageError("the bundle has no items")
+    demanding = None
     if path is None:
         titles = _titles(columns["title"], n, rng)
         stream = made_queries(lambda: rng.choice(titles), rng)
+        demanding = with_demands(stream, _demand_values(columns, n, rng), rng)
         queries, n_queries = "words of titles", float("inf")
     else:
         lines = read_queries(path)
@@ -146,7 +158,7 @@ def _bench_input(bundle: Bundle, path: Path | None) -> _BenchInput:
         used = made_histories(lambda: str(columns["id"].value(rng.randrange(n))), rng)
         histories = "histories of items at random (the bundle has no users)"
     return _BenchInput(
-        requests=Requests(stream, used),
+        requests=Requests(stream, used, demanding),
         queries=queries,
         histories=histories,
         n_queries=n_queries,
@@ -159,6 +171,16 @@ def _titles(column: Column, n: int, rng: random.Random) -> list[str]:
     if not titles:
         raise UsageError("the catalogue has no titles to make queries of: give --queries")
     return titles
+
+
+def _demand_values(columns: Mapping[str, Column], n: int, rng: random.Random) -> DemandValues:
+    rows = rng.sample(range(n), min(n, _MAX_TITLES))
+    lists = [columns["categories"].value(row) for row in rows]
+    shown = [columns["published_at"].value(row) for row in rows]  # a year, or ISO 8601
+    return DemandValues(
+        categories=sorted({name for names in lists if isinstance(names, list) for name in names}),
+        years=sorted({int(str(date)[:4]) for date in shown if date is not None}),
+    )
 
 
 def _machine(load: float, device: Device) -> Machine:

@@ -38,6 +38,12 @@ OPEN_ROWS = {
     "half_p99_ms": ("… p99", ".2f", "ms"),
     "pass_p50_ms": ("model work of one unique query, idle, p50", ".2f", "ms"),
 }
+DEMAND_ROWS = {
+    "uncached_per_s": ("unique queries, {connections} connections", ",.0f", "/s"),
+    "demands_per_s": ("… a third of them with demands", ",.0f", "/s"),
+    "demands_p50_ms": ("… p50", ".1f", "ms"),
+    "demands_p99_ms": ("… p99", ".1f", "ms"),
+}
 OWN = {
     "over_goodput": ("goodput at 3 × peak ÷ peak", ".2f"),
     "over_undegraded": ("… not degraded", ".2f"),
@@ -49,6 +55,8 @@ OWN = {
 def tables(document: Document) -> str:
     """Return all figures as Markdown: medians with the lowest and highest round."""
     parts = [_peer(document, peer, heading) for peer, heading in PEERS.items()]
+    if "demands" in document["ratio"]["own"]:
+        parts.append(_demands(document))
     return "\n\n".join([*parts, _open_loop(document)])
 
 
@@ -66,6 +74,15 @@ def _peer(document: Document, peer: str, heading: str) -> str:
         cells = [cell(document[side], name, form, unit) for side in ("recserve", peer)]
         lines.append(f"| {text} | {' | '.join(cells)} | {document['ratio'][peer][name]:.2f} |")
     return "\n".join(lines)
+
+
+def _demands(document: Document) -> str:
+    lines = ["### Queries that say more than words", "", "| | recserve |", "|---|---:|"]
+    for name, (label, form, unit) in DEMAND_ROWS.items():
+        text = label.format(connections=document["options"]["connections"])
+        lines.append(f"| {text} | {cell(document['recserve'], name, form, unit)} |")
+    share = document["ratio"]["own"]["demands"]
+    return "\n".join([*lines, f"| **rate with demands ÷ rate without** | **{share:.2f}** |"])
 
 
 def _open_loop(document: Document) -> str:

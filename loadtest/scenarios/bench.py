@@ -17,6 +17,7 @@ from typing import Any
 
 from loadtest.reports.bench import tables
 from loadtest.runners import machine, services, trials, wrk
+from loadtest.runners.demands import demanding_queries
 from loadtest.runners.overload import LAG, OpenLoop, lag_p99_ms
 from loadtest.runners.queries import demo_films, hot_mix, unique_queries
 from loadtest.runners.sides import Side
@@ -49,6 +50,7 @@ class Sides:
     infinity: Chosen
     hot: Bodies
     mix: Bodies
+    demands: Bodies
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -84,10 +86,16 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     texts = unique_queries(options.queries + POPULAR, options.seed, list(films.values()))
     popular, texts = texts[:POPULAR], texts[POPULAR:]  # a unique query must not be in the cache
     paced, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
+    demanding, texts = texts[: len(texts) // 3], texts[len(texts) // 3 :]
     asks = [ask(text) for text in texts]
     hot = Bodies.write(folder / "hot.jsonl", [{"query": HOT, "k": 10}])
     mix = Bodies.write(folder / "mix.jsonl", patient_mix(options.seed, popular, list(films)))
     ours = Bodies.write(folder / "recserve.jsonl", asks, fresh=True)
+    demands = Bodies.write(
+        folder / "demands.jsonl",
+        map(ask, demanding_queries(demanding, options.seed)),
+        fresh=True,
+    )
     # The open loop sends the default budget, because refusals are part of what it measures.
     open_asks = [{"query": text, "k": 10} for text in paced]
     open_loop = Bodies.write(folder / "open_loop.jsonl", open_asks, fresh=True)
@@ -98,7 +106,7 @@ def _open(folder: Path, options: argparse.Namespace, stack: ExitStack) -> Sides:
     answer = folder / "answer.json"
     answer.write_bytes(_answer(recserve.service.port))
     bare = Side(stack.enter_context(services.bare(folder / "bare.log", answer)))
-    return Sides(recserve, bare, *peers(folder, texts, options, stack), hot, mix)
+    return Sides(recserve, bare, *peers(folder, texts, options, stack), hot, mix, demands)
 
 
 def peers(
@@ -169,6 +177,7 @@ def _round(sides: Sides, options: argparse.Namespace) -> None:
     lag = ours.service.buckets(LAG)
     measure(ours, "uncached", ours.unique, options)
     ours.add(uncached_loop_lag_p99_ms=lag_p99_ms(lag, ours.service.buckets(LAG)))
+    measure(ours, "demands", sides.demands, options)
     for side in (sides.infinity.side, sides.naive.side):
         measure(side, "uncached", side.unique, options)
     for side in (ours, bare, sides.naive.side):
@@ -223,6 +232,7 @@ def ratios(document: Mapping[str, Any]) -> dict[str, Any]:
         theirs = document[peer]["median"]
         times[peer] = times_better(ours, theirs)
     times["own"] = {
+        "demands": round(ours["demands_per_s"] / ours["uncached_per_s"], 3),
         "idle_to_pass": round(ours["idle_p50_ms"] / ours["pass_p50_ms"], 3),
         "over_goodput": round(ours["over_goodput_per_s"] / ours["uncached_per_s"], 3),
         "over_undegraded": round(ours["over_undegraded_per_s"] / ours["uncached_per_s"], 3),

