@@ -13,7 +13,7 @@ import pytest
 
 from app.offline.input.recipe import load_recipe
 
-FOLDER = Path(__file__).parents[2] / "data/intent"
+FOLDER = Path(__file__).parents[3] / "data/intent"
 MADE = ["shop", "news", "music"]
 NOW = date(2026, 11, 30)
 SORTS = {"newest", "oldest", "popular", "rated", "cheapest", "dearest"}
