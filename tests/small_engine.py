@@ -1,15 +1,17 @@
 """A small catalogue and an engine over it, without a model: what several suites are run on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from app.core.ports import Encoder
 from app.core.types import EngineInfo, JsonValue
-from app.domain.columns import decode_column, encode_column
+from app.domain.columns import Kind, decode_column, encode_column
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.engine import RankEngine
+from app.engine.interpretation import Parser
 from app.engine.parts import TextParts, assemble
 from app.engine.retrieval.index import FlatIndex
 from app.engine.retrieval.lexical import LexicalIndex
@@ -38,23 +40,32 @@ def render(value_of: Callable[[str], JsonValue]) -> str:
 def small_engine(
     popularity: dict[str, float] | None = None,
     copies: int = 0,
+    *,
     titles: dict[str, str | None] = TITLES,
     encoder: Encoder | None = None,
+    extra: Mapping[str, tuple[Kind, Sequence[JsonValue]]] | None = None,
+    roles: Mapping[str, str] | None = None,
+    parser: Parser | None = None,
 ) -> RankEngine:
-    """An engine over seven films (one without title); `copies` adds as many dull items."""
+    """An engine over seven films (one without title); `copies` adds as many dull items.
+
+    `extra`: more columns, as kind and values.
+    """
     titles = titles | {f"dull{n}": f"dull number {n}" for n in range(copies)}
     columns = {
         "id": ("string", list(titles)),
         "title": ("string", list(titles.values())),
         "categories": ("strings", [title.split() if title else None for title in titles.values()]),
         "year": ("number", [YEARS.get(name) for name in titles]),
+        **(extra or {}),
     }
+    attributes = ATTRIBUTES | {name: kind for name, (kind, _) in (extra or {}).items()}
     catalogue = Catalogue(
         {
             name: decode_column(kind, encode_column(kind, values))
             for name, (kind, values) in columns.items()
         },
-        ATTRIBUTES,
+        attributes,
     )
     encoder = encoder or HashEncoder()
     texts = [title or "" for title in titles.values()]
@@ -68,7 +79,9 @@ def small_engine(
     }
     words = LexicalIndex(lexical_arrays(list(titles.values()), texts))
     texts_found = TextParts(vectors, FlatIndex(vectors), words, render)
-    parts = assemble(catalogue, encoder, texts_found, signals)
+    parts = replace(
+        assemble(catalogue, encoder, texts_found, signals), roles=roles or {}, parser=parser
+    )
     info = EngineInfo(
         bundle="g1",
         bundle_name="small",
@@ -80,6 +93,6 @@ def small_engine(
         encoder=encoder.id,
         index="flat",
         scorer="blend",
-        attributes=ATTRIBUTES,
+        attributes=attributes,
     )
     return RankEngine(parts, info)

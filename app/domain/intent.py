@@ -43,6 +43,9 @@ TONES: Final[tuple[Tone, ...]] = get_args(Tone)
 INTENT_OFF: Final = "off"
 """In place of the text of an intent: the query means its own words and nothing else."""
 
+WEAK_CONFIDENCE: Final = 0.5
+"""An intent of less confidence is weak: a language model may understand the query better."""
+
 _NEVER: Final = float("inf")
 _REMEMBERED: Final = 4096
 
@@ -107,6 +110,11 @@ class Intent:
             or self.count
             or self.title
         )
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether little of the query was understood."""
+        return self.confidence < WEAK_CONFIDENCE
 
     @property
     def negations(self) -> str:

@@ -1,6 +1,6 @@
 """One blocking pass over a batch of requests: interpret, encode, retrieve, score.
 
-    prepare: interpret ▸ encode          rank: resolve ▸ retrieve ▸ score ▸ best items
+    prepare: interpret ▸ encode     rank: demands ▸ resolve ▸ retrieve ▸ score ▸ order ▸ fill up
 
 A pass keeps no state, and reads the clock only for its stage timings. Between two passes the items
 may change (`app.engine.live`). The engine knows no users, caches, deadlines or HTTP.
@@ -22,6 +22,7 @@ from app.core.types import (
     Facets,
     Item,
     RankRequest,
+    RankResult,
     Rows,
     StageTimings,
     Vector,
@@ -30,15 +31,17 @@ from app.domain.filters import parse_filter
 from app.domain.intent import Intent
 from app.engine import live
 from app.engine.catalogue.facets import field_facts
+from app.engine.demands import Posed, asked_for, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
-from app.engine.interpretation import NO_QUERY, interpret
+from app.engine.filling import STEPS, Short, joined, missing, summed
+from app.engine.interpretation import interpret
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import EngineParts
-from app.engine.results import ScoredCandidates, fill_up, joined, results_of, summed
+from app.engine.results import ScoredCandidates, results_of
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
-from app.engine.retrieval.sources import retrieval_order, retrieve
+from app.engine.retrieval.sources import Source, retrieval_order, retrieve
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,23 @@ class EncodedBatch:
     vectors: Mapping[str, Vector]
     fast_encoding: Set[str]
     encode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What a pass found for each request of its batch.
+
+    Attributes:
+        results: in the order of the batch.
+        sizes: how many items each request asks for.
+        candidates: int64[c] rows to choose from, for each request.
+        timings: of the whole pass.
+    """
+
+    results: tuple[RankResult, ...]
+    sizes: list[int]
+    candidates: list[Rows]
+    timings: StageTimings
 
 
 class RankEngine:
@@ -165,8 +185,10 @@ class RankEngine:
         return Facets(int(np.count_nonzero(rows)), facts)
 
     def interpret(self, query: str, now: float) -> str:
-        """Return the intent of a query as JSON text; see the port."""
-        return interpret(RankRequest(query=query, now=now), self._parts.parser).text()
+        """Return what a query asks for, as JSON text; see the port."""
+        request = RankRequest(query=query, now=now)
+        intent = interpret(request, self._parts.parser)
+        return asked_for(request, intent, self._parts).intent.text()
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
         """Encode the queries of a batch, and return a call that ranks; see the port."""
@@ -204,44 +226,44 @@ class RankEngine:
 
     def _rank(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> BatchResult:
         first = self._pass(batch, encoded)
-        short = [
-            position
-            for position, (request, result) in enumerate(zip(batch, first.results, strict=True))
-            if request.filter and request.on_empty != "none" and len(result.items) < request.k
+        timings, sizes = first.timings, first.sizes
+        answers = [
+            Short(*each)
+            for each in zip(batch, encoded.intents, first.results, first.candidates, strict=True)
         ]
-        if not short:
-            return first
-        rest = [fill_up(batch[position], first.results[position]) for position in short]
-        intents = tuple(
-            encoded.intents[position] if request.query else NO_QUERY
-            for position, request in zip(short, rest, strict=True)
-        )
-        second = self._pass(rest, replace(encoded, intents=intents, encode_ms=0.0))
-        results = list(first.results)
-        for position, result in zip(short, second.results, strict=True):
-            results[position] = joined(results[position], result)
-        timings = summed(first.timings, second.timings)
-        return BatchResult(tuple(results), timings, first.generation)
+        for step in STEPS:
+            rest = missing(answers, sizes, step, self._parts.catalogue)
+            if not rest:
+                continue
+            requests, intents = zip(*rest.values(), strict=True)
+            more = self._pass(requests, replace(encoded, intents=intents, encode_ms=0.0))
+            timings = summed(timings, more.timings)
+            for position, result, rows in zip(rest, more.results, more.candidates, strict=True):
+                answers[position] = joined(answers[position], result, rows, step)
+        results = tuple([answer.result for answer in answers])
+        return BatchResult(results, timings, self._info.generation)
 
-    def _pass(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> BatchResult:
+    def _pass(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> _Pass:
         start = perf_counter()
-        requests = self._resolve(batch, encoded)
+        parts = self._parts
+        posed_requests = self._posed(batch, encoded)
+        requests = [each.resolved for each in posed_requests]
         hits, rows = self._retrieve(requests)
         retrieved = perf_counter()
         scored = self._score(requests, rows, hits, encoded.fast_encoding)
-        parts = self._parts
-        results = results_of(parts.catalogue, parts.topk, batch, requests, scored)
-        timings = StageTimings(
-            encode_ms=encoded.encode_ms,
-            retrieve_ms=(retrieved - start) * 1e3,
-            rerank_ms=(perf_counter() - retrieved) * 1e3,
+        return _Pass(
+            results=results_of(parts.catalogue, parts.topk, posed_requests, scored),
+            sizes=[request.k for request in requests],
+            candidates=rows,
+            timings=StageTimings(
+                encode_ms=encoded.encode_ms,
+                retrieve_ms=(retrieved - start) * 1e3,
+                rerank_ms=(perf_counter() - retrieved) * 1e3,
+            ),
         )
-        return BatchResult(results, timings, self._info.generation)
 
-    def _resolve(
-        self, batch: Sequence[RankRequest], encoded: EncodedBatch
-    ) -> list[ResolvedRequest]:
-        """Return the requests in the terms of the catalogue."""
+    def _posed(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> list[Posed]:
+        """Return the requests in the terms of the catalogue, under the demands of their intents."""
         parts = self._parts
         queries: dict[str, EncodedQuery] = {}
         if encoded.vectors:
@@ -251,17 +273,17 @@ class RankEngine:
                 queries[text] = EncodedQuery(text, vector, known)
         requests = []
         for request, intent in zip(batch, encoded.intents, strict=True):
-            text = intent.residual_text
-            query = queries.get(text) or EncodedQuery(text)
+            asked = asked_for(request, intent, parts)
+            text = asked.searched_text
             resolved = resolve(
-                request,
-                query,
+                asked.request,
+                queries.get(text) or EncodedQuery(text),
                 parts.catalogue,
                 parts.texts.vectors,
                 parts.texts.words,
                 by_text=parts.learned is None,
             )
-            requests.append(resolved)
+            requests.append(posed(asked, resolved, parts))
         return requests
 
     def _retrieve(
@@ -271,7 +293,7 @@ class RankEngine:
 
         Returns for each request the hits of each source, and the candidates, int64[c].
         """
-        hits = retrieve(requests, self._parts.sources)
+        hits = self._hits(requests, self._parts.sources)
         candidates = self._candidates(requests, hits)
         short = [
             position
@@ -279,11 +301,27 @@ class RankEngine:
             if request.named is None and candidates[position].size < request.k
         ]
         if short:
-            more = retrieve([requests[position] for position in short], self._parts.fallback)
+            more = self._hits([requests[position] for position in short], self._parts.fallback)
             for position, fallback_hits in zip(short, more, strict=True):
                 hits[position] |= fallback_hits
             candidates = self._candidates(requests, hits)
         return hits, candidates
+
+    @staticmethod
+    def _hits(
+        requests: Sequence[ResolvedRequest], sources: Sequence[Source]
+    ) -> list[dict[str, Hits]]:
+        """Ask sources; where some items are preferred, ask once more for those alone."""
+        preferring = [
+            position for position, request in enumerate(requests) if request.preferred is not None
+        ]
+        preferred = [requests[position].preferred_only for position in preferring]
+        hits = retrieve([*requests, *preferred], sources)
+        for position, more in zip(preferring, hits[len(requests) :], strict=True):
+            for name, some in more.items():
+                before = hits[position].get(name)
+                hits[position][name] = some if before is None else before.followed_by(some)
+        return hits[: len(requests)]
 
     def _candidates(
         self, requests: Sequence[ResolvedRequest], hits: Sequence[Mapping[str, Hits]]
@@ -292,7 +330,8 @@ class RankEngine:
         lists = []
         for request, by_source in zip(requests, hits, strict=True):
             rows = [source_hits.rows for source_hits in by_source.values()]
-            lists.append(rows if request.named is None else [*rows, request.named])
+            rows += [some for some in (request.named, request.extra) if some is not None]
+            lists.append(rows)
         return self._parts.topk.union(lists)
 
     def _score(

@@ -1,21 +1,16 @@
-"""From scored candidates to the answer of a request: the best items, and where they came from."""
+"""From scored candidates to the answer of a request: its items, and where they came from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from app.core.types import (
-    RankedItem,
-    RankRequest,
-    RankResult,
-    Rows,
-    StageTimings,
-    Vector,
-)
+from app.core.types import RankedItem, RankResult, Rows, SourceHit, Vector
 from app.engine.catalogue.catalogue import Catalogue
+from app.engine.demands import Asked, Posed
+from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
-from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.ordering import ordered
 
 _NOTHING = Exclusion()
 
@@ -34,73 +29,61 @@ class ScoredCandidates:
 
 
 def results_of(
-    catalogue: Catalogue,
-    topk: TopK,
-    batch: Sequence[RankRequest],
-    resolved: Sequence[ResolvedRequest],
-    scored: Sequence[ScoredCandidates],
+    catalogue: Catalogue, topk: TopK, batch: Sequence[Posed], scored: Sequence[ScoredCandidates]
 ) -> tuple[RankResult, ...]:
-    """Return the best candidates of each request, best first; equal scores keep their order."""
+    """Return the first items of each request; of equal scores, the first candidate comes first."""
     rows, scores = [each.rows for each in scored], [each.scores for each in scored]
-    for position, named_rows in enumerate([request.named for request in resolved]):
+    for position, each in enumerate(batch):
+        named_rows = each.resolved.named
         if named_rows is not None:
             # Sources bring more than the named candidates, and all are scored together.
             chosen = np.flatnonzero(np.isin(rows[position], named_rows))
             rows[position], scores[position] = rows[position][chosen], scores[position][chosen]
-    best = topk.best(scores, [_NOTHING] * len(scores), [request.k for request in resolved])
-    tops = [some.take(hits.rows) for some, hits in zip(rows, best, strict=True)]
-    positions = topk.positions(tops, [each.hits for each in scored])
-    results = []
-    for request, top, hits, sources, each in zip(batch, tops, best, positions, scored, strict=True):
-        items = [
-            RankedItem(
-                id=item_id,
-                score=score,
-                title=catalogue.title(row),
-                fields=catalogue.fields(row, request.fields) if request.fields else {},
-                sources=source_hits,
-                seen=item_id in request.seen,
+    best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
+    tops = [Hits(some.take(hits.rows), hits.scores) for some, hits in zip(rows, best, strict=True)]
+    for position, each in enumerate(batch):
+        if each.ordering is not None:
+            tops[position] = ordered(
+                rows[position], scores[position], each.resolved.k, each.ordering, catalogue
             )
-            for row, item_id, score, source_hits in zip(
-                top.tolist(),
-                map(catalogue.id, top.tolist()),
-                hits.scores.tolist(),
-                sources,
-                strict=True,
-            )
-        ]
-        missing = tuple(catalogue.unknown(request.named))
-        results.append(RankResult(tuple(items), missing, each.degraded))
-    return tuple(results)
-
-
-# An answer that a filter left short is filled up by a second request without the filter.
-
-
-def fill_up(request: RankRequest, result: RankResult) -> RankRequest:
-    """Return the request for the rest of an answer: other items that suit, or popular ones."""
-    rest = replace(
-        request,
-        filter="",
-        k=request.k - len(result.items),
-        exclude=request.exclude.union(item.id for item in result.items),
+    positions = topk.positions([top.rows for top in tops], [each.hits for each in scored])
+    return tuple(
+        _result(catalogue, each.asked, top, sources, candidates.degraded)
+        for each, top, sources, candidates in zip(batch, tops, positions, scored, strict=True)
     )
-    if request.on_empty == "relax":
-        return rest
-    return replace(rest, query="", history=(), like=(), dislike=())
 
 
-def joined(result: RankResult, rest: RankResult) -> RankResult:
-    """Return an answer, and behind it the items that fill it up."""
-    degraded = tuple(dict.fromkeys((*result.degraded, *rest.degraded)))
-    items = (*result.items, *rest.items)
-    return RankResult(items, result.missing_ids, degraded, passing=len(result.items))
-
-
-def summed(one: StageTimings, other: StageTimings) -> StageTimings:
-    """Return the time of two passes together."""
-    return StageTimings(
-        encode_ms=one.encode_ms + other.encode_ms,
-        retrieve_ms=one.retrieve_ms + other.retrieve_ms,
-        rerank_ms=one.rerank_ms + other.rerank_ms,
+def _result(
+    catalogue: Catalogue,
+    asked: Asked,
+    top: Hits,
+    sources: Sequence[tuple[SourceHit, ...]],
+    degraded: tuple[str, ...],
+) -> RankResult:
+    request, intent = asked.request, asked.intent
+    items = [
+        RankedItem(
+            id=item_id,
+            score=score,
+            title=catalogue.title(row),
+            fields=catalogue.fields(row, request.fields) if request.fields else {},
+            sources=hits,
+            seen=item_id in request.seen,
+        )
+        for row, item_id, score, hits in zip(
+            top.rows.tolist(),
+            map(catalogue.id, top.rows.tolist()),
+            top.scores.tolist(),
+            sources,
+            strict=True,
+        )
+    ]
+    return RankResult(
+        items=tuple(items),
+        missing_ids=tuple(catalogue.unknown(request.named)),
+        degraded=degraded,
+        intent="" if intent is NO_QUERY else intent.text(),
+        weak=not request.intent and intent.is_weak,
+        valid_until=intent.valid_until,
+        depends_on_catalogue=bool(request.max_per) or not intent.is_plain,
     )

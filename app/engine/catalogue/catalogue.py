@@ -12,7 +12,7 @@ from itertools import filterfalse
 import numpy as np
 
 from app.core.types import Item, JsonValue, Mask, Rows
-from app.domain.columns import Column
+from app.domain.columns import Column, Floats
 from app.domain.filters import matches, parse_filter
 from app.engine.catalogue.attributes import Attributes
 
@@ -72,6 +72,7 @@ class Catalogue:
         self._any_blocked = room > 0
         self.table = Attributes(columns, self._n)
         self._failing: dict[str, Mask] = {}
+        self._numbers: dict[str, Floats] = {}
 
     def __len__(self) -> int:
         """Return the number of rows, blocked ones included."""
@@ -146,6 +147,15 @@ class Catalogue:
         """Return bool[rows], a fresh array: the rows that may come back."""
         return ~self._blocked
 
+    def numbers(self, field: str) -> Floats:
+        """Return float64[rows], read-only, of a number or time (unix seconds); NaN = missing.
+
+        All are missing if there is no such field, or it has no numbers.
+        """
+        if field not in self._numbers:
+            self._numbers[field] = self._numbers_now(field)
+        return self._numbers[field]
+
     def records(self) -> Mapping[int, Record]:
         """Return row -> record of all items that changed and are still there."""
         return self._records
@@ -168,7 +178,7 @@ class Catalogue:
         self._blocked = np.ones(self._n + room, np.bool_)
         self._blocked[: self._n] = used
         self._any_blocked = True
-        self._failing = {}
+        self._failing, self._numbers = {}, {}
 
     def rows_to_put(self, item_ids: Sequence[str]) -> list[int]:
         """Return the row of each item to put: its own, also if it was deleted, or a free one."""
@@ -207,6 +217,17 @@ class Catalogue:
         self._blocked[row] = blocked
         self._any_blocked |= blocked
         self._failing.clear()
+        self._numbers.clear()
+
+    def _numbers_now(self, field: str) -> Floats:
+        numbers = np.full(len(self), np.nan)
+        if self.attributes.get(field) in {"number", "time"}:
+            numbers[: len(self._ids)] = self.table.numbers(field)
+            for row, record in self._records.items():
+                value = record.values.get(field)
+                numbers[row] = np.nan if value is None else float(str(value))
+        numbers.setflags(write=False)
+        return numbers
 
     def _failing_now(self, filter_text: str) -> Mask:
         test = parse_filter(filter_text, self.attributes)

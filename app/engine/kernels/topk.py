@@ -55,6 +55,14 @@ class Hits:
         first = np.flatnonzero(~np.isin(self.rows, hidden))[:size]
         return Hits(self.rows[first], self.scores[first])
 
+    def followed_by(self, other: "Hits") -> "Hits":
+        """Return these hits, and behind them those of another search that are not among them."""
+        new = ~np.isin(other.rows, self.rows)
+        return Hits(
+            np.concatenate([self.rows, other.rows[new]]),
+            np.concatenate([self.scores, other.scores[new]]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:

@@ -59,6 +59,13 @@ class LexicalSearch(Protocol):
         """
         ...
 
+    def rows_with(self, query: str) -> Rows:
+        """Return int64[m], ascending: the rows whose text has all words of a query, spelled so.
+
+        Stop words do not count, unless there are no others. Without words: none.
+        """
+        ...
+
     def with_title(self, query: str, rows: Rows) -> Mask:
         """Return bool[r]: which of int64[r] rows have the words of the query as their title.
 
@@ -111,6 +118,13 @@ class LexicalIndex:
             (word.titles, part)
             for word, part in zip(read.words, read.weights.tolist(), strict=True)
         ]
+
+    def rows_with(self, query: str) -> Rows:
+        """See `LexicalSearch`."""
+        words = list(map(self._number, dict.fromkeys(query_words(query)[:MAX_QUERY_WORDS])))
+        if not words or min(words) < 0:
+            return np.empty(0, np.int64)
+        return self._items.rows_with(words)
 
     def with_title(self, query: str, rows: Rows) -> Mask:
         """See `LexicalSearch`."""

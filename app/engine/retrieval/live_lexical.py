@@ -106,6 +106,14 @@ class LiveLexicalIndex:
             pieces += segment.replacing(segment.index.titles_by(query, weights))
         return pieces
 
+    def rows_with(self, query: str) -> Rows:
+        """See `LexicalSearch`."""
+        rows = self._main.rows_with(query)
+        for segment in self._segments:
+            fresh = segment.rows[segment.index.rows_with(query)]
+            rows = np.concatenate([rows[~np.isin(rows, segment.rows)], fresh])
+        return np.sort(rows)
+
     def with_title(self, query: str, rows: Rows) -> Mask:
         """See `LexicalSearch`."""
         n_main = len(self._main)

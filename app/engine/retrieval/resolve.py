@@ -3,7 +3,7 @@
 Knows neither sources nor scores.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class ResolvedRequest:
         blocked: bool[n], more rows that must not: those that fail the filter, and those that nobody
             gets; None where there are none.
         named: int64[c], rows to rank and nothing else; None = find candidates.
+        extra: int64[x], candidates beside those that the sources bring.
+        preferred: bool[n], rows that come before others of like relevance; None = no preference.
         k: how many items are asked for.
     """
 
@@ -49,12 +51,22 @@ class ResolvedRequest:
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
     blocked: Mask | None = None
     named: Rows | None = None
+    extra: Rows | None = None
+    preferred: Mask | None = None
     k: int = 10
 
     @property
     def exclusion(self) -> Exclusion:
         """The rows that must not come back."""
         return Exclusion(self.hidden, self.blocked)
+
+    @property
+    def preferred_only(self) -> "ResolvedRequest":
+        """The same request for the preferred rows alone."""
+        assert self.preferred is not None  # noqa: S101 - asked where there is a preference
+        others = ~self.preferred
+        blocked = others if self.blocked is None else others | self.blocked
+        return replace(self, blocked=blocked)
 
 
 @dataclass(frozen=True, slots=True)

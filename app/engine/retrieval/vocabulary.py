@@ -83,6 +83,19 @@ class ItemWords:
         titled[positions] = True
         return titled
 
+    def rows_with(self, words: Sequence[int]) -> Rows:
+        """Return int64[m], ascending: the rows whose text has all of these words."""
+        posted = self.postings
+        starts, ends = posted.offsets[list(words)], posted.offsets[[word + 1 for word in words]]
+        # The rarest word first: what is left can only get shorter.
+        first, *rest = np.argsort(ends - starts, kind="stable").tolist()
+        rows = posted.rows[starts[first] : ends[first]]
+        for word in rest:
+            others = posted.rows[starts[word] : ends[word]]
+            at = np.minimum(np.searchsorted(others, rows), len(others) - 1)
+            rows = rows[others[at] == rows]
+        return rows.astype(np.int64)
+
     def with_title(self, words: Sequence[int], rows: Rows) -> Mask:
         """Return bool[r]: which of int64[r] rows have these words as their title, in any order."""
         matches = np.zeros(len(rows), np.bool_)

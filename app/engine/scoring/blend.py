@@ -25,6 +25,9 @@ TASTE_WEIGHT = 0.5
 DISLIKE_WEIGHT = 0.4
 SIGNAL_WEIGHTS = {"popularity": 0.15, "trending": 0.1, "freshness": 0.05}
 
+PREFERENCE_WEIGHT = 0.5
+"""What an item gains that has a value which the query names, where that value is no filter."""
+
 LEARNED_MATCH_WEIGHT = 10.0
 """Weight of a match beside the learned score, a logarithm of odds: the query decides first."""
 
@@ -77,6 +80,8 @@ class Blend:
                 score += self._cosines(rows, request.query_vector)
             if request.disliked is not None:
                 score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)
+            if request.preferred is not None:
+                score += np.float32(PREFERENCE_WEIGHT) * request.preferred[rows]
             if known is not None:
                 scores[position] = known + LEARNED_MATCH_WEIGHT * score
             elif request.taste_vector is not None:

@@ -1,0 +1,178 @@
+"""Applies the intent of a query to a request: its demands, in the terms of the catalogue.
+
+    request + intent ─▶ asked ─▶ filters, items to resemble, k
+                        posed ─▶ blocked rows, preferences, the order
+
+A request whose query asks for nothing but its words passes through untouched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from app.core.errors import InvalidRequestError
+from app.core.types import RankRequest, Rows
+from app.domain.columns import Floats
+from app.domain.intent import Intent, all_of
+from app.engine.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
+from app.engine.parts import EngineParts
+from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.retrieval.title_lookup import rows_of_titles, titled
+
+_NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one pass is to answer for a request.
+
+    Attributes:
+        request: the request with what the intent adds: filter, items to resemble, k.
+        intent: with the ids of the items that it names.
+        own_filter: the filter of the caller alone.
+    """
+
+    request: RankRequest
+    intent: Intent
+    own_filter: str
+
+    @property
+    def searched_text(self) -> str:
+        """The text to search by: what is left, or titles that stand for no item."""
+        intent = self.intent
+        if intent.residual_text or intent.like or not intent.like_titles:
+            return intent.residual_text
+        return " ".join(intent.like_titles)
+
+
+def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked:
+    """Return what a request and its intent ask for together.
+
+    What does not fit the catalogue, because another bundle has taken over meanwhile, is left out.
+    """
+    own_filter = request.filter
+    if intent.is_plain:
+        return Asked(request, intent, own_filter)
+    intent = replace(
+        intent,
+        filters=_fitting(intent.filters, parts),
+        prefers=_fitting(intent.prefers, parts),
+        like=(*intent.like, *_ids_of(intent.like_titles, parts)),
+        dislike=(*intent.dislike, *_ids_of(intent.dislike_titles, parts)),
+    )
+    exclude = request.exclude
+    if request.candidates is None:
+        exclude = exclude.union(intent.like, intent.dislike)
+    request = replace(
+        request,
+        filter=all_of(own_filter, intent.filters),
+        like=(*request.like, *intent.like),
+        dislike=(*request.dislike, *intent.dislike),
+        exclude=exclude,
+        k=intent.count if intent.count and request.k_is_default else request.k,
+    )
+    return Asked(request, intent, own_filter)
+
+
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A request as a pass works on it: what is asked, in the terms of the catalogue, its order.
+
+    `ordering`: None = by score alone.
+    """
+
+    asked: Asked
+    resolved: ResolvedRequest
+    ordering: Ordering | None = None
+
+
+def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
+    """Put a resolved request under the demands of its intent, and say how it is ordered."""
+    intent, max_per = asked.intent, asked.request.max_per
+    if intent.is_plain and not max_per:
+        return Posed(asked, resolved)
+    if intent.without:
+        resolved = _without(resolved, intent.without, parts)
+    if intent.prefers:
+        failing = parts.catalogue.blocked(intent.prefers)
+        resolved = replace(resolved, preferred=None if failing is None else ~failing)
+    ordering = Ordering(
+        key=sort_key(intent.sort, parts.catalogue, parts.signals, parts.roles),
+        first=_titled(resolved, asked, parts) if intent.title else _NO_ROWS,
+        max_per=max_per,
+        counted=parts.catalogue.rows(asked.request.shown) if max_per else _NO_ROWS,
+    )
+    if resolved.named is None:
+        if ordering.key is None:
+            resolved = replace(resolved, extra=ordering.first)
+        else:
+            resolved, ordering = _sorted(resolved, ordering, ordering.key, parts)
+    return Posed(asked, resolved, ordering)
+
+
+def _sorted(
+    resolved: ResolvedRequest, ordering: Ordering, key: Floats, parts: EngineParts
+) -> tuple[ResolvedRequest, Ordering]:
+    """Name the rows that a sort chooses from, or limit the sort to the most relevant ones."""
+    pool = _holding_all_words(resolved, parts)
+    if resolved.query and len(pool) < resolved.k:
+        return resolved, replace(ordering, n_sorted=MOST_RELEVANT)
+    # A value that may come only so often needs more rows than are asked for.
+    size = len(pool) if ordering.max_per else resolved.k
+    pool = pool_of(key, pool, size, parts.signals["popularity"])
+    return replace(resolved, named=np.union1d(ordering.first, pool)), ordering
+
+
+def _fitting(filter_: str, parts: EngineParts) -> str:
+    """Return a filter, or "" if it does not fit the catalogue."""
+    if not filter_:
+        return ""
+    try:
+        parts.catalogue.blocked(filter_)
+    except InvalidRequestError:
+        return ""
+    return filter_
+
+
+def _ids_of(titles: Sequence[str], parts: EngineParts) -> tuple[str, ...]:
+    if not titles:
+        return ()
+    popularity = parts.signals["popularity"]
+    rows = rows_of_titles(titles, parts.texts.words, parts.catalogue, popularity, parts.topk)
+    return tuple(map(parts.catalogue.id, rows))
+
+
+def _titled(resolved: ResolvedRequest, asked: Asked, parts: EngineParts) -> Rows:
+    """Return the rows whose title is the query; the positive demands do not count for them."""
+    rows = titled(asked.request.query, parts.texts.words)
+    rows = rows[~np.isin(rows, resolved.hidden)]
+    blocked = parts.catalogue.blocked(all_of(asked.own_filter, asked.intent.negations))
+    return rows if blocked is None else rows[~blocked[rows]]
+
+
+def _holding_all_words(resolved: ResolvedRequest, parts: EngineParts) -> Rows:
+    """Return the rows that may come back and have all words of the query in their text."""
+    if resolved.query:
+        rows = parts.texts.words.rows_with(resolved.query)
+    else:
+        rows = np.arange(len(parts.catalogue))
+    if resolved.blocked is not None:
+        rows = rows[~resolved.blocked[rows]]
+    return rows[~np.isin(rows, resolved.hidden)] if resolved.hidden.size else rows
+
+
+def _without(
+    resolved: ResolvedRequest, words: Sequence[str], parts: EngineParts
+) -> ResolvedRequest:
+    """Return the request with the rows blocked whose text has one of these words."""
+    blocked = np.zeros(len(parts.catalogue), np.bool_)
+    for word in words:
+        blocked[parts.texts.words.rows_with(word)] = True
+    if resolved.blocked is not None:
+        blocked |= resolved.blocked
+    named = resolved.named
+    return replace(
+        resolved, blocked=blocked, named=None if named is None else named[~blocked[named]]
+    )

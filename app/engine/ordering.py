@@ -1,0 +1,142 @@
+"""The order of an answer where not the score alone decides it: sort, titles first, `max_per`.
+
+    scored candidates ▸ sort ▸ titles that the query is come first ▸ at most so many a value ▸ k
+
+A sort is strict: the best by date, price, rating or popularity come first, and the score breaks
+ties. Items without the value come last.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.core.types import Rows, Vector
+from app.domain.columns import Floats
+from app.domain.intent import Sort
+from app.engine.catalogue.catalogue import Catalogue
+from app.engine.kernels.topk import Hits
+
+MOST_RELEVANT: Final = 50
+"""So many candidates are sorted where too few items hold all words of the query."""
+
+_MOST_POOLED: Final = 1000
+"""Most rows of one sort that are scored: those before them, and ties among them."""
+
+_ROLES: Final[Mapping[Sort, tuple[str, float]]] = {
+    "rated": ("rating", 1.0),
+    "cheapest": ("price", -1.0),
+    "dearest": ("price", 1.0),
+}
+_DATES: Final[Mapping[Sort, float]] = {"newest": 1.0, "oldest": -1.0}
+_DATE_FIELD: Final = "published_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """How the candidates of one request are ordered, if not by score alone.
+
+    Attributes:
+        key: float64[n], the higher the earlier, -inf = last; None = by score.
+        first: int64[f] rows that come first: the query is their title.
+        max_per: field -> how many items may share a value of it.
+        counted: int64[c] rows that count towards `max_per`, but are not in the answer.
+        n_sorted: how many candidates the key orders: the most relevant ones; None = all.
+    """
+
+    key: Floats | None
+    first: Rows
+    max_per: tuple[tuple[str, int], ...]
+    counted: Rows
+    n_sorted: int | None = None
+
+
+def sort_key(
+    sort: Sort, catalogue: Catalogue, signals: Mapping[str, Vector], roles: Mapping[str, str]
+) -> Floats | None:
+    """Return float64[n] for a sort, the higher the earlier, -inf where the value is missing.
+
+    None for "relevance", and where no item has such a value.
+    """
+    if sort == "relevance":
+        return None
+    if sort == "popular":
+        values = np.asarray(signals["popularity"], np.float64)
+    elif sort in _DATES:
+        values = _DATES[sort] * catalogue.numbers(_DATE_FIELD)
+    else:
+        role, sign = _ROLES[sort]
+        values = sign * catalogue.numbers(roles.get(role, ""))
+        if sort == "rated" and np.isnan(values).all():
+            values = np.asarray(signals.get("rated", values), np.float64)
+    key = np.where(np.isnan(values), -np.inf, values)
+    return key if np.isfinite(key).any() else None
+
+
+def pool_of(key: Floats, rows: Rows, size: int, popularity: Vector) -> Rows:
+    """Return those of int64[m] rows that may be among the first `size` by the key.
+
+    Rows that tie with the last of them are there too, as the score decides between them: at most
+    1,000, the popular ones first.
+    """
+    if len(rows) > size:
+        keys = key[rows]
+        edge = np.partition(keys, len(keys) - size)[len(keys) - size]
+        rows = rows[keys >= edge]
+    if len(rows) > _MOST_POOLED:
+        order = np.lexsort((-popularity[rows], -key[rows]))
+        rows = rows[order[:_MOST_POOLED]]
+    return rows
+
+
+def ordered(rows: Rows, scores: Vector, size: int, order: Ordering, catalogue: Catalogue) -> Hits:
+    """Return the first `size` of int64[c] candidates with float32[c] scores, in their order."""
+    by_score = np.argsort(-scores, kind="stable")
+    if order.key is not None:
+        most_relevant = by_score[: order.n_sorted]
+        keys = order.key[rows[most_relevant]]
+        by_score = most_relevant[np.argsort(-keys, kind="stable")]
+    if order.first.size:
+        is_first = np.isin(rows[by_score], order.first)
+        by_score = np.concatenate([by_score[is_first], by_score[~is_first]])
+    if order.max_per:
+        by_score = _capped(rows, by_score, size, order, catalogue)
+    by_score = by_score[:size]
+    return Hits(rows[by_score], scores[by_score])
+
+
+def _capped(rows: Rows, positions: Rows, size: int, order: Ordering, catalogue: Catalogue) -> Rows:
+    """Return the positions without those whose value has come often enough already."""
+    limits = [
+        (value_of(field, catalogue), most, Counter[object]()) for field, most in order.max_per
+    ]
+    for row in order.counted.tolist():
+        for values_of, _, counts in limits:
+            counts.update(values_of(row))
+    kept: list[int] = []
+    for position in positions.tolist():
+        if len(kept) == size:
+            break
+        row = int(rows[position])
+        found = [(values_of(row), most, counts) for values_of, most, counts in limits]
+        if all(counts[value] < most for values, most, counts in found for value in values):
+            kept.append(position)
+            for values, _, counts in found:
+                counts.update(values)
+    return np.array(kept, np.int64)
+
+
+def value_of(field: str, catalogue: Catalogue) -> Callable[[int], tuple[object, ...]]:
+    """Return a function from a row to the values that it has in a field; () = it stands alone."""
+
+    def values(row: int) -> tuple[object, ...]:
+        value = catalogue.title(row) if field == "title" else catalogue.fields(row, [field])[field]
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            return (value.casefold(),)
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    return values
