@@ -190,7 +190,7 @@ class EngineInfo:
         index: kind of the vector index.
         scorer: "learned" from behaviour, or the fixed "blend".
         attributes: the kind of each field that `fields` may name.
-        max_per: what `RankRequest.max_per` is where a request does not say.
+        max_per: what `RankRequest.max_per` is where a request does not say; sorted by field.
         moment: when an item last became visible or invisible by its own times, unix milliseconds.
         visible_since_seq: number of the newest change that may have brought an item into answers
             or moved one. Later changes only removed items or altered fields that filters read.

@@ -203,5 +203,5 @@ def info_of(bundle: Bundle) -> EngineInfo:
         index=manifest.index.kind,
         scorer="blend" if manifest.learned is None else "learned",
         attributes={k: v for k, v in manifest.attributes.items() if k not in {"id", "title"}},
-        max_per=tuple(manifest.recipe.get("defaults", {}).get("max_per", {}).items()),
+        max_per=tuple(sorted(manifest.recipe.get("defaults", {}).get("max_per", {}).items())),
     )

@@ -147,7 +147,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         described = describe(columns, recipe)
         log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
         chosen = choose_roles(catalogue, recipe)
-        recipe.check_defaults(catalogue.kinds.keys())
+        recipe.check_defaults(catalogue.kinds.keys() - {"id"})
 
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(out, log, described.ids)

@@ -123,7 +123,7 @@ class Planner:
                 user, degraded = None, _without_user(error)
         if not degraded:
             page = owned_by(version, page)
-        request = _request_of(ask, filter_, intent, page, self._now())
+        request = self._request(ask, filter_, intent, page)
         generation = self._engine.info.generation
         lookup = CacheLookup(
             key=fingerprint(request, generation.bundle, who=_who(user, ask)),
@@ -194,37 +194,41 @@ class Planner:
             if name not in known and name != _TITLE:
                 raise no_such_field((*known, _TITLE), "max_per")
 
+    def _request(self, ask: RecommendRequest, filter_: str, intent: str, page: Page) -> RankRequest:
+        """Return what the engine is asked for nobody in particular."""
+        named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
+        interpreted = bool(intent or ask.query) and intent != INTENT_OFF
+        return RankRequest(
+            query=ask.query,
+            history=ask.history,
+            like=ask.like,
+            dislike=ask.dislike,
+            exclude=frozenset((*ask.exclude, *named, *page.shown)),
+            candidates=ask.candidates,
+            k=ask.size,
+            fields=ask.fields,
+            filter=filter_,
+            # Without a filter or an intent every item passes.
+            on_empty=ask.on_empty if filter_ or interpreted else "none",
+            intent=intent,
+            # With candidates all of them come back.
+            k_is_default=interpreted and ask.k is None and ask.candidates is None,
+            now=self._now(),
+            max_per=self._max_per(ask),
+            shown=page.shown,
+        )
+
+    def _max_per(self, ask: RecommendRequest) -> tuple[tuple[str, int], ...]:
+        """Return `RankRequest.max_per`: the default of the recipe where the request has none."""
+        if ask.max_per is not None:
+            return tuple(sorted(ask.max_per.items()))
+        # With candidates all of them come back, unless the request itself says otherwise.
+        return self._engine.info.max_per if ask.candidates is None else ()
+
     def _page(self, ask: RecommendRequest) -> Page:
         if ask.cursor is None:
             return _FIRST_PAGE
         return read_cursor(ask.cursor, self._now(), self._cursor_life_s)
-
-
-def _request_of(
-    ask: RecommendRequest, filter_: str, intent: str, page: Page, now: float
-) -> RankRequest:
-    """Return what the engine is asked for nobody in particular."""
-    named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
-    interpreted = bool(intent or ask.query) and intent != INTENT_OFF
-    return RankRequest(
-        query=ask.query,
-        history=ask.history,
-        like=ask.like,
-        dislike=ask.dislike,
-        exclude=frozenset((*ask.exclude, *named, *page.shown)),
-        candidates=ask.candidates,
-        k=ask.size,
-        fields=ask.fields,
-        filter=filter_,
-        # Without a filter or an intent every item passes.
-        on_empty=ask.on_empty if filter_ or interpreted else "none",
-        intent=intent,
-        # With candidates all of them come back.
-        k_is_default=interpreted and ask.k is None and ask.candidates is None,
-        now=now,
-        max_per=tuple(sorted(ask.max_per.items())) if ask.max_per else (),
-        shown=page.shown,
-    )
 
 
 def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:

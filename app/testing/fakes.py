@@ -42,6 +42,7 @@ class GatedEngine:
         batches: every batch that entered a pass, in order.
         poison: queries that make a pass fail with `EngineError`.
         valid_until, depends_on_catalogue: what it says of every result.
+        max_per: the default of its catalogue.
         short_by: how many results a pass leaves out.
         death: if set, `prepare` raises it.
         closed: whether `close` was called.
@@ -54,6 +55,7 @@ class GatedEngine:
         self.poison: set[str] = set()
         self.valid_until = float("inf")
         self.depends_on_catalogue = False
+        self.max_per: tuple[tuple[str, int], ...] = ()
         self.short_by = 0
         self.death: BaseException | None = None
         self.closed = False
@@ -82,6 +84,7 @@ class GatedEngine:
             index="none",
             scorer="none",
             attributes={"n": "number"},
+            max_per=self.max_per,
             visible_since_seq=self._generation.visible_since_seq,
         )
 

@@ -31,6 +31,7 @@ from app.core.errors import UsageError
 from app.domain.columns import TimeUnit
 from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRule
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
+from app.domain.request import MAX_GROUPED_FIELDS, MAX_PER
 
 
 class _RecipePart(BaseModel):
@@ -92,7 +93,9 @@ class Defaults(_RecipePart):
     `max_per`: field -> how many items with the same value of it may be in an answer.
     """
 
-    max_per: dict[str, Annotated[int, Field(ge=1)]] = {}
+    max_per: dict[str, Annotated[int, Field(ge=1, le=MAX_PER)]] = Field(
+        default={}, max_length=MAX_GROUPED_FIELDS
+    )
 
 
 class Recipe(_RecipePart):

@@ -245,10 +245,14 @@ def test_roles_are_checked_and_kept(tmp_path):
 def test_the_default_of_max_per_is_checked_and_kept(tmp_path):
     recipe = Recipe(defaults=Defaults(max_per={"title": 1, "price": 2}))
     bundle = build_small(tmp_path, tmp_path / "shop", recipe).bundle
-    assert info_of(bundle).max_per == (("title", 1), ("price", 2))
+    assert info_of(bundle).max_per == (("price", 2), ("title", 1))
     assert info_of(build_small(tmp_path, tmp_path / "shop").bundle).max_per == ()
-    with pytest.raises(UsageError, match=r"defaults\.max_per: there is no column 'colour'; there"):
-        build_small(tmp_path, tmp_path / "shop", Recipe(defaults=Defaults(max_per={"colour": 1})))
+    for name in ("colour", "id"):
+        recipe = Recipe(defaults=Defaults(max_per={name: 1}))
+        with pytest.raises(
+            UsageError, match=rf"defaults\.max_per: there is no column '{name}'; there"
+        ):
+            build_small(tmp_path, tmp_path / "shop", recipe)
 
 
 def test_an_encoder_that_lies_publishes_nothing(tmp_path):

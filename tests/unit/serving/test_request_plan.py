@@ -83,6 +83,37 @@ async def test_groups_come_in_one_order_with_all_that_was_shown() -> None:
     assert two.exclude == {"i1", "i2", "i3"}
 
 
+@pytest.mark.parametrize(
+    ("said", "max_per"),
+    [
+        ({"query": "a"}, (("title", 1),)),
+        ({"user_id": "7"}, (("title", 1),)),
+        ({"max_per": {"n": 2}}, (("n", 2),)),
+        ({"max_per": {}}, ()),
+        ({"candidates": ["i1", "i2"]}, ()),
+        ({"candidates": ["i1", "i2"], "max_per": {"title": 1}}, (("title", 1),)),
+    ],
+    ids=str,
+)
+async def test_the_default_of_the_recipe_holds_where_a_request_has_none(
+    said: dict[str, Any], max_per: tuple[tuple[str, int], ...]
+) -> None:
+    engine = GatedEngine()
+    engine.max_per = (("title", 1),)
+    async with rig(engine=engine) as r:
+        await r.get(**said)
+        assert [request.max_per for request in r.asked] == [max_per]
+
+
+async def test_the_default_said_by_a_request_is_the_same_request() -> None:
+    engine = GatedEngine()
+    engine.max_per = (("n", 2), ("title", 1))
+    async with rig(engine=engine) as r:
+        assert (await r.get(query="a"))["cache"] == "miss"
+        assert (await r.get(query="a", max_per={"title": 1, "n": 2}))["cache"] == "hit"
+        assert (await r.get(query="a", max_per={}))["cache"] == "miss"
+
+
 async def test_the_engine_is_told_the_time_which_splits_neither_flights_nor_answers() -> None:
     now = Clock(1000.0)
     async with rig(now=now) as r:

@@ -89,6 +89,8 @@ def test_every_section_is_read(tmp_path):
         ("[units]\nlength = 'weeks'", r"units\.length"),
         ("[defaults]\nk = 5", r"defaults\.k"),
         ("[defaults]\nmax_per = { title = 0 }", r"defaults\.max_per\.title"),
+        ("[defaults]\nmax_per = { title = 101 }", r"defaults\.max_per\.title"),
+        ("[defaults]\nmax_per = { a = 1, b = 1, c = 1, d = 1, e = 1 }", r"defaults\.max_per"),
         ("[defaults]\nmax_per = { title = 1.5 }", r"defaults\.max_per\.title"),
         ("text = 'no field'", "text"),
         ("text = '{a'", "text"),
