@@ -1,5 +1,7 @@
 """A bundle learned from walks on a ring, and an engine over it without a model."""
 
+from dataclasses import replace
+
 from app.bundle.reader import load_arrays, load_vectors
 from app.engine import open as opening
 from app.engine.catalogue.catalogue import Catalogue
@@ -58,4 +60,5 @@ def engine_over(bundle):
         load_arrays(bundle, "signals.safetensors"),
         opening.learned_of(bundle),
     )
+    parts = replace(parts, roles=manifest.roles)
     return RankEngine(parts, opening.info_of(bundle))
