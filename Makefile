@@ -4,7 +4,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test quick lint bench evaluate ablation load chaos-living lock release clean
+.PHONY: serve test quick lint bench evaluate ablation evaluate-intent load chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
@@ -31,6 +31,10 @@ evaluate: .venv/.dev          ## the engine against baselines and SASRec on held
 ablation: .venv/.dev          ## what each piece of learning brings (DATASET=folder); writes docs/results/
 	mkdir -p docs/results
 	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
+
+evaluate-intent: .venv/.dev   ## how well queries are understood, on the labelled set (HALF=open|frozen); writes docs/results/
+	mkdir -p docs/results
+	$(BIN)/python -m loadtest.scenarios.intents --half $(or $(HALF),open) --json docs/results/intent-$(or $(HALF),open).json
 
 load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.scenarios.load --host $(or $(HOST),http://127.0.0.1:$(PORT))

@@ -72,11 +72,14 @@ class Service:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    settings: Settings,
+    metrics: Metrics,
+    clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Service]:
     """Open the bundle and everything around it; close it in reverse order.
 
-    `clock`: monotonic seconds.
+    `clock`: monotonic seconds. `now`: unix seconds.
 
     Raises:
         BundleError: the bundle is missing, damaged or does not fit.
@@ -106,6 +109,7 @@ async def open_service(
         source=loader.source(),
         lag=lag,
         clock=clock,
+        now=now,
     ) as service:
         del loaded  # otherwise the first bundle would stay in memory after it was replaced
         log.info("ready: %s", service.engine)

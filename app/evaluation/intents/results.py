@@ -24,6 +24,7 @@ ItemValues = Mapping[str, Any]
 """An item as it was built from: field -> value."""
 
 _DEFAULT_K: Final = 10
+_RANKED: Final = "ranked"
 _WELL_FILLED: Final = 0.9
 _FREE_BEFORE: Final = (
     r"(?:\b(?:no|not|without|free (?:of|from))\s+(?:\w+\s+)?|不含|不带|没有|無|无)"
@@ -71,19 +72,13 @@ def judge(
     wanted = [intent for intent in label.intents if _is_judged(intent, catalogue)]
     if len(wanted) < len(label.intents):  # with one of its meanings, any answer is right
         return None
-    found = [
-        Judgement(*(_wrong(intent, catalogue, answer, firm) for firm in (False, True)))
-        for intent in wanted
-    ]
+    found = [_judgement(intent, catalogue, answer) for intent in wanted]
     return min(found, key=lambda each: (bool(each.all_demands), bool(each.firm_demands)))
 
 
-def meets(item: ItemValues, intent: LabelIntent, catalogue: JudgedCatalogue, firm: bool) -> bool:
-    """Tell whether an item meets the demands of a label; `firm`: only those that filter."""
-    groups = intent.get("values", ())
-    if firm:
-        groups = [] if intent.get("residual") else [g for g in groups if catalogue.is_filled(g[0])]
-    words = intent.get("without", ())
+def meets(item: ItemValues, intent: LabelIntent) -> bool:
+    """Tell whether an item meets the demands of a label."""
+    groups, words = intent.get("values", ()), intent.get("without", ())
     return (
         all(_in_range(item, *bounds) for bounds in intent.get("ranges", ()))
         and not any(_in_range(item, *bounds) for bounds in intent.get("not_ranges", ()))
@@ -115,14 +110,25 @@ def _is_judged(intent: LabelIntent, catalogue: JudgedCatalogue) -> bool:
     return sorts or any(intent.get(name) for name in (*judged, "first"))
 
 
-def _wrong(
-    intent: LabelIntent, catalogue: JudgedCatalogue, answer: Sequence[str], firm: bool
-) -> str:
+def _judgement(intent: LabelIntent, catalogue: JudgedCatalogue, answer: Sequence[str]) -> Judgement:
+    if not (wrong := _wrong(intent, catalogue, answer)):
+        return Judgement("", "")
+    values = intent.get("values", ())
+    left = bool(intent.get("residual"))
+    firm = [group for group in values if not left and catalogue.is_filled(group[0])]
+    if len(firm) == len(values):
+        return Judgement(wrong, wrong)
+    # Which items belong further up depends on the values that are left out here.
+    part = {**intent, "values": firm, _RANKED: True}
+    return Judgement(wrong, _wrong(part, catalogue, answer))
+
+
+def _wrong(intent: LabelIntent, catalogue: JudgedCatalogue, answer: Sequence[str]) -> str:
     """Return what is wrong, "" if nothing is."""
     items = [catalogue.items[each] for each in answer]
     if intent.get("first"):
         return _wrong_title(intent, catalogue, items)
-    meeting = [item for item in catalogue.items.values() if meets(item, intent, catalogue, firm)]
+    meeting = [item for item in catalogue.items.values() if meets(item, intent)]
     disliked = set(intent.get("dislike", ()))
     if any(item["title"] in disliked for item in items):
         return "a disliked item came back"
@@ -132,7 +138,7 @@ def _wrong(
     if len(items) < n or ("count" in intent and len(items) > k):
         return f"{len(items)} items, not {n if len(items) < n else k}"
     for position, item in enumerate(items[:n], 1):
-        if not meets(item, intent, catalogue, firm):
+        if not meets(item, intent):
             return f"item {position} ({item['title']!r}) does not meet the demands"
     return _wrong_order(intent, catalogue, items[:n], meeting)
 
@@ -141,7 +147,7 @@ def _wrong_title(
     intent: LabelIntent, catalogue: JudgedCatalogue, items: Sequence[ItemValues]
 ) -> str:
     named = [item for item in catalogue.items.values() if item["title"] in intent["first"]]
-    fitting = [item for item in named if meets(item, {**intent, "values": []}, catalogue, True)]
+    fitting = [item for item in named if meets(item, {**intent, "values": []})]
     if items and items[0] in (fitting or named):
         return ""
     return f"the first is {items[0]['title']!r}, not the title" if items else "no items"
@@ -159,7 +165,7 @@ def _wrong_order(
     keys = [_or_last(key_of(item)) for item in items]
     if keys != sorted(keys, reverse=True):
         return "not in the order of the sort"
-    ranks = ("residual", "without", "tone", "like", "dislike")
+    ranks = ("residual", "without", "tone", "like", "dislike", _RANKED)
     if any(intent.get(name) for name in ranks):
         return ""
     best = sorted((_or_last(key_of(item)) for item in meeting), reverse=True)[: len(keys)]
