@@ -281,7 +281,7 @@ class RankEngine:
                 parts.catalogue,
                 parts.texts.vectors,
                 parts.texts.words,
-                by_text=parts.learned is None,
+                n_learned=None if parts.learned is None else parts.learned.behaviour.n_learned,
             )
             requests.append(posed(asked, resolved, parts))
         return requests

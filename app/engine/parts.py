@@ -13,6 +13,7 @@ from app.engine.kernels.topk import TopK, topk_over
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.registry import FALLBACK_SOURCES, SourceParts, sources_of
+from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import Source
 from app.engine.scoring.blend import Blend
 from app.engine.scoring.scorer import Scorer
@@ -62,6 +63,7 @@ class EngineParts:
             have ratings, rated: the shrunken mean rating, NaN = none.
         sources: asked for every request.
         fallback: asked where those bring too few candidates.
+        similarity: tells which items are similar.
         blend: the fixed part of the score.
         topk: chooses among the rows.
         learned: None where nothing was learned from behaviour.
@@ -76,6 +78,7 @@ class EngineParts:
     signals: Mapping[str, Vector]
     sources: tuple[Source, ...]
     fallback: tuple[Source, ...]
+    similarity: Similarity
     blend: Blend
     topk: TopK
     learned: LearnedParts | None = None
@@ -96,11 +99,14 @@ def assemble(
     `signals`: as in `EngineParts`.
     """
     topk = topk_over(len(catalogue))
+    behaviour = None if learned is None else learned.behaviour
+    similarity = Similarity(texts.vectors, texts.index, behaviour)
     parts = SourceParts(
         topk=topk,
         vectors=texts.index,
         words=texts.words,
-        behaviour=None if learned is None else learned.behaviour,
+        similarity=similarity,
+        behaviour=behaviour,
         content_knn_share=0.0 if learned is None else learned.content_knn_share,
     )
     return EngineParts(
@@ -110,7 +116,8 @@ def assemble(
         signals=signals,
         sources=sources_of(parts),
         fallback=fallback_of(signals, topk),
-        blend=Blend(texts.vectors, texts.words, signals, topk),
+        similarity=similarity,
+        blend=Blend(texts.vectors, texts.words, similarity, signals, topk),
         topk=topk,
         learned=learned,
     )

@@ -83,6 +83,16 @@ class Behaviour:
     taste: TasteSpace
     items: Matrix
 
+    @property
+    def n_learned(self) -> int:
+        """How many items there were when this was learned; rows behind them came later."""
+        return len(self.strongest.rows)
+
+    @property
+    def strongest(self) -> Neighbours:
+        """The first table."""
+        return next(iter(self.tables.values()))
+
     def with_room(self, used: int, room: int) -> "Behaviour":
         """Return a copy of the first `used` items with `room` for more, which nobody took yet.
 

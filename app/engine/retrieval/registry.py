@@ -20,11 +20,13 @@ from app.engine.catalogue.behaviour import Behaviour
 from app.engine.kernels.topk import TopK, topk_over
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalSearch
+from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import (
     SOURCE_SIZE,
     FixedSource,
     MeaningSource,
     NeighbourSource,
+    SimilarSource,
     Source,
     TasteSource,
     VectorSource,
@@ -41,6 +43,7 @@ class SourceParts:
     Attributes:
         topk: chooses among the rows.
         vectors, words: the indexes of the items' texts.
+        similarity: tells which items are similar.
         signals: float32[n] in [0, 1] by name: popularity, trending, freshness.
         behaviour: what was learned.
         content_knn_share: weight of likeness in words in the source *behaviour*.
@@ -49,6 +52,7 @@ class SourceParts:
     topk: TopK
     vectors: VectorIndex | None = None
     words: LexicalSearch | None = None
+    similarity: Similarity | None = None
     signals: Mapping[str, Vector] | None = None
     behaviour: Behaviour | None = None
     content_knn_share: float = 0.0
@@ -76,6 +80,12 @@ def _words(spec: SourceSpec, parts: SourceParts) -> Source | None:
     if parts.words is None:
         return None
     return WordSource(spec.name, parts.words, parts.topk)
+
+
+def _similar(spec: SourceSpec, parts: SourceParts) -> Source | None:
+    if parts.similarity is None:
+        return None
+    return SimilarSource(spec.name, parts.similarity, spec.size)
 
 
 def _taste_by_text(spec: SourceSpec, parts: SourceParts) -> Source | None:
@@ -132,6 +142,7 @@ def _fixed_by(signal: str) -> Callable[[SourceSpec, SourceParts], Source | None]
 SOURCES: Final = (
     SourceSpec("meaning", SOURCE_SIZE, _meaning),
     SourceSpec("words", SOURCE_SIZE, _words),
+    SourceSpec("similar", SOURCE_SIZE, _similar),
     SourceSpec("taste", SOURCE_SIZE, _taste_by_text),
     # The sizes of the learned sources were chosen on validation items of `amazon-beauty`. Together
     # they bring about 470 candidates.

@@ -11,9 +11,13 @@ from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Exclusion
 from app.engine.retrieval.lexical import LexicalSearch
+from app.engine.retrieval.similar import MOST_LIKED, Liked
 
 TASTE_DECAY = 0.85
 """Weight of the history item before the last, relative to it, and so on backwards."""
+
+NEW_ITEM_WEIGHT = 0.5
+"""Weight of a history of items that nothing was learned of, relative to liked items."""
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
 _FIRST = np.ones(1, np.bool_)
@@ -27,8 +31,11 @@ class ResolvedRequest:
         query: the text to search by, "" = none.
         query_vector: float32[dim] of unit norm; None without a query, or where it has no vector.
         cosines: float32[n], of the query with every item; None without a vector, or not computed.
-        recent: int64[h], rows taken lately, newest first; liked items count as newest.
-        length: how many known items history and likes name, repeats in a row once; ≥ 1.
+        recent: int64[h], rows taken lately, newest first. Where something was learned, only those
+            that there were then.
+        length: how many of them there ever were, repeats in a row once; ≥ 1.
+        liked: the items that the answer shall be similar to: those in `like`, and those of the
+            history that came after something was learned; None without any.
         taste_vector: float32[dim] of unit norm, the texts of the items taken; None without any, or
             where taste is learned from behaviour.
         disliked: the same of the items disliked.
@@ -46,6 +53,7 @@ class ResolvedRequest:
     cosines: Vector | None = None
     recent: Rows = field(default_factory=lambda: _NO_ROWS)
     length: int = 0
+    liked: Liked | None = None
     taste_vector: Vector | None = None
     disliked: Vector | None = None
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
@@ -85,7 +93,7 @@ def resolve(  # noqa: PLR0913 - each by its name
     vectors: Matrix,
     words: LexicalSearch,
     *,
-    by_text: bool = True,
+    n_learned: int | None = None,
 ) -> ResolvedRequest:
     """Return a request in the terms of the catalogue; ids that it does not contain are left out.
 
@@ -95,9 +103,9 @@ def resolve(  # noqa: PLR0913 - each by its name
         catalogue: id to row.
         vectors: float32[n, dim], unit rows: the items' texts.
         words: finds items by their titles.
-        by_text: whether `taste_vector` is needed.
+        n_learned: how many rows there were when behaviour was learned; None = nothing was.
     """
-    history, liked = catalogue.rows(request.history), catalogue.rows(request.like)
+    history = catalogue.rows(request.history)
     if len(history) > 1:
         # A view, a click and a purchase of one item are one step, here as in training.
         history = history[np.concatenate([_FIRST, history[1:] != history[:-1]])]
@@ -114,17 +122,19 @@ def resolve(  # noqa: PLR0913 - each by its name
         named = named[~np.isin(named, hidden)]
         if blocked is not None:
             named = named[~blocked[named]]
+    history, new = _split(history, n_learned)
     taste_vector = disliked = None
-    if by_text and (history.size or liked.size):
-        taste_vector = _taste_vector(vectors, history, liked)
+    if n_learned is None and history.size:
+        taste_vector = _taste_vector(vectors, history)
     if request.dislike:
         disliked = _unit(vectors[catalogue.rows(request.dislike)].sum(axis=0))
     return ResolvedRequest(
         query=query.text,
         query_vector=query.vector,
         cosines=query.cosines,
-        recent=np.concatenate([liked, history[::-1]]) if history.size else liked,
-        length=max(len(history) + len(liked), 1),
+        recent=history[::-1],
+        length=max(len(history), 1),
+        liked=_liked(catalogue.rows(dict.fromkeys(request.like)), new),
         taste_vector=taste_vector,
         disliked=disliked,
         hidden=hidden,
@@ -134,15 +144,43 @@ def resolve(  # noqa: PLR0913 - each by its name
     )
 
 
-def _taste_vector(vectors: Matrix, history: Rows, liked: Rows) -> Vector | None:
-    """Return the unit mean of taken and liked items' vectors, of which there is at least one.
+def _liked(named: Rows, new: Liked | None) -> Liked | None:
+    """Return the liked items, those of the history behind those that the request names."""
+    if not named.size:
+        return new
+    if new is None:
+        return Liked.equally(named[:MOST_LIKED])
+    rest = ~np.isin(new.rows, named)
+    rows = np.concatenate([named, new.rows[rest]])
+    weights = np.concatenate([np.ones(named.size, np.float32), new.weights[rest]])
+    return Liked(rows[:MOST_LIKED], weights[:MOST_LIKED])
 
-    The newest history item and every liked item weigh 1; older history fades geometrically.
+
+def _split(history: Rows, n_learned: int | None) -> tuple[Rows, Liked | None]:
+    """Return the history without the items that nothing was learned of, and these, newest first.
+
+    An item weighs its share of the history, in which older items fade, times `NEW_ITEM_WEIGHT`.
     """
-    rows = np.concatenate([history, liked])
-    ages = np.arange(history.size - 1, -1, -1)
-    weights = np.concatenate([TASTE_DECAY**ages, np.ones(liked.size)]).astype(np.float32)
-    return _unit(weights @ vectors[rows])
+    if n_learned is None or not history.size or history.max() < n_learned:
+        return history, None
+    newest = history[::-1]
+    weights = (TASTE_DECAY ** np.arange(newest.size)).astype(np.float32)
+    weights *= NEW_ITEM_WEIGHT / weights.sum()
+    rows, firsts = np.unique(newest, return_index=True)
+    totals = np.bincount(np.searchsorted(rows, newest), weights)
+    some = np.sort(firsts[rows >= n_learned])[:MOST_LIKED]
+    chosen = newest[some]
+    liked = Liked(chosen, totals[np.searchsorted(rows, chosen)].astype(np.float32))
+    return history[history < n_learned], liked
+
+
+def _taste_vector(vectors: Matrix, history: Rows) -> Vector | None:
+    """Return the unit mean of the vectors of the items taken, of which there is at least one.
+
+    The newest item weighs 1; older ones fade geometrically.
+    """
+    weights = (TASTE_DECAY ** np.arange(history.size - 1, -1, -1)).astype(np.float32)
+    return _unit(weights @ vectors[history])
 
 
 def _unit(vector: Vector) -> Vector | None:

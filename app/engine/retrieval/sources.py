@@ -19,6 +19,7 @@ from app.engine.kernels.topk import Exclusion, Hits, Piece, TopK, WeightedScores
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.retrieval.similar import Similarity
 
 SOURCE_SIZE = 200
 """Candidates that a source brings, unless it says otherwise."""
@@ -162,6 +163,24 @@ class WordSource:
     def _matches(self, requests: Sequence[ResolvedRequest]) -> list[Hits]:
         sums = [self._index.items(request.query) for request in requests]
         return self._topk.best_sums(sums, [r.exclusion for r in requests], SOURCE_SIZE)
+
+
+class SimilarSource:
+    """The items that are similar to the liked ones."""
+
+    def __init__(self, name: str, similarity: Similarity, size: int) -> None:
+        """Take what tells which items are similar."""
+        self.name = name
+        self._similarity, self._size = similarity, size
+
+    def search(self, requests: Sequence[ResolvedRequest]) -> list[Hits | None]:
+        """Return for each request with liked items the rows most similar to them."""
+        return hits_where(lambda request: request.liked is not None, requests, self._nearest)
+
+    def _nearest(self, requests: Sequence[ResolvedRequest]) -> list[Hits]:
+        liked = [request.liked for request in requests if request.liked is not None]
+        exclusions = [request.exclusion for request in requests]
+        return self._similarity.similar(liked, exclusions, self._size)
 
 
 class FixedSource:

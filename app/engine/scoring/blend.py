@@ -1,14 +1,20 @@
 """The fixed part of the score, a documented blend: the query, dislikes, and what is popular.
 
     score      = learned + 10 · match, where the request has a history and the bundle learned
-    match      = cos(query, item) + 0.3 · coverage(query, title) − 0.4 · max(0, cos(disliked, item))
+    match      = cos(query, item) + 0.3 · coverage(query, title)
+               + l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
     unlearned  = match + 0.5 · cos(taste, item)
                + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
 
-Cosines are in [-1, 1], all other parts in [0, 1]. A missing part adds nothing, the cosine of a text
-without a vector too. The weight of coverage was chosen on queries with human grades
-(docs/accuracy.md). The others are not tuned on any data: the query decides first, taste changes the
-order of similar matches, and what is popular, trending or new decides between nearly equal ones.
+The weight l of likes is 0.3 beside a query, 2 beside what was learned from a history, else 1: the
+query decides first, then the likes, then the history.
+
+Cosines are in [-1, 1], all other parts in [0, 1], but the similarity of the most similar items may
+be above 1 (`app.engine.retrieval.similar`). A missing part adds nothing, the cosine of a text
+without a vector too. The weight of coverage was chosen on queries with human grades, that of
+similarity on films that are alike (docs/accuracy.md). The others are not tuned on any data: taste
+changes the order of similar matches, and what is popular, trending or new decides between nearly
+equal ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +25,13 @@ from app.core.types import Matrix, Rows, Vector
 from app.engine.kernels.topk import Gather, TopK
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.retrieval.similar import Similarity
 
 COVERAGE_WEIGHT = 0.3
 TASTE_WEIGHT = 0.5
+LIKE_WEIGHT = 1.0
+LIKE_WEIGHT_BESIDE_QUERY = 0.3
+LIKE_WEIGHT_BESIDE_LEARNED = 2.0
 DISLIKE_WEIGHT = 0.4
 SIGNAL_WEIGHTS = {"popularity": 0.15, "trending": 0.1, "freshness": 0.05}
 
@@ -36,10 +46,16 @@ class Blend:
     """The fixed blend over one catalogue."""
 
     def __init__(
-        self, vectors: Matrix, words: LexicalSearch, signals: Mapping[str, Vector], topk: TopK
+        self,
+        vectors: Matrix,
+        words: LexicalSearch,
+        similarity: Similarity,
+        signals: Mapping[str, Vector],
+        topk: TopK,
     ) -> None:
         """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
         self._vectors, self._words, self._topk = vectors, words, topk
+        self._similarity = similarity
         self._signals: Vector = np.zeros(len(vectors), np.float32)
         self.change(np.arange(len(vectors)), signals)
 
@@ -78,6 +94,9 @@ class Blend:
             score = scores[position]
             if request.query_vector is not None and request.cosines is None:
                 score += self._cosines(rows, request.query_vector)
+            if request.liked is not None:
+                weight = _like_weight(request, learned=known is not None)
+                score += weight * self._similarity.scores(request.liked, rows)
             if request.disliked is not None:
                 score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)
             if request.preferred is not None:
@@ -91,3 +110,9 @@ class Blend:
     def _cosines(self, rows: Rows, vector: Vector) -> Vector:
         cosines: Vector = self._vectors.take(rows, axis=0) @ vector
         return cosines
+
+
+def _like_weight(request: ResolvedRequest, *, learned: bool) -> float:
+    if request.query:
+        return LIKE_WEIGHT_BESIDE_QUERY
+    return LIKE_WEIGHT_BESIDE_LEARNED if learned else LIKE_WEIGHT

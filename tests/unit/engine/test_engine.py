@@ -1,5 +1,7 @@
 """One pass over a batch: what comes back, in which order, and what may not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,39 @@ def test_dislike_pushes_away() -> None:
 
 
 def test_like_pulls_without_a_query() -> None:
-    assert ids(rank(RankRequest(like=("mob",), exclude=frozenset({"mob"}), k=1))) == ["heist"]
+    result = rank(RankRequest(like=("mob",), exclude=frozenset({"mob"}), k=1))
+
+    assert ids(result) == ["heist"]
+    assert [hit.name for hit in result.items[0].sources] == ["similar"]
+
+
+def test_several_likes_are_served_each_and_not_their_mean() -> None:
+    liked = ("alien", "love")
+    result = rank(RankRequest(like=liked, exclude=frozenset(liked), k=3))
+
+    assert set(ids(result)) == {"star", "robot", "mob"}
+
+
+def test_a_dislike_pushes_away_what_is_liked() -> None:
+    request = RankRequest(like=("mob",), exclude=frozenset({"mob"}), k=6)
+    plain, pushed = (
+        {item.id: item.score for item in rank(asked).items}
+        for asked in (request, replace(request, dislike=("heist",)))
+    )
+    lost = {name: plain[name] - pushed[name] for name in plain}
+    assert lost["heist"] == pytest.approx(0.4)
+    assert max(lost, key=lost.__getitem__) == "heist"
+    assert lost["love"] > lost["star"] == 0
+
+
+def test_a_query_decides_first_and_likes_reorder() -> None:
+    plain = rank(RankRequest(query="space adventure", k=3))
+    liking = rank(RankRequest(query="space adventure", like=("heist", "alien"), k=3))
+
+    assert set(ids(plain)) == set(ids(liking)) == {"star", "robot", "alien"}
+    assert ids(plain)[-1] == "alien"
+    scores = {item.id: item.score for item in liking.items}
+    assert scores["alien"] > {item.id: item.score for item in plain.items}["alien"]
 
 
 def test_with_neither_words_nor_history_the_popular_come_first() -> None:
@@ -138,13 +172,17 @@ def test_scores_are_the_documented_blend() -> None:
 
     vectors = dict(zip(TITLES, engine._parts.texts.vectors, strict=True))
     query = engine._parts.encoder.encode(["crime"])[0]
-    taste = 0.85 * vectors["heist"] + vectors["love"] + vectors["mob"]
+    taste = 0.85 * vectors["heist"] + vectors["love"]
     taste /= np.linalg.norm(taste)
+    # On the scale of the most similar candidates: there are fewer than ten others.
+    alike = {name: float(vectors[name] @ vectors["mob"]) for name in shown}
+    scale = max(np.mean([value for name, value in alike.items() if name != "mob"]), 0.3)
     for name, score in shown.items():
         vector = vectors[name]
         expected = (
             vector @ query
             + 0.5 * (vector @ taste)
+            + 0.3 * alike[name] / scale
             - 0.4 * max(0.0, float(vector @ vectors["alien"]))
             + 0.3 * (name in covered)
             + 0.15 * (0.5 if name == "mob" else 0.0)

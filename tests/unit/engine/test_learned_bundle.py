@@ -1,6 +1,7 @@
 """From an event log with a known pattern, through a bundle on disk, to ranked answers."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,22 @@ def test_answers_name_the_sources_of_behaviour(engine):
     assert named["behaviour"].rank <= 3
 
 
+def test_likes_are_no_history(engine):
+    request = RankRequest(like=("r8",), exclude=frozenset({"r8"}), k=5)
+    result = engine.rank([request]).results[0]
+    assert {hit.name for hit in result.items[0].sources} == {"similar"}
+    resolved = resolved_by(engine, replace(after(7), like=("r20",)))
+    assert resolved.recent.tolist() == [7, 6, 5]
+    assert (resolved.length, resolved.liked.rows.tolist()) == (3, [20])
+
+
+def test_beside_a_history_the_likes_decide_first(engine):
+    alone = engine.rank([RankRequest(like=("r20",), exclude=frozenset({"r20"}), k=10)]).results[0]
+    request = after(7, k=10, like=("r20",))
+    both = engine.rank([replace(request, exclude=request.exclude | {"r20"})]).results[0]
+    assert len(set(ids(alone)) & set(ids(both))) >= 5
+
+
 def test_without_a_history_the_popular_come_first(bundle, engine):
     result = engine.rank([RankRequest(k=3)]).results[0]
     popularity = load_arrays(bundle, "signals.safetensors")["popularity"]
@@ -95,13 +112,25 @@ def test_unknown_ids_in_a_history_change_nothing_else(engine):
     assert ids(cold) == ids(engine.rank([RankRequest(k=5)]).results[0])
 
 
+NO_QUERY = EncodedQuery("")
+
+
+def resolved_by(engine, request, query=NO_QUERY):
+    parts = engine._parts
+    return resolve(
+        request,
+        query,
+        parts.catalogue,
+        parts.texts.vectors,
+        parts.texts.words,
+        n_learned=parts.learned.behaviour.n_learned,
+    )
+
+
 def retrieved(engine, request):
     """Return the rows of a request, in no order, and what each source brought."""
-    parts = engine._parts
-    resolved = resolve(
-        request, EncodedQuery(""), parts.catalogue, parts.texts.vectors, parts.texts.words
-    )
-    (hits,) = retrieve([resolved], parts.sources)
+    resolved = resolved_by(engine, request)
+    (hits,) = retrieve([resolved], engine._parts.sources)
     lists = [one.rows for one in hits.values()]
     lists += [] if resolved.named is None else [resolved.named]
     return NumpyTopK(N_ITEMS).union([lists])[0], hits
@@ -155,7 +184,7 @@ def test_the_score_is_what_was_learned_and_ten_times_the_match(engine):
     parts = engine._parts
     request = after(20, k=20, query="thing r33", dislike=("r9",))
     query = EncodedQuery(request.query, parts.encoder.encode([request.query])[0])
-    resolved = resolve(request, query, parts.catalogue, parts.texts.vectors, parts.texts.words)
+    resolved = resolved_by(engine, request, query)
     (hits,) = retrieve([resolved], parts.sources)
     (rows,) = NumpyTopK(N_ITEMS).union([[one.rows for one in hits.values()]])
     columns = parts.learned.features.compute([resolved.recent], [3], [rows])

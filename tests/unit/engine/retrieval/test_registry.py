@@ -13,6 +13,7 @@ from app.engine.retrieval.registry import (
     behaviour_sources,
     sources_of,
 )
+from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import TasteSource, VectorSource
 from tests.planted import random_behaviour, random_space
 
@@ -44,6 +45,13 @@ def test_what_was_learned_takes_the_place_of_taste_by_text():
     )
     assert names(made) == ["meaning", "words", "behaviour", "alike", "taste"]
     assert isinstance(made[4], TasteSource)
+
+
+def test_similarity_is_a_source_of_its_own():
+    vectors, _ = texts()
+    similarity = Similarity(random_space(np.random.default_rng(0), N).inputs, vectors, None)
+    made = sources_of(SourceParts(topk=TOPK, vectors=vectors, similarity=similarity))
+    assert names(made) == ["meaning", "similar", "taste"]
 
 
 def test_learning_asks_only_the_sources_of_behaviour():
