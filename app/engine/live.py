@@ -6,8 +6,8 @@ items of one moment. The arrays of a bundle are read-only and have no room, so t
 copies them, with free rows at the end.
 
 An item keeps its row, and with it what was learned of it, through changes, and even when it is
-deleted and comes back. Nothing was learned of a new item: it gets the mean position of the items
-with the nearest texts in the space of taste.
+deleted and comes back. Nothing was learned of a new item: its target embedding is the mean of those
+of the items with the nearest texts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -164,8 +164,8 @@ class CatalogueUpdate:
         deleted: ids.
         rows, records: int64[p] rows of the items that are put, and the items.
         renamed, vectors: int64[c] rows of those with other words than before, float32[c, dim].
-        taste: float32[a, d] twice, input and target positions in the space of taste of new items,
-            and int64[a] their rows; None where nothing was learned.
+        taste: float32[a, d], the target embeddings of new items, and int64[a], their rows; None
+            where nothing was learned.
         words: the segments of `LiveLexicalIndex`; None = no change.
         redated: int64[r] rows that are older or newer than before.
         signals, fallback: as in `EngineParts`, with those.
@@ -181,7 +181,7 @@ class CatalogueUpdate:
     records: tuple[Record, ...]
     renamed: Rows
     vectors: Matrix
-    taste: tuple[Matrix, Matrix, Rows] | None
+    taste: tuple[Matrix, Rows] | None
     words: tuple[Segment, ...] | None
     redated: Rows
     signals: Mapping[str, Vector]
@@ -248,9 +248,8 @@ def perform(update: CatalogueUpdate) -> EngineParts:
         parts.texts.vectors[update.renamed] = update.vectors
         parts.texts.index.put(update.renamed)
     if parts.learned is not None and update.taste is not None:
-        inputs, targets, rows = update.taste
-        taste = parts.learned.behaviour.taste
-        taste.inputs[rows], taste.targets[rows] = inputs, targets
+        targets, rows = update.taste
+        parts.learned.behaviour.taste.targets[rows] = targets
     if not len(update.redated):
         return parts
     parts.blend.change(update.redated, update.signals)
@@ -309,11 +308,12 @@ def _freshness(parts: EngineParts, records: Sequence[Record]) -> Vector:
     return np.where(np.isnan(seconds), 0.0, older).astype(np.float32)
 
 
-def _taste(parts: EngineParts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Matrix, Rows] | None:
-    """Return the positions of new items in the space of taste; None where nothing was learned.
+def _taste(parts: EngineParts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Rows] | None:
+    """Return the places of new items in the space of taste; None where nothing was learned.
 
-    That is float32[a, d] twice, the mean input and target positions of the items with the nearest
-    texts, zero for an item without a vector; and int64[a], those of `rows` that are new.
+    That is float32[a, d], the mean target embeddings of the items with the nearest texts, zero for
+    an item without a vector; and int64[a], those of `rows` that are new. They have no input
+    embedding: in a history, a new item counts by its text.
     """
     new = rows >= parts.catalogue.n_used
     if parts.learned is None or not new.any():
@@ -321,14 +321,11 @@ def _taste(parts: EngineParts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Mat
     space, blocked = parts.learned.behaviour.taste, ~parts.catalogue.visible()
     _, nearest = parts.texts.index.search(vectors[new], _NEAREST, blocked)
     nearest[~vectors[new].any(axis=1)] = -1
-    means = []
-    for positions in (space.inputs, space.targets):
-        near = positions[nearest]
-        near[nearest < 0] = 0.0
-        mean = near.sum(axis=1)
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
-        means.append(mean)
-    return means[0], means[1], rows[new]
+    near = space.targets[nearest]
+    near[nearest < 0] = 0.0
+    mean = near.sum(axis=1)
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+    return mean, rows[new]
 
 
 def _words(

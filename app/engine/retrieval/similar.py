@@ -121,7 +121,7 @@ class Similarity:
             return content
         inputs = behaviour.taste.inputs
         near = inputs.take(items, axis=0) @ inputs.take(rows, axis=0).T
-        # The place that a new item has in the space is a blurred mean, which is near to everything.
+        # Nothing was learned of a new item. Its mean place in the space is near to everything.
         new = items >= behaviour.n_learned, rows >= behaviour.n_learned
         if new[0].any() or new[1].any():
             near = np.where(new[0][:, None] | new[1], content, near)
