@@ -30,6 +30,8 @@ _KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
     "brand": ("string", "strings"),
     "provider": ("string", "strings"),
 }
+_LEAST_UNIT_NAME: Final = 5
+"""Letters from which the name of a unit is a name of a runtime by itself."""
 _LEAST_SECONDS: Final = 1_000.0
 """Median from which runtimes cannot be minutes: that would be 17 hours."""
 _LEAST_MILLISECONDS: Final = 100_000.0
@@ -129,7 +131,9 @@ def _rank(role: str, name: str) -> int | None:
     known = _known()
     rest = [word for word in _words(name) if word not in known.ignored[role]]
     key = " ".join(rest)
-    if role == "runtime" and key in known.lengths and _named_unit(name) is not None:
+    # "length_ms" is a runtime, and so is "minutes". "min" may be the smallest of something.
+    is_length = key in known.lengths or (not key and len(name) >= _LEAST_UNIT_NAME)
+    if role == "runtime" and is_length and _named_unit(name) is not None:
         return len(known.ranks[role])
     return known.ranks[role].get(key)
 

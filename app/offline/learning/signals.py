@@ -59,7 +59,7 @@ def rating_events(events: Events, weights: Mapping[str, EventRule]) -> npt.NDArr
     candidates = [
         (kind == RATING_KIND, int(count), code)
         for code, (kind, rule, count) in enumerate(zip(events.kinds, rules, counts, strict=True))
-        if rule.positive_from is not None and count
+        if count and (kind == RATING_KIND or rule.positive_from is not None)
     ]
     if not candidates:
         return np.zeros(len(events), bool)

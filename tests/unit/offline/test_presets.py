@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
@@ -81,6 +82,16 @@ DOMAINS: dict[str, tuple[Callable[[], Rows], str, dict[str, Any]]] = {
 
 def test_every_preset_has_a_domain() -> None:
     assert {path.stem for path in PRESETS.iterdir()} == set(DOMAINS)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_what_a_preset_proposes_in_its_comments_is_a_recipe(domain: str, tmp_path: Path) -> None:
+    text = (PRESETS / f"{domain}.toml").read_text()
+    proposed = re.sub(r"^# (?=\[\w+\]$|\w+ = )", "", text, flags=re.MULTILINE)
+    (tmp_path / "r.toml").write_text(proposed)
+    recipe = load_recipe(tmp_path / "r.toml")
+    assert recipe.roles.attributes()
+    assert recipe.weights == load_recipe(PRESETS / f"{domain}.toml").weights
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -32,6 +32,7 @@ def test_the_doctests():
         ("rating", ["avgRating", "Average Rating", "vote_average", "Bewertung", "评分", "평점"]),
         ("runtime", ["Runtime", "duration_s", "running time", "Durée (min.)", "片长(分钟)"]),
         ("runtime", ["length_ms", "track_duration_ms", "Spieldauer", "length in minutes"]),
+        ("runtime", ["minutes", "reading_minutes", "read_time_min", "playtime", "Seconds"]),
         ("brand", ["brand_name", "Hersteller", "Marca", "品牌", "ブランド", "productBrand"]),
         ("provider", ["publisher", "Artist", "Verlag", "seller_name", "出版社", "éditeur"]),
     ],
@@ -59,6 +60,9 @@ def test_the_usual_names_in_several_languages(role, names):
         ("runtime", "minutes_to_closing_time"),
         ("runtime", "time"),
         ("runtime", "in"),
+        ("runtime", "min"),
+        ("runtime", "std"),
+        ("runtime", ""),
     ],
 )
 def test_names_that_only_look_like_one(role, name):

@@ -77,6 +77,8 @@ def test_the_ratings_are_of_one_kind_on_one_scale():
     ]
     assert chosen([*watched, stars, unvalued, bought], weights) == [*[True] * 3, *[False] * 3]
     assert chosen([unvalued, bought], weights) == [False, False]
+    weights["rating"] = EventRule(weight=1.0)  # every rating is positive
+    assert chosen([stars, rating], weights) == [False, True]
 
 
 def test_one_good_rating_does_not_make_an_item_the_best():
