@@ -34,6 +34,7 @@ from app.evaluation.intents.demands import (
     words_of,
 )
 from app.evaluation.intents.labels import NOW, Half, LabelledQuery, read_labels, read_neutral
+from app.evaluation.intents.perfect import intent_of_label
 from app.evaluation.intents.results import Judgement, judge
 from app.evaluation.intents.scoring import ALL, QueryScore, ScoreTable, score, table_of
 from loadtest.runners.client import Client
@@ -94,9 +95,13 @@ def interpreted(
 
 
 def answered(
-    labels: Iterable[LabelledQuery], catalogue: BuiltCatalogue, log: Path
+    labels: Iterable[LabelledQuery], catalogue: BuiltCatalogue, log: Path, *, perfect: bool
 ) -> list[tuple[LabelledQuery, Judgement]]:
-    """Serve a catalogue, ask it every query over HTTP, and judge the answers."""
+    """Serve a catalogue, ask it every query over HTTP, and judge the answers.
+
+    `perfect`: the intent of each label is sent with its query.
+    """
+    ids = catalogue.judged.ids_of_title
     port = free_port()
     module = "loadtest.runners.service_at"
     command = [sys.executable, "-m", module, "--bundle", str(catalogue.bundle)]
@@ -107,13 +112,15 @@ def answered(
     with Service(catalogue.name, command, port, log, env):
         client = Client(port)
         for label in labels:
-            body = {"query": label.query, "budget_ms": _BUDGET_MS}
+            body: dict[str, Any] = {"query": label.query, "budget_ms": _BUDGET_MS}
+            if perfect:
+                body["intent"] = intent_of_label(label.intents[0], ids)
             status, answer = client.call("POST", "/recommend", body)
             if status != _OK:
                 judgement: Judgement | None = Judgement(*[f"status {status}"] * 2)
             else:
-                ids = [item["id"] for item in answer["items"]]
-                judgement = judge(label, catalogue.judged, ids)
+                found = [item["id"] for item in answer["items"]]
+                judgement = judge(label, catalogue.judged, found)
             if judgement is not None:
                 judged.append((label, judgement))
         client.close()
@@ -193,6 +200,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, default=LABELS, metavar="DIR")
     parser.add_argument("--catalogue", action="append", help="only this one; may come repeatedly")
     parser.add_argument("--no-results", action="store_true", help="judge the intents only")
+    parser.add_argument(
+        "--perfect", action="store_true", help="send the intents of the labels over HTTP"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(argv)
     labels = read_labels(options.labels, options.half)
@@ -206,7 +216,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             own = [label for label in labels if label.catalogue == catalogue.name]
             scores += interpreted(own, open_engine(catalogue.bundle, _THREADS), neutral)
             if not options.no_results:
-                judged += answered(own, catalogue, work / f"{catalogue.name}.log")
+                log = work / f"{catalogue.name}.log"
+                judged += answered(own, catalogue, log, perfect=options.perfect)
     figures = report(options.half, scores, judged)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")

@@ -50,6 +50,10 @@ class JudgedCatalogue:
         full = sum(item.get(name) not in (None, []) for item in self.items.values())
         return full >= _WELL_FILLED * len(self.items)
 
+    def ids_of_title(self, title: str) -> list[str]:
+        """Return the ids of all items of a title."""
+        return [each for each, item in self.items.items() if item["title"] == title]
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:

@@ -18,6 +18,7 @@ from app.evaluation.intents.demands import (
     words_of,
 )
 from app.evaluation.intents.labels import read_labels, read_neutral
+from app.evaluation.intents.perfect import intent_of_label
 from app.evaluation.intents.scoring import score
 from app.offline.input.items import read_items
 from app.offline.input.recipe import load_recipe
@@ -162,26 +163,6 @@ def test_the_catalogues_have_the_sizes_that_the_readme_states():
     assert sizes == {"shop": 144, "news": 110, "music": 125}
 
 
-def as_intent(label: dict[str, Any]) -> dict[str, Any]:
-    """Write a label as the intent that an answer would show; titles stand for their ids."""
-    positive: list[dict[str, Any]] = []
-    for field, low, high in label.get("ranges", []):
-        bounds = {"gte": low, "lte": high}
-        positive.append({field: {name: each for name, each in bounds.items() if each is not None}})
-    positive += [{field: {"any": values}} for field, *values in label.get("values", [])]
-    negative = [{field: {"any": values}} for field, *values in label.get("not_values", [])]
-    negative += [
-        {field: {"gte": low, "lte": high}} for field, low, high in label.get("not_ranges", [])
-    ]
-    filters = {"$and": positive, "$not": negative}
-    others = ("sort", "without", "like", "dislike", "tone", "count")
-    return {
-        **{name: label[name] for name in others if name in label},
-        "filters": {name: parts for name, parts in filters.items() if parts},
-        "residual_text": label["residual"],
-    }
-
-
 @pytest.mark.parametrize("name", ["films", *MADE])
 def test_every_label_can_be_said_as_an_intent(name: str):
     kinds = {"published_at": "time", "categories": "strings"}
@@ -195,6 +176,8 @@ def test_every_label_can_be_said_as_an_intent(name: str):
     for label in labels:
         wanted = [demands_of_label(each, NOW, neutral) for each in label.intents]
         for intent in label.intents:
-            found = demands_of_intent(as_intent(dict(intent)), label.query, reading)
+            found = demands_of_intent(
+                intent_of_label(intent, lambda title: [title]), label.query, reading
+            )
             assert score(label, wanted, found).errors == 0, label.id
     assert labels
