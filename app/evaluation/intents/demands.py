@@ -42,6 +42,7 @@ _MINUTE: Final = timedelta(minutes=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400.0
 
+_RUNS: Final = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 _PIECES: Final = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 
 
@@ -97,7 +98,7 @@ def demands_of_label(label: LabelIntent, today: date, neutral: frozenset[str]) -
     found.add("sort", [label["sort"]] if "sort" in label else [])
     for name in ("like", "dislike"):
         found.add(name, map(_folded, label.get(name, ())))
-    found.add("without", words_of(" ".join(label.get("without", ()))))
+    found.add("without", _runs_of(label.get("without", ())))
     found.add("tone", label.get("tone", ()))
     found.add("count", [label["count"]] if "count" in label else [])
     return Demands(found.frozen(), words_of(label.get("residual", "")), neutral)
@@ -122,7 +123,7 @@ def demands_of_intent(intent: Mapping[str, Any], query: str, reading: Reading) -
     for name in ("like", "dislike"):
         titles = [reading.title_of(item) or item for item in intent.get(name) or ()]
         found.add(name, map(_folded, titles))
-    found.add("without", words_of(" ".join(intent.get("without") or ())))
+    found.add("without", _runs_of(intent.get("without") or ()))
     found.add("tone", intent.get("tone") or ())
     found.add("count", [intent["count"]] if intent.get("count") else [])
     spans = " ".join(query[span["start"] : span["end"]] for span in intent.get("spans") or ())
@@ -138,6 +139,11 @@ def words_of(text: str) -> frozenset[str]:
     ['12', 'cafe', '科', '幻']
     """
     return frozenset(_PIECES.findall(_folded(text)))
+
+
+def _runs_of(texts: Iterable[str]) -> frozenset[str]:
+    """Return the folded words of texts; Chinese characters in a row are one word."""
+    return frozenset(_RUNS.findall(_folded(" ".join(texts))))
 
 
 def _folded(text: str) -> str:

@@ -120,6 +120,11 @@ def test_a_number_that_is_named_exactly_is_a_range_of_one():
     assert demands_of_label({"ranges": [["ram_gb", 16, 16]]}, TODAY, NEUTRAL).sets == wanted
 
 
+def test_each_unwanted_word_is_one_demand_also_in_chinese():
+    found = read({}, without=["外星人", "Car chases"])
+    assert found == {"without": frozenset({"外星人", "car", "chases"})}
+
+
 def test_ids_become_titles():
     found = read({}, like=["1"], dislike=["2"])
     label = {"like": ["Matrix, The"], "dislike": ["Heat"]}
