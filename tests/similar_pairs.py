@@ -4,8 +4,7 @@
 
 `data/similar-pairs.jsonl` was written from knowledge of films, before anything was tuned. A line
 names a film, films that must be among the first 20, and films that must not. The parameters were
-chosen on the lines of the fold "tune"; those of "report" took no part in the
-choice.
+chosen on the lines of the fold "tune"; those of "report" took no part in the choice.
 """
 
 import json
