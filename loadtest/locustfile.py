@@ -1,4 +1,4 @@
-"""Users for locust: people who search, with popular and new queries, batches and bad input.
+"""Users for locust: people who search, with popular, new and demanding queries, and bad input.
 
     make load                                      20 s against the service on this machine
     locust -f loadtest/locustfile.py               with the web page of locust
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from locust import FastHttpUser, between, constant_pacing, events, task
 from locust.env import Environment
 
-from loadtest.runners.queries import Zipf, beginnings, titles_at, unique_queries
+from loadtest.runners.queries import Zipf, beginnings, titles_at, unique_queries, with_demands
 
-_POPULAR, _UNIQUE, _USERS = 1_000, 50_000, 671
+_POPULAR, _UNIQUE, _DEMANDING, _USERS = 1_000, 50_000, 5_000, 671
 
 
 class Texts:
@@ -31,6 +31,7 @@ class Texts:
     popular: Sequence[str] = ()
     popularity = Zipf(_POPULAR)
     unique: Sequence[str] = ()
+    demanding: Sequence[str] = ()
     numbers = itertools.count()
     first = itertools.count()
 
@@ -60,6 +61,7 @@ def _prepare(environment: Environment, **_: object) -> None:
         raise SystemExit(f"{environment.host}/recommend returned no titles")
     texts = unique_queries(_POPULAR + _UNIQUE, random.randrange(2**32), titles)
     Texts.popular, Texts.unique = texts[:_POPULAR], texts[_POPULAR:]
+    Texts.demanding = with_demands(Texts.unique[-_DEMANDING:])
 
 
 class Client(FastHttpUser):
@@ -68,7 +70,7 @@ class Client(FastHttpUser):
     abstract = True
     wait_time = between(0.02, 0.2)
 
-    def recommend(self, name: str, **body: str | int | list[str]) -> list[str]:
+    def recommend(self, name: str, **body: object) -> list[str]:
         """Send one request; the answer must be 200 and have items. Returns their ids."""
         with self.client.post("/recommend", json=body, name=name, catch_response=True) as response:
             if response.status_code != 200:
@@ -99,6 +101,29 @@ class NewUser(Client):
     def ask(self) -> None:
         """Send a new query."""
         self.recommend("unique query", query=Texts.new(), k=10)
+
+
+class DemandingUser(Client):
+    """Sends queries that ask for more than words, and intents: the other users send none."""
+
+    weight = 2
+
+    @task(4)
+    def ask(self) -> None:
+        """Send a query with a demand."""
+        self.recommend("demands", query=random.choice(Texts.demanding))
+
+    @task
+    def interpret(self) -> None:
+        """Ask only what a query means, as a search box does."""
+        body = {"query": random.choice(Texts.demanding)}
+        self.client.post("/interpret", json=body, name="interpret")
+
+    @task
+    def edit(self) -> None:
+        """Send an intent, as a search box does after a tag was removed."""
+        intent = {"sort": random.choice(("relevance", "newest")), "residual_text": Texts.hot()}
+        self.recommend("sent intent", intent=intent)
 
 
 class KnownUser(Client):

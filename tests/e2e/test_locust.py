@@ -30,9 +30,12 @@ REQUEST_NAMES = {
     "batch of 8",
     "bad input",
     "cold start",
+    "demands",
     "flash crowd",
     "hot query",
+    "interpret",
     "search as you type",
+    "sent intent",
     "unique query",
     "user",
     "user + query",
@@ -102,7 +105,7 @@ def locust(host: str, files: str, *flags: str) -> tuple[int, dict[str, dict[str,
 
 def test_every_user_sends_requests_and_nothing_fails(films: Path, tmp_path: Path) -> None:
     with serving(films, tmp_path) as service:
-        flags = ("--users", "22", "--spawn-rate", "22", "--run-time", "60s")
+        flags = ("--users", "24", "--spawn-rate", "24", "--run-time", "60s")
         names = ",".join(REQUEST_NAMES)
         status, rows, output = locust(service.url, UNTIL, *flags, "--until", names)
     assert status == 0, output
