@@ -20,9 +20,13 @@ from collections.abc import Sequence
 from locust import FastHttpUser, between, constant_pacing, events, task
 from locust.env import Environment
 
-from loadtest.runners.queries import Zipf, beginnings, titles_at, unique_queries, with_demands
+from app.bench.demands import DemandValues, with_demand
+from loadtest.runners.demands import values_at
+from loadtest.runners.queries import Zipf, beginnings, titles_at, unique_queries
 
-_POPULAR, _UNIQUE, _DEMANDING, _USERS = 1_000, 50_000, 5_000, 671
+_POPULAR, _UNIQUE, _USERS = 1_000, 50_000, 671
+_PRICES = 0.1
+"""Share of the queries with demands that name a price."""
 
 
 class Texts:
@@ -31,7 +35,7 @@ class Texts:
     popular: Sequence[str] = ()
     popularity = Zipf(_POPULAR)
     unique: Sequence[str] = ()
-    demanding: Sequence[str] = ()
+    values = DemandValues()
     numbers = itertools.count()
     first = itertools.count()
 
@@ -45,6 +49,13 @@ class Texts:
         """Return a query that was not sent before, as long as there are some."""
         return cls.unique[next(cls.numbers) % len(cls.unique)]
 
+    @classmethod
+    def demanding(cls) -> str:
+        """Return a popular query with a demand: an order, a category, a year or a price."""
+        if random.random() < _PRICES:
+            return f"{cls.hot()} under ${random.choice((10, 20, 50, 100))}"
+        return with_demand(cls.hot(), cls.values, random)
+
 
 @events.test_start.add_listener
 def _prepare(environment: Environment, **_: object) -> None:
@@ -55,13 +66,13 @@ def _prepare(environment: Environment, **_: object) -> None:
     """
     try:
         titles = titles_at(environment.host or "")
+        Texts.values = values_at(environment.host or "")
     except (OSError, ValueError, KeyError) as error:
-        raise SystemExit(f"{environment.host}/recommend: {error}") from error
+        raise SystemExit(f"{environment.host}: {error}") from error
     if not titles:
         raise SystemExit(f"{environment.host}/recommend returned no titles")
     texts = unique_queries(_POPULAR + _UNIQUE, random.randrange(2**32), titles)
     Texts.popular, Texts.unique = texts[:_POPULAR], texts[_POPULAR:]
-    Texts.demanding = with_demands(Texts.unique[-_DEMANDING:])
 
 
 class Client(FastHttpUser):
@@ -111,12 +122,12 @@ class DemandingUser(Client):
     @task(4)
     def ask(self) -> None:
         """Send a query with a demand."""
-        self.recommend("demands", query=random.choice(Texts.demanding))
+        self.recommend("demands", query=Texts.demanding())
 
     @task
     def interpret(self) -> None:
         """Ask only what a query means, as a search box does."""
-        body = {"query": random.choice(Texts.demanding)}
+        body = {"query": Texts.demanding()}
         self.client.post("/interpret", json=body, name="interpret")
 
     @task

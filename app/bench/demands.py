@@ -39,18 +39,19 @@ def with_demands(texts: Iterable[str], values: DemandValues, rng: random.Random)
     >>> list(with_demands(["a", "b", "c", "d", "b"], DemandValues(), random.Random(3)))
     ['oldest a', 'b', 'c', 'oldest d']
     """
-    phrases = [*_ORDERS]
-    phrases += _OF_A_CATEGORY if values.categories else ()
-    phrases += _OF_A_YEAR if values.years else ()
     seen: set[str] = set()
     for number, plain in enumerate(texts):
-        text = plain if number % EVERY else _demanding(plain, phrases, values, rng)
+        text = plain if number % EVERY else with_demand(plain, values, rng)
         if text not in seen:
             seen.add(text)
             yield text
 
 
-def _demanding(text: str, phrases: Sequence[str], values: DemandValues, rng: random.Random) -> str:
+def with_demand(text: str, values: DemandValues, rng: random.Random) -> str:
+    """Return a query with a demand and the words of a text."""
+    phrases = [*_ORDERS]
+    phrases += _OF_A_CATEGORY if values.categories else ()
+    phrases += _OF_A_YEAR if values.years else ()
     category = rng.choice(values.categories).lower() if values.categories else ""
     year = rng.choice(values.years) if values.years else 0
     decade = year - year % 10

@@ -189,8 +189,9 @@ class Recommender:
             validity = Validity(
                 catalogue_seq=now.catalogue,
                 valid_until=min(plan.valid_until, result.valid_until),
-                depends_on=plan.depends_on,
-                depends_on_catalogue=plan.depends_on_catalogue or result.depends_on_catalogue,
+                depends_on=plan.request.named,
+                # The answer says how many items pass a filter, and any change may alter that.
+                depends_on_catalogue=result.depends_on_catalogue or bool(plan.request.filter),
             )
             self._parts.caches.put(plan.lookup, tail, validity)
         return Computed(

@@ -62,21 +62,6 @@ class RequestPlan:
         now = f"{self.lookup.generation.catalogue} {' '.join(self.degraded)}"
         return self.lookup.key + self.lookup.state + now.encode()
 
-    @property
-    def depends_on(self) -> tuple[str, ...]:
-        """Ids of the items that the request names: a change of them may change the answer."""
-        sent, named = self.ask.sent_intent, self.request.named
-        return named if sent is None else (*named, *sent.like, *sent.dislike)
-
-    @property
-    def depends_on_catalogue(self) -> bool:
-        """Whether any change of the catalogue may change the answer.
-
-        The answer says how many items pass a filter. An item that `max_per` has left out may come
-        back when its field changes.
-        """
-        return bool(self.request.filter or self.request.max_per)
-
 
 class Planner:
     """Makes plans. All methods belong to one event loop."""

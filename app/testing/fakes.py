@@ -41,7 +41,7 @@ class GatedEngine:
     Attributes:
         batches: every batch that entered a pass, in order.
         poison: queries that make a pass fail with `EngineError`.
-        valid_until, depends_on_catalogue: what it says of every result.
+        valid_until: what it says of every result.
         max_per: the default of its catalogue.
         short_by: how many results a pass leaves out.
         death: if set, `prepare` raises it.
@@ -54,7 +54,6 @@ class GatedEngine:
         self.batches: list[tuple[RankRequest, ...]] = []
         self.poison: set[str] = set()
         self.valid_until = float("inf")
-        self.depends_on_catalogue = False
         self.max_per: tuple[tuple[str, int], ...] = ()
         self.short_by = 0
         self.death: BaseException | None = None
@@ -226,6 +225,7 @@ class GatedEngine:
             test = parse_filter(request.filter, self.info.attributes)
             ids = [name for name in ids if matches(test, self._items[name].fields)]
         intent = self._intent(request)
+        demanding = bool(intent) and not intent_of(intent).is_plain
         k = request.k
         if request.k_is_default and intent:
             k = intent_of(intent).count or k
@@ -246,7 +246,7 @@ class GatedEngine:
             missing,
             intent=intent,
             valid_until=self.valid_until,
-            depends_on_catalogue=self.depends_on_catalogue,
+            depends_on_catalogue=bool(request.max_per) or demanding,
         )
 
     def _intent(self, request: RankRequest) -> str:

@@ -1,9 +1,13 @@
-"""Query texts of which a third carry demands, made of the categories and years of the demo."""
+"""Query texts with demands, made of the categories and years of the demo or of a service."""
 
+import json
 import random
+import urllib.request
 from collections.abc import Sequence
 
 from app.bench.demands import DemandValues, with_demands
+
+YEARS = range(1970, 2016)
 
 
 def demo_values() -> DemandValues:
@@ -14,6 +18,18 @@ def demo_values() -> DemandValues:
     genres = {genre for genres in frame["genres"].dropna() for genre in str(genres).split("|")}
     known = sorted(genre for genre in genres if not genre.startswith("("))
     return DemandValues(known, sorted({int(year) for year in frame["year"].dropna()}))
+
+
+def values_at(host: str) -> DemandValues:
+    """Return frequent categories of the catalogue that `http://host:port` serves, and years.
+
+    Raises:
+        OSError, ValueError: no such service answers.
+    """
+    request = urllib.request.Request(f"{host}/facets", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        categories = json.load(response).get("fields", {}).get("categories", {})
+    return DemandValues([each["value"] for each in categories.get("values", ())], YEARS)
 
 
 def demanding_queries(texts: Sequence[str], seed: int) -> list[str]:

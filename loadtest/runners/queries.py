@@ -26,22 +26,6 @@ _TRIES_PER_LENGTH = 30
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
-#: What people write around the words that they search for: orders, dates, prices, numbers of items.
-DEMANDS = (
-    "newest {}",
-    "oldest {}",
-    "best rated {}",
-    "most popular {}",
-    "cheapest {}",
-    "{} from the 90s",
-    "{} after 2000",
-    "{} between 1980 and 1995",
-    "{} under $50",
-    "five {}",
-    "{} but not horror",
-    "最新 {}",
-)
-
 #: (query, k) -> titles of the service's answer.
 Ask = Callable[[str, int], list[str]]
 
@@ -59,16 +43,6 @@ def beginnings(text: str) -> list[str]:
     """
     typed = text.split()
     return [" ".join(typed[:n]) for n in range(1, len(typed) + 1)]
-
-
-def with_demands(texts: Sequence[str], seed: int = 0) -> list[str]:
-    """Return the texts, each with one of `DEMANDS` around it.
-
-    >>> with_demands(["crime"]) == with_demands(["crime"])
-    True
-    """
-    rng = random.Random(seed)
-    return [rng.choice(DEMANDS).format(text) for text in texts]
 
 
 def measure(path: Path) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from app.core.errors import InvalidRequestError
 from app.core.ports import Engine
 from app.core.types import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES
-from app.domain.intent import Intent, intent_of
+from app.domain.intent import INTENT_OFF, Intent, intent_of
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from tests.small_engine import small_engine
@@ -103,6 +104,38 @@ def test_interpreting_a_query_says_all_an_intent_has(engine: Engine) -> None:
     assert orjson.loads(text).keys() == Intent().shown().keys()
     assert engine.interpret("space adventure", 1.7e9) == text
     assert intent_of(engine.interpret("", 1.7e9)) == Intent()
+
+
+def test_an_answer_says_how_its_query_was_understood(engine: Engine) -> None:
+    words, own = RankRequest("space adventure"), Intent(residual_text="space adventure").text()
+    sent = replace(words, intent=Intent(sort="newest", count=2).text())
+    off = replace(words, intent=INTENT_OFF)
+
+    answers = engine.rank([words, sent, off, RankRequest()]).results
+
+    assert [answer.intent for answer in answers] == [
+        engine.interpret(words.query, 0.0),
+        sent.intent,
+        own,
+        "",
+    ]
+
+
+def test_an_intent_says_how_many_where_the_caller_does_not(engine: Engine) -> None:
+    intent = Intent(count=2).text()
+    fixed, open_ = RankRequest(intent=intent, k=4), RankRequest(intent=intent, k_is_default=True)
+
+    assert [len(ids(engine, request)) for request in (fixed, open_)] == [4, 2]
+
+
+def test_an_answer_to_demands_depends_on_the_catalogue(engine: Engine) -> None:
+    plain = RankRequest("space", intent=INTENT_OFF)
+    demanding = RankRequest("space", intent=Intent(sort="newest").text())
+    grouped = replace(plain, max_per=(("title", 1),))
+
+    answers = engine.rank([plain, demanding, grouped]).results
+
+    assert [answer.depends_on_catalogue for answer in answers] == [False, True, True]
 
 
 def test_a_filter_that_does_not_fit_names_its_place(engine: Engine) -> None:
