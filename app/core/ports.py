@@ -23,6 +23,7 @@ from app.core.types import (
     ModelQuestion,
     RankRequest,
     StoredUser,
+    TextRole,
 )
 
 NEWEST_EVENTS: Final = 200
@@ -37,6 +38,9 @@ class Encoder(Protocol):
 
     `encode` blocks, is deterministic, and may be called by several threads at once. A text's vector
     does not depend on the other texts of the call (maximum difference 1e-3). Raises `EngineError`.
+
+    Some models read a query in another way than the text of an item, so `encode` is told which it
+    gets. All these vectors are in one space.
     """
 
     @property
@@ -49,7 +53,7 @@ class Encoder(Protocol):
         """Length of a vector."""
         ...
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         """Return float32[len(texts), dim], rows of unit norm, in the order of `texts`."""
         ...
 

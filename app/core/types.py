@@ -23,6 +23,9 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """bool[n]."""
 
+TextRole: TypeAlias = Literal["item", "query"]
+"""What a text is to an encoder: the text of an item, or what somebody searches for."""
+
 Device: TypeAlias = Literal["cpu", "cuda"]
 """Where model work runs."""
 

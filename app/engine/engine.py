@@ -214,7 +214,8 @@ class RankEngine:
         encoded = list(zip(full, self._queries.encode(list(full)), strict=True))
         if fast_encoder is not None and fast:
             fast_texts = [text for text in fast if text not in full]
-            encoded += zip(fast_texts, text_vectors(fast_texts, fast_encoder), strict=True)
+            fast_vectors = text_vectors(fast_texts, fast_encoder, "query")
+            encoded += zip(fast_texts, fast_vectors, strict=True)
         # A row of zeros is a text without a vector.
         vectors = {text: vector for text, vector in encoded if vector.any()}
         return EncodedBatch(

@@ -155,7 +155,7 @@ def _training_data(plan: EvalPlan, options: Options, encoder: Encoder) -> list[T
 
 def _query_vectors(cases: Sequence[Case], encoder: Encoder) -> Mapping[str, Vector]:
     texts = list(dict.fromkeys(case.request.query for case in cases if case.request.query))
-    return dict(zip(texts, encoder.encode(texts), strict=True))
+    return dict(zip(texts, encoder.encode(texts, "query"), strict=True))
 
 
 class _Measurer:

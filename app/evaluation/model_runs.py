@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
 from app.core.ports import Encoder, Engine
-from app.core.types import EngineInfo, Mask, Matrix, RankRequest, Rows, Vector
+from app.core.types import EngineInfo, Mask, Matrix, RankRequest, Rows, TextRole, Vector
 from app.evaluation.answers import (
     Answers,
     Numbering,
@@ -57,21 +58,26 @@ class Responses:
     seconds: Mapping[str, float]
 
 
+_Key: TypeAlias = tuple[str, TextRole, str]
+"""Encoder id, role, text."""
+
+
 class RememberingEncoder:
     """An `Encoder` that keeps all vectors: the folds of a plan share most of their texts."""
 
-    def __init__(self, encoder: Encoder, known: dict[tuple[str, str], Vector]) -> None:
-        """Wrap an encoder; `known` is shared between wrappers: (encoder id, text) -> vector."""
+    def __init__(self, encoder: Encoder, known: dict[_Key, Vector]) -> None:
+        """Wrap an encoder; `known` is shared between wrappers."""
         self._encoder, self._known = encoder, known
         self.id, self.dim = encoder.id, encoder.dim
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         """Return float32[len(texts), dim]; only new texts are encoded."""
-        new = list(dict.fromkeys(text for text in texts if (self.id, text) not in self._known))
+        keys: list[_Key] = [(self.id, role, text) for text in texts]
+        new = list(dict.fromkeys(key for key in keys if key not in self._known))
         if new:
-            vectors = self._encoder.encode(new)
-            self._known.update(((self.id, text), v) for text, v in zip(new, vectors, strict=True))
-        rows = [self._known[self.id, text] for text in texts]
+            vectors = self._encoder.encode([text for *_, text in new], role)
+            self._known.update(zip(new, vectors, strict=True))
+        rows = [self._known[key] for key in keys]
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
 
     def knows(self, texts: Sequence[str]) -> Mask:
@@ -81,7 +87,7 @@ class RememberingEncoder:
 
 def remembering(make_encoder: MakeEncoder) -> MakeEncoder:
     """Return a function that makes encoders which share their vectors."""
-    known: dict[tuple[str, str], Vector] = {}
+    known: dict[_Key, Vector] = {}
     return lambda model, folder: RememberingEncoder(make_encoder(model, folder), known)
 
 

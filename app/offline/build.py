@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from app.bundle.encoder_info import INFO_FILE, EncoderInfo
 from app.bundle.manifest import BundleFacts, EncoderFacts, FastEncodingFacts, LearnedFacts
 from app.bundle.reader import Bundle, load_vectors, open_bundle
 from app.bundle.writer import write_bundle
@@ -79,10 +81,18 @@ class BuildReport:
         times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
         verdict = [] if self.verdict is None else [self.verdict]
         learning = [
+            *_said_of_encoder(self.bundle),
             *_said_of_fast_encoding(manifest.encoder.fast_encoding),
             _said(manifest.learned),
         ]
         return "\n".join([head, *details, *self.guesses, *learning, *verdict, times])
+
+
+def _said_of_encoder(bundle: Bundle) -> list[str]:
+    path = bundle.path / "encoder" / INFO_FILE
+    if not path.exists():  # an encoder that was passed in
+        return []
+    return TypeAdapter(EncoderInfo).validate_json(path.read_bytes()).lines()
 
 
 def _said_of_fast_encoding(fast_encoding: FastEncodingFacts | None) -> list[str]:

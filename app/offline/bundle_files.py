@@ -26,7 +26,7 @@ from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.kernels.features import feature_names
 from app.engine.retrieval.lexical_arrays import lexical_arrays
-from app.offline.encoder.distil import LEAST_TEXTS, distil
+from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
 from app.offline.input.recipe import Recipe
 from app.offline.learning.negatives import negatives_of
@@ -154,8 +154,18 @@ def write_search(folder: Path, texts: Sequence[str], encoder: Encoder) -> IndexF
 def write_fast_encoding(
     folder: Path, texts: Sequence[str], encoder: Encoder
 ) -> FastEncodingFacts | None:
-    """Write the table of fast encoding; None where texts are few, or it knows no tokens."""
+    """Write the table of fast encoding; None where there can be none.
+
+    It needs some texts, an encoder of tokens, and a vocabulary that is not too large (`distil`).
+    """
     if not isinstance(encoder, PackedEncoder) or len(texts) < LEAST_TEXTS:
+        return None
+    if encoder.n_tokens > MOST_TOKENS:
+        _log.warning(
+            "no fast encoding: the vocabulary of the encoder has %d tokens, and %d are the most",
+            encoder.n_tokens,
+            MOST_TOKENS,
+        )
         return None
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     rows = np.flatnonzero(vectors.any(axis=1))

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from app.core.types import Mask, Matrix, Vector
+from app.core.types import Mask, Matrix, TextRole, Vector
 
 _WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
 
@@ -15,7 +15,8 @@ _WORD: Final = re.compile(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]")
 class HashEncoder:
     """An `Encoder` without a model: the normalised sum of one pseudo-random vector for each word.
 
-    Texts with common words are similar. A Chinese character counts as a word.
+    Texts with common words are similar. A Chinese character counts as a word. A query gets the
+    vector that an item of the same text has.
     """
 
     def __init__(self, dim: int = 64) -> None:
@@ -32,7 +33,7 @@ class HashEncoder:
         """Length of a vector."""
         return self._dim
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:  # noqa: ARG002
         """Return float32[len(texts), dim], rows of unit norm, in the order of `texts`."""
         rows = np.empty((len(texts), self._dim), np.float32)
         for row, text in zip(rows, texts, strict=True):

@@ -28,7 +28,7 @@ import numpy as np
 
 from app.bundle.reader import load_vectors, open_bundle
 from app.core.ports import Encoder
-from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
+from app.core.types import Mask, Matrix, RankRequest, Rows, TextRole, Vector
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.open import index_of, open_engine
 from app.engine.retrieval.index import (
@@ -68,14 +68,14 @@ class Copies:
     def __post_init__(self) -> None:
         self.id, self.dim = self.real.id, self.real.dim
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         """Return float32[len(texts), dim]; `#17 … v5` is the fifth copy of film 17, v0 the film.
 
         Other texts are queries: the real encoder reads them, without the marks of copies.
         """
         marks = [(int(found[1]), int(found[2])) for text in texts if (found := _COPY.match(text))]
         if len(marks) < len(texts):
-            return self.real.encode([_MARKS.sub("", text) for text in texts])
+            return self.real.encode([_MARKS.sub("", text) for text in texts], role)
         rows, copies = np.array(marks, np.int64).reshape(-1, 2).T
         return copied(self.base[rows], copies, self.noise)
 

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from app.bundle.reader import load_arrays, open_bundle
 from app.core.ports import Encoder
-from app.core.types import Mask, Matrix, RankRequest
+from app.core.types import Mask, Matrix, RankRequest, TextRole
 from app.engine.engine import RankEngine
 from app.engine.open import engine_of
 from loadtest.runners import machine
@@ -39,10 +39,10 @@ class PrecomputedEncoder:
     def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
         """Encode all texts that will be requested."""
         self.id, self.dim = encoder.id, encoder.dim
-        self._vectors = encoder.encode(texts)
+        self._vectors = encoder.encode(texts, "query")
         self._rows = {text: row for row, text in enumerate(texts)}
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:  # noqa: ARG002
         """Return the vectors of known texts."""
         return self._vectors[[self._rows[text] for text in texts]]
 

@@ -3,7 +3,7 @@
 Several runtimes compute the same vectors:
 
     app.engine.kernels.encoder      our own kernel, on x86-64 with AMX, AVX-512 VNNI or AVX2
-    app.engine.encoding.onnx        ONNX Runtime, everywhere
+    app.engine.encoding.onnx        ONNX Runtime, everywhere, and for models unlike BERT
     app.engine.encoding.torch_gpu   torch, on a GPU; loaded only where the settings ask for one
 
 The files that they read are written by `app.offline.encoder.export`.
@@ -21,9 +21,9 @@ from tokenizers import Tokenizer
 
 from app.bundle.encoder_info import INFO_FILE, EncoderInfo
 from app.core.errors import BundleError, DeviceError, EngineError
-from app.core.types import Device, Mask
+from app.core.types import Device, Mask, TextRole
 from app.engine.encoding.device import require
-from app.engine.encoding.onnx import GraphRuntime
+from app.engine.encoding.onnx import GraphRuntime, TracedRuntime
 from app.engine.encoding.tokens import Tokens, informative_tokens
 from app.engine.kernels.encoder import KernelRuntime
 from app.engine.kernels.instruction_set import InstructionSet
@@ -84,39 +84,50 @@ class PackedEncoder:
             raise BundleError("the encoder cannot be loaded") from error
         self.id = info.id
         self.dim = info.dim
+        self._prompts: dict[TextRole, str] = {"item": info.item_prompt, "query": info.query_prompt}
         self.n_tokens = tokenizer.get_vocab_size()
+        self.tokenizer = tokenizer
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokens(self, texts: Sequence[str], role: TextRole | None = None) -> list[list[int]]:
         """Return the token numbers of each text, special ones included: at least one.
+
+        Those of the prompt of `role` are among them; None = without any prompt.
 
         Raises:
             EngineError: a text is not valid Unicode.
         """
+        prompt = "" if role is None else self._prompts[role]
         try:
-            return [self._tokens.of(text) for text in texts]
+            return [self._tokens.of(prompt + text) for text in texts]
         except Exception as error:  # see __init__
             raise EngineError("the texts could not be encoded") from error
 
     def knows(self, texts: Sequence[str]) -> Mask:
         """Return bool[len(texts)]: whether any token of a text is known; see the port.
 
+        The prompts do not count: every text has them.
+
         Raises:
             EngineError: a text is not valid Unicode.
         """
         informative = self._informative
-        return np.array(
-            [any(informative[token] for token in ids) for ids in self.tokens(texts)], np.bool_
-        )
+        known = [
+            any(map(str.isalnum, text)) and any(informative[token] for token in ids)
+            for text, ids in zip(texts, self.tokens(texts), strict=True)
+        ]
+        return np.array(known, np.bool_)
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> npt.NDArray[np.float32]:
         """Return float32[len(texts), dim], C-contiguous, rows of unit norm, in the order of texts.
+
+        `role` decides which prompt of the model stands before each text.
 
         Raises:
             EngineError: a text is not valid Unicode, or the runtime failed.
         """
         if not texts:
             return np.empty((0, self.dim), np.float32)
-        return self.encode_tokens(self.tokens(texts))
+        return self.encode_tokens(self.tokens(texts, role))
 
     def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Return float32[len(tokens), dim], as `encode`, of texts given by `tokens`.
@@ -145,11 +156,15 @@ def _open(
             _log.warning("texts are encoded by ONNX Runtime, which takes longer: %s", error)
         else:
             return kernel.instruction_set, kernel
+    if info.weights is None:
+        return "onnxruntime", TracedRuntime(directory, info, threads)
     return "onnxruntime", GraphRuntime(directory, info, threads)
 
 
 def _on_torch(directory: Path, info: EncoderInfo, device: Device) -> Runtime:
     require(device)  # first: where torch is missing, that says so
+    if info.weights is None:
+        raise DeviceError(f"device {device}: only ONNX Runtime runs this encoder: {info.no_kernel}")
     from app.engine.encoding.torch_gpu import TorchRuntime  # noqa: PLC0415 - not on CPU
 
     return TorchRuntime(directory, info, device)

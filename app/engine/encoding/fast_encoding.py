@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BundleError
-from app.core.types import Mask, Matrix
+from app.core.types import Mask, Matrix, TextRole
 from app.engine.encoding.encoder import PackedEncoder
 
 FAST_ENCODING_FILE: Final = "encoder/fast_encoding.safetensors"
@@ -39,8 +39,10 @@ class FastEncoder:
         if self._table.shape != shape or self._scale.shape != shape[:1]:
             raise BundleError("the fast encoding of the bundle does not fit its encoder")
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "query") -> Matrix:  # noqa: ARG002
         """Return float32[len(texts), dim], rows of unit norm, in the order of texts.
+
+        The table was fitted to texts as queries, and only queries are encoded fast.
 
         Raises:
             EngineError: a text is not valid Unicode.

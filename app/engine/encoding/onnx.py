@@ -1,11 +1,14 @@
-"""The encoder on ONNX Runtime, in float32, for machines where our kernel cannot run.
+"""The encoder on ONNX Runtime, in float32, where our kernel cannot run the model, or not here.
 
-It packs the tokens of texts of different lengths end to end, so that dense layers compute no
-padding, and splits a call into sub-batches. The graph is made by `app.offline.encoder.onnx_graph`.
+For a model like BERT it packs the tokens of texts of different lengths end to end, so that dense
+layers compute no padding, and splits a call into sub-batches. The graph is made by
+`app.offline.encoder.onnx_graph`. Any other model is a graph that takes padded texts
+(`app.offline.encoder.traced_graph`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,15 @@ PADDED_TOKENS = 1024
 set beyond the caches cost more than larger matrix products gain, and scratch memory grows."""
 MASKED = -1e4
 """Added to the attention score of a padded cell, so that its softmax weight underflows to 0."""
+
+
+_LEAST_NORM: Final = 1e-12
+_POSITION_WEIGHTS: Final[dict[Pooling, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]] = {
+    "mean": np.ones_like,
+    "cls": lambda columns: columns == 0,
+    "weighted_mean": lambda columns: columns + 1,
+}
+"""The weight of each position in the vector of a text, before they are made to add up to 1."""
 
 
 class GraphRuntime:
@@ -35,6 +47,32 @@ class GraphRuntime:
         for rows in sub_batches([len(ids) for ids in tokens]):
             feed = pack([tokens[row] for row in rows], self._pooling)
             vectors[rows] = self._session.run([OUTPUT], feed)[0]
+        return vectors
+
+
+class TracedRuntime:
+    """A session over the graph of a whole model; see `encoder.Runtime`.
+
+    The graph takes padded texts and returns vectors of any length.
+    """
+
+    def __init__(self, directory: Path, info: EncoderInfo, threads: int) -> None:
+        self._session = _session(directory / info.graph, threads)
+        self._dim, self._padding = info.dim, info.padding
+
+    def run(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Return float32[len(tokens), dim], rows of unit norm."""
+        vectors = np.empty((len(tokens), self._dim), np.float32)
+        for rows in sub_batches([len(ids) for ids in tokens]):
+            some = [tokens[row] for row in rows]
+            lengths = np.array([len(ids) for ids in some])
+            mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+            ids = np.full(mask.shape, self._padding, np.int64)
+            for cells, text in zip(ids, some, strict=True):
+                cells[: len(text)] = text
+            vectors[rows] = self._session.run([OUTPUT], {"ids": ids, "mask": mask})[0]
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.maximum(norms, _LEAST_NORM)
         return vectors
 
 
@@ -69,7 +107,8 @@ def pack(tokens: Sequence[Sequence[int]], pooling: Pooling) -> dict[str, npt.NDA
     columns = np.arange(lengths.max())
     real = columns < lengths[:, None]
     positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-    weights = real / lengths[:, None] if pooling == "mean" else real & (columns == 0)
+    weights = real * _POSITION_WEIGHTS[pooling](columns)
+    weights = weights / weights.sum(axis=1, keepdims=True)
     return {
         "ids": np.concatenate([np.asarray(ids, np.int64) for ids in tokens]),
         "positions": positions,

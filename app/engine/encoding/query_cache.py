@@ -34,7 +34,9 @@ class RememberedQueries:
         """
         fresh = [query for query in queries if query not in self._vectors]
         # Copies: a view of one row would keep the whole batch.
-        new = {} if not fresh else dict(zip(fresh, text_vectors(fresh, self._encoder), strict=True))
+        new: dict[str, Vector] = {}
+        if fresh:
+            new = dict(zip(fresh, text_vectors(fresh, self._encoder, "query"), strict=True))
         vectors = [new[q] if q in new else self._vectors[q] for q in queries]
         for query, vector in zip(queries, vectors, strict=True):
             self._vectors[query] = vector.copy() if query in new else vector

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.core.ports import Encoder
-from app.core.types import Matrix
+from app.core.types import Matrix, TextRole
 
 
-def text_vectors(texts: Sequence[str], encoder: Encoder) -> Matrix:
+def text_vectors(texts: Sequence[str], encoder: Encoder, role: TextRole = "item") -> Matrix:
     """Return float32[len(texts), dim]: unit rows, and zeros where a text has no vector.
 
     Raises:
@@ -22,9 +22,9 @@ def text_vectors(texts: Sequence[str], encoder: Encoder) -> Matrix:
     """
     known = encoder.knows(texts)
     if known.all():
-        return encoder.encode(texts)
+        return encoder.encode(texts, role)
     rows = np.flatnonzero(known)
     vectors = np.zeros((len(texts), encoder.dim), np.float32)
     if rows.size:
-        vectors[rows] = encoder.encode([texts[row] for row in rows.tolist()])
+        vectors[rows] = encoder.encode([texts[row] for row in rows.tolist()], role)
     return vectors

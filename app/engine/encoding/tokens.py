@@ -17,6 +17,13 @@ _WORDS: Final = re.compile("[a-z0-9]+|[^ a-z0-9]")
 """How BERT splits printable ASCII in lower case: each punctuation mark is a word of its own."""
 
 
+_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
+"""How SentencePiece writes a byte of a character that its vocabulary lacks."""
+
+_PART: Final = "\N{REPLACEMENT CHARACTER}"
+"""What some bytes of a character are decoded to."""
+
+
 class Tokens:
     """The token numbers of texts, special ones included. Calls of several threads may overlap."""
 
@@ -65,19 +72,34 @@ def informative_tokens(tokenizer: Tokenizer) -> bytes:
     """Return a byte a token number: 1 for a token that says something of its text, else 0.
 
     Special tokens stand in every text, the unknown token for any word that the vocabulary lacks,
-    and punctuation in all kinds of texts. So only a token with a letter or a digit counts.
+    and punctuation in all kinds of texts. So only a token with a letter or a digit counts, or with
+    a part of a character that needs several tokens.
     """
     vocabulary = tokenizer.get_vocab()
-    unknown = json.loads(tokenizer.to_str())["model"].get("unk_token")
+    config: dict[str, Any] = json.loads(tokenizer.to_str())
     special = {
         each.content for each in tokenizer.get_added_tokens_decoder().values() if each.special
     }
+    special.add(_unknown(config["model"]))
+    # There a token is written as one letter a byte, also for bytes of punctuation.
+    by_bytes = "ByteLevel" in json.dumps(config.get("decoder"))
     informative = bytearray(max(vocabulary.values()) + 1)
     for token, number in vocabulary.items():
+        text = tokenizer.decoder.decode([token]) if by_bytes else token
         informative[number] = (
-            token not in special and token != unknown and any(map(str.isalnum, token))
+            token not in special
+            and not _BYTE.fullmatch(token)
+            and (any(map(str.isalnum, text)) or (by_bytes and _PART in text))
         )
     return bytes(informative)
+
+
+def _unknown(model: dict[str, Any]) -> str:
+    """Return the token for words that the vocabulary lacks; "" if the model has none."""
+    if model.get("type") == "Unigram":
+        number = model.get("unk_id")
+        return "" if number is None else str(model["vocab"][number][0])
+    return model.get("unk_token") or ""
 
 
 def _splits_like_bert(tokenizer: Tokenizer) -> bool:

@@ -82,6 +82,7 @@ class Bert:
         self, directory: Path, info: EncoderInfo, device: Device, dtype: torch.dtype
     ) -> None:
         """Load the weights; `dtype`: what is computed in."""
+        assert info.weights is not None  # noqa: S101 - the encoder has checked it
         stored = load_file(directory / info.weights)
         self._weights = {name: each.to(device, dtype) for name, each in stored.items()}
         self._info = info
@@ -99,8 +100,11 @@ class Bert:
             x = self._layer(f"{layer}.", x, real[:, None, None])
         # In float32 from here: a sum over many tokens would lose in float16.
         pooled = x[:, 0].float()
-        if self._info.pooling == "mean":
-            pooled = (x.float() * (real / real.sum(1, keepdim=True))[:, :, None]).sum(1)
+        if self._info.pooling != "cls":
+            share = real.float()
+            if self._info.pooling == "weighted_mean":
+                share = share * torch.arange(1, share.shape[1] + 1, device=share.device)
+            pooled = (x.float() * (share / share.sum(1, keepdim=True))[:, :, None]).sum(1)
         return functional.normalize(pooled, dim=1)
 
     def _layer(self, name: str, x: Tensor, real: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ It computes what BERT does, of texts as token numbers, for every text as if it w
     for each layer:
         x = LayerNorm(x + mix(attention(qkv(x))))
         x = LayerNorm(x + narrow(GELU(widen(x))))
-    vector = mean of x over the tokens, or x of the first one, at unit norm
+    vector = mean of x over the tokens, plain or weighted by position, or x of the first one,
+             at unit norm
 
 `qkv`, `mix`, `widen` and `narrow` are dense layers. Their weights are int8, and so are their
 inputs, each token with its own scale: see `c/encoder_dense.h`. How weights become bytes is in
@@ -31,7 +32,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from app.bundle.encoder_info import EncoderInfo
+from app.bundle.encoder_info import EncoderInfo, Pooling
 from app.bundle.reader import map_tensors
 from app.engine.kernels.instruction_set import (
     NUMBERS,
@@ -56,6 +57,9 @@ GROUP: Final = 4
 
 BLOCK: Final = 192
 """Weights of a row that share a scale, from its start on."""
+
+_POOLINGS: Final[tuple[Pooling, ...]] = ("cls", "mean", "weighted_mean")
+"""Their places are the numbers that they have in C."""
 
 _HEAD_MULTIPLE: Final = 16
 """The width of a head is a multiple of this: two registers of AVX2."""
@@ -101,7 +105,7 @@ class _Model(Structure):
         ("width", c_int32),
         ("heads", c_int32),
         ("inner", c_int32),
-        ("mean_pooling", c_int32),
+        ("pooling", c_int32),
         ("epsilon", c_float),
         ("words", c_void_p),
         ("places", c_void_p),
@@ -154,8 +158,8 @@ class KernelRuntime:
         self._threads, self._dim = threads, info.dim
         self._library = load_library()
         bind(self._library, "encoder", _FUNCTIONS, _SHARED)
-        if info.kernel is None:
-            raise Unavailable("the bundle holds nothing for it: another shape, or an older build")
+        if info.kernel is None or info.weights is None:
+            raise Unavailable(info.no_kernel or "the bundle is of an older build, without a kernel")
         # Mapped, so that of the embeddings only the rows of tokens that occur are read. The second
         # file has the int8 weights under the names of the float16 ones, which they replace.
         self._arrays = map_tensors(directory / info.weights) | map_tensors(directory / info.kernel)
@@ -174,7 +178,7 @@ class KernelRuntime:
             width=info.dim,
             heads=info.heads,
             inner=inner,
-            mean_pooling=info.pooling == "mean",
+            pooling=_POOLINGS.index(info.pooling),
             epsilon=info.epsilon,
             words=self._read("words", np.float16, self._n_words, info.dim),
             places=self._read("places", np.float16, self._n_places, info.dim),

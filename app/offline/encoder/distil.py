@@ -7,8 +7,9 @@ The table T minimises |S · T - V|² + pull · |T - A|², where
     A   float32[tokens, dim], the encoder's vectors of each token as a text of its own
 
 The texts are those of the items, and short runs of words out of them, because people search with
-few words. The second term pulls T towards A: for tokens that the catalogue does not use, A is all
-that is known.
+few words. The runs are encoded as queries, with the prompt of queries if the model has one; S holds
+no token of a prompt. The second term pulls T towards A: for tokens that the catalogue does not use,
+A is all that is known.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ from app.core.types import Matrix
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.offline.encoder.vector_index import nearest, overlap
+
+MOST_TOKENS = 65_536
+"""A larger vocabulary gets no table. Every token is encoded once, and the fit holds several arrays
+of float32[tokens, dim]: for the 250,000 tokens of XLM-R that takes minutes and gigabytes."""
 
 LEAST_TEXTS = 200
 """Fewer texts are too little to fit to, and the tokens alone approximate no text."""
@@ -64,7 +69,8 @@ def distil(
     evaluated, runs = runs[:n_evaluated], runs[n_evaluated:]
     sample = np.sort(rng.permutation(len(texts))[:_WHOLE_TEXTS])
     tokens = encoder.tokens([*runs, *(texts[row] for row in sample)])
-    targets = np.concatenate([_encode(encoder, tokens[: len(runs)]), vectors[sample]])
+    of_runs = _encode(encoder, encoder.tokens(runs, "query"))
+    targets = np.concatenate([of_runs, vectors[sample]])
     table = _fit(_token_shares(tokens, encoder.n_tokens), targets, _token_vectors(encoder))
     arrays = _quantised(table)
     save_file(arrays, folder / FAST_ENCODING_FILE)
@@ -96,7 +102,8 @@ def _encode(encoder: PackedEncoder, tokens: Sequence[Sequence[int]]) -> Matrix:
 def _token_vectors(encoder: PackedEncoder) -> Matrix:
     """Return float32[tokens, dim]: each token as a text of its own."""
     (special,) = encoder.tokens([""])  # the special tokens that stand around every text
-    first, last = special[:1], special[1:]
+    (around,) = encoder.tokens([""], "query")  # … and, behind the first of them, the prompt
+    first, last = around[: len(around) - len(special) + 1], special[1:]
     vectors = _encode(encoder, [[*first, token, *last] for token in range(encoder.n_tokens)])
     vectors[special] = 0.0  # they say nothing: every text has them
     return vectors
@@ -155,7 +162,7 @@ def _quantised(table: Matrix) -> dict[str, npt.NDArray[Any]]:
 def _evaluate(
     fast: FastEncoder, texts: Sequence[str], encoder: PackedEncoder, vectors: Matrix
 ) -> FastEncodingFacts:
-    exact, approximate = encoder.encode(texts), fast.encode(texts)
+    exact, approximate = encoder.encode(texts, "query"), fast.encode(texts)
     expected = nearest(vectors, exact, min(_NEAREST, len(vectors)))
     retrieved = nearest(vectors, approximate, min(_AMONG, len(vectors)))
     cosine = float((exact * approximate).sum(axis=1).mean())

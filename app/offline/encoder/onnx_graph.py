@@ -22,9 +22,9 @@ IR_VERSION = 9  # the one of that opset: older runtimes read it too
 _TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 
 
-def graph_of(directory: Path, info: EncoderInfo) -> onnx.ModelProto:
-    """Return the graph over the weights file of `directory`, for a place beside that file."""
-    return _Graph(info, _stored(directory / info.weights)).model()
+def graph_of(weights: Path, info: EncoderInfo) -> onnx.ModelProto:
+    """Return the graph over a file of weights, for a place beside that file."""
+    return _Graph(info, _stored(weights)).model()
 
 
 def _stored(path: Path) -> dict[str, onnx.TensorProto]:

@@ -34,7 +34,7 @@ def query_like(texts: Sequence[str], encoder: Encoder, seed: int) -> Matrix:
         size = int(rng.integers(2, 5))
         start = int(rng.integers(0, max(1, len(words) - size + 1)))
         runs.append(" ".join(words[start : start + size]))
-    return encoder.encode(runs)
+    return encoder.encode(runs, "query")
 
 
 def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> IndexFacts:

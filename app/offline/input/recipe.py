@@ -1,6 +1,6 @@
 """Recipes: TOML files that map columns to our fields and say what events mean.
 
-    encoder = "all-MiniLM-L6-v2"
+    encoder = "all-MiniLM-L6-v2"  # or a hub name, or a folder
     text = "{title}. {categories}"
     [items]                       # our field = column of the file
     [events]                      # the same; default_event is the kind of events without one
@@ -101,7 +101,7 @@ class Defaults(_RecipePart):
 class Recipe(_RecipePart):
     """A whole recipe. `Recipe()` reads files with our own column names."""
 
-    encoder: str = "all-MiniLM-L6-v2"
+    encoder: str = Field(default="all-MiniLM-L6-v2", min_length=1)
     text: str = DEFAULT_TEXT
     items: ItemColumns = ItemColumns()
     events: EventColumns = EventColumns()
@@ -123,7 +123,10 @@ class Recipe(_RecipePart):
         Defaults are left out: a recipe that names a column claims that files have it.
         """
         paths = {"items": {"path"}, "events": {"path"}}
-        return self.model_dump(mode="json", exclude_unset=True, exclude=paths)
+        shown = self.model_dump(mode="json", exclude_unset=True, exclude=paths)
+        if "encoder" in shown and Path(self.encoder).is_dir():
+            shown["encoder"] = Path(self.encoder).name
+        return shown
 
     def check_columns(self, section: Literal["items", "events"], seen: Set[str], file: str) -> None:
         """Refuse a recipe that names a column which no row of the file has.
@@ -195,12 +198,14 @@ def load_recipe(path: Path) -> Recipe:
         raise UsageError(f"{path.name}: {key}: {first['msg']}") from error
     except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
         raise UsageError(f"{path.name} is not TOML: {error}") from error
-    resolved = recipe.model_copy(
-        update={
-            "items": _resolved(recipe.items, path.parent),
-            "events": _resolved(recipe.events, path.parent),
-        }
-    )
+    found: dict[str, Any] = {
+        "items": _resolved(recipe.items, path.parent),
+        "events": _resolved(recipe.events, path.parent),
+    }
+    folder = path.parent / recipe.encoder
+    if "encoder" in recipe.model_fields_set and folder.is_dir():
+        found["encoder"] = str(folder)
+    resolved = recipe.model_copy(update=found)
     resolved._file = path.name  # noqa: SLF001 — its own module
     return resolved
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import Change, Mask, Matrix, RankRequest, RankResult
+from app.core.types import Change, Mask, Matrix, RankRequest, RankResult, TextRole
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.engine import RankEngine
 from app.testing.encoder import HashEncoder
@@ -22,7 +22,7 @@ class LatinEncoder(HashEncoder):
     def knows(self, texts: Sequence[str]) -> Mask:
         return np.array([any(c.isascii() and c.isalnum() for c in text) for text in texts], bool)
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         known = self.knows(texts)
         return super().encode([text if known[row] else "unknown" for row, text in enumerate(texts)])
 

@@ -257,8 +257,8 @@ def test_the_default_of_max_per_is_checked_and_kept(tmp_path):
 
 def test_an_encoder_that_lies_publishes_nothing(tmp_path):
     class Lying(HashEncoder):
-        def encode(self, texts):
-            return super().encode(texts) * np.float32(math.nan)
+        def encode(self, texts, role="item"):
+            return super().encode(texts, role) * np.float32(math.nan)
 
     items = write_jsonl(tmp_path / "items.jsonl", ITEMS)
     with pytest.raises(EngineError, match="unit length"):

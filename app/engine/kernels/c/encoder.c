@@ -29,8 +29,12 @@ enum { MAX_HELPERS = 64 };
 typedef struct { const float *scale, *shift; } Norm;
 typedef struct { Dense qkv, mix; Norm mixed; Dense widen, narrow; Norm out; } Layer;
 
+/* How the vectors of a text's tokens become one: the first, their mean, or their mean with weights
+ * that grow with the position. */
+enum { FIRST_TOKEN, MEAN, WEIGHTED_MEAN };
+
 typedef struct {
-    int32_t instruction_set, layers, width, heads, inner, mean_pooling;
+    int32_t instruction_set, layers, width, heads, inner, pooling;
     float epsilon;
     const uint16_t *words, *places; /* float16 rows of the vocabulary, and of the positions */
     Norm embedded;
@@ -47,7 +51,7 @@ const Shared encoder_shared[] = {
     SHARED_FIELD(Layer, out),
     SHARED_STRUCT(Model), SHARED_FIELD(Model, instruction_set), SHARED_FIELD(Model, layers),
     SHARED_FIELD(Model, width), SHARED_FIELD(Model, heads), SHARED_FIELD(Model, inner),
-    SHARED_FIELD(Model, mean_pooling), SHARED_FIELD(Model, epsilon), SHARED_FIELD(Model, words),
+    SHARED_FIELD(Model, pooling), SHARED_FIELD(Model, epsilon), SHARED_FIELD(Model, words),
     SHARED_FIELD(Model, places), SHARED_FIELD(Model, embedded), SHARED_FIELD(Model, layer),
     SHARED_END,
 };
@@ -185,8 +189,10 @@ static void embed(const Model *m, const int32_t *ids, int n, float *x) {
 static void pool(const Model *m, const float *x, int n, float *out) {
     const int width = m->width;
     memcpy(out, x, width * sizeof *out);
-    for (int t = 1; m->mean_pooling && t < n; t++)
-        for (int i = 0; i < width; i++) out[i] += x[(size_t)t * width + i];
+    for (int t = 1; m->pooling != FIRST_TOKEN && t < n; t++) {
+        const float weight = m->pooling == WEIGHTED_MEAN ? (float)(t + 1) : 1.0f;
+        for (int i = 0; i < width; i++) out[i] += weight * x[(size_t)t * width + i];
+    }
     float square = 0;
     for (int i = 0; i < width; i++) square += out[i] * out[i];
     float factor = 1.0f / sqrtf(square > 1e-24f ? square : 1e-24f);

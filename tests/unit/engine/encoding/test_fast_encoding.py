@@ -7,18 +7,21 @@ from itertools import product
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from app.core.errors import BundleError, EngineError
-from app.core.types import Matrix, RankRequest
+from app.core.types import Matrix, RankRequest, TextRole
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.engine.engine import RankEngine
-from app.offline.encoder.distil import distil
+from app.offline.bundle_files import write_fast_encoding
+from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.export import export_encoder
 from app.testing.encoder import HashEncoder
 from tests.small_engine import small_engine
 from tests.tiny_bert import saved, tiny_bert
+from tests.tiny_xlm_roberta import tiny_xlm_roberta
 
 TEXTS = [" ".join(words) for words in product(["red", "oak", "a"], ["sofa", "table", "tables"])]
 
@@ -63,6 +66,33 @@ def test_what_was_measured_is_what_comes_out(whole, tmp_path):
     assert facts.overlap == 1.0  # nine items: the nearest ten are all of them
 
 
+def test_it_comes_near_to_the_queries_of_a_model_with_prompts(tmp_path):
+    modules = [tiny_xlm_roberta(tmp_path / "base"), Pooling(48)]
+    prompts = {"query": "query: ", "passage": "passage: "}
+    model = SentenceTransformer(modules=modules, device="cpu", prompts=prompts)
+    model.save_pretrained(str(tmp_path / "src"))
+    export_encoder(str(tmp_path / "src"), tmp_path / "encoder")
+    encoder = PackedEncoder(tmp_path / "encoder", 1)
+    facts = distil(TEXTS, encoder.encode(TEXTS, "item"), encoder, tmp_path, seed=1)
+    fast = FastEncoder(encoder, load_file(tmp_path / FAST_ENCODING_FILE))
+    near = (fast.encode(TEXTS) * encoder.encode(TEXTS, "query")).sum(axis=1)
+
+    assert facts.cosine > 0.9
+    assert near.min() > 0.9
+
+
+def test_a_vocabulary_that_is_too_large_gets_no_table_and_the_build_says_so(tmp_path, caplog):
+    class Large(PackedEncoder):
+        n_tokens = MOST_TOKENS + 1
+
+        def __init__(self) -> None:
+            """Load nothing."""
+
+    texts = ["text"] * LEAST_TEXTS
+    assert write_fast_encoding(tmp_path, texts, Large()) is None
+    assert f"has {MOST_TOKENS + 1} tokens" in caplog.text
+
+
 def test_vectors_are_of_unit_length_and_depend_on_their_own_text_alone(fast):
     texts = ["", "red", "oak " * 40, "red sofa", "最新电影", "red"]
     vectors = fast.encode(texts)
@@ -96,10 +126,12 @@ class Noted(HashEncoder):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.roles: set[TextRole] = set()
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         self.asked += texts
-        return super().encode(texts)
+        self.roles.add(role)
+        return super().encode(texts, role)
 
 
 def engine_with_both() -> tuple[RankEngine, Noted, Noted]:
@@ -125,6 +157,7 @@ def test_fast_encoding_answers_a_request_that_allows_it_and_the_answer_says_so()
     ).results
 
     assert (whole.asked, fast.asked) == (["space"], ["heist"])
+    assert whole.roles == fast.roles == {"query"}
     assert (patient.degraded, quick.degraded) == ((), ("encoder",))
     assert quick.items[0].id == "heist"
     assert engine.cost(fast_encoding(engine, "heist")) < engine.cost(RankRequest(query="heist"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import Matrix, RankRequest
+from app.core.types import Change, Matrix, RankRequest, TextRole
 from app.engine.encoding.query_cache import RememberedQueries
 from app.engine.engine import RankEngine
 from app.testing.encoder import HashEncoder
@@ -19,10 +19,12 @@ class Counted(HashEncoder):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[list[str]] = []
+        self.roles: set[TextRole] = set()
 
-    def encode(self, texts: Sequence[str]) -> Matrix:
+    def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         self.asked.append(list(texts))
-        return super().encode(texts)
+        self.roles.add(role)
+        return super().encode(texts, role)
 
 
 def test_only_what_is_new_is_encoded_and_the_order_is_kept() -> None:
@@ -49,7 +51,7 @@ def test_what_was_asked_longest_ago_goes_first() -> None:
 
 def test_a_failed_encoding_leaves_nothing_behind() -> None:
     class Failing(HashEncoder):
-        def encode(self, texts: Sequence[str]) -> Matrix:
+        def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
             raise ValueError(texts)
 
     queries = RememberedQueries(Failing(), 9)
@@ -68,3 +70,12 @@ def test_an_engine_encodes_a_query_once() -> None:
     assert engine.rank([request]).results == first
     engine.rank([RankRequest(query="space", k=3), RankRequest(query="heist")])
     assert encoder.asked == [["space"], ["heist"]]
+    assert encoder.roles == {"query"}
+
+
+def test_an_item_that_is_put_is_encoded_as_an_item() -> None:
+    encoder = Counted()
+    engine = RankEngine(replace(small_engine()._parts, encoder=encoder), small_engine().info)
+    engine.plan([Change(seq=1, item="new", record={"title": "A new film"})], now=0.0)()
+
+    assert (encoder.asked, encoder.roles) == ([["A new film"]], {"item"})

@@ -236,9 +236,9 @@ def test_a_small_catalogue_is_searched_exactly(tmp_path, vectors):
 
 def test_probes_are_short_runs_of_the_texts():
     class Recorder(HashEncoder):
-        def encode(self, texts):
+        def encode(self, texts, role="item"):
             self.seen = list(texts)
-            return super().encode(texts)
+            return super().encode(texts, role)
 
     encoder = Recorder()
     texts = ["one two three four five six", "seven"]

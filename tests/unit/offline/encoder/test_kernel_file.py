@@ -156,9 +156,9 @@ def test_rounding_that_was_changed_is_done_again(tmp_path, name):
         shutil.copytree(APP, folder, ignore=shutil.ignore_patterns("*.so", "__py*"))
         with (folder / name).open("a", encoding="utf-8") as file:
             file.write(text)
-        found.add(_beside(folder)._key(bert, "", "", weights))
+        found.add(_beside(folder)._key(bert, "", "", weights, ("",)))
     assert len(found) == 2
-    assert kernel_file._key(bert, "", "", weights) in found
+    assert kernel_file._key(bert, "", "", weights, ("",)) in found
 
 
 def test_all_that_rounding_imports_of_ours_is_part_of_the_key():

@@ -66,11 +66,21 @@ def test_every_section_is_read(tmp_path):
     assert recipe.file == "shop.toml"
 
 
+def test_an_encoder_may_be_a_folder_seen_from_the_recipe(tmp_path):
+    (tmp_path / "my-model").mkdir()
+    recipe = load(tmp_path, 'encoder = "my-model"')
+    assert recipe.encoder == str(tmp_path / "my-model")
+    assert recipe.shown()["encoder"] == "my-model"  # a manifest shows no folders
+    assert load(tmp_path, 'encoder = "org/my-model"').encoder == "org/my-model"
+    assert "encoder" not in load(tmp_path, "").shown()
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
         ("encodr = 'x'", "encodr"),
         ("encoder = 5", "encoder"),
+        ("encoder = ''", "encoder"),
         ("[items]\ntitel = 'x'", r"items\.titel"),
         ("[items]\nid = 5", r"items\.id"),
         ("[events]\nitems = 'x'", r"events\.items"),
