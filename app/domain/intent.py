@@ -40,6 +40,10 @@ Tone: TypeAlias = Literal[
 TONES: Final[tuple[Tone, ...]] = get_args(Tone)
 """Audience and tone: the words of `Intent.tone`."""
 
+MAX_WITHOUT: Final = 32
+MAX_SPANS: Final = 64
+"""Most words and spans of an intent. One with more could not be sent back by a caller."""
+
 INTENT_OFF: Final = "off"
 """In place of the text of an intent: the query means its own words and nothing else."""
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from app.domain.event_rules import MAX_KIND_CHARS
 from app.domain.filters import filter_text
-from app.domain.intent import TONES, Intent, Sort, Span, Tone
+from app.domain.intent import MAX_SPANS, MAX_WITHOUT, TONES, Intent, Sort, Span, Tone
 
 MAX_QUERY_CHARACTERS: Final = 512
 MAX_HISTORY: Final = 200
@@ -37,8 +37,6 @@ MAX_SEEN_KINDS: Final = 16
 MAX_EVENTS: Final = 1000
 MAX_CURSOR_ITEMS: Final = 1000
 MAX_CURSOR_CHARACTERS: Final = 32_768
-MAX_WITHOUT: Final = 32
-MAX_SPANS: Final = 64
 MAX_GROUPED_FIELDS: Final = 4
 MAX_PER: Final = 100
 

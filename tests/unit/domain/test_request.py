@@ -2,10 +2,15 @@
 
 import json
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.domain.request import RecommendRequest
+from app.core.errors import InvalidRequestError
+from app.domain.intent import SORTS, TONES, Intent, Span, intent_of
+from app.domain.request import RecommendRequest, SentIntent, normalised_query
 
 
 def parse(**fields: object) -> RecommendRequest:
@@ -73,3 +78,48 @@ def test_repeat_defaults_to_false_and_with_candidates_to_true() -> None:
         True,
         False,
     ]
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=9).map(normalised_query)
+item_ids = st.lists(st.sampled_from(["1", "2", "b c"]), max_size=3).map(tuple)
+filters = st.sampled_from(["", '{"a":{"eq":1}}', '{"$not":[{"b":{"any":["x","y"]}}]}'])
+intents = st.builds(
+    Intent,
+    sort=st.sampled_from(SORTS),
+    filters=filters,
+    prefers=filters,
+    without=st.lists(words.filter(bool), max_size=3).map(tuple),
+    like=item_ids,
+    dislike=item_ids,
+    tone=st.lists(st.sampled_from(TONES), max_size=3).map(tuple),
+    count=st.none() | st.integers(1, 100),
+    residual_text=words,
+    language=st.sampled_from(["", "en", "zh-Hant"]),
+    confidence=st.floats(0, 1),
+    spans=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 9), words), max_size=3).map(
+        tuple
+    ),
+)
+
+
+@given(intents)
+def test_the_intent_of_any_answer_can_be_sent_back(intent: Intent) -> None:
+    sent = parse(intent=orjson.loads(intent.text())).sent_intent
+
+    assert sent is not None
+    assert sent.meaning().text() == intent.text()
+    assert intent_of(sent.meaning().text()) == sent.meaning()
+
+
+def test_the_short_forms_of_an_intent() -> None:
+    assert parse(intent=True) == parse() == parse(intent=None)
+    assert parse(intent=False).sent_intent is None
+    assert parse(intent=False).intent is not None
+    assert parse(intent={}).sent_intent == SentIntent()
+
+
+def test_a_filter_of_an_intent_that_is_no_json_is_refused_where_it_stands() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        SentIntent(prefers={"a": {"eq": 2**70}}).meaning()
+
+    assert caught.value.field == "intent.prefers"

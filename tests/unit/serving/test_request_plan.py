@@ -11,6 +11,8 @@ from app.domain.intent import INTENT_OFF, Intent
 from app.testing.fakes import GatedEngine, MemoryCache
 from tests.clock import Clock
 from tests.recommender_rig import rig, settled
+from tests.redis_rig import RedisRig
+from tests.redis_server import RedisServer
 
 
 async def asked(**said: Any) -> RankRequest:
@@ -171,6 +173,26 @@ async def test_a_change_outdates_what_depends_on_it(said: dict[str, Any], after:
         assert (await r.get(**said))["cache"] == "miss"
         r.engine.plan([Change(1, "i99", None)])()
         assert (await r.get(**said))["cache"] == after
+
+
+async def test_what_another_process_left_in_redis_is_checked_in_the_same_way(
+    redis_server: RedisServer,
+) -> None:
+    now, engine = Clock(1000.0), GatedEngine()
+    engine.valid_until = 1500.0
+
+    async def answered() -> list[str]:
+        """Return where the answers of a new process come from."""
+        async with rig(RedisRig(redis_server.url).cache, engine=engine, now=now) as r:
+            return [(await r.get(query=query))["cache"] for query in ("films", "3 films")]
+
+    assert await answered() == ["miss", "miss"]
+    now.advance(500.0)
+    assert await answered() == ["hit", "hit"]
+    engine.plan([Change(1, "i99", None)])()
+    assert await answered() == ["hit", "miss"]
+    now.advance(1.0)
+    assert await answered() == ["miss", "miss"]
 
 
 @pytest.mark.parametrize(
