@@ -22,18 +22,22 @@ from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.loading import Loader, warm_up_batches
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
+from app.serving.breaker import Breaker
 from app.serving.caching.answers import Caches
 from app.serving.caching.local import LocalCache
-from app.serving.caching.redis import Breaker, RedisCache
+from app.serving.caching.redis import RedisCache
 from app.serving.caching.single_flight import SingleFlight
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.cursor import LIFE_S
 from app.serving.ingest import Ingest
+from app.serving.intents.facts import count_values
+from app.serving.intents.learner import IntentLearner
+from app.serving.intents.learning import Learning, Teacher, learning_limits, namespace_of
 from app.serving.live_catalogue import LiveCatalogue
 from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.request_plan import Planner
-from app.serving.stores.opening import open_event_store, open_journal
+from app.serving.stores.opening import open_event_store, open_intent_store, open_journal
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.user_state import UserStates
 
@@ -58,6 +62,7 @@ class Service:
     ingest: Ingest
     catalogue: LiveCatalogue
     reloader: Reloader
+    intents: IntentLearner | None = None
 
     @property
     def ready(self) -> bool:
@@ -96,6 +101,7 @@ async def open_service(
     loaded = loader.load()
     shared = _open_shared_cache(settings, metrics)
     events = await open_event_store(settings)
+    bundle_name = loaded.engine.info.bundle_name
     lag = LoopLag(metrics)
     async with wire(
         settings,
@@ -104,7 +110,8 @@ async def open_service(
         loaded.users,
         shared,
         events=events,
-        journal=open_journal(settings, loaded.engine.info.bundle_name),
+        journal=open_journal(settings, bundle_name),
+        teacher=_open_teacher(settings, bundle_name),
         rules=loaded.rules,
         source=loader.source(),
         lag=lag,
@@ -155,6 +162,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
     *,
     events: EventStore,
     journal: Journal,
+    teacher: Teacher | None = None,
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     source: BundleSource | None = None,
     lag: Callable[[], float] = lambda: 0.0,
@@ -171,13 +179,15 @@ async def wire(  # noqa: PLR0913 - one argument a part
         shared: the shared cache; None = in-process only.
         events: where the events of users are stored.
         journal: where changes of items are stored.
+        teacher: a language model that learns queries, and the store of that; None = nobody does.
         rules: what each kind of event says about an item.
         source: where other generations of the bundle come from; None = there are no others.
         lag: how late the event loop is, in seconds.
         clock: monotonic seconds.
         now: unix seconds.
     """
-    current = CurrentEngine(loaded := LoadedBundle(engine, users, rules))
+    facets = None if teacher is None else count_values(engine)
+    current = CurrentEngine(loaded := LoadedBundle(engine, users, rules, facets))
     source = source or BundleSource.fixed(loaded)
     del engine, users, loaded  # only `current` may refer to them, or they outlive a reload
     limits = Limits(
@@ -210,7 +220,14 @@ async def wire(  # noqa: PLR0913 - one argument a part
             clock=clock,
         )
         caches = Caches(local, shared, current, now)
-        planner = Planner(current, states, life_s, now)
+        learning = None
+        if teacher is not None:
+            learning = Learning(
+                teacher, current, metrics, learning_limits(settings), now=now, clock=clock
+            )
+            stack.push_async_callback(learning.aclose)
+        words = None if learning is None else learning.words
+        planner = Planner(current, states, life_s, now, words=words)
         parts = RecommenderParts(
             engine=current,
             planner=planner,
@@ -219,6 +236,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             caches=caches,
             metrics=metrics,
             reach=catalogue.reach,
+            words=words,
         )
         recommender = Recommender(parts, clock, now)
         stack.push_async_callback(recommender.aclose)
@@ -230,6 +248,8 @@ async def wire(  # noqa: PLR0913 - one argument a part
         await catalogue.open()
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
         stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)
+        if learning is not None:
+            await learning.start()
         ingest = Ingest(
             current, events, settings.retention(), metrics=metrics, now=now, clock=clock
         )
@@ -251,7 +271,19 @@ async def wire(  # noqa: PLR0913 - one argument a part
             ingest=ingest,
             catalogue=catalogue,
             reloader=reloader,
+            intents=None if learning is None else learning.learner,
         )
+
+
+def _open_teacher(settings: Settings, bundle_name: str) -> Teacher | None:
+    if settings.llm_url is None:
+        return None
+    # Here, not above: most services need no HTTP client.
+    from app.language_model.endpoint import open_language_model
+
+    model = open_language_model(settings)
+    namespace = namespace_of(bundle_name, settings.llm_model)
+    return Teacher(model, open_intent_store(settings, namespace), settings.llm_model)
 
 
 def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:

@@ -5,6 +5,7 @@ thread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from app.core.settings import Settings
 from app.core.types import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.serving.current_engine import LoadedBundle
+from app.serving.intents.facts import count_values
 from app.serving.reloader import BundleSource
 from app.serving.stores.bundle_users import BundleUserStore
 
@@ -69,7 +71,9 @@ class Loader:
     def _warmed_up(self) -> LoadedBundle:
         loaded = self.load()
         warm_up(loaded.engine)
-        return loaded
+        if self._settings.llm_url is None:
+            return loaded
+        return replace(loaded, facets=count_values(loaded.engine))
 
 
 def warm_up(engine: Engine) -> None:

@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 import uvicorn
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from app.api.fast_path import FastPathProtocol
@@ -59,7 +60,7 @@ def run(settings: Settings) -> int:
             loop="uvloop",
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # nobody asks who the caller is
+            proxy_headers=False,  # whoever counts callers must not trust what they say
             log_config=None,
             # Longer than clients keep idle connections, or they would send on a closed one.
             timeout_keep_alive=75,
@@ -74,7 +75,9 @@ def run(settings: Settings) -> int:
 def export_settings(settings: Settings) -> None:
     """Put the settings into the environment, from which processes started later read them."""
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
-        os.environ[f"RECSERVE_{name.upper()}"] = str(value)
+        secret = getattr(settings, name)
+        shown = secret.get_secret_value() if isinstance(secret, SecretStr) else value
+        os.environ[f"RECSERVE_{name.upper()}"] = str(shown)
 
 
 def check_address(settings: Settings) -> None:

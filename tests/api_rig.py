@@ -10,6 +10,7 @@ from app.api.server import create_app
 from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
+from app.serving.intents.learning import Teacher
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import MemoryUserStore
 from app.testing.journal import MemoryChanges, MemoryJournal
@@ -21,6 +22,7 @@ async def served(
     engine: Any = None,
     events: MemoryEventStore | None = None,
     changes: dict[str, MemoryChanges] | None = None,
+    teacher: Teacher | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve an engine; `changes` outlive the service, as a journal on a disk does."""
@@ -31,7 +33,7 @@ async def served(
         users = MemoryUserStore({"u:7": ["heist"]})
         journal = MemoryJournal("films", changes)
         async with wire(
-            settings, metrics, engine, users, None, events=events, journal=journal
+            settings, metrics, engine, users, None, events=events, journal=journal, teacher=teacher
         ) as service:
             yield service
 

@@ -15,6 +15,7 @@ from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import RecommendRequest
+from app.serving.intents.learning import Teacher
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
@@ -32,8 +33,8 @@ class Rig:
         self.engine = engine
         self.warm_up = len(engine.batches)
 
-    async def get(self, **fields: Any) -> dict[str, Any]:
-        answer = await self.service.recommender.recommend(ask(**fields))
+    async def get(self, address: str = "", /, **fields: Any) -> dict[str, Any]:
+        answer = await self.service.recommender.recommend(ask(**fields), address)
         return {**orjson.loads(answer.body), "x_cache": answer.x_cache}
 
     @property
@@ -56,6 +57,7 @@ async def rig(
     engine: GatedEngine | None = None,
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     *,
+    teacher: Teacher | None = None,
     now: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
@@ -71,6 +73,7 @@ async def rig(
         shared,
         events=events,
         journal=MemoryJournal("films"),
+        teacher=teacher,
         rules=rules,
         now=now,
     ) as service:

@@ -3,7 +3,8 @@
 from prometheus_client import CollectorRegistry
 
 from app.core.telemetry import Metrics
-from app.serving.caching.redis import Breaker, RedisCache
+from app.serving.breaker import Breaker
+from app.serving.caching.redis import RedisCache
 from app.serving.stores.redis_client import RedisLimits, open_client
 from tests.clock import Clock
 

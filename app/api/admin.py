@@ -1,18 +1,60 @@
 """The routes for operators. They contain no logic of their own."""
 
+from typing import Annotated, Any, Final
+
+import orjson
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api import schemas
 from app.api.body import read_body
 from app.api.routes import ServiceDep, as_json, responses
+from app.domain.request import MAX_QUERY_CHARACTERS, normalised_query
+from app.serving.intents.learner import ShownIntent
+from app.serving.intents.words import words_of
 
 router = APIRouter(prefix="/admin")
+
+_PAGE: Final = 100
+_MOST_SHOWN: Final = 1000
+_MAX_SEQ: Final = 2**53
 
 
 class _NoFields(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Page(BaseModel):
+    """The part of an address after `?`: its values are text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(default=0, ge=0, le=_MAX_SEQ, description="`next` of the page before")
+    limit: int = Field(default=_PAGE, ge=1, le=_MOST_SHOWN)
+
+
+class _Chosen(BaseModel):
+    # Forbidden, or a typing error in the name would remove everything.
+    model_config = ConfigDict(extra="forbid")
+
+    words: Annotated[str, AfterValidator(normalised_query)] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_QUERY_CHARACTERS,
+        description="of one query; without them, everything is removed",
+    )
+
+
+def _parameters(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what OpenAPI says of the part of an address after `?`."""
+    fields = model.model_json_schema()["properties"]
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": field}
+            for name, field in fields.items()
+        ]
+    }
 
 
 @router.post(
@@ -44,3 +86,48 @@ async def reload(request: Request, service: ServiceDep) -> Response:
             "seconds": round(done.seconds, 3),
         }
     )
+
+
+@router.get(
+    "/intents",
+    summary="What a language model has taught",
+    responses=responses(schemas.LEARNED_INTENTS, 422, 503),
+    openapi_extra=_parameters(_Page),
+)
+async def intents(request: Request, service: ServiceDep) -> Response:
+    """Return the learned intents, in the order in which they were learned."""
+    asked = _Page.model_validate(dict(request.query_params))
+    learner, model = service.intents, service.settings.llm_model
+    if learner is None:
+        return as_json({"enabled": False, "model": None, "intents": [], "next": None})
+    page = await learner.shown(asked.after, asked.limit)
+    following = page[-1].learned.seq if len(page) == asked.limit else None
+    shown = [_shown(each) for each in page]
+    return as_json({"enabled": True, "model": model, "intents": shown, "next": following})
+
+
+@router.delete(
+    "/intents",
+    summary="Forget what a language model has taught",
+    responses=responses(schemas.FORGOTTEN_INTENTS, 422, 503),
+    openapi_extra=_parameters(_Chosen),
+)
+async def forget_intents(request: Request, service: ServiceDep) -> Response:
+    """Forget what was learned of the words of a query, or everything."""
+    words = _Chosen.model_validate(dict(request.query_params)).words
+    if service.intents is None:
+        return as_json({"removed": 0})
+    one = None if words is None else words_of(words)
+    return as_json({"removed": await service.intents.remove(one)})
+
+
+def _shown(intent: ShownIntent) -> dict[str, object]:
+    learned = intent.learned
+    return {
+        "seq": learned.seq,
+        "words": learned.words,
+        "intent": orjson.Fragment(intent.used) if intent.used else None,
+        "learned_at": learned.learned_at,
+        "used_at": learned.used_at,
+        "uses": learned.uses,
+    }

@@ -120,8 +120,8 @@ class RecommendEndpoint:
         self._outcomes = outcomes
         self.max_body_bytes = service.settings.max_body_bytes
 
-    async def reply(self, body: bytes, request_id: str) -> Reply:
-        """Return the reply to a body; every failure is a JSON problem.
+    async def reply(self, body: bytes, request_id: str, address: str) -> Reply:
+        """Return the reply to a body; every failure is a JSON problem. `address`: of the caller.
 
         It may be started outside a task. If it is cancelled, the caller has left, and the request
         is counted so.
@@ -131,7 +131,7 @@ class RecommendEndpoint:
         try:
             self._gate.check(body)
             request = RecommendRequest.model_validate_json(body)
-            reply = answer_reply(await self._recommend(request))
+            reply = answer_reply(await self._recommend(request, address))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             reply = problem_reply(translate(error), request_id)
             status = reply.status
@@ -189,7 +189,8 @@ class FastPathProtocol(HttpToolsProtocol):
         if cycle is not None and cycle is self.cycle:
             cycle.request_id = id_of(self.headers)
             body, cycle.body = bytes(cycle.body), bytearray()  # an idle connection holds no body
-            cycle.work = cycle.endpoint.reply(body, cycle.request_id)
+            address = self.client[0] if self.client else ""
+            cycle.work = cycle.endpoint.reply(body, cycle.request_id, address)
             self._step(cycle)
 
     def on_response_complete(self) -> None:

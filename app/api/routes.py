@@ -112,7 +112,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     ask = RecommendRequest.model_validate_json(
         await read_body(request, service.settings.max_body_bytes)
     )
-    answer = await unless_left(request, service.recommender.recommend(ask))
+    answer = await unless_left(request, service.recommender.recommend(ask, _address(request)))
     return response_of(answer_reply(answer))
 
 
@@ -130,22 +130,28 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     body = await read_body(request, service.settings.max_body_bytes)
     batch = _BatchRequest.model_validate_json(body)
     request_id: str = request.state.request_id
-    results = await unless_left(request, _all(service, batch, request_id))
+    answers = _all(service, batch, request_id, _address(request))
+    results = await unless_left(request, answers)
     return Response(results, media_type="application/json")
 
 
-async def _all(service: Service, batch: _BatchRequest, request_id: str) -> bytes:
-    parts = await asyncio.gather(*(_one(service, entry, request_id) for entry in batch.requests))
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+async def _all(service: Service, batch: _BatchRequest, request_id: str, address: str) -> bytes:
+    each = (_one(service, entry, request_id, address) for entry in batch.requests)
+    parts = await asyncio.gather(*each)
     return b'{"results":[' + b",".join(parts) + b"]}"
 
 
 async def _one(
-    service: Service, entry: RecommendRequest | ValidationError, request_id: str
+    service: Service, entry: RecommendRequest | ValidationError, request_id: str, address: str
 ) -> bytes:
     if isinstance(entry, ValidationError):
         return _problem_bytes(entry, request_id)
     try:
-        return (await service.recommender.recommend(entry)).body
+        return (await service.recommender.recommend(entry, address)).body
     except Exception as error:  # noqa: BLE001 - a failure is the answer of its own entry
         return _problem_bytes(error, request_id)
 

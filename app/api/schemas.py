@@ -173,6 +173,34 @@ RELOAD: Final = object_of(
     }
 )
 
+LEARNED_INTENTS: Final = object_of(
+    {
+        "enabled": {"type": "boolean", "description": "whether a language model is set"},
+        "model": {"type": ["string", "null"]},
+        "intents": array_of(
+            object_of(
+                {
+                    "seq": _COUNT,
+                    "words": {**_STRING, "description": "of the query, in lower case"},
+                    "intent": {
+                        "anyOf": [{"type": "null"}, INTENT],
+                        "description": "what is used; null: the parser's reading",
+                    },
+                    "learned_at": {**_NUMBER, "description": "unix seconds"},
+                    "used_at": {**_NUMBER, "description": "unix seconds"},
+                    "uses": _COUNT,
+                }
+            )
+        ),
+        "next": {
+            "type": ["integer", "null"],
+            "description": "`after` of the next page; null on the last one",
+        },
+    }
+)
+
+FORGOTTEN_INTENTS: Final = object_of({"removed": _COUNT})
+
 STATUS_ANSWER: Final = object_of({"status": {"enum": ["ok", "not_ready"]}})
 
 INFO: Final = object_of(

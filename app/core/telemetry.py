@@ -35,6 +35,7 @@ class Metrics:
         self._batching()
         self._caching()
         self._events()
+        self._language_model()
 
     def _http(self) -> None:
         self.requests = self._counters("requests", "HTTP requests answered.", "route", "status")
@@ -100,6 +101,38 @@ class Metrics:
 
         self.catalogue_changes = self._counter(
             "catalogue_changes", "Changes of items that this process acknowledged."
+        )
+
+    def _language_model(self) -> None:
+        self.llm_calls = self._counters(
+            "llm_calls",
+            "Calls of the language model, by result: answered, timeout, unreachable, refused, "
+            "redirected, too_large, wrong_json.",
+            "result",
+        )
+        self.llm_tokens = self._counters(
+            "llm_tokens", "Tokens that the language model read (prompt) and wrote (answer).", "kind"
+        )
+        self.llm_calls_in_flight = self._gauge(
+            "llm_calls_in_flight", "Calls of the language model that run now."
+        )
+        self.llm_breaker_open = self._gauge(
+            "llm_breaker_open", "1 while the language model is being left alone."
+        )
+        self.intents_learned = self._counter(
+            "intents_learned", "Queries of which the language model taught something."
+        )
+        self.intents_used = self._counter(
+            "intents_used", "Requests that were answered by a learned intent."
+        )
+        self.intents_rejected = self._counters(
+            "intents_rejected",
+            "What was dropped of answers of the language model: unknown_field, unknown_value, "
+            "unknown_title, impossible, wrong_type; of the whole: empty, plain.",
+            "reason",
+        )
+        self.intents_waiting = self._gauge(
+            "intents_waiting", "Words that wait for the language model."
         )
 
     def _counters(self, name: str, text: str, *labels: str) -> Counters:

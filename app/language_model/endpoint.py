@@ -138,14 +138,14 @@ class HttpLanguageModel:
         return self._client
 
 
-def open_language_model(settings: Settings) -> HttpLanguageModel | None:
-    """Return the language model of the settings; None if they name none.
+def open_language_model(settings: Settings) -> HttpLanguageModel:
+    """Return the language model of the settings.
 
     Raises:
-        UsageError: the URL names no host, or the file of the key cannot be read.
+        UsageError: they name none, the URL names no host, or the file of the key cannot be read.
     """
     if settings.llm_url is None:
-        return None
+        raise UsageError("llm_url names no language model")
     return HttpLanguageModel(
         settings.llm_url, settings.llm_model, _key_of(settings), settings.llm_timeout_ms / 1e3
     )

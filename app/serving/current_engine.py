@@ -20,11 +20,13 @@ class LoadedBundle:
         engine: ranks its items.
         users: the user histories that it contains.
         rules: what each kind of event means.
+        facets: of all items, counted before it served; None = nobody needs them.
     """
 
     engine: LiveEngine
     users: UserStore
     rules: Mapping[str, EventRule]
+    facets: Facets | None = None
 
 
 class CurrentEngine:

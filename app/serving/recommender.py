@@ -24,6 +24,7 @@ from app.serving.batching.queue import Submitted
 from app.serving.caching.answers import Caches, Validity
 from app.serving.caching.single_flight import Shared, SingleFlight
 from app.serving.cursor import write_cursor
+from app.serving.intents.words import Words
 from app.serving.request_plan import Planner, RequestPlan
 from app.serving.response import NO_TIMINGS, Answer, CacheWord, fresh_id, write_head, write_tail
 
@@ -35,7 +36,9 @@ _MAX_REFRESHES: Final = 8
 class RecommenderParts:
     """What a recommender is wired from.
 
-    `reach`: waits until a change of the catalogue is applied, `LiveCatalogue.reach`.
+    Attributes:
+        reach: waits until a change of the catalogue is applied, `LiveCatalogue.reach`.
+        words: where queries are noted that were not understood; None = nothing is learned.
     """
 
     engine: Engine
@@ -45,6 +48,7 @@ class RecommenderParts:
     caches: Caches
     metrics: Metrics
     reach: Callable[[int, float], Awaitable[None]]
+    words: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,8 @@ class Recommender:
         parts = self._parts
         return f"<Recommender {parts.batcher!r} {parts.flights!r} {parts.caches!r}>"
 
-    async def recommend(self, ask: RecommendRequest) -> Answer:
-        """Answer one request within its budget.
+    async def recommend(self, ask: RecommendRequest, address: str = "") -> Answer:
+        """Answer one request within its budget. `address`: of the caller.
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
@@ -102,7 +106,7 @@ class Recommender:
         deadline = start + ask.budget_ms / 1e3
         if ask.min_catalogue > self._parts.engine.info.catalogue:
             await self._parts.reach(ask.min_catalogue, deadline)
-        plan = await self._parts.planner.plan(ask, deadline)
+        plan = await self._parts.planner.plan(ask, deadline, address)
 
         # 2. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state never answers a request that has it, nor the other way round.
@@ -131,6 +135,9 @@ class Recommender:
             NotReadyError: stopping, or the engine is lost.
         """
         engine, now = self._parts.engine, self._now()
+        words = self._parts.words
+        if words is not None and query and (learned := words.find(query, engine.info.bundle)):
+            return learned
         # In the thread that ranks: the catalogue changes there and nowhere else.
         return await self._parts.batcher.run_exclusive(lambda: engine.interpret(query, now))
 
@@ -172,6 +179,8 @@ class Recommender:
     def _computed(self, plan: RequestPlan, done: Submitted[RankResult]) -> Computed:
         """Make the answer of one flight, and put it into the caches."""
         result = done.result
+        if result.weak and plan.caller and self._parts.words is not None:
+            self._parts.words.note(plan.request.query, plan.caller)
         if plan.degraded:
             result = replace(result, degraded=(*plan.degraded, *result.degraded))
         cursor = self._next_cursor(result, plan)

@@ -23,6 +23,7 @@ from app.domain.request import MAX_HISTORY, SWITCHED_OFF, RecommendRequest
 from app.serving.caching.answers import CacheLookup
 from app.serving.caching.keys import fingerprint, state_of
 from app.serving.cursor import Page, owned_by, read_cursor
+from app.serving.intents.words import Words
 from app.serving.user_state import UserStates, seen_items, taste_of
 
 _FIRST_PAGE: Final = Page()
@@ -45,6 +46,7 @@ class RequestPlan:
         page: what earlier pages have shown.
         degraded: parts that had to be left out so far.
         valid_until: unix seconds at which an event of the user fades, which changes the answer.
+        caller: who sent it, to tell callers apart and for nothing else; "" = nobody counts them.
     """
 
     ask: RecommendRequest
@@ -55,6 +57,7 @@ class RequestPlan:
     page: Page
     degraded: tuple[str, ...] = ()
     valid_until: float = _NEVER
+    caller: str = ""
 
     @property
     def flight_key(self) -> bytes:
@@ -72,6 +75,8 @@ class Planner:
         users: UserStates,
         cursor_life_s: float,
         now: Callable[[], float] = time.time,
+        *,
+        words: Words | None = None,
     ) -> None:
         """Plan for `engine` and `users`.
 
@@ -80,21 +85,27 @@ class Planner:
             users: reads what users did.
             cursor_life_s: age up to which a cursor is valid, in seconds.
             now: unix seconds.
+            words: what was learned of the words of queries; None = nothing is learned.
         """
         self._engine, self._users = engine, users
         self._cursor_life_s, self._now = cursor_life_s, now
+        self._words = words
 
-    async def plan(self, ask: RecommendRequest, deadline: float) -> RequestPlan:
+    async def plan(self, ask: RecommendRequest, deadline: float, address: str = "") -> RequestPlan:
         """Return the plan of a request, without what its user did.
 
-        A user store that cannot be read costs the personal part, not the answer.
+        A user store that cannot be read costs the personal part, not the answer. `deadline`:
+        monotonic seconds. `address`: of the caller.
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
                 fit it, a cursor that is not valid any more.
         """
         filter_ = self._filter_of(ask.filter, "filter")
-        intent = self._intent_of(ask)
+        intent, caller = self._intent_of(ask), ""
+        if self._words is not None and ask.query and ask.intent is None:
+            caller = _caller(ask, address)
+            intent = self._learned(self._words, ask.query, caller)
         self._check_fields(ask)
         page = self._page(ask)
         named = ask.personalize and (ask.user_id is not None or ask.session_id is not None)
@@ -124,6 +135,7 @@ class Planner:
             deadline=deadline,
             page=page,
             degraded=degraded,
+            caller=caller,
         )
 
     async def resolve(self, plan: RequestPlan) -> RequestPlan:
@@ -170,6 +182,13 @@ class Planner:
         self._filter_of(ask.intent.prefers, "intent.prefers")
         return ask.intent.meaning().text()
 
+    def _learned(self, words: Words, query: str, caller: str) -> str:
+        """Return what was learned of a query; it is used as if the caller had sent it."""
+        intent = words.find(query, self._engine.info.bundle)
+        if intent is None:
+            words.count(query, caller)
+        return intent or ""
+
     def _check_fields(self, ask: RecommendRequest) -> None:
         known = self._engine.info.attributes
         for name in ask.fields:
@@ -214,6 +233,11 @@ class Planner:
         if ask.cursor is None:
             return _FIRST_PAGE
         return read_cursor(ask.cursor, self._now(), self._cursor_life_s)
+
+
+def _caller(ask: RecommendRequest, address: str) -> str:
+    """Return what different callers differ in."""
+    return user_key(ask.user_id, ask.session_id) or f"a:{address}"
 
 
 def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class GatedEngine:
         poison: queries that make a pass fail with `EngineError`.
         valid_until: what it says of every result.
         max_per: the default of its catalogue.
+        weak: queries of which it says that little was understood, unless an intent is sent.
         short_by: how many results a pass leaves out.
         death: if set, `prepare` raises it.
         closed: whether `close` was called.
@@ -55,6 +56,7 @@ class GatedEngine:
         self.poison: set[str] = set()
         self.valid_until = float("inf")
         self.max_per: tuple[tuple[str, int], ...] = ()
+        self.weak: set[str] = set()
         self.short_by = 0
         self.death: BaseException | None = None
         self.closed = False
@@ -245,6 +247,7 @@ class GatedEngine:
             items,
             missing,
             intent=intent,
+            weak=request.query in self.weak and not request.intent,
             valid_until=self.valid_until,
             depends_on_catalogue=bool(request.max_per) or demanding,
         )

@@ -327,7 +327,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
         *("/recommend", "/recommend/batch", "/interpret", "/items", "/items/{item_id}"),
         *("/catalogue", "/facets"),
         *("/events", "/users/{user_id}", "/users/{user_id}/merge"),
-        *("/livez", "/readyz", "/info", "/metrics", "/admin/reload"),
+        *("/livez", "/readyz", "/info", "/metrics", "/admin/reload", "/admin/intents"),
     }
     assert "https://" not in page
     script = page.split('<script src="')[1].split('"')[0]

@@ -60,3 +60,20 @@ def test_a_free_port_is_still_free_after_the_check(host):
 
     with socket.create_server((host, port)) as ours:
         assert ours.getsockname()[1] == port
+
+
+EXPORT = """
+from app.core.settings import Settings
+from app.server_process import export_settings
+export_settings(Settings(llm_url="http://h/v1", llm_api_key="very-secret", llm_max_per_minute=7))
+again = Settings()
+print(again.llm_api_key.get_secret_value(), again.llm_url, again.llm_max_per_minute)
+"""
+
+
+@pytest.mark.process
+def test_workers_read_all_settings_from_the_environment_the_key_as_well():
+    done = subprocess.run(
+        [sys.executable, "-c", EXPORT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["very-secret", "http://h/v1", "7"]

@@ -18,15 +18,15 @@ import hashlib
 import logging
 import random
 import struct
-import time
 from collections.abc import Callable
-from typing import Final, NewType
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.core.telemetry import Metrics
 from app.core.types import CacheRead
+from app.serving.breaker import Breaker, Permit
 from app.serving.stores.redis_client import RedisLimits
 from app.serving.turn import in_a_task
 
@@ -37,9 +37,6 @@ _MAGIC: Final = b"RSV\x01"
 _CHECKSUM_BYTES: Final = 16
 
 _log = logging.getLogger(__name__)
-
-Permit = NewType("Permit", int)
-"""Permission for one call. It no longer counts once the breaker has changed its state."""
 
 
 def pack(fingerprint: bytes, payload: bytes) -> bytes:
@@ -67,71 +64,6 @@ def unpack(value: object, fingerprint: bytes) -> bytes | None:
 
 def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
-
-
-class Breaker:
-    """A circuit breaker: it opens after `failures` failed calls in a row, for `pause_s` seconds.
-
-    While it is open, no calls are permitted. After the pause, one call at a time is permitted as a
-    probe. If the probe succeeds, the breaker closes; if it fails, the breaker stays open for
-    another pause.
-
-    Every permit must be given back by exactly one of `succeeded`, `failed`, `abandoned`. Calls that
-    started before the last change of state no longer count.
-    """
-
-    def __init__(
-        self, failures: int, pause_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._limit = failures
-        self._pause_s = pause_s
-        self._clock = clock
-        self._failures = 0
-        self._opened: float | None = None
-        self._probing = False
-        self._state = 0
-
-    def __repr__(self) -> str:
-        return f"<Breaker {'open' if self.open else 'closed'}, {self._failures} failures>"
-
-    @property
-    def open(self) -> bool:
-        """Whether calls are refused; one probe may be running all the same."""
-        return self._opened is not None
-
-    def permit(self) -> Permit | None:
-        """Return a permit for one call; None if the call must not be made."""
-        if self._opened is not None:
-            if self._probing or self._clock() - self._opened < self._pause_s:
-                return None
-            self._probing = True
-            self._state += 1
-        return Permit(self._state)
-
-    def succeeded(self, permit: Permit) -> None:
-        """Give back the permit of a call that succeeded."""
-        if permit != self._state:
-            return
-        self._failures = 0
-        if self._opened is not None:
-            self._opened = None
-            self._probing = False
-            self._state += 1
-
-    def failed(self, permit: Permit) -> None:
-        """Give back the permit of a call that failed."""
-        if permit != self._state:
-            return
-        self._failures += 1
-        if self._failures >= self._limit:
-            self._opened = self._clock()
-            self._probing = False
-            self._state += 1
-
-    def abandoned(self, permit: Permit) -> None:
-        """Give back the permit of a call that was cancelled: it counts neither way."""
-        if permit == self._state:
-            self._probing = False
 
 
 class RedisCache:

@@ -14,7 +14,7 @@ from tests.clock import Clock
 def test_all_metrics_are_ours_and_none_is_global():
     metrics = Metrics(CollectorRegistry())
     names = {metric.name for metric in metrics.registry.collect()}
-    assert len(names) == 21
+    assert len(names) == 29
     assert all(name.startswith("recserve_") for name in names)
     assert not names & {metric.name for metric in REGISTRY.collect()}
 

@@ -233,7 +233,8 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_key_comes_from_the_setting_or_from_a_file(tmp_path: Path) -> None:
     url = "http://127.0.0.1:1/v1"
-    assert open_language_model(Settings()) is None
+    with pytest.raises(UsageError, match="llm_url"):
+        open_language_model(Settings())
     settings = Settings(llm_url=url, llm_api_key="very-secret")
     assert "very-secret" not in repr(settings) + str(settings.model_dump())
     for content in (None, "", "two\nlines", "日"):

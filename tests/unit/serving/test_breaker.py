@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.serving.caching.redis import Breaker
+from app.serving.breaker import Breaker
 from tests.clock import Clock
 
 
@@ -84,3 +84,18 @@ def test_calls_from_before_the_change_no_longer_count(breaker, clock):
     breaker.succeeded(probe)
     breaker.failed(early[3])
     assert repr(breaker) == "<Breaker closed, 0 failures>"
+
+
+def test_pauses_grow_up_to_the_longest(clock) -> None:
+    breaker = Breaker(1, 10.0, clock, longest_pause_s=35.0)
+    fail(breaker)
+    for pause_s in (10.0, 20.0, 35.0, 35.0):
+        clock.advance(pause_s - 0.1)
+        assert breaker.permit() is None
+        clock.advance(0.2)
+        fail(breaker)
+    clock.advance(36.0)
+    breaker.succeeded(breaker.permit())
+    fail(breaker)
+    clock.advance(10.1)
+    assert breaker.permit() is not None

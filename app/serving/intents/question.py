@@ -1,0 +1,147 @@
+"""What a language model is asked about a query: the prompt, the catalogue in words, the schema.
+
+Of a request nothing but its words takes part, and of the catalogue the names and kinds of its
+fields, their ranges and a bounded number of their values.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import files
+from string import Template
+from typing import Any, Final
+
+import orjson
+
+from app.core.types import FieldFacts, ModelQuestion
+from app.domain.intent import SORTS, TONES
+from app.serving.intents.facts import CatalogueFacts
+
+PROMPT_VERSION: Final = "1"
+"""What was learned under another version is not used: raise it with every change of what is asked.
+A test knows the prompt of this version."""
+
+_MOST_FIELDS: Final = 24
+_MOST_VALUES: Final = 40
+_MOST_VALUE_CHARACTERS: Final = 60
+_MOST_CATALOGUE_CHARACTERS: Final = 6000
+_MAX_TOKENS: Final = 400
+_MULTILINGUAL: Final = ("multilingual", "e5", "bge-m3", "xlm", "labse")
+
+_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
+_BOUNDS: Final = ("gt", "gte", "lt", "lte")
+
+
+def question(query: str, facts: CatalogueFacts) -> ModelQuestion:
+    """Return what is asked about a query over a catalogue."""
+    instructions, schema = _about(facts)
+    return ModelQuestion(
+        instructions=instructions,
+        text=orjson.dumps({"query": query}).decode(),
+        schema=schema,
+        max_tokens=_MAX_TOKENS,
+    )
+
+
+def prompt() -> str:
+    """Return the prompt with its placeholders."""
+    return files(__package__).joinpath("prompt.txt").read_text("utf-8")
+
+
+@lru_cache(2)
+def _about(facts: CatalogueFacts) -> tuple[str, dict[str, Any]]:
+    """Return the instructions and the schema of a catalogue."""
+    return _instructions(facts), intent_schema(facts)
+
+
+def _instructions(facts: CatalogueFacts) -> str:
+    return Template(prompt()).substitute(
+        tones=", ".join(TONES),
+        languages=_languages(facts.encoder),
+        fields="\n".join(_described(facts)),
+        example=_example(facts),
+    )
+
+
+def _languages(encoder: str) -> str:
+    """Return in which language words are searched by."""
+    several = any(name in encoder.lower() for name in _MULTILINGUAL)
+    return "in the query's language" if several else "translated into English"
+
+
+def intent_schema(facts: CatalogueFacts) -> dict[str, Any]:
+    """Return the JSON schema of an intent over a catalogue."""
+    fields = {field.name: _tests(field) for field in _chosen(facts)}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["sort", "filters", "residual_text"],
+        "properties": {
+            "sort": {"type": "string", "enum": list(SORTS)},
+            "filters": {"type": "object", "additionalProperties": False, "properties": fields},
+            "without": _TEXTS,
+            "like": _TEXTS,
+            "dislike": _TEXTS,
+            "tone": {"type": "array", "items": {"type": "string", "enum": list(TONES)}},
+            "count": {"type": ["integer", "null"]},
+            "residual_text": {"type": "string"},
+            "language": {"type": "string"},
+            "confidence": {"type": "number"},
+        },
+    }
+
+
+def _tests(field: FieldFacts) -> dict[str, Any]:
+    """Return the schema of the tests of one field."""
+    if field.kind == "boolean":
+        tests: dict[str, Any] = {"eq": {"type": "boolean"}}
+    elif field.kind == "number":
+        tests = {bound: {"type": "number"} for bound in _BOUNDS}
+    elif field.kind == "time":
+        tests = {bound: {"type": ["integer", "string"]} for bound in _BOUNDS}
+    else:
+        value: dict[str, Any] = {"type": "string"}
+        if field.distinct is not None and field.distinct <= _MOST_VALUES:
+            value["enum"] = [value for value, _ in field.values]
+        tests = {test: {"type": "array", "items": value} for test in ("any", "all", "not")}
+    return {"type": "object", "additionalProperties": False, "properties": tests}
+
+
+def _chosen(facts: CatalogueFacts) -> list[FieldFacts]:
+    """Return the fields that are named: those that most items have."""
+    by_count = sorted(facts.fields.values(), key=lambda field: -field.count)
+    return by_count[:_MOST_FIELDS]
+
+
+def _described(facts: CatalogueFacts) -> Iterator[str]:
+    room = _MOST_CATALOGUE_CHARACTERS
+    for field in _chosen(facts):
+        if field.kind in {"number", "time"}:
+            line = f'- "{field.name}" ({field.kind}): from {field.low} to {field.high}'
+        elif field.kind == "boolean":
+            line = f'- "{field.name}" (true or false)'
+        else:
+            values = [
+                orjson.dumps(value).decode()
+                for value in facts.frequent(field.name, _MOST_VALUES)
+                if len(value) <= _MOST_VALUE_CHARACTERS
+            ]
+            line = f'- "{field.name}" (text): {", ".join(values)}'[: max(room, 80)]
+        room -= len(line)
+        if room < 0:
+            return
+        yield line
+
+
+def _example(facts: CatalogueFacts) -> str:
+    """Return an example made of a value of this catalogue; "" if it has none."""
+    for field in _chosen(facts):
+        if field.kind in {"string", "strings"} and field.values:
+            value = str(field.values[0][0])
+            query = orjson.dumps({"query": f"newest {value.lower()} with a storm"}).decode()
+            said = {
+                "sort": "newest",
+                "filters": {field.name: {"any": [value]}},
+                "residual_text": "storm",
+            }
+            return f"\nAn example: for {query} answer {orjson.dumps(said).decode()}"
+    return ""
