@@ -6,7 +6,7 @@ the meaning of a column. `app.domain.values` infers the kinds.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -28,6 +28,7 @@ Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PIECES_AT_ONCE = 4096
 _LARGEST_WHOLE = 2.0**53  # above it float64 no longer tells neighbouring integers apart
 
 
@@ -67,6 +68,10 @@ class Column(ABC):
     def value(self, row: int) -> JsonValue:
         """Return the value as callers see it, None if it is missing. `row`: from 0."""
 
+    @abstractmethod
+    def n_present(self) -> int:
+        """Return how many rows have a value."""
+
     def numbers(self) -> Floats:
         """Return float64[n] for number, boolean (0, 1) and time (unix seconds); NaN = missing.
 
@@ -97,9 +102,17 @@ class StringColumn(Column):
         """Return the text of a row, None when missing."""
         return self.raw(row).decode() if self._present[row] else None
 
+    def n_present(self) -> int:
+        """Return how many rows have a text."""
+        return int(np.count_nonzero(np.asarray(self._present)))
+
     def raw(self, row: int) -> bytes:
         """Return the UTF-8 bytes of a row, b"" when missing; cheap to compare."""
         return bytes(self._data[self._offsets[row] : self._offsets[row + 1]])
+
+    def texts(self) -> Iterator[bytes]:
+        """Yield the UTF-8 bytes of the rows that have a text."""
+        return _pieces(self._data, self._offsets)
 
 
 class NumberColumn(Column):
@@ -120,6 +133,10 @@ class NumberColumn(Column):
         if not np.isfinite(number):
             return None
         return int(number) if number.is_integer() and abs(number) <= _LARGEST_WHOLE else number
+
+    def n_present(self) -> int:
+        """Return how many rows have a number."""
+        return int(np.count_nonzero(~np.isnan(self._values)))
 
     def numbers(self) -> Floats:
         """Return float64[n]."""
@@ -151,6 +168,14 @@ class StringsColumn(Column):
         data = self._data[bounds[0] : bounds[-1]].tobytes()
         return [data[a - bounds[0] : b - bounds[0]].decode() for a, b in pairwise(bounds)]
 
+    def n_present(self) -> int:
+        """Return how many rows have a list, also an empty one."""
+        return int(np.count_nonzero(self._present))
+
+    def texts(self) -> Iterator[bytes]:
+        """Yield the UTF-8 bytes of all texts of all rows."""
+        return _pieces(self._data.data, self._offsets.data)
+
 
 class BooleanColumn(Column):
     """True, false or missing per row."""
@@ -168,6 +193,10 @@ class BooleanColumn(Column):
         """Return the value of a row, None when missing."""
         value = int(self._values[row])
         return None if value < 0 else value > 0
+
+    def n_present(self) -> int:
+        """Return how many rows have a value."""
+        return int(np.count_nonzero(self._values >= 0))
 
     def numbers(self) -> Floats:
         """Return float64[n], a fresh array."""
@@ -192,6 +221,10 @@ class TimeColumn(Column):
         """Return a year as int, any other time as `2016-01-02T03:04:05Z`, None when missing."""
         seconds = float(self._values[row])
         return None if np.isnan(seconds) else Instant(seconds, bool(self._year[row])).shown()
+
+    def n_present(self) -> int:
+        """Return how many rows have a time."""
+        return int(np.count_nonzero(~np.isnan(self._values)))
 
     def numbers(self) -> Floats:
         """Return float64[n], unix seconds."""
@@ -258,6 +291,17 @@ def offsets_of(lengths: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np
 def prefixed(name: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays under their tensor names, `<column>/<part>`."""
     return {f"{name}/{part}": array for part, array in arrays.items()}
+
+
+def _pieces(data: memoryview, offsets: memoryview) -> Iterator[bytes]:
+    """Yield the pieces that are not empty."""
+    for start in range(0, len(offsets) - 1, _PIECES_AT_ONCE):
+        bounds = offsets[start : start + _PIECES_AT_ONCE + 1].tolist()
+        first = bounds[0]
+        chunk = bytes(data[first : bounds[-1]])
+        for low, high in pairwise(bounds):
+            if low < high:
+                yield chunk[low - first : high - first]
 
 
 def _text(arrays: Arrays, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

@@ -38,6 +38,10 @@ class Attributes:
         self._columns, self.n_rows = columns, n_rows
         self._values: dict[str, Values] = {}
 
+    def column(self, field: str) -> Column:
+        """Return the values of a field, `id` and `title` among them, as the bundle has them."""
+        return self._columns[field]
+
     def passing(self, test: Filter) -> Mask:
         """Return bool[n], a fresh array: the rows that pass; see `app.domain.filters.matches`."""
         match test:

@@ -1,0 +1,195 @@
+"""Parses a query over the catalogue of one moment: words in, an `Intent` out.
+
+    tokens ▸ nodes (`reading`) ▸ demands (`resolving`) ▸ intent
+
+A query in which no word says anything costs a few microseconds. A title wins over what its words
+may also mean: the whole query is then the text, and nothing is demanded.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from app.domain.filters import filter_text
+from app.domain.intent import Intent
+from app.engine.catalogue.catalogue import Catalogue, Record
+from app.engine.intent.conditions import conjunction
+from app.engine.intent.cutting import Cut, cut, is_single, words_in
+from app.engine.intent.phrases import language_of_script, phrase_books, signs
+from app.engine.intent.periods import midnight_after, today_of
+from app.engine.intent.reading import Reading
+from app.engine.intent.resolving import GONE, KEPT, Resolver
+from app.engine.intent.slots import Slots
+from app.engine.intent.vocabulary import IntentVocabulary, vocabulary_of
+
+WEAK: Final = 0.5
+"""A parse of less confidence is weak: little was understood."""
+
+_SURE: Final = 0.95
+_NEVER: Final = float("inf")
+_KANA: Final = "\u3041", "\u30ff"
+_LATIN_END: Final = "\u0250"
+_SAYS_NOTHING: Final = frozenset({"stop", "connective", "and", "or"})
+
+
+class QueryParser:
+    """Parses queries over one catalogue; immutable, so any thread may use it."""
+
+    def __init__(self, vocabulary: IntentVocabulary) -> None:
+        """Take what is known of the catalogue."""
+        self.vocabulary = vocabulary
+        self._books = phrase_books()
+        self._default = next(iter(self._books))
+        self._signs = signs()
+        self._other_signs = frozenset().union(
+            *(words for code, words in self._signs.items() if code != self._default)
+        )
+        self._scripts = language_of_script()
+        book = self._books[self._default]
+        quiet = {
+            token
+            for token, trie in book.phrases.items()
+            if len(trie) == 1 and "" in trie and trie[""].kind in _SAYS_NOTHING
+        }
+        self._speaking = frozenset(book.phrases) - quiet
+        self._known = book.words | frozenset(book.phrases)
+
+    def parse(self, query: str, now: float) -> Intent:
+        """Return what a query asks for. `now`: unix seconds, for "last year" and the like."""
+        words = words_in(query)
+        if self._says_nothing(query, words):
+            return Intent(
+                residual_text=query,
+                language=self._default,
+                confidence=_SURE * self._familiar(words),
+            )
+        return self._full(query, cut(query), now)
+
+    def changed(
+        self, before: Sequence[Record | None], after: Sequence[Record | None]
+    ) -> "QueryParser":
+        """Return the parser once items have changed; see `IntentVocabulary.changed`."""
+        vocabulary = self.vocabulary.changed(before, after)
+        return self if vocabulary is self.vocabulary else QueryParser(vocabulary)
+
+    def _says_nothing(self, query: str, words: list[str]) -> bool:
+        """Tell whether no word can be more than text; only for what is quickly decided."""
+        names = self.vocabulary.names
+        if not query.isascii() or not self._speaking.isdisjoint(words):
+            return False
+        if not names.longest.keys().isdisjoint(words) or '"' in query or " -" in query:
+            return False
+        return not any(
+            word[0].isdigit() or word in self._other_signs or self._misspelt(word) for word in words
+        )
+
+    def _misspelt(self, word: str) -> bool:
+        return bool(
+            word not in self._known
+            and self.vocabulary.names.correct(word)
+            and not self.vocabulary.words.count(word)
+        )
+
+    def _familiar(self, words: Sequence[str]) -> float:
+        """Return a factor of the confidence: less where the titles know fewer of the words."""
+        if not words:
+            return 1.0
+        count, known = self.vocabulary.words.count, self._known
+        unknown = sum(not (word in known or count(word)) for word in words)
+        return 1.0 - 0.6 * unknown / len(words)
+
+    def _full(self, query: str, tokens: Cut, now: float) -> Intent:
+        code = self._latin_language(tokens.texts)
+        slots = Slots(tokens, self._books[code], today_of(now))
+        reading = Reading(slots, self.vocabulary)
+        nodes = reading.nodes()
+        resolver = Resolver(query, reading, nodes)
+        demands = resolver.resolve()
+        language = self._language(tokens.texts, code)
+        if GONE in resolver.flags and self._is_title(tokens.texts):
+            if demands.n != 1 or len(nodes) != 1:
+                return Intent(residual_text=query, language=language, confidence=0.9)
+            return self._intent(query, resolver, language, now, title=True)
+        return self._intent(query, resolver, language, now)
+
+    def _intent(
+        self, query: str, resolver: Resolver, language: str, now: float, *, title: bool = False
+    ) -> Intent:
+        demands = resolver.demands
+        return Intent(
+            sort=demands.sort,
+            filters=filter_text(demands.filters),
+            prefers=filter_text(conjunction(_distinct(demands.prefers))),
+            without=tuple(dict.fromkeys(demands.without)),
+            like_titles=tuple(dict.fromkeys(demands.like)),
+            dislike_titles=tuple(dict.fromkeys(demands.dislike)),
+            tone=tuple(demands.tone),
+            count=demands.count,
+            residual_text=query if title else _residual(query, resolver),
+            language=language,
+            confidence=WEAK if title else self._confidence(resolver, language),
+            spans=tuple(sorted(resolver.spans)),
+            title=title,
+            valid_until=midnight_after(now) if demands.clock else _NEVER,
+        )
+
+    def _is_title(self, tokens: Sequence[str]) -> bool:
+        key = " ".join(token for token in tokens if token.isalnum() or token[0].isdigit())
+        return self.vocabulary.titles.count(key) > 0
+
+    def _latin_language(self, tokens: Sequence[str]) -> str:
+        """Return which of the languages in Latin letters the phrases are read in."""
+        if self._other_signs.isdisjoint(tokens):
+            return self._default
+        counts = {code: len(words.intersection(tokens)) for code, words in self._signs.items()}
+        code = max(counts, key=lambda code: (counts[code], code == self._default))
+        if counts[code] == 1 and code != self._default:
+            (sign,) = self._signs[code].intersection(tokens)
+            return self._default if self.vocabulary.words.count(sign) else code
+        return code
+
+    def _language(self, tokens: Sequence[str], latin: str) -> str:
+        single = sum(map(is_single, tokens))
+        letters = [token for token in tokens if token.isalpha() and not is_single(token)]
+        if single and single >= len(letters):
+            kana = any(_KANA[0] <= token <= _KANA[1] for token in tokens)
+            return "" if kana else self._scripts.get("han", "")
+        strange = sum(token[0] >= _LATIN_END for token in letters)
+        return "" if strange * 2 > len(letters) else latin
+
+    def _confidence(self, resolver: Resolver, language: str) -> float:
+        kept = [
+            node
+            for node in resolver.nodes
+            if node.kind in {"word", "connective"} and resolver.flags[node.start]
+        ]
+        words = [resolver.token(node.start) for node in kept if node.kind == "word"]
+        confidence = _SURE * resolver.demands.doubt
+        confidence *= 0.75 ** sum(node.kind == "connective" for node in kept)
+        if words:
+            confidence *= self._familiar(words)
+        return confidence if language else min(confidence, 0.4)
+
+
+def intent_parser_of(catalogue: Catalogue, roles: Mapping[str, str]) -> QueryParser:
+    """Return the parser over a catalogue as its bundle has it. `roles`: role -> field."""
+    return QueryParser(vocabulary_of(catalogue, roles))
+
+
+def _residual(query: str, resolver: Resolver) -> str:
+    """Return the words that are left: whole where nothing was taken, else without loose ends."""
+    flags = resolver.flags
+    if GONE not in flags:
+        return query
+    segments: list[str] = []
+    first = last = -1
+    for at, flag in enumerate([*flags, GONE]):
+        if flag == KEPT:
+            first, last = (at if first < 0 else first), at
+        elif flag == GONE and first >= 0:
+            segments.append(resolver.characters(first, last))
+            first = -1
+    return " ".join(segments)
+
+
+def _distinct(parts: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [part for at, part in enumerate(parts) if part not in parts[:at]]

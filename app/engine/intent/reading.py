@@ -1,0 +1,357 @@
+"""Reads a query from left to right: at each token the longest thing that a phrase or a name says.
+
+The result is a list of nodes, which cover all tokens. What they mean together, such as how far a
+negation reaches, is decided in `app.engine.intent.resolving`. Here stand only the choices that need
+nothing but the tokens: a value of the catalogue against a phrase, a year against a part number.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from app.engine.intent.cutting import is_single
+from app.engine.intent.names import Named
+from app.engine.intent.slots import Found, Slots, Time
+from app.engine.intent.vocabulary import FULL, IntentVocabulary
+
+_LONGEST_TITLE: Final = 16
+_QUOTES: Final = {'"': '"', "\u300a": "\u300b", "\u300c": "\u300d", "\u300e": "\u300f"}
+_LEAST_TYPO: Final = 5
+
+# Where a phrase and the name of a value are equally long, these kinds of phrases win.
+_STRONG: Final = frozenset(
+    "plain sort not_before not_before_value not_before_known not_after like unlike with_end count"
+    " bound date lead filler and or but comma like_end like_after".split()  # noqa: SIM905
+)
+# What ends the title behind "like".
+_ENDS_TITLE: Final = frozenset(
+    "not_before but like unlike with_end like_end like_after sort count bound tone comma".split()  # noqa: SIM905
+)
+_WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
+_RARE: Final = 0.005
+_ORDINARY: Final = 5
+_FEW_ITEMS: Final = 200
+_FIXED_COUNT: Final = 3
+_FIXED_SHARE: Final = 0.3
+_MOST_COUNT: Final = 100
+
+
+class Node(NamedTuple):
+    """Tokens [start, end) of the query, and what they say.
+
+    `kind`: that of a phrase, or "value", "attribute", "title", "quoted", "number", "word".
+    """
+
+    kind: str
+    start: int
+    end: int
+    value: Any = None
+    language: str = ""
+
+
+class Reading:
+    """One query, as it is read."""
+
+    def __init__(self, slots: Slots, vocabulary: IntentVocabulary) -> None:
+        """Take the tokens with their phrases, and what the catalogue knows."""
+        self.slots, self.vocabulary = slots, vocabulary
+        self.tokens, self.n = slots.tokens, slots.n
+        self._phrases = slots.book.phrases
+        self._named = _corrected(slots, vocabulary)
+        self._seen: dict[int, Node | None] = {}
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes of the query, in order; they cover all its tokens."""
+        nodes: list[Node] = []
+        at = 0
+        while at < self.n:
+            node = self._quoted(at) or self._said(at, first=self._at_start(nodes))
+            if node is None:
+                node = self._number(at) or Node("word", at, at + 1)
+            nodes.append(node)
+            at = node.end
+            if node.kind in {"like", "unlike", "with_end"}:
+                titles = list(self._titles(node))
+                if not titles:
+                    nodes[-1] = node._replace(kind="stop")
+                    continue
+                nodes += titles
+                at = titles[-1].end
+        return _separate(nodes, self)
+
+    @staticmethod
+    def _at_start(nodes: list[Node]) -> bool:
+        return all(node.kind in {"filler", "lead"} for node in nodes)
+
+    def _said(self, at: int, *, first: bool = False) -> Node | None:
+        """Return what the longest phrase or name that begins at a token says; None for a word."""
+        if at not in self._seen:
+            self._seen[at] = self._choice(at)
+        node = self._seen[at]
+        if node is not None and node.kind == "lead":
+            return node if first else None
+        return node
+
+    def _choice(self, at: int) -> Node | None:
+        named = self._name(at)
+        found = self._phrase(at, named)
+        if found is None or (
+            named is not None
+            and (named.end > found.end or (named.end == found.end and self._wins(named, found)))
+        ):
+            return named
+        meaning = found.meaning
+        value = (meaning.value, found.values) if meaning.kind in _WITH_SLOTS else meaning.value
+        kind = "sort" if meaning.kind == "soft_sort" else meaning.kind
+        return Node(kind, at, found.end, value, meaning.language)
+
+    def _wins(self, named: Node, found: Found) -> bool:
+        if found.meaning.kind in _STRONG:
+            return False
+        if found.meaning.kind == "generic":
+            if named.kind == "attribute":
+                return False
+            best = named.value.best
+            return all(self.vocabulary.share(t.field, t.value) < FULL for t in best)
+        return True
+
+    def _name(self, at: int) -> Node | None:
+        """Return the longest name of a value or field that begins at a token."""
+        names = self.vocabulary.names
+        tokens = self._named
+        longest = names.longest.get(tokens[at])
+        if longest is None:
+            return None
+        for end in range(min(at + longest, self.n), at, -1):
+            named = names.by_name.get(tokens[at] if end == at + 1 else " ".join(tokens[at:end]))
+            if named is not None and self._may_name(named, at, end):
+                kind = "value" if named.targets else "attribute"
+                return Node(kind, at, end, named)
+        return None
+
+    def _may_name(self, named: Named, at: int, end: int) -> bool:
+        if end > at + 1:
+            return True
+        token = self._named[at]
+        if is_single(token):
+            # One character is a name only where no other word goes on with it.
+            following = end >= self.n or not is_single(self.tokens[end])
+            return following or self.tokens[end] in self._phrases
+        return not (named.targets and self._is_ordinary(token, named))
+
+    def _is_ordinary(self, token: str, named: Named) -> bool:
+        """Tell whether a value is rare, and its name a common word of titles: a brand called Go."""
+        vocabulary = self.vocabulary
+        if vocabulary.n_items < _FEW_ITEMS or named.attributes:
+            return False
+        shares = [vocabulary.share(target.field, target.value) for target in named.best]
+        n = max(shares) * vocabulary.n_items
+        return max(shares) < _RARE and vocabulary.words.count(token) > _ORDINARY * n
+
+    def _phrase(self, at: int, named: Node | None) -> Found | None:
+        token = self.tokens[at]
+        if token not in self._phrases and not self.slots.may_fill(at):
+            return None
+        least = named.end if named is not None else 0
+        found = [one for one in self.slots.found(self._phrases, at) if one.end >= least]
+        found.sort(key=lambda one: (-one.end, one.meaning.kind != "date"))
+        return next((one for one in found if self._holds(at, one)), None)
+
+    def _holds(self, at: int, found: Found) -> bool:
+        """Tell whether a phrase can mean what it says in this catalogue, and at this place."""
+        match found.meaning.kind:
+            case "sort":
+                return self._can_sort(found.meaning.value) and not self._is_fixed(at, found)
+            case "date":
+                return self._dated(found)
+            case "count":
+                count = found.values[0] if found.values else 0
+                return bool(count == int(count) and 0 < count <= _MOST_COUNT)
+            case "soft_tone":
+                return self._describes(found.end) and not self._is_fixed(at, found)
+            case "soft_sort":
+                described = self._can_sort(found.meaning.value) and self._describes(found.end)
+                return described and not self._is_fixed(at, found)
+            case "not_before_value":
+                return found.end < self.n and self._is_value(found.end)
+            case "not_before_known":
+                return self._negates(at, found.end)
+            case "with_end":
+                return any(
+                    self._kind_at(place) in {"like_end", "like_after"}
+                    for place in range(found.end + 1, min(found.end + _LONGEST_TITLE, self.n))
+                )
+            case _:
+                return True
+
+    def _can_sort(self, sort: str) -> bool:
+        fields = self.vocabulary.fields
+        if sort in {"newest", "oldest"}:
+            return fields.years is not None
+        return sort not in {"cheapest", "dearest"} or "price" in fields.by_role
+
+    def _is_fixed(self, at: int, found: Found) -> bool:
+        """Tell whether a word belongs to the one behind it, as titles show: "new york"."""
+        if found.end != at + 1 or found.end >= self.n:
+            return False
+        first, second = self.tokens[at], self.tokens[found.end]
+        together = self.vocabulary.pairs.count(f"{first} {second}")
+        apart = self.vocabulary.words.count(second) if together >= _FIXED_COUNT else 0
+        return bool(apart) and together >= _FIXED_SHARE * apart
+
+    def _dated(self, found: Found) -> bool:
+        years = self.vocabulary.fields.years
+        if years is None:
+            return False
+        times = [value for value in found.values if isinstance(value, Time)]
+        if len(times) == 1 and times[0].bare and found.meaning.value == "in" and not found[1][2]:
+            return years[0] <= times[0].period.first.year <= years[1] + 1
+        return True
+
+    def _describes(self, at: int) -> bool:
+        """Tell whether what follows is a thing in general, or a category of things."""
+        node = self._said(at) if at < self.n else None
+        if node is None:
+            return False
+        if node.kind == "value":
+            kinds = self.vocabulary.fields.kinds
+            return all(kinds[target.field] == "strings" for target in node.value.best)
+        return node.kind == "generic"
+
+    def _is_value(self, at: int) -> bool:
+        node = self._said(at)
+        return node is not None and node.kind == "value"
+
+    def _negates(self, at: int, end: int) -> bool:
+        """Tell whether a weak "no" negates: no number, and no fixed expression of titles."""
+        if end >= self.n or self.tokens[end][0].isdigit():
+            return False
+        pair = f"{self.tokens[at]} {self.tokens[end]}"
+        return self._is_value(end) or not self.vocabulary.pairs.count(pair)
+
+    def _kind_at(self, at: int) -> str:
+        node = self._said(at) if at < self.n else None
+        return "" if node is None else node.kind
+
+    def _quoted(self, at: int) -> Node | None:
+        close = _QUOTES.get(self.tokens[at])
+        if close is None or close not in self.tokens[at + 1 :]:
+            return None
+        end = self.tokens.index(close, at + 1)
+        return Node("quoted", at, end + 1) if end > at + 1 else None
+
+    def _number(self, at: int) -> Node | None:
+        """Return a number that no phrase takes, with its unit, so that 2000 watt is no year."""
+        if not self.slots.may_fill(at):
+            return None
+        amount = self.slots.slot("amount", at)
+        if amount is None:
+            return None
+        kind = "amount" if amount.value.counts else "number"
+        return Node(kind, at, amount.end, amount.value)
+
+    def _titles(self, like: Node) -> Iterator[Node]:
+        """Yield the titles behind a "like", with the words between them and behind the last."""
+        at = like.end
+        while at < self.n:
+            title = self._title(at)
+            if title is None:
+                return
+            yield title
+            joint = self._kind_at(title.end)
+            if joint in {"like_end", "like_after"}:
+                end = self._said(title.end)
+                assert end is not None  # noqa: S101 - it has a kind
+                yield end._replace(kind="like_end")
+                return
+            behind = title.end + 1
+            if joint not in {"and", "or", "comma"} or behind >= self.n or self._ends(behind):
+                return
+            yield Node(joint, title.end, behind)
+            at = behind
+            if self._kind_at(at) in {"and", "or"}:
+                yield Node("and", at, at + 1)
+                at += 1
+
+    def _title(self, at: int) -> Node | None:
+        """Return the title that begins at a token, as far as it goes."""
+        if at >= self.n:
+            return None
+        quoted = self._quoted(at)
+        if quoted is not None:
+            return quoted._replace(kind="title")
+        if self._kind_at(at) == "generic":
+            return None
+        most = min(at + _LONGEST_TITLE, self.n)
+        for end in range(most, at, -1):
+            if (
+                (end == most or self._bounds(end))
+                and self.tokens[end - 1][-1].isalnum()
+                and self._is_title(at, end)
+            ):
+                return Node("title", at, end, True)
+        end = at + 1
+        while end < most and not self._bounds(end):
+            end += 1
+        while end > at and self._kind_at(end - 1) in {"stop", "filler"}:
+            end -= 1
+        return Node("title", at, end, False) if end > at else None
+
+    def _is_title(self, at: int, end: int) -> bool:
+        words = [token for token in self.tokens[at:end] if token.isalnum() or "." in token]
+        return bool(words) and self.vocabulary.titles.count(" ".join(words)) > 0
+
+    def _bounds(self, at: int) -> bool:
+        """Tell whether a title may end in front of a token."""
+        kind = self._kind_at(at)
+        if kind in {"and", "or", "comma", "generic"} or self._ends(at):
+            return True
+        return is_single(self.tokens[at]) != is_single(self.tokens[at - 1])
+
+    def _ends(self, at: int) -> bool:
+        if self.tokens[at] in self.slots.book.like_stops:
+            return True
+        node = self._said(at)
+        if node is None:
+            return False
+        if node.kind == "date":
+            return node.end > at + 1
+        if node.kind == "stop":
+            return self._kind_at(node.end) in {"generic", "like_end", "like_after"}
+        return node.kind in _ENDS_TITLE
+
+
+def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
+    """Return the tokens, with misspelt names of values put right."""
+    tokens = slots.tokens
+    phrases, words, names = slots.book.phrases, slots.book.words, vocabulary.names
+    changed: list[str] | None = None
+    for at, token in enumerate(tokens):
+        if (
+            len(token) >= _LEAST_TYPO
+            and token not in names.longest
+            and token not in phrases
+            and token not in words
+            and token.isalpha()
+        ):
+            right = names.correct(token)
+            if right and right != token and not vocabulary.words.count(token):
+                changed = changed or list(tokens)
+                changed[at] = right
+    return changed or tokens
+
+
+def _separate(nodes: list[Node], reading: Reading) -> list[Node]:
+    """Return the nodes, with characters that only look like filler inside a word as words again."""
+    for at, node in enumerate(nodes):
+        if node.end != node.start + 1 or node.kind not in {"filler", "and", "lead", "comma"}:
+            continue
+        if not is_single(reading.tokens[node.start]):
+            continue
+        sides = [nodes[place] for place in (at - 1, at + 1) if 0 <= place < len(nodes)]
+        if any(
+            side.kind == "word" and is_single(reading.tokens[side.start])
+            and (reading.slots.glued(side.start) or reading.slots.glued(side.end))
+            for side in sides
+        ) and node.kind != "and":
+            nodes[at] = node._replace(kind="word", value=None)
+    return nodes

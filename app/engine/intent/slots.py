@@ -1,0 +1,288 @@
+"""Reads phrases over the tokens of one query, and what their slots stand for: numbers, times.
+
+"under 2 hours" is the phrase "under {amount}", whose slot is the number 2 with the unit hour. This
+module finds which phrases begin at a token. `app.engine.intent.reading` chooses among them.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+from app.engine.intent.cutting import Cut
+from app.engine.intent.fields import MONEY, TIME
+from app.engine.intent.periods import Period, period_of
+from app.engine.intent.phrases import SLOTS_KEY, Meaning, PhraseBook, Trie, Unit
+
+_LARGEST: Final = 1e12
+_TIMES: Final = 6
+"""Of how many parts a duration may be made: two hours and ten minutes."""
+
+
+class Filled(NamedTuple):
+    """What fills a slot: tokens up to `end`, and their value."""
+
+    end: int
+    value: Any
+
+
+class Found(NamedTuple):
+    """A phrase that was found: tokens up to `end`, what it means, and the values of its slots."""
+
+    end: int
+    meaning: Meaning
+    values: tuple[Any, ...]
+
+
+class Amount(NamedTuple):
+    """A number, and what it may count: pairs of a group and a unit. None = the number alone."""
+
+    number: float
+    counts: tuple[tuple[str, Unit | None], ...]
+
+
+class Time(NamedTuple):
+    """A period, and whether the query gives it as nothing but a number: 1995."""
+
+    period: Period
+    bare: bool
+
+
+class Slots:
+    """The tokens of one query, read with one phrase book."""
+
+    def __init__(self, cut: Cut, book: PhraseBook, today: date) -> None:
+        """Take the query, the phrases, and the day that "last week" starts from."""
+        self.tokens, self.starts, self.ends = cut
+        self.n = len(self.tokens)
+        self.book, self.today = book, today
+        self._filled: dict[tuple[str, int], Filled | None] = {}
+        self._readers = {"number": self._number, "amount": self._amount, "period": self._period}
+
+    def found(self, trie: Trie, at: int) -> list[Found]:
+        """Return all phrases of a trie that begin at a token."""
+        found: list[Found] = []
+        self._walk(trie, at, (), found)
+        return found
+
+    def longest(self, trie: Trie, at: int) -> Found | None:
+        """Return the longest of them; None if there is none."""
+        if at >= self.n or (self.tokens[at] not in trie and SLOTS_KEY not in trie):
+            return None
+        return max(self.found(trie, at), key=lambda found: found.end, default=None)
+
+    def slot(self, name: str, at: int) -> Filled | None:
+        """Return what fills a slot from a token on; None if nothing does."""
+        key = (name, at)
+        if key not in self._filled:
+            self._filled[key] = None  # a slot that needs itself is not filled
+            reader = self._readers.get(name)
+            self._filled[key] = reader(at) if reader else self._listed(name, at)
+        return self._filled[key]
+
+    def may_fill(self, at: int) -> bool:
+        """Tell whether a number, an amount or a time may begin at a token."""
+        token, book = self.tokens[at], self.book
+        return (
+            token[0].isdigit()
+            or token in book.numbers
+            or token in book.multipliers
+            or token in book.period_starts
+            or token in book.money_before
+        )
+
+    def glued(self, at: int) -> bool:
+        """Tell whether no blank stands in front of a token."""
+        return 0 < at < self.n and self.ends[at - 1] == self.starts[at]
+
+    def _walk(self, trie: Trie, at: int, values: tuple[Any, ...], found: list[Found]) -> None:
+        meaning = trie.get("")
+        if meaning is not None:
+            found.append(Found(at, meaning, values))
+        if at >= self.n:
+            return
+        behind = trie.get(self.tokens[at])
+        if behind is not None:
+            self._walk(behind, at + 1, values, found)
+        for name, rest in trie.get(SLOTS_KEY, {}).items():
+            filled = self.slot(name, at)
+            if filled is not None:
+                self._walk(rest, filled.end, (*values, filled.value), found)
+
+    def _listed(self, name: str, at: int) -> Filled | None:
+        found = self.longest(self.book.slots[name], at)
+        if found is None:
+            return None
+        meaning = found.meaning.value
+        return Filled(found.end, found.values[0] if meaning is None else meaning)
+
+    def _number(self, at: int) -> Filled | None:
+        if at >= self.n:
+            return None
+        if self.tokens[at][0].isdigit():
+            return self._digits(at)
+        return self._number_words(at)
+
+    def _digits(self, at: int) -> Filled | None:
+        """Return a number in digits; None where it belongs to a name, as in "wh-1000xm4"."""
+        behind = self.tokens[at + 1] if at + 1 < self.n and self.glued(at + 1) else ""
+        if self._belongs_to_word(at) or (behind.isalpha() and self._strange(behind)):
+            return None
+        number = number_of(self.tokens[at])
+        if number is None:
+            return None
+        end = at + 1
+        if end < self.n and self.tokens[end] in self.book.multipliers:
+            number *= self.book.multipliers[self.tokens[end]]
+            end += 1
+        return Filled(end, number) if number <= _LARGEST else None
+
+    def _strange(self, behind: str) -> bool:
+        return behind.isascii() and behind not in self.book.glued
+
+    def _belongs_to_word(self, at: int) -> bool:
+        while self.glued(at):
+            before = self.tokens[at - 1]
+            if before.isalpha() and before.isascii():
+                return before not in self.book.money_before
+            if before != "-":
+                return False
+            at -= 1
+        return False
+
+    def _number_words(self, at: int) -> Filled | None:
+        values, multipliers = self.book.numbers, self.book.multipliers
+        total, last, digits = 0.0, None, True
+        start = at
+        while at < self.n:
+            token = self.tokens[at]
+            if token in values:
+                value = values[token]
+                last = _joined(last, value, spelled=digits)
+                if last is None:
+                    break
+                digits = digits and value < 10
+            elif token in multipliers and (at > start or multipliers[token] < 100):
+                total = _multiplied(total, last, multipliers[token])
+                last, digits = None, False
+            else:
+                break
+            at += 1
+            if total > _LARGEST or (last or 0) > _LARGEST:
+                return None
+        return Filled(at, total + (last or 0.0)) if at > start else None
+
+    def _amount(self, at: int) -> Filled | None:
+        currency = self.longest(self.book.money_before, at)
+        if currency is not None:
+            number = self.slot("number", currency.end)
+            if number is None:
+                return None
+            behind = self.longest(self.book.money, number.end)
+            end = behind.end if behind else number.end
+            return Filled(end, Amount(number.value, ((MONEY, None),)))
+        return self._measure(at)
+
+    def _measure(self, at: int) -> Filled | None:
+        """Return a number with its unit or currency, or alone: "2 hours 10 minutes", "50 €"."""
+        first = self._part(at)
+        if first is None:
+            return None
+        number, counts, end = first
+        if counts and counts[0][0] == TIME:
+            for _ in range(_TIMES):
+                more = self._part(end)
+                if more is None or not more[1] or more[1][0][0] != TIME:
+                    break
+                number, end = number + more[0], more[2]
+        return Filled(end, Amount(number, counts))
+
+    def _part(self, at: int) -> tuple[float, tuple[tuple[str, Unit | None], ...], int] | None:
+        half = self.longest(self.book.halves, at)
+        number = self.slot("number", at)
+        if half is not None:
+            value, end = 0.5, half.end
+            alone = False
+        elif number is not None:
+            value, end = number.value, number.end
+            alone = True
+        elif at < self.n and self.tokens[at] in self.book.ones:
+            value, end = 1.0, at + 1
+            alone = False
+        else:
+            return None
+        more = self.longest(self.book.and_halves, end)
+        if more is not None and self._unit(more.end):
+            value, end = value + 0.5, more.end
+        found = self._unit(end)
+        if not found:
+            return (value, (), end) if alone else None
+        end, counts = found
+        more = self.longest(self.book.and_halves, end)
+        unit = counts[-1][1]
+        if more is not None and unit is not None and unit.group == TIME:
+            value, end = value + 0.5, more.end
+        if unit is not None and unit.group == TIME:
+            # Durations are minutes from here on, so that their parts can be added.
+            return value * unit.factor, ((TIME, None),), end
+        return value, counts, end
+
+    def _unit(self, at: int) -> tuple[int, tuple[tuple[str, Unit | None], ...]] | None:
+        money, unit = self.longest(self.book.money, at), self.longest(self.book.units, at)
+        if unit is not None and not self.glued(at) and self._is_common(at):
+            unit = None  # "top 5 in 2020"
+        end = max(money.end if money else 0, unit.end if unit else 0)
+        counts: list[tuple[str, Unit | None]] = []
+        if money is not None and money.end == end:
+            counts.append((MONEY, None))
+        if unit is not None and unit.end == end:
+            counts.append((unit.meaning.value.group, unit.meaning.value))
+        return (end, tuple(counts)) if counts else None
+
+    def _is_common(self, at: int) -> bool:
+        meaning = self.book.phrases.get(self.tokens[at], {}).get("")
+        return meaning is not None and meaning.kind in {"stop", "and", "or"}
+
+    def _period(self, at: int) -> Filled | None:
+        if at >= self.n or not self.may_fill(at):
+            return None
+        for found in sorted(self.found(self.book.periods, at), key=lambda one: -one.end):
+            meaning = found.meaning
+            period = period_of(meaning.kind, meaning.value, found.values, self.today)
+            if period is not None:
+                bare = meaning.kind == "year" and found.end == at + 1
+                return Filled(found.end, Time(period, bare))
+        return None
+
+
+def number_of(token: str) -> float | None:
+    """Return the number that digits spell; None if they spell several.
+
+    >>> [number_of(token) for token in ("1,000", "9,5", "3.5", "1.2.3")]
+    [1000.0, 9.5, 3.5, None]
+    """
+    if "," in token:
+        parts = token.split(",")
+        thousands = len(parts[0]) <= 3 and all(len(part.split(".")[0]) == 3 for part in parts[1:])
+        token = "".join(parts) if thousands else token.replace(",", ".")
+    if token.count(".") > 1 or len(token) > 15:
+        return None
+    return float(token)
+
+
+def _joined(last: float | None, value: float, *, spelled: bool) -> float | None:
+    """Return twenty and five as 25, and two, zero, one, two in single digits as 2012."""
+    if last is None:
+        return value
+    if value < 10 and spelled and last < 1000:
+        return last * 10 + value
+    return last + value if last >= 20 and last % 10 == 0 and 0 < value < 10 else None
+
+
+def _multiplied(total: float, last: float | None, by: float) -> float:
+    if last is None and not total:
+        return by
+    if last is None:
+        return total * by
+    return total + last * by if total >= by else (total + last) * by
+
+
