@@ -8,16 +8,25 @@ A request may bring the intent of its query, or switch intents off. A query with
 digit counts as no query.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from app.core.types import RankRequest
 from app.domain.intent import INTENT_OFF, Intent, intent_of
+from app.engine.catalogue.catalogue import Record
 
 NO_QUERY: Final = Intent()
 
 
 class Parser(Protocol):
     """Parses queries over the catalogue of one moment; immutable, so any thread may use it."""
+
+    def changed(self, before: Sequence[Record | None], after: Sequence[Record | None]) -> "Parser":
+        """Return the parser over the catalogue once items have changed.
+
+        `before`, `after`: each item as it was and as it will be; None where there is none.
+        """
+        ...
 
     def parse(self, query: str, now: float) -> Intent:
         """Return what a query asks for. `now`: unix seconds, for "last year" and the like.

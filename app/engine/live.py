@@ -22,6 +22,7 @@ from app.domain.columns import Instant
 from app.domain.values import column_value
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.encoding.text_vectors import text_vectors
+from app.engine.interpretation import Parser
 from app.engine.parts import EngineParts, LearnedParts, assemble, fallback_of
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.live_lexical import LiveLexicalIndex, Segment
@@ -169,6 +170,7 @@ class CatalogueUpdate:
         words: the segments of `LiveLexicalIndex`; None = no change.
         redated: int64[r] rows that are older or newer than before.
         signals, fallback: as in `EngineParts`, with those.
+        parser: as in `EngineParts`, over the changed items.
     """
 
     parts: EngineParts
@@ -186,6 +188,7 @@ class CatalogueUpdate:
     redated: Rows
     signals: Mapping[str, Vector]
     fallback: tuple[Source, ...]
+    parser: Parser | None
 
 
 def plan(
@@ -216,6 +219,8 @@ def plan(
         signals = {**signals, "freshness": signals["freshness"].copy()}
         dated = [put.record for put in puts if put.redated]
         signals["freshness"][redated] = _freshness(parts, dated)
+    gone = [_current(name, parts) for name in deleted]
+    before, after = [put.before for put in puts] + gone, [put.record for put in puts]
     return CatalogueUpdate(
         parts=parts,
         seq=changes[-1].seq,
@@ -232,6 +237,7 @@ def plan(
         redated=redated,
         signals=signals,
         fallback=fallback_of(signals, parts.topk) if len(redated) else parts.fallback,
+        parser=parts.parser and parts.parser.changed(before, [*after, *([None] * len(gone))]),
     )
 
 
@@ -250,6 +256,7 @@ def perform(update: CatalogueUpdate) -> EngineParts:
     if parts.learned is not None and update.taste is not None:
         targets, rows = update.taste
         parts.learned.behaviour.taste.targets[rows] = targets
+    parts = replace(parts, parser=update.parser)
     if not len(update.redated):
         return parts
     parts.blend.change(update.redated, update.signals)

@@ -26,6 +26,7 @@ from app.engine.encoding.encoder import PackedEncoder, RuntimeName
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.engine.encoding.query_cache import MOST
 from app.engine.engine import RankEngine
+from app.engine.intent.parser import intent_parser_of
 from app.engine.kernels.cosines import packed
 from app.engine.kernels.features import FEATURES_VERSION, feature_names
 from app.engine.parts import LearnedParts, TextParts, assemble
@@ -104,7 +105,8 @@ def engine_of(
     index = index_of(bundle, vectors, threads, device)
     texts = TextParts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
-    parts = replace(parts, roles=manifest.roles)
+    parser = intent_parser_of(catalogue, manifest.roles)
+    parts = replace(parts, parser=parser, roles=manifest.roles)
     if manifest.encoder.fast_encoding is not None:
         parts = replace(
             parts, fast_encoder=FastEncoder(encoder, load_arrays(bundle, FAST_ENCODING_FILE))

@@ -1,4 +1,4 @@
-"""Writes what a query demands as filters: always in one way, so that equal demands are equal text."""
+"""Writes what a query demands as filters, always in one way: equal demands are equal text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -45,7 +45,8 @@ def choice_of(named: Named, vocabulary: IntentVocabulary, fields: Iterable[str] 
         best = targets
     else:
         best = max(
-            by_field.values(), key=lambda some: sum(vocabulary.share(t.field, t.value) for t in some)
+            by_field.values(),
+            key=lambda some: sum(vocabulary.share(t.field, t.value) for t in some),
         )
     return Choice(best[0].field, tuple(sorted({target.value for target in best}, key=str)))
 
@@ -181,7 +182,7 @@ def opposite_of(bound: Bound) -> Condition:
 
 
 def field_for(
-    counted: Amount, numbers: Sequence[float], role: str, weak: bool, fields: Fields  # noqa: FBT001
+    counted: Amount, numbers: Sequence[float], role: str, weak: bool, fields: Fields
 ) -> NumberField | None:
     """Return the number field that a bound is about; None if the query does not say it.
 

@@ -19,11 +19,18 @@ _TOKEN: Final = re.compile(
     rf"[{_SINGLE}]|\d+(?:[.,]\d+)*|[^\W\d_{_SINGLE}]+(?:'[^\W\d_{_SINGLE}]+)*|[^\w\s]"
 )
 _WORD: Final = re.compile(rf"[{_SINGLE}]|\d+(?:[.,]\d+)*|[^\W\d_{_SINGLE}]+")
-_SIGNS: Final = frozenset("$\u20ac\xa3\xa5\u20b9%+-~<>\u2264\u2265=&/,;:\"()[]<>\u300a\u300b\u300c\u300d\u300e\u300f\u3001" + MINUS)
-_APOSTROPHES: Final = str.maketrans(dict.fromkeys("\u2019\u2018`\xb4\u02bc\uff07", "'"))
+_BEFORE_SINGLE: Final = 0x3004
+_CHARACTER: Final = re.compile(f"[{_SINGLE}]")
+_SIGNS: Final = frozenset(
+    '$\u20ac\xa3\xa5\u20b9%+-~<>\u2264\u2265=&/,;:"()[]'
+    "\u300a\u300b\u300c\u300d\u300e\u300f\u3001" + MINUS
+)
 _LIKE_SIGNS: Final = str.maketrans(
-    {**dict.fromkeys("\u2019\u2018`\xb4\u02bc", "'"), **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
-     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")}
+    {
+        **dict.fromkeys("\u2019\u2018`\xb4\u02bc", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+    }
 )
 
 
@@ -47,7 +54,7 @@ def cut(query: str) -> Cut:
     ends: list[int] = []
     for match in _TOKEN.finditer(folded):
         text, (start, end) = match[0], match.span()
-        if not text.isalnum():
+        if not text.isalnum() and not text[0].isdigit():
             if text == "-":
                 text = _hyphen(folded, start)
             elif "'" in text and len(text) > 1:
@@ -77,7 +84,9 @@ def words_in(text: str) -> list[str]:
 
 def is_single(token: str) -> bool:
     """Tell whether a token is a character of a script that writes no spaces between words."""
-    return token >= "\u3005" and _WORD.fullmatch(token) is not None and len(token) == 1
+    return (
+        len(token) == 1 and ord(token) > _BEFORE_SINGLE and _CHARACTER.fullmatch(token) is not None
+    )
 
 
 def _hyphen(text: str, at: int) -> str:

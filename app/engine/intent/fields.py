@@ -69,7 +69,7 @@ class Fields:
 
 
 def fields_of(catalogue: Catalogue, roles: Mapping[str, str]) -> Fields:
-    """Return the fields of a catalogue. `roles`: role -> field; a missing one is guessed by name."""
+    """Return the fields of a catalogue. `roles`: role -> field; others are guessed by name."""
     kinds = catalogue.attributes
     rows = {name: frozenset(_rows_of(name)) for name in kinds}
     by_role = dict(roles)
@@ -123,7 +123,9 @@ def _number_field(
 ) -> NumberField:
     words = _words_of(name)
     units = [unit for word in words if (unit := _unit(word, words)) is not None]
-    groups = [_ROLE_GROUPS[r] for r, field in by_role.items() if field == name and r in _ROLE_GROUPS]
+    groups = [
+        _ROLE_GROUPS[r] for r, field in by_role.items() if field == name and r in _ROLE_GROUPS
+    ]
     groups += [unit.group for unit in units] + [_groups()[row] for row in rows if row in _groups()]
     low, high = _range(catalogue.table.numbers(name))
     return NumberField(name, groups[0] if groups else "", units[0] if units else None, low, high)

@@ -74,7 +74,8 @@ class Names:
         """Return the names with other values.
 
         Args:
-            added, removed: pairs of field and value; of a boolean field, its name and True.
+            added: pairs of field and value; of a boolean field, its name and True.
+            removed: the same.
             attributes: names of fields, in tokens; None = no change.
             exact: fields whose values have no other names than themselves.
         """
@@ -151,12 +152,13 @@ class _Table:
 
     def _typos(self) -> Mapping[str, str]:
         old = self._names.typos
-        words = [w for w in self._new_words if len(w) >= _LEAST_TYPO and w.isalpha() and w not in old]
+        words = [
+            w for w in self._new_words if len(w) >= _LEAST_TYPO and w.isalpha() and w not in old
+        ]
         if not words or len(old) > _WORDS_OF_TYPOS * 10:
             return old
         typos = dict(old)
-        for word in words[:_WORDS_OF_TYPOS]:
-            typos[word] = word
+        typos |= {word: word for word in words[:_WORDS_OF_TYPOS]}
         for word in words[:_WORDS_OF_TYPOS]:
             for at in range(1, len(word)):
                 typos.setdefault(word[:at] + word[at + 1 :], word)
@@ -216,7 +218,9 @@ def _usable(tokens: tuple[str, ...]) -> bool:
     """Tell whether a name can stand for a value: not a number, a letter, or half a sentence."""
     if not tokens or len(tokens) > _MOST_TOKENS:
         return False
-    return len(tokens) > 1 or (len(tokens[0]) > 1 and not tokens[0].isdigit()) or is_single(tokens[0])
+    return (
+        len(tokens) > 1 or (len(tokens[0]) > 1 and not tokens[0].isdigit()) or is_single(tokens[0])
+    )
 
 
 def _forms(tokens: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:

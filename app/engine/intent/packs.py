@@ -35,7 +35,19 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     "tone": frozenset(TONES),
     "soft_tone": frozenset(TONES),
     "words": frozenset(
-        {"generic", "filler", "lead", "stop", "and", "or", "but", "comma", "plain", "connective", "signs"}
+        {
+            "generic",
+            "filler",
+            "lead",
+            "stop",
+            "and",
+            "or",
+            "but",
+            "comma",
+            "plain",
+            "connective",
+            "signs",
+        }
     ),
     "negation": frozenset({"before", "before_value", "before_known", "after"}),
     "like": frozenset({"like", "with_end", "after", "unlike", "end", "stop"}),
@@ -177,7 +189,9 @@ def _check_section(raw: object, keys: frozenset[str] | None, where: str) -> None
         raise PackError(f"{where}: this must be a table")
     for key, value in raw.items():
         if keys is not None and key not in keys:
-            raise PackError(f"{where}: there is no key {key!r}; there are: {', '.join(sorted(keys))}")
+            raise PackError(
+                f"{where}: there is no key {key!r}; there are: {', '.join(sorted(keys))}"
+            )
         _check_value(value, f"{where}.{key}")
 
 
@@ -191,6 +205,6 @@ def _check_value(value: object, where: str) -> None:
                 raise PackError(f"{where}: each phrase must be a text that is not blank")
             unknown = set(_SLOT.findall(phrase)) - SLOTS
             if unknown:
-                raise PackError(f"{where}: there is no slot {sorted(unknown)[0]!r} ({phrase!r})")
+                raise PackError(f"{where}: there is no slot {min(unknown)!r} ({phrase!r})")
     elif isinstance(value, bool) or not isinstance(value, int | float | str):
         raise PackError(f"{where}: this must be a list of phrases, a number or a text")

@@ -14,12 +14,13 @@ from app.domain.intent import Intent
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.intent.conditions import conjunction
 from app.engine.intent.cutting import Cut, cut, is_single, words_in
-from app.engine.intent.phrases import language_of_script, phrase_books, signs
 from app.engine.intent.periods import midnight_after, today_of
+from app.engine.intent.phrases import language_of_script, phrase_books, signs
 from app.engine.intent.reading import Reading
-from app.engine.intent.resolving import GONE, KEPT, Resolver
+from app.engine.intent.resolving import resolve
 from app.engine.intent.slots import Slots
 from app.engine.intent.vocabulary import IntentVocabulary, vocabulary_of
+from app.engine.intent.walk import GONE, KEPT, Walk
 
 WEAK: Final = 0.5
 """A parse of less confidence is weak: little was understood."""
@@ -50,7 +51,7 @@ class QueryParser:
             for token, trie in book.phrases.items()
             if len(trie) == 1 and "" in trie and trie[""].kind in _SAYS_NOTHING
         }
-        self._speaking = frozenset(book.phrases) - quiet
+        self._speaking = frozenset([*book.phrases, *book.period_words, *book.numbers]) - quiet
         self._known = book.words | frozenset(book.phrases)
 
     def parse(self, query: str, now: float) -> Intent:
@@ -102,19 +103,19 @@ class QueryParser:
         slots = Slots(tokens, self._books[code], today_of(now))
         reading = Reading(slots, self.vocabulary)
         nodes = reading.nodes()
-        resolver = Resolver(query, reading, nodes)
-        demands = resolver.resolve()
+        walk = Walk(query, reading, nodes)
+        resolve(walk)
         language = self._language(tokens.texts, code)
-        if GONE in resolver.flags and self._is_title(tokens.texts):
-            if demands.n != 1 or len(nodes) != 1:
+        if GONE in walk.flags and self._is_title(tokens.texts):
+            if walk.demands.n != 1 or len(nodes) != 1:
                 return Intent(residual_text=query, language=language, confidence=0.9)
-            return self._intent(query, resolver, language, now, title=True)
-        return self._intent(query, resolver, language, now)
+            return self._intent(query, walk, language, now, title=True)
+        return self._intent(query, walk, language, now)
 
     def _intent(
-        self, query: str, resolver: Resolver, language: str, now: float, *, title: bool = False
+        self, query: str, walk: Walk, language: str, now: float, *, title: bool = False
     ) -> Intent:
-        demands = resolver.demands
+        demands = walk.demands
         return Intent(
             sort=demands.sort,
             filters=filter_text(demands.filters),
@@ -124,16 +125,16 @@ class QueryParser:
             dislike_titles=tuple(dict.fromkeys(demands.dislike)),
             tone=tuple(demands.tone),
             count=demands.count,
-            residual_text=query if title else _residual(query, resolver),
+            residual_text=query if title else _residual(query, walk),
             language=language,
-            confidence=WEAK if title else self._confidence(resolver, language),
-            spans=tuple(sorted(resolver.spans)),
+            confidence=WEAK if title else self._confidence(walk, language),
+            spans=tuple(sorted(walk.spans)),
             title=title,
             valid_until=midnight_after(now) if demands.clock else _NEVER,
         )
 
     def _is_title(self, tokens: Sequence[str]) -> bool:
-        key = " ".join(token for token in tokens if token.isalnum() or token[0].isdigit())
+        key = " ".join(token for token in tokens if token[0].isalnum())
         return self.vocabulary.titles.count(key) > 0
 
     def _latin_language(self, tokens: Sequence[str]) -> str:
@@ -156,14 +157,14 @@ class QueryParser:
         strange = sum(token[0] >= _LATIN_END for token in letters)
         return "" if strange * 2 > len(letters) else latin
 
-    def _confidence(self, resolver: Resolver, language: str) -> float:
+    def _confidence(self, walk: Walk, language: str) -> float:
         kept = [
             node
-            for node in resolver.nodes
-            if node.kind in {"word", "connective"} and resolver.flags[node.start]
+            for node in walk.nodes
+            if node.kind in {"word", "connective"} and walk.flags[node.start]
         ]
-        words = [resolver.token(node.start) for node in kept if node.kind == "word"]
-        confidence = _SURE * resolver.demands.doubt
+        words = [walk.token(node.start) for node in kept if node.kind == "word"]
+        confidence = _SURE * walk.demands.doubt
         confidence *= 0.75 ** sum(node.kind == "connective" for node in kept)
         if words:
             confidence *= self._familiar(words)
@@ -175,9 +176,9 @@ def intent_parser_of(catalogue: Catalogue, roles: Mapping[str, str]) -> QueryPar
     return QueryParser(vocabulary_of(catalogue, roles))
 
 
-def _residual(query: str, resolver: Resolver) -> str:
+def _residual(query: str, walk: Walk) -> str:
     """Return the words that are left: whole where nothing was taken, else without loose ends."""
-    flags = resolver.flags
+    flags = walk.flags
     if GONE not in flags:
         return query
     segments: list[str] = []
@@ -186,7 +187,7 @@ def _residual(query: str, resolver: Resolver) -> str:
         if flag == KEPT:
             first, last = (at if first < 0 else first), at
         elif flag == GONE and first >= 0:
-            segments.append(resolver.characters(first, last))
+            segments.append(walk.characters(first, last))
             first = -1
     return " ".join(segments)
 

@@ -7,9 +7,9 @@ have. There is one `PhraseBook` for each such choice.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -59,6 +59,7 @@ class PhraseBook:
         like_stops: tokens that end a title after "like".
         glued: words that may follow a number without a blank: "16gb".
         period_starts: tokens that a time may begin with, apart from numbers.
+        period_words: all words of times.
         words: every word of any phrase: no word of these is a misspelling.
     """
 
@@ -77,6 +78,7 @@ class PhraseBook:
     like_stops: frozenset[str]
     glued: frozenset[str]
     period_starts: frozenset[str]
+    period_words: frozenset[str]
     words: frozenset[str]
 
 
@@ -119,7 +121,9 @@ def signs() -> Mapping[str, frozenset[str]]:
         code: frozenset(
             token
             for token in tokens
-            if not any(token in own[other] or token in words[other] for other in own if other != code)
+            if not any(
+                token in own[other] or token in words[other] for other in own if other != code
+            )
         )
         for code, tokens in own.items()
     }
@@ -151,7 +155,8 @@ def _book(chosen: list[Pack]) -> PhraseBook:
     for phrase in (p for pack in chosen for p in _periods(pack)):
         insert(periods, tokens_of(phrase.text), phrase.meaning)
     slots = {
-        name: _trie(p for pack in chosen for p in parts(pack)) for name, parts in _SLOT_PARTS.items()
+        name: _trie(p for pack in chosen for p in parts(pack))
+        for name, parts in _SLOT_PARTS.items()
     }
     units = _trie(p for pack in chosen for p in _units(pack, _factors(chosen)))
     money = _trie(p for pack in chosen for p in _words(pack, "currencies", "after"))
@@ -177,6 +182,9 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         like_stops=frozenset(t for pack in chosen for t in pack.phrases("like", "stop")),
         glued=frozenset([*units, *money, *multipliers, *after_slots]),
         period_starts=frozenset(_first_tokens(periods, slots)),
+        period_words=frozenset(
+            token for trie in (periods, *slots.values()) for token in _tokens_in(trie)
+        ),
         words=frozenset(t for trie in tries for t in _tokens_in(trie) if t.isalpha()),
     )
 
@@ -202,26 +210,33 @@ def _trie(phrases: Iterable[_Phrase]) -> Trie:
 def _demands(pack: Pack) -> Iterator[_Phrase]:
     """Yield the phrases of a pack that stand in queries; what comes first wins."""
     yield from _words(pack, "words", "plain")
+    for text, names in pack.section("parts").items():
+        yield _Phrase(
+            text, Meaning("parts", tuple(" ".join(tokens_of(n)) for n in names), pack.code)
+        )
     for key in ("before", "before_value", "before_known", "after"):
         yield from _listed(pack, "negation", key, f"not_{key}")
-    for key in ("unlike", "like", "with_end"):
-        yield from _listed(pack, "like", key, key)
-    for section in ("sort", "count"):
-        for key in pack.section(section):
-            yield from _listed(pack, section, key, section, key)
+    yield from _all_words(pack, "like", ("unlike", "like", "with_end"))
+    yield from _all_keys(pack, ("sort", "count"))
     yield from _bounds(pack)
     for key in pack.section("dates"):
         yield from _listed(pack, "dates", key, "date", key)
-    for key in pack.section("tone"):
-        yield from _listed(pack, "tone", key, "tone", key)
-    for key in ("lead", "filler", "and", "or", "but", "comma"):
-        yield from _words(pack, "words", key)
-    yield from _listed(pack, "like", "after", "like_after")
-    yield from _listed(pack, "like", "end", "like_end")
+    yield from _all_keys(pack, ("tone",))
+    yield from _all_words(pack, "words", ("lead", "filler", "and", "or", "but", "comma"))
+    for key in ("after", "end"):
+        yield from _listed(pack, "like", key, f"like_{key}")
     yield from _generic(pack)
-    for key in ("stop", "connective"):
-        yield from _words(pack, "words", key)
-    for section in ("soft_sort", "soft_tone"):
+    yield from _all_words(pack, "words", ("stop", "connective"))
+    yield from _all_keys(pack, ("soft_sort", "soft_tone"))
+
+
+def _all_words(pack: Pack, section: str, keys: Iterable[str]) -> Iterator[_Phrase]:
+    for key in keys:
+        yield from _words(pack, section, key)
+
+
+def _all_keys(pack: Pack, sections: Iterable[str]) -> Iterator[_Phrase]:
+    for section in sections:
         for key in pack.section(section):
             yield from _listed(pack, section, key, section, key)
 
@@ -248,18 +263,26 @@ def _generic(pack: Pack) -> Iterator[_Phrase]:
 
 def _periods(pack: Pack) -> Iterator[_Phrase]:
     for unit, by_count in pack.section("back").items():
-        for count, texts in by_count.items():
-            for text in texts:
-                yield _Phrase(text, Meaning("back", (unit, int(count)), pack.code))
-    for count, texts in pack.section("season_back").items():
-        for text in texts:
-            yield _Phrase(text, Meaning("season_back", int(count), pack.code))
+        yield from _counted("back", by_count, pack, partial(_back, unit))
+    yield from _counted("season_back", pack.section("season_back"), pack, int)
     for key in pack.section("periods"):
         yield from _listed(pack, "periods", key, key, key)
-    for decade, texts in pack.section("decades").items():
+    yield from _counted("decade_word", pack.section("decades"), pack, int)
+
+
+def _back(unit: str, count: str) -> tuple[str, int]:
+    return unit, int(count)
+
+
+def _counted(
+    kind: str,
+    by_count: Mapping[str, Sequence[str]],
+    pack: Pack,
+    value_of: Callable[[str], object],
+) -> Iterator[_Phrase]:
+    for count, texts in by_count.items():
         for text in texts:
-            for prefix in ("", "the "):
-                yield _Phrase(prefix + text, Meaning("decade_word", int(decade), pack.code))
+            yield _Phrase(text, Meaning(kind, value_of(count), pack.code))
 
 
 def _units(pack: Pack, factors: Mapping[str, Unit]) -> Iterator[_Phrase]:

@@ -5,7 +5,7 @@ negation reaches, is decided in `app.engine.intent.resolving`. Here stand only t
 nothing but the tokens: a value of the catalogue against a phrase, a year against a part number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from app.engine.intent.cutting import is_single
@@ -19,8 +19,11 @@ _LEAST_TYPO: Final = 5
 
 # Where a phrase and the name of a value are equally long, these kinds of phrases win.
 _STRONG: Final = frozenset(
-    "plain sort not_before not_before_value not_before_known not_after like unlike with_end count"
-    " bound date lead filler and or but comma like_end like_after".split()  # noqa: SIM905
+    {
+        *("plain", "sort", "not_before", "not_before_value", "not_before_known", "not_after"),
+        *("like", "unlike", "with_end", "like_end", "like_after", "count", "bound", "date"),
+        *("lead", "filler", "and", "or", "but", "comma"),
+    }
 )
 # What ends the title behind "like".
 _ENDS_TITLE: Final = frozenset(
@@ -67,8 +70,8 @@ class Reading:
             node = self._quoted(at) or self._said(at, first=self._at_start(nodes))
             if node is None:
                 node = self._number(at) or Node("word", at, at + 1)
-            nodes.append(node)
             at = node.end
+            nodes += self._parts(node) if node.kind == "parts" else [node]
             if node.kind in {"like", "unlike", "with_end"}:
                 titles = list(self._titles(node))
                 if not titles:
@@ -77,6 +80,13 @@ class Reading:
                 nodes += titles
                 at = titles[-1].end
         return _separate(nodes, self)
+
+    def _parts(self, node: Node) -> list[Node]:
+        """Return the values that one word stands for together; the word if they are unknown."""
+        by_name = self.vocabulary.names.by_name
+        known = [by_name[name] for name in node.value if name in by_name]
+        values = [node._replace(kind="value", value=named) for named in known if named.targets]
+        return values or [Node("word", node.start, node.end)]
 
     @staticmethod
     def _at_start(nodes: list[Node]) -> bool:
@@ -158,30 +168,28 @@ class Reading:
 
     def _holds(self, at: int, found: Found) -> bool:
         """Tell whether a phrase can mean what it says in this catalogue, and at this place."""
-        match found.meaning.kind:
-            case "sort":
-                return self._can_sort(found.meaning.value) and not self._is_fixed(at, found)
-            case "date":
-                return self._dated(found)
-            case "count":
-                count = found.values[0] if found.values else 0
-                return bool(count == int(count) and 0 < count <= _MOST_COUNT)
-            case "soft_tone":
-                return self._describes(found.end) and not self._is_fixed(at, found)
-            case "soft_sort":
-                described = self._can_sort(found.meaning.value) and self._describes(found.end)
-                return described and not self._is_fixed(at, found)
-            case "not_before_value":
-                return found.end < self.n and self._is_value(found.end)
-            case "not_before_known":
-                return self._negates(at, found.end)
-            case "with_end":
-                return any(
-                    self._kind_at(place) in {"like_end", "like_after"}
-                    for place in range(found.end + 1, min(found.end + _LONGEST_TITLE, self.n))
-                )
-            case _:
-                return True
+        test = _CONDITIONS.get(found.meaning.kind)
+        return test is None or test(self, at, found)
+
+    def _sorts(self, at: int, found: Found) -> bool:
+        return self._can_sort(found.meaning.value) and not self._is_fixed(at, found)
+
+    def _sorts_softly(self, at: int, found: Found) -> bool:
+        return self._describes(found.end) and self._sorts(at, found)
+
+    def _sets_tone(self, at: int, found: Found) -> bool:
+        return self._describes(found.end) and not self._is_fixed(at, found)
+
+    def _counts(self, _at: int, found: Found) -> bool:
+        count = found.values[0] if found.values else 1
+        return bool(count == int(count) and 0 < count <= _MOST_COUNT)
+
+    def _negates_value(self, _at: int, found: Found) -> bool:
+        return found.end < self.n and self._is_value(found.end)
+
+    def _has_end(self, _at: int, found: Found) -> bool:
+        places = range(found.end + 1, min(found.end + _LONGEST_TITLE, self.n))
+        return any(self._kind_at(place) in {"like_end", "like_after"} for place in places)
 
     def _can_sort(self, sort: str) -> bool:
         fields = self.vocabulary.fields
@@ -198,7 +206,7 @@ class Reading:
         apart = self.vocabulary.words.count(second) if together >= _FIXED_COUNT else 0
         return bool(apart) and together >= _FIXED_SHARE * apart
 
-    def _dated(self, found: Found) -> bool:
+    def _dated(self, _at: int, found: Found) -> bool:
         years = self.vocabulary.fields.years
         if years is None:
             return False
@@ -221,8 +229,9 @@ class Reading:
         node = self._said(at)
         return node is not None and node.kind == "value"
 
-    def _negates(self, at: int, end: int) -> bool:
+    def _negates(self, at: int, found: Found) -> bool:
         """Tell whether a weak "no" negates: no number, and no fixed expression of titles."""
+        end = found.end
         if end >= self.n or self.tokens[end][0].isdigit():
             return False
         pair = f"{self.tokens[at]} {self.tokens[end]}"
@@ -278,7 +287,7 @@ class Reading:
             return None
         quoted = self._quoted(at)
         if quoted is not None:
-            return quoted._replace(kind="title")
+            return quoted._replace(kind="title", value=self._is_title(at + 1, quoted.end - 1))
         if self._kind_at(at) == "generic":
             return None
         most = min(at + _LONGEST_TITLE, self.n)
@@ -297,7 +306,7 @@ class Reading:
         return Node("title", at, end, False) if end > at else None
 
     def _is_title(self, at: int, end: int) -> bool:
-        words = [token for token in self.tokens[at:end] if token.isalnum() or "." in token]
+        words = [token for token in self.tokens[at:end] if token[0].isalnum()]
         return bool(words) and self.vocabulary.titles.count(" ".join(words)) > 0
 
     def _bounds(self, at: int) -> bool:
@@ -318,6 +327,18 @@ class Reading:
         if node.kind == "stop":
             return self._kind_at(node.end) in {"generic", "like_end", "like_after"}
         return node.kind in _ENDS_TITLE
+
+
+_CONDITIONS: Final[Mapping[str, Callable[[Reading, int, Found], bool]]] = {
+    "sort": Reading._sorts,  # noqa: SLF001 - its own class
+    "soft_sort": Reading._sorts_softly,  # noqa: SLF001
+    "soft_tone": Reading._sets_tone,  # noqa: SLF001
+    "date": Reading._dated,  # noqa: SLF001
+    "count": Reading._counts,  # noqa: SLF001
+    "not_before_value": Reading._negates_value,  # noqa: SLF001
+    "not_before_known": Reading._negates,  # noqa: SLF001
+    "with_end": Reading._has_end,  # noqa: SLF001
+}
 
 
 def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
@@ -348,10 +369,14 @@ def _separate(nodes: list[Node], reading: Reading) -> list[Node]:
         if not is_single(reading.tokens[node.start]):
             continue
         sides = [nodes[place] for place in (at - 1, at + 1) if 0 <= place < len(nodes)]
-        if any(
-            side.kind == "word" and is_single(reading.tokens[side.start])
-            and (reading.slots.glued(side.start) or reading.slots.glued(side.end))
-            for side in sides
-        ) and node.kind != "and":
+        if (
+            any(
+                side.kind == "word"
+                and is_single(reading.tokens[side.start])
+                and (reading.slots.glued(side.start) or reading.slots.glued(side.end))
+                for side in sides
+            )
+            and node.kind != "and"
+        ):
             nodes[at] = node._replace(kind="word", value=None)
     return nodes

@@ -4,7 +4,6 @@
 module finds which phrases begin at a token. `app.engine.intent.reading` chooses among them.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -284,5 +283,3 @@ def _multiplied(total: float, last: float | None, by: float) -> float:
     if last is None:
         return total * by
     return total + last * by if total >= by else (total + last) * by
-
-

@@ -1,4 +1,4 @@
-"""What the parser knows of a catalogue: names of values and fields, titles, and how full fields are.
+"""What the parser knows of a catalogue: names of values and fields, titles, how full fields are.
 
 It is made of the columns of a bundle and never changes; `changed` returns another one that shares
 what did not change. Titles and their words are hashes (`app.engine.intent.hashes`), so that a
@@ -13,6 +13,7 @@ from functools import cache
 from itertools import islice, pairwise
 from typing import Final
 
+from app.core.types import JsonValue
 from app.domain.columns import Column, StringColumn, StringsColumn
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.intent.cutting import words_in
@@ -114,18 +115,15 @@ class IntentVocabulary:
     ) -> tuple[dict[str, Mapping[str | bool, int]], dict[str, int]]:
         counts, present = dict(self.counts), dict(self.present)
         copied: dict[str, dict[str | bool, int]] = {}
-        for step, records in ((-1, olds), (1, news)):
-            for record in records:
-                for name, value in record.item.fields.items():
-                    if value is None:
-                        continue
-                    present[name] = present.get(name, 0) + step
-                    if name not in counts:
-                        continue
+        steps = [(-1, record) for record in olds] + [(1, record) for record in news]
+        for step, record in steps:
+            known = {name: v for name, v in record.item.fields.items() if v is not None}
+            for name, value in known.items():
+                present[name] = present.get(name, 0) + step
+                if name in counts:
                     own = copied.setdefault(name, dict(counts[name]))
-                    for one in value if isinstance(value, list) else [value]:
-                        if isinstance(one, str | bool):
-                            own[one] = own.get(one, 0) + step
+                    for one in _values_of(value):
+                        own[one] = own.get(one, 0) + step
         for name, values in copied.items():
             counts[name] = {value: n for value, n in values.items() if n > 0}
         return counts, present
@@ -239,7 +237,7 @@ def _pairs(key: str) -> Iterator[str]:
 
 @cache
 def _first_words() -> frozenset[str]:
-    """The words that say a demand alone, unless they belong to the word behind them."""
+    """Return the words that say a demand alone, unless the word behind them goes with them."""
     kinds = {"sort", "not_before_known", "soft_sort", "soft_tone"}
     return frozenset(
         token
@@ -247,6 +245,12 @@ def _first_words() -> frozenset[str]:
         for token, trie in book.phrases.items()
         if token and "" in trie and trie[""].kind in kinds
     )
+
+
+def _values_of(value: JsonValue) -> Sequence[str | bool]:
+    if isinstance(value, str | bool):
+        return [value]
+    return [] if value is None or isinstance(value, int | float) else value
 
 
 def _differences(

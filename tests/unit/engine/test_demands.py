@@ -166,6 +166,9 @@ class Fixed:
     def __init__(self, intent: Intent) -> None:
         self._intent = intent
 
+    def changed(self, before: object, after: object) -> "Fixed":
+        return self
+
     def parse(self, query: str, now: float) -> Intent:
         return self._intent
 

@@ -31,6 +31,9 @@ def test_without_a_parser_a_query_means_its_own_text(query: str) -> None:
 class NewestOnly:
     """Takes every query for a wish for the newest."""
 
+    def changed(self, before: object, after: object) -> "NewestOnly":
+        return self
+
     def parse(self, query: str, now: float) -> Intent:
         return Intent(sort="newest", valid_until=now)
 

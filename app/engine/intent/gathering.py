@@ -1,0 +1,120 @@
+"""Values of the catalogue: which belong together, with which field, and whether they filter."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.engine.intent.conditions import Choice, all_choices, any_of, choice_of
+from app.engine.intent.cutting import cut, is_single
+from app.engine.intent.names import Named
+from app.engine.intent.walk import GONE, JOINTS, KEPT, SILENT, Walk, shown
+
+_CONTENT: Final = frozenset({"word", "plain", "quoted", "number", "amount", "attribute"})
+
+
+def take_value(walk: Walk, at: int) -> int:
+    """Note a value; how it joins others is decided at the end."""
+    walk.positive.append(at)
+    return at + 1
+
+
+def take_attribute(walk: Walk, at: int) -> int:
+    """Take the name of a field together with its value: "colour black", "size 42"."""
+    node = walk.nodes[at]
+    fields = node.value.attributes
+    if at in walk.taken:
+        return at + 1
+    for place in (walk.beside(at, 1), walk.beside(at, -1)):
+        if walk.kind(place) == "value":
+            named: Named = walk.nodes[place].value
+            if any(target.field in fields for target in named.targets):
+                walk.nodes[place] = walk.nodes[place]._replace(value=_narrowed(named, fields))
+                walk.flag(node, GONE)
+                walk.nodes[at] = node._replace(kind="stop")
+                return at + 1
+    place = at + 1
+    if walk.kind(place) in {"number", "word"}:
+        value = _value_of_field(walk, walk.text_of(walk.nodes[place]), fields)
+        if value is not None:
+            condition = all_choices([value], walk.vocabulary.fields.kinds)
+            walk.demands.values.append(condition)
+            walk.flag(node, GONE)
+            walk.flag(walk.nodes[place], GONE)
+            walk.note(node, shown([value]), walk.nodes[place])
+            walk.nodes[at] = node._replace(kind="stop")
+            walk.nodes[place] = walk.nodes[place]._replace(kind="stop")
+            return place + 1
+    return at + 1
+
+
+def _value_of_field(walk: Walk, text: str, fields: Sequence[str]) -> Choice | None:
+    folded = cut(text).texts
+    for name in fields:
+        for value in walk.vocabulary.counts.get(name, ()):
+            if isinstance(value, str) and cut(value).texts == folded:
+                return Choice(name, (value,))
+    return None
+
+
+def settle_values(walk: Walk) -> None:
+    """Put the values that are left together, and decide whether they filter or prefer."""
+    if not walk.positive:
+        return
+    kinds = walk.vocabulary.fields.kinds
+    content = any(node.kind in _CONTENT and walk.flags[node.start] == KEPT for node in walk.nodes)
+    for cluster in _clusters(walk):
+        alternatives: list[list[Choice]] = []
+        for place, joint in cluster:
+            choice = choice_of(walk.nodes[place].value, walk.vocabulary)
+            _join(alternatives, choice, joint)
+            walk.note(walk.nodes[place], shown([choice]))
+        choices = [choice for some in alternatives for choice in some]
+        condition = any_of(alternatives, kinds)
+        strict = not content and all(walk.vocabulary.filters(one.field) for one in choices)
+        (walk.demands.values if strict else walk.demands.prefers).append(condition)
+        for place, _ in cluster if strict else ():
+            walk.flag(walk.nodes[place], GONE)
+
+
+def _join(alternatives: list[list[Choice]], choice: Choice, joint: str) -> None:
+    """Add a choice: "red or black headphones" are headphones of either colour."""
+    before = alternatives[-1][-1] if alternatives else None
+    if before is None or (joint == "or" and before.field != choice.field):
+        alternatives.append([choice])
+    elif joint == "or":
+        values = tuple(sorted({*before.values, *choice.values}, key=str))
+        alternatives[-1][-1] = Choice(choice.field, values)
+    else:
+        alternatives[-1].append(choice)
+
+
+def _clusters(walk: Walk) -> list[list[tuple[int, str]]]:
+    """Return the values in groups that nothing else stands between, each with how it joins."""
+    clusters: list[list[tuple[int, str]]] = []
+    before = -1
+    for place in walk.positive:
+        between = {walk.kind(at) for at in range(before + 1, place)} if before >= 0 else {"far"}
+        if between - {"generic", *SILENT, *JOINTS}:
+            clusters.append([(place, "")])
+        else:
+            clusters[-1].append((place, _joint(walk, before, place, between)))
+        before = place
+    return clusters
+
+
+def _joint(walk: Walk, before: int, place: int, between: set[str]) -> str:
+    if "or" in between:
+        return "or"
+    if between & {"and", "comma"} and _listed(walk, before) and _listed(walk, place):
+        return "or"
+    return "and"
+
+
+def _listed(walk: Walk, place: int) -> bool:
+    """Tell whether a value stands in a list of kinds of things, not in a description."""
+    node = walk.nodes[place]
+    return node.value.plural or is_single(walk.slots.tokens[node.start])
+
+
+def _narrowed(named: Named, fields: Sequence[str]) -> Named:
+    targets = tuple(target for target in named.targets if target.field in fields)
+    return named._replace(targets=targets, best=targets)

@@ -1,0 +1,175 @@
+"""Negations: how far a "not" reaches, and what stands in front of an "excepted"."""
+
+from typing import Final
+
+from app.engine.intent.conditions import (
+    Choice,
+    all_choices,
+    any_of,
+    bound_condition,
+    choice_of,
+    dates,
+    opposite_of,
+    span_of,
+)
+from app.engine.intent.ranges import bound_at
+from app.engine.intent.reading import Node
+from app.engine.intent.titles import take_titles
+from app.engine.intent.walk import GONE, JOINTS, SILENT, Walk, shown
+
+_WORDS: Final = frozenset(
+    {"word", "plain", "quoted", "number", "amount", "tone", "soft_tone", "attribute"}
+)
+
+
+def negation(walk: Walk, at: int) -> int:
+    """Negate what follows: values, words, a time or a bound; and what is joined to it."""
+    start = walk.nodes[at]
+    walk.flag(start, GONE)
+    at = walk.skip(at + 1)
+    done = False
+    while True:
+        end = _negate(walk, at, start)
+        if end == at:
+            break
+        done = True
+        if walk.kind(end) == "generic":
+            walk.flag(walk.nodes[end], GONE)
+            end += 1
+        at = end
+        if walk.kind(at) == "not_after":
+            walk.flag(walk.nodes[at], GONE)
+            at += 1
+        following = _joined(walk, at)
+        if following is None:
+            break
+        for joint in range(at, following):
+            walk.flag(walk.nodes[joint], GONE)
+        at = following
+    if not done:
+        walk.demands.doubt *= 0.4
+    return at
+
+
+def _joined(walk: Walk, at: int) -> int | None:
+    """Return where a negation goes on behind a joint; None where it does not."""
+    joint = walk.kind(at)
+    if joint not in JOINTS:
+        return None
+    following = at + 1
+    while walk.kind(following) in SILENT | JOINTS:
+        following += 1
+    kind = walk.kind(following)
+    if kind != "value" and (kind not in {"word", "plain", "quoted"} or joint == "comma"):
+        return None
+    if joint == "comma" and not _list_goes_on(walk, following):
+        return None
+    return following
+
+
+def _list_goes_on(walk: Walk, at: int) -> bool:
+    """Tell whether "and" or "or" ends the list that commas began."""
+    while walk.kind(at) in {"value", "comma", "generic", "stop"}:
+        at += 1
+    return walk.kind(at) in {"and", "or"}
+
+
+def _negate(walk: Walk, at: int, start: Node) -> int:
+    """Negate one thing, and return the place behind it; `at` itself if there is nothing."""
+    while walk.kind(at) == "generic" and walk.kind(at + 1) in {"value", "date", "stop"}:
+        walk.flag(walk.nodes[at], GONE)
+        at = walk.skip(at + 1)
+    match walk.kind(at):
+        case "value":
+            return _negate_values(walk, at, start)
+        case "like" | "with_end" | "unlike":
+            return take_titles(walk, at, dislike=walk.kind(at) != "unlike")
+        case "date" | "bound":
+            return _negate_range(walk, at)
+        case "sort":
+            walk.flag(walk.nodes[at], GONE)
+            walk.demands.doubt *= 0.6
+            return at + 1
+        case _:
+            return _negate_words(walk, at, start)
+
+
+def _negate_words(walk: Walk, at: int, start: Node) -> int:
+    end = at
+    while walk.kind(end) in _WORDS:
+        end += 1
+    if end > at:
+        first, last = walk.nodes[at], walk.nodes[end - 1]
+        text = walk.text_of(first, last if end > at + 1 else None).lower()
+        walk.demands.without.append(text)
+        walk.drop(at, end)
+        walk.note(start, f"without:{text}", last)
+    return end
+
+
+def _negate_values(walk: Walk, at: int, start: Node) -> int:
+    end = at
+    choices: list[Choice] = []
+    while walk.kind(end) == "value":
+        choice = choice_of(walk.nodes[end].value, walk.vocabulary)
+        if choices and choice.field != choices[0].field:
+            break  # "no leather sofas": these are sofas
+        choices.append(choice)
+        end += 1
+    nodes = walk.nodes[at:end]
+    walk.demands.negated.append(all_choices(choices, walk.vocabulary.fields.kinds))
+    for node in nodes:
+        walk.flag(node, GONE)
+    walk.note(start, f"not:{shown(choices)}", nodes[-1])
+    return end
+
+
+def _negate_range(walk: Walk, at: int) -> int:
+    node = walk.nodes[at]
+    walk.flag(node, GONE)
+    if node.kind == "date":
+        test, times = node.value
+        span = span_of(test, [time.period for time in times])
+        walk.demands.negated.append(dates([span]))
+        walk.demands.clock |= any(time.period.clock for time in times)
+        walk.note(node, "not:published_at")
+        return at + 1
+    bound, end = bound_at(walk, at)
+    if bound is None:
+        return end
+    opposite = opposite_of(bound)
+    if opposite:
+        walk.demands.bounds.append(opposite)
+    else:
+        walk.demands.negated.append(bound_condition(bound))
+    walk.note(node, f"not:{bound.field}")
+    return end
+
+
+def negated_before(walk: Walk, at: int) -> int:
+    """Negate what stands in front of an "excepted"."""
+    node = walk.nodes[at]
+    walk.flag(node, GONE)
+    first = at
+    while first and walk.kind(first - 1) in {"value", "generic", "stop", *JOINTS}:
+        first -= 1
+    values = [place for place in range(first, at) if place in walk.positive]
+    if values:
+        choices = [[choice_of(walk.nodes[p].value, walk.vocabulary)] for p in values]
+        walk.demands.negated.append(any_of(choices, walk.vocabulary.fields.kinds))
+        walk.positive = [place for place in walk.positive if place not in values]
+        for place in range(first, at):
+            walk.flag(walk.nodes[place], GONE)
+        walk.note(walk.nodes[first], f"not:{shown([c for (c,) in choices])}", node)
+        return at + 1
+    while first and walk.kind(first - 1) == "word":
+        first -= 1
+    if first < at and walk.kind(first) == "word":
+        text = walk.text_of(walk.nodes[first], walk.nodes[at - 1]).lower()
+        walk.demands.without.append(text)
+        for place in range(first, at):
+            walk.flag(walk.nodes[place], GONE)
+        walk.note(walk.nodes[first], f"without:{text}", node)
+    else:
+        walk.demands.doubt *= 0.5
+    return at + 1
