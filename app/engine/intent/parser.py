@@ -16,7 +16,7 @@ from app.engine.intent.conditions import conjunction
 from app.engine.intent.cutting import Cut, cut, is_single, words_in
 from app.engine.intent.periods import midnight_after, today_of
 from app.engine.intent.phrases import language_of_script, phrase_books, signs
-from app.engine.intent.reading import Reading
+from app.engine.intent.reading import QueryReading
 from app.engine.intent.resolving import resolve
 from app.engine.intent.slots import Slots
 from app.engine.intent.vocabulary import IntentVocabulary, vocabulary_of
@@ -101,7 +101,7 @@ class QueryParser:
     def _full(self, query: str, tokens: Cut, now: float) -> Intent:
         code = self._latin_language(tokens.texts)
         slots = Slots(tokens, self._books[code], today_of(now))
-        reading = Reading(slots, self.vocabulary)
+        reading = QueryReading(slots, self.vocabulary)
         nodes = reading.nodes()
         walk = Walk(query, reading, nodes)
         resolve(walk)

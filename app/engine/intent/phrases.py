@@ -24,7 +24,7 @@ SLOTS_KEY: Final = "{}"
 _PIECE: Final = re.compile(r"\{(\w+)\}|([^{}]+)")
 
 
-class Meaning(NamedTuple):
+class PhraseMeaning(NamedTuple):
     """What a phrase means: a kind, and what the kind needs. `language`: of its pack."""
 
     kind: str
@@ -84,7 +84,7 @@ class PhraseBook:
 
 class _Phrase(NamedTuple):
     text: str
-    meaning: Meaning
+    meaning: PhraseMeaning
 
 
 def tokens_of(phrase: str) -> list[str]:
@@ -151,7 +151,7 @@ def _book(chosen: list[Pack]) -> PhraseBook:
     phrases, periods = Trie(), Trie()
     for phrase in (p for pack in chosen for p in _demands(pack)):
         insert(phrases, tokens_of(phrase.text), phrase.meaning)
-    insert(phrases, ["{period}"], Meaning("date", "in", ""))
+    insert(phrases, ["{period}"], PhraseMeaning("date", "in", ""))
     for phrase in (p for pack in chosen for p in _periods(pack)):
         insert(periods, tokens_of(phrase.text), phrase.meaning)
     slots = {
@@ -212,7 +212,7 @@ def _demands(pack: Pack) -> Iterator[_Phrase]:
     yield from _words(pack, "words", "plain")
     for text, names in pack.section("parts").items():
         yield _Phrase(
-            text, Meaning("parts", tuple(" ".join(tokens_of(n)) for n in names), pack.code)
+            text, PhraseMeaning("parts", tuple(" ".join(tokens_of(n)) for n in names), pack.code)
         )
     for key in ("before", "before_value", "before_known", "after"):
         yield from _listed(pack, "negation", key, f"not_{key}")
@@ -249,16 +249,16 @@ def _bounds(pack: Pack) -> Iterator[_Phrase]:
                 for text in phrases:
                     # Without a unit, "5 to 10" and "about 7" say little.
                     weak = test == "about" or (test != "most" and text.startswith("{"))
-                    yield _Phrase(text, Meaning("bound", (test, role, weak), pack.code))
+                    yield _Phrase(text, PhraseMeaning("bound", (test, role, weak), pack.code))
 
 
 def _generic(pack: Pack) -> Iterator[_Phrase]:
     for text in pack.phrases("words", "generic"):
         plural = pack.is_plural(text)
-        yield _Phrase(text, Meaning("generic", plural or not pack.plurals, pack.code))
+        yield _Phrase(text, PhraseMeaning("generic", plural or not pack.plurals, pack.code))
         for form, is_plural in () if plural else pack.forms(text):
             if is_plural:
-                yield _Phrase(form, Meaning("generic", True, pack.code))
+                yield _Phrase(form, PhraseMeaning("generic", True, pack.code))
 
 
 def _periods(pack: Pack) -> Iterator[_Phrase]:
@@ -282,13 +282,13 @@ def _counted(
 ) -> Iterator[_Phrase]:
     for count, texts in by_count.items():
         for text in texts:
-            yield _Phrase(text, Meaning(kind, value_of(count), pack.code))
+            yield _Phrase(text, PhraseMeaning(kind, value_of(count), pack.code))
 
 
 def _units(pack: Pack, factors: Mapping[str, Unit]) -> Iterator[_Phrase]:
     for name, texts in pack.section("units").get("words", {}).items():
         for text in texts:
-            yield _Phrase(text, Meaning("unit", factors[name], pack.code))
+            yield _Phrase(text, PhraseMeaning("unit", factors[name], pack.code))
 
 
 def _factors(chosen: Iterable[Pack]) -> dict[str, Unit]:
@@ -306,7 +306,7 @@ def _listed(
     pack: Pack, section: str, key: str, kind: str = "", value: object = None
 ) -> Iterator[_Phrase]:
     for text in pack.phrases(section, key):
-        yield _Phrase(text, Meaning(kind or key, value, pack.code))
+        yield _Phrase(text, PhraseMeaning(kind or key, value, pack.code))
 
 
 def _keyed(section: str) -> Any:  # noqa: ANN401 - a function of a pack
@@ -320,7 +320,7 @@ def _keyed(section: str) -> Any:  # noqa: ANN401 - a function of a pack
 
 def _ordinals(pack: Pack) -> Iterator[_Phrase]:
     for text, value in pack.section("numbers").get("ordinals", {}).items():
-        yield _Phrase(text, Meaning("ordinal", value, pack.code))
+        yield _Phrase(text, PhraseMeaning("ordinal", value, pack.code))
     yield from _listed(pack, "numbers", "ordinal", "ordinal")
 
 

@@ -51,7 +51,7 @@ class Node(NamedTuple):
     language: str = ""
 
 
-class Reading:
+class QueryReading:
     """One query, as it is read."""
 
     def __init__(self, slots: Slots, vocabulary: IntentVocabulary) -> None:
@@ -329,15 +329,15 @@ class Reading:
         return node.kind in _ENDS_TITLE
 
 
-_CONDITIONS: Final[Mapping[str, Callable[[Reading, int, Found], bool]]] = {
-    "sort": Reading._sorts,  # noqa: SLF001 - its own class
-    "soft_sort": Reading._sorts_softly,  # noqa: SLF001
-    "soft_tone": Reading._sets_tone,  # noqa: SLF001
-    "date": Reading._dated,  # noqa: SLF001
-    "count": Reading._counts,  # noqa: SLF001
-    "not_before_value": Reading._negates_value,  # noqa: SLF001
-    "not_before_known": Reading._negates,  # noqa: SLF001
-    "with_end": Reading._has_end,  # noqa: SLF001
+_CONDITIONS: Final[Mapping[str, Callable[[QueryReading, int, Found], bool]]] = {
+    "sort": QueryReading._sorts,  # noqa: SLF001 - its own class
+    "soft_sort": QueryReading._sorts_softly,  # noqa: SLF001
+    "soft_tone": QueryReading._sets_tone,  # noqa: SLF001
+    "date": QueryReading._dated,  # noqa: SLF001
+    "count": QueryReading._counts,  # noqa: SLF001
+    "not_before_value": QueryReading._negates_value,  # noqa: SLF001
+    "not_before_known": QueryReading._negates,  # noqa: SLF001
+    "with_end": QueryReading._has_end,  # noqa: SLF001
 }
 
 
@@ -361,7 +361,7 @@ def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
     return changed or tokens
 
 
-def _separate(nodes: list[Node], reading: Reading) -> list[Node]:
+def _separate(nodes: list[Node], reading: QueryReading) -> list[Node]:
     """Return the nodes, with characters that only look like filler inside a word as words again."""
     for at, node in enumerate(nodes):
         if node.end != node.start + 1 or node.kind not in {"filler", "and", "lead", "comma"}:

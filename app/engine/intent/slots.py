@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from app.engine.intent.cutting import Cut
 from app.engine.intent.fields import MONEY, TIME
 from app.engine.intent.periods import Period, period_of
-from app.engine.intent.phrases import SLOTS_KEY, Meaning, PhraseBook, Trie, Unit
+from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, PhraseMeaning, Trie, Unit
 
 _LARGEST: Final = 1e12
 _TIMES: Final = 6
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     """A phrase that was found: tokens up to `end`, what it means, and the values of its slots."""
 
     end: int
-    meaning: Meaning
+    meaning: PhraseMeaning
     values: tuple[Any, ...]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.domain.intent import Span
+from app.engine.intent.collected import Collected
 from app.engine.intent.conditions import Choice
-from app.engine.intent.demands import Demands
-from app.engine.intent.reading import Node, Reading
+from app.engine.intent.reading import Node, QueryReading
 from app.engine.intent.vocabulary import IntentVocabulary
 
 GONE: Final = 0
@@ -32,12 +32,12 @@ class Walk:
         taken: places of the names of fields that a bound has taken.
     """
 
-    def __init__(self, query: str, reading: Reading, nodes: list[Node]) -> None:
+    def __init__(self, query: str, reading: QueryReading, nodes: list[Node]) -> None:
         """Take a query, and its nodes as `reading` found them."""
         self.query, self.nodes = query, nodes
         self.slots = reading.slots
         self.vocabulary: IntentVocabulary = reading.vocabulary
-        self.demands = Demands()
+        self.demands = Collected()
         self.spans: list[Span] = []
         self.flags = [KEPT] * reading.n
         self.positive: list[int] = []

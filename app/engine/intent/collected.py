@@ -9,7 +9,7 @@ from app.engine.intent.conditions import Condition, conjunction, dates, nots
 
 
 @dataclass(slots=True)
-class Demands:
+class Collected:
     """What was collected from a query; see `app.domain.intent.Intent`.
 
     Attributes:
