@@ -32,7 +32,13 @@ from app.serving.cursor import LIFE_S
 from app.serving.ingest import Ingest
 from app.serving.intents.facts import count_values
 from app.serving.intents.learner import IntentLearner
-from app.serving.intents.learning import Learning, Teacher, learning_limits, namespace_of
+from app.serving.intents.learning import (
+    Learning,
+    Teacher,
+    TitleSearch,
+    learning_limits,
+    namespace_of,
+)
 from app.serving.live_catalogue import LiveCatalogue
 from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
@@ -223,7 +229,13 @@ async def wire(  # noqa: PLR0913 - one argument a part
         learning = None
         if teacher is not None:
             learning = Learning(
-                teacher, current, metrics, learning_limits(settings), now=now, clock=clock
+                teacher,
+                current,
+                metrics,
+                learning_limits(settings),
+                item_of_title=TitleSearch(current, batcher.run_exclusive),
+                now=now,
+                clock=clock,
             )
             stack.push_async_callback(learning.aclose)
         words = None if learning is None else learning.words

@@ -128,6 +128,13 @@ class Engine(Protocol):
         """
         ...
 
+    def item_of_title(self, title: str) -> str | None:
+        """Return the id of the item that a typed title means; None if it means none.
+
+        Called in the thread that ranks.
+        """
+        ...
+
     def contains(self, item_id: str) -> bool:
         """Tell whether an item is in the catalogue. Cheap: it runs on the event loop."""
         ...

@@ -59,8 +59,8 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
         intent,
         filters=_fitting(intent.filters, parts),
         prefers=_fitting(intent.prefers, parts),
-        like=(*intent.like, *_ids_of(intent.like_titles, parts)),
-        dislike=(*intent.dislike, *_ids_of(intent.dislike_titles, parts)),
+        like=(*intent.like, *ids_of_titles(intent.like_titles, parts)),
+        dislike=(*intent.dislike, *ids_of_titles(intent.dislike_titles, parts)),
     )
     exclude = request.exclude
     if request.candidates is None:
@@ -136,7 +136,8 @@ def _fitting(filter_: str, parts: EngineParts) -> str:
     return filter_
 
 
-def _ids_of(titles: Sequence[str], parts: EngineParts) -> tuple[str, ...]:
+def ids_of_titles(titles: Sequence[str], parts: EngineParts) -> tuple[str, ...]:
+    """Return the ids of the items that typed titles mean, each once, in their order."""
     if not titles:
         return ()
     popularity = parts.signals["popularity"]

@@ -31,7 +31,7 @@ from app.domain.filters import parse_filter
 from app.domain.intent import Intent
 from app.engine import live
 from app.engine.catalogue.facets import field_facts
-from app.engine.demands import Posed, asked_for, posed
+from app.engine.demands import Posed, asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.filling import STEPS, Short, joined, missing, summed
@@ -189,6 +189,10 @@ class RankEngine:
         request = RankRequest(query=query, now=now)
         intent = interpret(request, self._parts.parser)
         return asked_for(request, intent, self._parts).intent.text()
+
+    def item_of_title(self, title: str) -> str | None:
+        """Return the id of the item that a title means; see the port."""
+        return next(iter(ids_of_titles([title], self._parts)), None)
 
     def prepare(self, batch: Sequence[RankRequest]) -> Callable[[], BatchResult]:
         """Encode the queries of a batch, and return a call that ranks; see the port."""

@@ -86,6 +86,10 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.interpret(query, now)
 
+    def item_of_title(self, title: str) -> str | None:
+        """See `Engine`."""
+        return self._loaded.engine.item_of_title(title)
+
     def item(self, item_id: str) -> Item | None:
         """See `Engine`."""
         return self._loaded.engine.item(item_id)

@@ -165,6 +165,13 @@ class GatedEngine:
         count = int(first) if first.isdecimal() else None
         return Intent(count=count, residual_text=query).text()
 
+    def item_of_title(self, title: str) -> str | None:
+        """Return the item with this title, in any case."""
+        typed = title.casefold()
+        return next(
+            (i.id for i in self._items.values() if (i.title or "").casefold() == typed), None
+        )
+
     def item(self, item_id: str) -> Item | None:
         """Return one of the items."""
         return self._items.get(item_id)

@@ -168,3 +168,13 @@ def test_a_longer_query_costs_no_less(engine: Engine) -> None:
 
     assert costs == sorted(costs)
     assert costs[0] >= 1
+
+
+def test_a_title_stands_for_its_item(engine: Engine) -> None:
+    name = ids(engine, RankRequest(k=1))[0]
+    title = engine.item(name).title
+
+    assert engine.item_of_title(title.upper()) == name
+    assert engine.item_of_title("zzqxyv") is None
+    assert engine.item_of_title("?!") is None
+    assert engine.item_of_title("") is None

@@ -23,12 +23,14 @@ from app.serving.intents.checking import Checked, checked, shaped, titles_in
 from app.serving.intents.facts import CatalogueFacts
 from app.serving.intents.words import Words
 
-Titled: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
-"""Looks up titles in the catalogue that serves: title -> id of its item, if there is one."""
+ItemOfTitle: TypeAlias = Callable[[str], Awaitable[str | None]]
+"""Looks up the item that a title means in the catalogue that serves."""
 
 _PAGE: Final = 256
 _COUNT_EVERY: Final = 40
 """Uses are written at every so many looks."""
+
+_NOTHING: Final = Checked("")
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class IntentLearner:
         words: Words,
         metrics: Metrics,
         *,
-        titled: Titled,
+        item_of_title: ItemOfTitle,
         now: Callable[[], float] = time.time,
         new_thread: NewThread = background_thread,
     ) -> None:
@@ -62,16 +64,17 @@ class IntentLearner:
             current: what serves; its facets must have been counted.
             words: what requests look into.
             metrics: where it is counted what was learned and dropped.
-            titled: looks up titles.
+            item_of_title: looks up titles.
             now: unix seconds.
             new_thread: starts a thread with a name, for checks.
         """
         self._store, self._current, self._words = store, current, words
-        self._metrics, self._titled, self._now = metrics, titled, now
+        self._metrics, self._item_of_title, self._now = metrics, item_of_title, now
         self._thread = new_thread("recserve-intents")
         self._lock = asyncio.Lock()
         self._facts: CatalogueFacts | None = None
         self._bundle, self._seq, self._removals = "", 0, 0
+        self._results: dict[str, Checked] = {}  # what is known of the texts in use, for a bundle
 
     def __repr__(self) -> str:
         return f"<IntentLearner at {self._seq}, {self._words!r}>"
@@ -102,7 +105,7 @@ class IntentLearner:
         text, facts = shaped(said, query), self.facts()
         result = Checked("", ("plain",))
         if text and facts is not None:
-            result = (await self._checked([text], facts))[0]
+            result = (await self._checked([text], facts, {}))[0]
         await self._store.put(words, text, self._now(), asked)
         await self.catch_up()
         for reason in result.dropped:
@@ -125,11 +128,14 @@ class IntentLearner:
                 return
             state = await self._store.state()
             if self._is_outdated(state, facts):
-                everything = await self._read(0, facts)
+                known = self._results if facts.bundle == self._bundle else {}
+                self._results = {}
+                everything = await self._read(0, facts, known)
                 self._words.replace(everything, facts.bundle)
                 self._bundle = facts.bundle
             elif state.newest > self._seq:
-                for words, text in (await self._read(self._seq, facts)).items():
+                new = await self._read(self._seq, facts, self._results)
+                for words, text in new.items():
                     self._words.learn(words, text)
             self._seq, self._removals = state.newest, state.removals
 
@@ -180,33 +186,42 @@ class IntentLearner:
             or state.newest < self._seq  # another store, or an older copy of it
         )
 
-    async def _read(self, seq: int, facts: CatalogueFacts) -> dict[str, str]:
-        """Return what has a number above `seq`, by words, checked."""
+    async def _read(
+        self, seq: int, facts: CatalogueFacts, known: Mapping[str, Checked]
+    ) -> dict[str, str]:
+        """Return what has a number above `seq`, by words, checked; remember the results."""
         found: dict[str, str] = {}
         more = True
         while more:
             page = await self._store.after(seq, _PAGE)
             texts = [each.intent for each in page]
-            results = await self._checked(texts, facts)
-            found.update(
-                (each.words, result.text) for each, result in zip(page, results, strict=True)
-            )
+            results = await self._checked(texts, facts, known)
+            self._results.update(zip(texts, results, strict=True))
+            for each, result in zip(page, results, strict=True):
+                found[each.words] = result.text
             more = len(page) == _PAGE
             seq = page[-1].seq if page else seq
         return found
 
-    async def _checked(self, texts: Sequence[str], facts: CatalogueFacts) -> list[Checked]:
-        """Check shaped intents in the thread; "" stays nothing."""
-        titles = list(dict.fromkeys(title for text in texts if text for title in titles_in(text)))
-        titled = await self._titled(titles) if titles else {}
-        call = partial(_check_all, texts, facts, titled)
-        outcome = await self._thread.run(call)
+    async def _checked(
+        self, texts: Sequence[str], facts: CatalogueFacts, known: Mapping[str, Checked]
+    ) -> list[Checked]:
+        """Check shaped intents in the thread; "" stays nothing.
+
+        `known`: results of the same bundle, which need not be found again.
+        """
+        new = list(dict.fromkeys(text for text in texts if text and text not in known))
+        titles = dict.fromkeys(title for text in new for title in titles_in(text))
+        found = {title: await self._item_of_title(title) for title in titles}
+        titled = {title: item for title, item in found.items() if item is not None}
+        outcome = await self._thread.run(partial(_check_all, new, facts, titled))
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        fresh = dict(zip(new, outcome, strict=True))
+        return [fresh.get(text) or known.get(text, _NOTHING) for text in texts]
 
 
 def _check_all(
     texts: Sequence[str], facts: CatalogueFacts, titled: Mapping[str, str]
 ) -> list[Checked]:
-    return [checked(text, facts, titled) if text else Checked("") for text in texts]
+    return [checked(text, facts, titled) for text in texts]

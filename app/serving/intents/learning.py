@@ -5,26 +5,29 @@ It is made only where the settings name a language model.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from app.core.errors import AppError
-from app.core.ports import IntentStore, LanguageModel
+from app.core.ports import Engine, IntentStore, LanguageModel
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.breaker import Breaker
 from app.serving.current_engine import CurrentEngine
 from app.serving.intents.asker import Asker, AskerParts, AskLimits
-from app.serving.intents.learner import IntentLearner, Titled
+from app.serving.intents.learner import IntentLearner, ItemOfTitle
 from app.serving.intents.question import PROMPT_VERSION
 from app.serving.intents.words import Words
 
 _LOOK_S: Final = 0.25
 """How often it is looked what other replicas have learned: they see it within a second."""
+
+_REST: Final = 9.0
+RunExclusive: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 _FAILURES: Final = 3
 _PAUSE_S: Final = 5.0
@@ -60,9 +63,41 @@ def namespace_of(catalogue: str, model: str) -> str:
     return orjson.dumps([catalogue, model, PROMPT_VERSION]).decode()
 
 
-async def no_titles(_titles: Sequence[str]) -> Mapping[str, str]:
-    """Find none: items cannot be looked up by title yet, so such demands are dropped."""
-    return {}
+class TitleSearch:
+    """Looks titles up in the thread that ranks, at most a tenth of the time.
+
+    A look-up takes milliseconds in a large catalogue, and requests wait meanwhile.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        run_exclusive: RunExclusive,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Search the titles of `engine`.
+
+        Args:
+            engine: what serves.
+            run_exclusive: runs a call between two passes: `Batcher.run_exclusive`.
+            clock: monotonic seconds.
+            sleep: waits so many seconds.
+        """
+        self._engine, self._run_exclusive = engine, run_exclusive
+        self._clock, self._sleep = clock, sleep
+
+    async def __call__(self, title: str) -> str | None:
+        """Return the id of the item that a title means; None if it means none."""
+        item: str | None
+        item, seconds = await self._run_exclusive(lambda: self._timed(title))
+        await self._sleep(_REST * seconds)
+        return item
+
+    def _timed(self, title: str) -> tuple[str | None, float]:
+        start = self._clock()
+        item = self._engine.item_of_title(title)
+        return item, self._clock() - start
 
 
 class Learning:
@@ -75,7 +110,7 @@ class Learning:
         metrics: Metrics,
         limits: LearningLimits,
         *,
-        titled: Titled = no_titles,
+        item_of_title: ItemOfTitle,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,7 +121,7 @@ class Learning:
             current: what serves; its facets must have been counted.
             metrics: where everything is counted.
             limits: when the model is asked.
-            titled: looks up titles.
+            item_of_title: looks up titles.
             now: unix seconds.
             clock: monotonic seconds.
         """
@@ -98,7 +133,7 @@ class Learning:
             on_used=metrics.intents_used.inc,
         )
         self.learner = IntentLearner(
-            teacher.store, current, self.words, metrics, titled=titled, now=now
+            teacher.store, current, self.words, metrics, item_of_title=item_of_title, now=now
         )
         parts = AskerParts(
             model=teacher.model,
