@@ -119,8 +119,16 @@ class Planner:
                 user, degraded = None, _without_user(error)
         if not degraded:
             page = owned_by(version, page)
-        request = self._request(ask, filter_, intent, page)
-        generation = self._engine.info.generation
+        info = self._engine.info
+        request = _request_of(
+            ask,
+            filter_=filter_,
+            intent=intent,
+            page=page,
+            now=self._now(),
+            max_per=info.max_per,
+        )
+        generation = info.generation
         lookup = CacheLookup(
             key=fingerprint(request, generation.bundle, who=_who(user, ask)),
             generation=generation,
@@ -190,6 +198,8 @@ class Planner:
         return intent or ""
 
     def _check_fields(self, ask: RecommendRequest) -> None:
+        if not (ask.fields or ask.max_per):
+            return
         known = self._engine.info.attributes
         for name in ask.fields:
             if name not in known:
@@ -197,37 +207,6 @@ class Planner:
         for name in ask.max_per or ():
             if name not in known and name != _TITLE:
                 raise no_such_field((*known, _TITLE), "max_per")
-
-    def _request(self, ask: RecommendRequest, filter_: str, intent: str, page: Page) -> RankRequest:
-        """Return what the engine is asked for nobody in particular."""
-        named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
-        interpreted = bool(intent or ask.query) and intent != INTENT_OFF
-        return RankRequest(
-            query=ask.query,
-            history=ask.history,
-            like=ask.like,
-            dislike=ask.dislike,
-            exclude=frozenset((*ask.exclude, *named, *page.shown)),
-            candidates=ask.candidates,
-            k=ask.size,
-            fields=ask.fields,
-            filter=filter_,
-            # Without a filter or an intent every item passes.
-            on_empty=ask.on_empty if filter_ or interpreted else "none",
-            intent=intent,
-            # With candidates all of them come back.
-            k_is_default=interpreted and ask.k is None and ask.candidates is None,
-            now=self._now(),
-            max_per=self._max_per(ask),
-            shown=page.shown,
-        )
-
-    def _max_per(self, ask: RecommendRequest) -> tuple[tuple[str, int], ...]:
-        """Return `RankRequest.max_per`: the default of the recipe where the request has none."""
-        if ask.max_per is not None:
-            return tuple(sorted(ask.max_per.items()))
-        # With candidates all of them come back, unless the request itself says otherwise.
-        return self._engine.info.max_per if ask.candidates is None else ()
 
     def _page(self, ask: RecommendRequest) -> Page:
         if ask.cursor is None:
@@ -238,6 +217,46 @@ class Planner:
 def _caller(ask: RecommendRequest, address: str) -> str:
     """Return what different callers differ in."""
     return user_key(ask.user_id, ask.session_id) or f"a:{address}"
+
+
+def _request_of(  # noqa: PLR0913 - one argument a part
+    ask: RecommendRequest,
+    *,
+    filter_: str,
+    intent: str,
+    page: Page,
+    now: float,
+    max_per: tuple[tuple[str, int], ...],
+) -> RankRequest:
+    """Return what the engine is asked for nobody in particular.
+
+    `max_per`: the default of the recipe, for a request that says nothing of it.
+    """
+    named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
+    interpreted = bool(intent or ask.query) and intent != INTENT_OFF
+    if ask.max_per is not None:
+        max_per = tuple(sorted(ask.max_per.items()))
+    elif ask.candidates is not None:
+        max_per = ()  # all of them come back, unless the request itself says otherwise
+    return RankRequest(
+        query=ask.query,
+        history=ask.history,
+        like=ask.like,
+        dislike=ask.dislike,
+        exclude=frozenset((*ask.exclude, *named, *page.shown)),
+        candidates=ask.candidates,
+        k=ask.size,
+        fields=ask.fields,
+        filter=filter_,
+        # Without a filter or an intent every item passes.
+        on_empty=ask.on_empty if filter_ or interpreted else "none",
+        intent=intent,
+        # With candidates all of them come back.
+        k_is_default=interpreted and ask.k is None and ask.candidates is None,
+        now=now,
+        max_per=max_per,
+        shown=page.shown,
+    )
 
 
 def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:
