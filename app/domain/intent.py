@@ -42,7 +42,7 @@ TONES: Final[tuple[Tone, ...]] = get_args(Tone)
 
 MAX_WITHOUT: Final = 32
 MAX_SPANS: Final = 64
-"""Most words and spans of an intent. One with more could not be sent back by a caller."""
+"""Most words and spans of an intent, whoever makes it: a word costs a look-up in all texts."""
 
 INTENT_OFF: Final = "off"
 """In place of the text of an intent: the query means its own words and nothing else."""
@@ -129,6 +129,12 @@ class Intent:
     def demands(self) -> str:
         """The part of `filters` that says what items must be, as a filter's text."""
         return _split(self.filters)[0]
+
+    def bounded(self) -> "Intent":
+        """Return the intent with only the first `MAX_WITHOUT` words and `MAX_SPANS` spans."""
+        if len(self.without) <= MAX_WITHOUT and len(self.spans) <= MAX_SPANS:
+            return self
+        return replace(self, without=self.without[:MAX_WITHOUT], spans=self.spans[:MAX_SPANS])
 
     def relaxed(self) -> "Intent":
         """Return the intent without its positive filters; the negations stay."""

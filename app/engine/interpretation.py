@@ -45,7 +45,7 @@ def interpret(request: RankRequest, parser: Parser | None) -> Intent:
         return NO_QUERY
     if request.intent or parser is None:
         return Intent(residual_text=request.query)
-    return parser.parse(request.query, request.now)
+    return parser.parse(request.query, request.now).bounded()
 
 
 def has_words(text: str) -> bool:

@@ -50,6 +50,22 @@ def test_an_intent_is_shown_sent_back_edited_and_switched_off(service: Running) 
     assert answered(service)["intent"] is None
 
 
+def test_words_with_demands_are_understood_cached_and_outdated(service: Running) -> None:
+    said = {"query": "newest sci-fi films", "k": 3}
+    first, again = answered(service, **said), answered(service, **said)
+    assert (ids(first), first["cache"], again["cache"]) == (["3", "1", "2"], "miss", "hit")
+    assert (first["intent"]["sort"], first["intent"]["residual_text"]) == ("newest", "")
+    assert again["intent"] == first["intent"]
+    assert answered(service, intent=first["intent"], k=3)["items"] == first["items"]
+    assert answered(service, query="newest sci-fi films", k=3, intent=False)["cache"] == "miss"
+
+    two = answered(service, query="two sci-fi films from the 70s")
+    assert (sorted(ids(two)), two["intent"]["count"]) == (["1", "2"], 2)
+    new = {"id": "9", "title": "Interstellar", "categories": ["Sci-Fi"], "published_at": 2014}
+    assert service.client.put("/items", json=[new]).json()["accepted"] == 1
+    assert ids(answered(service, **said)) == ["9", "3", "1"]
+
+
 def test_too_few_items_give_up_demands_but_no_negation(service: Running) -> None:
     asked = {"categories": {"any": ["Sci-Fi"], "not": ["Horror"]}}
     answer = answered(service, intent={"filters": asked}, k=5)
@@ -93,11 +109,6 @@ def test_a_hit_goes_by_the_words_and_holds_until_what_it_depends_on_changes(
     again = answered(service, **{**demanding, "k": 4})
     assert "4" in ids(again)
     assert answered(service, **demanding)["cache"] == "miss"
-
-    new = {"id": "9", "title": "Interstellar", "categories": ["Sci-Fi"], "published_at": 2014}
-    assert service.client.put("/items", json=[new]).json()["accepted"] == 1
-    newest = answered(service, intent={"sort": "newest", "filters": SCIENCE_FICTION}, k=1)
-    assert ids(newest) == ["9"]
 
 
 def test_one_item_of_each_value_on_all_pages(service: Running) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from app.core.types import RankRequest, RankResult
 from app.domain.filters import filter_text
-from app.domain.intent import INTENT_OFF, Intent
+from app.domain.intent import INTENT_OFF, MAX_SPANS, MAX_WITHOUT, Intent, Span
+from app.domain.request import RecommendRequest
 from app.engine import interpretation
 from app.engine.interpretation import NO_QUERY, interpret
 from tests.small_engine import small_engine
@@ -46,6 +47,24 @@ def test_a_query_is_parsed_unless_the_request_says_otherwise() -> None:
     )
     sent = replace(request, intent='{"sort": "oldest"}')
     assert interpret(sent, NewestOnly()) == Intent(sort="oldest")
+
+
+class EveryWordUnwanted:
+    """Takes every word of a query for an unwanted one."""
+
+    def parse(self, query: str, now: float) -> Intent:
+        words = query.split()
+        return Intent(without=tuple(words), spans=(Span(0, 1, "without"),) * len(words))
+
+
+def test_a_query_has_no_more_demands_than_a_caller_may_send() -> None:
+    words = [f"w{n}" for n in range(100)]
+    intent = interpret(RankRequest(query=" ".join(words)), EveryWordUnwanted())
+    assert intent.without == tuple(words[:MAX_WITHOUT])
+    assert len(intent.spans) == MAX_SPANS
+    sent = RecommendRequest.model_validate({"intent": intent.shown()}).sent_intent
+    assert sent is not None
+    assert sent.meaning() == intent
 
 
 @pytest.mark.parametrize("query", ["", *SIGNS])
