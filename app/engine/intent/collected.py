@@ -41,8 +41,12 @@ class Collected:
     @property
     def filters(self) -> Condition:
         """What items must be and must not be."""
-        positive = [*self.values, dates(self.spans_of_dates), *self.other_dates, *self.bounds]
-        return conjunction([*_merged_bounds(positive), nots(self.negated)])
+        parts = [*self.values, *self.other_dates, *self.bounds]
+        if self.spans_of_dates:
+            parts.append(dates(self.spans_of_dates))
+        if len(parts) > 1:
+            parts = _merged_bounds(parts)
+        return conjunction([*parts, nots(self.negated)] if self.negated else parts)
 
 
 def _merged_bounds(parts: list[Condition]) -> list[Condition]:

@@ -1,6 +1,6 @@
 """Writes what a query demands as filters, always in one way: equal demands are equal text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -31,19 +31,19 @@ class Bound(NamedTuple):
     high: float | None
 
 
-def choice_of(named: Named, vocabulary: IntentVocabulary, fields: Iterable[str] = ()) -> Choice:
-    """Return the values that a name stands for: of `fields` if it can be, else of one field.
+def choice_of(named: Named, vocabulary: IntentVocabulary) -> Choice:
+    """Return the values that a name stands for, all of one field.
 
     That is the field in which the most items have them.
     """
-    wanted = set(fields)
-    targets = [t for t in named.targets if t.field in wanted] or list(named.best)
+    if len(named.best) == 1:
+        return Choice(named.best[0].field, (named.best[0].value,))
+    targets = named.best
     by_field: dict[str, list[Target]] = {}
     for target in targets:
         by_field.setdefault(target.field, []).append(target)
-    if len(by_field) == 1:
-        best = targets
-    else:
+    best = list(targets)
+    if len(by_field) > 1:
         best = max(
             by_field.values(),
             key=lambda some: sum(vocabulary.share(t.field, t.value) for t in some),
@@ -91,6 +91,8 @@ def any_of(alternatives: Sequence[Sequence[Choice]], kinds: Mapping[str, str]) -
 def conjunction(parts: Sequence[Condition]) -> Condition:
     """Return the filter that demands all parts: one object if no key is there twice."""
     some = [part for part in parts if part]
+    if len(some) < 2:
+        return some[0] if some else {}
     keys = [key for part in some for key in part]
     if len(set(keys)) == len(keys):
         return {key: value for part in some for key, value in part.items()}

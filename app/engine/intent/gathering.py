@@ -8,6 +8,7 @@ from app.engine.intent.cutting import cut, is_single
 from app.engine.intent.names import Named
 from app.engine.intent.walk import GONE, JOINTS, KEPT, SILENT, Walk, shown
 
+_CLOSE: Final = frozenset({"generic", *SILENT, *JOINTS})
 _CONTENT: Final = frozenset({"word", "plain", "quoted", "number", "amount", "attribute"})
 
 
@@ -47,11 +48,11 @@ def take_attribute(walk: Walk, at: int) -> int:
 
 
 def _value_of_field(walk: Walk, text: str, fields: Sequence[str]) -> Choice | None:
-    folded = cut(text).texts
+    folded = " ".join(cut(text).texts)
     for name in fields:
-        for value in walk.vocabulary.counts.get(name, ()):
-            if isinstance(value, str) and cut(value).texts == folded:
-                return Choice(name, (value,))
+        value = walk.vocabulary.names.codes.get((name, folded))
+        if value is not None:
+            return Choice(name, (value,))
     return None
 
 
@@ -59,20 +60,40 @@ def settle_values(walk: Walk) -> None:
     """Put the values that are left together, and decide whether they filter or prefer."""
     if not walk.positive:
         return
-    kinds = walk.vocabulary.fields.kinds
-    content = any(node.kind in _CONTENT and walk.flags[node.start] == KEPT for node in walk.nodes)
+    vocabulary = walk.vocabulary
+    content = _has_content(walk)
+    kinds = vocabulary.fields.kinds
+    wanted: list[Choice] = []
+    preferred: list[Choice] = []
     for cluster in _clusters(walk):
         alternatives: list[list[Choice]] = []
         for place, joint in cluster:
-            choice = choice_of(walk.nodes[place].value, walk.vocabulary)
+            choice = choice_of(walk.nodes[place].value, vocabulary)
             _join(alternatives, choice, joint)
             walk.note(walk.nodes[place], shown([choice]))
-        choices = [choice for some in alternatives for choice in some]
-        condition = any_of(alternatives, kinds)
-        strict = not content and all(walk.vocabulary.filters(one.field) for one in choices)
-        (walk.demands.values if strict else walk.demands.prefers).append(condition)
+        strict = not content and all(
+            vocabulary.filters(choice.field) for some in alternatives for choice in some
+        )
+        if len(alternatives) == 1:
+            (wanted if strict else preferred).extend(alternatives[0])
+        else:
+            goal = walk.demands.values if strict else walk.demands.prefers
+            goal.append(any_of(alternatives, kinds))
         for place, _ in cluster if strict else ():
             walk.flag(walk.nodes[place], GONE)
+    if wanted:
+        walk.demands.values.append(all_choices(wanted, kinds))
+    if preferred:
+        walk.demands.prefers.append(all_choices(preferred, kinds))
+
+
+def _has_content(walk: Walk) -> bool:
+    """Tell whether words are left that are no demands, apart from values."""
+    flags = walk.flags
+    for node in walk.nodes:  # noqa: SIM110 - a generator costs more than the loop
+        if node.kind in _CONTENT and flags[node.start] == KEPT:
+            return True
+    return False
 
 
 def _join(alternatives: list[list[Choice]], choice: Choice, joint: str) -> None:
@@ -92,8 +113,8 @@ def _clusters(walk: Walk) -> list[list[tuple[int, str]]]:
     clusters: list[list[tuple[int, str]]] = []
     before = -1
     for place in walk.positive:
-        between = {walk.kind(at) for at in range(before + 1, place)} if before >= 0 else {"far"}
-        if between - {"generic", *SILENT, *JOINTS}:
+        between = {node.kind for node in walk.nodes[before + 1 : place]}
+        if not clusters or not between <= _CLOSE:
             clusters.append([(place, "")])
         else:
             clusters[-1].append((place, _joint(walk, before, place, between)))

@@ -7,7 +7,7 @@ this module are never changed: a change returns new ones, and copies only what i
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -57,11 +57,13 @@ class Names:
     Attributes:
         by_name: name -> what it stands for.
         longest: first token of a name -> tokens of the longest name that begins so.
+        codes: field and value, where the value alone is no name: size and 42.
         typos: a word without one of its letters, or the word itself -> the word.
     """
 
     by_name: Mapping[str, Named] = field(default_factory=dict)
     longest: Mapping[str, int] = field(default_factory=dict)
+    codes: Mapping[tuple[str, str], str] = field(default_factory=dict)
     typos: Mapping[str, str] = field(default_factory=dict)
 
     def with_values(
@@ -79,7 +81,9 @@ class Names:
             attributes: names of fields, in tokens; None = no change.
             exact: fields whose values have no other names than themselves.
         """
+        added, removed = list(added), list(removed)
         table = _Table(self, exact)
+        table.code(added, removed)
         for name, values in _names_of_all(removed, exact):
             table.remove(name, values)
         for name, values in _names_of_all(added, exact):
@@ -114,6 +118,7 @@ class _Table:
     def __init__(self, names: Names, exact: frozenset[str]) -> None:
         self._names, self._exact = names, exact
         self._by_name, self._longest = dict(names.by_name), dict(names.longest)
+        self._codes = dict(names.codes)
         self._new_words: dict[str, None] = {}
 
     def add(self, name: _Name, target: Target) -> None:
@@ -131,10 +136,18 @@ class _Table:
         known = self._known(tokens)
         self._put(tokens, known.targets, known._replace(attributes=fields))
 
+    def code(
+        self, added: list[tuple[str, str | bool]], removed: list[tuple[str, str | bool]]
+    ) -> None:
+        for name, value in removed:
+            self._codes.pop((name, " ".join(_tokens(str(value)))), None)
+        for name, value in added:
+            tokens = _tokens(str(value))
+            if isinstance(value, str) and tokens and not _usable(tokens):
+                self._codes[name, " ".join(tokens)] = value
+
     def names(self) -> Names:
-        return replace(
-            self._names, by_name=self._by_name, longest=self._longest, typos=self._typos()
-        )
+        return Names(self._by_name, self._longest, self._codes, self._typos())
 
     def _known(self, tokens: tuple[str, ...]) -> Named:
         return self._by_name.get(" ".join(tokens)) or Named((), (), plural=False)
@@ -211,7 +224,7 @@ def _spellings(value: str) -> Iterator[tuple[tuple[str, ...], int]]:
 
 
 def _tokens(text: str) -> tuple[str, ...]:
-    return tuple(token for token in cut(text).texts if token.isalnum())
+    return tuple(token for token in cut(text).texts if token[0].isalnum())
 
 
 def _usable(tokens: tuple[str, ...]) -> bool:

@@ -86,8 +86,8 @@ class QueryParser:
     def _misspelt(self, word: str) -> bool:
         return bool(
             word not in self._known
-            and self.vocabulary.names.correct(word)
             and not self.vocabulary.words.count(word)
+            and self.vocabulary.names.correct(word)
         )
 
     def _familiar(self, words: Sequence[str]) -> float:
@@ -95,8 +95,8 @@ class QueryParser:
         if not words:
             return 1.0
         count, known = self.vocabulary.words.count, self._known
-        unknown = sum(not (word in known or count(word)) for word in words)
-        return 1.0 - 0.6 * unknown / len(words)
+        unknown = [word for word in words if word not in known and not count(word)]
+        return 1.0 - 0.6 * len(unknown) / len(words)
 
     def _full(self, query: str, tokens: Cut, now: float) -> Intent:
         code = self._latin_language(tokens.texts)
@@ -105,7 +105,7 @@ class QueryParser:
         nodes = reading.nodes()
         walk = Walk(query, reading, nodes)
         resolve(walk)
-        language = self._language(tokens.texts, code)
+        language = code if query.isascii() else self._language(tokens.texts, code)
         if GONE in walk.flags and self._is_title(tokens.texts):
             if walk.demands.n != 1 or len(nodes) != 1:
                 return Intent(residual_text=query, language=language, confidence=0.9)
@@ -158,14 +158,13 @@ class QueryParser:
         return "" if strange * 2 > len(letters) else latin
 
     def _confidence(self, walk: Walk, language: str) -> float:
-        kept = [
-            node
-            for node in walk.nodes
-            if node.kind in {"word", "connective"} and walk.flags[node.start]
-        ]
-        words = [walk.token(node.start) for node in kept if node.kind == "word"]
-        confidence = _SURE * walk.demands.doubt
-        confidence *= 0.75 ** sum(node.kind == "connective" for node in kept)
+        words, connectives = [], 0
+        for node in walk.nodes:
+            if node.kind == "word" and walk.flags[node.start]:
+                words.append(walk.token(node.start))
+            elif node.kind == "connective" and walk.flags[node.start]:
+                connectives += 1
+        confidence = _SURE * walk.demands.doubt * 0.75**connectives
         if words:
             confidence *= self._familiar(words)
         return confidence if language else min(confidence, 0.4)

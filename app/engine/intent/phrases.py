@@ -58,7 +58,7 @@ class PhraseBook:
         money_before: trie of currencies in front of it.
         like_stops: tokens that end a title after "like".
         glued: words that may follow a number without a blank: "16gb".
-        period_starts: tokens that a time may begin with, apart from numbers.
+        fillers: tokens other than numbers that a number, an amount or a time may begin with.
         period_words: all words of times.
         words: every word of any phrase: no word of these is a misspelling.
     """
@@ -77,7 +77,7 @@ class PhraseBook:
     money_before: Trie
     like_stops: frozenset[str]
     glued: frozenset[str]
-    period_starts: frozenset[str]
+    fillers: frozenset[str]
     period_words: frozenset[str]
     words: frozenset[str]
 
@@ -163,6 +163,7 @@ def _book(chosen: list[Pack]) -> PhraseBook:
     half = _trie(p for pack in chosen for p in _listed(pack, "numbers", "half"))
     and_half = _trie(p for pack in chosen for p in _listed(pack, "numbers", "and_half"))
     tries = (phrases, periods, *slots.values(), units, money)
+    before = _trie(p for pack in chosen for p in _words(pack, "currencies", "before"))
     numbers = _values(chosen, "words")
     multipliers = _values(chosen, "multipliers")
     after_slots = [t for trie in (phrases, periods) for t in _behind_numbers(trie)]
@@ -178,10 +179,10 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         ones=frozenset(t for pack in chosen for t in pack.section("numbers").get("one", ())),
         units=units,
         money=money,
-        money_before=_trie(p for pack in chosen for p in _words(pack, "currencies", "before")),
+        money_before=before,
         like_stops=frozenset(t for pack in chosen for t in pack.phrases("like", "stop")),
         glued=frozenset([*units, *money, *multipliers, *after_slots]),
-        period_starts=frozenset(_first_tokens(periods, slots)),
+        fillers=frozenset([*numbers, *multipliers, *_first_tokens(periods, slots), *before]),
         period_words=frozenset(
             token for trie in (periods, *slots.values()) for token in _tokens_in(trie)
         ),

@@ -30,6 +30,8 @@ _ENDS_TITLE: Final = frozenset(
     "not_before but like unlike with_end like_end like_after sort count bound tone comma".split()  # noqa: SIM905
 )
 _WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
+_AT_START: Final = frozenset({"filler", "lead"})
+_LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _RARE: Final = 0.005
 _ORDINARY: Final = 5
 _FEW_ITEMS: Final = 200
@@ -65,20 +67,25 @@ class QueryReading:
     def nodes(self) -> list[Node]:
         """Return the nodes of the query, in order; they cover all its tokens."""
         nodes: list[Node] = []
-        at = 0
-        while at < self.n:
-            node = self._quoted(at) or self._said(at, first=self._at_start(nodes))
+        tokens, n = self.tokens, self.n
+        at, first = 0, True
+        while at < n:
+            node = self._quoted(at) if tokens[at] in _QUOTES else None
+            node = node or self._said(at, first=first) or self._number(at)
             if node is None:
-                node = self._number(at) or Node("word", at, at + 1)
-            at = node.end
-            nodes += self._parts(node) if node.kind == "parts" else [node]
-            if node.kind in {"like", "unlike", "with_end"}:
+                nodes.append(Node("word", at, at + 1))
+                at, first = at + 1, False
+                continue
+            at, kind = node.end, node.kind
+            first = first and kind in _AT_START
+            if kind == "parts":
+                nodes += self._parts(node)
+            elif kind in _LIKE:
                 titles = list(self._titles(node))
-                if not titles:
-                    nodes[-1] = node._replace(kind="stop")
-                    continue
-                nodes += titles
-                at = titles[-1].end
+                nodes += [node, *titles] if titles else [node._replace(kind="stop")]
+                at = nodes[-1].end
+            else:
+                nodes.append(node)
         return _separate(nodes, self)
 
     def _parts(self, node: Node) -> list[Node]:
@@ -88,12 +95,15 @@ class QueryReading:
         values = [node._replace(kind="value", value=named) for named in known if named.targets]
         return values or [Node("word", node.start, node.end)]
 
-    @staticmethod
-    def _at_start(nodes: list[Node]) -> bool:
-        return all(node.kind in {"filler", "lead"} for node in nodes)
-
     def _said(self, at: int, *, first: bool = False) -> Node | None:
         """Return what the longest phrase or name that begins at a token says; None for a word."""
+        token = self._named[at]
+        if (
+            token not in self._phrases
+            and token not in self.vocabulary.names.longest
+            and not self.slots.may_fill(at)
+        ):
+            return None
         if at not in self._seen:
             self._seen[at] = self._choice(at)
         node = self._seen[at]
@@ -345,17 +355,18 @@ def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
     """Return the tokens, with misspelt names of values put right."""
     tokens = slots.tokens
     phrases, words, names = slots.book.phrases, slots.book.words, vocabulary.names
+    longest = names.longest
     changed: list[str] | None = None
     for at, token in enumerate(tokens):
         if (
             len(token) >= _LEAST_TYPO
-            and token not in names.longest
-            and token not in phrases
             and token not in words
+            and token not in longest
+            and token not in phrases
             and token.isalpha()
         ):
-            right = names.correct(token)
-            if right and right != token and not vocabulary.words.count(token):
+            right = "" if vocabulary.words.count(token) else names.correct(token)
+            if right and right != token:
                 changed = changed or list(tokens)
                 changed[at] = right
     return changed or tokens
@@ -364,19 +375,16 @@ def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
 def _separate(nodes: list[Node], reading: QueryReading) -> list[Node]:
     """Return the nodes, with characters that only look like filler inside a word as words again."""
     for at, node in enumerate(nodes):
-        if node.end != node.start + 1 or node.kind not in {"filler", "and", "lead", "comma"}:
+        if node.kind not in _AT_START or node.end != node.start + 1:
             continue
         if not is_single(reading.tokens[node.start]):
             continue
         sides = [nodes[place] for place in (at - 1, at + 1) if 0 <= place < len(nodes)]
-        if (
-            any(
-                side.kind == "word"
-                and is_single(reading.tokens[side.start])
-                and (reading.slots.glued(side.start) or reading.slots.glued(side.end))
-                for side in sides
-            )
-            and node.kind != "and"
+        if any(
+            side.kind == "word"
+            and is_single(reading.tokens[side.start])
+            and (reading.slots.glued(side.start) or reading.slots.glued(side.end))
+            for side in sides
         ):
             nodes[at] = node._replace(kind="word", value=None)
     return nodes

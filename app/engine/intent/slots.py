@@ -80,14 +80,8 @@ class Slots:
 
     def may_fill(self, at: int) -> bool:
         """Tell whether a number, an amount or a time may begin at a token."""
-        token, book = self.tokens[at], self.book
-        return (
-            token[0].isdigit()
-            or token in book.numbers
-            or token in book.multipliers
-            or token in book.period_starts
-            or token in book.money_before
-        )
+        token = self.tokens[at]
+        return token in self.book.fillers or token[0].isdigit()
 
     def glued(self, at: int) -> bool:
         """Tell whether no blank stands in front of a token."""
