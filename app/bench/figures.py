@@ -9,6 +9,7 @@ from math import ceil
 from statistics import mean
 from typing import Final, TypeAlias
 
+from app.bench.parsing import ParseTimes
 from app.core.types import EngineInfo, StageTimings
 
 KINDS: Final = ("words", "user", "both")
@@ -99,6 +100,7 @@ class Figures:
             they can be compared with each other only.
         demands: costs of "words" and of "demands", where a third of the words carry demands, at
             batch size 1 and at the best one, measured by turns; None without such requests.
+        parsing: what it costs to understand a query; None where nothing is parsed.
     """
 
     info: EngineInfo
@@ -111,6 +113,7 @@ class Figures:
     curve: Curve
     by_threads: Mapping[int, Curve]
     demands: Curve | None = None
+    parsing: ParseTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ It computes nothing new.
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from app.bench.figures import (
@@ -21,6 +22,7 @@ from app.bench.figures import (
     mix_rate,
     overlapped_rate,
 )
+from app.bench.parsing import ParseTimes
 
 _WIDTH = 80
 _BUSY_LOAD = 0.3  # load average a core, from which the page warns
@@ -39,11 +41,11 @@ def page(figures: Figures) -> str:
         "",
         *_answers(figures, advice),
         *_demands(figures.demands),
+        *_parsing(figures.parsing),
         "",
         *_stages(figures.curve, advice.batch),
         "",
         *_advice(figures, advice),
-        "",
         "Not measured: HTTP, JSON, the cache, Redis, the event store.",
     ]
     return "\n".join(line[:_WIDTH].rstrip() for line in lines) + "\n"
@@ -92,6 +94,12 @@ def _demands(curve: Curve | None) -> Iterator[str]:
         for kind in WITH_DEMANDS
     )
     yield f"1/3 with demands {demands} by {batch}; without {without}"
+
+
+def _parsing(times: ParseTimes | None) -> Iterator[str]:
+    if times is not None:
+        of = f"median and p99 of {times.n:,} queries"
+        yield f"parsing a query  {times.median_ms:.3f} ms, {times.p99_ms:.3f} ms: {of}"
 
 
 def _stages(curve: Curve, batch: int) -> Iterator[str]:
@@ -181,6 +189,7 @@ def document(figures: Figures) -> dict[str, Any]:
         "demands": [
             {"batch": size, **_kinds(costs)} for size, costs in (figures.demands or {}).items()
         ],
+        "parsing": None if figures.parsing is None else asdict(figures.parsing),
         "threads": [
             {"threads": threads, "batches": _sizes(curve)}
             for threads, curve in figures.by_threads.items()

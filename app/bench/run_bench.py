@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from time import perf_counter
+from time import perf_counter, time
 from typing import Final
 
 from threadpoolctl import threadpool_limits
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from app.bench.demands import DemandValues, with_demands
 from app.bench.figures import SIZES, WITH_DEMANDS, Curve, Figures, Machine, Setup, best_batch
 from app.bench.meter import Meter
+from app.bench.parsing import QUERIES, ParseTimes, parse_times
 from app.bench.requests import Requests, histories_of, made_histories, made_queries, read_queries
 from app.bundle.reader import Bundle, open_bundle
 from app.core.errors import UsageError
@@ -95,6 +96,7 @@ def figures_of(settings: Settings, queries: Path | None, seconds: float) -> Figu
         curve=curve,
         by_threads=by_threads,
         demands=demands,
+        parsing=_parsing(engine, made.requests),
     )
 
 
@@ -128,6 +130,15 @@ def _curves(
     others = {n: engines[n] if n in engines else _warm(bundle, n) for n in counts}
     turns = len(sizes) * len(others)
     return curve, meter.curves(others, sizes, for_threads, min_turns=turns), demands
+
+
+def _parsing(engine: RankEngine, requests: Requests) -> ParseTimes | None:
+    parser = engine.parser
+    if parser is None:
+        return None
+    asked = requests.take("demands" if requests.have_demands else "words", QUERIES)
+    now, queries = time(), [request.query for request in asked]
+    return parse_times(lambda query: parser.parse(query, now), queries, perf_counter)
 
 
 def _warm(bundle: Bundle, threads: int, device: Device = "cpu") -> RankEngine:

@@ -35,7 +35,7 @@ from app.engine.demands import Posed, asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.filling import STEPS, Short, joined, missing, summed
-from app.engine.interpretation import interpret
+from app.engine.interpretation import Parser, interpret
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import EngineParts
@@ -183,6 +183,11 @@ class RankEngine:
         rows = catalogue.visible() if blocked is None else ~blocked
         facts = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
         return Facets(int(np.count_nonzero(rows)), facts)
+
+    @property
+    def parser(self) -> Parser | None:
+        """What understands queries over the items of this moment; None = nothing does."""
+        return self._parts.parser
 
     def interpret(self, query: str, now: float) -> str:
         """Return what a query asks for, as JSON text; see the port."""

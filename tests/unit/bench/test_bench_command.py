@@ -29,6 +29,7 @@ from app.bench.figures import (
 )
 from app.bench.meter import Meter
 from app.bench.page import document, page
+from app.bench.parsing import ParseTimes, parse_times
 from app.bench.requests import (
     WORDS_IN_QUERY,
     Requests,
@@ -298,6 +299,7 @@ def figures(times, threads=(1, 2), **changes):
         "curve": curve,
         "by_threads": slower,
         "demands": {size: with_demands_cost(size, times[size]) for size in (1, best)},
+        "parsing": ParseTimes(1000, 0.0123, 0.0871),
     }
     return Figures(**(given | changes))
 
@@ -364,6 +366,7 @@ def test_the_page_shows_every_figure():
         "                 3,840 if each pass is encoded while one is ranked",
         "user               0.50      0.25      0.25 |      0.16      0.08      0.08",
         "1/3 with demands 2.20 ms alone, 1,455/s by 16; without 2.00 ms alone, 1,600/s",
+        "parsing a query  0.012 ms, 0.087 ms: median and p99 of 1,000 queries",
         "--max-batch-requests 16   larger: at most 5 % more, and every pass longer",
         "--threads 2               2 against 1: 1.50 × the requests/s, alone 1.7 : 2.5 ms",
         "                          2 of 1 thread: at most 2,560/s instead of 1,920,",
@@ -416,9 +419,24 @@ def test_the_document_has_the_same_figures():
     assert [row["threads"] for row in found["threads"]] == [1, 2]
     assert [row["batch"] for row in found["demands"]] == [1, 16]
     assert found["demands"][0]["demands"]["ms"] == pytest.approx(2.2)
-    without = figures(LEVELS, demands=None)
+    assert found["parsing"] == {"n": 1000, "median_ms": 0.0123, "p99_ms": 0.0871}
+    without = figures(LEVELS, demands=None, parsing=None)
+    assert document(without)["parsing"] is None
+    assert "parsing" not in page(without)
     assert document(without)["demands"] == []
     assert "demands" not in page(without)
+
+
+def test_the_shortest_time_of_each_query_counts():
+    clock = Clock()
+    steps = itertools.cycle([1.0, 2.0, 4.0, 0.5, 3.0])  # milliseconds, over all rounds and queries
+
+    def parse(_query):
+        clock.advance(next(steps) / 1e3)
+
+    times = parse_times(parse, ["a", "b"], clock)
+    # a: 1, 4, 3, 2, 0.5; b: 2, 0.5, 1, 4, 3
+    assert times == ParseTimes(2, pytest.approx(0.5), pytest.approx(0.5))
 
 
 # The command, as far as it needs no model
