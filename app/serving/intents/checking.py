@@ -1,9 +1,11 @@
 """Checks what a language model says of a query, and keeps what can be used.
 
 In two steps. `shaped` needs no catalogue: it keeps what has the shape of an intent, within bounds;
-that is what is stored. `checked` holds it against a catalogue: unknown fields, values and titles,
-and bounds that no item can meet, are dropped; values get the spelling of the catalogue. It is done
-again for each bundle.
+that is what is stored. If the model quotes which words of the query say what, demands whose quote
+is not in the query are dropped: small models invent much.
+
+`checked` holds it against a catalogue: unknown fields, values and titles, and bounds that no item
+can meet, are dropped; values get the spelling of the catalogue. It is done again for each bundle.
 
 A model cannot name an item but by its title, and can say nothing but what a caller could send as
 `intent` with the same query.
@@ -19,7 +21,7 @@ import orjson
 
 from app.core.errors import InvalidRequestError
 from app.domain.filters import And, Filter, Range, filter_text, parse_filter
-from app.domain.intent import SORTS, TONES, Intent
+from app.domain.intent import SORTS, TONES, Intent, Span
 from app.domain.request import MAX_K, MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.intents.facts import CatalogueFacts
 
@@ -33,6 +35,7 @@ _MAX_DEPTH: Final = 4
 _USUAL_CONFIDENCE: Final = 0.7
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8}){0,2}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ud800-\udfff]+")
+_NOTHING_OF: Final[Mapping[str, Any]] = {"sort": "relevance", "tone": [], "count": None}
 _GROUPS: Final = ("$and", "$or", "$not")
 _POSITIVE: Final = frozenset({"any", "all", "eq"})
 _BOUNDS: Final = frozenset({"gt", "gte", "lt", "lte"})
@@ -43,8 +46,8 @@ class Checked:
     """What is left of an intent.
 
     Attributes:
-        text: JSON text of the intent as the engine takes it; "" = nothing that helps.
-        dropped: why parts of it were dropped, each time: unknown_field, unknown_value,
+        text: JSON text of the intent; "" = nothing that helps.
+        dropped: why parts of it were dropped, each time: unquoted, unknown_field, unknown_value,
             unknown_title, impossible, wrong_type; at last empty or plain for the whole.
     """
 
@@ -52,8 +55,8 @@ class Checked:
     dropped: tuple[str, ...] = ()
 
 
-def shaped(said: Mapping[str, Any], query: str) -> str:
-    """Return the JSON text of what has the shape of an intent; "" = nothing beyond the query."""
+def shaped(said: Mapping[str, Any], query: str) -> Checked:
+    """Return what has the shape of an intent, as JSON text; "" = nothing beyond the query."""
     shape = {
         "sort": said.get("sort") if said.get("sort") in SORTS else "relevance",
         "filters": _object(said.get("filters")),
@@ -66,12 +69,40 @@ def shaped(said: Mapping[str, Any], query: str) -> str:
         "residual_text": _text(said.get("residual_text"), MAX_QUERY_CHARACTERS),
         "language": _language(said.get("language")),
         "confidence": _confidence(said.get("confidence")),
+        "spans": [],
     }
-    demands = [name for name in shape if name not in {"sort", "language", "confidence"}]
-    means = shape["sort"] != "relevance" or any(shape[name] for name in demands)
-    if not means or _is_plain(shape, query):
-        return ""
-    return orjson.dumps(shape, option=orjson.OPT_SORT_KEYS).decode()
+    dropped: list[str] = []
+    if isinstance(said.get("quotes"), dict):
+        dropped = _drop_unquoted(shape, said["quotes"], query)
+    if _says_nothing(shape, query):
+        return Checked("", (*dropped, "plain"))
+    return Checked(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS).decode(), tuple(dropped))
+
+
+def _drop_unquoted(shape: dict[str, Any], quotes: Mapping[str, Any], query: str) -> list[str]:
+    """Drop demands that no words of the query say, and keep which words say the others."""
+    text, filters = query.casefold(), shape["filters"]
+    demands = {name: name for name in filters if name not in _GROUPS}
+    for name, nothing in _NOTHING_OF.items():
+        if shape[name] != nothing:
+            said = shape[name][0] if name == "tone" else shape[name]
+            demands[name] = f"{name}:{said}"
+    dropped: list[str] = []
+    spans: list[dict[str, Any]] = []
+    for name, means in demands.items():
+        quote = _text(quotes.get(name), MAX_QUERY_CHARACTERS).casefold()
+        if quote and quote in text:
+            start = text.index(quote)
+            spans.append({"start": start, "end": start + len(quote), "means": means})
+            continue
+        dropped.append("unquoted")
+        if name in _NOTHING_OF:
+            shape[name] = _NOTHING_OF[name]
+        else:
+            del filters[name]
+    if len(text) == len(query):  # else the characters are not those of the query
+        shape["spans"] = sorted(spans, key=lambda span: (span["start"], span["end"]))
+    return dropped
 
 
 def titles_in(text: str) -> tuple[str, ...]:
@@ -81,7 +112,7 @@ def titles_in(text: str) -> tuple[str, ...]:
 
 
 def checked(text: str, facts: CatalogueFacts, titled: Mapping[str, str]) -> Checked:
-    """Return what of a shaped intent fits a catalogue.
+    """Return what of a shaped intent fits a catalogue, as the engine takes it.
 
     Args:
         text: as `shaped` returned it, not empty.
@@ -105,6 +136,7 @@ def checked(text: str, facts: CatalogueFacts, titled: Mapping[str, str]) -> Chec
         residual_text=residual,
         language=said["language"],
         confidence=said["confidence"],
+        spans=tuple([Span(**span) for span in said["spans"]]),
     )
     dropped = tuple(check.dropped)
     if intent.is_plain and not intent.tone and not residual:
@@ -290,8 +322,10 @@ def _confidence(value: object) -> float:
     return _USUAL_CONFIDENCE
 
 
-def _is_plain(shape: Mapping[str, Any], query: str) -> bool:
-    """Tell whether it says nothing but that the query is to be searched by its words."""
-    rest = {"residual_text", "language", "confidence", "sort"}
-    demands = shape["sort"] != "relevance" or any(shape[name] for name in shape.keys() - rest)
-    return not demands and shape["residual_text"].casefold() == query.casefold()
+def _says_nothing(shape: Mapping[str, Any], query: str) -> bool:
+    """Tell whether it asks for nothing, or for nothing but the words of the query."""
+    beside = {"residual_text", "language", "confidence", "sort", "spans"}
+    if shape["sort"] != "relevance" or any(shape[name] for name in shape.keys() - beside):
+        return False
+    residual: str = shape["residual_text"].casefold()
+    return residual in {"", query.casefold()}

@@ -102,13 +102,12 @@ class IntentLearner:
             StoreError: it could not be stored.
             OverloadedError: the store has too much to write.
         """
-        text, facts = shaped(said, query), self.facts()
-        result = Checked("", ("plain",))
-        if text and facts is not None:
-            result = (await self._checked([text], facts, {}))[0]
-        await self._store.put(words, text, self._now(), asked)
+        shape, facts, result = shaped(said, query), self.facts(), _NOTHING
+        if shape.text and facts is not None:
+            result = (await self._checked([shape.text], facts, {}))[0]
+        await self._store.put(words, shape.text, self._now(), asked)
         await self.catch_up()
-        for reason in result.dropped:
+        for reason in (*shape.dropped, *result.dropped):
             self._metrics.intents_rejected.labels(reason).inc()
         if result.text:
             self._metrics.intents_learned.inc()

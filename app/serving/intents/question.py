@@ -29,6 +29,7 @@ _MULTILINGUAL: Final = ("multilingual", "e5", "bge-m3", "xlm", "labse")
 
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
 _BOUNDS: Final = ("gt", "gte", "lt", "lte")
+_QUOTED: Final = ("sort", "tone", "count")
 
 
 def question(query: str, facts: CatalogueFacts) -> ModelQuestion:
@@ -58,7 +59,7 @@ def _instructions(facts: CatalogueFacts) -> str:
         tones=", ".join(TONES),
         languages=_languages(facts.encoder),
         fields="\n".join(_described(facts)),
-        example=_example(facts),
+        examples=_examples(facts),
     )
 
 
@@ -74,8 +75,14 @@ def intent_schema(facts: CatalogueFacts) -> dict[str, Any]:
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": ["sort", "filters", "residual_text"],
+        "required": ["quotes", "sort", "filters", "residual_text"],
+        # In this order: a model that has quoted first invents less.
         "properties": {
+            "quotes": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {name: {"type": "string"} for name in (*_QUOTED, *fields)},
+            },
             "sort": {"type": "string", "enum": list(SORTS)},
             "filters": {"type": "object", "additionalProperties": False, "properties": fields},
             "without": _TEXTS,
@@ -132,16 +139,24 @@ def _described(facts: CatalogueFacts) -> Iterator[str]:
         yield line
 
 
-def _example(facts: CatalogueFacts) -> str:
-    """Return an example made of a value of this catalogue; "" if it has none."""
+def _examples(facts: CatalogueFacts) -> str:
+    """Return examples made of values of this catalogue."""
+    words = {"quotes": {}, "sort": "relevance", "filters": {}, "residual_text": "old lighthouse"}
+    shown: list[tuple[str, dict[str, Any]]] = [("something about an old lighthouse", words)]
     for field in _chosen(facts):
-        if field.kind in {"string", "strings"} and field.values:
-            value = str(field.values[0][0])
-            query = orjson.dumps({"query": f"newest {value.lower()} with a storm"}).decode()
-            said = {
+        if field.kind in {"string", "strings"} and len(field.values) > 1:
+            one, other = (str(value) for value, _ in field.values[:2])
+            query = f"newest {one.lower()} but not {other.lower()} with a storm"
+            demands = {
+                "quotes": {"sort": "newest", field.name: f"{one.lower()} but not {other.lower()}"},
                 "sort": "newest",
-                "filters": {field.name: {"any": [value]}},
+                "filters": {field.name: {"any": [one], "not": [other]}},
                 "residual_text": "storm",
             }
-            return f"\nAn example: for {query} answer {orjson.dumps(said).decode()}"
-    return ""
+            shown.append((query, demands))
+            break
+    return "\n".join(f"{_json({'query': query})} -> {_json(said)}" for query, said in shown)
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()

@@ -7,7 +7,7 @@ import pytest
 
 from app.core.types import Facets, FieldFacts
 from app.domain.intent import intent_of
-from app.serving.intents.checking import checked, shaped, titles_in
+from app.serving.intents.checking import Checked, checked, shaped, titles_in
 from app.serving.intents.facts import CatalogueFacts, count_values
 from tests.small_engine import small_engine
 
@@ -29,13 +29,13 @@ TITLED = {"Alien": "i7", "Heat": "i9"}
 
 def said(query: str = "words", **answer: Any) -> dict[str, Any]:
     """What is used of an answer, as an intent's JSON; {} = nothing."""
-    text = shaped(answer, query)
+    text = shaped(answer, query).text
     used = checked(text, FACTS, TITLED).text if text else ""
     return orjson.loads(used) if used else {}
 
 
 def dropped(**answer: Any) -> tuple[str, ...]:
-    return checked(shaped(answer, "words"), FACTS, TITLED).dropped
+    return checked(shaped(answer, "words").text, FACTS, TITLED).dropped
 
 
 def test_a_right_answer_is_used_whole() -> None:
@@ -134,7 +134,7 @@ def test_titles_that_nobody_knows_are_dropped_and_ids_are_no_titles() -> None:
     answer = {"like": ["Alien", "i9", "9", "No Such Film"], "residual_text": "x"}
     assert said(**answer)["like"] == ["i7"]
     assert dropped(**answer) == ("unknown_title",) * 3
-    assert titles_in(shaped(answer, "words")) == ("Alien", "i9", "9", "No Such Film")
+    assert titles_in(shaped(answer, "words").text) == ("Alien", "i9", "9", "No Such Film")
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,51 @@ def test_titles_that_nobody_knows_are_dropped_and_ids_are_no_titles() -> None:
     ids=repr,
 )
 def test_what_says_nothing_is_nothing(answer: dict[str, Any]) -> None:
-    assert shaped(answer, "words") == ""
+    assert shaped(answer, "words") == Checked("", ("plain",))
 
 
 def test_if_nothing_is_left_the_parser_keeps_the_word() -> None:
-    text = shaped({"filters": {"genre": {"not": ["Western"]}}}, "words")
+    text = shaped({"filters": {"genre": {"not": ["Western"]}}}, "words").text
     assert checked(text, FACTS, {}).dropped == ("unknown_value", "empty")
     assert checked(text, FACTS, {}).text == ""
+
+
+def test_what_no_words_of_the_query_say_is_dropped() -> None:
+    query = "5 NEW scary ones"
+    answer = {
+        "quotes": {"sort": "new", "genre": "scary", "price": "cheap", "tone": "", "count": "5"},
+        "sort": "newest",
+        "filters": {"genre": {"any": ["Horror"]}, "price": {"lt": 9}, "brand": {"any": ["Zenvo"]}},
+        "tone": ["scary"],
+        "count": 5,
+    }
+    shape = shaped(answer, query)
+    assert shape.dropped == ("unquoted",) * 3
+    used = said(query, **answer)
+    assert (used["sort"], used["count"], used["tone"]) == ("newest", 5, [])
+    assert used["filters"] == {"genre": {"any": ["Horror"]}}
+    assert used["spans"] == [
+        {"start": 0, "end": 1, "means": "count:5"},
+        {"start": 2, "end": 5, "means": "sort:newest"},
+        {"start": 6, "end": 11, "means": "genre"},
+    ]
+
+
+@pytest.mark.parametrize("quotes", [{}, {"sort": "x" * 9999}, {"sort": 7}, {"sort": None}])
+def test_quotes_that_are_none_drop_the_demand(quotes: dict[str, Any]) -> None:
+    answer = {"sort": "newest", "quotes": quotes, "residual_text": "robots"}
+    assert said("newest words", **answer)["sort"] == "relevance"
+
+
+@pytest.mark.parametrize("quotes", [None, [], "newest", 7])
+def test_a_model_that_does_not_quote_is_believed(quotes: object) -> None:
+    answer = {"sort": "newest", "quotes": quotes}
+    assert said("newest words", **answer)["sort"] == "newest"
+
+
+def test_spans_of_letters_that_change_their_length_are_left_out() -> None:
+    used = said("İ newest", sort="newest", quotes={"sort": "newest"})
+    assert (used["sort"], used["spans"]) == ("newest", [])
 
 
 def test_texts_are_bounded_and_clean() -> None:

