@@ -8,6 +8,7 @@ A request whose query asks for nothing but its words passes through untouched.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -16,12 +17,15 @@ from app.core.errors import InvalidRequestError
 from app.core.types import RankRequest, Rows
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
+from app.engine.intent.denials import denies
 from app.engine.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.title_lookup import rows_of_titles, titled
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+_MOST_READ: Final = 500
+"""Texts that are read to see whether they have an unwanted word only to deny it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,12 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
     if intent.prefers:
         failing = parts.catalogue.blocked(intent.prefers)
         resolved = replace(resolved, preferred=None if failing is None else ~failing)
+    key = sort_key(intent.sort, parts.catalogue, parts.signals, parts.roles)
+    if key is not None and resolved.preferred is not None:
+        # What is preferred is sorted; the rest follows, by its score.
+        key = np.where(resolved.preferred, key, -np.inf)
     ordering = Ordering(
-        key=sort_key(intent.sort, parts.catalogue, parts.signals, parts.roles),
+        key=key,
         first=_titled(resolved, asked, parts) if intent.title else _NO_ROWS,
         max_per=max_per,
         counted=parts.catalogue.rows(asked.request.shown) if max_per else _NO_ROWS,
@@ -170,10 +178,18 @@ def _without(
     """Return the request with the rows blocked whose text has one of these words."""
     blocked = np.zeros(len(parts.catalogue), np.bool_)
     for word in words:
-        blocked[parts.texts.words.rows_with(word)] = True
+        blocked[_rows_having(word, parts)] = True
     if resolved.blocked is not None:
         blocked |= resolved.blocked
     named = resolved.named
     return replace(
         resolved, blocked=blocked, named=None if named is None else named[~blocked[named]]
     )
+
+
+def _rows_having(word: str, parts: EngineParts) -> Rows:
+    """Return the rows whose text has a word; "sugar-free" does not count as sugar."""
+    rows = parts.texts.words.rows_with(word)
+    texts = [parts.texts.render(partial(parts.catalogue.value, row)) for row in rows[:_MOST_READ]]
+    denied = [denies(text, word) for text in texts]
+    return rows[~np.array(denied + [False] * (len(rows) - len(denied)), np.bool_)]

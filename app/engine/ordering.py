@@ -132,7 +132,7 @@ def value_of(field: str, catalogue: Catalogue) -> Callable[[int], tuple[object, 
     """Return a function from a row to the values that it has in a field; () = it stands alone."""
 
     def values(row: int) -> tuple[object, ...]:
-        value = catalogue.title(row) if field == "title" else catalogue.fields(row, [field])[field]
+        value = catalogue.value(row, field)
         if value is None:
             return ()
         if isinstance(value, str):

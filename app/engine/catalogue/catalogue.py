@@ -119,6 +119,10 @@ class Catalogue:
         columns = self._columns
         return {name: columns[name].value(row) if name in columns else None for name in names}
 
+    def value(self, row: int, name: str) -> JsonValue:
+        """Return the title, text or attribute of a row; None where there is none."""
+        return self.title(row) if name == "title" else self.fields(row, (name,))[name]
+
     def item(self, item_id: str) -> Item | None:
         """Return one item with all its attributes, None if unknown."""
         row = self.row(item_id)

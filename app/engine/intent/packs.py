@@ -49,6 +49,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
             "signs",
         }
     ),
+    "denial": frozenset({"before", "after"}),
     "negation": frozenset({"before", "before_value", "before_known", "after"}),
     "like": frozenset({"like", "with_end", "after", "unlike", "end", "stop"}),
     "count": _SORTS | {"relevance"},

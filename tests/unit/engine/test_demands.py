@@ -79,10 +79,15 @@ def test_a_sort_is_strict_and_missing_values_come_last(
 
 
 def test_the_score_breaks_the_ties_of_a_sort(engine: RankEngine) -> None:
-    found = asked(engine, "newest", {"sort": "newest", "prefers": genre("comedy")}, k=2)
-    assert ids(found) == ["cook", "robot"]
-    found = asked(engine, "newest", {"sort": "newest", "prefers": genre("adventure")}, k=2)
-    assert ids(found) == ["robot", "cook"]
+    likes = {"sort": "newest", "like": ["star"]}  # a space adventure, as robot is
+    assert ids(asked(engine, "newest", likes, k=2)) == ["robot", "cook"]
+    likes = {"sort": "newest", "dislike": ["star"]}
+    assert ids(asked(engine, "newest", likes, k=2)) == ["cook", "robot"]
+
+
+def test_a_sort_orders_what_is_preferred_and_the_rest_follows(engine: RankEngine) -> None:
+    intent = {"sort": "newest", "prefers": genre("horror"), "residual_text": "space films"}
+    assert ids(asked(engine, "newest space horror films", intent, k=8))[:2] == ["aliens", "alien"]
 
 
 def test_a_sort_with_words_orders_the_items_that_hold_all_of_them(engine: RankEngine) -> None:
@@ -140,6 +145,17 @@ def test_words_that_must_not_occur_do_not(engine: RankEngine) -> None:
     found = asked(engine, "x", {"residual_text": "space", "without": ["adventure", "cooking"]}, k=8)
     assert not {"star", "robot", "cook"} & set(ids(found))
     assert set(ids(found)[:2]) == {"alien", "aliens"}
+
+
+def test_an_item_that_says_it_lacks_a_word_does_not_have_it() -> None:
+    titles: dict[str, str | None] = {
+        "plain": "ice cream with sugar",
+        "free": "ice cream sugar-free",
+        "nuts": "ice cream sugar-free with nuts",
+    }
+    engine = small_engine(titles=titles)
+    found = asked(engine, "q", {"residual_text": "ice cream", "without": ["sugar", "nuts"]}, k=3)
+    assert ids(found) == ["free"]
 
 
 def test_items_to_resemble_shape_the_answer_and_do_not_come_back() -> None:
