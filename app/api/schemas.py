@@ -107,6 +107,10 @@ INTENT: Final = object_of(
             **array_of(object_of({"start": _COUNT, "end": _COUNT, "means": _STRING})),
             "description": "characters [start, end) of the query, and what they were taken for",
         },
+        "title": {
+            "type": "boolean",
+            "description": "items that have the query as their title come first",
+        },
     }
 )
 

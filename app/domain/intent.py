@@ -155,6 +155,7 @@ class Intent:
             "language": self.language,
             "confidence": round(self.confidence, 3),
             "spans": [span._asdict() for span in self.spans],
+            "title": self.title,
         }
 
     def text(self) -> str:
@@ -186,6 +187,7 @@ def intent_of(text: str) -> Intent:
         language=raw.get("language", ""),
         confidence=raw.get("confidence", 1.0),
         spans=tuple([Span(**span) for span in raw.get("spans") or ()]),
+        title=raw.get("title", False),
     )
 
 

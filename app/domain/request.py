@@ -186,6 +186,9 @@ class SentIntent(BaseModel):
     ] = Field(
         default=(), max_length=MAX_SPANS, description="Which characters of the query said what."
     )
+    title: bool = Field(
+        default=False, description="Items that have the query as their title come first."
+    )
 
     def meaning(self) -> Intent:
         """Return the intent. Raises `InvalidRequestError` for a filter that is not JSON."""
@@ -202,6 +205,7 @@ class SentIntent(BaseModel):
             language=self.language,
             confidence=self.confidence,
             spans=tuple([Span(span.start, span.end, span.means) for span in self.spans]),
+            title=self.title,
         )
 
 

@@ -24,6 +24,8 @@ from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.title_lookup import rows_of_titles, titled
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+_TITLE_UNKNOWN: Final = 0.5
+"""What the confidence of an intent is multiplied by that names no item by its title."""
 _MOST_READ: Final = 500
 """Texts that are read to see whether they have an unwanted word only to deny it."""
 
@@ -42,14 +44,6 @@ class Asked:
     intent: Intent
     own_filter: str
 
-    @property
-    def searched_text(self) -> str:
-        """The text to search by: what is left, or titles that stand for no item."""
-        intent = self.intent
-        if intent.residual_text or intent.like or not intent.like_titles:
-            return intent.residual_text
-        return " ".join(intent.like_titles)
-
 
 def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked:
     """Return what a request and its intent ask for together.
@@ -59,12 +53,19 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
     own_filter = request.filter
     if intent.is_plain:
         return Asked(request, intent, own_filter)
+    like = (*intent.like, *ids_of_titles(intent.like_titles, parts))
+    residual_text, confidence = intent.residual_text, intent.confidence
+    if intent.like_titles and not like and not residual_text:
+        # No item has such a title: its words are all there is to search by.
+        residual_text, confidence = " ".join(intent.like_titles), confidence * _TITLE_UNKNOWN
     intent = replace(
         intent,
         filters=_fitting(intent.filters, parts),
         prefers=_fitting(intent.prefers, parts),
-        like=(*intent.like, *ids_of_titles(intent.like_titles, parts)),
+        like=like,
         dislike=(*intent.dislike, *ids_of_titles(intent.dislike_titles, parts)),
+        residual_text=residual_text,
+        confidence=confidence,
     )
     exclude = request.exclude
     if request.candidates is None:

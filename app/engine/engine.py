@@ -284,7 +284,7 @@ class RankEngine:
         requests = []
         for request, intent in zip(batch, encoded.intents, strict=True):
             asked = asked_for(request, intent, parts)
-            text = asked.searched_text
+            text = asked.intent.residual_text
             resolved = resolve(
                 asked.request,
                 queries.get(text) or EncodedQuery(text),
