@@ -52,7 +52,7 @@ def test_a_right_answer_is_used_whole() -> None:
         "language": "zh-Hant",
         "confidence": 0.9,
     }
-    expected = {**answer, "like": ["i7"], "dislike": ["i9"], "spans": []}
+    expected = {**answer, "like": ["i7"], "dislike": ["i9"], "spans": [], "title": False}
     assert said(**answer) == expected
     intent = intent_of(orjson.dumps(expected).decode())
     assert (intent.sort, intent.count, intent.like) == ("newest", 5, ("i7",))
