@@ -178,7 +178,7 @@ class _Check:
                 continue
             known = self.facts.field(name)
             if known is None:
-                self._drop("unknown_field", [] if negated else _strings(value))
+                self._drop("unknown_field")
             elif tests := self._tests(known, value, negated=negated):
                 kept[known] = tests
         return kept
@@ -198,7 +198,7 @@ class _Check:
             low, high = self.facts.range(name)
             first = max([low, *[each.low for each in lows_highs]])
             if first > min([high, *[each.high for each in lows_highs]]):
-                self._drop("impossible", [])
+                self._drop("impossible")
                 tests = {test: tests[test] for test in tests if test not in bounds}
         return tests
 
@@ -225,7 +225,7 @@ class _Check:
             usable = self._fits(name, {"eq": number}) and self._in_range(name, number)
             return number if usable else None
         if not isinstance(value, str):
-            self._drop("wrong_type", [])
+            self._drop("wrong_type")
             return None
         known = self.facts.spelling(name, value.strip())
         if known is None:
@@ -237,21 +237,21 @@ class _Check:
         meant = list(_ranges(self._parsed(name, {"gte": value, "lte": value})))
         inside = all(each.low <= high and each.high >= low for each in meant)
         if not inside:
-            self._drop("impossible", [])
+            self._drop("impossible")
         return inside
 
     def _fits(self, name: str, tests: Mapping[str, Any]) -> bool:
         try:
             self._parsed(name, tests)
         except InvalidRequestError:
-            self._drop("wrong_type", [])
+            self._drop("wrong_type")
             return False
         return True
 
     def _parsed(self, name: str, tests: Mapping[str, Any]) -> Filter:
         return parse_filter(filter_text({name: tests}), self.facts.kinds)
 
-    def _drop(self, reason: str, words: Iterable[str]) -> None:
+    def _drop(self, reason: str, words: Iterable[str] = ()) -> None:
         self.dropped.append(reason)
         self.unmatched += words
 
@@ -262,14 +262,6 @@ def _ranges(test: Filter) -> Iterable[Range]:
     if isinstance(test, And):
         return [part for part in test.parts if isinstance(part, Range)]
     return []
-
-
-def _strings(value: object) -> list[str]:
-    """Return the texts in the positive tests of a field."""
-    if isinstance(value, dict):
-        return [text for test in _POSITIVE & value.keys() for text in _strings(value[test])]
-    listed = value if isinstance(value, list) else [value]
-    return [text for text in listed if isinstance(text, str)][:MOST_TEXTS]
 
 
 def _number(value: object) -> object:
