@@ -77,7 +77,8 @@ def small_engine(
         "trending": np.zeros_like(shares),
         "freshness": freshness_of(years),
     }
-    words = LexicalIndex(lexical_arrays(list(titles.values()), texts))
+    names = [[name] for name in titles]
+    words = LexicalIndex(lexical_arrays(list(titles.values()), texts, names=names))
     texts_found = TextParts(vectors, FlatIndex(vectors), words, render)
     parts = replace(
         assemble(catalogue, encoder, texts_found, signals), roles=roles or {}, parser=parser

@@ -58,10 +58,11 @@ class Encoder(Protocol):
         ...
 
     def knows(self, texts: Sequence[str]) -> Mask:
-        """Return bool[len(texts)]: whether the encoder knows any token of a text.
+        """Return bool[len(texts)]: whether the encoder knows enough of a text.
 
-        Such a token has a letter or a digit and is in the vocabulary. All texts without one get
-        nearly the same vector, which says nothing about them.
+        A token that it knows has a letter or a digit and is in the vocabulary. All texts without
+        one, or with few of them among many unknown ones, get nearly the same vector, which says
+        nothing about them.
         """
         ...
 

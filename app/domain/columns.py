@@ -106,6 +106,11 @@ class StringColumn(Column):
         """Return how many rows have a text."""
         return int(np.count_nonzero(np.asarray(self._present)))
 
+    @property
+    def arrays(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """The bytes of all rows, end to end, and int64[n + 1] where each row begins."""
+        return np.asarray(self._data), np.asarray(self._offsets)
+
     def raw(self, row: int) -> bytes:
         """Return the UTF-8 bytes of a row, b"" when missing; cheap to compare."""
         return bytes(self._data[self._offsets[row] : self._offsets[row + 1]])

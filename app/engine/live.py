@@ -24,6 +24,7 @@ from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.interpretation import Parser
 from app.engine.parts import EngineParts, LearnedParts, assemble, fallback_of
+from app.engine.retrieval.codes import named_by
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.live_lexical import LiveLexicalIndex, Segment
 from app.engine.retrieval.sources import Source
@@ -335,6 +336,11 @@ def _taste(parts: EngineParts, rows: Rows, vectors: Matrix) -> tuple[Matrix, Row
     return mean, rows[new]
 
 
+def _names(record: Record) -> list[str]:
+    fields = record.item.fields
+    return named_by(record.item.id, [fields[name] for name in fields if name != "text"])
+
+
 def _words(
     parts: EngineParts, renamed: Sequence[Put], rows: Rows, deleted: Sequence[str]
 ) -> tuple[Segment, ...] | None:
@@ -345,7 +351,7 @@ def _words(
     records = {row: catalogue.records().get(row) for row in words.rows if row not in gone}
     records |= dict(zip(rows.tolist(), (put.record for put in renamed), strict=True))
     texts = {
-        row: (record.item.title, record.text)
+        row: (record.item.title, record.text, _names(record))
         for row, record in records.items()
         if record is not None
     }

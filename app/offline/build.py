@@ -169,7 +169,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         with times.stage("index"):
             index = write_search(folder, described.texts, encoder)
             write_items(folder, arrays)
-            write_words(folder, described)
+            write_words(folder, described, columns)
         with times.stage("distil"):
             fast_encoding = write_fast_encoding(folder, described.texts, encoder)
         with times.stage("learn"):

@@ -25,6 +25,7 @@ from app.engine.catalogue.behaviour import behaviour_arrays
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.kernels.features import feature_names
+from app.engine.retrieval.codes import named_by
 from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
@@ -106,9 +107,19 @@ def write_items(folder: Path, arrays: Mapping[str, Mapping[str, npt.NDArray[Any]
     save_file(tensors, folder / "items.safetensors")
 
 
-def write_words(folder: Path, items: Described) -> None:
-    """Write what the words of the items are found by."""
-    save_file(lexical_arrays(items.titles, items.texts), folder / "words.safetensors")
+def write_words(folder: Path, items: Described, columns: Mapping[str, Column]) -> None:
+    """Write what the words and the codes of the items are found by."""
+    fields = [
+        column
+        for name, column in columns.items()
+        if column.kind in {"string", "number"} and name not in {"id", "title", "text"}
+    ]
+    names = [
+        named_by(item_id, [column.value(row) for column in fields])
+        for row, item_id in enumerate(items.ids)
+    ]
+    arrays = lexical_arrays(items.titles, items.texts, names=names)
+    save_file(arrays, folder / "words.safetensors")
 
 
 def write_vectors(path: Path, texts: Sequence[str], encoder: Encoder) -> None:

@@ -24,7 +24,7 @@ from app.core.errors import BundleError, DeviceError, EngineError
 from app.core.types import Device, Mask, TextRole
 from app.engine.encoding.device import require
 from app.engine.encoding.onnx import GraphRuntime, TracedRuntime
-from app.engine.encoding.tokens import Tokens, informative_tokens
+from app.engine.encoding.tokens import Tokens, informative_tokens, unknown_token
 from app.engine.kernels.encoder import KernelRuntime
 from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import KernelMismatch, Unavailable
@@ -77,6 +77,7 @@ class PackedEncoder:
             tokenizer = Tokenizer.from_file(str(directory / info.tokenizer))
             self._tokens = Tokens(tokenizer)
             self._informative = informative_tokens(tokenizer)
+            self._unknown = unknown_token(tokenizer)
             self.runtime, self._runtime = _open(directory, info, threads, runtime)
         except (Unavailable, KernelMismatch, DeviceError, EngineError):
             raise
@@ -103,16 +104,19 @@ class PackedEncoder:
             raise EngineError("the texts could not be encoded") from error
 
     def knows(self, texts: Sequence[str]) -> Mask:
-        """Return bool[len(texts)]: whether any token of a text is known; see the port.
+        """Return bool[len(texts)]: whether most of a text is known; see the port.
+
+        That is, its tokens say more than there are unknown ones. The vector of a text that is
+        mostly unknown is that of the unknown token, whatever the text says.
 
         The prompts do not count: every text has them.
 
         Raises:
             EngineError: a text is not valid Unicode.
         """
-        informative = self._informative
+        says, unknown = self._informative.__getitem__, self._unknown
         known = [
-            any(map(str.isalnum, text)) and any(informative[token] for token in ids)
+            any(map(str.isalnum, text)) and sum(map(says, ids)) > ids.count(unknown)
             for text, ids in zip(texts, self.tokens(texts), strict=True)
         ]
         return np.array(known, np.bool_)

@@ -1,7 +1,7 @@
 """Texts to vectors where a text may have no vector: items, changed items and queries alike.
 
-All texts of which the encoder knows no token get nearly the same vector: the cosine of two of them
-is close to 1, whatever they say. So such a text has no vector. Its row is zero, no search by
+All texts of which the encoder knows hardly a token get nearly the same vector: the cosine of two of
+them is close to 1, whatever they say. So such a text has no vector. Its row is zero, no search by
 vectors brings it (`app.engine.retrieval.index`), and it is found by its words alone. The same is
 true of a text without any letter or digit.
 """

@@ -69,11 +69,12 @@ class Tokens:
 
 
 def informative_tokens(tokenizer: Tokenizer) -> bytes:
-    """Return a byte a token number: 1 for a token that says something of its text, else 0.
+    """Return a byte a token number: how much the token says of its text.
 
     Special tokens stand in every text, the unknown token for any word that the vocabulary lacks,
-    and punctuation in all kinds of texts. So only a token with a letter or a digit counts, or with
-    a part of a character that needs several tokens.
+    and punctuation in all kinds of texts. So they say nothing: 0. Another token counts its letters
+    and digits, three at most: a single one says less than a word. A part of a character that needs
+    several tokens counts 1.
     """
     vocabulary = tokenizer.get_vocab()
     config: dict[str, Any] = json.loads(tokenizer.to_str())
@@ -85,13 +86,18 @@ def informative_tokens(tokenizer: Tokenizer) -> bytes:
     by_bytes = "ByteLevel" in json.dumps(config.get("decoder"))
     informative = bytearray(max(vocabulary.values()) + 1)
     for token, number in vocabulary.items():
+        if token in special or _BYTE.fullmatch(token):
+            continue
         text = tokenizer.decoder.decode([token]) if by_bytes else token
-        informative[number] = (
-            token not in special
-            and not _BYTE.fullmatch(token)
-            and (any(map(str.isalnum, text)) or (by_bytes and _PART in text))
-        )
+        letters = sum(map(str.isalnum, text))
+        informative[number] = min(letters, 3) or int(by_bytes and _PART in text)
     return bytes(informative)
+
+
+def unknown_token(tokenizer: Tokenizer) -> int:
+    """Return the number of the token for words that the vocabulary lacks; a free one if none."""
+    number = tokenizer.token_to_id(_unknown(json.loads(tokenizer.to_str())["model"]))
+    return tokenizer.get_vocab_size() if number is None else int(number)
 
 
 def _unknown(model: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """Search by words: BM25 that forgives typos, and how much of a query a title covers.
 
 `app.engine.retrieval.vocabulary` looks up what one query word matches. This module remembers that,
-and puts the words of a query together; two of them may be one compound word of an item. How the
-scores enter the order of an answer is decided elsewhere (`app.engine.scoring.blend`).
+and puts the words of a query together: two of them may be one compound word of an item, the last
+one may be half a word, and a number may be written in another way. How the scores enter the order
+of an answer is decided elsewhere (`app.engine.scoring.blend`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial, reduce
 from itertools import pairwise
 from typing import Final, Protocol
 
@@ -15,10 +16,12 @@ import numpy as np
 
 from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays
-from app.engine.kernels.topk import WeightedScores
+from app.engine.kernels.topk import Piece, WeightedScores
+from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
-from app.engine.retrieval.vocabulary import ItemWords, QueryWord, Vocabulary, WordMatch
-from app.engine.retrieval.word_cutting import query_words, words_of
+from app.engine.retrieval.variants import NUMERALS, variants_of
+from app.engine.retrieval.vocabulary import COMPLETED, ItemWords, QueryWord, Vocabulary, WordMatch
+from app.engine.retrieval.word_cutting import is_character, query_terms, words_of
 
 MAX_QUERY_WORDS: Final = 32
 """Words of a query that are read; this bounds the time of a request."""
@@ -27,16 +30,37 @@ MOST_REMEMBERED: Final = 16_384
 MOST_REMEMBERED_ROWS: Final = 200_000_000
 """Bounds of the cache: words, and words times items, as if each word matched every item."""
 
+_LEAST_ALONE: Final = 3
+_LEAST_BEHIND: Final = 2
+_LONG: Final = 3
+"""Letters of a last word that may be half a word: of a query of one word, and behind others. A word
+of the vocabulary that is this long is a whole word."""
+
+_NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+_NUMERAL: Final = -10
+_VALUES: Final = frozenset(NUMERALS.values())
+CODED: Final = 100.0
+"""What it counts that the query names an item: more than any words."""
+
 _QUERIES: Final = 256
 """Queries remembered: a pass reads each once to search and once to score."""
 
 
 @dataclass(frozen=True, slots=True)
 class _QueryMatch:
-    """What each of m words matches, and float32[m] its part of the query, by idf; the sum is 1."""
+    """What a query of m words matches.
+
+    Attributes:
+        words: what each word matches.
+        weights: float32[m], the part of each word in the query, by idf; the sum is 1.
+        code: the query as a code.
+        coded: int64[r], the rows that have this code.
+    """
 
     words: tuple[WordMatch, ...]
     weights: Vector
+    code: str
+    coded: Rows
 
 
 class LexicalSearch(Protocol):
@@ -66,6 +90,13 @@ class LexicalSearch(Protocol):
         """
         ...
 
+    def coded(self, query: str) -> Rows:
+        """Return int64[r], the rows that the whole query names: by an id, a SKU, a part number.
+
+        A title wins over what may be something else than a code: "2012" is a film, too.
+        """
+        ...
+
     def with_title(self, query: str, rows: Rows) -> Mask:
         """Return bool[r]: which of int64[r] rows have the words of the query as their title.
 
@@ -90,7 +121,14 @@ class LexicalIndex:
         """
         items = ItemWords(arrays)
         vocabulary = Vocabulary(arrays, items)
-        self._items, self._number = items, vocabulary.number
+        self._items, self._number, codes = items, vocabulary.number, Codes(arrays, len(items))
+        # Whichever way a title writes a number, one word stands for it.
+        self._same = {
+            number: _NUMERAL - int(value)
+            for numeral, value in NUMERALS.items()
+            for number in map(vocabulary.number, (numeral, value))
+            if number >= 0
+        }
         self._n_items = len(items)
         self._n_postings = len(items.postings.rows)
         self.idf = vocabulary.idf
@@ -99,9 +137,18 @@ class LexicalIndex:
         # it is never freed.
         self._look_up = lru_cache(cache_size)(vocabulary.look_up)
         self._join = lru_cache(cache_size)(vocabulary.join)
-        self._read = lru_cache(_QUERIES)(
-            partial(_read, self._look_up, self._join, vocabulary.either)
+        self._complete = lru_cache(cache_size)(vocabulary.complete)
+        self._variant = lru_cache(cache_size)(vocabulary.variant)
+        look_ups = _LookUps(
+            self._look_up,
+            self._join,
+            self._complete,
+            self._variant,
+            vocabulary.either,
+            vocabulary.number,
+            codes.rows,
         )
+        self._read = lru_cache(_QUERIES)(partial(_read, look_ups))
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -109,7 +156,11 @@ class LexicalIndex:
 
     def items(self, query: str) -> list[WeightedScores]:
         """See `LexicalSearch`."""
-        return [(word.items, 1.0) for word in self._read(query).words]
+        read = self._read(query)
+        pieces: list[WeightedScores] = [(word.items, 1.0) for word in read.words]
+        if (rows := read.coded).size:
+            pieces.append((Piece(rows.astype(np.int32), np.ones(rows.size, np.float32)), CODED))
+        return pieces
 
     def titles(self, query: str) -> list[WeightedScores]:
         """See `LexicalSearch`."""
@@ -126,12 +177,35 @@ class LexicalIndex:
             return np.empty(0, np.int64)
         return self._items.rows_with(words)
 
+    def coded(self, query: str) -> Rows:
+        """See `LexicalSearch`."""
+        read = self._read(query)
+        if not read.coded.size or is_distinctive(read.code):
+            return read.coded
+        return _NO_ROWS if is_year(read.code) or self.covers(query) else read.coded
+
+    def with_code(self, query: str) -> Rows:
+        """Return int64[r], the rows that have the query as a code, even if it is a title too."""
+        return self._read(query).coded
+
+    def covers(self, query: str) -> bool:
+        """Tell whether a title has all words of a query."""
+        titles = [word.titles for word in self._read(query).words]
+        whole = [piece.rows[np.asarray(piece.values) >= 1.0] for piece in titles]
+        return bool(whole) and reduce(np.intersect1d, whole).size > 0
+
     def with_title(self, query: str, rows: Rows) -> Mask:
         """See `LexicalSearch`."""
-        words = list(map(self._number, words_of(query)[:MAX_TITLE_WORDS]))
-        if not words or min(words) < 0:
+        words = [self._number_of_title_word(word) for word in words_of(query)[:MAX_TITLE_WORDS]]
+        if not words or -1 in words:
             return np.zeros(len(rows), np.bool_)
-        return self._items.with_title(words, rows)
+        return self._items.with_title(words, rows, self._same)
+
+    def _number_of_title_word(self, word: str) -> int:
+        value = NUMERALS.get(word, word)
+        if value in _VALUES:
+            return _NUMERAL - int(value)
+        return self._number(word)
 
     @property
     def words_per_item(self) -> float:
@@ -148,18 +222,60 @@ class LexicalIndex:
         return [(word.titles, part) for word, part in zip(words, weights.tolist(), strict=True)]
 
 
-def _read(
-    look_up: Callable[[str], QueryWord],
-    join: Callable[[str], WordMatch | None],
-    either: Callable[[WordMatch, WordMatch], WordMatch],
-    query: str,
-) -> _QueryMatch:
-    texts = query_words(query)[:MAX_QUERY_WORDS]
-    words = [look_up(text) for text in texts]
-    matches = [word.matched for word in words]
-    for position, pair in enumerate(pairwise(texts)):
-        if (compound := join("".join(pair))) is not None:
+@dataclass(frozen=True, slots=True)
+class _LookUps:
+    """The methods of a vocabulary, most of them with a memory."""
+
+    look_up: Callable[[str, str], QueryWord]
+    join: Callable[[str, str], WordMatch | None]
+    complete: Callable[[str], QueryWord | None]
+    variant: Callable[[str], WordMatch | None]
+    either: Callable[[WordMatch, WordMatch], WordMatch]
+    number: Callable[[str], int]
+    codes: Callable[[str], Rows]
+
+
+def _read(ask: _LookUps, query: str) -> _QueryMatch:
+    terms = query_terms(query)[:MAX_QUERY_WORDS]
+    texts = [text for text, _ in terms]
+    words = [ask.look_up(text, spelling) for text, spelling in terms]
+    for position, (left, right) in enumerate(pairwise(texts)):
+        if (compound := ask.join(left, right)) is not None:
             for each in (position, position + 1):
-                matches[each] = either(matches[each], compound)
+                words[each] = words[each].or_else(compound, ask.either)
+        for variant in variants_of(right, left):
+            if (other := ask.variant(variant)) is not None:
+                words[position + 1] = words[position + 1].or_else(other, ask.either)
+    for position, text in enumerate(texts):
+        known = ask.number(text) >= 0
+        if _may_be_half(text, position, len(texts), known=known):
+            words[position] = _completed(ask, text, words[position], known=known)
     weights = np.array([word.idf for word in words], dtype=np.float32)
-    return _QueryMatch(tuple(matches), weights / weights.sum())
+    code = code_of(query)
+    matches = tuple([word.matched for word in words])
+    return _QueryMatch(matches, weights / weights.sum(), code, ask.codes(code))
+
+
+def _completed(ask: _LookUps, text: str, word: QueryWord, *, known: bool) -> QueryWord:
+    """Return what a word matches, or any that it begins; the idf is that of the commoner."""
+    completed = ask.complete(text)
+    if completed is None:
+        return word
+    weight = COMPLETED if known else 1.0
+    more = word.or_else(completed.matched.times(weight, weight), ask.either)
+    return replace(more, idf=min(word.idf, completed.idf))
+
+
+def _may_be_half(word: str, position: int, n_words: int, *, known: bool) -> bool:
+    """Tell whether a query word may be the beginning of a longer one.
+
+    That is the last word, which is still being typed, unless it is a whole word. A single character
+    of a script without spaces is half of a pair wherever it stands.
+    """
+    if len(word) == 1:
+        return is_character(word)
+    if position < n_words - 1 or not word.isalpha() or (known and len(word) >= _LONG):
+        return False
+    if n_words == 1:
+        return not known and len(word) >= _LEAST_ALONE
+    return len(word) >= _LEAST_BEHIND

@@ -7,18 +7,24 @@ that an item gets the same score in each index.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from app.core.types import Mask, Rows
 from app.engine.kernels.topk import Piece, WeightedScores
+from app.engine.retrieval.codes import code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.lexical_arrays import Statistics, lexical_arrays
 
+_NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 _RECENT: Final = 64
 """How many rows the segment of recent changes may have: so many, or one in so many of all that
 changed."""
+
+
+ItemText: TypeAlias = tuple[str | None, str, Sequence[str]]
+"""Title, whole text and names of an item, as `lexical_arrays` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class LiveLexicalIndex:
         )
 
     def segments_of(
-        self, texts: Mapping[int, tuple[str | None, str]], fresh: Iterable[int]
+        self, texts: Mapping[int, ItemText], fresh: Iterable[int]
     ) -> tuple[Segment, ...]:
         """Return the segments after a change of some rows; they are not used yet.
 
@@ -72,7 +78,7 @@ class LiveLexicalIndex:
         own, and only now and then all changes are put into one.
 
         Args:
-            texts: row -> title and text, of all `rows` that are still there, and the fresh ones.
+            texts: of all `rows` that are still there, and the fresh ones.
             fresh: the rows that change now.
         """
         rows = [row for segment in self._segments[1:] for row in segment.rows.tolist()]
@@ -81,11 +87,10 @@ class LiveLexicalIndex:
             return (self._segments[0], self._segment(recent)) if recent else self._segments
         return (self._segment(texts),) if texts else ()
 
-    def _segment(self, texts: Mapping[int, tuple[str | None, str]]) -> Segment:
-        titles = [title for title, _ in texts.values()]
-        whole_texts = [text for _, text in texts.values()]
+    def _segment(self, texts: Mapping[int, ItemText]) -> Segment:
+        titles, whole_texts, names = zip(*texts.values(), strict=True)
         statistics = Statistics(self._main.idf, self._main.words_per_item)
-        arrays = lexical_arrays(titles, whole_texts, statistics)
+        arrays = lexical_arrays(titles, whole_texts, statistics, names)
         return Segment(np.array(list(texts), np.int64), LexicalIndex(arrays))
 
     def use(self, segments: tuple[Segment, ...]) -> None:
@@ -113,6 +118,20 @@ class LiveLexicalIndex:
             fresh = segment.rows[segment.index.rows_with(query)]
             rows = np.concatenate([rows[~np.isin(rows, segment.rows)], fresh])
         return np.sort(rows)
+
+    def coded(self, query: str) -> Rows:
+        """See `LexicalSearch`."""
+        rows = self._main.with_code(query)
+        for segment in self._segments:
+            found = segment.rows[segment.index.with_code(query)]
+            if rows.size or found.size:
+                rows = np.concatenate([rows[~np.isin(rows, segment.rows)], found])
+        code = code_of(query)
+        if not rows.size or is_distinctive(code):
+            return rows
+        parts = [self._main, *[segment.index for segment in self._segments]]
+        titled = any(part.covers(query) for part in parts)
+        return _NO_ROWS if is_year(code) or titled else rows
 
     def with_title(self, query: str, rows: Rows) -> Mask:
         """See `LexicalSearch`."""

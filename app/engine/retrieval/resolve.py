@@ -113,8 +113,9 @@ def resolve(  # noqa: PLR0913 - each by its name
     if request.seen:
         seen = catalogue.rows(request.seen)
         if query.text:
-            # Somebody who types the title of an item they have seen wants that item.
+            # Somebody who types the title, or the id, of an item they have seen wants that item.
             seen = seen[~words.with_title(query.text, seen)]
+            seen = seen[~np.isin(seen, words.coded(query.text))]
         hidden = np.concatenate([hidden, seen])
     blocked = catalogue.blocked(request.filter)
     if request.candidates is not None:

