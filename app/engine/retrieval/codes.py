@@ -48,7 +48,7 @@ def code_of(text: str) -> str:
     """
     if len(text) > _MAX_LENGTH:
         return ""
-    code = _NOT_CODE.sub("", folded(text))
+    code = _NOT_CODE.sub("", text.lower() if text.isascii() else folded(text))
     return code.lstrip("0") or code if code.isdecimal() else code
 
 
@@ -147,7 +147,7 @@ class Codes:
         self._keys, self._rows = keys.data, rows
 
     def rows(self, code: str) -> Rows:
-        """Return int64[r], ascending: the rows that have a code; none for "", or if many have it."""
+        """Return int64[r], ascending: the rows that have a code; none for "" or if many have it."""
         if not code:
             return _NO_ROWS
         key = _key(code)

@@ -19,9 +19,9 @@ from app.domain.columns import Arrays
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
-from app.engine.retrieval.variants import NUMERALS, variants_of
+from app.engine.retrieval.variants import NUMERALS, WITH_VARIANTS, variants_of
 from app.engine.retrieval.vocabulary import COMPLETED, ItemWords, QueryWord, Vocabulary, WordMatch
-from app.engine.retrieval.word_cutting import is_character, query_terms, words_of
+from app.engine.retrieval.word_cutting import is_character, query_terms, query_words, words_of
 
 MAX_QUERY_WORDS: Final = 32
 """Words of a query that are read; this bounds the time of a request."""
@@ -32,9 +32,12 @@ MOST_REMEMBERED_ROWS: Final = 200_000_000
 
 _LEAST_ALONE: Final = 3
 _LEAST_BEHIND: Final = 2
-_LONG: Final = 3
+_WHOLE: Final = 3
 """Letters of a last word that may be half a word: of a query of one word, and behind others. A word
 of the vocabulary that is this long is a whole word."""
+
+_RARE: Final = 8
+"""How many times as many items have what a short word begins, if it may be half a word."""
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 _NUMERAL: Final = -10
@@ -243,39 +246,38 @@ def _read(ask: _LookUps, query: str) -> _QueryMatch:
         if (compound := ask.join(left, right)) is not None:
             for each in (position, position + 1):
                 words[each] = words[each].or_else(compound, ask.either)
-        for variant in variants_of(right, left):
+        for variant in variants_of(right, left) if right in WITH_VARIANTS else ():
             if (other := ask.variant(variant)) is not None:
                 words[position + 1] = words[position + 1].or_else(other, ask.either)
     for position, text in enumerate(texts):
-        known = ask.number(text) >= 0
-        if _may_be_half(text, position, len(texts), known=known):
-            words[position] = _completed(ask, text, words[position], known=known)
+        if position == len(texts) - 1 or is_character(text):
+            words[position] = _completed(ask, text, words[position], n_words=len(texts))
     weights = np.array([word.idf for word in words], dtype=np.float32)
     code = code_of(query)
     matches = tuple([word.matched for word in words])
     return _QueryMatch(matches, weights / weights.sum(), code, ask.codes(code))
 
 
-def _completed(ask: _LookUps, text: str, word: QueryWord, *, known: bool) -> QueryWord:
-    """Return what a word matches, or any that it begins; the idf is that of the commoner."""
-    completed = ask.complete(text)
+def _completed(ask: _LookUps, text: str, word: QueryWord, n_words: int) -> QueryWord:
+    """Return what a last word matches, or any that it begins; the idf is that of the commoner.
+
+    It is still being typed, unless it is a whole word. A single character of a script without
+    spaces is half of a pair wherever it stands.
+    """
+    known = ask.number(text) >= 0
+    half = is_character(text) or _may_be_half(text, n_words, known=known)
+    completed = ask.complete(text) if half else None
     if completed is None:
         return word
+    if known and completed.matched.items.rows.size < _RARE * word.matched.items.rows.size:
+        return word  # a short word that is common enough is whole: "my"
     weight = COMPLETED if known else 1.0
     more = word.or_else(completed.matched.times(weight, weight), ask.either)
     return replace(more, idf=min(word.idf, completed.idf))
 
 
-def _may_be_half(word: str, position: int, n_words: int, *, known: bool) -> bool:
-    """Tell whether a query word may be the beginning of a longer one.
-
-    That is the last word, which is still being typed, unless it is a whole word. A single character
-    of a script without spaces is half of a pair wherever it stands.
-    """
-    if len(word) == 1:
-        return is_character(word)
-    if position < n_words - 1 or not word.isalpha() or (known and len(word) >= _LONG):
+def _may_be_half(word: str, n_words: int, *, known: bool) -> bool:
+    """Tell whether the last word of a query may be the beginning of a longer one."""
+    if not word.isalpha() or (known and (n_words == 1 or len(word) >= _WHOLE)):
         return False
-    if n_words == 1:
-        return not known and len(word) >= _LEAST_ALONE
-    return len(word) >= _LEAST_BEHIND
+    return len(word) >= (_LEAST_ALONE if n_words == 1 else _LEAST_BEHIND)

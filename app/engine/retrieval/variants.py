@@ -38,6 +38,10 @@ _OF_UNIT: Final = {
 }
 
 
+WITH_VARIANTS: Final = frozenset({*NUMERALS, *_OF_NUMBER, *_OF_UNIT})
+"""The words that may have any."""
+
+
 def variants_of(word: str, before: str) -> tuple[str, ...]:
     """Return other ways to write a word that follows another one; both are cut and stemmed.
 

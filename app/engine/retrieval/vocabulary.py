@@ -282,10 +282,11 @@ class Vocabulary:
 
         Each of the two query words gets half of the impact.
         """
-        joined = [self.number(left + right)]
+        known, links = self._numbers, [""]
         if len(left) > LEAST_REST and len(right) > LEAST_REST:
-            joined += [self.number(left + link + right) for link in LINKS]
-        numbers = [number for number in joined if number >= 0]
+            links += LINKS
+        joined = [f"{left}{link}{right}".encode() for link in links]
+        numbers = [known[word] for word in joined if word in known]
         if not numbers:
             return None
         return self._exactly(numbers, 1.0).times(0.5, 1.0)

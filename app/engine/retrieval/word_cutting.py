@@ -152,7 +152,9 @@ def is_character(word: str) -> bool:
     >>> is_character("茶"), is_character("a"), is_character("茶杯")
     (True, False, False)
     """
-    return _RUN.fullmatch(word) is not None or _SOUTH_EAST_RUN.fullmatch(word) is not None
+    if len(word) != 1 or word.isascii():
+        return False
+    return _RUN.match(word) is not None or _SOUTH_EAST_RUN.match(word) is not None
 
 
 def stem(word: str) -> str:

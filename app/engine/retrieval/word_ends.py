@@ -6,6 +6,7 @@ bytes of a word, in either order, are one number: so one search among numbers fi
 begin. The work that follows is bounded: of many such words only the most frequent count.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -26,6 +27,7 @@ _MAX_RANGE: Final = 50_000
 """Words whose frequencies are compared."""
 
 _BYTES: Final = 8
+_NO_WORDS: Final[Rows] = np.empty(0, np.int64)
 
 _Heads: TypeAlias = npt.NDArray[np.uint64]
 
@@ -37,29 +39,36 @@ class WordEnds:
         """Take the words, sorted by their bytes; `ending/words`; and int64[V + 1] of postings."""
         self._words, self._by_ending, self._offsets = words, by_ending, offsets
         data, bounds = words.arrays
-        self._starts = _heads(data, bounds[:-1], bounds[1:], 1)
         last = by_ending.astype(np.int64)
-        self._endings = _heads(data, bounds[last + 1] - 1, bounds[last] - 1, -1)
+        # Views that return plain Python numbers: searched in a fraction of numpy's time.
+        self._starts = _heads(data, bounds[:-1], bounds[1:], 1).data
+        self._endings = _heads(data, bounds[last + 1] - 1, bounds[last] - 1, -1).data
 
     def beginning_with(self, start: str) -> Rows:
         """Return int64[s], the most frequent words that begin with a text, but not the text."""
         first = start.encode()
-        found = np.arange(*_range(self._starts, first))
-        if len(first) >= _BYTES or (len(found) and self._words.raw(int(found[0])) == first):
+        low, high = _range(self._starts, first)
+        if low == high:
+            return _NO_WORDS
+        found = np.arange(low, high)
+        if len(first) >= _BYTES or self._words.raw(low) == first:
             found = self._where(found, lambda word: word.startswith(first) and word != first)
         return self.most_frequent(found)
 
     def ending_in(self, end: str) -> Rows:
         """Return int64[s], the most frequent long words that end in a text, but not the text."""
         last = end.encode()
-        found = self._by_ending[slice(*_range(self._endings, last[::-1]))]
+        low, high = _range(self._endings, last[::-1])
+        if low == high:
+            return _NO_WORDS
+        found: Rows | RowNumbers = self._by_ending[low:high]
         if len(last) >= _BYTES:
             found = self._where(found, lambda word: word.endswith(last) and word != last)
         return self.most_frequent(found)
 
     def most_frequent(self, words: Rows | RowNumbers) -> Rows:
         """Return int64[s], the most frequent of some words, as many as one word may stand for."""
-        if len(words) == 1:
+        if len(words) <= 1:
             return words.astype(np.int64)
         frequency = self._offsets.take(words + 1) - self._offsets.take(words)
         order = np.argsort(-frequency, kind="stable")[:MAX_WORDS]
@@ -67,9 +76,7 @@ class WordEnds:
         fitting = max(int(np.searchsorted(total, MAX_POSTINGS, side="right")), 1)
         return words.take(order[:fitting]).astype(np.int64)
 
-    def _where(
-        self, words: Rows | RowNumbers, fits: Callable[[bytes], bool]
-    ) -> Rows:
+    def _where(self, words: Rows | RowNumbers, fits: Callable[[bytes], bool]) -> Rows:
         kept = [number for number in words.tolist() if fits(self._words.raw(number))]
         return np.array(kept, np.int64)
 
@@ -85,10 +92,10 @@ def _heads(data: npt.NDArray[np.uint8], starts: Rows, ends: Rows, step: int) -> 
     return heads
 
 
-def _range(heads: _Heads, prefix: bytes) -> tuple[int, int]:
+def _range(heads: memoryview, prefix: bytes) -> tuple[int, int]:
     """Return the first and last + 1 position of the heads that begin with a prefix."""
     low = int.from_bytes(prefix[:_BYTES].ljust(_BYTES, b"\0"))
     high = int.from_bytes(prefix[:_BYTES].ljust(_BYTES, b"\xff"))
-    first = int(np.searchsorted(heads, np.uint64(low)))
-    last = int(np.searchsorted(heads, np.uint64(high), side="right"))
+    first = bisect_left(heads, low)
+    last = bisect_right(heads, high, first)
     return first, min(last, first + _MAX_RANGE)

@@ -65,12 +65,12 @@ def test_an_answer_shows_the_new_fields(engine: RankEngine) -> None:
 
 
 def test_a_changed_item_is_not_found_by_its_old_words(engine: RankEngine) -> None:
-    assert "heist" in ids(engine, query="heist", k=1)
+    assert "heist" in ids(engine, query="bank", k=1)
     change(engine, ("heist", {"title": "quiet garden"}))
 
     words = [
         hit.name
-        for item in engine.rank([RankRequest(query="heist", k=20)]).results[0].items
+        for item in engine.rank([RankRequest(query="bank", k=20)]).results[0].items
         if item.id == "heist"
         for hit in item.sources
     ]
