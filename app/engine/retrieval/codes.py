@@ -33,6 +33,9 @@ _MAX_IN_TEXT: Final = 16
 _LEAST_DIGITS: Final = 7
 _LEAST_NUMBER: Final = 10 ** (_LEAST_DIGITS - 1)
 _LEAST_MIXED: Final = 4
+_LEAST_IN_TEXT: Final = 6
+"""A shorter one in a text is rather a size: "16GB"."""
+
 _NOT_CODE: Final = re.compile(r"[\W_]+")
 _IN_TEXT: Final = re.compile(r"[^\W_]+(?:[-‐‑–/._+][^\W_]+)*")
 _DIGIT: Final = re.compile(r"\d")
@@ -97,9 +100,9 @@ def codes_in(text: str) -> Iterator[str]:
     if not _DIGIT.search(text):
         return
     for token in _IN_TEXT.findall(text):
-        if _DIGIT.search(token) and len(token) >= _LEAST_MIXED:
+        if _DIGIT.search(token) and len(token) >= _LEAST_IN_TEXT:
             code = code_of(token)
-            if is_distinctive(code):
+            if len(code) >= _LEAST_IN_TEXT and is_distinctive(code):
                 yield code
 
 
