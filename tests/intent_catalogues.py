@@ -310,3 +310,28 @@ def said(domain: str, query: str) -> dict[str, Any]:
         "text": intent.residual_text,
     }
     return {name: part for name, part in parts.items() if part}
+
+
+def shown(said: dict[str, Any]) -> str:
+    """What a query says, as the page writes it."""
+    order = ("sort", "filters", "prefers", "without", "like", "dislike", "tone", "count", "text")
+    return "; ".join([f"{name}: {_shown(said[name])}" for name in order if name in said])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        fields = {name: test for name, test in value.items() if name[0] != "$"}
+        parts = [f"{name} {_test(test)}" for name, test in fields.items()]
+        for group, word in (("$or", " or "), ("$and", " and ")):
+            if group in value:
+                parts.append(word.join(f"({_shown(part)})" for part in value[group]))
+        parts += [f"not ({_shown(part)})" for part in value.get("$not", [])]
+        return ", ".join(parts)
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _test(test: dict[str, Any]) -> str:
+    return " ".join(
+        f"{name} {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in test.items()
+    )

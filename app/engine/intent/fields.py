@@ -6,8 +6,9 @@ counts, so that "under 3 kg" finds the field for weights.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
@@ -17,7 +18,7 @@ from app.domain.columns import Floats
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.intent.cutting import cut
 from app.engine.intent.packs import packs
-from app.engine.intent.phrases import Unit, phrase_books
+from app.engine.intent.phrases import Unit, known_units, phrase_books
 
 DATES: Final = "published_at"
 """The field that dates in queries are about."""
@@ -67,6 +68,14 @@ class Fields:
     by_role: Mapping[str, str]
     years: tuple[int, int] | None
 
+    def with_times(self, times: Iterable[object]) -> "Fields":
+        """Return the fields once items have these dates as well, in unix seconds."""
+        known = [time for time in times if isinstance(time, float)]
+        if self.years is None or not known:
+            return self
+        years = {*self.years, *(datetime.fromtimestamp(time, UTC).year for time in known)}
+        return replace(self, years=(min(years), max(years)))
+
 
 def fields_of(catalogue: Catalogue, roles: Mapping[str, str]) -> Fields:
     """Return the fields of a catalogue. `roles`: role -> field; others are guessed by name."""
@@ -114,8 +123,21 @@ def _unit(word: str, words: list[str]) -> Unit | None:
     """Return the unit that a word of a field's name is; short ones only at its end."""
     if len(words) < 2 or (len(word) <= _SHORT_UNIT and word != words[-1]):
         return None
+    if word in _unit_names():
+        return _unit_names()[word]
     meaning = next(iter(phrase_books().values())).units.get(word, {}).get("")
-    return meaning.value if meaning else None
+    return meaning.value[0] if meaning else None
+
+
+@cache
+def _unit_names() -> Mapping[str, Unit]:
+    units = known_units()
+    return {
+        word: units[name]
+        for pack in packs()
+        for name, words in pack.section("unit_names").items()
+        for word in words
+    }
 
 
 def _number_field(

@@ -32,19 +32,22 @@ def take_attribute(walk: Walk, at: int) -> int:
                 walk.flag(node, GONE)
                 walk.nodes[at] = node._replace(kind="stop")
                 return at + 1
-    place = at + 1
-    if walk.kind(place) in {"number", "word"}:
-        value = _value_of_field(walk, walk.text_of(walk.nodes[place]), fields)
-        if value is not None:
-            condition = all_choices([value], walk.vocabulary.fields.kinds)
-            walk.demands.values.append(condition)
-            walk.flag(node, GONE)
-            walk.flag(walk.nodes[place], GONE)
-            walk.note(node, shown([value]), walk.nodes[place])
-            walk.nodes[at] = node._replace(kind="stop")
-            walk.nodes[place] = walk.nodes[place]._replace(kind="stop")
-            return place + 1
+    for place in (at + 1, at - 1):
+        if walk.kind(place) in {"number", "word"}:
+            value = _value_of_field(walk, walk.text_of(walk.nodes[place]), fields)
+            if value is not None:
+                _take_code(walk, value, min(at, place))
+                return max(at, place) + 1
     return at + 1
+
+
+def _take_code(walk: Walk, value: Choice, first: int) -> None:
+    """Demand a value that only the name of its field makes one: two nodes, in either order."""
+    walk.demands.values.append(all_choices([value], walk.vocabulary.fields.kinds))
+    walk.note(walk.nodes[first], shown([value]), walk.nodes[first + 1])
+    for place in (first, first + 1):
+        walk.flag(walk.nodes[place], GONE)
+        walk.nodes[place] = walk.nodes[place]._replace(kind="stop")
 
 
 def _value_of_field(walk: Walk, text: str, fields: Sequence[str]) -> Choice | None:

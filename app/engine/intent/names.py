@@ -119,7 +119,7 @@ class _Table:
         self._names, self._exact = names, exact
         self._by_name, self._longest = dict(names.by_name), dict(names.longest)
         self._codes = dict(names.codes)
-        self._new_words: dict[str, None] = {}
+        self._new_words = dict.fromkeys(() if names.typos else _common_words())
 
     def add(self, name: _Name, target: Target) -> None:
         known = self._known(name.tokens)
@@ -272,6 +272,20 @@ def _synonyms() -> _Synonyms:
         {tokens: tuple(names) for tokens, names in heads.items()},
         {head: tuple(row) for head, row in members.items()},
     )
+
+
+@cache
+def _common_words() -> tuple[str, ...]:
+    """Return the words for things and orders of the default languages, singular and plural."""
+    words: dict[str, None] = {}
+    for pack in packs():
+        if pack.default:
+            texts = [text for sort in pack.section("sort").values() for text in sort]
+            for text in (*pack.phrases("words", "generic"), *texts):
+                tokens = _tokens(text)
+                if len(tokens) == 1:
+                    words.update(dict.fromkeys(form[0] for form, _ in _forms(tokens)))
+    return tuple(words)
 
 
 @cache

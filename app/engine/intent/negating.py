@@ -17,6 +17,7 @@ from app.engine.intent.reading import Node
 from app.engine.intent.titles import take_titles
 from app.engine.intent.walk import GONE, JOINTS, SILENT, Walk, shown
 
+_NO_END: Final = 1 << 30
 _WORDS: Final = frozenset(
     {"word", "plain", "quoted", "number", "amount", "tone", "soft_tone", "attribute"}
 )
@@ -27,28 +28,28 @@ def negation(walk: Walk, at: int) -> int:
     start = walk.nodes[at]
     walk.flag(start, GONE)
     at = walk.skip(at + 1)
-    done = False
-    while True:
-        end = _negate(walk, at, start)
-        if end == at:
-            break
-        done = True
-        if walk.kind(end) == "generic":
-            walk.flag(walk.nodes[end], GONE)
-            end += 1
-        at = end
-        if walk.kind(at) == "not_after":
-            walk.flag(walk.nodes[at], GONE)
-            at += 1
+    if start.kind == "not_before_value" and walk.kind(at) == "value":
+        return _negate_values(walk, at, start, at + 1)  # "non-horror thrillers": only the next one
+    end = _negate(walk, at, start)
+    if end == at:
+        walk.demands.doubt *= 0.4
+    while end > at:
+        at = _past(walk, _past(walk, end, "generic"), "not_after")
         following = _joined(walk, at)
         if following is None:
             break
-        for joint in range(at, following):
-            walk.flag(walk.nodes[joint], GONE)
+        walk.drop(at, following)
         at = following
-    if not done:
-        walk.demands.doubt *= 0.4
+        end = _negate(walk, at, start)
     return at
+
+
+def _past(walk: Walk, at: int, kind: str) -> int:
+    """Return the place behind a node that says nothing more, if it is of a kind."""
+    if walk.kind(at) != kind:
+        return at
+    walk.flag(walk.nodes[at], GONE)
+    return at + 1
 
 
 def _joined(walk: Walk, at: int) -> int | None:
@@ -107,10 +108,10 @@ def _negate_words(walk: Walk, at: int, start: Node) -> int:
     return end
 
 
-def _negate_values(walk: Walk, at: int, start: Node) -> int:
+def _negate_values(walk: Walk, at: int, start: Node, most: int = _NO_END) -> int:
     end = at
     choices: list[Choice] = []
-    while walk.kind(end) == "value":
+    while walk.kind(end) == "value" and end < most:
         choice = choice_of(walk.nodes[end].value, walk.vocabulary)
         if choices and choice.field != choices[0].field:
             break  # "no leather sofas": these are sofas

@@ -20,14 +20,17 @@ SHARED: Final = "any"
 """Code of the pack that is part of every language."""
 
 SLOTS: Final = frozenset(
-    {"amount", "number", "period", "generic", "time", "month", "season", "ordinal"}
+    {
+        *("amount", "open_amount", "number", "period"),
+        *("generic", "time", "month", "weekday", "season", "ordinal"),
+    }
 )
 _SLOT: Final = re.compile(r"\{(\w*)\}")
 _PACKAGE: Final = "app.engine.intent"
 
 _SORTS: Final = frozenset(SORTS) - {"relevance"}
 _ROLES: Final = frozenset({"price", "rating", "runtime"})
-_BOUNDS: Final = frozenset({"most", "least", "between", "about"})
+_BOUNDS: Final = frozenset({"most", "least", "between", "about", "vague"})
 _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     # None: the keys are free; a set: these and no others.
     "sort": _SORTS,
@@ -55,6 +58,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     "count": _SORTS | {"relevance"},
     "numbers": None,
     "units": None,
+    "unit_names": None,
     "currencies": frozenset({"before", "after"}),
     "bounds": _BOUNDS | _ROLES,
     "dates": frozenset({"in", "before", "after", "since", "until", "between", "not_in"}),
@@ -63,12 +67,13 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
             *("year", "short_year", "decade", "early_decade", "mid_decade", "late_decade"),
             *("century", "date_ymd", "date_mdy", "date_dmy", "month_of_year", "year_month"),
             *("last", "past", "season_of_year", "year_of_season", "season_last", "season_this"),
-            "month_last",
+            *("month_last", "month_only", "month_day", "day_month", "weekday", "ago"),
         }
     ),
     "season_back": None,
     "back": frozenset({"day", "week", "month", "year"}),
-    "time": frozenset({"day", "week", "month", "year", "decade"}),
+    "time": frozenset({"hour", "day", "week", "month", "year", "decade"}),
+    "weekdays": None,
     "seasons": frozenset({"spring", "summer", "autumn", "winter"}),
     "months": None,
     "decades": None,

@@ -13,7 +13,7 @@ from app.domain.filters import filter_text
 from app.domain.intent import Intent
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.intent.conditions import conjunction
-from app.engine.intent.cutting import Cut, cut, is_single, words_in
+from app.engine.intent.cutting import MINUS, Cut, cut, is_single, words_in
 from app.engine.intent.periods import midnight_after, today_of
 from app.engine.intent.phrases import language_of_script, phrase_books, signs
 from app.engine.intent.reading import QueryReading
@@ -134,6 +134,8 @@ class QueryParser:
         )
 
     def _is_title(self, tokens: Sequence[str]) -> bool:
+        if MINUS in tokens:
+            return False
         key = " ".join(token for token in tokens if token[0].isalnum())
         return self.vocabulary.titles.count(key) > 0
 

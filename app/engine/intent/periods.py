@@ -7,6 +7,7 @@ module knows no words, only the kinds of phrases that language packs have.
 from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 _FIRST_YEAR: Final = 1000
@@ -106,6 +107,8 @@ def _past(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # n
 def _back(count: float, unit: str, today: date) -> Period | None:
     if not 0 < count <= 10_000 or count != int(count):
         return None
+    if unit == "hour":
+        count, unit = ceil(count / 24), "day"
     days = {"day": 1, "week": 7}
     months = {"month": 1, "year": 12, "decade": 120}
     if unit in days:
@@ -113,6 +116,22 @@ def _back(count: float, unit: str, today: date) -> Period | None:
     else:
         first = _months_later(today, -int(count) * months[unit])
     return Period(first, today + timedelta(days=1), clock=True)
+
+
+def _ago(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    count, unit = slots
+    if (
+        not 0 < count <= 10_000
+        or count != int(count)
+        or unit not in {"day", "week", "month", "year"}
+    ):
+        return None
+    return _calendar((unit, int(count)), (), today)
+
+
+def _weekday(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    first = today - timedelta(days=(today.weekday() - slots[0]) % 7)
+    return Period(first, first + timedelta(days=1), clock=True)
 
 
 def _calendar(value: tuple[str, int], _slots: Sequence[Any], today: date) -> Period | None:
@@ -164,6 +183,19 @@ def _month_last(_value: Any, slots: Sequence[Any], today: date) -> Period | None
     return None if month is None else month._replace(clock=True)
 
 
+def _month_only(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    """Return the newest month of that name that has begun."""
+    month = _month_of(today.year if slots[0] <= today.month else today.year - 1, slots[0])
+    return None if month is None else month._replace(clock=True)
+
+
+def _month_day(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    """Return the newest day of that name that has begun."""
+    this = _day(today.year, slots[0], slots[1])
+    found = this if this is None or this.first <= today else _day(today.year - 1, *slots)
+    return None if found is None else found._replace(clock=True)
+
+
 def _months_later(day: date, months: int) -> date:
     """Return the same day of the month that many months later; its last day if it is shorter."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
@@ -193,4 +225,9 @@ _KINDS: Final[Mapping[str, Callable[[Any, Sequence[Any], date], Period | None]]]
     "season_this": _season_this,
     "season_back": _season_back,
     "month_last": _month_last,
+    "month_only": _month_only,
+    "month_day": _month_day,
+    "day_month": lambda _, slots, today: _month_day(None, slots[::-1], today),
+    "weekday": _weekday,
+    "ago": _ago,
 }

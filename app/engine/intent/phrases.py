@@ -54,7 +54,9 @@ class PhraseBook:
         multipliers: token -> value: hundred.
         halves, and_halves: tokens of "half", and of "and a half" behind a number.
         ones: tokens that mean one in front of a unit: "an hour".
-        units, money: tries of units, and of currencies behind a number.
+        units, money: tries of units, with all that a phrase may mean, and of currencies behind a
+            number.
+        pluses: tokens of "or more" between a number and its unit: "20+ hours".
         money_before: trie of currencies in front of it.
         like_stops: tokens that end a title after "like".
         glued: words that may follow a number without a blank: "16gb".
@@ -74,6 +76,7 @@ class PhraseBook:
     ones: frozenset[str]
     units: Trie
     money: Trie
+    pluses: frozenset[str]
     money_before: Trie
     like_stops: frozenset[str]
     glued: frozenset[str]
@@ -158,7 +161,7 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         name: _trie(p for pack in chosen for p in parts(pack))
         for name, parts in _SLOT_PARTS.items()
     }
-    units = _trie(p for pack in chosen for p in _units(pack, _factors(chosen)))
+    units = _units(chosen)
     money = _trie(p for pack in chosen for p in _words(pack, "currencies", "after"))
     half = _trie(p for pack in chosen for p in _listed(pack, "numbers", "half"))
     and_half = _trie(p for pack in chosen for p in _listed(pack, "numbers", "and_half"))
@@ -179,6 +182,7 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         ones=frozenset(t for pack in chosen for t in pack.section("numbers").get("one", ())),
         units=units,
         money=money,
+        pluses=frozenset(t for pack in chosen for t in pack.section("numbers").get("plus", ())),
         money_before=before,
         like_stops=frozenset(t for pack in chosen for t in pack.phrases("like", "stop")),
         glued=frozenset([*units, *money, *multipliers, *after_slots]),
@@ -249,8 +253,9 @@ def _bounds(pack: Pack) -> Iterator[_Phrase]:
             for test, phrases in texts.items():
                 for text in phrases:
                     # Without a unit, "5 to 10" and "about 7" say little.
-                    weak = test == "about" or (test != "most" and text.startswith("{"))
-                    yield _Phrase(text, PhraseMeaning("bound", (test, role, weak), pack.code))
+                    weak = test == "vague" or (test != "most" and text.startswith("{"))
+                    kind = "about" if test == "vague" else test
+                    yield _Phrase(text, PhraseMeaning("bound", (kind, role, weak), pack.code))
 
 
 def _generic(pack: Pack) -> Iterator[_Phrase]:
@@ -286,14 +291,25 @@ def _counted(
             yield _Phrase(text, PhraseMeaning(kind, value_of(count), pack.code))
 
 
-def _units(pack: Pack, factors: Mapping[str, Unit]) -> Iterator[_Phrase]:
-    for name, texts in pack.section("units").get("words", {}).items():
-        for text in texts:
-            yield _Phrase(text, PhraseMeaning("unit", factors[name], pack.code))
+def _units(chosen: Sequence[Pack]) -> Trie:
+    """Return the trie of units; the meaning of a phrase is all units that it may be."""
+    units = known_units()
+    by_text: dict[tuple[str, ...], tuple[Unit, ...]] = {}
+    for pack in chosen:
+        for name, texts in pack.section("units").get("words", {}).items():
+            for tokens in (tuple(cut(text).texts) for text in texts):
+                known = by_text.get(tokens, ())
+                by_text[tokens] = known if units[name] in known else (*known, units[name])
+    trie = Trie()
+    for tokens, found in by_text.items():
+        insert(trie, list(tokens), PhraseMeaning("unit", found, ""))
+    return trie
 
 
-def _factors(chosen: Iterable[Pack]) -> dict[str, Unit]:
-    shared = next(pack for pack in chosen if pack.code == SHARED).section("units")
+@cache
+def known_units() -> Mapping[str, Unit]:
+    """Return the units by name."""
+    shared = next(pack for pack in packs() if pack.code == SHARED).section("units")
     names = {name: factor for name, factor in shared.items() if name != "words"}
     split = {name.partition(".")[2]: (name.partition(".")[0], by) for name, by in names.items()}
     return {name: Unit(group, name, by) for name, (group, by) in split.items()}
@@ -328,6 +344,7 @@ def _ordinals(pack: Pack) -> Iterator[_Phrase]:
 _SLOT_PARTS: Final[Mapping[str, Any]] = {
     "time": _keyed("time"),
     "month": _keyed("months"),
+    "weekday": _keyed("weekdays"),
     "season": _keyed("seasons"),
     "ordinal": _ordinals,
     "generic": _generic,

@@ -53,7 +53,7 @@ def bound_at(walk: Walk, at: int) -> tuple[Bound | None, int]:
     fields = walk.vocabulary.fields
     if named is not None:
         place, name = named
-        walk.flag(walk.nodes[place], GONE)
+        walk.drop(min(at + 1, place), max(at, place + 1))
         walk.taken.add(place)
         found = fields.numbers[name]
         return bound_of(test, amounts, found, counted), max(at, place) + 1

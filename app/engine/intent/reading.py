@@ -31,7 +31,9 @@ _ENDS_TITLE: Final = frozenset(
 )
 _WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
 _AT_START: Final = frozenset({"filler", "lead"})
+_INSIDE_WORDS: Final = frozenset({"filler", "lead", "but"})
 _LIKE: Final = frozenset({"like", "unlike", "with_end"})
+_NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
 _RARE: Final = 0.005
 _ORDINARY: Final = 5
 _FEW_ITEMS: Final = 200
@@ -59,9 +61,9 @@ class QueryReading:
     def __init__(self, slots: Slots, vocabulary: IntentVocabulary) -> None:
         """Take the tokens with their phrases, and what the catalogue knows."""
         self.slots, self.vocabulary = slots, vocabulary
+        slots.tokens = _corrected(slots, vocabulary)
         self.tokens, self.n = slots.tokens, slots.n
         self._phrases = slots.book.phrases
-        self._named = _corrected(slots, vocabulary)
         self._seen: dict[int, Node | None] = {}
 
     def nodes(self) -> list[Node]:
@@ -78,6 +80,9 @@ class QueryReading:
                 continue
             at, kind = node.end, node.kind
             first = first and kind in _AT_START
+            if kind == "sort" and nodes and nodes[-1].kind in _NEGATIONS:
+                node = self._named_instead(node)
+                kind = node.kind
             if kind == "parts":
                 nodes += self._parts(node)
             elif kind in _LIKE:
@@ -88,6 +93,12 @@ class QueryReading:
                 nodes.append(node)
         return _separate(nodes, self)
 
+    def _named_instead(self, sort: Node) -> Node:
+        """Return the value that the words of a sort name as well: "not pop"."""
+        named = self._name(sort.start)
+        fits = named is not None and named.kind == "value" and named.end == sort.end
+        return named if named is not None and fits else sort
+
     def _parts(self, node: Node) -> list[Node]:
         """Return the values that one word stands for together; the word if they are unknown."""
         by_name = self.vocabulary.names.by_name
@@ -97,13 +108,13 @@ class QueryReading:
 
     def _said(self, at: int, *, first: bool = False) -> Node | None:
         """Return what the longest phrase or name that begins at a token says; None for a word."""
-        token = self._named[at]
+        token = self.tokens[at]
         if (
             token not in self._phrases
             and token not in self.vocabulary.names.longest
             and not self.slots.may_fill(at)
         ):
-            return None
+            return None if token[0].isalnum() else Node("sign", at, at + 1)
         if at not in self._seen:
             self._seen[at] = self._choice(at)
         node = self._seen[at]
@@ -137,7 +148,7 @@ class QueryReading:
     def _name(self, at: int) -> Node | None:
         """Return the longest name of a value or field that begins at a token."""
         names = self.vocabulary.names
-        tokens = self._named
+        tokens = self.tokens
         longest = names.longest.get(tokens[at])
         if longest is None:
             return None
@@ -151,7 +162,7 @@ class QueryReading:
     def _may_name(self, named: Named, at: int, end: int) -> bool:
         if end > at + 1:
             return True
-        token = self._named[at]
+        token = self.tokens[at]
         if is_single(token):
             # One character is a name only where no other word goes on with it.
             following = end >= self.n or not is_single(self.tokens[end])
@@ -174,12 +185,25 @@ class QueryReading:
         least = named.end if named is not None else 0
         found = [one for one in self.slots.found(self._phrases, at) if one.end >= least]
         found.sort(key=lambda one: (-one.end, one.meaning.kind != "date"))
-        return next((one for one in found if self._holds(at, one)), None)
+        for one in found:
+            if self._holds(at, one):
+                return one
+            if one.meaning.kind == "with_end":
+                return one._replace(meaning=one.meaning._replace(kind="and"))
+        return None
 
     def _holds(self, at: int, found: Found) -> bool:
         """Tell whether a phrase can mean what it says in this catalogue, and at this place."""
         test = _CONDITIONS.get(found.meaning.kind)
         return test is None or test(self, at, found)
+
+    def _ends_words(self, _at: int, found: Found) -> bool:
+        """Tell whether a bound does not end inside a name, as characters without blanks may."""
+        last = found.end - 1
+        if not is_single(self.tokens[last]):
+            return True
+        name = self._name(last)
+        return name is None or name.end <= found.end
 
     def _sorts(self, at: int, found: Found) -> bool:
         return self._can_sort(found.meaning.value) and not self._is_fixed(at, found)
@@ -195,7 +219,7 @@ class QueryReading:
         return bool(count == int(count) and 0 < count <= _MOST_COUNT)
 
     def _negates_value(self, _at: int, found: Found) -> bool:
-        return found.end < self.n and self._is_value(found.end)
+        return self._kind_at(found.end) in {"value", "tone", "soft_tone"}
 
     def _has_end(self, _at: int, found: Found) -> bool:
         places = range(found.end + 1, min(found.end + _LONGEST_TITLE, self.n))
@@ -221,9 +245,10 @@ class QueryReading:
         if years is None:
             return False
         times = [value for value in found.values if isinstance(value, Time)]
-        if len(times) == 1 and times[0].bare and found.meaning.value == "in" and not found[1][2]:
+        alone = len(times) == 1 and not found.meaning.language
+        if alone and times[0].bare == "year":
             return years[0] <= times[0].period.first.year <= years[1] + 1
-        return True
+        return not (alone and times[0].bare)
 
     def _describes(self, at: int) -> bool:
         """Tell whether what follows is a thing in general, or a category of things."""
@@ -277,19 +302,22 @@ class QueryReading:
                 return
             yield title
             joint = self._kind_at(title.end)
+            if title.end >= self.n:
+                return
             if joint in {"like_end", "like_after"}:
                 end = self._said(title.end)
                 assert end is not None  # noqa: S101 - it has a kind
                 yield end._replace(kind="like_end")
                 return
-            behind = title.end + 1
-            if joint not in {"and", "or", "comma"} or behind >= self.n or self._ends(behind):
-                return
-            yield Node(joint, title.end, behind)
-            at = behind
-            if self._kind_at(at) in {"and", "or"}:
-                yield Node("and", at, at + 1)
+            at = title.end
+            while at < self.n and self._kind_at(at) in {"and", "or", "comma"}:
                 at += 1
+            if at in {title.end, self.n} or self._ends(at):
+                return
+            following = self._title(at)
+            if following is None or (joint == "comma" and not following.value):
+                return
+            yield Node("and", title.end, at)
 
     def _title(self, at: int) -> Node | None:
         """Return the title that begins at a token, as far as it goes."""
@@ -322,9 +350,17 @@ class QueryReading:
     def _bounds(self, at: int) -> bool:
         """Tell whether a title may end in front of a token."""
         kind = self._kind_at(at)
-        if kind in {"and", "or", "comma", "generic"} or self._ends(at):
+        if kind in {"and", "or", "comma", "sign"} or self._ends(at):
+            return True
+        if kind == "generic" and self._closes(at):
             return True
         return is_single(self.tokens[at]) != is_single(self.tokens[at - 1])
+
+    def _closes(self, at: int) -> bool:
+        """Tell whether a generic noun is the last of its expression: not the one of "toy story"."""
+        node = self._said(at)
+        assert node is not None  # noqa: S101 - it has a kind
+        return bool(node.value) or node.end >= self.n or self._kind_at(node.end) != ""
 
     def _ends(self, at: int) -> bool:
         if self.tokens[at] in self.slots.book.like_stops:
@@ -344,6 +380,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[QueryReading, int, Found], bool]]] = {
     "soft_sort": QueryReading._sorts_softly,  # noqa: SLF001
     "soft_tone": QueryReading._sets_tone,  # noqa: SLF001
     "date": QueryReading._dated,  # noqa: SLF001
+    "bound": QueryReading._ends_words,  # noqa: SLF001
     "count": QueryReading._counts,  # noqa: SLF001
     "not_before_value": QueryReading._negates_value,  # noqa: SLF001
     "not_before_known": QueryReading._negates,  # noqa: SLF001
@@ -352,7 +389,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[QueryReading, int, Found], bool]]] = {
 
 
 def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
-    """Return the tokens, with misspelt names of values put right."""
+    """Return the tokens, with misspelt names of values and common words put right."""
     tokens = slots.tokens
     phrases, words, names = slots.book.phrases, slots.book.words, vocabulary.names
     longest = names.longest
@@ -375,7 +412,7 @@ def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
 def _separate(nodes: list[Node], reading: QueryReading) -> list[Node]:
     """Return the nodes, with characters that only look like filler inside a word as words again."""
     for at, node in enumerate(nodes):
-        if node.kind not in _AT_START or node.end != node.start + 1:
+        if node.kind not in _INSIDE_WORDS or node.end != node.start + 1:
             continue
         if not is_single(reading.tokens[node.start]):
             continue

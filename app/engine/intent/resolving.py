@@ -19,7 +19,7 @@ from app.engine.intent.walk import GONE, KEPT, SOFT, Walk
 _MOST_COUNT: Final = 100
 _LISTED_AFTER_COUNT: Final = 5
 _TAKEN: Final = frozenset({"filler", "lead", "like_end", "but"})
-_SOFT: Final = frozenset({"stop", "and", "or", "comma", "connective"})
+_SOFT: Final = frozenset({"stop", "sign", "and", "or", "comma", "connective"})
 
 
 def resolve(walk: Walk) -> None:
@@ -100,8 +100,8 @@ def _counts(walk: Walk, at: int) -> bool:
     loose = not token[0].isdigit() or number % 5 == 0
     for node in walk.nodes[at + 1 : at + 1 + _LISTED_AFTER_COUNT]:
         if node.kind == "generic":
-            return bool(node.value)
-        if node.kind == "value" and node.value.plural:
+            return bool(node.value) or number == 1
+        if node.kind == "value" and (node.value.plural or number == 1):
             return True
         if node.kind == "word" and loose:
             continue
@@ -165,6 +165,7 @@ _RULES: Final[Mapping[str, Callable[[Walk, int], int]]] = {
     "like": titles.take_like,
     "with_end": titles.take_like,
     "unlike": titles.take_like,
+    "like_after": titles.take_title_before,
     "date": ranges.take_date,
     "bound": ranges.take_bound,
     "count": _count,

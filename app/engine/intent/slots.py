@@ -13,6 +13,7 @@ from app.engine.intent.periods import Period, period_of
 from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, PhraseMeaning, Trie, Unit
 
 _LARGEST: Final = 1e12
+_BARE: Final = {"year": "year", "month_only": "month", "weekday": "month"}
 _TIMES: Final = 6
 """Of how many parts a duration may be made: two hours and ten minutes."""
 
@@ -40,10 +41,10 @@ class Amount(NamedTuple):
 
 
 class Time(NamedTuple):
-    """A period, and whether the query gives it as nothing but a number: 1995."""
+    """A period, and "year" or "month" where the query says nothing else: 1995, may."""
 
     period: Period
-    bare: bool
+    bare: str
 
 
 class Slots:
@@ -55,7 +56,12 @@ class Slots:
         self.n = len(self.tokens)
         self.book, self.today = book, today
         self._filled: dict[tuple[str, int], Filled | None] = {}
-        self._readers = {"number": self._number, "amount": self._amount, "period": self._period}
+        self._readers = {
+            "number": self._number,
+            "amount": self._amount,
+            "open_amount": self._open_amount,
+            "period": self._period,
+        }
 
     def found(self, trie: Trie, at: int) -> list[Found]:
         """Return all phrases of a trie that begin at a token."""
@@ -175,6 +181,17 @@ class Slots:
             return Filled(end, Amount(number.value, ((MONEY, None),)))
         return self._measure(at)
 
+    def _open_amount(self, at: int) -> Filled | None:
+        """Return a number with a plus between it and its unit: "20+ hours"."""
+        number = self.slot("number", at)
+        if number is None or number.end + 1 >= self.n:
+            return None
+        found = self._unit(number.end + 1) if self.tokens[number.end] in self.book.pluses else None
+        if found is None:
+            return None
+        value, counts = _in_minutes(number.value, found[1])
+        return Filled(found[0], Amount(value, counts))
+
     def _measure(self, at: int) -> Filled | None:
         """Return a number with its unit or currency, or alone: "2 hours 10 minutes", "50 €"."""
         first = self._part(at)
@@ -214,10 +231,7 @@ class Slots:
         unit = counts[-1][1]
         if more is not None and unit is not None and unit.group == TIME:
             value, end = value + 0.5, more.end
-        if unit is not None and unit.group == TIME:
-            # Durations are minutes from here on, so that their parts can be added.
-            return value * unit.factor, ((TIME, None),), end
-        return value, counts, end
+        return *_in_minutes(value, counts), end
 
     def _unit(self, at: int) -> tuple[int, tuple[tuple[str, Unit | None], ...]] | None:
         money, unit = self.longest(self.book.money, at), self.longest(self.book.units, at)
@@ -228,7 +242,7 @@ class Slots:
         if money is not None and money.end == end:
             counts.append((MONEY, None))
         if unit is not None and unit.end == end:
-            counts.append((unit.meaning.value.group, unit.meaning.value))
+            counts += [(one.group, one) for one in unit.meaning.value]
         return (end, tuple(counts)) if counts else None
 
     def _is_common(self, at: int) -> bool:
@@ -242,7 +256,7 @@ class Slots:
             meaning = found.meaning
             period = period_of(meaning.kind, meaning.value, found.values, self.today)
             if period is not None:
-                bare = meaning.kind == "year" and found.end == at + 1
+                bare = _BARE.get(meaning.kind, "") if found.end == at + 1 else ""
                 return Filled(found.end, Time(period, bare))
         return None
 
@@ -260,6 +274,16 @@ def number_of(token: str) -> float | None:
     if token.count(".") > 1 or len(token) > 15:
         return None
     return float(token)
+
+
+def _in_minutes(
+    value: float, counts: tuple[tuple[str, Unit | None], ...]
+) -> tuple[float, tuple[tuple[str, Unit | None], ...]]:
+    """Return a duration in minutes, so that its parts can be added; others stay."""
+    unit = counts[-1][1]
+    if unit is None or unit.group != TIME:
+        return value, counts
+    return value * unit.factor, ((TIME, None),)
 
 
 def _joined(last: float | None, value: float, *, spelled: bool) -> float | None:

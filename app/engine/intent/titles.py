@@ -25,3 +25,21 @@ def take_titles(walk: Walk, at: int, *, dislike: bool) -> int:
             walk.demands.doubt *= 1.0 if node.value else 0.9
         at += 1
     return at
+
+
+def take_title_before(walk: Walk, at: int) -> int:
+    """Take the words in front of a "like these" as a title, if there are some."""
+    node = walk.nodes[at]
+    walk.flag(node, GONE)
+    first = at
+    while walk.kind(first - 1) in {"word", "quoted"}:
+        first -= 1
+    if first == at:
+        return at + 1
+    text = walk.text_of(walk.nodes[first], walk.nodes[at - 1] if first < at - 1 else None)
+    walk.demands.like.append(text)
+    walk.drop(first, at)
+    walk.note(walk.nodes[first], f"like:{text}", node)
+    for place in range(first, at):
+        walk.nodes[place] = walk.nodes[place]._replace(kind="title")
+    return at + 1

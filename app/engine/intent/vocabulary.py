@@ -17,7 +17,7 @@ from app.core.types import JsonValue
 from app.domain.columns import Column, StringColumn, StringsColumn
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.intent.cutting import words_in
-from app.engine.intent.fields import Fields, fields_of
+from app.engine.intent.fields import DATES, Fields, fields_of
 from app.engine.intent.hashes import HashCounter, HashCounts
 from app.engine.intent.names import MANY, Names
 from app.engine.intent.phrases import phrase_books
@@ -101,6 +101,7 @@ class IntentVocabulary:
         old_pairs, new_pairs = ([p for key in part for p in _pairs(key)] for part in (old, new))
         return replace(
             self,
+            fields=self.fields.with_times(record.values.get(DATES) for record in news),
             names=names,
             counts=counts,
             present=present,

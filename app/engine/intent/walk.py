@@ -16,7 +16,7 @@ GONE: Final = 0
 SOFT: Final = 1
 KEPT: Final = 2
 
-SILENT: Final = frozenset({"stop", "filler", "lead"})
+SILENT: Final = frozenset({"stop", "filler", "lead", "sign"})
 JOINTS: Final = frozenset({"and", "or", "comma"})
 
 

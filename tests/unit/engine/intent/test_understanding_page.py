@@ -2,37 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.intent_catalogues import said
+from tests.intent_catalogues import said, shown
 
 PAGE = Path(__file__).parents[4] / "docs" / "understanding.md"
 ROW = re.compile(r"^\| (film|shop|news|music) \| `(.+?)` \| (.+?) \|$", re.MULTILINE)
 ROWS = ROW.findall(PAGE.read_text("utf-8"))
-
-
-def shown(said: dict[str, Any]) -> str:
-    """What a query says, as the page writes it."""
-    order = ("sort", "filters", "prefers", "without", "like", "dislike", "tone", "count", "text")
-    return "; ".join([f"{name}: {_shown(said[name])}" for name in order if name in said])
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        fields = {name: test for name, test in value.items() if name != "$not"}
-        parts = [f"{name} {_test(test)}" for name, test in fields.items()]
-        parts += [f"not ({_shown(part)})" for part in value.get("$not", [])]
-        return ", ".join(parts)
-    return ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def _test(test: dict[str, Any]) -> str:
-    return " ".join(
-        f"{name} {', '.join(value) if isinstance(value, list) else value}"
-        for name, value in test.items()
-    )
 
 
 @pytest.mark.parametrize(("domain", "query", "understood"), ROWS)
