@@ -106,7 +106,7 @@ class QueryParser:
         walk = Walk(query, reading, nodes)
         resolve(walk)
         language = code if query.isascii() else self._language(tokens.texts, code)
-        if GONE in walk.flags and self._is_title(tokens.texts):
+        if (walk.demands.n or GONE in walk.flags) and self._is_title(tokens.texts):
             if walk.demands.n != 1 or len(nodes) != 1:
                 return Intent(residual_text=query, language=language, confidence=0.9)
             return self._intent(query, walk, language, now, title=True)

@@ -34,6 +34,8 @@ _AT_START: Final = frozenset({"filler", "lead"})
 _INSIDE_WORDS: Final = frozenset({"filler", "lead", "but"})
 _LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
+_FARTHEST: Final = 8
+"""How many choices may wait for the next one."""
 _RARE: Final = 0.005
 _ORDINARY: Final = 5
 _FEW_ITEMS: Final = 200
@@ -65,6 +67,7 @@ class QueryReading:
         self.tokens, self.n = slots.tokens, slots.n
         self._phrases = slots.book.phrases
         self._seen: dict[int, Node | None] = {}
+        self._ahead = 0
 
     def nodes(self) -> list[Node]:
         """Return the nodes of the query, in order; they cover all its tokens."""
@@ -116,7 +119,11 @@ class QueryReading:
         ):
             return None if token[0].isalnum() else Node("sign", at, at + 1)
         if at not in self._seen:
+            if self._ahead >= _FARTHEST:
+                return None  # "old old old old": each looks at the next
+            self._ahead += 1
             self._seen[at] = self._choice(at)
+            self._ahead -= 1
         node = self._seen[at]
         if node is not None and node.kind == "lead":
             return node if first else None
@@ -245,6 +252,9 @@ class QueryReading:
         if years is None:
             return False
         times = [value for value in found.values if isinstance(value, Time)]
+        first = min(time.period.first.year for time in times)
+        if found.meaning.value not in {"before", "until"} and first > years[1] + 1:
+            return False  # "in the 25th century"
         alone = len(times) == 1 and not found.meaning.language
         if alone and times[0].bare == "year":
             return years[0] <= times[0].period.first.year <= years[1] + 1
@@ -267,10 +277,17 @@ class QueryReading:
     def _negates(self, at: int, found: Found) -> bool:
         """Tell whether a weak "no" negates: no number, and no fixed expression of titles."""
         end = found.end
-        if end >= self.n or self.tokens[end][0].isdigit():
+        if end >= self.n or self.tokens[end][0].isdigit() or self._is_strange(at - 1):
             return False
         pair = f"{self.tokens[at]} {self.tokens[end]}"
         return self._is_value(end) or not self.vocabulary.pairs.count(pair)
+
+    def _is_strange(self, at: int) -> bool:
+        """Tell whether a token is a word that neither the phrases nor the titles know."""
+        token = self.tokens[at] if at >= 0 else ""
+        if not token.isalpha() or token in self.slots.book.words:
+            return False
+        return token not in self.vocabulary.names.longest and not self.vocabulary.words.count(token)
 
     def _kind_at(self, at: int) -> str:
         node = self._said(at) if at < self.n else None

@@ -45,7 +45,9 @@ def resolve(walk: Walk) -> None:
 def _generic(walk: Walk, at: int) -> int:
     node = walk.nodes[at]
     following = walk.kind(at + 1)
-    joined = not node.value and following in {"word", "number", "plain"}
+    joined = following in {"word", "number", "plain"} and (
+        not node.value or (following == "number" and walk.kind(at - 1) == "word")
+    )
     walk.flag(node, KEPT if joined else GONE)
     if joined:
         walk.nodes[at] = node._replace(kind="word")

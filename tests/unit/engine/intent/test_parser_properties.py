@@ -97,6 +97,14 @@ ADVERSARIAL = [
     "comedies and thrillers " * 22,
     "2 hours " * 64,
     "x" * MOST,
+    "no " * 170,
+    "old " * 128,
+    "hot top " * 64,
+    "新" * MOST,
+    "不" * MOST,
+    "和" * MOST,
+    "dark light " * 46,
+    "new new new york " * 30,
 ]
 
 
