@@ -236,6 +236,18 @@ class RankEngine:
 
     def _rank(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> BatchResult:
         first = self._pass(batch, encoded)
+        enough = [
+            len(result.items) >= size
+            for result, size in zip(first.results, first.sizes, strict=True)
+        ]
+        if all(enough):
+            return BatchResult(first.results, first.timings, self._info.generation)
+        return self._filled(batch, encoded, first)
+
+    def _filled(
+        self, batch: Sequence[RankRequest], encoded: EncodedBatch, first: _Pass
+    ) -> BatchResult:
+        """Fill up the answers of a first pass that came out short."""
         timings, sizes = first.timings, first.sizes
         answers = [
             Short(*each)
