@@ -9,6 +9,7 @@ from app.engine.intent.names import Named
 from app.engine.intent.walk import GONE, JOINTS, KEPT, SILENT, Walk, shown
 
 _CLOSE: Final = frozenset({"generic", *SILENT, *JOINTS})
+_ABOUT_ONE: Final = 1.2
 _CONTENT: Final = frozenset({"word", "plain", "quoted", "number", "amount", "attribute"})
 
 
@@ -32,21 +33,21 @@ def take_attribute(walk: Walk, at: int) -> int:
                 walk.flag(node, GONE)
                 walk.nodes[at] = node._replace(kind="stop")
                 return at + 1
-    for place in (at + 1, at - 1):
+    for place in (walk.beside(at, 1), walk.beside(at, -1)):
         if walk.kind(place) in {"number", "word"}:
             value = _value_of_field(walk, walk.text_of(walk.nodes[place]), fields)
             if value is not None:
-                _take_code(walk, value, min(at, place))
+                _take_code(walk, value, min(at, place), max(at, place))
                 return max(at, place) + 1
     return at + 1
 
 
-def _take_code(walk: Walk, value: Choice, first: int) -> None:
+def _take_code(walk: Walk, value: Choice, first: int, last: int) -> None:
     """Demand a value that only the name of its field makes one: two nodes, in either order."""
     walk.demands.values.append(all_choices([value], walk.vocabulary.fields.kinds))
-    walk.note(walk.nodes[first], shown([value]), walk.nodes[first + 1])
-    for place in (first, first + 1):
-        walk.flag(walk.nodes[place], GONE)
+    walk.note(walk.nodes[first], shown([value]), walk.nodes[last])
+    walk.drop(first, last + 1)
+    for place in (first, last):
         walk.nodes[place] = walk.nodes[place]._replace(kind="stop")
 
 
@@ -128,9 +129,18 @@ def _clusters(walk: Walk) -> list[list[tuple[int, str]]]:
 def _joint(walk: Walk, before: int, place: int, between: set[str]) -> str:
     if "or" in between:
         return "or"
-    if between & {"and", "comma"} and _listed(walk, before) and _listed(walk, place):
+    listed = _listed(walk, before) and _listed(walk, place)
+    if between & {"and", "comma"} and (listed or _single_valued(walk, place)):
         return "or"
     return "and"
+
+
+def _single_valued(walk: Walk, place: int) -> bool:
+    """Tell whether items have about one value of a field, so that two are a choice."""
+    vocabulary = walk.vocabulary
+    field = walk.nodes[place].value.best[0].field
+    values = sum(vocabulary.counts.get(field, {}).values())
+    return values <= _ABOUT_ONE * vocabulary.present.get(field, 0)
 
 
 def _listed(walk: Walk, place: int) -> bool:

@@ -147,6 +147,17 @@ def _negate_range(walk: Walk, at: int) -> int:
     return end
 
 
+def negated_value_before(walk: Walk, at: int) -> int:
+    """Negate the value right in front of a "free"; behind anything else it is a word."""
+    if walk.kind(at - 1) != "value" or at - 1 not in walk.positive:
+        walk.nodes[at] = walk.nodes[at]._replace(kind="word")
+        return at + 1
+    walk.positive.remove(at - 1)
+    _negate_values(walk, at - 1, walk.nodes[at - 1], at)
+    walk.flag(walk.nodes[at], GONE)
+    return at + 1
+
+
 def negated_before(walk: Walk, at: int) -> int:
     """Negate what stands in front of an "excepted"."""
     node = walk.nodes[at]

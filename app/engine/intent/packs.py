@@ -53,7 +53,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
         }
     ),
     "denial": frozenset({"before", "after"}),
-    "negation": frozenset({"before", "before_value", "before_known", "after"}),
+    "negation": frozenset({"before", "before_value", "before_known", "after", "after_value"}),
     "like": frozenset({"like", "with_end", "after", "unlike", "end", "stop"}),
     "count": _SORTS | {"relevance"},
     "numbers": None,
@@ -71,7 +71,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
         }
     ),
     "season_back": None,
-    "back": frozenset({"day", "week", "month", "year"}),
+    "back": frozenset({"day", "week", "weekend", "month", "year"}),
     "time": frozenset({"hour", "day", "week", "month", "year", "decade"}),
     "weekdays": None,
     "seasons": frozenset({"spring", "summer", "autumn", "winter"}),

@@ -53,7 +53,7 @@ def _year(_value: Any, slots: Sequence[Any], _today: date) -> Period | None:  # 
 
 
 def _short_year(_value: Any, slots: Sequence[Any], _today: date) -> Period | None:  # noqa: ANN401
-    return _years(1900 + slots[0], 1) if 30 <= slots[0] <= 99 else None
+    return _years(1900 + slots[0] if 30 <= slots[0] <= 99 else slots[0], 1)
 
 
 def _decade(kind: str, slots: Sequence[Any], _today: date) -> Period | None:
@@ -143,6 +143,12 @@ def _calendar(value: tuple[str, int], _slots: Sequence[Any], today: date) -> Per
         case "week":
             first = today - timedelta(days=today.weekday() + 7 * count)
             end = first + timedelta(days=7)
+        case "weekend":
+            # The newest that has begun; the last one is over.
+            first = today - timedelta(days=(today.weekday() + 2) % 7)
+            if count and today < first + timedelta(days=2):
+                first -= timedelta(days=7)
+            end = first + timedelta(days=2)
         case "month":
             first = _months_later(today.replace(day=1), -count)
             end = _months_later(first, 1)

@@ -219,7 +219,7 @@ def _demands(pack: Pack) -> Iterator[_Phrase]:
         yield _Phrase(
             text, PhraseMeaning("parts", tuple(" ".join(tokens_of(n)) for n in names), pack.code)
         )
-    for key in ("before", "before_value", "before_known", "after"):
+    for key in ("before", "before_value", "before_known", "after", "after_value"):
         yield from _listed(pack, "negation", key, f"not_{key}")
     yield from _all_words(pack, "like", ("unlike", "like", "with_end"))
     yield from _all_keys(pack, ("sort", "count"))

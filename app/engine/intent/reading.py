@@ -32,6 +32,7 @@ _ENDS_TITLE: Final = frozenset(
 _WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
 _AT_START: Final = frozenset({"filler", "lead"})
 _INSIDE_WORDS: Final = frozenset({"filler", "lead", "but"})
+_JOINED: Final = frozenset({"word", "value", "generic", "date", "title", "sign", "tone"})
 _LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
 _FARTHEST: Final = 8
@@ -219,7 +220,15 @@ class QueryReading:
         return self._describes(found.end) and self._sorts(at, found)
 
     def _sets_tone(self, at: int, found: Found) -> bool:
-        return self._describes(found.end) and not self._is_fixed(at, found)
+        """Tell whether a word of tone describes something: "dark thriller", "something light"."""
+        if self._describes(found.end):
+            return not self._is_fixed(at, found)
+        if found.end >= self.n:
+            return at > 0 and self._kind_at(at - 1) == "generic"
+        return self._kind_at(found.end) in {"and", "comma"} and self._kind_at(found.end + 1) in {
+            "tone",
+            "soft_tone",
+        }
 
     def _counts(self, _at: int, found: Found) -> bool:
         count = found.values[0] if found.values else 1
@@ -258,7 +267,7 @@ class QueryReading:
         alone = len(times) == 1 and not found.meaning.language
         if alone and times[0].bare == "year":
             return years[0] <= times[0].period.first.year <= years[1] + 1
-        return not (alone and times[0].bare)
+        return not (alone and times[0].bare) or self._kind_at(found.end) == "generic"
 
     def _describes(self, at: int) -> bool:
         """Tell whether what follows is a thing in general, or a category of things."""
@@ -429,7 +438,8 @@ def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
 def _separate(nodes: list[Node], reading: QueryReading) -> list[Node]:
     """Return the nodes, with characters that only look like filler inside a word as words again."""
     for at, node in enumerate(nodes):
-        if node.kind not in _INSIDE_WORDS or node.end != node.start + 1:
+        starts = node.kind == "and" and (at == 0 or nodes[at - 1].kind not in _JOINED)
+        if (node.kind not in _INSIDE_WORDS and not starts) or node.end != node.start + 1:
             continue
         if not is_single(reading.tokens[node.start]):
             continue

@@ -164,6 +164,7 @@ _RULES: Final[Mapping[str, Callable[[Walk, int], int]]] = {
     "not_before_value": negating.negation,
     "not_before_known": negating.negation,
     "not_after": negating.negated_before,
+    "not_after_value": negating.negated_value_before,
     "like": titles.take_like,
     "with_end": titles.take_like,
     "unlike": titles.take_like,

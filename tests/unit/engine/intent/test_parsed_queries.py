@@ -25,5 +25,5 @@ def rows() -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(("language", "domain", "query", "understood"), rows())
 def test_what_a_query_says(language: str, domain: str, query: str, understood: str) -> None:
     assert shown(said(domain, query)) == understood
-    code = {"english": "en", "chinese": "zh"}[language]
+    code = {"english": "en", "chinese": "zh", "spanish": "es"}[language]
     assert parser_for(domain).parse(query, NOW).language == code
