@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_force(train)
     train.set_defaults(run=_train)
 
+    _add_enrich(commands.add_parser("enrich", help="let a language model add columns to items"))
+
     published = commands.add_parser("publish", help="serve an existing generation")
     published.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
     published.add_argument("generation", help="name of its folder in the bundle folder")
@@ -134,6 +136,19 @@ _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recser
 def _add_force(parser: argparse.ArgumentParser) -> None:
     text = "publish the result even if it ranks worse than the bundle being served"
     parser.add_argument("--force", action="store_true", help=text)
+
+
+def _add_enrich(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--items", type=Path, required=True, help=f"item file: {_FORMATS}")
+    parser.add_argument("--out", type=Path, required=True, help="file to write, of the same ending")
+    parser.add_argument("--recipe", type=Path, help="recipe (TOML): which column is the id")
+    parser.add_argument("--batch", type=int, default=8, help="items in one call, 1 to 64 (8)")
+    parser.add_argument("--dry-run", action="store_true", help="ask nothing; estimate tokens, time")
+    for name in ("prompt", "answer"):
+        text = f"price of a million {name} tokens, to show what it costs"
+        parser.add_argument(f"--price-{name}", type=float, default=0.0, help=text)
+    _add_settings(parser)
+    parser.set_defaults(run=_enrich)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +225,24 @@ def _train(arguments: argparse.Namespace) -> int:
         with logged_steps():
             report = retrain(arguments.bundle, arguments.events, recipe, gate=gate)
     print(report)
+    return 0
+
+
+def _enrich(arguments: argparse.Namespace) -> int:
+    from app.commands import enrich
+    from app.offline.enrichment.enrich import EnrichOptions, Prices
+    from app.offline.enrichment.item_file import ItemFiles
+    from app.offline.input.recipe import Recipe, load_recipe
+
+    recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
+    files = ItemFiles(arguments.items, arguments.out, recipe.items.id)
+    prices = Prices(arguments.price_prompt, arguments.price_answer)
+    options = EnrichOptions(arguments.batch, prices, dry_run=arguments.dry_run)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    print(asyncio.run(enrich(_settings(arguments), files, options, say)))
     return 0
 
 

@@ -1,6 +1,7 @@
-"""The commands that use the event store: `compact`, `export events`, `import events`, and `train`.
+"""The commands that use the event store or a language model, with what they need opened and closed.
 
-They may run beside a service that uses the same store.
+`compact`, `export events`, `import events` and `train` may run beside a service that uses the same
+store. `enrich` asks a language model.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,10 @@ from app.core.errors import BadDataError, UsageError
 from app.core.ports import EventStore
 from app.core.settings import Settings
 from app.core.types import Event
+from app.language_model.endpoint import open_language_model
 from app.offline.build import BuildReport, retrain
+from app.offline.enrichment.enrich import Enrichment, EnrichOptions
+from app.offline.enrichment.item_file import ItemFiles
 from app.offline.input.event_files import events_of, line_of
 from app.offline.input.events import TimeBounds
 from app.offline.input.read_report import ReadReport
@@ -29,6 +33,7 @@ from app.offline.promotion import Gate
 from app.serving.stores.opening import open_event_store
 
 _EVENTS_PER_WRITE: Final = 1000
+_MAX_BATCH: Final = 64
 
 
 async def compact(settings: Settings) -> str:
@@ -115,6 +120,32 @@ def train_from_store(
         # The file was written with our own column names, whatever those of the log are.
         ours = recipe.model_copy(update={"events": EventColumns()})
         return retrain(bundle, events, ours, gate=gate)
+
+
+async def enrich(
+    settings: Settings, files: ItemFiles, options: EnrichOptions, say: Callable[[str], None]
+) -> str:
+    """Let the language model of the settings add columns to the items of a file.
+
+    Args:
+        settings: name the model.
+        files: what is read and written.
+        options: how it goes.
+        say: shows a line of progress.
+
+    Returns a sentence that says what was done, or would be.
+
+    Raises:
+        UsageError, BadDataError, LanguageModelError: as `Enrichment.run`; no model is set.
+    """
+    if not 1 <= options.batch <= _MAX_BATCH:
+        raise UsageError(f"--batch must be 1 to {_MAX_BATCH}")
+    model = open_language_model(settings)
+    try:
+        run = Enrichment(files, model, settings.llm_model, options, say)
+        return run.dry_run() if options.dry_run else await run.run()
+    finally:
+        await model.aclose()
 
 
 async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: BinaryIO) -> int:
