@@ -117,7 +117,14 @@ def assemble(
         sources=sources_of(parts),
         fallback=fallback_of(signals, topk),
         similarity=similarity,
-        blend=Blend(texts.vectors, texts.words, similarity, signals, topk),
+        blend=Blend(
+            texts.vectors,
+            texts.index.empty,
+            texts.words,
+            similarity=similarity,
+            signals=signals,
+            topk=topk,
+        ),
         topk=topk,
         learned=learned,
     )

@@ -57,6 +57,10 @@ class EmptyRows:
         self.mask[rows] = ~self._vectors[rows].any(axis=1)
         self._any = bool(self.mask.any())
 
+    def among(self, rows: Rows) -> Mask | None:
+        """Return bool[c]: which of int64[c] rows are empty; None where no row is."""
+        return self.mask[rows] if self._any else None
+
     def or_blocked(self, blocked: Mask | None) -> Mask | None:
         """Return bool[n]: the blocked rows and the empty ones; None where there are none."""
         if not self._any:

@@ -12,11 +12,11 @@ query decides first, then the likes, then the history.
 
 Cosines are in [-1, 1], all other parts in [0, 1], but the similarity of the most similar items may
 be above 1 (`app.engine.retrieval.similar`). A missing part adds nothing, the cosine of a text
-without a vector too. Where the query has no vector, coverage counts 1: nothing else says what was
-asked, and a popular item must not come before it. The weight of coverage was chosen on queries with
-human grades, that of similarity on films that are alike (docs/accuracy.md). The others are not
-tuned on any data: taste changes the order of similar matches, and what is popular, trending or new
-decides between nearly equal ones.
+without a vector too. Where the query or the item has no vector, coverage counts 1: nothing else
+says that they fit, and a popular item must not come before one that does. The weight of coverage
+was chosen on queries with human grades, that of similarity on films that are alike
+(docs/accuracy.md). The others are not tuned on any data: taste changes the order of similar
+matches, and what is popular, trending or new decides between nearly equal ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ import numpy as np
 
 from app.core.types import Matrix, Rows, Vector
 from app.engine.kernels.topk import Gather, TopK
+from app.engine.retrieval.index import EmptyRows
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.similar import Similarity
@@ -49,15 +50,18 @@ LEARNED_MATCH_WEIGHT = 10.0
 class Blend:
     """The fixed blend over one catalogue."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is another part of an engine
         self,
         vectors: Matrix,
+        empty: EmptyRows,
         words: LexicalSearch,
+        *,
         similarity: Similarity,
         signals: Mapping[str, Vector],
         topk: TopK,
     ) -> None:
-        """Take float32[n, dim] unit rows, the words of titles, and float32[n] for each signal."""
+        """Take float32[n, dim] unit rows, which rows are empty, the words, and n of each signal."""
+        self._empty = empty
         self._vectors, self._words, self._topk = vectors, words, topk
         self._similarity = similarity
         self._signals: Vector = np.zeros(len(vectors), np.float32)
@@ -122,6 +126,13 @@ class Blend:
             for position, score in zip(alone, again, strict=True):
                 scores[position] = score
         for request, gather, score in zip(requests, gathers, scores, strict=True):
+            empty = self._empty.among(gather.rows) if request.query_vector is not None else None
+            if empty is not None and empty.any():
+                again = self._topk.gather(
+                    [Gather(gather.rows[empty], None, gather.summands, None)],
+                    COVERAGE_ALONE_WEIGHT - COVERAGE_WEIGHT,
+                )
+                score[empty] += again[0]
             if request.query and (coded := self._words.coded(request.query)).size:
                 score[np.isin(gather.rows, coded)] += CODE_WEIGHT
         return scores

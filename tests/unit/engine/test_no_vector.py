@@ -161,3 +161,17 @@ def test_fast_encoding_outlives_a_change(engine: RankEngine) -> None:
     assert live.fast_encoding(RankRequest(query="pear")) == RankRequest(
         query="pear", fast_encoding=True
     )
+
+
+def test_an_item_without_a_vector_comes_before_others_if_it_has_all_words() -> None:
+    titles: dict[str, str | None] = {
+        **{f"red{n}": f"red apple number {n}" for n in range(3)},
+        "ge": "ქუჩა",
+        "both": "red ქუჩა",
+    }
+    engine = small_engine({"red0": 1.0}, titles=titles, encoder=LatinEncoder())
+    # The encoder reads a part of the query, and nothing of the item.
+    scores = {item.id: item.score for item in answer(engine, query="ქუჩა a").items}
+
+    assert next(iter(scores)) in {"ge", "both"}
+    assert scores["ge"] > scores["red0"]
