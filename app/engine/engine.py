@@ -35,7 +35,7 @@ from app.engine.demands import Posed, asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.filling import STEPS, Short, joined, missing, summed
-from app.engine.interpretation import Parser, interpret
+from app.engine.interpretation import NO_QUERY, Parser, interpret
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import EngineParts
@@ -210,7 +210,7 @@ class RankEngine:
     def encode(self, batch: Sequence[RankRequest]) -> EncodedBatch:
         """Interpret and encode the queries of a batch. Raises `EngineError`."""
         start = perf_counter()
-        intents = tuple([interpret(request, self._parts.parser) for request in batch])
+        intents = tuple([self._intent(request) for request in batch])
         # A text that one request has time to encode in full is encoded in full for all of them.
         full, fast = dict[str, None](), dict[str, None]()
         fast_encoder = self._parts.fast_encoder
@@ -233,6 +233,13 @@ class RankEngine:
             fast_encoding=(vectors.keys() & fast.keys()) - full.keys(),
             encode_ms=(perf_counter() - start) * 1e3,
         )
+
+    def _intent(self, request: RankRequest) -> Intent:
+        intent = interpret(request, self._parts.parser)
+        # Pictures (emoji) are no words, but some titles have them.
+        if intent is NO_QUERY and request.query and self._parts.texts.words.pictured(request.query):
+            return Intent(residual_text=request.query)
+        return intent
 
     def _rank(self, batch: Sequence[RankRequest], encoded: EncodedBatch) -> BatchResult:
         first = self._pass(batch, encoded)

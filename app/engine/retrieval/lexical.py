@@ -16,6 +16,7 @@ import numpy as np
 
 from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays
+from app.engine.kernels.matching import RowNumbers
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
@@ -91,6 +92,10 @@ class LexicalSearch(Protocol):
 
         Stop words do not count, unless there are no others. Without words: none.
         """
+        ...
+
+    def pictured(self, query: str) -> bool:
+        """Tell whether a query without words has a picture (emoji) of an item; from any thread."""
         ...
 
     def coded(self, query: str) -> Rows:
@@ -175,10 +180,21 @@ class LexicalIndex:
 
     def rows_with(self, query: str) -> Rows:
         """See `LexicalSearch`."""
-        words = list(map(self._number, dict.fromkeys(query_words(query)[:MAX_QUERY_WORDS])))
-        if not words or min(words) < 0:
-            return np.empty(0, np.int64)
-        return self._items.rows_with(words)
+        texts = dict.fromkeys(query_words(query)[:MAX_QUERY_WORDS])
+        words = [self._number(text) for text in texts if not is_character(text)]
+        if not texts or -1 in words:
+            return _NO_ROWS
+        # A single character stands in many pairs.
+        found: list[Rows | RowNumbers] = [
+            self._read(text).words[0].items.rows for text in texts if is_character(text)
+        ]
+        if words:
+            found.append(self._items.rows_with(words))
+        return reduce(np.intersect1d, found).astype(np.int64)
+
+    def pictured(self, query: str) -> bool:
+        """See `LexicalSearch`."""
+        return any(self._number(term) >= 0 for term, _ in query_terms(query))
 
     def coded(self, query: str) -> Rows:
         """See `LexicalSearch`."""
@@ -264,13 +280,16 @@ def _completed(ask: _LookUps, text: str, word: QueryWord, n_words: int) -> Query
     It is still being typed, unless it is a whole word. A single character of a script without
     spaces is half of a pair wherever it stands.
     """
-    known = ask.number(text) >= 0
-    half = is_character(text) or _may_be_half(text, n_words, known=known)
-    completed = ask.complete(text) if half else None
+    known, half = ask.number(text) >= 0, is_character(text)
+    completed = None
+    if half or _may_be_half(text, n_words, known=known):
+        completed = ask.complete(text)
     if completed is None:
         return word
-    if known and completed.matched.items.rows.size < _RARE * word.matched.items.rows.size:
-        return word  # a short word that is common enough is whole: "my"
+    if known and not half:
+        n_with_it, n_completed = (each.matched.items.rows.size for each in (word, completed))
+        if n_completed < _RARE * n_with_it:
+            return word  # a short word that is common enough is whole: "my"
     weight = COMPLETED if known else 1.0
     more = word.or_else(completed.matched.times(weight, weight), ask.either)
     return replace(more, idf=min(word.idf, completed.idf))

@@ -119,6 +119,11 @@ class LiveLexicalIndex:
             rows = np.concatenate([rows[~np.isin(rows, segment.rows)], fresh])
         return np.sort(rows)
 
+    def pictured(self, query: str) -> bool:
+        """See `LexicalSearch`."""
+        indexes = (self._main, *(segment.index for segment in self._segments))
+        return any(index.pictured(query) for index in indexes)
+
     def coded(self, query: str) -> Rows:
         """See `LexicalSearch`."""
         rows = self._main.with_code(query)

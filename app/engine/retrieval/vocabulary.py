@@ -220,6 +220,8 @@ class Vocabulary:
         if len(word) > MAX_FUZZY_LENGTH:
             return QueryWord(idf, self._exactly([number], 1.0))
         similar = self._matching.similar_words(trigrams_of_word(word))
+        if number >= 0 and not len(similar[0]):  # a spelling, which is similar to nothing
+            similar = np.array([number]), np.ones(1, np.float32)
         matched = WordMatch(*self._matching.match(*similar))
         cuts = range(1, len(word)) if len(word) > 5 else ()  # shorter ones join by chance
         for cut in cuts:

@@ -89,6 +89,15 @@ def test_without_a_vector_a_popular_item_does_not_come_before_what_was_asked() -
     assert first(engine, "鲁迅小说", 3)[-1] == "hit"
 
 
+def test_pictures_are_a_query_only_where_an_item_has_them(engine: RankEngine) -> None:
+    assert first(engine, "🎸") == first(engine, "") == ["mx"]
+    engine = small_engine({"a": 1.0}, titles={"a": "Guitar", "b": "🎸 sticker"})
+    assert first(engine, "🎸") == ["b"]
+    engine.plan([Change(1, "c", {"title": "Drums 🥁"})], 1000.0)()
+    assert first(engine, "🥁") == ["c"]
+    assert first(engine, "🎹") == ["a"]
+
+
 @pytest.mark.parametrize("query", ["!!!", "🎄", "\u200b", "…"])
 def test_a_query_without_letters_is_no_query(engine: RankEngine, query: str) -> None:
     assert first(engine, query, 3) == first(engine, "", 3)

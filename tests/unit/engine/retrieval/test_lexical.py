@@ -123,7 +123,7 @@ class Oracle:
         alike = {w for w in self.vocabulary if self.similarity(asked, w)}
         own = alike | self.compounds(asked)
         with_it, with_others = (sum(bool(s & set(t)) for t in self.texts) for s in (own, found))
-        if known and with_others < 8 * with_it:
+        if known and not is_character(asked) and with_others < 8 * with_it:
             return set(), 0.0
         return found, 0.8 if known else 1.0
 
@@ -383,6 +383,26 @@ def test_long_titles_and_queries_are_read_to_their_limits():
     assert covered(index, words[MAX_TITLE_WORDS]) == [0]
     head = " ".join(words[:MAX_QUERY_WORDS])
     assert search(index, f"{head} {words[-1]}", 1)[1] == search(index, head, 1)[1]
+
+
+def test_a_single_character_finds_every_run_that_has_it():
+    index = index_of(["红茶杯", "茶", "杯 set", "绿茶 cup", "no"])
+    assert sorted(found(index, "茶")) == [0, 1, 3]
+    assert sorted(found(index, "杯")) == [0, 2]
+    assert index.rows_with("茶").tolist() == [0, 1, 3]
+    assert index.rows_with("杯 set").tolist() == [2]
+    assert index.rows_with("茶 杯").tolist() == [0]
+    assert index.rows_with("龙 杯").tolist() == []
+
+
+def test_pictures_are_found_only_by_pictures():
+    index = index_of(["🎄 Tree", "Tree 👨‍👩‍👧", "❤️"])
+    assert found(index, "🎄") == [0]
+    assert found(index, "👧👨") == [1]
+    assert found(index, "❤") == [2]
+    assert covered(index, "🎄") == [1, 0, 0]
+    assert found(index, "🎄 tree") == found(index, "tree") == [0, 1]
+    assert [index.pictured(text) for text in ("🎄", "🎅", "!", "")] == [True, False, False, False]
 
 
 def test_a_word_stands_for_its_nearest_few():
