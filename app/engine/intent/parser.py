@@ -19,7 +19,7 @@ from app.engine.intent.phrases import language_of_script, phrase_books, signs
 from app.engine.intent.reading import QueryReading
 from app.engine.intent.resolving import resolve
 from app.engine.intent.slots import Slots
-from app.engine.intent.vocabulary import IntentVocabulary, vocabulary_of
+from app.engine.intent.vocabulary import IntentVocabulary, pairs_of, vocabulary_of
 from app.engine.intent.walk import GONE, KEPT, Walk
 
 WEAK: Final = 0.5
@@ -95,6 +95,9 @@ class QueryParser:
         if not words:
             return 1.0
         count, known = self.vocabulary.words.count, self._known
+        if not all(map(str.isascii, words)):
+            # One character says little, so pairs count where there are some.
+            words = pairs_of(words) + [word for word in words if not is_single(word)] or words
         unknown = [word for word in words if word not in known and not count(word)]
         return 1.0 - 0.6 * len(unknown) / len(words)
 

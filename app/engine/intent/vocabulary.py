@@ -16,7 +16,7 @@ from typing import Final
 from app.core.types import JsonValue
 from app.domain.columns import Column, StringColumn, StringsColumn
 from app.engine.catalogue.catalogue import Catalogue, Record
-from app.engine.intent.cutting import words_in
+from app.engine.intent.cutting import is_single, words_in
 from app.engine.intent.fields import DATES, Fields, fields_of
 from app.engine.intent.hashes import HashCounter, HashCounts
 from app.engine.intent.names import MANY, Names
@@ -52,7 +52,7 @@ class IntentVocabulary:
         present: field -> items that have a value.
         n_items: items in all.
         titles: the titles, in folded words joined by blanks.
-        words: the words of the titles.
+        words: the words of the titles, and pairs of characters where words have no blanks.
         pairs: neighbouring words of titles of which the first says a demand elsewhere ("new york").
     """
 
@@ -97,7 +97,9 @@ class IntentVocabulary:
             names = names.with_values(added, removed, exact=exact)
         titles = [[_title_keys(record.item.title) for record in part] for part in (olds, news)]
         old, new = ([key for keys in part for key in keys] for part in titles)
-        old_words, new_words = ([w for key in part for w in key.split()] for part in (old, new))
+        old_words, new_words = (
+            [word for key in part for word in _known_words(key.split(" "))] for part in (old, new)
+        )
         old_pairs, new_pairs = ([p for key in part for p in _pairs(key)] for part in (old, new))
         return replace(
             self,
@@ -211,12 +213,29 @@ def _titles(column: Column) -> tuple[HashCounts, HashCounts, HashCounts]:
         for key in _title_keys(text.decode()):
             titles.add(key)
             tokens = key.split(" ")
-            for token in tokens:
+            for token in _known_words(tokens):
                 words.add(token)
             if not first_words.isdisjoint(tokens):
                 for pair in _pairs(key):
                     pairs.add(pair)
     return titles.counts(), words.counts(), pairs.counts()
+
+
+def _known_words(tokens: Sequence[str]) -> list[str]:
+    """Return the words of a title; of characters without blanks between them also each pair."""
+    words = list(tokens)
+    if not all(map(str.isascii, tokens)):
+        words += pairs_of(tokens)
+    return words
+
+
+def pairs_of(tokens: Sequence[str]) -> list[str]:
+    """Return each two neighbouring characters of scripts without blanks, as one word.
+
+    >>> pairs_of(["a", "科", "幻", "片"])
+    ['科幻', '幻片']
+    """
+    return [a + b for a, b in pairwise(tokens) if is_single(a) and is_single(b)]
 
 
 def _title_keys(title: str | None) -> list[str]:

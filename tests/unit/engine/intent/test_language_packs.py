@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from app.domain.intent import SORTS, TONES
-from app.engine.intent import cutting, fields, phrases, slots
+from app.engine.intent import cutting, fields, phrases, slots, vocabulary
 from app.engine.intent.packs import PackError, pack_of, packs, read_pack
 from app.engine.intent.phrases import phrase_books, tokens_of
 
 GOOD = 'code = "xx"\nname = "X"\nscript = "latin"\n'
 
 
-@pytest.mark.parametrize("module", [cutting, fields, phrases, slots])
+@pytest.mark.parametrize("module", [cutting, fields, phrases, slots, vocabulary])
 def test_the_examples_in_the_docstrings_are_true(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
