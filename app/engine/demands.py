@@ -18,6 +18,7 @@ from app.core.types import RankRequest, Rows
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
 from app.engine.intent.denials import denies
+from app.engine.kernels.topk import Hits
 from app.engine.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import ResolvedRequest
@@ -113,11 +114,11 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
         max_per=max_per,
         counted=parts.catalogue.rows(asked.request.shown) if max_per else _NO_ROWS,
     )
-    if resolved.named is None:
-        if ordering.key is None:
-            resolved = replace(resolved, extra=ordering.first)
-        else:
-            resolved, ordering = _sorted(resolved, ordering, ordering.key, parts)
+    if resolved.named is None and ordering.key is not None:
+        resolved, ordering = _sorted(resolved, ordering, ordering.key, parts)
+    if ordering.first.size:
+        ones = np.ones(len(ordering.first), np.float32)
+        resolved = replace(resolved, extra={**resolved.extra, "title": Hits(ordering.first, ones)})
     return Posed(asked, resolved, ordering)
 
 
@@ -131,7 +132,11 @@ def _sorted(
     # A value that may come only so often needs more rows than are asked for.
     size = len(pool) if ordering.max_per else resolved.k
     pool = pool_of(key, pool, size, parts.signals["popularity"])
-    return replace(resolved, named=np.union1d(ordering.first, pool)), ordering
+    valued = pool[np.isfinite(key[pool])]
+    best_first = valued[np.argsort(-key[valued], kind="stable")]
+    by_sort = Hits(best_first, key[best_first].astype(np.float32))
+    named = np.union1d(ordering.first, pool)
+    return replace(resolved, named=named, extra={"sort": by_sort}), ordering
 
 
 def _fitting(filter_: str, parts: EngineParts) -> str:

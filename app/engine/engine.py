@@ -323,6 +323,8 @@ class RankEngine:
         Returns for each request the hits of each source, and the candidates, int64[c].
         """
         hits = self._hits(requests, self._parts.sources)
+        for request, by_source in zip(requests, hits, strict=True):
+            by_source.update(request.extra)
         candidates = self._candidates(requests, hits)
         short = [
             position
@@ -359,8 +361,7 @@ class RankEngine:
         lists = []
         for request, by_source in zip(requests, hits, strict=True):
             rows = [source_hits.rows for source_hits in by_source.values()]
-            rows += [some for some in (request.named, request.extra) if some is not None]
-            lists.append(rows)
+            lists.append(rows if request.named is None else [*rows, request.named])
         return self._parts.topk.union(lists)
 
     def _score(

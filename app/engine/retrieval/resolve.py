@@ -3,13 +3,14 @@
 Knows neither sources nor scores.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
-from app.engine.kernels.topk import Exclusion
+from app.engine.kernels.topk import Exclusion, Hits
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.similar import MOST_LIKED, Liked
 
@@ -43,7 +44,7 @@ class ResolvedRequest:
         blocked: bool[n], more rows that must not: those that fail the filter, and those that nobody
             gets; None where there are none.
         named: int64[c], rows to rank and nothing else; None = find candidates.
-        extra: int64[x], candidates beside those that the sources bring.
+        extra: name -> hits that the demands of the request bring beside the sources.
         preferred: bool[n], rows that come before others of like relevance; None = no preference.
         k: how many items are asked for.
     """
@@ -59,7 +60,7 @@ class ResolvedRequest:
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
     blocked: Mask | None = None
     named: Rows | None = None
-    extra: Rows | None = None
+    extra: Mapping[str, Hits] = field(default_factory=dict)
     preferred: Mask | None = None
     k: int = 10
 

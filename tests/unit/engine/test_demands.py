@@ -78,6 +78,15 @@ def test_a_sort_is_strict_and_missing_values_come_last(
     assert last is None or found[-1] == last
 
 
+def test_an_answer_says_what_the_sort_brought(engine: RankEngine) -> None:
+    found = asked(engine, "cheapest", {"sort": "cheapest"}, k=2)
+    sources = [item.sources[0] for item in found.items]
+    assert [(hit.name, hit.rank, hit.score) for hit in sources] == [
+        ("sort", 1, -3.0),
+        ("sort", 2, -4.0),
+    ]
+
+
 def test_the_score_breaks_the_ties_of_a_sort(engine: RankEngine) -> None:
     likes = {"sort": "newest", "like": ["star"]}  # a space adventure, as robot is
     assert ids(asked(engine, "newest", likes, k=2)) == ["robot", "cook"]
