@@ -45,6 +45,10 @@ def run(settings: Settings) -> int:
     require(settings.device)
     open_bundle(settings.bundle)
     asyncio.run(check_event_store(settings))
+    if settings.llm_url is not None:
+        from app.language_model.endpoint import check_language_model  # noqa: PLC0415 - rarely used
+
+        check_language_model(settings)
     export_settings(settings)
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
     # without a handler of ours the process would end as if killed.

@@ -151,6 +151,17 @@ def open_language_model(settings: Settings) -> HttpLanguageModel:
     )
 
 
+def check_language_model(settings: Settings) -> None:
+    """Check what the settings say of a language model, if they name one; it is not asked.
+
+    Raises:
+        UsageError: as `open_language_model`.
+    """
+    if settings.llm_url is not None:
+        _address(settings.llm_url)
+        _key_of(settings)
+
+
 def _key_of(settings: Settings) -> str | None:
     if settings.llm_api_key is not None:
         return settings.llm_api_key.get_secret_value().strip() or None

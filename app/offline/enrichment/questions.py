@@ -26,14 +26,11 @@ _MOST: Final[Mapping[str, int]] = {
 _MAX_TEXT: Final = 100
 _MAX_CELL: Final = 600
 _MAX_ITEM: Final = 1500
-_TOKENS_PER_ITEM: Final = 160
+_TOKENS_PER_ITEM: Final = 300
 """Most tokens of an answer for each item."""
 
-_LIST: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
-_TONE: Final[dict[str, Any]] = {
-    "type": "array",
-    "items": {"type": "string", "enum": list(TONES)},
-}
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_TONE: Final[dict[str, Any]] = {"type": "string", "enum": list(TONES)}
 _SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -47,7 +44,15 @@ _SCHEMA: Final[dict[str, Any]] = {
                 "required": ["n", *COLUMNS],
                 "properties": {
                     "n": {"type": "integer"},
-                    **{name: _TONE if name == "tone" else _LIST for name in COLUMNS},
+                    **{
+                        name: {
+                            "type": "array",
+                            "items": _TONE if name == "tone" else _TEXT,
+                            # Small models do not find the end of a list.
+                            "maxItems": most,
+                        }
+                        for name, most in _MOST.items()
+                    },
                 },
             },
         }

@@ -27,7 +27,12 @@ _MOST_CATALOGUE_CHARACTERS: Final = 6000
 _MAX_TOKENS: Final = 400
 _MULTILINGUAL: Final = ("multilingual", "e5", "bge-m3", "xlm", "labse")
 
-_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
+_MOST_TEXTS: Final = 8
+_TEXTS: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "maxItems": _MOST_TEXTS,  # small models do not find the end of a list
+}
 _BOUNDS: Final = ("gt", "gte", "lt", "lte")
 _QUOTED: Final = ("sort", "tone", "count")
 
@@ -88,7 +93,7 @@ def intent_schema(facts: CatalogueFacts) -> dict[str, Any]:
             "without": _TEXTS,
             "like": _TEXTS,
             "dislike": _TEXTS,
-            "tone": {"type": "array", "items": {"type": "string", "enum": list(TONES)}},
+            "tone": {**_TEXTS, "items": {"type": "string", "enum": list(TONES)}},
             "count": {"type": ["integer", "null"]},
             "residual_text": {"type": "string"},
             "language": {"type": "string"},
@@ -109,7 +114,7 @@ def _tests(field: FieldFacts) -> dict[str, Any]:
         value: dict[str, Any] = {"type": "string"}
         if field.distinct is not None and field.distinct <= _MOST_VALUES:
             value["enum"] = [value for value, _ in field.values]
-        tests = {test: {"type": "array", "items": value} for test in ("any", "all", "not")}
+        tests = {test: {**_TEXTS, "items": value} for test in ("any", "all", "not")}
     return {"type": "object", "additionalProperties": False, "properties": tests}
 
 

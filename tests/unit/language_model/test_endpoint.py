@@ -13,7 +13,12 @@ from app.core.errors import LanguageModelError, UsageError
 from app.core.settings import Settings
 from app.core.telemetry import configure_logging
 from app.core.types import ModelQuestion
-from app.language_model.endpoint import MAX_BYTES, HttpLanguageModel, open_language_model
+from app.language_model.endpoint import (
+    MAX_BYTES,
+    HttpLanguageModel,
+    check_language_model,
+    open_language_model,
+)
 from tests.chat_server import Answer, ChatRequest, ChatServer, chat, chatting, http
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -241,8 +246,12 @@ def test_the_key_comes_from_the_setting_or_from_a_file(tmp_path: Path) -> None:
         path = tmp_path / "key"
         if content is not None:
             path.write_text(content, "utf-8")
-        with pytest.raises(UsageError):
-            open_language_model(Settings(llm_url=url, llm_api_key_file=path))
+        wrong = Settings(llm_url=url, llm_api_key_file=path)
+        for call in (open_language_model, check_language_model):
+            with pytest.raises(UsageError, match="llm_api_key_file"):
+                call(wrong)
+    check_language_model(settings)
+    check_language_model(Settings(llm_api_key_file=tmp_path / "missing"))
 
 
 async def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
@@ -256,5 +265,7 @@ async def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
 
 
 def test_a_url_without_a_host_is_refused() -> None:
+    with pytest.raises(UsageError):
+        check_language_model(Settings(llm_url="http://"))
     with pytest.raises(UsageError):
         HttpLanguageModel("http://", "m", None, 1.0)
