@@ -43,11 +43,11 @@ def test_words_are_asked_once_enough_different_callers_sent_them() -> None:
 
 def test_callers_are_kept_as_salted_digests() -> None:
     kept = []
-    for salt in (b"1", b"2"):
+    for salt in ("1", "2"):
         words = noted(("a", "u:ann@example.org"), salt=salt)
         kept.append(words._noted["a"].callers)
     assert kept[0] != kept[1]
-    assert all(len(digest) == 8 for digests in kept for digest in digests)
+    assert all(isinstance(digest, int) for digests in kept for digest in digests)
 
 
 def test_the_most_asked_are_asked_first() -> None:
