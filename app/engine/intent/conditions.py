@@ -13,7 +13,6 @@ from app.engine.intent.vocabulary import IntentVocabulary
 Condition: TypeAlias = dict[str, Any]
 
 _ABOUT: Final = 0.2
-_HIGHEST_RATING: Final = 10
 
 
 class Choice(NamedTuple):
@@ -155,7 +154,7 @@ def bound_of(
     test: str, amounts: Sequence[Amount], field: NumberField, amount_counts: Amount
 ) -> Bound:
     """Return the bound that amounts put on a field, in the unit of the field."""
-    numbers = sorted(_in_unit(amount.number, amount_counts, field) for amount in amounts)
+    numbers = sorted(_in_unit(amount, amount_counts, field) for amount in amounts)
     match test:
         case "most":
             return Bound(field.name, None, numbers[-1])
@@ -203,10 +202,7 @@ def field_for(
             return found
     if counted.counts or weak:
         return None
-    price, rating = (fields.numbers.get(fields.by_role.get(r, "")) for r in ("price", "rating"))
-    if price is None and rating is not None and max(numbers) <= _HIGHEST_RATING:
-        return rating
-    return price
+    return fields.numbers.get(fields.by_role.get("price", ""))
 
 
 def _field_of_group(group: str, numbers: Sequence[float], fields: Fields) -> NumberField | None:
@@ -218,13 +214,17 @@ def _field_of_group(group: str, numbers: Sequence[float], fields: Fields) -> Num
     return min(inside or fitting, key=lambda field: field.high - field.low, default=None)
 
 
-def _in_unit(number: float, counted: Amount, field: NumberField) -> float:
-    if field.group == TIME and counted.counts and counted.counts[0][0] == TIME:
-        return round(number / field.unit.factor, 6) if field.unit is not None else number
+def _in_unit(amount: Amount, counted: Amount, field: NumberField) -> float:
+    """Return an amount in the unit of a field; one without a unit has that of `counted`."""
     for group, unit in counted.counts:
+        if group == TIME and unit is not None:
+            # Durations are in minutes already.
+            minutes = amount.number if amount.counts else amount.number * unit.factor
+            factor = field.unit.factor if field.unit is not None and field.group == TIME else 1.0
+            return round(minutes / factor, 6)
         if unit is not None and field.unit is not None and group == field.unit.group:
-            return round(number * unit.factor / field.unit.factor, 6)
-    return number
+            return round(amount.number * unit.factor / field.unit.factor, 6)
+    return amount.number
 
 
 def _number(value: float) -> int | float:

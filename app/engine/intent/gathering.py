@@ -129,10 +129,11 @@ def _clusters(walk: Walk) -> list[list[tuple[int, str]]]:
 def _joint(walk: Walk, before: int, place: int, between: set[str]) -> str:
     if "or" in between:
         return "or"
+    fields = [walk.nodes[at].value.best[0].field for at in (before, place)]
+    if not between & {"and", "comma"} or fields[0] != fields[1]:
+        return "and"
     listed = _listed(walk, before) and _listed(walk, place)
-    if between & {"and", "comma"} and (listed or _single_valued(walk, place)):
-        return "or"
-    return "and"
+    return "or" if listed or _single_valued(walk, place) else "and"
 
 
 def _single_valued(walk: Walk, place: int) -> bool:

@@ -72,7 +72,7 @@ def _list_goes_on(walk: Walk, at: int) -> bool:
     """Tell whether "and" or "or" ends the list that commas began."""
     while walk.kind(at) in {"value", "comma", "generic", "stop"}:
         at += 1
-    return walk.kind(at) in {"and", "or"}
+    return walk.kind(at) in {"and", "or", "not_before"}
 
 
 def _negate(walk: Walk, at: int, start: Node) -> int:
@@ -118,6 +118,9 @@ def _negate_values(walk: Walk, at: int, start: Node, most: int = _NO_END) -> int
         choices.append(choice)
         end += 1
     nodes = walk.nodes[at:end]
+    before = walk.beside(walk.nodes.index(start), -1)
+    if walk.kind(before) == "attribute" and choices[0].field in walk.nodes[before].value.attributes:
+        walk.flag(walk.nodes[before], GONE)  # "any colour except red"
     walk.demands.negated.append(all_choices(choices, walk.vocabulary.fields.kinds))
     for node in nodes:
         walk.flag(node, GONE)

@@ -22,7 +22,7 @@ SHARED: Final = "any"
 SLOTS: Final = frozenset(
     {
         *("amount", "open_amount", "number", "period"),
-        *("generic", "time", "month", "weekday", "season", "ordinal"),
+        *("generic", "time", "decade", "month", "weekday", "season", "ordinal"),
     }
 )
 _SLOT: Final = re.compile(r"\{(\w*)\}")
@@ -64,14 +64,23 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     "dates": frozenset({"in", "before", "after", "since", "until", "between", "not_in"}),
     "periods": frozenset(
         {
-            *("year", "short_year", "decade", "early_decade", "mid_decade", "late_decade"),
+            *("year", "decade", "early_decade", "mid_decade", "late_decade"),
             *("century", "date_ymd", "date_mdy", "date_dmy", "month_of_year", "year_month"),
             *("last", "past", "season_of_year", "year_of_season", "season_last", "season_this"),
-            *("month_last", "month_only", "month_day", "day_month", "weekday", "ago"),
+            *(
+                "last_two",
+                "last_few",
+                "month_last",
+                "month_only",
+                "month_day",
+                "day_month",
+                "weekday",
+                "ago",
+            ),
         }
     ),
     "season_back": None,
-    "back": frozenset({"day", "week", "weekend", "month", "year"}),
+    "back": frozenset({"day", "week", "weekend", "month", "year", "decade", "century"}),
     "time": frozenset({"hour", "day", "week", "month", "year", "decade"}),
     "weekdays": None,
     "seasons": frozenset({"spring", "summer", "autumn", "winter"}),

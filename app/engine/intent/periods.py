@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 _FIRST_YEAR: Final = 1000
 _LAST_YEAR: Final = 2999
+_FEW: Final = 5
 _SEASONS: Final = {"spring": 3, "summer": 6, "autumn": 9, "winter": 12}
 
 
@@ -49,10 +50,6 @@ def period_of(kind: str, value: Any, slots: Sequence[Any], today: date) -> Perio
 
 
 def _year(_value: Any, slots: Sequence[Any], _today: date) -> Period | None:  # noqa: ANN401
-    return _years(slots[0], 1)
-
-
-def _short_year(_value: Any, slots: Sequence[Any], _today: date) -> Period | None:  # noqa: ANN401
     return _years(1900 + slots[0] if 30 <= slots[0] <= 99 else slots[0], 1)
 
 
@@ -104,6 +101,14 @@ def _past(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # n
     return _back(1, slots[0] if slots else "decade", today)
 
 
+def _last_two(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    return _back(2, slots[0], today)
+
+
+def _last_few(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    return _back(_FEW, slots[0], today)
+
+
 def _back(count: float, unit: str, today: date) -> Period | None:
     if not 0 < count <= 10_000 or count != int(count):
         return None
@@ -152,6 +157,10 @@ def _calendar(value: tuple[str, int], _slots: Sequence[Any], today: date) -> Per
         case "month":
             first = _months_later(today.replace(day=1), -count)
             end = _months_later(first, 1)
+        case "decade":
+            return _years(today.year // 10 * 10 - 10 * count, 10)
+        case "century":
+            return _years(today.year // 100 * 100 - 100 * count, 100)
         case _:
             first = date(today.year - count, 1, 1)
             end = date(first.year + 1, 1, 1)
@@ -210,7 +219,6 @@ def _months_later(day: date, months: int) -> date:
 
 _KINDS: Final[Mapping[str, Callable[[Any, Sequence[Any], date], Period | None]]] = {
     "year": _year,
-    "short_year": _short_year,
     "decade": _decade,
     "early_decade": _decade,
     "mid_decade": _decade,
@@ -224,6 +232,8 @@ _KINDS: Final[Mapping[str, Callable[[Any, Sequence[Any], date], Period | None]]]
     "year_month": lambda _, slots, __: _month_of(slots[0], slots[1]),
     "last": _last,
     "past": _past,
+    "last_two": _last_two,
+    "last_few": _last_few,
     "back": _calendar,
     "season_of_year": lambda _, slots, __: _season(slots[0], slots[1]),
     "year_of_season": lambda _, slots, __: _season(slots[1], slots[0]),

@@ -21,6 +21,7 @@ Trie: TypeAlias = dict[str, Any]
 SLOTS_KEY: Final = "{}"
 """Under it: pairs of a slot's name and the trie behind it."""
 
+_PLAIN: Final = re.compile(r"\{\w+\}")
 _PIECE: Final = re.compile(r"\{(\w+)\}|([^{}]+)")
 
 
@@ -253,7 +254,8 @@ def _bounds(pack: Pack) -> Iterator[_Phrase]:
             for test, phrases in texts.items():
                 for text in phrases:
                     # Without a unit, "5 to 10" and "about 7" say little.
-                    weak = test == "vague" or (test != "most" and text.startswith("{"))
+                    bare = text.startswith("{") and not any(map(str.isalpha, _PLAIN.sub("", text)))
+                    weak = test == "vague" or bare or (test == "between" and text[0] == "{")
                     kind = "about" if test == "vague" else test
                     yield _Phrase(text, PhraseMeaning("bound", (kind, role, weak), pack.code))
 
@@ -344,6 +346,7 @@ def _ordinals(pack: Pack) -> Iterator[_Phrase]:
 _SLOT_PARTS: Final[Mapping[str, Any]] = {
     "time": _keyed("time"),
     "month": _keyed("months"),
+    "decade": _keyed("decades"),
     "weekday": _keyed("weekdays"),
     "season": _keyed("seasons"),
     "ordinal": _ordinals,

@@ -8,7 +8,7 @@ from app.engine.intent.conditions import (
     field_for,
     span_of,
 )
-from app.engine.intent.fields import NumberField
+from app.engine.intent.fields import Fields, NumberField
 from app.engine.intent.slots import Amount
 from app.engine.intent.walk import GONE, JOINTS, KEPT, SILENT, Walk
 
@@ -57,10 +57,19 @@ def bound_at(walk: Walk, at: int) -> tuple[Bound | None, int]:
         walk.taken.add(place)
         found = fields.numbers[name]
         return bound_of(test, amounts, found, counted), max(at, place) + 1
-    found_field = field_for(counted, [one.number for one in amounts], role, weak, fields)
+    numbers = [one.number for one in amounts]
+    if test == "least" and not counted.counts and _may_rate(max(numbers), fields):
+        role = role or "rating"  # "above 8"
+    found_field = field_for(counted, numbers, role, weak, fields)
     if found_field is None:
         return None, at + 1
     return bound_of(test, amounts, found_field, counted), at + 1
+
+
+def _may_rate(number: float, fields: Fields) -> bool:
+    """Tell whether a number alone may be a rating: no shop, and not above the highest."""
+    rating = fields.numbers.get(fields.by_role.get("rating", ""))
+    return "price" not in fields.by_role and rating is not None and number <= rating.high
 
 
 def _fits(field: NumberField, counted: Amount) -> bool:

@@ -37,6 +37,7 @@ _LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
 _FARTHEST: Final = 8
 """How many choices may wait for the next one."""
+_LEAST_TITLE: Final = 2
 _RARE: Final = 0.005
 _ORDINARY: Final = 5
 _FEW_ITEMS: Final = 200
@@ -72,9 +73,9 @@ class QueryReading:
 
     def nodes(self) -> list[Node]:
         """Return the nodes of the query, in order; they cover all its tokens."""
-        nodes: list[Node] = []
         tokens, n = self.tokens, self.n
-        at, first = 0, True
+        at, first = self._title_before_year(), True
+        nodes = [Node("plain", 0, at)] if at else []
         while at < n:
             node = self._quoted(at) if tokens[at] in _QUOTES else None
             node = node or self._said(at, first=first) or self._number(at)
@@ -102,6 +103,17 @@ class QueryReading:
         named = self._name(sort.start)
         fits = named is not None and named.kind == "value" and named.end == sort.end
         return named if named is not None and fits else sort
+
+    def _title_before_year(self) -> int:
+        """Return the end of a title that all but a last year of the query is: 0 if there is none.
+
+        Otherwise the words of the title could be demands of their own: "best in show 2000".
+        """
+        end = self.n - (1 if self.tokens and self.tokens[-1][-1].isalnum() else 2)
+        if end < _LEAST_TITLE or not self.tokens[end].isdigit() or len(self.tokens[end]) != 4:
+            return 0
+        end -= not self.tokens[end - 1][0].isalnum()
+        return end if self._is_title(0, end) else 0
 
     def _parts(self, node: Node) -> list[Node]:
         """Return the values that one word stands for together; the word if they are unknown."""
@@ -232,6 +244,9 @@ class QueryReading:
 
     def _counts(self, _at: int, found: Found) -> bool:
         count = found.values[0] if found.values else 1
+        amount = self.slots.slot("amount", found.end - 1)
+        if amount is not None and amount.end > found.end:
+            return False  # "cheapest 16gb laptop"
         return bool(count == int(count) and 0 < count <= _MOST_COUNT)
 
     def _negates_value(self, _at: int, found: Found) -> bool:
@@ -264,10 +279,14 @@ class QueryReading:
         first = min(time.period.first.year for time in times)
         if found.meaning.value not in {"before", "until"} and first > years[1] + 1:
             return False  # "in the 25th century"
+        by_role = self.vocabulary.fields.by_role
+        if "price" in by_role and any(time.bare == "short" for time in times):
+            return False  # "from 50 to 90" is about money
         alone = len(times) == 1 and not found.meaning.language
         if alone and times[0].bare == "year":
             return years[0] <= times[0].period.first.year <= years[1] + 1
-        return not (alone and times[0].bare) or self._kind_at(found.end) == "generic"
+        named = alone and times[0].bare == "month" and self._kind_at(found.end) == "generic"
+        return not (alone and times[0].bare) or named
 
     def _describes(self, at: int) -> bool:
         """Tell whether what follows is a thing in general, or a category of things."""
@@ -338,10 +357,10 @@ class QueryReading:
             at = title.end
             while at < self.n and self._kind_at(at) in {"and", "or", "comma"}:
                 at += 1
-            if at in {title.end, self.n} or self._ends(at):
+            following = self._title(at) if title.end < at < self.n else None
+            if following is None:
                 return
-            following = self._title(at)
-            if following is None or (joint == "comma" and not following.value):
+            if not following.value and (joint == "comma" or self._ends(at)):
                 return
             yield Node("and", title.end, at)
 

@@ -12,6 +12,7 @@ from app.engine.intent.fields import MONEY, TIME
 from app.engine.intent.periods import Period, period_of
 from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, PhraseMeaning, Trie, Unit
 
+_HUNDRED: Final = 100
 _LARGEST: Final = 1e12
 _BARE: Final = {"year": "year", "month_only": "month", "weekday": "month"}
 _TIMES: Final = 6
@@ -41,7 +42,7 @@ class Amount(NamedTuple):
 
 
 class Time(NamedTuple):
-    """A period, and "year" or "month" where the query says nothing else: 1995, may."""
+    """A period, and where the query says nothing else "year" (1995), "short" (95), "month"."""
 
     period: Period
     bare: str
@@ -142,7 +143,9 @@ class Slots:
         while self.glued(at):
             before = self.tokens[at - 1]
             if before.isalpha() and before.isascii():
-                return before not in self.book.money_before
+                # "pre-2000" is a phrase, "wh-1000" is a name.
+                said = "-" in self.book.phrases.get(before, ())
+                return before not in self.book.money_before and not said
             if before != "-":
                 return False
             at -= 1
@@ -152,6 +155,9 @@ class Slots:
         values, multipliers = self.book.numbers, self.book.multipliers
         total, last, digits = 0.0, None, True
         start = at
+        if self.tokens[at] in self.book.ones and self.tokens[at + 1 : at + 2]:
+            # "a hundred"
+            at += multipliers.get(self.tokens[at + 1], 0) >= _HUNDRED
         while at < self.n:
             token = self.tokens[at]
             if token in values:
@@ -257,6 +263,8 @@ class Slots:
             period = period_of(meaning.kind, meaning.value, found.values, self.today)
             if period is not None:
                 bare = _BARE.get(meaning.kind, "") if found.end == at + 1 else ""
+                if bare == "year" and found.values[0] < _HUNDRED:
+                    bare = "short"
                 return Filled(found.end, Time(period, bare))
         return None
 
@@ -283,7 +291,7 @@ def _in_minutes(
     unit = counts[-1][1]
     if unit is None or unit.group != TIME:
         return value, counts
-    return value * unit.factor, ((TIME, None),)
+    return value * unit.factor, ((TIME, unit),)
 
 
 def _joined(last: float | None, value: float, *, spelled: bool) -> float | None:

@@ -32,9 +32,9 @@ def take_title_before(walk: Walk, at: int) -> int:
     node = walk.nodes[at]
     walk.flag(node, GONE)
     first = at
-    while walk.kind(first - 1) in {"word", "quoted"}:
+    while walk.kind(first - 1) in {"word", "quoted", "stop"}:
         first -= 1
-    if first == at:
+    if all(node.kind == "stop" for node in walk.nodes[first:at]):
         return at + 1
     text = walk.text_of(walk.nodes[first], walk.nodes[at - 1] if first < at - 1 else None)
     walk.demands.like.append(text)
