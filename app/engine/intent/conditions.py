@@ -13,6 +13,7 @@ from app.engine.intent.vocabulary import IntentVocabulary
 Condition: TypeAlias = dict[str, Any]
 
 _ABOUT: Final = 0.2
+_AROUND_YEARS: Final = 2
 
 
 class Choice(NamedTuple):
@@ -133,21 +134,22 @@ def dates(spans: Sequence[tuple[date | None, date | None]]) -> Condition:
 
 def span_of(test: str, periods: Sequence[Period]) -> tuple[date | None, date | None]:
     """Return the days [first, end) that "before" and the like leave of a period; None = open."""
-    first, end, _ = periods[0]
-    match test:
-        case "before":
-            return None, first
-        case "after":
-            return end, None
-        case "since":
-            return first, None
-        case "until":
-            return None, end
-        case "between":
-            low, high = sorted(periods[:2])
-            return low.first, high.end
-        case _:
-            return first, end
+    first, end, _ = min(periods)
+    last = max(periods).end
+    spans: dict[str, tuple[date | None, date | None]] = {
+        "before": (None, first),
+        "after": (end, None),
+        "since": (first, None),
+        "until": (None, end),
+        "between": (first, last),
+    }
+    if test == "around":
+        return _years_off(first, -_AROUND_YEARS), _years_off(end, _AROUND_YEARS)
+    return spans.get(test, (first, end))
+
+
+def _years_off(day: date, years: int) -> date:
+    return day.replace(year=day.year + years, day=min(day.day, 28))
 
 
 def bound_of(
@@ -200,9 +202,14 @@ def field_for(
         found = _field_of_group(group, numbers, fields)
         if found is not None:
             return found
-    if counted.counts or weak:
+    if counted.counts or (weak and not _look_like_prices(numbers)):
         return None
     return fields.numbers.get(fields.by_role.get("price", ""))
+
+
+def _look_like_prices(numbers: Sequence[float]) -> bool:
+    """Tell whether the ends of "200-400" look like prices, not like sizes or ages."""
+    return len(numbers) > 1 and min(numbers) >= 20 and not any(number % 10 for number in numbers)
 
 
 def _field_of_group(group: str, numbers: Sequence[float], fields: Fields) -> NumberField | None:

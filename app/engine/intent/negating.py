@@ -30,6 +30,8 @@ def negation(walk: Walk, at: int) -> int:
     at = walk.skip(at + 1)
     if start.kind == "not_before_value" and walk.kind(at) == "value":
         return _negate_values(walk, at, start, at + 1)  # "non-horror thrillers": only the next one
+    if at >= len(walk.nodes) and walk.positive:
+        return negated_before(walk, walk.nodes.index(start))  # "horror: no"
     end = _negate(walk, at, start)
     if end == at:
         walk.demands.doubt *= 0.4
@@ -152,8 +154,11 @@ def _negate_range(walk: Walk, at: int) -> int:
 
 def negated_value_before(walk: Walk, at: int) -> int:
     """Negate the value right in front of a "free"; behind anything else it is a word."""
-    if walk.kind(at - 1) != "value" or at - 1 not in walk.positive:
+    if walk.kind(at - 1) != "value":
         walk.nodes[at] = walk.nodes[at]._replace(kind="word")
+        return at + 1
+    if at - 1 not in walk.positive:
+        walk.flag(walk.nodes[at], GONE)  # it is negated already
         return at + 1
     walk.positive.remove(at - 1)
     _negate_values(walk, at - 1, walk.nodes[at - 1], at)

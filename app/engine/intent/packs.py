@@ -61,7 +61,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     "unit_names": None,
     "currencies": frozenset({"before", "after"}),
     "bounds": _BOUNDS | _ROLES,
-    "dates": frozenset({"in", "before", "after", "since", "until", "between", "not_in"}),
+    "dates": frozenset({"in", "around", "before", "after", "since", "until", "between"}),
     "periods": frozenset(
         {
             *("year", "decade", "early_decade", "mid_decade", "late_decade"),

@@ -21,6 +21,7 @@ Trie: TypeAlias = dict[str, Any]
 SLOTS_KEY: Final = "{}"
 """Under it: pairs of a slot's name and the trie behind it."""
 
+_LONG_THING: Final = 3
 _PLAIN: Final = re.compile(r"\{\w+\}")
 _PIECE: Final = re.compile(r"\{(\w+)\}|([^{}]+)")
 
@@ -234,6 +235,20 @@ def _demands(pack: Pack) -> Iterator[_Phrase]:
     yield from _generic(pack)
     yield from _all_words(pack, "words", ("stop", "connective"))
     yield from _all_keys(pack, ("soft_sort", "soft_tone"))
+    yield from _things(pack)
+
+
+def _things(pack: Pack) -> Iterator[_Phrase]:
+    """Yield long synonyms of a script without blanks: where no value has one, it is one word.
+
+    Otherwise the parts of "running shoes" would be taken for two values. What begins with an order
+    is left out: "popular songs" may be songs that are popular.
+    """
+    orders = [text for texts in pack.section("sort").values() for text in texts]
+    for texts in () if pack.plurals else pack.section("synonyms").values():
+        for text in texts:
+            if len(text) >= _LONG_THING and not text.startswith(tuple(orders)):
+                yield _Phrase(text, PhraseMeaning("thing", None, pack.code))
 
 
 def _all_words(pack: Pack, section: str, keys: Iterable[str]) -> Iterator[_Phrase]:

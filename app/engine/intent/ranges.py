@@ -19,6 +19,7 @@ def take_date(walk: Walk, at: int) -> int:
     test, times = node.value
     span = span_of(test, [time.period for time in times])
     joint = walk.kind(at - 1) in JOINTS and walk.kind(at - 2) == "date"
+    joint = joint or walk.kind(at - 1) == "date"
     if joint and test == "in" and walk.demands.spans_of_dates:
         before = walk.demands.spans_of_dates.pop()
         walk.demands.other_dates.append({"$or": [dates([before]), dates([span])]})

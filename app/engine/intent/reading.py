@@ -38,6 +38,7 @@ _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_kno
 _FARTHEST: Final = 8
 """How many choices may wait for the next one."""
 _LEAST_TITLE: Final = 2
+_SAME_AS: Final = {"soft_sort": "sort", "thing": "plain"}
 _RARE: Final = 0.005
 _ORDINARY: Final = 5
 _FEW_ITEMS: Final = 200
@@ -152,7 +153,7 @@ class QueryReading:
             return named
         meaning = found.meaning
         value = (meaning.value, found.values) if meaning.kind in _WITH_SLOTS else meaning.value
-        kind = "sort" if meaning.kind == "soft_sort" else meaning.kind
+        kind = _SAME_AS.get(meaning.kind, meaning.kind)
         return Node(kind, at, found.end, value, meaning.language)
 
     def _wins(self, named: Node, found: Found) -> bool:

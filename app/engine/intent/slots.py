@@ -144,7 +144,8 @@ class Slots:
             before = self.tokens[at - 1]
             if before.isalpha() and before.isascii():
                 # "pre-2000" is a phrase, "wh-1000" is a name.
-                said = "-" in self.book.phrases.get(before, ())
+                phrase = self.book.phrases.get(before, {})
+                said = "-" in phrase or SLOTS_KEY in phrase  # "top10" as well
                 return before not in self.book.money_before and not said
             if before != "-":
                 return False
