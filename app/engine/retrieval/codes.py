@@ -99,11 +99,14 @@ def codes_in(text: str) -> Iterator[str]:
     """
     if not _DIGIT.search(text):
         return
-    for token in _IN_TEXT.findall(text):
-        if _DIGIT.search(token) and len(token) >= _LEAST_IN_TEXT:
-            code = code_of(token)
-            if len(code) >= _LEAST_IN_TEXT and is_distinctive(code):
-                yield code
+    for part in text.split():
+        if len(part) < _LEAST_IN_TEXT or not _DIGIT.search(part):
+            continue
+        for token in _IN_TEXT.findall(part):
+            if _DIGIT.search(token) and len(token) >= _LEAST_IN_TEXT:
+                code = code_of(token)
+                if len(code) >= _LEAST_IN_TEXT and is_distinctive(code):
+                    yield code
 
 
 def code_arrays(

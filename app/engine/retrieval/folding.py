@@ -14,12 +14,15 @@ that brings nothing here, because items and queries are folded alike.
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 _APOSTROPHE: Final = re.compile(r"(?<=[^\W\d_])['’‘`´ʼ＇](?=[^\W\d_])")
 _THOUSANDS: Final = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _DECIMAL_COMMA: Final = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,.]\d)(?!\d)")
+_COMMA: Final = re.compile(r"\d,\d")
+_NOT_ASCII: Final = re.compile("[^\x00-\x7f]+")
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
 
 
@@ -87,9 +90,9 @@ def accented(text: str) -> str:
     >>> accented("ROSÉ, Straße, Łódź")
     'rosé, strasse, łódź'
     """
-    marked = _APOSTROPHE.sub("", text).translate(_MARKS)
+    marked = _translated(_APOSTROPHE.sub("", text), _MARKS)
     # Apart first: a letter and its point are one character in some texts, two in others.
-    apart = unicodedata.normalize("NFKD", marked).casefold().translate(_ALWAYS)
+    apart = _translated(unicodedata.normalize("NFKD", marked).casefold(), _ALWAYS)
     return _numbers(unicodedata.normalize("NFC", apart))
 
 
@@ -97,12 +100,17 @@ def bare(text: str) -> str:
     """Return what `accented` returned, without accents and strokes."""
     apart = unicodedata.normalize("NFKD", text)
     # NFC puts Kana and Hangul together again; only the accents of alphabets stay away.
-    return unicodedata.normalize("NFC", _ACCENTS.sub("", apart)).translate(_STROKES)
+    return _translated(unicodedata.normalize("NFC", _ACCENTS.sub("", apart)), _STROKES)
+
+
+def _translated(text: str, table: Mapping[int, str | None]) -> str:
+    """Return `text.translate(table)`; faster where most of the text is ASCII."""
+    return _NOT_ASCII.sub(lambda part: part[0].translate(table), text)
 
 
 def _numbers(text: str) -> str:
     """Return a text without the commas that group the digits of a number, or begin decimals."""
-    if "," not in text:
+    if not _COMMA.search(text):
         return text
     text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
     return _DECIMAL_COMMA.sub(r"\1.\2", text)

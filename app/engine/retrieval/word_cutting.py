@@ -47,6 +47,7 @@ _WORD: Final = re.compile(
     rf"[{_UNSPACED}]+|\d+(?:\.\d+)?|{_LETTER}+(?:[{_SIGNS}]+{_LETTER}*)*|[{_SOUTH_EAST}]+"
 )
 _RUN: Final = re.compile(f"[{_UNSPACED}]")
+_RUNS: Final = re.compile(f"[{_UNSPACED}]{{2,}}")
 _SOUTH_EAST_RUN: Final = re.compile(f"[{_SOUTH_EAST}]")
 _STACKED: Final = "[\u1039\u17d2]."  # a letter written below another one
 # A letter, what is written before it (a vowel), and what is written around it.
@@ -85,14 +86,13 @@ def words_and_spellings(text: str) -> tuple[list[str], list[str]]:
     if text.isascii():
         return words_of(text), []
     exact = accented(text)
-    words = _cut(bare(exact))
-    spellings = dict.fromkeys(
-        [
-            *(word for word in _cut(exact) if not word.isascii() and not _RUN.match(word)),
-            *(run[-1] for run in _WORD.findall(exact) if len(run) > 1 and _RUN.match(run)),
-            *_EMOJI.findall(exact),
-        ]
-    )
+    plain = bare(exact)
+    words = _cut(plain)
+    spellings = dict.fromkeys([run[-1] for run in _RUNS.findall(exact)])
+    spellings |= dict.fromkeys(_EMOJI.findall(exact))
+    if plain != exact:
+        accents = [word for word in _cut(exact) if not word.isascii() and not _RUN.match(word)]
+        spellings |= dict.fromkeys(accents)
     known = set(words)
     return words, [spelling for spelling in spellings if spelling not in known]
 
