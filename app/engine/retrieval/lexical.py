@@ -6,11 +6,11 @@ one may be half a word, and a number may be written in another way. How the scor
 of an answer is decided elsewhere (`app.engine.scoring.blend`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -50,8 +50,7 @@ _QUERIES: Final = 256
 """Queries remembered: a pass reads each once to search and once to score."""
 
 
-@dataclass(frozen=True, slots=True)
-class _QueryMatch:
+class _QueryMatch(NamedTuple):
     """What a query of m words matches.
 
     Attributes:
@@ -153,7 +152,6 @@ class LexicalIndex:
             self._complete,
             self._variant,
             vocabulary.either,
-            vocabulary.number,
             codes.rows,
         )
         self._read = lru_cache(_QUERIES)(partial(_read, look_ups))
@@ -250,14 +248,13 @@ class _LookUps:
     complete: Callable[[str], QueryWord | None]
     variant: Callable[[str], WordMatch | None]
     either: Callable[[WordMatch, WordMatch], WordMatch]
-    number: Callable[[str], int]
     codes: Callable[[str], Rows]
 
 
 def _read(ask: _LookUps, query: str) -> _QueryMatch:
     terms = query_terms(query)[:MAX_QUERY_WORDS]
     texts = [text for text, _ in terms]
-    words = [ask.look_up(text, spelling) for text, spelling in terms]
+    words = [ask.look_up(*term) for term in terms]
     for position, (left, right) in enumerate(pairwise(texts)):
         if (compound := ask.join(left, right)) is not None:
             for each in (position, position + 1):
@@ -265,13 +262,21 @@ def _read(ask: _LookUps, query: str) -> _QueryMatch:
         for variant in variants_of(right, left) if right in WITH_VARIANTS else ():
             if (other := ask.variant(variant)) is not None:
                 words[position + 1] = words[position + 1].or_else(other, ask.either)
-    for position, text in enumerate(texts):
-        if position == len(texts) - 1 or is_character(text):
-            words[position] = _completed(ask, text, words[position], n_words=len(texts))
+    for position in _unfinished(query, texts, words):
+        words[position] = _completed(ask, texts[position], words[position], n_words=len(texts))
     weights = np.array([word.idf for word in words], dtype=np.float32)
     code = code_of(query)
     matches = tuple([word.matched for word in words])
     return _QueryMatch(matches, weights / weights.sum(), code, ask.codes(code))
+
+
+def _unfinished(query: str, texts: Sequence[str], words: Sequence[QueryWord]) -> list[int]:
+    """Return the positions of the words that may be a part of longer ones; mostly none."""
+    last = len(words) - 1
+    if query.isascii():
+        whole = last < 0 or (words[last].known and len(texts[last]) >= _WHOLE)
+        return [] if whole else [last]
+    return [n for n, text in enumerate(texts) if n == last or is_character(text)]
 
 
 def _completed(ask: _LookUps, text: str, word: QueryWord, n_words: int) -> QueryWord:
@@ -280,7 +285,7 @@ def _completed(ask: _LookUps, text: str, word: QueryWord, n_words: int) -> Query
     It is still being typed, unless it is a whole word. A single character of a script without
     spaces is half of a pair wherever it stands.
     """
-    known, half = ask.number(text) >= 0, is_character(text)
+    known, half = word.known, is_character(text)
     completed = None
     if half or _may_be_half(text, n_words, known=known):
         completed = ask.complete(text)

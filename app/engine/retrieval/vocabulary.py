@@ -70,16 +70,20 @@ class WordMatch:
 
 @dataclass(frozen=True, slots=True)
 class QueryWord:
-    """One query word, looked up; `idf` is its own, an unknown one has that of df 0."""
+    """One query word, looked up; `idf` is its own, an unknown one has that of df 0.
+
+    `known`: whether it is in the vocabulary.
+    """
 
     idf: float
     matched: WordMatch
+    known: bool = False
 
     def or_else(
         self, other: WordMatch, either: Callable[[WordMatch, WordMatch], WordMatch]
     ) -> "QueryWord":
         """Return the word, which may also be matched in another way."""
-        return QueryWord(self.idf, either(self.matched, other))
+        return QueryWord(self.idf, either(self.matched, other), self.known)
 
 
 class ItemWords:
@@ -218,7 +222,7 @@ class Vocabulary:
         number = self._numbers.get(word.encode(), -1)
         idf = float(self._idf[number]) if number >= 0 else self._unknown_idf
         if len(word) > MAX_FUZZY_LENGTH:
-            return QueryWord(idf, self._exactly([number], 1.0))
+            return QueryWord(idf, self._exactly([number], 1.0), number >= 0)
         similar = self._matching.similar_words(trigrams_of_word(word))
         if number >= 0 and not len(similar[0]):  # a spelling, which is similar to nothing
             similar = np.array([number]), np.ones(1, np.float32)
@@ -237,7 +241,7 @@ class Vocabulary:
         accented = self._numbers.get(spelling.encode(), -1) if spelling != word else -1
         if accented >= 0:
             matched = self.either(matched.times(BARE, BARE), self._exactly([accented], 1.0))
-        return QueryWord(idf, matched)
+        return QueryWord(idf, matched, number >= 0)
 
     def _compounds_of(self, number: int) -> Sequence[int] | Rows:
         """Return the most frequent compounds that end in a word, by their numbers."""
