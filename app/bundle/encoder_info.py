@@ -34,6 +34,8 @@ class EncoderInfo:
         padding: token number of cells without a token, for a graph that holds its own weights.
         cosine, least_cosine: of our vectors to those of the original model, mean and minimum over
             random texts, measured when it was exported; None in older bundles.
+        centre: the mean of vectors of random texts, float[dim], where these are alike; else None.
+            See `app.engine.encoding.text_vectors`.
         architecture: class of the transformer; "" in bundles from before it was noted.
         no_kernel: why there is no `kernel`; "" if there is one, and in older bundles.
     """
@@ -56,6 +58,7 @@ class EncoderInfo:
     padding: int = 0
     cosine: float | None = None
     least_cosine: float | None = None
+    centre: tuple[float, ...] | None = None
     architecture: str = ""
     no_kernel: str = ""
 
@@ -73,5 +76,10 @@ class EncoderInfo:
         if self.query_prompt or self.item_prompt:
             said.append(
                 f"prompts: {self.query_prompt!r} for queries, {self.item_prompt!r} for items"
+            )
+        if self.centre is not None:
+            alike = sum(each * each for each in self.centre)
+            said.append(
+                f"unrelated texts have a cosine of {alike:.2f}: what they share is taken away"
             )
         return said

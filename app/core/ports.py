@@ -24,6 +24,7 @@ from app.core.types import (
     RankRequest,
     StoredUser,
     TextRole,
+    Vector,
 )
 
 NEWEST_EVENTS: Final = 200
@@ -51,6 +52,15 @@ class Encoder(Protocol):
     @property
     def dim(self) -> int:
         """Length of a vector."""
+        ...
+
+    @property
+    def centre(self) -> Vector | None:
+        """What the vectors of all texts have in common, float32[dim]; None = nearly nothing.
+
+        `encode` leaves it in. It is taken away before vectors are stored or searched, see
+        `app.engine.encoding.text_vectors`.
+        """
         ...
 
     def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:

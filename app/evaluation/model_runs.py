@@ -68,7 +68,7 @@ class RememberingEncoder:
     def __init__(self, encoder: Encoder, known: dict[_Key, Vector]) -> None:
         """Wrap an encoder; `known` is shared between wrappers."""
         self._encoder, self._known = encoder, known
-        self.id, self.dim = encoder.id, encoder.dim
+        self.id, self.dim, self.centre = encoder.id, encoder.dim, encoder.centre
 
     def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         """Return float32[len(texts), dim]; only new texts are encoded."""

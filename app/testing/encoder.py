@@ -23,6 +23,8 @@ class HashEncoder:
         self._dim = dim
         self._words: dict[str, Vector] = {}
 
+    centre = None
+
     @property
     def id(self) -> str:
         """`hash-<dim>`."""

@@ -66,7 +66,7 @@ class Copies:
     noise: float
 
     def __post_init__(self) -> None:
-        self.id, self.dim = self.real.id, self.real.dim
+        self.id, self.dim, self.centre = self.real.id, self.real.dim, None
 
     def encode(self, texts: Sequence[str], role: TextRole = "item") -> Matrix:
         """Return float32[len(texts), dim]; `#17 … v5` is the fifth copy of film 17, v0 the film.

@@ -38,7 +38,7 @@ class PrecomputedEncoder:
 
     def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
         """Encode all texts that will be requested."""
-        self.id, self.dim = encoder.id, encoder.dim
+        self.id, self.dim, self.centre = encoder.id, encoder.dim, encoder.centre
         self._vectors = encoder.encode(texts, "query")
         self._rows = {text: row for row, text in enumerate(texts)}
 

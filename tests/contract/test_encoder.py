@@ -119,6 +119,10 @@ def test_vectors_are_those_of_the_original(batched, single, reference):
     assert_faithful(single, reference)
 
 
+def test_unrelated_texts_are_not_alike_so_nothing_is_taken_away(encoder):
+    assert encoder.centre is None
+
+
 def test_hard_texts_each_meet_the_bar(batched, reference):
     cosine = (batched * reference).sum(axis=1)[-len(HARD) :]
     assert dict(zip(HARD, cosine >= 0.995, strict=True)) == dict.fromkeys(HARD, True)

@@ -85,6 +85,7 @@ class PackedEncoder:
             raise BundleError("the encoder cannot be loaded") from error
         self.id = info.id
         self.dim = info.dim
+        self.centre = None if info.centre is None else np.array(info.centre, np.float32)
         self._prompts: dict[TextRole, str] = {"item": info.item_prompt, "query": info.query_prompt}
         self.n_tokens = tokenizer.get_vocab_size()
         self.tokenizer = tokenizer

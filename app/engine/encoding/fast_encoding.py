@@ -33,6 +33,7 @@ class FastEncoder:
         """
         self.id = f"{whole.id}-fast"
         self.dim = whole.dim
+        self.centre = None  # it was fitted to vectors without it
         self._tokens, self._knows = whole.tokens, whole.knows
         self._table, self._scale = arrays["table"], arrays["scale"]
         shape = (whole.n_tokens, whole.dim)

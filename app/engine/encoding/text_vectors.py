@@ -4,14 +4,21 @@ All texts of which the encoder knows hardly a token get nearly the same vector: 
 them is close to 1, whatever they say. So such a text has no vector. Its row is zero, no search by
 vectors brings it (`app.engine.retrieval.index`), and it is found by its words alone. The same is
 true of a text without any letter or digit.
+
+Some models give even unrelated texts similar vectors: with E5 their cosine is 0.8, and what a text
+says is in the rest. All scores count on cosines near 0 for unrelated texts, so what the vectors of
+all texts have in common (`Encoder.centre`) is taken away.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from app.core.ports import Encoder
-from app.core.types import Matrix, TextRole
+from app.core.types import Matrix, TextRole, Vector
+
+_LEAST_NORM: Final = 1e-6
 
 
 def text_vectors(texts: Sequence[str], encoder: Encoder, role: TextRole = "item") -> Matrix:
@@ -22,9 +29,19 @@ def text_vectors(texts: Sequence[str], encoder: Encoder, role: TextRole = "item"
     """
     known = encoder.knows(texts)
     if known.all():
-        return encoder.encode(texts, role)
+        return without_centre(encoder.encode(texts, role), encoder.centre)
     rows = np.flatnonzero(known)
     vectors = np.zeros((len(texts), encoder.dim), np.float32)
     if rows.size:
-        vectors[rows] = encoder.encode([texts[row] for row in rows.tolist()], role)
+        some = encoder.encode([texts[row] for row in rows.tolist()], role)
+        vectors[rows] = without_centre(some, encoder.centre)
     return vectors
+
+
+def without_centre(vectors: Matrix, centre: Vector | None) -> Matrix:
+    """Return float32[n, dim], unit rows: `vectors` less `centre`, where there is one."""
+    if centre is None:
+        return vectors
+    rest = vectors - centre
+    rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), _LEAST_NORM)
+    return rest

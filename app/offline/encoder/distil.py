@@ -25,6 +25,7 @@ from app.bundle.manifest import FastEncodingFacts
 from app.core.types import Matrix
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
+from app.engine.encoding.text_vectors import without_centre
 from app.offline.encoder.vector_index import nearest, overlap
 
 MOST_TOKENS = 65_536
@@ -55,7 +56,7 @@ def distil(
 
     Args:
         texts: of the items.
-        vectors: float32[n, dim], what `encoder` made of them.
+        vectors: float32[n, dim], what `text_vectors` made of them.
         encoder: what the table approximates.
         folder: of the bundle.
         seed: of the sample of runs and texts.
@@ -96,7 +97,7 @@ def _encode(encoder: PackedEncoder, tokens: Sequence[Sequence[int]]) -> Matrix:
     vectors = np.empty((len(tokens), encoder.dim), np.float32)
     for at in range(0, len(tokens), _BATCH):
         vectors[at : at + _BATCH] = encoder.encode_tokens(tokens[at : at + _BATCH])
-    return vectors
+    return without_centre(vectors, encoder.centre)
 
 
 def _token_vectors(encoder: PackedEncoder) -> Matrix:
@@ -162,7 +163,8 @@ def _quantised(table: Matrix) -> dict[str, npt.NDArray[Any]]:
 def _evaluate(
     fast: FastEncoder, texts: Sequence[str], encoder: PackedEncoder, vectors: Matrix
 ) -> FastEncodingFacts:
-    exact, approximate = encoder.encode(texts, "query"), fast.encode(texts)
+    exact = without_centre(encoder.encode(texts, "query"), encoder.centre)
+    approximate = fast.encode(texts)
     expected = nearest(vectors, exact, min(_NEAREST, len(vectors)))
     retrieved = nearest(vectors, approximate, min(_AMONG, len(vectors)))
     cosine = float((exact * approximate).sum(axis=1).mean())

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.core.types import TextRole
+from app.core.types import TextRole, Vector
 from app.engine.encoding.encoder import PackedEncoder
 from app.offline.encoder.prompts import Prompts
 from app.offline.encoder.vocabulary_texts import vocabulary_texts
@@ -23,10 +23,14 @@ _SEED: Final = 11  # another one than the weights are rounded with
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """Cosines of our vectors to those of the original, in float32: their mean, and the least."""
+    """Cosines of our vectors to those of the original, in float32: their mean, and the least.
+
+    `centre`: float32[dim], the mean of the original's vectors.
+    """
 
     mean: float
     least: float
+    centre: Vector
 
     @property
     def holds(self) -> bool:
@@ -54,11 +58,13 @@ def fidelity(directory: Path, source: Any, prompts: Prompts) -> Fidelity:  # noq
     encoder = PackedEncoder(directory, len(os.sched_getaffinity(0)))
     texts = list(vocabulary_texts(encoder.tokenizer, _TEXTS, _SEED))
     roles: tuple[tuple[TextRole, str], ...] = (("query", prompts.query), ("item", prompts.item))
-    cosines = []
+    cosines, originals = [], []
     for role, prompt in roles:
         original = source.encode(
             texts, prompt=prompt, normalize_embeddings=True, show_progress_bar=False
         )
+        originals.append(original)
         cosines.append((encoder.encode(texts, role) * original).sum(axis=1))
     every = np.concatenate(cosines)
-    return Fidelity(float(every.mean()), float(every.min()))
+    centre = np.concatenate(originals).mean(axis=0)
+    return Fidelity(float(every.mean()), float(every.min()), centre)

@@ -12,6 +12,7 @@ import numpy as np
 from app.bundle.manifest import IndexFacts
 from app.core.ports import Encoder
 from app.core.types import Matrix, Rows
+from app.engine.encoding.text_vectors import without_centre
 from app.engine.retrieval.index import INDEX_FILE, ListIndex
 from app.engine.retrieval.sources import SOURCE_SIZE
 
@@ -34,7 +35,7 @@ def query_like(texts: Sequence[str], encoder: Encoder, seed: int) -> Matrix:
         size = int(rng.integers(2, 5))
         start = int(rng.integers(0, max(1, len(words) - size + 1)))
         runs.append(" ".join(words[start : start + size]))
-    return encoder.encode(runs, "query")
+    return without_centre(encoder.encode(runs, "query"), encoder.centre)
 
 
 def write_index(folder: Path, vectors: Matrix, probes: Matrix, seed: int) -> IndexFacts:

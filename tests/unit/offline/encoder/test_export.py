@@ -89,8 +89,15 @@ def test_a_bundle_of_before_runs_on_onnx_runtime_and_says_so(tmp_path, caplog):
     path = tmp_path / "out" / "encoder.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     (tmp_path / "out" / facts.pop("kernel")).unlink()
+    for later in ("query_prompt", "item_prompt", "padding", "cosine", "least_cosine"):
+        facts.pop(later)
+    for later in ("centre", "architecture", "no_kernel"):
+        facts.pop(later)
     path.write_text(json.dumps(facts), encoding="utf-8")
-    assert PackedEncoder(tmp_path / "out", threads=1).runtime == "onnxruntime"
+    encoder = PackedEncoder(tmp_path / "out", threads=1)
+    assert encoder.runtime == "onnxruntime"
+    assert encoder.centre is None
+    assert np.array_equal(encoder.encode(TEXTS, "query"), encoder.encode(TEXTS, "item"))
     assert "older build" in caplog.text
 
 

@@ -178,3 +178,18 @@ def test_pooling_that_leaves_out_the_prompt_is_refused(tmp_path):
     with pytest.raises(BundleError, match="leaves the prompt out"):
         export_encoder(str(tmp_path / "src"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_unrelated_texts_share_is_noted_where_it_is_much(tmp_path):
+    base = tiny_xlm_roberta(tmp_path / "base")
+    with torch.no_grad():  # the last layer norm adds its bias to every token
+        base.auto_model.encoder.layer[-1].output.LayerNorm.bias[:] = 3.0
+    model = saved(tmp_path / "src", base, Pooling(48))
+    info = export_encoder(str(tmp_path / "src"), tmp_path / "out")
+    encoder = PackedEncoder(tmp_path / "out", 1)
+
+    # Whatever it is, the vectors are those of the original.
+    assert_within_the_bar(encoder.encode(TEXTS), model.encode(TEXTS))
+    assert encoder.centre.shape == (48,)
+    assert 0.7 < float(encoder.centre @ encoder.centre) < 1.0
+    assert any("unrelated texts have a cosine of" in line for line in info.lines())
