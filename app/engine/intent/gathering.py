@@ -34,20 +34,37 @@ def take_attribute(walk: Walk, at: int) -> int:
                 walk.nodes[at] = node._replace(kind="stop")
                 return at + 1
     for place in (walk.beside(at, 1), walk.beside(at, -1)):
-        if walk.kind(place) in {"number", "word"}:
-            value = _value_of_field(walk, walk.text_of(walk.nodes[place]), fields)
-            if value is not None:
-                _take_code(walk, value, min(at, place), max(at, place))
-                return max(at, place) + 1
+        codes = _codes(walk, place, fields, listed=place > at)
+        if codes:
+            last = max(at, place) + 2 * (len(codes) - 1)
+            _take_code(walk, codes, min(at, place), last)
+            return last + 1
     return at + 1
 
 
-def _take_code(walk: Walk, value: Choice, first: int, last: int) -> None:
-    """Demand a value that only the name of its field makes one: two nodes, in either order."""
-    walk.demands.values.append(all_choices([value], walk.vocabulary.fields.kinds))
-    walk.note(walk.nodes[first], shown([value]), walk.nodes[last])
+def _codes(walk: Walk, at: int, fields: Sequence[str], *, listed: bool) -> list[Choice]:
+    """Return the values of a field that stand at a place, and those joined to it: "42 or 40"."""
+    codes: list[Choice] = []
+    while walk.kind(at) in {"number", "word"}:
+        code = _value_of_field(walk, walk.text_of(walk.nodes[at]), fields)
+        if code is None:
+            break
+        codes.append(code)
+        fields = [code.field]
+        if not listed or walk.kind(at + 1) not in JOINTS:
+            break
+        at += 2
+    return codes
+
+
+def _take_code(walk: Walk, codes: Sequence[Choice], first: int, last: int) -> None:
+    """Demand values that only the name of their field makes some: "size 42", "42 size"."""
+    values = tuple(sorted({value for code in codes for value in code.values}, key=str))
+    choice = Choice(codes[0].field, values)
+    walk.demands.values.append(all_choices([choice], walk.vocabulary.fields.kinds))
+    walk.note(walk.nodes[first], shown([choice]), walk.nodes[last])
     walk.drop(first, last + 1)
-    for place in (first, last):
+    for place in range(first, last + 1):
         walk.nodes[place] = walk.nodes[place]._replace(kind="stop")
 
 

@@ -1,5 +1,6 @@
 """Negations: how far a "not" reaches, and what stands in front of an "excepted"."""
 
+from datetime import date
 from typing import Final
 
 from app.engine.intent.conditions import (
@@ -115,8 +116,8 @@ def _negate_values(walk: Walk, at: int, start: Node, most: int = _NO_END) -> int
     choices: list[Choice] = []
     while walk.kind(end) == "value" and end < most:
         choice = choice_of(walk.nodes[end].value, walk.vocabulary)
-        if choices and choice.field != choices[0].field:
-            break  # "no leather sofas": these are sofas
+        if choices and (choice.field != choices[0].field or walk.begins_softly(end)):
+            break  # "no leather sofas": these are sofas; "no war for kids": these are for kids
         choices.append(choice)
         end += 1
     nodes = walk.nodes[at:end]
@@ -136,7 +137,7 @@ def _negate_range(walk: Walk, at: int) -> int:
     if node.kind == "date":
         test, times = node.value
         span = span_of(test, [time.period for time in times])
-        walk.demands.negated.append(dates([span]))
+        _negate_span(walk, span)
         walk.demands.clock |= any(time.period.clock for time in times)
         walk.note(node, "not:published_at")
         return at + 1
@@ -150,6 +151,15 @@ def _negate_range(walk: Walk, at: int) -> int:
         walk.demands.negated.append(bound_condition(bound))
     walk.note(node, f"not:{bound.field}")
     return end
+
+
+def _negate_span(walk: Walk, span: tuple[date | None, date | None]) -> None:
+    """Demand that dates lie outside a span: on the other side, if it has one end."""
+    first, end = span
+    if first is not None and end is not None:
+        walk.demands.negated.append(dates([span]))
+    else:
+        walk.demands.spans_of_dates.append((end, first))
 
 
 def negated_value_before(walk: Walk, at: int) -> int:

@@ -20,11 +20,15 @@ def take_date(walk: Walk, at: int) -> int:
     span = span_of(test, [time.period for time in times])
     joint = walk.kind(at - 1) in JOINTS and walk.kind(at - 2) == "date"
     joint = joint or walk.kind(at - 1) == "date"
-    if joint and test == "in" and walk.demands.spans_of_dates:
-        before = walk.demands.spans_of_dates.pop()
-        walk.demands.other_dates.append({"$or": [dates([before]), dates([span])]})
+    spans = walk.demands.spans_of_dates
+    if joint and test == "in" and spans:
+        before = spans.pop()
+        if before[1] == span[0]:  # one after the other
+            spans.append((before[0], span[1]))
+        else:
+            walk.demands.other_dates.append({"$or": [dates([before]), dates([span])]})
     else:
-        walk.demands.spans_of_dates.append(span)
+        spans.append(span)
     walk.demands.clock |= any(time.period.clock for time in times)
     walk.flag(node, GONE)
     walk.note(node, "published_at")

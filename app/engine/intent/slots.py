@@ -12,6 +12,7 @@ from app.engine.intent.fields import MONEY, TIME
 from app.engine.intent.periods import Period, period_of
 from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, PhraseMeaning, Trie, Unit
 
+_HOUR: Final = 60
 _HUNDRED: Final = 100
 _LARGEST: Final = 1e12
 _BARE: Final = {"year": "year", "month_only": "month", "weekday": "month"}
@@ -144,8 +145,8 @@ class Slots:
             before = self.tokens[at - 1]
             if before.isalpha() and before.isascii():
                 # "pre-2000" is a phrase, "wh-1000" is a name.
-                phrase = self.book.phrases.get(before, {})
-                said = "-" in phrase or SLOTS_KEY in phrase  # "top10" as well
+                tries = self.book.phrases.get(before, {}), self.book.periods.get(before, {})
+                said = any("-" in trie or SLOTS_KEY in trie for trie in tries)  # "top10" as well
                 return before not in self.book.money_before and not said
             if before != "-":
                 return False
@@ -211,6 +212,9 @@ class Slots:
                 if more is None or not more[1] or more[1][0][0] != TIME:
                     break
                 number, end = number + more[0], more[2]
+            # "1h30": minutes that are glued to hours need no unit.
+            if self.glued(end) and self.tokens[end].isdigit() and int(self.tokens[end]) < _HOUR:
+                number, end = number + int(self.tokens[end]), end + 1
         return Filled(end, Amount(number, counts))
 
     def _part(self, at: int) -> tuple[float, tuple[tuple[str, Unit | None], ...], int] | None:

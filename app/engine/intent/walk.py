@@ -70,6 +70,12 @@ class Walk:
             at += 1
         return at
 
+    def begins_softly(self, at: int) -> bool:
+        """Tell whether the first word of a node is a little one: "for kids"."""
+        node = self.nodes[at]
+        meaning = self.slots.book.phrases.get(self.token(node.start), {}).get("")
+        return node.end > node.start + 1 and meaning is not None and meaning.kind == "stop"
+
     def beside(self, at: int, step: int) -> int:
         """Return the place of the next node in a direction that says something."""
         at += step
