@@ -103,14 +103,17 @@ def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list
     queries = [RankRequest(query=text) for text in texts]
     people = [RankRequest(history=taken, exclude=frozenset(taken)) for taken in histories]
     both = [replace(who, query=text) for who, text in zip(people, texts, strict=True)]
-    parts = replace(engine._parts, encoder=PrecomputedEncoder(engine._parts.encoder, texts))
+    intents = engine.encode(queries).intents
+    searched = list(dict.fromkeys(intent.residual_text for intent in intents))
+    parts = replace(engine._parts, encoder=PrecomputedEncoder(engine._parts.encoder, searched))
     requests_by_kind = {"query": queries, "history": people, "query and history": both}
     return RankEngine(parts, engine.info), requests_by_kind
 
 
 def _candidates(engine: RankEngine, requests: Sequence[RankRequest]) -> float:
     """Return the mean number of candidates of a request."""
-    _, rows = engine._retrieve(engine._resolve(requests, engine.encode(requests)))
+    posed = engine._posed(requests, engine.encode(requests))
+    _, rows = engine._retrieve([each.resolved for each in posed])
     return round(mean(map(len, rows)), 1)
 
 
