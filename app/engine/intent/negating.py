@@ -16,7 +16,7 @@ from app.engine.intent.conditions import (
 from app.engine.intent.ranges import bound_at
 from app.engine.intent.reading import Node
 from app.engine.intent.titles import take_titles
-from app.engine.intent.walk import GONE, JOINTS, SILENT, Walk, shown
+from app.engine.intent.walk import GONE, JOINTS, SILENT, SOFT, Walk, shown
 
 _NO_END: Final = 1 << 30
 _WORDS: Final = frozenset(
@@ -35,6 +35,7 @@ def negation(walk: Walk, at: int) -> int:
         return negated_before(walk, walk.nodes.index(start))  # "horror: no"
     end = _negate(walk, at, start)
     if end == at:
+        walk.flag(start, SOFT)  # it negates nothing
         walk.demands.doubt *= 0.4
     while end > at:
         at = _past(walk, _past(walk, end, "generic"), "not_after")

@@ -40,6 +40,8 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     "words": frozenset(
         {
             "generic",
+            "unfinished",
+            "opener",
             "filler",
             "lead",
             "stop",

@@ -113,6 +113,10 @@ class QueryParser:
             if walk.demands.n != 1 or len(nodes) != 1:
                 return Intent(residual_text=query, language=language, confidence=0.9)
             return self._intent(query, walk, language, now, title=True)
+        open_end = nodes[-1].end == nodes[-1].start + 1 if nodes else False
+        if walk.demands.n and open_end and tokens.texts[-1] in slots.book.unfinished:
+            # It is half typed, and its end will say more: "war of the".
+            return Intent(residual_text=query, language=language, confidence=WEAK)
         return self._intent(query, walk, language, now)
 
     def _intent(

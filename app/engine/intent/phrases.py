@@ -60,6 +60,8 @@ class PhraseBook:
             number.
         pluses: tokens of "or more" between a number and its unit: "20+ hours".
         money_before: trie of currencies in front of it.
+        unfinished: tokens at whose end more is to come.
+        openers: tokens that may follow a generic noun: "song about rain".
         like_stops: tokens that end a title after "like".
         glued: words that may follow a number without a blank: "16gb".
         fillers: tokens other than numbers that a number, an amount or a time may begin with.
@@ -80,6 +82,8 @@ class PhraseBook:
     money: Trie
     pluses: frozenset[str]
     money_before: Trie
+    unfinished: frozenset[str]
+    openers: frozenset[str]
     like_stops: frozenset[str]
     glued: frozenset[str]
     fillers: frozenset[str]
@@ -186,6 +190,8 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         money=money,
         pluses=frozenset(t for pack in chosen for t in pack.section("numbers").get("plus", ())),
         money_before=before,
+        unfinished=frozenset(t for pack in chosen for t in pack.phrases("words", "unfinished")),
+        openers=frozenset(t for pack in chosen for t in pack.phrases("words", "opener")),
         like_stops=frozenset(t for pack in chosen for t in pack.phrases("like", "stop")),
         glued=frozenset([*units, *money, *multipliers, *after_slots]),
         fillers=frozenset([*numbers, *multipliers, *_first_tokens(periods, slots), *before]),

@@ -37,6 +37,7 @@ _LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
 _FARTHEST: Final = 8
 """How many choices may wait for the next one."""
+_LONG_BEFORE: Final = 100
 _LEAST_TITLE: Final = 2
 _SAME_AS: Final = {"soft_sort": "sort", "thing": "plain"}
 _RARE: Final = 0.005
@@ -284,6 +285,8 @@ class QueryReading:
         if "price" in by_role and any(time.bare == "short" for time in times):
             return False  # "from 50 to 90" is about money
         alone = len(times) == 1 and not found.meaning.language
+        if first < years[0] - _LONG_BEFORE:
+            return False  # "house of 1000 corpses"
         if alone and times[0].bare == "year":
             return years[0] <= times[0].period.first.year <= years[1] + 1
         named = alone and times[0].bare == "month" and self._kind_at(found.end) == "generic"

@@ -32,7 +32,8 @@ def resolve(walk: Walk) -> None:
             at = rule(walk, at)
             continue
         if node.kind in _TAKEN:
-            walk.flag(node, GONE)
+            # A single little word may as well belong to what is looked for: "great expectations".
+            walk.flag(node, SOFT if node.kind == "filler" and _is_little(walk, node) else GONE)
         elif node.kind in _SOFT:
             walk.flag(node, SOFT)
         at += 1
@@ -42,12 +43,20 @@ def resolve(walk: Walk) -> None:
     demands.prefers = [part for part in demands.prefers if part not in said]
 
 
+def _is_little(walk: Walk, node: Node) -> bool:
+    return node.end == node.start + 1 and walk.token(node.start).isascii()
+
+
 def _generic(walk: Walk, at: int) -> int:
     node = walk.nodes[at]
     following = walk.kind(at + 1)
     joined = following in {"word", "number", "plain"} and (
         not node.value or (following == "number" and walk.kind(at - 1) == "word")
     )
+    if following == "stop" and not node.value and at == 0:
+        # "song to remember", but "song about rain"
+        token = walk.token(walk.nodes[at + 1].start)
+        joined = token.isascii() and token not in walk.slots.book.openers
     walk.flag(node, KEPT if joined else GONE)
     if joined:
         walk.nodes[at] = node._replace(kind="word")
