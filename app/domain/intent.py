@@ -117,8 +117,8 @@ class Intent:
 
     @property
     def is_weak(self) -> bool:
-        """Whether little of the query was understood."""
-        return self.confidence < WEAK_CONFIDENCE
+        """Whether little of the query was understood. A title needs no more understanding."""
+        return self.confidence < WEAK_CONFIDENCE and not self.title
 
     @property
     def negations(self) -> str:

@@ -162,6 +162,7 @@ class IntentLearner:
 
     async def shown(self, after: int, limit: int) -> list[ShownIntent]:
         """Return what has a number above `after`, lowest first. Raises `StoreError`."""
+        await self.catch_up()  # or what another replica has just learned would look unused
         page = await self._store.after(after, limit)
         return [ShownIntent(each, self._words.known(each.words) or "") for each in page]
 

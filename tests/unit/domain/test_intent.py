@@ -53,3 +53,9 @@ def test_filters_are_combined() -> None:
     assert all_of('{"a":{"eq":1}}', "", '{"b":{"eq":2}}') == (
         '{"$and":[{"a":{"eq":1}},{"b":{"eq":2}}]}'
     )
+
+
+def test_a_title_is_never_weak() -> None:
+    assert Intent(confidence=0.1).is_weak
+    assert not Intent(confidence=0.9).is_weak
+    assert not Intent(confidence=0.1, title=True).is_weak
