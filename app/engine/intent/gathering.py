@@ -25,6 +25,7 @@ def take_attribute(walk: Walk, at: int) -> int:
     fields = node.value.attributes
     if at in walk.taken:
         return at + 1
+    _name_orders(walk, walk.beside(at, 1), fields)
     for place in (walk.beside(at, 1), walk.beside(at, -1)):
         if walk.kind(place) == "value":
             named: Named = walk.nodes[place].value
@@ -40,6 +41,17 @@ def take_attribute(walk: Walk, at: int) -> int:
             _take_code(walk, codes, min(at, place), last)
             return last + 1
     return at + 1
+
+
+def _name_orders(walk: Walk, at: int, fields: Sequence[str]) -> None:
+    """Take an order behind the name of a field as a value of it, if it is one: "brand: best"."""
+    if walk.kind(at) != "sort":
+        return
+    node = walk.nodes[at]
+    name = " ".join(walk.slots.tokens[node.start : node.end])
+    named = walk.vocabulary.names.by_name.get(name)
+    if named is not None and any(target.field in fields for target in named.targets):
+        walk.nodes[at] = node._replace(kind="value", value=named)
 
 
 def _codes(walk: Walk, at: int, fields: Sequence[str], *, listed: bool) -> list[Choice]:

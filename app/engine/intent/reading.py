@@ -20,9 +20,9 @@ _LEAST_TYPO: Final = 5
 # Where a phrase and the name of a value are equally long, these kinds of phrases win.
 _STRONG: Final = frozenset(
     {
-        *("plain", "sort", "not_before", "not_before_value", "not_before_known", "not_after"),
+        *("sort", "soft_sort", "not_before", "not_before_value", "not_before_known", "not_after"),
         *("like", "unlike", "with_end", "like_end", "like_after", "count", "bound", "date"),
-        *("lead", "filler", "and", "or", "but", "comma"),
+        *("lead", "filler", "and", "or", "but", "comma", "stop", "connective"),
     }
 )
 # What ends the title behind "like".
@@ -189,6 +189,8 @@ class QueryReading:
             # One character is a name only where no other word goes on with it.
             following = end >= self.n or not is_single(self.tokens[end])
             return following or self.tokens[end] in self._phrases
+        if self.n > 1 and token in self.slots.book.numbers:
+            return False  # "five shirts", whatever a brand is called
         return not (named.targets and self._is_ordinary(token, named))
 
     def _is_ordinary(self, token: str, named: Named) -> bool:
