@@ -136,7 +136,7 @@ def words_of(text: str) -> frozenset[str]:
     """Return the folded words of a text; every Chinese character is a word.
 
     >>> sorted(words_of("Café １２ 科幻"))
-    ['12', 'cafe', '科', '幻']
+    ['12', 'cafe', '幻', '科']
     """
     return frozenset(_PIECES.findall(_folded(text)))
 
