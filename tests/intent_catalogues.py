@@ -290,7 +290,7 @@ def parser_for(domain: str) -> QueryParser:
         "film": (FILMS, FILM_KINDS, {"runtime": "runtime", "rating": "rating"}),
         "shop": (SHOP, SHOP_KINDS, {"price": "price", "rating": "rating", "brand": "brand"}),
         "news": (NEWS, NEWS_KINDS, {}),
-        "music": (MUSIC, MUSIC_KINDS, {}),
+        "music": (MUSIC, MUSIC_KINDS, {"runtime": "duration_s"}),
     }[domain]
     return intent_parser_of(catalogue_of(rows, kinds), roles)
 

@@ -105,7 +105,7 @@ def engine_of(
     index = index_of(bundle, vectors, threads, device)
     texts = TextParts(vectors, index, words, render_of(bundle))
     parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
-    parser = intent_parser_of(catalogue, manifest.roles)
+    parser = intent_parser_of(catalogue, manifest.roles, manifest.units)
     parts = replace(parts, parser=parser, roles=manifest.roles)
     if manifest.encoder.fast_encoding is not None:
         parts = replace(

@@ -30,6 +30,7 @@ TIME: Final = "time"
 _ROLE_GROUPS: Final[Mapping[str, str]] = {"price": MONEY, "rating": STARS, "runtime": TIME}
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
 _SHORT_UNIT: Final = 2
+_NO_UNITS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +78,26 @@ class Fields:
         return replace(self, years=(min(years), max(years)))
 
 
-def fields_of(catalogue: Catalogue, roles: Mapping[str, str]) -> Fields:
-    """Return the fields of a catalogue. `roles`: role -> field; others are guessed by name."""
+def fields_of(
+    catalogue: Catalogue, roles: Mapping[str, str], units: Mapping[str, str] = _NO_UNITS
+) -> Fields:
+    """Return the fields of a catalogue.
+
+    Args:
+        catalogue: has the fields.
+        roles: role -> field.
+        units: field -> unit of time ("hours"); a field without one has that of its name.
+    """
     kinds = catalogue.attributes
     rows = {name: frozenset(_rows_of(name)) for name in kinds}
     by_role = dict(roles)
-    for role in _ROLE_GROUPS:
-        fitting = [name for name in kinds if kinds[name] == "number" and role in rows[name]]
-        if fitting and role not in by_role:
-            by_role[role] = fitting[0]
     names: dict[tuple[str, ...], list[str]] = {}
     for name in kinds:
         extra = [role for role, field in by_role.items() if field == name]
         for key in _names_of(name, rows[name] | set(extra)):
             names.setdefault(key, []).append(name)
     numbers = {
-        name: _number_field(catalogue, name, rows[name], by_role)
+        name: _number_field(catalogue, name, rows[name], by_role, units.get(name, ""))
         for name, kind in kinds.items()
         if kind == "number"
     }
@@ -141,10 +146,11 @@ def _unit_names() -> Mapping[str, Unit]:
 
 
 def _number_field(
-    catalogue: Catalogue, name: str, rows: frozenset[str], by_role: Mapping[str, str]
+    catalogue: Catalogue, name: str, rows: frozenset[str], by_role: Mapping[str, str], time: str
 ) -> NumberField:
     words = _words_of(name)
-    units = [unit for word in words if (unit := _unit(word, words)) is not None]
+    units = [known_units()[time.removesuffix("s")]] if time else []
+    units += [unit for word in words if (unit := _unit(word, words)) is not None]
     groups = [
         _ROLE_GROUPS[r] for r, field in by_role.items() if field == name and r in _ROLE_GROUPS
     ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.domain.filters import filter_text
-from app.domain.intent import Intent
+from app.domain.intent import WEAK_CONFIDENCE, Intent
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.intent.conditions import conjunction
 from app.engine.intent.cutting import MINUS, Cut, cut, is_single, words_in
@@ -22,11 +22,9 @@ from app.engine.intent.slots import Slots
 from app.engine.intent.vocabulary import IntentVocabulary, pairs_of, vocabulary_of
 from app.engine.intent.walk import GONE, KEPT, Walk
 
-WEAK: Final = 0.5
-"""A parse of less confidence is weak: little was understood."""
-
 _SURE: Final = 0.95
 _NEVER: Final = float("inf")
+_NO_UNITS: Final[Mapping[str, str]] = {}
 _KANA: Final = "\u3041", "\u30ff"
 _LATIN_END: Final = "\u0250"
 _SAYS_NOTHING: Final = frozenset({"stop", "connective", "and", "or"})
@@ -116,7 +114,7 @@ class QueryParser:
         open_end = nodes[-1].end == nodes[-1].start + 1 if nodes else False
         if walk.demands.n and open_end and tokens.texts[-1] in slots.book.unfinished:
             # It is half typed, and its end will say more: "war of the".
-            return Intent(residual_text=query, language=language, confidence=WEAK)
+            return Intent(residual_text=query, language=language, confidence=WEAK_CONFIDENCE)
         return self._intent(query, walk, language, now)
 
     def _intent(
@@ -134,7 +132,7 @@ class QueryParser:
             count=demands.count,
             residual_text=query if title else _residual(query, walk),
             language=language,
-            confidence=WEAK if title else self._confidence(walk, language),
+            confidence=WEAK_CONFIDENCE if title else self._confidence(walk, language),
             spans=tuple(sorted(walk.spans)),
             title=title,
             valid_until=midnight_after(now) if demands.clock else _NEVER,
@@ -179,9 +177,17 @@ class QueryParser:
         return confidence if language else min(confidence, 0.4)
 
 
-def intent_parser_of(catalogue: Catalogue, roles: Mapping[str, str]) -> QueryParser:
-    """Return the parser over a catalogue as its bundle has it. `roles`: role -> field."""
-    return QueryParser(vocabulary_of(catalogue, roles))
+def intent_parser_of(
+    catalogue: Catalogue, roles: Mapping[str, str], units: Mapping[str, str] = _NO_UNITS
+) -> QueryParser:
+    """Return the parser over a catalogue as its bundle has it.
+
+    Args:
+        catalogue: whose values queries name.
+        roles: role -> field.
+        units: field -> its unit of time.
+    """
+    return QueryParser(vocabulary_of(catalogue, roles, units))
 
 
 def _residual(query: str, walk: Walk) -> str:

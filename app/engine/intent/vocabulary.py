@@ -40,6 +40,8 @@ _CODE: Final = re.compile(r"\d")
 _BRACKETS_AT_END: Final = re.compile(r"\s*[(\[][^()\[\]]*[)\]]\s*$")
 _ARTICLE_AT_END: Final = re.compile(r"^(.*), (\w{1,3})$")
 
+_NO_UNITS: Final[Mapping[str, str]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class IntentVocabulary:
@@ -132,9 +134,11 @@ class IntentVocabulary:
         return counts, present
 
 
-def vocabulary_of(catalogue: Catalogue, roles: Mapping[str, str]) -> IntentVocabulary:
-    """Return the vocabulary of a catalogue as its bundle has it. `roles`: role -> field."""
-    fields = fields_of(catalogue, roles)
+def vocabulary_of(
+    catalogue: Catalogue, roles: Mapping[str, str], units: Mapping[str, str] = _NO_UNITS
+) -> IntentVocabulary:
+    """Return the vocabulary of a catalogue as its bundle has it; see `fields_of`."""
+    fields = fields_of(catalogue, roles, units)
     columns = {name: catalogue.table.column(name) for name in fields.kinds}
     counts = {
         name: counted

@@ -3,8 +3,9 @@
 import pytest
 
 from app.domain.columns import Kind
+from app.domain.intent import WEAK_CONFIDENCE
 from app.engine.intent.hashes import HashCounter
-from app.engine.intent.parser import WEAK, intent_parser_of
+from app.engine.intent.parser import intent_parser_of
 from app.engine.intent.vocabulary import IntentVocabulary, vocabulary_of
 from tests.intent_catalogues import NOW, catalogue_of, parser_for
 
@@ -94,7 +95,7 @@ def test_a_rare_value_with_an_ordinary_name_is_a_word() -> None:
     ],
 )
 def test_what_is_little_understood_is_weak(domain: str, query: str) -> None:
-    assert parser_for(domain).parse(query, NOW).confidence < WEAK
+    assert parser_for(domain).parse(query, NOW).confidence < WEAK_CONFIDENCE
 
 
 @pytest.mark.parametrize(
