@@ -59,6 +59,7 @@ class RankRequest:
             still the same request.
         max_per: field -> how many items with the same value of that field may come back.
         shown: ids of the items that earlier pages have shown, which `max_per` counts too.
+        repeat: items that the intent names may come back.
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
     """
 
@@ -78,6 +79,7 @@ class RankRequest:
     now: float = 0.0
     max_per: tuple[tuple[str, int], ...] = ()
     shown: tuple[str, ...] = ()
+    repeat: bool = False
     fast_encoding: bool = False
 
     @property

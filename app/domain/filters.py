@@ -107,33 +107,37 @@ def filter_text(raw: Mapping[str, object] | None, where: str = "filter") -> str:
         raise InvalidRequestError("the filter has a value that is not JSON", field=where) from error
 
 
-def parse_filter(text: str, kinds: Mapping[str, str], where: str = "filter") -> Filter:
+def parse_filter(
+    text: str, kinds: Mapping[str, str], where: str = "filter", *, limited: bool = True
+) -> Filter:
     """Return the tree of a filter.
 
     Args:
         text: as `filter_text` returns it, not empty.
         kinds: field -> kind, of the catalogue.
         where: the field of the request, for errors.
+        limited: whether it may be only so deep and so long. What callers send is checked so; with
+            the demands of a query it may be longer.
 
     Raises:
         InvalidRequestError: an unknown field or operator (the message names the known ones), a
             wrong type, or too many tests.
     """
-    parser = _Parser(kinds)
+    parser = _Parser(kinds, limited=limited)
     return parser.group(orjson.loads(text), where, 0)
 
 
 class _Parser:
     """Parses one filter, and counts its tests meanwhile."""
 
-    def __init__(self, kinds: Mapping[str, str]) -> None:
-        self._kinds = kinds
+    def __init__(self, kinds: Mapping[str, str], *, limited: bool) -> None:
+        self._kinds, self._limited = kinds, limited
         self._tests = 0
 
     def group(self, raw: object, where: str, depth: int) -> Filter:
         if not isinstance(raw, dict) or not raw:
             raise _wrong("a filter is an object that names at least one field", where)
-        if depth > MAX_DEPTH:
+        if self._limited and depth > MAX_DEPTH:
             raise _wrong(f"a filter may be at most {MAX_DEPTH} deep", where)
         parts = [self._part(name, value, f"{where}.{name}", depth) for name, value in raw.items()]
         return parts[0] if len(parts) == 1 else And(tuple(parts))
@@ -160,7 +164,7 @@ class _Parser:
 
     def _test(self, name: str, kind: str, operator: str, operand: object, where: str) -> Filter:
         self._tests += 1
-        if self._tests > MAX_TESTS:
+        if self._limited and self._tests > MAX_TESTS:
             raise _wrong(f"a filter may have at most {MAX_TESTS} tests", where)
         if operator in _RANGES:
             return _range_test(name, kind, operator, operand, where)

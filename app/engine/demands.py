@@ -69,7 +69,7 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
         confidence=confidence,
     )
     exclude = request.exclude
-    if request.candidates is None:
+    if not request.repeat:
         exclude = exclude.union(intent.like, intent.dislike)
     request = replace(
         request,
@@ -114,7 +114,11 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
         max_per=max_per,
         counted=parts.catalogue.rows(asked.request.shown) if max_per else _NO_ROWS,
     )
-    if resolved.named is None and ordering.key is not None:
+    if resolved.named is not None:
+        # A title among the candidates stays, even if it fails the positive demands.
+        more = ordering.first[~np.isin(ordering.first, resolved.named)]
+        resolved = replace(resolved, named=np.concatenate([resolved.named, more]))
+    elif ordering.key is not None:
         resolved, ordering = _sorted(resolved, ordering, ordering.key, parts)
     if ordering.first.size:
         ones = np.ones(len(ordering.first), np.float32)
@@ -163,6 +167,8 @@ def _titled(resolved: ResolvedRequest, asked: Asked, parts: EngineParts) -> Rows
     """Return the rows whose title is the query; the positive demands do not count for them."""
     rows = titled(asked.request.query, parts.texts.words)
     rows = rows[~np.isin(rows, resolved.hidden)]
+    if asked.request.candidates is not None:
+        rows = rows[np.isin(rows, parts.catalogue.rows(asked.request.candidates))]
     blocked = parts.catalogue.blocked(all_of(asked.own_filter, asked.intent.negations))
     return rows if blocked is None else rows[~blocked[rows]]
 
@@ -194,8 +200,10 @@ def _without(
 
 
 def _rows_having(word: str, parts: EngineParts) -> Rows:
-    """Return the rows whose text has a word; "sugar-free" does not count as sugar."""
+    """Return the rows of items whose text has a word; "sugar-free" does not count as sugar."""
     rows = parts.texts.words.rows_with(word)
+    if (gone := parts.catalogue.blocked()) is not None:
+        rows = rows[~gone[rows]]
     texts = [parts.texts.render(partial(parts.catalogue.value, row)) for row in rows[:_MOST_READ]]
     denied = [denies(text, word) for text in texts]
     return rows[~np.array(denied + [False] * (len(rows) - len(denied)), np.bool_)]

@@ -283,7 +283,10 @@ class RankEngine:
         return _Pass(
             results=results_of(parts.catalogue, parts.topk, posed_requests, scored),
             sizes=[request.k for request in requests],
-            candidates=rows,
+            candidates=[
+                some if request.named is None else request.named
+                for request, some in zip(requests, rows, strict=True)
+            ],
             timings=StageTimings(
                 encode_ms=encoded.encode_ms,
                 retrieve_ms=(retrieved - start) * 1e3,

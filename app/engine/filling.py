@@ -7,9 +7,9 @@
 Each step asks for the items that are still missing, and nothing that is there already.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -34,6 +34,14 @@ class Short:
     result: RankResult
     candidates: Rows
 
+    @property
+    def named_by_intent(self) -> list[str]:
+        """The ids of the items that the intent names: to resemble them, or not to."""
+        if not self.result.intent:
+            return []
+        intent = orjson.loads(self.result.intent)
+        return [*intent["like"], *intent["dislike"]]
+
     def rest(self, size: int) -> RankRequest:
         """Return the request for the items that are missing of `size`."""
         ids = [item.id for item in self.result.items]
@@ -44,6 +52,17 @@ class Short:
             exclude=self.request.exclude.union(ids),
             shown=(*self.request.shown, *ids),
         )
+
+
+def _each(demands: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the parts of a filter of which all are demanded."""
+    parts: list[Mapping[str, Any]] = []
+    for name, tests in demands.items():
+        if name == "$and":
+            parts += [part for group in tests for part in _each(group)]
+        else:
+            parts.append({name: tests})
+    return parts
 
 
 Step: TypeAlias = Callable[[Short, Catalogue, int], tuple[RankRequest, Intent] | None]
@@ -69,7 +88,7 @@ def without_demands(
     demands = short.intent.demands
     if not demands:
         return None
-    some = [{name: tests} for name, tests in orjson.loads(demands).items()]
+    some = _each(orjson.loads(demands))
     intent = replace(
         short.intent.relaxed(), sort="relevance", prefers=filter_text({"$or": some}), title=False
     )
@@ -88,7 +107,14 @@ def without_filter(
     if request.on_empty == "relax":
         return rest, replace(short.intent.relaxed(), sort="relevance", title=False)
     only_negations = Intent(filters=short.intent.negations, without=short.intent.without)
-    return replace(rest, query="", history=(), like=(), dislike=()), only_negations
+    return replace(
+        rest,
+        query="",
+        history=(),
+        like=(),
+        dislike=(),
+        exclude=rest.exclude if request.repeat else rest.exclude.union(short.named_by_intent),
+    ), only_negations
 
 
 STEPS: Final[tuple[Step, ...]] = (

@@ -43,7 +43,8 @@ class Ordering:
         first: int64[f] rows that come first: the query is their title.
         max_per: field -> how many items may share a value of it.
         counted: int64[c] rows that count towards `max_per`, but are not in the answer.
-        n_sorted: how many candidates the key orders: the most relevant ones; None = all.
+        n_sorted: how many candidates the key orders: the most relevant ones; None = all. The
+            others follow, by score.
     """
 
     key: Floats | None
@@ -97,7 +98,8 @@ def ordered(rows: Rows, scores: Vector, size: int, order: Ordering, catalogue: C
     if order.key is not None:
         most_relevant = by_score[: order.n_sorted]
         keys = order.key[rows[most_relevant]]
-        by_score = most_relevant[np.argsort(-keys, kind="stable")]
+        by_key = most_relevant[np.argsort(-keys, kind="stable")]
+        by_score = np.concatenate([by_key, by_score[len(by_key) :]])
     if order.first.size:
         is_first = np.isin(rows[by_score], order.first)
         by_score = np.concatenate([by_score[is_first], by_score[~is_first]])

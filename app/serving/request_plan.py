@@ -256,6 +256,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         now=now,
         max_per=max_per,
         shown=page.shown,
+        repeat=ask.repeats,
     )
 
 

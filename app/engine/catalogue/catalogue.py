@@ -234,7 +234,7 @@ class Catalogue:
         return numbers
 
     def _failing_now(self, filter_text: str) -> Mask:
-        test = parse_filter(filter_text, self.attributes)
+        test = parse_filter(filter_text, self.attributes, limited=False)
         failing = np.ones(len(self), np.bool_)
         failing[: len(self._ids)] = ~self.table.passing(test)
         for row, record in self._records.items():

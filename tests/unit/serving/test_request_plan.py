@@ -49,6 +49,21 @@ async def test_what_a_sent_intent_likes_is_left_to_the_engine_to_exclude() -> No
 
 
 @pytest.mark.parametrize(
+    ("said", "repeat"),
+    [
+        ({}, False),
+        ({"repeat": True}, True),
+        ({"candidates": ["i1"]}, True),
+        ({"candidates": ["i1"], "repeat": False}, False),
+    ],
+)
+async def test_and_the_engine_knows_whether_it_may_come_back(
+    said: dict[str, Any], repeat: bool
+) -> None:
+    assert (await asked(intent={"like": ["i1"]}, **said)).repeat is repeat
+
+
+@pytest.mark.parametrize(
     ("said", "open_"),
     [
         ({"query": "five films"}, True),
