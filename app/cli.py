@@ -229,7 +229,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _enrich(arguments: argparse.Namespace) -> int:
-    from app.commands import enrich
+    from app.commands import enrich, plan_enrichment
     from app.offline.enrichment.enrich import EnrichOptions, Prices
     from app.offline.enrichment.item_file import ItemFiles
     from app.offline.input.recipe import Recipe, load_recipe
@@ -237,7 +237,10 @@ def _enrich(arguments: argparse.Namespace) -> int:
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
     files = ItemFiles(arguments.items, arguments.out, recipe.items.id)
     prices = Prices(arguments.price_prompt, arguments.price_answer)
-    options = EnrichOptions(arguments.batch, prices, dry_run=arguments.dry_run)
+    options = EnrichOptions(arguments.batch, prices)
+    if arguments.dry_run:
+        print(plan_enrichment(files, options))
+        return 0
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)

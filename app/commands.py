@@ -23,7 +23,7 @@ from app.core.settings import Settings
 from app.core.types import Event
 from app.language_model.endpoint import open_language_model
 from app.offline.build import BuildReport, retrain
-from app.offline.enrichment.enrich import Enrichment, EnrichOptions
+from app.offline.enrichment.enrich import Enrichment, EnrichOptions, estimate
 from app.offline.enrichment.item_file import ItemFiles
 from app.offline.input.event_files import events_of, line_of
 from app.offline.input.events import TimeBounds
@@ -133,19 +133,32 @@ async def enrich(
         options: how it goes.
         say: shows a line of progress.
 
-    Returns a sentence that says what was done, or would be.
+    Returns a sentence that says what was done.
 
     Raises:
         UsageError, BadDataError, LanguageModelError: as `Enrichment.run`; no model is set.
     """
-    if not 1 <= options.batch <= _MAX_BATCH:
-        raise UsageError(f"--batch must be 1 to {_MAX_BATCH}")
+    _check_batch(options)
     model = open_language_model(settings)
     try:
-        run = Enrichment(files, model, settings.llm_model, options, say)
-        return run.dry_run() if options.dry_run else await run.run()
+        return await Enrichment(files, model, settings.llm_model, options, say).run()
     finally:
         await model.aclose()
+
+
+def plan_enrichment(files: ItemFiles, options: EnrichOptions) -> str:
+    """Return a sentence that says what `enrich` would cost. It needs no language model.
+
+    Raises:
+        UsageError, BadDataError: as `estimate`.
+    """
+    _check_batch(options)
+    return estimate(files, options)
+
+
+def _check_batch(options: EnrichOptions) -> None:
+    if not 1 <= options.batch <= _MAX_BATCH:
+        raise UsageError(f"--batch must be 1 to {_MAX_BATCH}")
 
 
 async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: BinaryIO) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app.api.reply import Reply, json_reply
 from app.core import errors
@@ -77,7 +78,16 @@ def translate(error: Exception) -> errors.AppError:
 
 def _invalid(error: ValidationError) -> errors.InvalidRequestError:
     """Return the first error of a validation; the input itself is never sent back."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or None
-    message = first["msg"].removeprefix("Value error, ")
-    return errors.InvalidRequestError(message, field=field)
+    return errors.InvalidRequestError(_message(first), field=field)
+
+
+def _message(error: ErrorDetails) -> str:
+    """Return what is wrong. Of lengths pydantic says it in terms of Python: "Tuple should …"."""
+    unit = "character" if isinstance(error["input"], str) else "item"
+    for kind, bound in (("too_long", "most"), ("too_short", "least")):
+        if error["type"] == kind:
+            n = error["ctx"]["max_length" if bound == "most" else "min_length"]
+            return f"Input should have at {bound} {n} {unit}{'' if n == 1 else 's'}"
+    return error["msg"].removeprefix("Value error, ")

@@ -6,6 +6,7 @@ Whether an id or a field name exists is checked later.
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -217,7 +218,9 @@ def _intent_of(value: object) -> object:
     """Spell the two short forms out: true is as if it were not sent, false switches it off."""
     if isinstance(value, bool):
         return None if value else SWITCHED_OFF
-    return value
+    if value is None or isinstance(value, Mapping | SentIntent):
+        return value
+    raise ValueError("Input should be true, false or an object")
 
 
 class RecommendRequest(BaseModel):

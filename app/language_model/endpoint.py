@@ -145,7 +145,7 @@ def open_language_model(settings: Settings) -> HttpLanguageModel:
         UsageError: they name none, the URL names no host, or the file of the key cannot be read.
     """
     if settings.llm_url is None:
-        raise UsageError("llm_url names no language model")
+        raise UsageError("no language model is set: name its endpoint in RECSERVE_LLM_URL")
     return HttpLanguageModel(
         settings.llm_url, settings.llm_model, _key_of(settings), settings.llm_timeout_ms / 1e3
     )

@@ -141,6 +141,24 @@ async def test_what_does_not_fit_is_refused_where_it_stands(
     assert batch["results"][0]["error"]["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"intent": "off"}, "Input should be true, false or an object"),
+        ({"intent": {"without": ["a"] * 33}}, "Input should have at most 32 items"),
+        ({"intent": {"without": [""]}}, "Input should have at least 1 character"),
+        ({"like": ["x" * 257]}, "Input should have at most 256 characters"),
+        ({"candidates": []}, "Input should have at least 1 item"),
+    ],
+    ids=str,
+)
+async def test_a_refusal_says_what_is_wrong_in_terms_of_json(
+    client: httpx.AsyncClient, said: dict[str, Any], message: str
+) -> None:
+    answer = await client.post("/recommend", json=said)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, message)
+
+
 async def test_a_batch_takes_intents_too(client: httpx.AsyncClient) -> None:
     wanted = [{"intent": {"residual_text": "bank heist"}}, {"query": "crime", "intent": False}]
     answer = (await client.post("/recommend/batch", json={"requests": wanted})).json()

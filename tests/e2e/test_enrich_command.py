@@ -74,9 +74,9 @@ def test_a_file_is_enriched(tmp_path: Path, url: str) -> None:
     assert (again.returncode, again.stderr) == (2, "recserve: out.jsonl exists already\n")
 
 
-def test_a_dry_run_needs_no_server(tmp_path: Path) -> None:
+def test_a_dry_run_needs_no_language_model(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "items.jsonl", ITEMS)
-    done = enrich(tmp_path, "--dry-run", llm_url="http://127.0.0.1:9/v1")
+    done = enrich(tmp_path, "--dry-run")
     assert done.returncode == 0
     assert done.stdout.startswith("5 items in 1 calls: about ")
     assert not (tmp_path / "out.jsonl.part").exists()
@@ -85,7 +85,8 @@ def test_a_dry_run_needs_no_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "settings", "code", "message"),
     [
-        ((), {}, 2, "llm_url names no language model"),
+        ((), {}, 2, "no language model is set: name its endpoint in RECSERVE_LLM_URL"),
+        (("--batch", "65", "--dry-run"), {}, 2, "--batch must be 1 to 64"),
         (("--batch", "0"), {"llm_url": "http://h"}, 2, "--batch must be 1 to 64"),
         ((), {"llm_url": "ftp://h"}, 2, "setting llm_url: "),
     ],

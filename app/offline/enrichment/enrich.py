@@ -51,11 +51,10 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class EnrichOptions:
-    """How a run goes: items in one call, prices to show the cost by, whether only to plan."""
+    """How a run goes: items in one call, prices to show the cost by."""
 
     batch: int = 8
     prices: Prices = field(default_factory=Prices)
-    dry_run: bool = False
 
 
 @dataclass(slots=True)
@@ -120,25 +119,6 @@ class Enrichment:
             f"{self.options.prices.cost(self.tokens.prompt, self.tokens.answer)}"
         )
 
-    def dry_run(self) -> str:
-        """Return an estimate of what `run` would do; nothing is asked or written.
-
-        Raises as `run`.
-        """
-        self.files.check()
-        items = [(name, cells) for name, cells in self.files.rows() if name is not None]
-        parts = _in_parts(items, self.options.batch)
-        asked = [question([cells for _, cells in each]) for each in parts]
-        characters = sum(len(each.instructions) + len(each.text) for each in asked)
-        prompt = characters // _CHARACTERS_PER_TOKEN
-        answer = _TOKENS_PER_ANSWER * len(items)
-        seconds = answer / _TOKENS_PER_S / min(AT_ONCE, max(1, len(asked)))
-        return (
-            f"{len(items):,} items in {len(asked):,} calls: about {prompt:,} + {answer:,} tokens"
-            f"{self.options.prices.cost(prompt, answer)}; {_spell(seconds)} at "
-            f"{_TOKENS_PER_S:.0f} tokens/s and {AT_ONCE} calls at a time"
-        )
-
     def _batches(self, done: dict[str, Enriched]) -> Iterator[Sequence[_Item]]:
         known = frozenset(done)
         left = (
@@ -184,6 +164,26 @@ class Enrichment:
             f"{self.options.prices.cost(self.tokens.prompt, self.tokens.answer)}, "
             f"about {_spell(left_s)} to go"
         )
+
+
+def estimate(files: ItemFiles, options: EnrichOptions) -> str:
+    """Return an estimate of what a run would do; nothing is asked or written.
+
+    Raises:
+        UsageError, BadDataError: as `ItemFiles`.
+    """
+    files.check()
+    items = [cells for name, cells in files.rows() if name is not None]
+    asked = [question(each) for each in _in_parts(items, options.batch)]
+    characters = sum(len(each.instructions) + len(each.text) for each in asked)
+    prompt = characters // _CHARACTERS_PER_TOKEN
+    answer = _TOKENS_PER_ANSWER * len(items)
+    seconds = answer / _TOKENS_PER_S / min(AT_ONCE, max(1, len(asked)))
+    return (
+        f"{len(items):,} items in {len(asked):,} calls: about {prompt:,} + {answer:,} tokens"
+        f"{options.prices.cost(prompt, answer)}; {_spell(seconds)} at "
+        f"{_TOKENS_PER_S:.0f} tokens/s and {AT_ONCE} calls at a time"
+    )
 
 
 def _in_parts(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

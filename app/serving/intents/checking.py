@@ -7,8 +7,8 @@ is not in the query are dropped: small models invent much.
 `checked` holds it against a catalogue: unknown fields, values and titles, and bounds that no item
 can meet, are dropped; values get the spelling of the catalogue. It is done again for each bundle.
 
-A model cannot name an item but by its title, and can say nothing but what a caller could send as
-`intent` with the same query.
+A model names an item only by its title. It can say only what a caller could send as `intent` with
+the same query.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 This is the part in the path of requests, so it is one look-up in a dictionary. Words whose parse
 was weak are noted, and how many requests had them. They may be asked once several different callers
-have sent them; callers are told apart by a salted digest, which is forgotten with that. All methods
+have sent them. Callers are told apart by salted digests, which are forgotten then. All methods
 belong to one event loop.
 """
 

@@ -238,7 +238,7 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_key_comes_from_the_setting_or_from_a_file(tmp_path: Path) -> None:
     url = "http://127.0.0.1:1/v1"
-    with pytest.raises(UsageError, match="llm_url"):
+    with pytest.raises(UsageError, match="RECSERVE_LLM_URL"):
         open_language_model(Settings())
     settings = Settings(llm_url=url, llm_api_key="very-secret")
     assert "very-secret" not in repr(settings) + str(settings.model_dump())

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import BadDataError, LanguageModelError, UsageError
 from app.core.types import ModelAnswer, ModelQuestion
-from app.offline.enrichment.enrich import Enrichment, EnrichOptions, Prices
+from app.offline.enrichment.enrich import Enrichment, EnrichOptions, Prices, estimate
 from app.offline.enrichment.item_file import ItemFiles
 from app.offline.enrichment.questions import COLUMNS, PROMPT_VERSION, answers_in, prompt, question
 from app.offline.input.items import read_items
@@ -194,7 +194,7 @@ async def test_rows_of_one_id_are_asked_once(tmp_path: Path) -> None:
 
 def test_a_dry_run_asks_and_writes_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path, batch=8, prices=Prices(1000.0, 1000.0))
-    said = run.enrichment.dry_run()
+    said = estimate(run.files, run.enrichment.options)
     assert said.startswith("20 items in 3 calls: about ")
     assert "+ 1,800 tokens, cost " in said
     assert said.endswith("0:12 at 50 tokens/s and 4 calls at a time")
@@ -217,7 +217,7 @@ def test_names_that_cannot_be_meant_are_refused(
     (tmp_path / "there.jsonl").touch()
     files = ItemFiles(tmp_path / items, tmp_path / out, "id")
     with pytest.raises(UsageError, match=message):
-        Enrichment(files, ScriptedLanguageModel(answer), "tiny").dry_run()
+        estimate(files, EnrichOptions())
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_files_that_cannot_be_used_are_refused(
         source.write_text(content)
     files = ItemFiles(source, tmp_path / "out.jsonl", "id")
     with pytest.raises(BadDataError, match=message):
-        Enrichment(files, ScriptedLanguageModel(answer), "tiny").dry_run()
+        estimate(files, EnrichOptions())
 
 
 def test_another_prompt_needs_another_version() -> None:

@@ -80,6 +80,7 @@ async def test_how_many_callers_is_a_setting() -> None:
     async with learning_rig(model, llm_min_callers=1) as r:
         await r.get(query="q")
         await settled(lambda: learned(r) == 1)
+        assert len(model.asked) == 1
 
 
 async def test_a_sent_intent_or_none_at_all_is_the_callers_affair() -> None:
