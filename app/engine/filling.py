@@ -83,16 +83,15 @@ def look_further(
 def without_demands(
     short: Short, catalogue: Catalogue, size: int
 ) -> tuple[RankRequest, Intent] | None:
-    """Give up the positive demands; items that meet some of them come first."""
+    """Give up the positive demands; items that meet some of them come first. The order stays."""
     del catalogue
     demands = short.intent.demands
     if not demands:
         return None
-    some = _each(orjson.loads(demands))
-    intent = replace(
-        short.intent.relaxed(), sort="relevance", prefers=filter_text({"$or": some}), title=False
-    )
-    return short.rest(size), intent
+    each = _each(orjson.loads(demands))
+    # Of a single demand nothing is left to prefer: whatever meets it is in the answer.
+    some = filter_text({"$or": each}) if len(each) > 1 else ""
+    return short.rest(size), replace(short.intent.relaxed(), prefers=some, title=False)
 
 
 def without_filter(

@@ -133,6 +133,20 @@ def test_too_few_items_give_up_the_positive_demands_alone(engine: RankEngine) ->
     assert set(ids(found)) == set(FILMS) - {"alien", "aliens"}
 
 
+def test_items_that_fill_up_keep_the_order_and_those_that_meet_some_demands_come_first(
+    engine: RankEngine,
+) -> None:
+    by_age = ids(asked(engine, "x", {"sort": "oldest"}, k=8))
+    one = {"sort": "oldest", "filters": {"published_at": {"gte": 2500}}}
+    found = asked(engine, "oldest of 2500", one, k=8)
+    assert (found.passing, ids(found)) == (0, by_age)
+
+    two = {"sort": "oldest", "filters": {**genre("horror"), "published_at": {"gte": 2500}}}
+    found = asked(engine, "oldest horror of 2500", two, k=8)
+    horror = [name for name in by_age if name in {"alien", "aliens"}]
+    assert (found.passing, ids(found)[:2]) == (0, horror)
+
+
 def test_the_filter_of_the_caller_is_given_up_only_as_on_empty_says(engine: RankEngine) -> None:
     intent = {"filters": genre("adventure")}
     own = filter_text(genre("space"))
