@@ -198,7 +198,8 @@ class EngineInfo:
         max_per: what `RankRequest.max_per` is where a request does not say; sorted by field.
         moment: when an item last became visible or invisible by its own times, unix milliseconds.
         visible_since_seq: number of the newest change that may have brought an item into answers
-            or moved one. Later changes only removed items or altered fields that filters read.
+            or moved one, or has brought a value that no item had. Later changes only removed items
+            or altered fields that filters read.
     """
 
     bundle: str

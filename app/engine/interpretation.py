@@ -28,6 +28,10 @@ class Parser(Protocol):
         """
         ...
 
+    def knows(self, record: Record) -> bool:
+        """Tell whether all values of an item are known: others may give queries another meaning."""
+        ...
+
     def parse(self, query: str, now: float) -> Intent:
         """Return what a query asks for. `now`: unix seconds, for "last year" and the like.
 

@@ -71,20 +71,33 @@ def puts_of(changes: Sequence[Change], parts: EngineParts) -> list[Put]:
 
 
 def newest_visible_since(
-    changes: Sequence[Change], puts: Sequence[Put], catalogue_seq: int, now: float
+    changes: Sequence[Change],
+    puts: Sequence[Put],
+    parts: EngineParts,
+    catalogue_seq: int,
+    now: float,
 ) -> int:
     """Return the seq of the newest change that may bring an item into answers; 0 if none does.
+
+    A value that no item had before may, too: queries that name it mean it from now on.
 
     Args:
         changes: oldest first.
         puts: of these.
+        parts: before them.
         catalogue_seq: of the newest change before.
         now: unix seconds.
     """
+    parser = parts.parser
     last = {change.item: change.seq for change in changes}
     if changes[-1].seq - catalogue_seq > len(last):
         return changes[-1].seq  # changes are missing, and may have brought anything in
-    return max((last[put.record.item.id] for put in puts if put.arrives(now)), default=0)
+    bringing = [
+        put
+        for put in puts
+        if put.arrives(now) or (parser is not None and not parser.knows(put.record))
+    ]
+    return max((last[put.record.item.id] for put in bringing), default=0)
 
 
 def record_of(item_id: str, raw: Mapping[str, object], parts: EngineParts) -> Record:
@@ -225,7 +238,7 @@ def plan(
     return CatalogueUpdate(
         parts=parts,
         seq=changes[-1].seq,
-        visible_since_seq=newest_visible_since(changes, puts, catalogue_seq, now),
+        visible_since_seq=newest_visible_since(changes, puts, parts, catalogue_seq, now),
         now=now,
         changed={name: change.seq for name, change in last.items()},
         deleted=deleted,

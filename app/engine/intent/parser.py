@@ -70,6 +70,10 @@ class QueryParser:
         vocabulary = self.vocabulary.changed(before, after)
         return self if vocabulary is self.vocabulary else QueryParser(vocabulary)
 
+    def knows(self, record: Record) -> bool:
+        """Tell whether all values of an item are known; see `IntentVocabulary.knows`."""
+        return self.vocabulary.knows(record)
+
     def _says_nothing(self, query: str, words: list[str]) -> bool:
         """Tell whether no word can be more than text; only for what is quickly decided."""
         names = self.vocabulary.names

@@ -79,6 +79,15 @@ class IntentVocabulary:
         """Return how much memory the sets of hashes take."""
         return sum(part.n_bytes for part in (self.titles, self.words, self.pairs))
 
+    def knows(self, record: Record) -> bool:
+        """Tell whether all values of an item are known, of the fields whose values have names."""
+        return all(
+            one in self.counts[name]
+            for name, value in record.item.fields.items()
+            if name in self.counts
+            for one in _values_of(value)
+        )
+
     def changed(
         self, before: Sequence[Record | None], after: Sequence[Record | None]
     ) -> "IntentVocabulary":

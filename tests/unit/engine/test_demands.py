@@ -205,6 +205,9 @@ class Fixed:
     def __init__(self, intent: Intent) -> None:
         self._intent = intent
 
+    def knows(self, record: object) -> bool:
+        return True
+
     def changed(self, before: object, after: object) -> "Fixed":
         return self
 

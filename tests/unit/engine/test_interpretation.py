@@ -32,6 +32,9 @@ def test_without_a_parser_a_query_means_its_own_text(query: str) -> None:
 class NewestOnly:
     """Takes every query for a wish for the newest."""
 
+    def knows(self, record: object) -> bool:
+        return True
+
     def changed(self, before: object, after: object) -> "NewestOnly":
         return self
 

@@ -88,3 +88,21 @@ def test_an_engine_understands_a_category_as_soon_as_an_item_has_it() -> None:
 
     engine.plan([Change(first + 1, "sub", None)], NOW)()
     assert orjson.loads(engine.interpret("submarines", NOW))["prefers"] == {}
+
+
+def test_a_value_that_no_item_had_makes_cached_answers_old() -> None:
+    engine = small_engine()
+    engine = small_engine(parser=intent_parser_of(engine._parts.catalogue, {}))
+    mob = {"title": "mob crime drama", "year": 1990}
+
+    def visible_since_seq(seq: int, record: dict[str, Any]) -> int:
+        engine.plan([Change(seq, "mob", record)], NOW)()
+        return engine.info.visible_since_seq
+
+    assert not engine.rank([RankRequest(query="submarines")]).results[0].depends_on_catalogue
+    assert visible_since_seq(1, {**mob, "categories": ["crime"]}) == 0
+    assert visible_since_seq(2, {**mob, "categories": ["crime", "submarine"]}) == 2
+    assert engine.rank([RankRequest(query="submarines")]).results[0].depends_on_catalogue
+    assert visible_since_seq(3, {**mob, "categories": ["submarine"]}) == 2
+    # Queries may mean the value of a hidden item as well.
+    assert visible_since_seq(4, {**mob, "categories": ["noir"], "hidden": True}) == 4
