@@ -132,10 +132,15 @@ class Engine(Protocol):
         """
         ...
 
-    def interpret(self, query: str, now: float) -> str:
+    def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:
         """Return what a query asks for, as `RankResult.intent` says it.
 
-        `now`: unix seconds. Called in the thread that ranks.
+        Args:
+            query: the words.
+            now: unix seconds.
+            look_up: whether the titles that a query names are looked up, which only the thread
+                that ranks may do. False = no, and it is cheap enough for the event loop: None
+                where the query names titles.
         """
         ...
 

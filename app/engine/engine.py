@@ -28,7 +28,7 @@ from app.core.types import (
     Vector,
 )
 from app.domain.filters import parse_filter
-from app.domain.intent import Intent
+from app.domain.intent import INTENT_OFF, Intent, intent_of
 from app.engine import live
 from app.engine.catalogue.facets import field_facts
 from app.engine.demands import Posed, asked_for, ids_of_titles, posed
@@ -86,6 +86,13 @@ class _Pass:
     timings: StageTimings
 
 
+def _text_of(request: RankRequest) -> str:
+    """Return the text that is encoded for a request, before its query is parsed."""
+    if request.intent and request.intent != INTENT_OFF:
+        return intent_of(request.intent).residual_text
+    return request.query
+
+
 class RankEngine:
     """The engine over one bundle. Implements the port `Engine`."""
 
@@ -109,13 +116,14 @@ class RankEngine:
 
     def cost(self, request: RankRequest) -> int:
         """Estimate the cost in encoder tokens: few are shorter than three bytes of UTF-8."""
-        if request.fast_encoding or not request.query:
+        text = _text_of(request)
+        if request.fast_encoding or not text:
             return _REST_TOKENS
-        return _REST_TOKENS + min(2 + len(request.query.encode()) // 3, _MAX_QUERY_TOKENS)
+        return _REST_TOKENS + min(2 + len(text.encode()) // 3, _MAX_QUERY_TOKENS)
 
     def fast_encoding(self, request: RankRequest) -> RankRequest | None:
         """Return the request with fast encoding, if the bundle has it; see the port."""
-        if self._parts.fast_encoder is None or not request.query:
+        if self._parts.fast_encoder is None or not _text_of(request):
             return None
         return replace(request, fast_encoding=True)
 
@@ -189,11 +197,13 @@ class RankEngine:
         """What understands queries over the items of this moment; None = nothing does."""
         return self._parts.parser
 
-    def interpret(self, query: str, now: float) -> str:
+    def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:
         """Return what a query asks for, as JSON text; see the port."""
         request = RankRequest(query=query, now=now)
-        intent = interpret(request, self._parts.parser)
-        return asked_for(request, intent, self._parts).intent.text()
+        intent = self._intent(request)
+        if look_up:
+            return asked_for(request, intent, self._parts).intent.text()
+        return None if intent.like_titles or intent.dislike_titles else intent.text()
 
     def item_of_title(self, title: str) -> str | None:
         """Return the id of the item that a title means; see the port."""

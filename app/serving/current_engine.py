@@ -82,9 +82,9 @@ class CurrentEngine:
         """See `Engine`."""
         return self._loaded.engine.facets(filter_text, fields, limit)
 
-    def interpret(self, query: str, now: float) -> str:
+    def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:
         """See `Engine`."""
-        return self._loaded.engine.interpret(query, now)
+        return self._loaded.engine.interpret(query, now, look_up=look_up)
 
     def item_of_title(self, title: str) -> str | None:
         """See `Engine`."""

@@ -138,8 +138,13 @@ class Recommender:
         words = self._parts.words
         if words is not None and query and (learned := words.find(query, engine.info.bundle)):
             return learned
-        # In the thread that ranks: the catalogue changes there and nowhere else.
-        return await self._parts.batcher.run_exclusive(lambda: engine.interpret(query, now))
+        # A search box asks with every key. So requests wait only where titles are looked up, in the
+        # thread that ranks: the catalogue changes there and nowhere else.
+        text = engine.interpret(query, now, look_up=False)
+        if text is not None:
+            return text
+        look_up = partial(engine.interpret, query, now, look_up=True)
+        return await self._parts.batcher.run_exclusive(look_up) or ""
 
     def check_capacity(self) -> None:
         """Raise as `recommend` would for a request that is not cached and has the usual budget."""

@@ -159,8 +159,15 @@ class GatedEngine:
         facts = [FieldFacts(name, "number", len(passing), low=low, high=high) for name in fields]
         return Facets(len(passing), tuple(facts))
 
-    def interpret(self, query: str, now: float) -> str:  # noqa: ARG002 - it reads no times
-        """Return that a query asks for its own words, and for as many items as it begins with."""
+    def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:  # noqa: ARG002
+        """Return that a query asks for its own words, and for as many items as it begins with.
+
+        "like …" names a title.
+        """
+        return None if query.startswith("like ") and not look_up else self._interpreted(query)
+
+    @staticmethod
+    def _interpreted(query: str) -> str:
         first, *_ = query.split() or ("",)
         count = int(first) if first.isdecimal() else None
         return Intent(count=count, residual_text=query).text()
@@ -262,7 +269,7 @@ class GatedEngine:
     def _intent(self, request: RankRequest) -> str:
         if request.intent == INTENT_OFF:
             return Intent(residual_text=request.query).text()
-        return request.intent or (self.interpret(request.query, 0.0) if request.query else "")
+        return request.intent or (self._interpreted(request.query) if request.query else "")
 
     def _unnamed(self, request: RankRequest) -> set[str]:
         """Return what was seen and is not what the query names, by its title here."""

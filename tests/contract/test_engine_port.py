@@ -98,12 +98,12 @@ def test_contains_and_item_agree(engine: Engine) -> None:
 
 
 def test_interpreting_a_query_says_all_an_intent_has(engine: Engine) -> None:
-    text = engine.interpret("space adventure", 1.7e9)
+    text = engine.interpret("space adventure", 1.7e9, look_up=True)
 
     assert intent_of(text).residual_text == "space adventure"
     assert orjson.loads(text).keys() == Intent().shown().keys()
-    assert engine.interpret("space adventure", 1.7e9) == text
-    assert intent_of(engine.interpret("", 1.7e9)) == Intent()
+    assert engine.interpret("space adventure", 1.7e9, look_up=True) == text
+    assert intent_of(engine.interpret("", 1.7e9, look_up=True)) == Intent()
 
 
 def test_an_answer_says_how_its_query_was_understood(engine: Engine) -> None:
@@ -114,7 +114,7 @@ def test_an_answer_says_how_its_query_was_understood(engine: Engine) -> None:
     answers = engine.rank([words, sent, off, RankRequest()]).results
 
     assert [answer.intent for answer in answers] == [
-        engine.interpret(words.query, 0.0),
+        engine.interpret(words.query, 0.0, look_up=True),
         sent.intent,
         own,
         "",

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.core.errors import NotReadyError
 from app.core.types import Change, RankRequest
 from app.domain.intent import INTENT_OFF, Intent
 from app.testing.fakes import GatedEngine, MemoryCache
@@ -235,3 +236,12 @@ async def test_interpret_asks_the_engine() -> None:
         text = await r.service.recommender.interpret("3 films")
         assert orjson.loads(text) == orjson.loads(Intent(count=3, residual_text="3 films").text())
         assert r.asked == []
+
+
+async def test_only_titles_are_looked_up_between_two_passes() -> None:
+    async with rig() as r:
+        await r.service.batcher.aclose()  # no pass and no call runs any more
+        text = await r.service.recommender.interpret("3 films")
+        assert orjson.loads(text)["count"] == 3
+        with pytest.raises(NotReadyError):
+            await r.service.recommender.interpret("like i1")

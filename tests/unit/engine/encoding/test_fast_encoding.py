@@ -187,3 +187,14 @@ def test_without_a_query_or_a_table_there_is_no_fast_encoding():
     engine, _, _ = engine_with_both()
     assert engine.fast_encoding(RankRequest(history=("alien",))) is None
     assert small_engine().fast_encoding(RankRequest(query="space")) is None
+
+
+def test_the_words_of_an_intent_are_encoded_fast_as_well():
+    engine, whole, fast = engine_with_both()
+    sent = RankRequest(intent='{"residual_text":"space robots"}')
+    quick = engine.fast_encoding(sent)
+    assert quick is not None
+    assert engine.rank([quick]).results[0].degraded == ("encoder",)
+    assert (whole.asked, fast.asked) == ([], ["space robots"])
+    assert engine.cost(quick) < engine.cost(sent)
+    assert engine.fast_encoding(RankRequest(query="newest", intent='{"sort":"newest"}')) is None

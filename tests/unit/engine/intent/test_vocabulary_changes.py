@@ -84,10 +84,10 @@ def test_an_engine_understands_a_category_as_soon_as_an_item_has_it() -> None:
     assert engine.parser is not parser
     # One of the items has no category, so a category does not filter.
     wanted = {"categories": {"any": ["submarine"]}}
-    assert orjson.loads(engine.interpret("submarines", NOW))["prefers"] == wanted
+    assert orjson.loads(engine.interpret("submarines", NOW, look_up=True))["prefers"] == wanted
 
     engine.plan([Change(first + 1, "sub", None)], NOW)()
-    assert orjson.loads(engine.interpret("submarines", NOW))["prefers"] == {}
+    assert orjson.loads(engine.interpret("submarines", NOW, look_up=True))["prefers"] == {}
 
 
 def test_a_value_that_no_item_had_makes_cached_answers_old() -> None:
