@@ -317,6 +317,7 @@ EXAMPLES: Final = {
     "both": {"value": {"query": "funny", "user_id": "7"}},
     "history": {"value": {"history": ["1", "260", "1196"], "k": 5}},
     "rank these": {"value": {"query": "heist", "candidates": ["1", "2", "6", "50"]}},
+    "like": {"value": {"like": ["1"], "dislike": ["2"], "k": 5}},
     "demands": {"value": {"query": "newest comedies from the 90s"}},
     "an intent of its own": {
         "value": {"intent": {"sort": "newest", "residual_text": "space", "like": ["1"]}}

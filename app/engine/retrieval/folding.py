@@ -27,7 +27,7 @@ _ACCENTS: Final = re.compile("[\u0300-\u036f]")
 
 
 def _pairs(text: str) -> dict[int, str]:
-    """Return the pairs of a text of such: code point of the first -> second."""
+    """Return code point of the first -> second, for the pairs of characters in a text."""
     pairs = "".join(text.split())
     return dict(zip(map(ord, pairs[::2]), pairs[1::2], strict=True))
 

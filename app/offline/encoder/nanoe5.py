@@ -183,7 +183,7 @@ def _pieces(cursor: _Cursor) -> _Pieces:
 
 
 def _places(cursor: _Cursor) -> dict[str, tuple[int, int, int]]:
-    """Return of each tensor whether it is in blocks (1) or float32 (0), its size, and its place."""
+    """Return name -> whether it is in blocks (1) or float32 (0), size, place: of each tensor."""
     places = {}
     (n_tensors,) = cursor.numbers("i")
     for _ in range(n_tensors):

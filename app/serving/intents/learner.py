@@ -167,7 +167,7 @@ class IntentLearner:
         return [ShownIntent(each, self._words.known(each.words) or "") for each in page]
 
     async def remove(self, words: str | None) -> int:
-        """Remove what was learned of some words, None = of all; return of how many.
+        """Remove what was learned of some words, None = of all; return how many were removed.
 
         Raises `StoreError`.
         """

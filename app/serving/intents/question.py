@@ -69,7 +69,7 @@ def _instructions(facts: CatalogueFacts) -> str:
 
 
 def _languages(encoder: str) -> str:
-    """Return in which language words are searched by."""
+    """Return in which language words are searched."""
     several = any(name in encoder.lower() for name in _MULTILINGUAL)
     return "in the query's language" if several else "translated into English"
 
