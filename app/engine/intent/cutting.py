@@ -1,8 +1,9 @@
 """Cuts a query into tokens that know where they stand: words, numbers, characters, signs.
 
 A token is a word of letters, a number, a single Han or Kana character, or a sign that may mean
-something ("$", "<", "-"). Case, width and accents are folded, and apostrophes inside words fall
-away, so that phrases and queries that look alike are equal. `app.engine.retrieval.word_cutting`
+something ("$", "<", "-"). Case, width and accents are folded, traditional Chinese characters become
+simplified ones, and apostrophes inside words fall away, so that phrases and queries that look alike
+are equal. `app.engine.retrieval.word_cutting`
 cuts for the word search and folds more; it knows no positions.
 """
 
@@ -10,6 +11,8 @@ import re
 import unicodedata
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from app.engine.retrieval.folding import SIMPLIFIED
 
 MINUS: Final = "\u2238"
 """The token of a hyphen that stands in front of a word and behind none: "-sony"."""
@@ -112,4 +115,4 @@ def _fold(char: str) -> str:
     apart = unicodedata.normalize("NFKD", char.translate(_LIKE_SIGNS)).casefold()
     bare = "".join(part for part in apart if not unicodedata.combining(part))
     # Kana and Hangul come together again.
-    return unicodedata.normalize("NFC", bare) if bare else ""
+    return unicodedata.normalize("NFC", bare).translate(SIMPLIFIED) if bare else ""

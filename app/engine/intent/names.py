@@ -201,11 +201,23 @@ def _names_of(value: str) -> Iterator[_Name]:
     heads = {head for name in tuple(names) for head in synonyms.heads.get(name, ())}
     for head in sorted(heads):
         for member in synonyms.members[head]:
+            rank = _PARTLY if _is_longer(member, value) else _SYNONYM
             for form, plural in _forms(member):
-                names.setdefault(form, _Name(form, plural, _SYNONYM))
+                names.setdefault(form, _Name(form, plural, rank))
     for name in names.values():
         if _usable(name.tokens):
             yield name
+
+
+def _is_longer(synonym: tuple[str, ...], value: str) -> bool:
+    """Tell whether a synonym begins with the value, in a script without blanks.
+
+    It is then likely the name of something else, if another value has it too: a "notebook computer"
+    begins as a notebook does in Chinese.
+    """
+    tokens = _tokens(value)
+    n = len(tokens)
+    return bool(tokens) and is_single(tokens[0]) and len(synonym) > n and synonym[:n] == tokens
 
 
 def _spellings(value: str) -> Iterator[tuple[tuple[str, ...], int]]:

@@ -13,12 +13,14 @@ from app.engine.intent.conditions import (
     opposite_of,
     span_of,
 )
+from app.engine.intent.nodes import Node
+from app.engine.intent.phrases import FIRST
 from app.engine.intent.ranges import bound_at
-from app.engine.intent.reading import Node
-from app.engine.intent.titles import take_titles
+from app.engine.intent.titles import take_title_until_end, take_titles
 from app.engine.intent.walk import GONE, JOINTS, SILENT, SOFT, Walk, shown
 
 _NO_END: Final = 1 << 30
+_EMPTY: Final = SILENT | {"generic"}
 _WORDS: Final = frozenset(
     {"word", "plain", "quoted", "number", "amount", "tone", "soft_tone", "attribute"}
 )
@@ -28,7 +30,11 @@ def negation(walk: Walk, at: int) -> int:
     """Negate what follows: values, words, a time or a bound; and what is joined to it."""
     start = walk.nodes[at]
     walk.flag(start, GONE)
+    n_before = len(walk.demands.negated)
     at = walk.skip(at + 1)
+    taken = _negated_again(walk, at) or take_title_until_end(walk, at)
+    if taken is not None:
+        return taken
     if start.kind == "not_before_value" and walk.kind(at) == "value":
         return _negate_values(walk, at, start, at + 1)  # "non-horror thrillers": only the next one
     if at >= len(walk.nodes) and walk.positive:
@@ -38,7 +44,10 @@ def negation(walk: Walk, at: int) -> int:
         walk.flag(start, SOFT)  # it negates nothing
         walk.demands.doubt *= 0.4
     while end > at:
-        at = _past(walk, _past(walk, end, "generic"), "not_after")
+        at = _past(walk, end, "generic")
+        if walk.kind(at) == "only_end":
+            return _turn(walk, at, n_before)
+        at = _past(walk, _past(walk, at, "not_after"), "like_after")
         following = _joined(walk, at)
         if following is None:
             break
@@ -46,6 +55,29 @@ def negation(walk: Walk, at: int) -> int:
         at = following
         end = _negate(walk, at, start)
     return at
+
+
+def _negated_again(walk: Walk, at: int) -> int | None:
+    """Return the place behind a second negation, which takes the first one back; else None.
+
+    What follows is then demanded: "nothing that isn't a comedy".
+    """
+    place = at
+    while walk.kind(place) in SILENT | {"generic"}:
+        place += 1
+    if walk.kind(place) not in {"not_before", "not_before_value"}:
+        return None
+    walk.drop(at, place + 1)
+    return place + 1
+
+
+def _turn(walk: Walk, at: int, n_before: int) -> int:
+    """Demand what was negated: "besides comedies, nothing" in the order of Chinese."""
+    demands = walk.demands
+    demands.values += demands.negated[n_before:]
+    del demands.negated[n_before:]
+    walk.flag(walk.nodes[at], GONE)
+    return at + 1
 
 
 def _past(walk: Walk, at: int, kind: str) -> int:
@@ -103,6 +135,8 @@ def _negate_words(walk: Walk, at: int, start: Node) -> int:
     end = at
     while walk.kind(end) in _WORDS:
         end += 1
+    if start.value == FIRST and end > at + 1 and _says_nothing_else(walk, start, end):
+        end -= 1
     if end > at:
         first, last = walk.nodes[at], walk.nodes[end - 1]
         text = walk.text_of(first, last if end > at + 1 else None).lower()
@@ -110,6 +144,12 @@ def _negate_words(walk: Walk, at: int, start: Node) -> int:
         walk.drop(at, end)
         walk.note(start, f"without:{text}", last)
     return end
+
+
+def _says_nothing_else(walk: Walk, start: Node, end: int) -> bool:
+    """Tell whether a query has nothing but a negation and its words up to a place."""
+    behind = all(node.kind in _EMPTY for node in walk.nodes[end:])
+    return behind and all(node.kind in _EMPTY for node in walk.nodes[: walk.nodes.index(start)])
 
 
 def _negate_values(walk: Walk, at: int, start: Node, most: int = _NO_END) -> int:

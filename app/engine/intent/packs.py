@@ -55,7 +55,12 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
         }
     ),
     "denial": frozenset({"before", "after"}),
-    "negation": frozenset({"before", "before_value", "before_known", "after", "after_value"}),
+    "negation": frozenset(
+        {
+            *("before", "before_first", "before_taste", "before_value", "before_known"),
+            *("after", "after_value", "only_end"),
+        }
+    ),
     "like": frozenset({"like", "with_end", "after", "unlike", "end", "stop"}),
     "count": _SORTS | {"relevance"},
     "numbers": None,

@@ -27,6 +27,8 @@ _NEVER: Final = float("inf")
 _NO_UNITS: Final[Mapping[str, str]] = {}
 _KANA: Final = "\u3041", "\u30ff"
 _LATIN_END: Final = "\u0250"
+_ASKING: Final = frozenset({"filler", "lead"})
+_WHOLE_DEMANDS: Final = frozenset({"sort", "date", "value", "bound", "generic"})
 _SAYS_NOTHING: Final = frozenset({"stop", "connective", "and", "or"})
 
 
@@ -111,19 +113,31 @@ class QueryParser:
         walk = Walk(query, reading, nodes)
         resolve(walk)
         language = code if query.isascii() else self._language(tokens.texts, code)
-        if (walk.demands.n or GONE in walk.flags) and self._is_title(tokens.texts):
-            if walk.demands.n != 1 or len(nodes) != 1:
-                return Intent(residual_text=query, language=language, confidence=0.9)
-            return self._intent(query, walk, language, now, title=True)
+        title = (
+            self._title_in(query, tokens.texts, walk)
+            if walk.demands.n or GONE in walk.flags
+            else ""
+        )
+        if title and _is_one_demand(walk):
+            return self._intent(query, walk, language, now, title)
+        if title:
+            return Intent(residual_text=title, language=language, confidence=0.9)
         open_end = nodes[-1].end == nodes[-1].start + 1 if nodes else False
         if walk.demands.n and open_end and tokens.texts[-1] in slots.book.unfinished:
             # It is half typed, and its end will say more: "war of the".
             return Intent(residual_text=query, language=language, confidence=WEAK_CONFIDENCE)
         return self._intent(query, walk, language, now)
 
-    def _intent(
-        self, query: str, walk: Walk, language: str, now: float, *, title: bool = False
-    ) -> Intent:
+    def _title_in(self, query: str, tokens: Sequence[str], walk: Walk) -> str:
+        """Return the title that the query is, or is behind words such as "show me"; else ""."""
+        if self._is_title(tokens):
+            return query
+        first = next((node.start for node in walk.nodes if node.kind not in _ASKING), 0)
+        if first and self._is_title(tokens[first:]):
+            return walk.characters(first, len(tokens) - 1)
+        return ""
+
+    def _intent(self, query: str, walk: Walk, language: str, now: float, title: str = "") -> Intent:
         demands = walk.demands
         return Intent(
             sort=demands.sort,
@@ -134,11 +148,11 @@ class QueryParser:
             dislike_titles=tuple(dict.fromkeys(demands.dislike)),
             tone=tuple(demands.tone),
             count=demands.count,
-            residual_text=query if title else _residual(query, walk),
+            residual_text=title or _residual(query, walk),
             language=language,
             confidence=WEAK_CONFIDENCE if title else self._confidence(walk, language),
             spans=tuple(sorted(walk.spans)),
-            title=title,
+            title=bool(title),
             valid_until=midnight_after(now) if demands.clock else _NEVER,
         )
 
@@ -192,6 +206,16 @@ def intent_parser_of(
         units: field -> its unit of time.
     """
     return QueryParser(vocabulary_of(catalogue, roles, units))
+
+
+def _is_one_demand(walk: Walk) -> bool:
+    """Tell whether a query that is a title can as a whole be read as one demand: "2012"."""
+    if walk.demands.n != 1:
+        return False
+    said = [node for node in walk.nodes if node.kind not in _ASKING]
+    return len(said) == 1 or (
+        KEPT not in walk.flags and all(node.kind in _WHOLE_DEMANDS for node in said)
+    )
 
 
 def _residual(query: str, walk: Walk) -> str:

@@ -21,6 +21,9 @@ Trie: TypeAlias = dict[str, Any]
 SLOTS_KEY: Final = "{}"
 """Under it: pairs of a slot's name and the trie behind it."""
 
+FIRST: Final = "first"
+"""Value of a "not" that leaves the last of its words: "not sony headphones"."""
+
 _LONG_THING: Final = 3
 _PLAIN: Final = re.compile(r"\{\w+\}")
 _PIECE: Final = re.compile(r"\{(\w+)\}|([^{}]+)")
@@ -227,8 +230,10 @@ def _demands(pack: Pack) -> Iterator[_Phrase]:
         yield _Phrase(
             text, PhraseMeaning("parts", tuple(" ".join(tokens_of(n)) for n in names), pack.code)
         )
-    for key in ("before", "before_value", "before_known", "after", "after_value"):
+    yield from _listed(pack, "negation", "before_first", "not_before", FIRST)
+    for key in ("before", "before_taste", "before_value", "before_known", "after", "after_value"):
         yield from _listed(pack, "negation", key, f"not_{key}")
+    yield from _listed(pack, "negation", "only_end", "only_end")
     yield from _all_words(pack, "like", ("unlike", "like", "with_end"))
     yield from _all_keys(pack, ("sort", "count"))
     yield from _bounds(pack)

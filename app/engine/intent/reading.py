@@ -6,21 +6,23 @@ nothing but the tokens: a value of the catalogue against a phrase, a year agains
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from app.engine.intent.cutting import is_single
 from app.engine.intent.names import Named
+from app.engine.intent.nodes import Node, separated
 from app.engine.intent.slots import Found, Slots, Time
+from app.engine.intent.spelling import corrected
 from app.engine.intent.vocabulary import FULL, IntentVocabulary
 
 _LONGEST_TITLE: Final = 16
 _QUOTES: Final = {'"': '"', "\u300a": "\u300b", "\u300c": "\u300d", "\u300e": "\u300f"}
-_LEAST_TYPO: Final = 5
 
 # Where a phrase and the name of a value are equally long, these kinds of phrases win.
 _STRONG: Final = frozenset(
     {
         *("sort", "soft_sort", "not_before", "not_before_value", "not_before_known", "not_after"),
+        *("not_before_taste", "only_end"),
         *("like", "unlike", "with_end", "like_end", "like_after", "count", "bound", "date"),
         *("lead", "filler", "and", "or", "but", "comma", "stop", "connective"),
     }
@@ -29,12 +31,16 @@ _STRONG: Final = frozenset(
 _ENDS_TITLE: Final = frozenset(
     "not_before but like unlike with_end like_end like_after sort count bound tone comma".split()  # noqa: SIM905
 )
+# What may follow a title and a little word in a script without blanks.
+_BEHIND_TITLE: Final = frozenset({"", "comma", "but", "like", "unlike", "not_before", "value"})
 _WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
 _AT_START: Final = frozenset({"filler", "lead"})
-_INSIDE_WORDS: Final = frozenset({"filler", "lead", "but"})
-_JOINED: Final = frozenset({"word", "value", "generic", "date", "title", "sign", "tone"})
 _LIKE: Final = frozenset({"like", "unlike", "with_end"})
+_BEHIND_VALUE: Final = frozenset({"not_after_value"})
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
+_LONGEST_QUALITY: Final = 4
+_THINGS: Final = frozenset({"generic", "value"})
+_GROWN_UP: Final = 18
 _FARTHEST: Final = 8
 """How many choices may wait for the next one."""
 _LONG_BEFORE: Final = 100
@@ -48,26 +54,13 @@ _FIXED_SHARE: Final = 0.3
 _MOST_COUNT: Final = 100
 
 
-class Node(NamedTuple):
-    """Tokens [start, end) of the query, and what they say.
-
-    `kind`: that of a phrase, or "value", "attribute", "title", "quoted", "number", "word".
-    """
-
-    kind: str
-    start: int
-    end: int
-    value: Any = None
-    language: str = ""
-
-
 class QueryReading:
     """One query, as it is read."""
 
     def __init__(self, slots: Slots, vocabulary: IntentVocabulary) -> None:
         """Take the tokens with their phrases, and what the catalogue knows."""
         self.slots, self.vocabulary = slots, vocabulary
-        slots.tokens = _corrected(slots, vocabulary)
+        slots.tokens = corrected(slots, vocabulary)
         self.tokens, self.n = slots.tokens, slots.n
         self._phrases = slots.book.phrases
         self._seen: dict[int, Node | None] = {}
@@ -85,8 +78,13 @@ class QueryReading:
                 nodes.append(Node("word", at, at + 1))
                 at, first = at + 1, False
                 continue
+            if node.kind in _BEHIND_VALUE and (not nodes or nodes[-1].kind != "value"):
+                node = Node("word", at, at + 1)
             at, kind = node.end, node.kind
             first = first and kind in _AT_START
+            if kind == "not_before_taste" or (kind == "not_before" and self._likes(nodes)):
+                kind = "unlike" if self._is_title_at(at) else "not_before"
+                node = node._replace(kind=kind)
             if kind == "sort" and nodes and nodes[-1].kind in _NEGATIONS:
                 node = self._named_instead(node)
                 kind = node.kind
@@ -98,7 +96,18 @@ class QueryReading:
                 at = nodes[-1].end
             else:
                 nodes.append(node)
-        return _separate(nodes, self)
+        return separated(nodes, self.slots)
+
+    def _likes(self, nodes: list[Node]) -> bool:
+        return any(node.kind in _LIKE for node in nodes)
+
+    def _is_title_at(self, at: int) -> bool:
+        """Tell whether a known title begins at a token, and no value that is as long."""
+        title = self._title(at)
+        if title is None or not title.value:
+            return False
+        said = self._said(at)
+        return said is None or said.kind != "value" or said.end < title.end
 
     def _named_instead(self, sort: Node) -> Node:
         """Return the value that the words of a sort name as well: "not pop"."""
@@ -254,7 +263,21 @@ class QueryReading:
         return bool(count == int(count) and 0 < count <= _MOST_COUNT)
 
     def _negates_value(self, _at: int, found: Found) -> bool:
-        return self._kind_at(found.end) in {"value", "tone", "soft_tone"}
+        at = found.end
+        if self._kind_at(at) in {"value", "tone", "soft_tone"}:
+            return True
+        # Without blanks: one or two words, then a little word, then what they describe.
+        end = at
+        while end < min(at + _LONGEST_QUALITY, self.n) and self._is_plain_single(end):
+            end += 1
+        return end > at and self._kind_at(end) == "stop" and self._kind_at(end + 1) in _THINGS
+
+    def _is_plain_single(self, at: int) -> bool:
+        return self._kind_at(at) == "" and is_single(self.tokens[at])
+
+    def _is_age(self, _at: int, found: Found) -> bool:
+        """Tell whether the number of a phrase, if it has one, may be the age of a child."""
+        return not found.values or found.values[0] < _GROWN_UP
 
     def _has_end(self, _at: int, found: Found) -> bool:
         places = range(found.end + 1, min(found.end + _LONGEST_TITLE, self.n))
@@ -366,9 +389,17 @@ class QueryReading:
             following = self._title(at) if title.end < at < self.n else None
             if following is None:
                 return
-            if not following.value and (joint == "comma" or self._ends(at)):
+            if not self._goes_on(following, joint):
                 return
             yield Node("and", title.end, at)
+
+    def _goes_on(self, title: Node, joint: str) -> bool:
+        """Tell whether a list of titles goes on with one: not "less like this, more like that"."""
+        at = title.start
+        said = self._said(at)
+        if self._ends(at) and said is not None and title.end <= said.end:
+            return False
+        return bool(title.value) or not (joint == "comma" or self._ends(at))
 
     def _title(self, at: int) -> Node | None:
         """Return the title that begins at a token, as far as it goes."""
@@ -422,13 +453,17 @@ class QueryReading:
         if node.kind == "date":
             return node.end > at + 1
         if node.kind == "stop":
-            return self._kind_at(node.end) in {"generic", "like_end", "like_after"}
+            behind = self._kind_at(node.end)
+            if is_single(self.tokens[at]) and behind in _BEHIND_TITLE:
+                return True
+            return behind in {"generic", "like_end", "like_after"}
         return node.kind in _ENDS_TITLE
 
 
 _CONDITIONS: Final[Mapping[str, Callable[[QueryReading, int, Found], bool]]] = {
     "sort": QueryReading._sorts,  # noqa: SLF001 - its own class
     "soft_sort": QueryReading._sorts_softly,  # noqa: SLF001
+    "tone": QueryReading._is_age,  # noqa: SLF001
     "soft_tone": QueryReading._sets_tone,  # noqa: SLF001
     "date": QueryReading._dated,  # noqa: SLF001
     "bound": QueryReading._ends_words,  # noqa: SLF001
@@ -437,43 +472,3 @@ _CONDITIONS: Final[Mapping[str, Callable[[QueryReading, int, Found], bool]]] = {
     "not_before_known": QueryReading._negates,  # noqa: SLF001
     "with_end": QueryReading._has_end,  # noqa: SLF001
 }
-
-
-def _corrected(slots: Slots, vocabulary: IntentVocabulary) -> list[str]:
-    """Return the tokens, with misspelt names of values and common words put right."""
-    tokens = slots.tokens
-    phrases, words, names = slots.book.phrases, slots.book.words, vocabulary.names
-    longest = names.longest
-    changed: list[str] | None = None
-    for at, token in enumerate(tokens):
-        if (
-            len(token) >= _LEAST_TYPO
-            and token not in words
-            and token not in longest
-            and token not in phrases
-            and token.isalpha()
-        ):
-            right = "" if vocabulary.words.count(token) else names.correct(token)
-            if right and right != token:
-                changed = changed or list(tokens)
-                changed[at] = right
-    return changed or tokens
-
-
-def _separate(nodes: list[Node], reading: QueryReading) -> list[Node]:
-    """Return the nodes, with characters that only look like filler inside a word as words again."""
-    for at, node in enumerate(nodes):
-        starts = node.kind == "and" and (at == 0 or nodes[at - 1].kind not in _JOINED)
-        if (node.kind not in _INSIDE_WORDS and not starts) or node.end != node.start + 1:
-            continue
-        if not is_single(reading.tokens[node.start]):
-            continue
-        sides = [nodes[place] for place in (at - 1, at + 1) if 0 <= place < len(nodes)]
-        if any(
-            side.kind == "word"
-            and is_single(reading.tokens[side.start])
-            and (reading.slots.glued(side.start) or reading.slots.glued(side.end))
-            for side in sides
-        ):
-            nodes[at] = node._replace(kind="word", value=None)
-    return nodes

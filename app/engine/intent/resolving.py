@@ -12,13 +12,13 @@ from app.domain.intent import Sort
 from app.engine.intent import gathering, negating, ranges, titles
 from app.engine.intent.conditions import Condition, all_choices, choice_of
 from app.engine.intent.cutting import cut
+from app.engine.intent.nodes import Node
 from app.engine.intent.packs import packs
-from app.engine.intent.reading import Node
 from app.engine.intent.walk import GONE, KEPT, SOFT, Walk
 
 _MOST_COUNT: Final = 100
 _LISTED_AFTER_COUNT: Final = 5
-_TAKEN: Final = frozenset({"filler", "lead", "like_end", "but"})
+_TAKEN: Final = frozenset({"filler", "lead", "like_end", "but", "only_end"})
 _SOFT: Final = frozenset({"stop", "sign", "and", "or", "comma", "connective"})
 
 
@@ -81,6 +81,8 @@ def _use_sort(walk: Walk, sort: Sort) -> None:
 def _count(walk: Walk, at: int) -> int:
     node = walk.nodes[at]
     sort, values = node.value
+    if walk.kind(walk.beside(at, 1)) == "sort":
+        sort = "relevance"  # "top 10 cheapest": the order that stands behind
     if values:
         walk.demands.count = walk.demands.count or int(values[0])
         walk.note(node, f"count:{int(values[0])}")
@@ -109,6 +111,8 @@ def _counts(walk: Walk, at: int) -> bool:
     number = walk.nodes[at].value.number
     token = walk.slots.tokens[walk.nodes[at].start]
     loose = not token[0].isdigit() or number % 5 == 0
+    if walk.kind(at - 1) in {"filler", "lead"} and _is_last_plural(walk, at + 1):
+        return True  # "play two lullabies"
     for node in walk.nodes[at + 1 : at + 1 + _LISTED_AFTER_COUNT]:
         if node.kind == "generic":
             return bool(node.value) or number == 1
@@ -120,6 +124,14 @@ def _counts(walk: Walk, at: int) -> bool:
             return False
         loose = loose and node.kind != "value"
     return False
+
+
+def _is_last_plural(walk: Walk, at: int) -> bool:
+    """Tell whether a place has the last word of the query, and it is a plural."""
+    if walk.kind(at) != "word" or at != len(walk.nodes) - 1:
+        return False
+    token = walk.token(walk.nodes[at].start)
+    return any(pack.default and pack.plurals and pack.is_plural(token) for pack in packs())
 
 
 def _tone(walk: Walk, at: int) -> int:

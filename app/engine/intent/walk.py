@@ -9,7 +9,8 @@ from typing import Final
 from app.domain.intent import Span
 from app.engine.intent.collected import Collected
 from app.engine.intent.conditions import Choice
-from app.engine.intent.reading import Node, QueryReading
+from app.engine.intent.nodes import Node
+from app.engine.intent.reading import QueryReading
 from app.engine.intent.vocabulary import IntentVocabulary
 
 GONE: Final = 0

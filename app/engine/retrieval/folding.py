@@ -59,12 +59,12 @@ _SILENT: Final = dict.fromkeys(
 _ARABIC: Final = _pairs("ىي یي ېي ےي کك ڪك ةه ۀه ہه ھه ەه ۃه ٱا")
 # Before the compatibility forms, which would turn the marks into letters.
 _MARKS: Final = {ord("™"): " ", ord("℠"): " ", ord("×"): "x"}
-_ALWAYS: Final[dict[int, str | None]] = {
-    **_SILENT,
-    **_ARABIC,
-    **_digits(),
-    **_pairs(Path(__file__).with_name("simplified.txt").read_text("utf-8")),
-}
+SIMPLIFIED: Final[Mapping[int, str]] = _pairs(
+    Path(__file__).with_name("simplified.txt").read_text("utf-8")
+)
+"""Code point of a traditional Chinese character -> the simplified one."""
+
+_ALWAYS: Final[dict[int, str | None]] = {**_SILENT, **_ARABIC, **_digits(), **SIMPLIFIED}
 # Letters that are no letter and accent in Unicode. Small ones only: case is folded before.
 _STROKES: Final[dict[int, str]] = {
     **_pairs("łl øo đd ðd ħh ŧt ɨi ʉu ɓb ɗd ƙk ƴy ƒf ŋn ıi ƶz ǥg ɍr"),
