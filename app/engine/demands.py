@@ -39,11 +39,13 @@ class Asked:
         request: the request with what the intent adds: filter, items to resemble, k.
         intent: with the ids of the items that it names.
         own_filter: the filter of the caller alone.
+        weak: see `RankResult`.
     """
 
     request: RankRequest
     intent: Intent
     own_filter: str
+    weak: bool = False
 
 
 def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked:
@@ -53,7 +55,7 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
     """
     own_filter = request.filter
     if intent.is_plain:
-        return Asked(request, intent, own_filter)
+        return Asked(request, intent, own_filter, weak=_is_weak(request, intent, parts))
     like = (*intent.like, *ids_of_titles(intent.like_titles, parts))
     residual_text, confidence = intent.residual_text, intent.confidence
     if intent.like_titles and not like and not residual_text:
@@ -79,7 +81,14 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
         exclude=exclude,
         k=intent.count if intent.count and request.k_is_default else request.k,
     )
-    return Asked(request, intent, own_filter)
+    return Asked(request, intent, own_filter, weak=_is_weak(request, intent, parts))
+
+
+def _is_weak(request: RankRequest, intent: Intent, parts: EngineParts) -> bool:
+    """Tell whether the parser has understood little; a code that names an item says enough."""
+    if request.intent or not intent.is_weak:
+        return False
+    return not parts.texts.words.coded(request.query).size
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def _result(
         missing_ids=tuple(catalogue.unknown(request.named)),
         degraded=degraded,
         intent="" if intent is NO_QUERY else intent.text(),
-        weak=not request.intent and intent.is_weak,
+        weak=asked.weak,
         valid_until=intent.valid_until,
         depends_on_catalogue=bool(request.max_per) or not intent.is_plain,
     )

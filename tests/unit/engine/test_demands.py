@@ -251,6 +251,13 @@ def test_a_weak_reading_and_its_end_are_told() -> None:
     assert (found.weak, found.valid_until, found.depends_on_catalogue) == (True, 5.0, False)
 
 
+def test_a_query_that_names_an_item_by_its_code_is_not_weak() -> None:
+    little = Fixed(Intent(residual_text="sku", confidence=0.3))
+    engine = small_engine(titles={**FILMS, "sku-1018": "drama of a robot"}, parser=little)
+    known, unknown = engine.rank([RankRequest(query=q) for q in ("SKU1018", "SKU1019")]).results
+    assert (known.weak, unknown.weak) == (False, True)
+
+
 def test_a_filter_that_no_longer_fits_is_left_out(engine: RankEngine) -> None:
     found = asked(engine, "x", {"filters": {"colour": {"eq": "red"}}, "residual_text": "mob"}, k=1)
     assert ids(found) == ["mob"]
