@@ -155,6 +155,9 @@ class RankEngine:
     def _perform(self, update: live.CatalogueUpdate) -> None:
         self._parts = live.perform(update)
         self._changed |= update.changed
+        if update.now >= self.next_boundary:
+            # The next boundary is one after `now`: nobody would advance to this one any more.
+            self._parts.catalogue.advance(update.now)
         self._refresh_info(update.now, update.seq, update.visible_since_seq)
 
     def merge(self) -> Callable[[], None] | None:

@@ -196,6 +196,14 @@ def test_items_come_and_go_at_their_times(engine: RankEngine) -> None:
     assert len({*moments, engine.info.moment}) == 3
 
 
+def test_a_change_does_not_make_an_engine_miss_a_time(engine: RankEngine) -> None:
+    change(engine, ("mob", {"title": "mob", "available_until": NOW + 5}))
+    last = engine.info.catalogue
+    engine.plan([Change(last + 1, "love", {"title": "love"})], NOW + 6)()  # before any `advance`
+    assert (engine.visible("mob"), engine.visible("love")) == (False, True)
+    assert engine.info.moment == int((NOW + 5) * 1e3)
+
+
 def test_filters_and_facets_see_what_changed(engine: RankEngine) -> None:
     change(
         engine,
