@@ -45,6 +45,14 @@ MEANING: Final[Mapping[int, str]] = {
     504: "The time budget ran out.",
 }
 
+_EXPECTED: Final[Mapping[str, str]] = {
+    "model_type": "an object",
+    "dict_type": "an object",
+    "tuple_type": "an array",
+    "list_type": "an array",
+}
+"""What was expected, by the kind of pydantic's error."""
+
 
 def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
     """Return the `error` object of one failure, ready for JSON."""
@@ -84,7 +92,9 @@ def _invalid(error: ValidationError) -> errors.InvalidRequestError:
 
 
 def _message(error: ErrorDetails) -> str:
-    """Return what is wrong. Of lengths pydantic says it in terms of Python: "Tuple should …"."""
+    """Return what is wrong in terms of JSON; pydantic also knows "Tuple should have …"."""
+    if error["type"] in _EXPECTED:
+        return f"Input should be {_EXPECTED[error['type']]}"
     unit = "character" if isinstance(error["input"], str) else "item"
     for kind, bound in (("too_long", "most"), ("too_short", "least")):
         if error["type"] == kind:

@@ -149,6 +149,9 @@ async def test_what_does_not_fit_is_refused_where_it_stands(
         ({"intent": {"without": [""]}}, "Input should have at least 1 character"),
         ({"like": ["x" * 257]}, "Input should have at most 256 characters"),
         ({"candidates": []}, "Input should have at least 1 item"),
+        ({"intent": {"filters": []}}, "Input should be an object"),
+        ({"intent": {"spans": [5]}}, "Input should be an object"),
+        ({"like": "1"}, "Input should be an array"),
     ],
     ids=str,
 )
@@ -157,6 +160,8 @@ async def test_a_refusal_says_what_is_wrong_in_terms_of_json(
 ) -> None:
     answer = await client.post("/recommend", json=said)
     assert (answer.status_code, answer.json()["error"]["message"]) == (422, message)
+    batch = (await client.post("/recommend/batch", json={"requests": [said]})).json()
+    assert batch["results"][0]["error"]["message"] == message
 
 
 async def test_a_batch_takes_intents_too(client: httpx.AsyncClient) -> None:
