@@ -128,7 +128,8 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
         more = ordering.first[~np.isin(ordering.first, resolved.named)]
         resolved = replace(resolved, named=np.concatenate([resolved.named, more]))
     elif ordering.key is not None:
-        resolved, ordering = _sorted(resolved, ordering, ordering.key, parts)
+        shown = parts.catalogue.rows(asked.request.shown)
+        resolved, ordering = _sorted(resolved, ordering, ordering.key, shown, parts)
     if ordering.first.size:
         ones = np.ones(len(ordering.first), np.float32)
         resolved = replace(resolved, extra={**resolved.extra, "title": Hits(ordering.first, ones)})
@@ -136,20 +137,41 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
 
 
 def _sorted(
-    resolved: ResolvedRequest, ordering: Ordering, key: Floats, parts: EngineParts
+    resolved: ResolvedRequest,
+    ordering: Ordering,
+    key: Floats,
+    shown: Rows,
+    parts: EngineParts,
 ) -> tuple[ResolvedRequest, Ordering]:
-    """Name the rows that a sort chooses from, or limit the sort to the most relevant ones."""
+    """Name the rows that a sort chooses from, or limit the sort to the most relevant ones.
+
+    `shown`: int64[s], the rows of earlier pages.
+    """
     pool = _holding_all_words(resolved, parts)
     if resolved.query and len(pool) < resolved.k:
-        return resolved, replace(ordering, n_sorted=MOST_RELEVANT)
+        n_before = 0
+        if shown.size:
+            n_before = int(np.isin(shown, parts.texts.words.rows_with(resolved.query)).sum())
+        if n_before + len(pool) < resolved.k:
+            n_before = 0
+        else:
+            # The first page sorted the items that hold all words: the last of them come first.
+            ordering = replace(ordering, before=pool)
+            resolved = replace(resolved, extra={"sort": _hits_by(key, pool)})
+        window = MOST_RELEVANT - (len(shown) - n_before) % MOST_RELEVANT
+        return resolved, replace(ordering, window=window)
     # A value that may come only so often needs more rows than are asked for.
     size = len(pool) if ordering.max_per else resolved.k
     pool = pool_of(key, pool, size, parts.signals["popularity"])
-    valued = pool[np.isfinite(key[pool])]
-    best_first = valued[np.argsort(-key[valued], kind="stable")]
-    by_sort = Hits(best_first, key[best_first].astype(np.float32))
     named = np.union1d(ordering.first, pool)
-    return replace(resolved, named=named, extra={"sort": by_sort}), ordering
+    return replace(resolved, named=named, extra={"sort": _hits_by(key, pool)}), ordering
+
+
+def _hits_by(key: Floats, rows: Rows) -> Hits:
+    """Return int64[m] rows, best first by the key; those without a value are left out."""
+    valued = rows[np.isfinite(key[rows])]
+    best_first = valued[np.argsort(-key[valued], kind="stable")]
+    return Hits(best_first, key[best_first].astype(np.float32))
 
 
 def _fitting(filter_: str, parts: EngineParts) -> str:

@@ -8,7 +8,7 @@ ties. Items without the value come last.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,9 @@ from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Hits
 
 MOST_RELEVANT: Final = 50
-"""So many candidates are sorted where too few items hold all words of the query."""
+"""So many candidates are sorted where too few items hold all words of the query; behind them the
+next so many, and so on, over all pages: else an old item might never have its turn.
+"""
 
 _MOST_POOLED: Final = 1000
 """Most rows of one sort that are scored: those before them, and ties among them."""
@@ -43,15 +45,17 @@ class Ordering:
         first: int64[f] rows that come first: the query is their title.
         max_per: field -> how many items may share a value of it.
         counted: int64[c] rows that count towards `max_per`, but are not in the answer.
-        n_sorted: how many candidates the key orders: the most relevant ones; None = all. The
-            others follow, by score.
+        window: how many of the most relevant candidates are sorted, before the next
+            `MOST_RELEVANT`; None = all are sorted together.
+        before: int64[b] rows that are sorted before the first window.
     """
 
     key: Floats | None
     first: Rows
     max_per: tuple[tuple[str, int], ...]
     counted: Rows
-    n_sorted: int | None = None
+    window: int | None = None
+    before: Rows = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def sort_key(
@@ -96,10 +100,12 @@ def ordered(rows: Rows, scores: Vector, size: int, order: Ordering, catalogue: C
     """Return the first `size` of int64[c] candidates with float32[c] scores, in their order."""
     by_score = np.argsort(-scores, kind="stable")
     if order.key is not None:
-        most_relevant = by_score[: order.n_sorted]
-        keys = order.key[rows[most_relevant]]
-        by_key = most_relevant[np.argsort(-keys, kind="stable")]
-        by_score = np.concatenate([by_key, by_score[len(by_key) :]])
+        best = rows[by_score]
+        keys = -order.key[best]
+        by_key = np.argsort(keys, kind="stable")
+        if order.window is not None:
+            by_key = np.lexsort((keys, _windows(best, order.before, order.window)))
+        by_score = by_score[by_key]
     if order.first.size:
         is_first = np.isin(rows[by_score], order.first)
         by_score = np.concatenate([by_score[is_first], by_score[~is_first]])
@@ -107,6 +113,13 @@ def ordered(rows: Rows, scores: Vector, size: int, order: Ordering, catalogue: C
         by_score = _capped(rows, by_score, size, order, catalogue)
     by_score = by_score[:size]
     return Hits(rows[by_score], scores[by_score])
+
+
+def _windows(rows: Rows, before: Rows, first: int) -> Rows:
+    """Return int64[c]: the window in which each of the rows is sorted, most relevant row first."""
+    early = np.isin(rows, before)
+    windows = (np.cumsum(~early) - 1 - first) // MOST_RELEVANT
+    return np.where(early, -2, windows)
 
 
 def _capped(rows: Rows, positions: Rows, size: int, order: Ordering, catalogue: Catalogue) -> Rows:

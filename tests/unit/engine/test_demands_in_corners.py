@@ -51,6 +51,36 @@ def test_more_than_the_sorted_ones_are_asked_for() -> None:
     assert prices == sorted(prices)
 
 
+def mixed() -> RankEngine:
+    vases: dict[str, str | None] = {f"v{n}": f"blue vase {n}" for n in range(15)}
+    bowls: dict[str, str | None] = {f"b{n}": f"blue bowl {n}" for n in range(200)}
+    titles = vases | bowls
+    return small_engine(
+        titles=titles,
+        extra={"price": ("number", [float(n) for n in range(len(titles))])},
+        roles={"price": "price"},
+    )
+
+
+def test_the_last_items_that_hold_all_words_come_before_others() -> None:
+    intent = {"sort": "dearest", "residual_text": "blue vase"}
+    shown = pages(mixed(), intent, 5, k=10)
+    assert shown[:15] == [f"v{n}" for n in reversed(range(15))]
+    assert len(set(shown)) == len(shown) == 50
+
+
+@pytest.mark.parametrize("k", [10, 20, 100])
+def test_no_page_of_a_sort_of_the_most_relevant_ones_skips_any(k: int) -> None:
+    intent = {"sort": "dearest", "residual_text": "blue vase bowl"}  # no item holds all
+    engine, one = mixed(), {"residual_text": "blue vase bowl"}
+    by_score = ids(asked(engine, "q", one, k=100))
+    shown = pages(engine, intent, 100 // k, k=k)
+    for window in (slice(0, 50), slice(50, 100)):
+        prices = [int(item[1:]) + 15 * (item[0] == "b") for item in shown[window]]
+        assert prices == sorted(prices, reverse=True)
+        assert set(shown[window]) == set(by_score[window])
+
+
 def test_pages_of_a_sort_with_a_limit_per_value_lose_nothing() -> None:
     engine = many()
     words = {"sort": "dearest", "residual_text": ""}
