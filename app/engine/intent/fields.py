@@ -167,7 +167,10 @@ def _range(numbers: Floats) -> tuple[float, float]:
 def _years(catalogue: Catalogue) -> tuple[int, int] | None:
     if catalogue.attributes.get(DATES) != "time":
         return None
-    low, high = _range(catalogue.table.numbers(DATES))
+    times = catalogue.table.numbers(DATES)
+    if not np.isfinite(times).any():
+        return None
+    low, high = _range(times)
     seconds = np.array([low, high], np.int64).astype("datetime64[s]")
     first, last = (seconds.astype("datetime64[Y]").astype(np.int64) + 1970).tolist()
     return first, last

@@ -1,4 +1,4 @@
-"""Runtimes in the unit that the bundle records, whatever the field is called."""
+"""The units of runtimes, and dates that no item has."""
 
 import pytest
 
@@ -16,3 +16,9 @@ def test_a_bound_is_said_in_the_unit_of_the_field(unit: str, bound: float) -> No
     assert parser.parse("shorter than two hours", 0.0).filters == (
         f'{{"length":{{"lte":{bound:.0f}}}}}'
     )
+
+
+def test_without_any_date_nothing_is_the_newest() -> None:
+    rows = [{"title": "Blue shoe", "published_at": None}]
+    parser = intent_parser_of(catalogue_of(rows, {"published_at": "time"}), {})
+    assert parser.parse("newest shoe", 0.0).sort == "relevance"
