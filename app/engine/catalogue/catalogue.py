@@ -229,7 +229,7 @@ class Catalogue:
             numbers[: len(self._ids)] = self.table.numbers(field)
             for row, record in self._records.items():
                 value = record.values.get(field)
-                numbers[row] = np.nan if value is None else float(str(value))
+                numbers[row] = value if isinstance(value, int | float) else np.nan
         numbers.setflags(write=False)
         return numbers
 
