@@ -44,6 +44,9 @@ MAX_WITHOUT: Final = 32
 MAX_SPANS: Final = 64
 """Most words and spans of an intent, whoever makes it: a word costs a look-up in all texts."""
 
+MAX_TITLES: Final = 8
+"""Most titles that a query names to resemble, and not to: each costs a search."""
+
 INTENT_OFF: Final = "off"
 """In place of the text of an intent: the query means its own words and nothing else."""
 
@@ -131,10 +134,21 @@ class Intent:
         return _split(self.filters)[0]
 
     def bounded(self) -> "Intent":
-        """Return the intent with only the first `MAX_WITHOUT` words and `MAX_SPANS` spans."""
-        if len(self.without) <= MAX_WITHOUT and len(self.spans) <= MAX_SPANS:
+        """Return the intent with only so many words, spans and titles as the bounds say."""
+        if (
+            len(self.without) <= MAX_WITHOUT
+            and len(self.spans) <= MAX_SPANS
+            and len(self.like_titles) <= MAX_TITLES
+            and len(self.dislike_titles) <= MAX_TITLES
+        ):
             return self
-        return replace(self, without=self.without[:MAX_WITHOUT], spans=self.spans[:MAX_SPANS])
+        return replace(
+            self,
+            without=self.without[:MAX_WITHOUT],
+            spans=self.spans[:MAX_SPANS],
+            like_titles=self.like_titles[:MAX_TITLES],
+            dislike_titles=self.dislike_titles[:MAX_TITLES],
+        )
 
     def relaxed(self) -> "Intent":
         """Return the intent without its positive filters; the negations stay."""

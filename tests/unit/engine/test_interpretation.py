@@ -7,7 +7,7 @@ import pytest
 
 from app.core.types import RankRequest, RankResult
 from app.domain.filters import filter_text
-from app.domain.intent import INTENT_OFF, MAX_SPANS, MAX_WITHOUT, Intent, Span
+from app.domain.intent import INTENT_OFF, MAX_SPANS, MAX_TITLES, MAX_WITHOUT, Intent, Span
 from app.domain.request import RecommendRequest
 from app.engine import interpretation
 from app.engine.interpretation import NO_QUERY, interpret
@@ -68,6 +68,20 @@ def test_a_query_has_no_more_demands_than_a_caller_may_send() -> None:
     sent = RecommendRequest.model_validate({"intent": intent.shown()}).sent_intent
     assert sent is not None
     assert sent.meaning() == intent
+
+
+class EveryWordATitle:
+    """Takes every word of a query for a title."""
+
+    def parse(self, query: str, now: float) -> Intent:
+        words = tuple(query.split())
+        return Intent(like_titles=words, dislike_titles=words)
+
+
+def test_a_query_names_no_more_titles_than_can_be_looked_up() -> None:
+    words = [f"w{n}" for n in range(100)]
+    intent = interpret(RankRequest(query=" ".join(words)), EveryWordATitle())
+    assert intent.like_titles == intent.dislike_titles == tuple(words[:MAX_TITLES])
 
 
 @pytest.mark.parametrize("query", ["", *SIGNS])
