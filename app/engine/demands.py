@@ -195,8 +195,13 @@ def ids_of_titles(titles: Sequence[str], parts: EngineParts) -> tuple[str, ...]:
 
 
 def _titled(resolved: ResolvedRequest, asked: Asked, parts: EngineParts) -> Rows:
-    """Return the rows whose title is the query; the positive demands do not count for them."""
+    """Return the rows whose title is the query; the positive demands do not count for them.
+
+    The title may also be what is left of the query.
+    """
     rows = titled(asked.request.query, parts.texts.words)
+    if not rows.size:  # "show me 2012"
+        rows = titled(asked.intent.residual_text, parts.texts.words)
     rows = rows[~np.isin(rows, resolved.hidden)]
     if asked.request.candidates is not None:
         rows = rows[np.isin(rows, parts.catalogue.rows(asked.request.candidates))]

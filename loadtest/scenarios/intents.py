@@ -88,7 +88,7 @@ def interpreted(
     reading = Reading(kinds, title_of, today, neutral)
     scores = []
     for label in labels:
-        intent = orjson.loads(engine.interpret(label.query, NOW.timestamp()))
+        intent = orjson.loads(engine.interpret(label.query, NOW.timestamp(), look_up=True) or "{}")
         wanted = [demands_of_label(each, today, neutral) for each in label.intents]
         scores.append(score(label, wanted, demands_of_intent(intent, label.query, reading)))
     return scores

@@ -88,7 +88,11 @@ class Taught:
 def weak_queries(labels: Sequence[LabelledQuery], engine: RankEngine) -> list[LabelledQuery]:
     """Return the queries of which an engine's parser understands little."""
     now = NOW.timestamp()
-    return [each for each in labels if intent_of(engine.interpret(each.query, now)).is_weak]
+    return [each for each in labels if intent_of(_interpreted(engine, each.query, now)).is_weak]
+
+
+def _interpreted(engine: RankEngine, query: str, now: float) -> str:
+    return engine.interpret(query, now, look_up=True) or ""
 
 
 def taught(  # noqa: PLR0913 - two of them name the model
@@ -142,7 +146,7 @@ def taught(  # noqa: PLR0913 - two of them name the model
             client.call("POST", "/recommend", {"query": label.query, "budget_ms": 10_000})
         used = _learned(client, service, len({each.query.casefold() for each in weak}))
         for label in weak:
-            before = orjson.loads(engine.interpret(label.query, NOW.timestamp()))
+            before = orjson.loads(_interpreted(engine, label.query, NOW.timestamp()))
             _, after = client.call("POST", "/interpret", {"query": label.query})
             words = normalised_query(label.query).casefold()
             pair = errors(label, before), errors(label, after["intent"])

@@ -6,6 +6,7 @@ from typing import Final
 from app.engine.intent.conditions import Choice, all_choices, any_of, choice_of
 from app.engine.intent.cutting import cut, is_single
 from app.engine.intent.names import Named
+from app.engine.intent.nodes import Node
 from app.engine.intent.walk import GONE, JOINTS, KEPT, SILENT, Walk, shown
 
 _CLOSE: Final = frozenset({"generic", *SILENT, *JOINTS})
@@ -57,8 +58,8 @@ def _name_orders(walk: Walk, at: int, fields: Sequence[str]) -> None:
 def _codes(walk: Walk, at: int, fields: Sequence[str], *, listed: bool) -> list[Choice]:
     """Return the values of a field that stand at a place, and those joined to it: "42 or 40"."""
     codes: list[Choice] = []
-    while walk.kind(at) in {"number", "word"}:
-        code = _value_of_field(walk, walk.text_of(walk.nodes[at]), fields)
+    while walk.kind(at) in {"number", "word"} or (codes and walk.kind(at) == "value"):
+        code = _value_of_field(walk, walk.nodes[at], fields)
         if code is None:
             break
         codes.append(code)
@@ -80,8 +81,11 @@ def _take_code(walk: Walk, codes: Sequence[Choice], first: int, last: int) -> No
         walk.nodes[place] = walk.nodes[place]._replace(kind="stop")
 
 
-def _value_of_field(walk: Walk, text: str, fields: Sequence[str]) -> Choice | None:
-    folded = " ".join(cut(text).texts)
+def _value_of_field(walk: Walk, node: Node, fields: Sequence[str]) -> Choice | None:
+    if node.kind == "value":
+        targets = [target for target in node.value.best if target.field in fields]
+        return Choice(targets[0].field, (targets[0].value,)) if targets else None
+    folded = " ".join(cut(walk.text_of(node)).texts)
     for name in fields:
         value = walk.vocabulary.names.codes.get((name, folded))
         if value is not None:

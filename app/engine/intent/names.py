@@ -227,6 +227,8 @@ def _spellings(value: str) -> Iterator[tuple[tuple[str, ...], int]]:
     yield tokens, _EXACT
     if 1 < len(tokens) <= 3 and all(token.isascii() for token in tokens):
         yield ("".join(tokens),), _EXACT
+    if "&" in value:
+        yield tuple(cut(value).texts), _EXACT
     if "&" in value or "+" in value:
         for word in _ands():
             yield _tokens(value.replace("&", f" {word} ").replace("+", f" {word} ")), _EXACT

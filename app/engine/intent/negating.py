@@ -13,6 +13,7 @@ from app.engine.intent.conditions import (
     opposite_of,
     span_of,
 )
+from app.engine.intent.cutting import is_single
 from app.engine.intent.nodes import Node
 from app.engine.intent.phrases import FIRST
 from app.engine.intent.ranges import bound_at
@@ -162,6 +163,7 @@ def _negate_values(walk: Walk, at: int, start: Node, most: int = _NO_END) -> int
         choices.append(choice)
         end += 1
     nodes = walk.nodes[at:end]
+    _drop_rest_of_word(walk, end)
     before = walk.beside(walk.nodes.index(start), -1)
     if walk.kind(before) == "attribute" and choices[0].field in walk.nodes[before].value.attributes:
         walk.flag(walk.nodes[before], GONE)  # "any colour except red"
@@ -170,6 +172,16 @@ def _negate_values(walk: Walk, at: int, start: Node, most: int = _NO_END) -> int
         walk.flag(node, GONE)
     walk.note(start, f"not:{shown(choices)}", nodes[-1])
     return end
+
+
+def _drop_rest_of_word(walk: Walk, at: int) -> None:
+    """Drop a character that makes one word with the value in front: a "love line" is a romance."""
+    if walk.kind(at) != "word" or walk.kind(at + 1) != "stop":
+        return
+    node = walk.nodes[at]
+    if is_single(walk.token(node.start)) and walk.slots.glued(node.start):
+        walk.flag(node, GONE)
+        walk.nodes[at] = node._replace(kind="stop")
 
 
 def _negate_range(walk: Walk, at: int) -> int:

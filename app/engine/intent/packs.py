@@ -45,6 +45,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
             "filler",
             "lead",
             "stop",
+            "maker",
             "and",
             "or",
             "but",
@@ -61,7 +62,7 @@ _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {
             *("after", "after_value", "only_end"),
         }
     ),
-    "like": frozenset({"like", "with_end", "after", "unlike", "end", "stop"}),
+    "like": frozenset({"like", "with_end", "after", "unlike", "end", "stop", "taste"}),
     "count": _SORTS | {"relevance"},
     "numbers": None,
     "units": None,

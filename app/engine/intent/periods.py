@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from math import ceil
 from typing import Any, Final, NamedTuple
 
+_YEARS: Final = 1000
 _FIRST_YEAR: Final = 1000
 _LAST_YEAR: Final = 2999
 _FEW: Final = 5
@@ -127,6 +128,7 @@ def _ago(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # no
     count, unit = slots
     if (
         not 0 < count <= 10_000
+        or (unit == "year" and count >= _YEARS)  # the year 2000
         or count != int(count)
         or unit not in {"day", "week", "month", "year"}
     ):

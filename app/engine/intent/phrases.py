@@ -24,6 +24,9 @@ SLOTS_KEY: Final = "{}"
 FIRST: Final = "first"
 """Value of a "not" that leaves the last of its words: "not sony headphones"."""
 
+MAKER: Final = "maker"
+"""Value of a "by": what follows is a name of the catalogue, if it can be one."""
+
 _LONG_THING: Final = 3
 _PLAIN: Final = re.compile(r"\{\w+\}")
 _PIECE: Final = re.compile(r"\{(\w+)\}|([^{}]+)")
@@ -241,9 +244,10 @@ def _demands(pack: Pack) -> Iterator[_Phrase]:
         yield from _listed(pack, "dates", key, "date", key)
     yield from _all_keys(pack, ("tone",))
     yield from _all_words(pack, "words", ("lead", "filler", "and", "or", "but", "comma"))
-    for key in ("after", "end"):
+    for key in ("taste", "after", "end"):
         yield from _listed(pack, "like", key, f"like_{key}")
     yield from _generic(pack)
+    yield from _listed(pack, "words", "maker", "stop", MAKER)
     yield from _all_words(pack, "words", ("stop", "connective"))
     yield from _all_keys(pack, ("soft_sort", "soft_tone"))
     yield from _things(pack)

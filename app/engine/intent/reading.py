@@ -11,6 +11,7 @@ from typing import Final
 from app.engine.intent.cutting import is_single
 from app.engine.intent.names import Named
 from app.engine.intent.nodes import Node, separated
+from app.engine.intent.phrases import MAKER
 from app.engine.intent.slots import Found, Slots, Time
 from app.engine.intent.spelling import corrected
 from app.engine.intent.vocabulary import FULL, IntentVocabulary
@@ -21,22 +22,28 @@ _QUOTES: Final = {'"': '"', "\u300a": "\u300b", "\u300c": "\u300d", "\u300e": "\
 # Where a phrase and the name of a value are equally long, these kinds of phrases win.
 _STRONG: Final = frozenset(
     {
-        *("sort", "soft_sort", "not_before", "not_before_value", "not_before_known", "not_after"),
-        *("not_before_taste", "only_end"),
+        *("sort", "soft_sort", "not_before", "not_before_known", "not_after"),
+        *("not_before_taste", "only_end", "like_taste"),
         *("like", "unlike", "with_end", "like_end", "like_after", "count", "bound", "date"),
         *("lead", "filler", "and", "or", "but", "comma", "stop", "connective"),
     }
 )
 # What ends the title behind "like".
 _ENDS_TITLE: Final = frozenset(
-    "not_before but like unlike with_end like_end like_after sort count bound tone comma".split()  # noqa: SIM905
+    {
+        *("not_before", "not_before_taste", "like_taste", "like", "unlike", "with_end", "like_end"),
+        *("like_after", "but", "sort", "count", "bound", "tone", "comma"),
+    }
 )
 # What may follow a title and a little word in a script without blanks.
 _BEHIND_TITLE: Final = frozenset({"", "comma", "but", "like", "unlike", "not_before", "value"})
+_BEHIND_KNOWN: Final = frozenset({"filler", "lead", "value"})
 _WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
 _AT_START: Final = frozenset({"filler", "lead"})
 _LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _BEHIND_VALUE: Final = frozenset({"not_after_value"})
+# What such a phrase is in front of a known title, and in front of anything else.
+_TASTES: Final = {"like_taste": ("like", "filler"), "not_before_taste": ("unlike", "not_before")}
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
 _LONGEST_QUALITY: Final = 4
 _THINGS: Final = frozenset({"generic", "value"})
@@ -68,12 +75,13 @@ class QueryReading:
 
     def nodes(self) -> list[Node]:
         """Return the nodes of the query, in order; they cover all its tokens."""
-        tokens, n = self.tokens, self.n
+        n = self.n
         at, first = self._title_before_year(), True
         nodes = [Node("plain", 0, at)] if at else []
         while at < n:
-            node = self._quoted(at) if tokens[at] in _QUOTES else None
-            node = node or self._said(at, first=first) or self._number(at)
+            made = bool(nodes) and nodes[-1].value == MAKER
+            node = self._value(at) if made else None
+            node = node or self._at(at, first=first)
             if node is None:
                 nodes.append(Node("word", at, at + 1))
                 at, first = at + 1, False
@@ -82,8 +90,9 @@ class QueryReading:
                 node = Node("word", at, at + 1)
             at, kind = node.end, node.kind
             first = first and kind in _AT_START
-            if kind == "not_before_taste" or (kind == "not_before" and self._likes(nodes)):
-                kind = "unlike" if self._is_title_at(at) else "not_before"
+            if kind in _TASTES or (kind == "not_before" and self._likes(nodes)):
+                kinds = _TASTES.get(kind, _TASTES["not_before_taste"])
+                kind = kinds[not self._is_title_at(at)]
                 node = node._replace(kind=kind)
             if kind == "sort" and nodes and nodes[-1].kind in _NEGATIONS:
                 node = self._named_instead(node)
@@ -108,6 +117,15 @@ class QueryReading:
             return False
         said = self._said(at)
         return said is None or said.kind != "value" or said.end < title.end
+
+    def _at(self, at: int, *, first: bool) -> Node | None:
+        """Return the node that begins at a token; None for a word."""
+        node = self._quoted(at) if self.tokens[at] in _QUOTES else None
+        return node or self._said(at, first=first) or self._number(at)
+
+    def _value(self, at: int) -> Node | None:
+        named = self._name(at)
+        return named if named is not None and named.kind == "value" else None
 
     def _named_instead(self, sort: Node) -> Node:
         """Return the value that the words of a sort name as well: "not pop"."""
@@ -198,9 +216,13 @@ class QueryReading:
             # One character is a name only where no other word goes on with it.
             following = end >= self.n or not is_single(self.tokens[end])
             return following or self.tokens[end] in self._phrases
-        if self.n > 1 and token in self.slots.book.numbers:
+        if self.n > 1 and self.slots.book.numbers.get(token) and not self._is_made_by(at):
             return False  # "five shirts", whatever a brand is called
         return not (named.targets and self._is_ordinary(token, named))
+
+    def _is_made_by(self, at: int) -> bool:
+        meaning = self._phrases.get(self.tokens[at - 1], {}).get("") if at else None
+        return meaning is not None and meaning.value == MAKER
 
     def _is_ordinary(self, token: str, named: Named) -> bool:
         """Tell whether a value is rare, and its name a common word of titles: a brand called Go."""
@@ -298,10 +320,11 @@ class QueryReading:
         apart = self.vocabulary.words.count(second) if together >= _FIXED_COUNT else 0
         return bool(apart) and together >= _FIXED_SHARE * apart
 
-    def _dated(self, _at: int, found: Found) -> bool:
+    def _dated(self, at: int, found: Found) -> bool:
         years = self.vocabulary.fields.years
-        if years is None:
-            return False
+        value = self._value(at + 1) if found.meaning.value == "until" else None
+        if years is None or (value is not None and value.end == found.end):
+            return False  # there are no dates, or it is by a band: "by The Eighties"
         times = [value for value in found.values if isinstance(value, Time)]
         first = min(time.period.first.year for time in times)
         if found.meaning.value not in {"before", "until"} and first > years[1] + 1:
@@ -413,13 +436,13 @@ class QueryReading:
         most = min(at + _LONGEST_TITLE, self.n)
         for end in range(most, at, -1):
             if (
-                (end == most or self._bounds(end))
+                (end == most or self._bounds(end) or self._kind_at(end) in _BEHIND_KNOWN)
                 and self.tokens[end - 1][-1].isalnum()
                 and self._is_title(at, end)
             ):
                 return Node("title", at, end, True)
-        end = at + 1
-        while end < most and not self._bounds(end):
+        end = at if self._ends(at) else at + 1
+        while at < end < most and not self._bounds(end):
             end += 1
         while end > at and self._kind_at(end - 1) in {"stop", "filler"}:
             end -= 1

@@ -246,6 +246,11 @@ def test_a_query_that_is_a_title_brings_it_first_whatever_the_rest_demands() -> 
     assert "year" not in ids(understood(intent, "1977", k=3, exclude=frozenset({"year"})))
 
 
+def test_a_title_behind_other_words_comes_first_too() -> None:
+    intent = Intent(filters='{"categories":{"any":["horror"]}}', residual_text="1977", title=True)
+    assert ids(understood(intent, "please show me 1977", k=1)) == ["year"]
+
+
 def test_a_weak_reading_and_its_end_are_told() -> None:
     found = understood(Intent(residual_text="space", confidence=0.3, valid_until=5.0), "space")
     assert (found.weak, found.valid_until, found.depends_on_catalogue) == (True, 5.0, False)

@@ -46,3 +46,21 @@ def test_a_longer_chinese_name_means_the_value_that_does_not_begin_it() -> None:
     parser = intent_parser_of(catalogue_of(rows, {"kind": "string"}), {})
     assert parser.parse("笔记本电脑", NOW).filters == '{"kind":{"any":["Laptops"]}}'
     assert parser.parse("笔记本", NOW).filters == '{"kind":{"any":["笔记本"]}}'
+
+
+def test_a_name_behind_by_is_no_time_and_no_number() -> None:
+    rows = [
+        {"title": "a", "artist": "The Seventies", "published_at": 1971},
+        {"title": "b", "artist": "Nine", "published_at": 2011},
+    ]
+    parser = intent_parser_of(catalogue_of(rows, {"artist": "string", "published_at": "time"}), {})
+    for query, artist in (("songs by the seventies", "The Seventies"), ("songs by nine", "Nine")):
+        assert parser.parse(query, NOW).filters == f'{{"artist":{{"any":["{artist}"]}}}}'
+    assert "published_at" in parser.parse("songs from the seventies", NOW).filters
+
+
+def test_a_value_with_an_ampersand_is_found_as_typed() -> None:
+    rows = [{"title": "a", "kind": "D&D"}, {"title": "b", "kind": "Chess"}]
+    parser = intent_parser_of(catalogue_of(rows, {"kind": "string"}), {})
+    for query in ("d&d", "D & D", "d and d"):
+        assert parser.parse(query, NOW).filters == '{"kind":{"any":["D&D"]}}'
