@@ -181,6 +181,8 @@ class _Check:
                 self._drop("unknown_field")
             elif tests := self._tests(known, value, negated=negated):
                 kept[known] = tests
+            elif negated:
+                return {}  # no item meets all of it, so it rules none out
         return kept
 
     def _tests(self, name: str, raw: object, *, negated: bool) -> dict[str, Any]:

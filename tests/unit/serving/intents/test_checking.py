@@ -101,6 +101,11 @@ def test_values_get_the_spelling_of_the_catalogue() -> None:
             ["unknown_field"],
         ),
         ({"$not": [{"genre": {"any": ["Western"]}}]}, {}, ["unknown_value"]),
+        (
+            {"$not": [{"genre": {"any": ["Western"]}, "price": {"lt": 50}}]},
+            {},
+            ["unknown_value"],
+        ),
         ({"$and": 7}, {}, []),
     ],
     ids=repr,
