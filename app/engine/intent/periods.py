@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 _YEARS: Final = 1000
+_DAYS: Final = 31
 _FIRST_YEAR: Final = 1000
 _LAST_YEAR: Final = 2999
 _FEW: Final = 5
@@ -213,6 +214,13 @@ def _month_day(_value: Any, slots: Sequence[Any], today: date) -> Period | None:
     return None if found is None else found._replace(clock=True)
 
 
+def _month_of_year(_value: Any, slots: Sequence[Any], today: date) -> Period | None:  # noqa: ANN401
+    """Return a month of a year, or of a small number a day of the month: "may 2020", "may 20"."""
+    if slots[1] <= _DAYS:
+        return _month_day(None, slots, today)
+    return _month_of(slots[1], slots[0])
+
+
 def _months_later(day: date, months: int) -> date:
     """Return the same day of the month that many months later; its last day if it is shorter."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
@@ -230,7 +238,7 @@ _KINDS: Final[Mapping[str, Callable[[Any, Sequence[Any], date], Period | None]]]
     "date_ymd": lambda _, slots, __: _day(*slots),
     "date_mdy": lambda _, slots, __: _day(slots[2], slots[0], slots[1]),
     "date_dmy": lambda _, slots, __: _day(slots[2], slots[1], slots[0]),
-    "month_of_year": lambda _, slots, __: _month_of(slots[1], slots[0]),
+    "month_of_year": _month_of_year,
     "year_month": lambda _, slots, __: _month_of(slots[0], slots[1]),
     "last": _last,
     "past": _past,

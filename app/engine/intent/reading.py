@@ -90,7 +90,8 @@ class QueryReading:
                 node = Node("word", at, at + 1)
             at, kind = node.end, node.kind
             first = first and kind in _AT_START
-            if kind in _TASTES or (kind == "not_before" and self._likes(nodes)):
+            liked = any(before.kind in _LIKE for before in nodes)
+            if kind in _TASTES or (kind == "not_before" and liked):
                 kinds = _TASTES.get(kind, _TASTES["not_before_taste"])
                 kind = kinds[not self._is_title_at(at)]
                 node = node._replace(kind=kind)
@@ -106,9 +107,6 @@ class QueryReading:
             else:
                 nodes.append(node)
         return separated(nodes, self.slots)
-
-    def _likes(self, nodes: list[Node]) -> bool:
-        return any(node.kind in _LIKE for node in nodes)
 
     def _is_title_at(self, at: int) -> bool:
         """Tell whether a known title begins at a token, and no value that is as long."""
@@ -303,7 +301,15 @@ class QueryReading:
 
     def _has_end(self, _at: int, found: Found) -> bool:
         places = range(found.end + 1, min(found.end + _LONGEST_TITLE, self.n))
-        return any(self._kind_at(place) in {"like_end", "like_after"} for place in places)
+        return any(
+            self._kind_at(place) in {"like_end", "like_after"} or self._is_end(place)
+            for place in places
+        )
+
+    def _is_end(self, at: int) -> bool:
+        """Tell whether a "like" has no title behind it: in Chinese it may stand behind one."""
+        said = self._said(at) if is_single(self.tokens[at]) else None
+        return said is not None and said.kind == "like" and not self._is_title_at(said.end)
 
     def _can_sort(self, sort: str) -> bool:
         fields = self.vocabulary.fields
@@ -350,17 +356,13 @@ class QueryReading:
             return all(kinds[target.field] == "strings" for target in node.value.best)
         return node.kind == "generic"
 
-    def _is_value(self, at: int) -> bool:
-        node = self._said(at)
-        return node is not None and node.kind == "value"
-
     def _negates(self, at: int, found: Found) -> bool:
         """Tell whether a weak "no" negates: no number, and no fixed expression of titles."""
         end = found.end
         if end >= self.n or self.tokens[end][0].isdigit() or self._is_strange(at - 1):
             return False
         pair = f"{self.tokens[at]} {self.tokens[end]}"
-        return self._is_value(end) or not self.vocabulary.pairs.count(pair)
+        return self._kind_at(end) == "value" or not self.vocabulary.pairs.count(pair)
 
     def _is_strange(self, at: int) -> bool:
         """Tell whether a token is a word that neither the phrases nor the titles know."""
@@ -401,7 +403,7 @@ class QueryReading:
             joint = self._kind_at(title.end)
             if title.end >= self.n:
                 return
-            if joint in {"like_end", "like_after"}:
+            if joint in {"like_end", "like_after"} or self._is_end(title.end):
                 end = self._said(title.end)
                 assert end is not None  # noqa: S101 - it has a kind
                 yield end._replace(kind="like_end")
