@@ -5,6 +5,24 @@ from typing import Any, Final, NamedTuple
 from app.engine.intent.cutting import is_single
 from app.engine.intent.slots import Slots
 
+# Where a phrase and the name of a value are equally long, these kinds of phrases win.
+STRONG: Final = frozenset(
+    {
+        *("sort", "soft_sort", "not_before", "not_before_known", "not_after"),
+        *("not_before_taste", "only_end", "like_taste"),
+        *("like", "unlike", "with_end", "like_end", "like_after", "count", "bound", "date"),
+        *("lead", "filler", "and", "or", "but", "comma", "stop", "connective"),
+    }
+)
+# What ends the title behind "like".
+ENDS_TITLE: Final = frozenset(
+    {
+        *("not_before", "not_before_taste", "like_taste", "like", "unlike", "with_end", "like_end"),
+        *("like_after", "but", "sort", "count", "bound", "tone", "comma"),
+    }
+)
+# What such a phrase is in front of a known title, and in front of anything else.
+TASTES: Final = {"like_taste": ("like", "filler"), "not_before_taste": ("unlike", "not_before")}
 _INSIDE_WORDS: Final = frozenset({"filler", "lead", "but"})
 _JOINED: Final = frozenset({"word", "value", "generic", "date", "title", "sign", "tone"})
 

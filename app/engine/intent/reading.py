@@ -10,7 +10,7 @@ from typing import Final
 
 from app.engine.intent.cutting import is_single
 from app.engine.intent.names import Named
-from app.engine.intent.nodes import Node, separated
+from app.engine.intent.nodes import ENDS_TITLE, STRONG, TASTES, Node, separated
 from app.engine.intent.phrases import MAKER
 from app.engine.intent.slots import Found, Slots, Time
 from app.engine.intent.spelling import corrected
@@ -19,22 +19,6 @@ from app.engine.intent.vocabulary import FULL, IntentVocabulary
 _LONGEST_TITLE: Final = 16
 _QUOTES: Final = {'"': '"', "\u300a": "\u300b", "\u300c": "\u300d", "\u300e": "\u300f"}
 
-# Where a phrase and the name of a value are equally long, these kinds of phrases win.
-_STRONG: Final = frozenset(
-    {
-        *("sort", "soft_sort", "not_before", "not_before_known", "not_after"),
-        *("not_before_taste", "only_end", "like_taste"),
-        *("like", "unlike", "with_end", "like_end", "like_after", "count", "bound", "date"),
-        *("lead", "filler", "and", "or", "but", "comma", "stop", "connective"),
-    }
-)
-# What ends the title behind "like".
-_ENDS_TITLE: Final = frozenset(
-    {
-        *("not_before", "not_before_taste", "like_taste", "like", "unlike", "with_end", "like_end"),
-        *("like_after", "but", "sort", "count", "bound", "tone", "comma"),
-    }
-)
 # What may follow a title and a little word in a script without blanks.
 _BEHIND_TITLE: Final = frozenset({"", "comma", "but", "like", "unlike", "not_before", "value"})
 _BEHIND_KNOWN: Final = frozenset({"filler", "lead", "value"})
@@ -42,12 +26,11 @@ _WITH_SLOTS: Final = frozenset({"bound", "count", "date"})
 _AT_START: Final = frozenset({"filler", "lead"})
 _LIKE: Final = frozenset({"like", "unlike", "with_end"})
 _BEHIND_VALUE: Final = frozenset({"not_after_value"})
-# What such a phrase is in front of a known title, and in front of anything else.
-_TASTES: Final = {"like_taste": ("like", "filler"), "not_before_taste": ("unlike", "not_before")}
 _NEGATIONS: Final = frozenset({"not_before", "not_before_value", "not_before_known"})
 _LONGEST_QUALITY: Final = 4
 _THINGS: Final = frozenset({"generic", "value"})
 _GROWN_UP: Final = 18
+_FAR: Final = 3
 _FARTHEST: Final = 8
 """How many choices may wait for the next one."""
 _LONG_BEFORE: Final = 100
@@ -90,9 +73,8 @@ class QueryReading:
                 node = Node("word", at, at + 1)
             at, kind = node.end, node.kind
             first = first and kind in _AT_START
-            liked = any(before.kind in _LIKE for before in nodes)
-            if kind in _TASTES or (kind == "not_before" and liked):
-                kinds = _TASTES.get(kind, _TASTES["not_before_taste"])
+            if kind in TASTES or (kind == "not_before" and _likes(nodes)):
+                kinds = TASTES.get(kind, TASTES["not_before_taste"])
                 kind = kinds[not self._is_title_at(at)]
                 node = node._replace(kind=kind)
             if kind == "sort" and nodes and nodes[-1].kind in _NEGATIONS:
@@ -122,7 +104,7 @@ class QueryReading:
         return node or self._said(at, first=first) or self._number(at)
 
     def _value(self, at: int) -> Node | None:
-        named = self._name(at)
+        named = self._name(at) if at < self.n else None
         return named if named is not None and named.kind == "value" else None
 
     def _named_instead(self, sort: Node) -> Node:
@@ -183,7 +165,7 @@ class QueryReading:
         return Node(kind, at, found.end, value, meaning.language)
 
     def _wins(self, named: Node, found: Found) -> bool:
-        if found.meaning.kind in _STRONG:
+        if found.meaning.kind in STRONG:
             return False
         if found.meaning.kind == "generic":
             if named.kind == "attribute":
@@ -262,7 +244,17 @@ class QueryReading:
         return self._can_sort(found.meaning.value) and not self._is_fixed(at, found)
 
     def _sorts_softly(self, at: int, found: Found) -> bool:
-        return self._describes(found.end) and self._sorts(at, found)
+        near = self._describes(found.end)
+        far = found.meaning.value == "oldest" and self._describes_far(found.end)
+        return (near or far) and self._sorts(at, found)
+
+    def _describes_far(self, at: int) -> bool:
+        """Tell whether a few words and a plural of things end the query: "old harbour films"."""
+        end = at
+        while end < min(at + _FAR, self.n) and self._kind_at(end) in {"", "and", "plain"}:
+            end += 1
+        node = self._said(end) if at < end < self.n and not is_single(self.tokens[at]) else None
+        return node is not None and node.kind == "generic" and node.value and node.end == self.n
 
     def _sets_tone(self, at: int, found: Found) -> bool:
         """Tell whether a word of tone describes something: "dark thriller", "something light"."""
@@ -284,7 +276,7 @@ class QueryReading:
 
     def _negates_value(self, _at: int, found: Found) -> bool:
         at = found.end
-        if self._kind_at(at) in {"value", "tone", "soft_tone"}:
+        if self._kind_at(at) in {"value", "tone", "soft_tone"} or self._value(at) is not None:
             return True
         # Without blanks: one or two words, then a little word, then what they describe.
         end = at
@@ -482,7 +474,11 @@ class QueryReading:
             if is_single(self.tokens[at]) and behind in _BEHIND_TITLE:
                 return True
             return behind in {"generic", "like_end", "like_after"}
-        return node.kind in _ENDS_TITLE
+        return node.kind in ENDS_TITLE
+
+
+def _likes(nodes: list[Node]) -> bool:
+    return any(node.kind in _LIKE for node in nodes)
 
 
 _CONDITIONS: Final[Mapping[str, Callable[[QueryReading, int, Found], bool]]] = {

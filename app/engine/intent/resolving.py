@@ -17,6 +17,7 @@ from app.engine.intent.packs import packs
 from app.engine.intent.walk import GONE, KEPT, SOFT, Walk
 
 _MOST_COUNT: Final = 100
+_FEW: Final = 20
 _LISTED_AFTER_COUNT: Final = 5
 _TAKEN: Final = frozenset({"filler", "lead", "like_end", "but", "only_end"})
 _SOFT: Final = frozenset({"stop", "sign", "and", "or", "comma", "connective"})
@@ -111,7 +112,8 @@ def _counts(walk: Walk, at: int) -> bool:
     number = walk.nodes[at].value.number
     token = walk.slots.tokens[walk.nodes[at].start]
     loose = not token[0].isdigit() or number % 5 == 0
-    if walk.kind(at - 1) in {"filler", "lead"} and _is_last_plural(walk, at + 1):
+    few = number <= _FEW and walk.kind(at - 1) in {"filler", "lead"}
+    if few and _is_last_plural(walk, at + 1):
         return True  # "play two lullabies"
     for node in walk.nodes[at + 1 : at + 1 + _LISTED_AFTER_COUNT]:
         if node.kind == "generic":
