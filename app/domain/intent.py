@@ -106,7 +106,12 @@ class Intent:
     @property
     def is_plain(self) -> bool:
         """Whether it asks for nothing but its residual text."""
-        return self.sort == "relevance" and not (
+        return not (self.title or self.has_demands)
+
+    @property
+    def has_demands(self) -> bool:
+        """Whether it asks for more than its residual text or an item of that title."""
+        return self.sort != "relevance" or bool(
             self.filters
             or self.prefers
             or self.without
@@ -115,7 +120,6 @@ class Intent:
             or self.like_titles
             or self.dislike_titles
             or self.count
-            or self.title
         )
 
     @property

@@ -85,5 +85,5 @@ def _result(
         intent="" if intent is NO_QUERY else intent.text(),
         weak=asked.weak,
         valid_until=intent.valid_until,
-        depends_on_catalogue=bool(request.max_per) or not intent.is_plain,
+        depends_on_catalogue=bool(request.max_per) or intent.has_demands,
     )

@@ -62,6 +62,7 @@ class QueryParser:
                 residual_text=query,
                 language=self._default,
                 confidence=_SURE * self._familiar(words),
+                title=self.vocabulary.titles.count(" ".join(words)) > 0,
             )
         return self._full(query, cut(query), now)
 
@@ -113,15 +114,11 @@ class QueryParser:
         walk = Walk(query, reading, nodes)
         resolve(walk)
         language = code if query.isascii() else self._language(tokens.texts, code)
-        title = (
-            self._title_in(query, tokens.texts, walk)
-            if walk.demands.n or GONE in walk.flags
-            else ""
-        )
+        title = self._title_in(query, tokens.texts, walk)
         if title and _is_one_demand(walk):
             return self._intent(query, walk, language, now, title)
         if title:
-            return Intent(residual_text=title, language=language, confidence=0.9)
+            return Intent(residual_text=title, language=language, confidence=0.9, title=True)
         open_end = nodes[-1].end == nodes[-1].start + 1 if nodes else False
         if walk.demands.n and open_end and tokens.texts[-1] in slots.book.unfinished:
             # It is half typed, and its end will say more: "war of the".

@@ -311,3 +311,13 @@ def test_a_changed_value_moves_an_item_in_a_sort() -> None:
     assert ids(engine.rank([request]).results[0]) == ["cook"]
     engine.plan([Change(1, "star", {"title": FILMS["star"], "price": 1.0})], 0.0)()
     assert ids(engine.rank([request]).results[0]) == ["star"]
+
+
+def test_an_exact_title_comes_before_longer_and_more_popular_ones() -> None:
+    titles: dict[str, str | None] = {"air": "up in the air", "up": "up", "down": "down and up"}
+    parser = Fixed(Intent(residual_text="Up", title=True))
+    engine = small_engine({"air": 1.0}, titles=titles, parser=parser)
+    (result,) = engine.rank([RankRequest(query="Up")]).results
+    assert ids(result)[0] == "up"
+    assert "title" in [hit.name for hit in result.items[0].sources]
+    assert not result.depends_on_catalogue
