@@ -21,6 +21,7 @@ from app.engine.intent.titles import take_title_until_end, take_titles
 from app.engine.intent.walk import GONE, JOINTS, SILENT, SOFT, Walk, shown
 
 _NO_END: Final = 1 << 30
+_LONGEST_LIST: Final = 8
 _EMPTY: Final = SILENT | {"generic"}
 _WORDS: Final = frozenset(
     {"word", "plain", "quoted", "number", "amount", "tone", "soft_tone", "attribute"}
@@ -98,9 +99,10 @@ def _joined(walk: Walk, at: int) -> int | None:
     while walk.kind(following) in SILENT | JOINTS:
         following += 1
     kind = walk.kind(following)
-    if kind != "value" and (kind not in {"word", "plain", "quoted"} or joint == "comma"):
+    if kind not in {"value", "word", "plain", "quoted"}:
         return None
-    if joint == "comma" and not _list_goes_on(walk, following):
+    goes_on = _list_goes_on if kind == "value" else _words_go_on
+    if joint == "comma" and not goes_on(walk, following):
         return None
     return following
 
@@ -110,6 +112,18 @@ def _list_goes_on(walk: Walk, at: int) -> bool:
     while walk.kind(at) in {"value", "comma", "generic", "stop"}:
         at += 1
     return walk.kind(at) in {"and", "or", "not_before"}
+
+
+def _words_go_on(walk: Walk, at: int) -> bool:
+    """Tell whether "and" or "or" ends a list of one or two words between commas."""
+    for _ in range(_LONGEST_LIST):
+        first = at
+        while walk.kind(at) == "word" and at < first + 2:
+            at += 1
+        if at == first or walk.kind(at) != "comma":
+            break
+        at += 1
+    return walk.kind(at) in {"and", "or"} and walk.kind(at + 1) == "word"
 
 
 def _negate(walk: Walk, at: int, start: Node) -> int:

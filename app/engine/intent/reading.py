@@ -402,7 +402,8 @@ class QueryReading:
                 return
             at = title.end
             while at < self.n and self._kind_at(at) in {"and", "or", "comma"}:
-                at += 1
+                said = self._said(at)
+                at = at + 1 if said is None else said.end
             following = self._title(at) if title.end < at < self.n else None
             if following is None:
                 return
