@@ -194,8 +194,10 @@ class QueryReading:
         token = self.tokens[at]
         if is_single(token):
             # One character is a name only where no other word goes on with it.
-            following = end >= self.n or not is_single(self.tokens[end])
-            return following or self.tokens[end] in self._phrases
+            if end >= self.n or not is_single(self.tokens[end]):
+                return True
+            counted = bool(named.attributes) and at > 0 and self.tokens[at - 1].isdigit()
+            return counted or self.tokens[end] in self._phrases
         if self.n > 1 and self.slots.book.numbers.get(token) and not self._is_made_by(at):
             return False  # "five shirts", whatever a brand is called
         return not (named.targets and self._is_ordinary(token, named))
