@@ -20,7 +20,7 @@ class Choice(NamedTuple):
     """One named thing of a query: any of these values of a field."""
 
     field: str
-    values: tuple[str | bool, ...]
+    values: tuple[str | float | bool, ...]
 
 
 class Bound(NamedTuple):
@@ -53,7 +53,7 @@ def choice_of(named: Named, vocabulary: IntentVocabulary) -> Choice:
 
 def all_choices(choices: Sequence[Choice], kinds: Mapping[str, str]) -> Condition:
     """Return the filter that demands all choices; of a field with one value, any of them."""
-    by_field: dict[str, list[tuple[str | bool, ...]]] = {}
+    by_field: dict[str, list[tuple[str | float | bool, ...]]] = {}
     for field, values in choices:
         known = by_field.setdefault(field, [])
         if values not in known:
@@ -65,7 +65,7 @@ def all_choices(choices: Sequence[Choice], kinds: Mapping[str, str]) -> Conditio
 
 
 def _field_parts(
-    field: str, groups: list[tuple[str | bool, ...]], kinds: Mapping[str, str]
+    field: str, groups: list[tuple[str | float | bool, ...]], kinds: Mapping[str, str]
 ) -> list[Condition]:
     values = sorted({value for group in groups for value in group}, key=str)
     if kinds[field] == "boolean":

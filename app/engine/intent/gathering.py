@@ -87,10 +87,22 @@ def _value_of_field(walk: Walk, node: Node, fields: Sequence[str]) -> Choice | N
         return Choice(targets[0].field, (targets[0].value,)) if targets else None
     folded = " ".join(cut(walk.text_of(node)).texts)
     for name in fields:
-        value = walk.vocabulary.names.codes.get((name, folded))
+        value: str | float | None = walk.vocabulary.names.codes.get((name, folded))
+        if value is None and node.kind == "number":
+            value = _number_in(walk, name, node.value.number)
         if value is not None:
             return Choice(name, (value,))
     return None
+
+
+def _number_in(walk: Walk, field: str, number: float) -> float | None:
+    """Return a number that items may have in a field, as "size 42"; no price or rating is exact."""
+    known = walk.vocabulary.fields.numbers.get(field)
+    if known is None or field in walk.vocabulary.fields.by_role.values():
+        return None
+    if not known.low <= number <= known.high:
+        return None
+    return int(number) if number == int(number) else number
 
 
 def settle_values(walk: Walk) -> None:

@@ -1,4 +1,4 @@
-"""The units of runtimes, and dates that no item has."""
+"""Numbers in the unit of their field, exact ones, and dates that no item has."""
 
 import pytest
 
@@ -22,3 +22,11 @@ def test_without_any_date_nothing_is_the_newest() -> None:
     rows = [{"title": "Blue shoe", "published_at": None}]
     parser = intent_parser_of(catalogue_of(rows, {"published_at": "time"}), {})
     assert parser.parse("newest shoe", 0.0).sort == "relevance"
+
+
+@pytest.mark.parametrize("query", ["shoes size 42", "size: 42 shoes"])
+def test_the_name_of_a_number_field_takes_a_number(query: str) -> None:
+    rows = [{"title": "Blue shoe", "size": 38}, {"title": "Red shoe", "size": 44}]
+    parser = intent_parser_of(catalogue_of(rows, {"size": "number"}), {})
+    assert parser.parse(query, 0.0).filters == '{"size":{"any":[42]}}'
+    assert parser.parse("shoes size 52", 0.0).filters == ""
