@@ -1,11 +1,16 @@
 """No value of a catalogue stands in the code: nonsense words as categories work just as well."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from app.engine.intent.parser import QueryParser, intent_parser_of
+from app.offline.demo import write_movielens
+from app.offline.demo_recipe import RECIPE
+from app.offline.input.items import read_items
+from app.offline.input.recipe import load_recipe
 from tests.intent_catalogues import FILM_KINDS, FILMS, NOW, catalogue_of
 
 NONSENSE = {
@@ -19,13 +24,28 @@ NONSENSE = {
 }
 
 
-@pytest.fixture(scope="module")
-def parser() -> QueryParser:
+def demo_films(folder: Path) -> list[dict[str, Any]]:
+    """The films of the demo: titles, genres, years."""
+    items, _ = write_movielens(folder)
+    columns = read_items(items, load_recipe(RECIPE)).columns
+    years = [None if date is None else date.shown() for date in columns["published_at"]]
+    fields = zip(columns["title"], columns["categories"], years, strict=True)
+    return [
+        {"title": title, "categories": genres or [], "published_at": year}
+        for title, genres, year in fields
+    ]
+
+
+@pytest.fixture(scope="module", params=["made films", "demo"])
+def parser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> QueryParser:
+    """The parser over films whose categories are all renamed."""
+    films = FILMS if request.param != "demo" else demo_films(tmp_path_factory.mktemp("demo"))
     rows = [
         {**film, "categories": [NONSENSE.get(c, f"Unk {c[::-1]}") for c in film["categories"]]}
-        for film in FILMS
+        for film in films
     ]
-    return intent_parser_of(catalogue_of(rows, FILM_KINDS), {})
+    kinds = {name: kind for name, kind in FILM_KINDS.items() if name in rows[0]}
+    return intent_parser_of(catalogue_of(rows, kinds), {})
 
 
 @pytest.mark.parametrize(
