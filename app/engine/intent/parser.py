@@ -52,6 +52,19 @@ class QueryParser:
             if len(trie) == 1 and "" in trie and trie[""].kind in _SAYS_NOTHING
         }
         self._speaking = frozenset([*book.phrases, *book.period_words, *book.numbers]) - quiet
+        # Such a word says something only before certain words: "the best", "a few". What may fill
+        # a slot behind it, and a time behind "the", speak for themselves.
+        self._speaking_before = {
+            token: frozenset(trie) - {""}
+            for token, trie in book.phrases.items()
+            if token in self._speaking
+            and (
+                trie[""].kind in _SAYS_NOTHING
+                if "" in trie
+                else token not in book.period_words and token not in book.numbers
+            )
+        }
+        self._silent = quiet | self._speaking_before.keys()
         self._known = book.words | frozenset(book.phrases)
 
     def parse(self, query: str, now: float) -> Intent:
@@ -61,7 +74,7 @@ class QueryParser:
             return Intent(
                 residual_text=query,
                 language=self._default,
-                confidence=_SURE * self._familiar(words),
+                confidence=_SURE * self._familiar(self._content(words)),
                 title=self.vocabulary.titles.count(" ".join(words)) > 0,
             )
         return self._full(query, cut(query), now)
@@ -80,13 +93,28 @@ class QueryParser:
     def _says_nothing(self, query: str, words: list[str]) -> bool:
         """Tell whether no word can be more than text; only for what is quickly decided."""
         names = self.vocabulary.names
-        if not query.isascii() or not self._speaking.isdisjoint(words):
+        if not query.isascii() or self._speaks(words):
             return False
         if not names.longest.keys().isdisjoint(words) or '"' in query or " -" in query:
             return False
         return not any(
             word[0].isdigit() or word in self._other_signs or self._misspelt(word) for word in words
         )
+
+    def _speaks(self, words: list[str]) -> bool:
+        """Tell whether a phrase may begin at one of the words."""
+        speaking = self._speaking
+        if speaking.isdisjoint(words):
+            return False
+        before = self._speaking_before
+        return any(
+            word in speaking and (word not in before or following in before[word])
+            for word, following in zip(words, [*words[1:], ""], strict=True)
+        )
+
+    def _content(self, words: list[str]) -> list[str]:
+        """Return the words that are more than little words; all if there are no others."""
+        return [word for word in words if word not in self._silent] or words
 
     def _misspelt(self, word: str) -> bool:
         return bool(
