@@ -23,9 +23,7 @@ def test_a_part_of_a_title_is_none(query: str) -> None:
     assert not parser.parse(query, 0.0).title
 
 
-@pytest.mark.parametrize(
-    "query", ["the chair of the", "lord of rings a", "in the mood", "a tale and i"]
-)
+@pytest.mark.parametrize("query", ["the chair of wood", "lord of rings a", "a tale and i"])
 def test_little_words_alone_are_read_the_quick_way_and_as_the_long_way_does(query: str) -> None:
     parser = intent_parser_of(catalogue_of([{"title": title} for title in TITLES], {}), {})
     quick, full = parser.parse(query, 0.0), parser._full(query, cut(query), 0.0)
