@@ -80,11 +80,20 @@ async def rig(
         yield Rig(service, engine)
 
 
-async def settled(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    """Let the loop turn until the condition holds."""
+_BUSY_TURNS = 200
+
+
+async def settled(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Let the loop turn until the condition holds.
+
+    After some turns it rests a little before each: a loop that only turns would keep the
+    interpreter from the other threads that it waits for.
+    """
+    turns = 0
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is awaited are counts, not events
-            await asyncio.sleep(0)
+        while not condition():
+            turns += 1
+            await asyncio.sleep(0 if turns < _BUSY_TURNS else 0.001)
 
 
 async def begun_ahead(r: Rig, query: str) -> asyncio.Task[dict[str, Any]]:

@@ -253,7 +253,7 @@ async def test_a_new_bundle_is_checked_against_again() -> None:
         assert len(model.asked) == 2
 
 
-async def test_two_replicas_ask_once_and_both_know_within_a_second() -> None:
+async def test_two_replicas_ask_once_and_both_know() -> None:
     shared: dict[str, MemoryNamespace] = {}
     models = [scripted(lambda _: SAID) for _ in range(2)]
     async with (
@@ -262,17 +262,15 @@ async def test_two_replicas_ask_once_and_both_know_within_a_second() -> None:
     ):
         await asyncio.gather(one.get(query="q"), two.get(query="q"))
         await settled(lambda: learned(one) + learned(two) == 1)
-        async with asyncio.timeout(1):
-            await settled(
-                lambda: all("robots" in repr(r.service.intents._words._learned) for r in (one, two))
-            )
+        await settled(
+            lambda: all("robots" in repr(r.service.intents._words._learned) for r in (one, two))
+        )
         assert len(models[0].asked) + len(models[1].asked) == 1
         for r in (one, two):
             assert (await r.get(query="q"))["intent"]["residual_text"] == "robots"
         # What one removes, the other forgets.
         assert await one.service.intents.remove("q") == 1
-        async with asyncio.timeout(1):
-            await settled(lambda: two.service.intents._words.known("q") is None)
+        await settled(lambda: two.service.intents._words.known("q") is None)
         assert (await two.get(query="q"))["intent"]["residual_text"] == "q"
 
 
