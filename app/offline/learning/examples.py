@@ -60,6 +60,7 @@ class TrainingQuery:
         disliked: int64[d], rows of the user's negative events, at any time.
         skipped: int64[s], rows shown on the same page as the target and not taken. It contains
             neither the target nor rows of the history.
+        query: the words that led to the target; "" = there were none.
     """
 
     recent: Rows
@@ -67,6 +68,7 @@ class TrainingQuery:
     sample_weight: float
     disliked: Rows
     skipped: Rows = field(default_factory=lambda: _NO_ROWS)
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
