@@ -14,12 +14,14 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from app.core.types import Mask, Rows, Vector
+from app.core.types import Mask, Matrix, Rows, Vector
 from app.domain.columns import Arrays
+from app.engine.kernels.lexical_features import AskedQuery, NumpyLexicalFeatures, PairRequest
 from app.engine.kernels.matching import RowNumbers
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
+from app.engine.retrieval.lexical_pairs import QueryPreparation
 from app.engine.retrieval.variants import NUMERALS, WITH_VARIANTS, variants_of
 from app.engine.retrieval.vocabulary import COMPLETED, ItemWords, QueryWord, Vocabulary, WordMatch
 from app.engine.retrieval.word_cutting import is_character, query_terms, query_words, words_of
@@ -54,13 +56,17 @@ class _QueryMatch(NamedTuple):
     """What a query of m words matches.
 
     Attributes:
+        texts: the words.
         words: what each word matches.
+        idf: float32[m], of each word.
         weights: float32[m], the part of each word in the query, by idf; the sum is 1.
         code: the query as a code.
         coded: int64[r], the rows that have this code.
     """
 
+    texts: Sequence[str]
     words: tuple[WordMatch, ...]
+    idf: Vector
     weights: Vector
     code: str
     coded: Rows
@@ -111,6 +117,16 @@ class LexicalSearch(Protocol):
         """
         ...
 
+    def features(self, queries: Sequence[str], candidates: Sequence[Rows]) -> Matrix:
+        """Return float32[L, N]: the `LEXICAL_FEATURES` of each query and its candidates.
+
+        Args:
+            queries: one of each request; "" = none.
+            candidates: int64[c] rows of each request, each once. N is their number together; the
+                columns follow request by request.
+        """
+        ...
+
 
 class LexicalIndex:
     """The lexical index of a bundle. Searched by one thread at a time; `idf` by any."""
@@ -155,6 +171,9 @@ class LexicalIndex:
             codes.rows,
         )
         self._read = lru_cache(_QUERIES)(partial(_read, look_ups))
+        preparation = QueryPreparation(items, vocabulary)
+        self._asked = lru_cache(_QUERIES)(partial(_asked, preparation, self._read))
+        self._features = NumpyLexicalFeatures(preparation.titles)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -224,6 +243,39 @@ class LexicalIndex:
             return _NUMERAL - int(value)
         return self._number(word)
 
+    def features(self, queries: Sequence[str], candidates: Sequence[Rows]) -> Matrix:
+        """See `LexicalSearch`."""
+        requests = self.pair_requests(queries, candidates)
+        return self.finish(self.pairs(requests), requests)
+
+    def pair_requests(
+        self,
+        queries: Sequence[str],
+        candidates: Sequence[Rows],
+        idf: Sequence[Vector] | None = None,
+    ) -> list[PairRequest]:
+        """Return queries and candidates as `pairs` takes them.
+
+        `idf`: float32[m] of each query, if it is not that of this index.
+        """
+        idf = [self._read(query).idf for query in queries] if idf is None else idf
+        return [
+            PairRequest(self._asked(query), of_query, int(self.unmatched(query).sum()), rows)
+            for query, of_query, rows in zip(queries, idf, candidates, strict=True)
+        ]
+
+    def unmatched(self, query: str) -> Mask:
+        """Return bool[m]: which words of a query match nothing."""
+        return np.array([not word.items.rows.size for word in self._read(query).words], np.bool_)
+
+    def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
+        """Return the features of pairs: see `LexicalFeatures`."""
+        return self._features.pairs(requests)
+
+    def finish(self, pairs: Matrix, requests: Sequence[PairRequest]) -> Matrix:
+        """Return all features, with those of the requests: see `LexicalFeatures`."""
+        return self._features.finish(pairs, requests, self._n_items)
+
     @property
     def words_per_item(self) -> float:
         """Return the mean number of distinct words of an item."""
@@ -264,10 +316,17 @@ def _read(ask: _LookUps, query: str) -> _QueryMatch:
                 words[position + 1] = words[position + 1].or_else(other, ask.either)
     for position in _unfinished(query, texts, words):
         words[position] = _completed(ask, texts[position], words[position], n_words=len(texts))
-    weights = np.array([word.idf for word in words], dtype=np.float32)
+    idf = np.array([word.idf for word in words], dtype=np.float32)
     code = code_of(query)
     matches = tuple([word.matched for word in words])
-    return _QueryMatch(matches, weights / weights.sum(), code, ask.codes(code))
+    return _QueryMatch(texts, matches, idf, idf / idf.sum(), code, ask.codes(code))
+
+
+def _asked(
+    preparation: QueryPreparation, read: Callable[[str], _QueryMatch], query: str
+) -> AskedQuery:
+    matched = read(query)
+    return preparation.asked(query, matched.texts, matched.words)
 
 
 def _unfinished(query: str, texts: Sequence[str], words: Sequence[QueryWord]) -> list[int]:

@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from app.core.types import Mask, Rows
+from app.core.types import Mask, Matrix, Rows
+from app.engine.kernels.lexical_features import PairRequest
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical import LexicalIndex
@@ -34,9 +35,17 @@ class Segment:
     rows: Rows
     index: LexicalIndex
     replaced: Piece = field(init=False)
+    _order: Rows = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "replaced", Piece(self.rows.astype(np.int32), None))
+        object.__setattr__(self, "_order", np.argsort(self.rows))
+
+    def positions(self, rows: Rows) -> Rows:
+        """Return int64[r]: where int64[r] rows stand in the segment, −1 for those it lacks."""
+        order = self._order
+        positions = order[np.searchsorted(self.rows, rows, sorter=order) % len(order)]
+        return np.where(self.rows[positions] == rows, positions, -1)
 
     def replacing(self, pieces: Sequence[WeightedScores]) -> list[WeightedScores]:
         """Return the pieces of its index in rows of the catalogue, behind one that clears its rows.
@@ -144,8 +153,38 @@ class LiveLexicalIndex:
         matches = np.zeros(len(rows), np.bool_)
         matches[rows < n_main] = self._main.with_title(query, rows[rows < n_main])
         for segment in self._segments:
-            order = np.argsort(segment.rows)
-            positions = order[np.searchsorted(segment.rows, rows, sorter=order) % len(order)]
-            inside = segment.rows[positions] == rows
+            positions = segment.positions(rows)
+            inside = positions >= 0
             matches[inside] = segment.index.with_title(query, positions[inside])
         return matches
+
+    def features(self, queries: Sequence[str], candidates: Sequence[Rows]) -> Matrix:
+        """See `LexicalSearch`. Rows that no index has get zeros where a row decides."""
+        requests = self._main.pair_requests(queries, candidates)
+        pairs = self._main.pairs(requests)
+        if self._segments and len(requests):
+            requests = [
+                request._replace(n_unknown=self._n_unmatched(query))
+                for query, request in zip(queries, requests, strict=True)
+            ]
+            for segment in self._segments:
+                _replace_pairs(pairs, segment, queries, requests)
+        return self._main.finish(pairs, requests)
+
+    def _n_unmatched(self, query: str) -> int:
+        """Return how many words of a query match nothing in any index."""
+        indexes = (self._main, *(segment.index for segment in self._segments))
+        return int(np.all([index.unmatched(query) for index in indexes], axis=0).sum())
+
+
+def _replace_pairs(
+    pairs: Matrix, segment: Segment, queries: Sequence[str], requests: Sequence[PairRequest]
+) -> None:
+    """Put in the features of the candidates that stand in a segment."""
+    found = [segment.positions(request.rows) for request in requests]
+    columns = np.flatnonzero(np.concatenate(found) >= 0)
+    if columns.size:
+        candidates = [positions[positions >= 0] for positions in found]
+        idf = [request.idf for request in requests]
+        index = segment.index
+        pairs[:, columns] = index.pairs(index.pair_requests(queries, candidates, idf))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from app.core.errors import BundleError
 from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays, StringColumn
+from app.engine.kernels.lexical_features import NUMBER, STOP_WORD
 from app.engine.kernels.matching import (
     Matches,
     Postings,
@@ -28,7 +29,7 @@ from app.engine.kernels.matching import (
 )
 from app.engine.kernels.topk import Piece
 from app.engine.retrieval.lexical_arrays import LEAST_PART, LEAST_REST, LINKS
-from app.engine.retrieval.word_cutting import stem, trigrams_of_word
+from app.engine.retrieval.word_cutting import STOP_WORDS, stem, trigrams_of_word
 from app.engine.retrieval.word_ends import WordEnds
 
 BARE: Final = 0.2
@@ -100,6 +101,11 @@ class ItemWords:
 
     def __len__(self) -> int:
         return len(self._titles) - 1
+
+    @property
+    def titles(self) -> tuple[Rows, RowNumbers]:
+        """The words of all titles: int64[n + 1], where each begins, and int32 words in order."""
+        return self._titles, self._title_words
 
     def _titled(self, offsets: Rows, posted: RowNumbers) -> npt.NDArray[np.bool_]:
         """Return for each posting whether the title has the word, not only the text.
@@ -182,6 +188,7 @@ class Vocabulary:
         parts = {name.removeprefix("word/"): part for name, part in arrays.items()}
         words = StringColumn(parts)  # it reads the parts it knows
         n = len(words)
+        self._words = words
         # A dictionary of objects: a new word looks up dozens, one for each way to cut it in two.
         self._numbers = {words.raw(number): number for number in range(n)}
         self._idf: Vector = _part(arrays, "idf", np.float32, n)
@@ -203,6 +210,18 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def kinds(self) -> npt.NDArray[np.uint8]:
+        """Return uint8[V]: of each word, whether it is a stop word and whether it has a digit."""
+        data, offsets = self._words.arrays
+        # A word is cut where digits begin or end, and digits are folded to these ten.
+        first = data.take(offsets[:-1], mode="clip") if len(data) else data
+        digits = (first >= ord("0")) & (first <= ord("9"))
+        kinds = np.where(digits, NUMBER, 0).astype(np.uint8)
+        for word in map(self.number, STOP_WORDS):
+            if word >= 0:
+                kinds[word] |= STOP_WORD
+        return kinds
 
     def number(self, word: str) -> int:
         """Return the number of a word in the vocabulary, −1 if it is not there."""

@@ -1,0 +1,303 @@
+"""Lexical features: how well the words of a query fit a candidate; for training and serving.
+
+m is the number of words of the query that are read. The weight of a word is its part of the sum of
+their idf. One number a candidate, undefined ones are 0:
+
+    bm25             Σ impacts of the words / (2.2 · Σ idf), about 0 … 1
+    bm25_rank        log(1 + number of candidates of the request with a higher bm25)
+    title_coverage   Σ weight · similarity of the best word of the title, at most 1
+    text_coverage    Σ weights of the words that the text matches, at most 1
+    holds_all        1 if the text matches all words
+    missing_words    how many words the text does not match
+    rarest_missing   the highest idf of those / the highest idf of the query
+    title_covered    share of the title's words that are exactly words of the query
+    phrase           longest run of words of the title that follow each other in the query too / m
+    starts           1 if the title begins with the first word of the query
+    whole_title      1 if the title has the typed words and no others, in any order
+    title_words      log(1 + number of words of the title)
+    numbers_matched  share of the query's words with a digit that the text has
+    numbers_clash    1 if the title has numbers, and the query has, but none of them is in the title
+
+Then one number a request, the same for all its candidates:
+
+    query_words      m
+    unknown_words    share of the words that match nothing
+    sharpness        the highest idf / log(1 + number of items)
+    holders          log(1 + number of candidates with holds_all)
+
+Stop words of a title count only in `whole_title`, unless the query has nothing but stop words. A
+numeral is the same word as its number ("iv", "4"). Ids, row numbers and the order of candidates
+never come in.
+
+`pairs` computes what depends on one candidate, `finish` the rest. In between, a catalogue that
+changes puts in the values of rows that stand in another index
+(`app.engine.retrieval.live_lexical`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from app.core.types import Mask, Matrix, Rows, Vector
+from app.engine.kernels.features import log_ranks
+from app.engine.kernels.matching import RowNumbers, positions_of
+from app.engine.kernels.topk import Piece
+
+LEXICAL_FEATURES: Final = (
+    "bm25",
+    "bm25_rank",
+    "title_coverage",
+    "text_coverage",
+    "holds_all",
+    "missing_words",
+    "rarest_missing",
+    "title_covered",
+    "phrase",
+    "starts",
+    "whole_title",
+    "title_words",
+    "numbers_matched",
+    "numbers_clash",
+    "query_words",
+    "unknown_words",
+    "sharpness",
+    "holders",
+)
+"""The names of the features, in order."""
+
+_LINES: Final = {name: line for line, name in enumerate(LEXICAL_FEATURES)}
+_OF_REQUESTS: Final = ("bm25_rank", "query_words", "unknown_words", "sharpness", "holders")
+
+STOP_WORD: Final = 1
+NUMBER: Final = 2
+"""Bits of the kind of a word of the vocabulary."""
+
+_HIGHEST_IMPACT: Final = 2.2
+"""The limit of the impact of a word, in idf: BM25's k1 + 1."""
+
+
+# ---- Port ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """The titles of n items, in words of a vocabulary of V words.
+
+    offsets: int64[n + 1] into words: int32, title after title; kinds: uint8[V], bits `STOP_WORD`
+    and `NUMBER`.
+    """
+
+    offsets: Rows
+    words: RowNumbers
+    kinds: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedWord:
+    """A word of a query that is read.
+
+    Attributes:
+        key: which of the distinct words of the query it is.
+        items: the rows whose text matches it, with their impacts.
+        titles: the rows whose title matches it, with their similarities.
+        exactly: of a word with a digit, the rows that have it, in one piece for each way to write
+            it; of other words None.
+    """
+
+    key: int
+    items: Piece
+    titles: Piece
+    exactly: tuple[Piece, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuery:
+    """A query as one index reads it.
+
+    Attributes:
+        words: those that are read.
+        typed: the keys of all words in order, stop words too, as far as a title is read.
+        keys: word of the vocabulary -> key; several words where one is written in several ways.
+        stop_words: the query has nothing but stop words.
+    """
+
+    words: tuple[AskedWord, ...]
+    typed: tuple[int, ...]
+    keys: Mapping[int, int]
+    stop_words: bool = False
+
+
+class PairRequest(NamedTuple):
+    """A query and its candidates.
+
+    Attributes:
+        query: as read by the index that computes.
+        idf: float32[m], > 0, of its words in the bundle, whichever index computes.
+        n_unknown: how many of the words match nothing, in any index.
+        rows: int64[c], the candidates, each once; a row that the index lacks has zeros.
+    """
+
+    query: AskedQuery
+    idf: Vector
+    n_unknown: int
+    rows: Rows
+
+
+class LexicalFeatures(Protocol):
+    """Computes the lexical features of a batch. It owns buffers: one thread at a time."""
+
+    def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
+        """Return float32[L, N], a column per candidate of each request, request after request.
+
+        The features that `finish` computes are not there yet.
+        """
+        ...
+
+    def finish(self, pairs: Matrix, requests: Sequence[PairRequest], n_items: int) -> Matrix:
+        """Compute the missing features in place, and return the same array.
+
+        Args:
+            pairs: as `pairs` returns it, for the same requests.
+            requests: read are the idf, the number of unknown words, and the number of candidates.
+            n_items: number of items that the idf come from.
+        """
+        ...
+
+
+# ---- Numpy ---------------------------------------------------------------------------------------
+
+
+class NumpyLexicalFeatures:
+    """The port in numpy, request by request."""
+
+    def __init__(self, titles: Titles) -> None:
+        """Take the titles; nothing is copied."""
+        self._titles = titles
+
+    def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
+        """See `LexicalFeatures`."""
+        out = np.zeros((len(LEXICAL_FEATURES), sum(len(r.rows) for r in requests)), np.float32)
+        start = 0
+        for request in requests:
+            block = out[:, start : start + len(request.rows)]
+            start += len(request.rows)
+            inside = (request.rows >= 0) & (request.rows < len(self._titles.offsets) - 1)
+            rows = request.rows[inside]
+            if not (len(rows) and request.query.words):
+                continue
+            found = {
+                **_of_texts(request.query.words, request.idf, rows),
+                **self._of_titles(request.query, rows),
+            }
+            for name, values in found.items():
+                block[_LINES[name], inside] = values
+        return out
+
+    def finish(self, pairs: Matrix, requests: Sequence[PairRequest], n_items: int) -> Matrix:
+        """See `LexicalFeatures`."""
+        start = 0
+        for _, idf, n_unknown, rows in requests:
+            block = pairs[:, start : start + len(rows)]
+            start += len(rows)
+            if not len(rows):
+                continue
+            block[_LINES["bm25_rank"]] = log_ranks(block[_LINES["bm25"]][None])[0]
+            block[_LINES["query_words"]] = len(idf)
+            block[_LINES["unknown_words"]] = n_unknown / max(len(idf), 1)
+            block[_LINES["sharpness"]] = idf.max(initial=0.0) / np.log1p(max(n_items, 1))
+            block[_LINES["holders"]] = np.log1p(block[_LINES["holds_all"]].sum())
+        return pairs
+
+    def _of_titles(self, query: AskedQuery, rows: Rows) -> dict[str, Vector | Mask]:
+        titles = self._titles
+        positions, bounds = positions_of(titles.offsets, rows)
+        words = titles.words.take(positions)
+        owners = np.repeat(np.arange(len(rows)), np.diff(bounds))
+        keys = np.full(len(words), -1)
+        for word, key in query.keys.items():
+            keys[words == word] = key
+        kinds = titles.kinds.take(words)
+        whole = _same_words(query.typed, keys, bounds)
+        if not query.stop_words:
+            keys, owners, kinds = (each[kinds & STOP_WORD == 0] for each in (keys, owners, kinds))
+        n_words = np.bincount(owners, minlength=len(rows))
+        read = np.array([word.key for word in query.words])
+        covered = np.bincount(owners, np.isin(keys, read), minlength=len(rows))
+        grid = np.full((len(rows), n_words.max() + 1), -1)
+        grid[owners, np.arange(len(owners)) - (np.cumsum(n_words) - n_words)[owners]] = keys
+        numbers = [word.key for word in query.words if word.exactly is not None]
+        shared = np.bincount(owners, np.isin(keys, numbers), minlength=len(rows))
+        has_number = np.bincount(owners, kinds & NUMBER, minlength=len(rows)) > 0
+        return {
+            "title_covered": covered / np.maximum(n_words, 1),
+            "phrase": _longest_run(grid, read) / np.float32(len(read)),
+            "starts": grid[:, 0] == read[0],
+            "whole_title": whole,
+            "title_words": np.log1p(n_words),
+            "numbers_clash": has_number & (shared == 0) & bool(numbers),
+        }
+
+
+def _of_texts(
+    words: Sequence[AskedWord], idf: Vector, rows: Rows
+) -> dict[str, Vector | Mask | npt.NDArray[np.int64]]:
+    weights = (idf / idf.sum())[:, None]
+    has, impacts = map(np.stack, zip(*(_of_rows(word.items, rows) for word in words), strict=True))
+    similarities = np.stack([_of_rows(word.titles, rows)[1] for word in words])
+    numbers = [word.exactly for word in words if word.exactly is not None]
+    with_number = np.zeros(len(rows), np.float32)
+    for pieces in numbers:
+        has_number = np.zeros(len(rows), np.bool_)
+        for piece in pieces:
+            has_number |= _of_rows(piece, rows)[0]
+        with_number += has_number
+    return {
+        "bm25": impacts.sum(axis=0) / np.float32(_HIGHEST_IMPACT * idf.sum()),
+        "title_coverage": np.minimum((weights * similarities).sum(axis=0), 1.0),
+        "text_coverage": np.minimum((weights * has).sum(axis=0), 1.0),
+        "holds_all": has.all(axis=0),
+        "missing_words": len(words) - has.sum(axis=0),
+        "rarest_missing": np.where(has, np.float32(0), idf[:, None]).max(axis=0) / idf.max(),
+        "numbers_matched": with_number / np.float32(max(len(numbers), 1)),
+    }
+
+
+def _of_rows(piece: Piece, rows: Rows) -> tuple[Mask, Vector]:
+    """Return bool[c]: which of int64[c] rows a piece has; and float32[c], their values or 0."""
+    if not len(piece.rows):
+        return np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.float32)
+    at = np.minimum(np.searchsorted(piece.rows, rows), len(piece.rows) - 1)
+    has = piece.rows.take(at) == rows
+    values = np.ones(len(at), np.float32) if piece.values is None else piece.values.take(at)
+    return has, np.where(has, values, np.float32(0))
+
+
+def _same_words(typed: Sequence[int], keys: Rows, bounds: Rows) -> Mask:
+    """Return bool[c]: which titles have exactly these words, in any order.
+
+    Title i has keys[bounds[i]] … keys[bounds[i + 1]], −1 for words that the query lacks.
+    """
+    same: Mask = (np.diff(bounds) == len(typed)) & bool(typed)
+    ordered = sorted(typed)
+    for title in np.flatnonzero(same).tolist():
+        same[title] = sorted(keys[bounds[title] : bounds[title + 1]].tolist()) == ordered
+    return same
+
+
+def _longest_run(grid: Rows, read: Rows) -> Vector:
+    """Return float32[c]: the most words of a title that follow each other in the query as well.
+
+    Args:
+        grid: int64[c, w], the keys of each title, −1 for words that the query lacks.
+        read: int64[m], the keys of the query's words.
+    """
+    # runs[i]: the length of the run that ends with word i of the query, and here in the title.
+    runs, longest = np.zeros((len(read), len(grid)), np.int64), np.zeros(len(grid), np.int64)
+    for keys in grid.T:
+        before = np.vstack([np.zeros_like(runs[:1]), runs[:-1]])
+        runs = np.where(keys == read[:, None], before + 1, 0)
+        longest = np.maximum(longest, runs.max(axis=0))
+    return longest.astype(np.float32)
