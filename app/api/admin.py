@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.api import schemas
 from app.api.body import read_body
 from app.api.routes import ServiceDep, as_json, responses
-from app.domain.request import MAX_QUERY_CHARACTERS, normalised_query
+from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.intents.learner import ShownIntent
 from app.serving.intents.words import words_of
 

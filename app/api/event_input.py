@@ -25,7 +25,7 @@ from app.core.ports import user_key
 from app.core.types import Event
 from app.domain.event_rules import DEFAULT_KIND
 from app.domain.request import MAX_EVENTS, EventKind, Id
-from app.domain.values import Unusable, limit_to_now, parse_event, parse_time
+from app.domain.values import Unusable, limit_to_now, parse_event, parse_query, parse_time
 from app.serving.ingest import Remark
 
 
@@ -50,6 +50,16 @@ def _kind(value: object) -> object:
         raise ValueError(str(reason)) from reason
 
 
+def _words(value: object) -> object:
+    """Return a query as it is stored, "" for null; see `_seconds`."""
+    if value is not None and not isinstance(value, str):
+        return value
+    try:
+        return parse_query(value)
+    except Unusable as reason:
+        raise ValueError(str(reason)) from reason
+
+
 class EventInput(BaseModel):
     """One event as it is sent."""
 
@@ -63,6 +73,7 @@ class EventInput(BaseModel):
     timestamp: Annotated[float | None, BeforeValidator(_seconds)] = None
     event_id: Id | None = None
     recommendation_id: Id | None = None
+    query: Annotated[str, BeforeValidator(_words)] = ""
 
     def event_at(self, now: float) -> Event:
         """Return the event to store. Without a time it happened `now`; without an id it gets one.
@@ -82,6 +93,7 @@ class EventInput(BaseModel):
             time=now if self.timestamp is None else limit_to_now(self.timestamp, now),
             value=self.value,
             recommendation=self.recommendation_id,
+            query=self.query,
         )
 
 

@@ -30,6 +30,7 @@ from app.api.reply import answer_reply
 from app.bootstrap import Service
 from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
+from app.domain.query_text import MAX_QUERY_CHARACTERS
 from app.domain.request import Query, RecommendRequest
 from app.serving.stores.opening import is_shared
 
@@ -236,7 +237,7 @@ async def info(service: ServiceDep) -> Response:
             },
             "store": {"shared": is_shared(settings)},
             "limits": {
-                "query_characters": limits.MAX_QUERY_CHARACTERS,
+                "query_characters": MAX_QUERY_CHARACTERS,
                 "history": limits.MAX_HISTORY,
                 "candidates": limits.MAX_CANDIDATES,
                 "exclude": limits.MAX_EXCLUDE,

@@ -256,7 +256,7 @@ _SENT_EVENTS: Final[Schema] = {
     "maxItems": MAX_EVENTS,
     "items": {
         "description": "user_id or session_id, item_id, event (click), value, timestamp (now), "
-        "event_id, recommendation_id; an invalid one is rejected by itself",
+        "event_id, recommendation_id, query; an invalid one is rejected by itself",
     },
 }
 
@@ -289,6 +289,7 @@ USER: Final = object_of(
                         "value": {"type": ["number", "null"]},
                         "timestamp": {**_NUMBER, "description": "unix seconds"},
                         "recommendation_id": {"type": ["string", "null"]},
+                        "query": {"type": ["string", "null"]},
                     }
                 )
             ),

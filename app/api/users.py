@@ -130,4 +130,5 @@ def _event(event: Event) -> dict[str, Any]:
         "value": event.value,
         "timestamp": event.time,
         "recommendation_id": event.recommendation,
+        "query": event.query or None,
     }

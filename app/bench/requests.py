@@ -12,7 +12,7 @@ from typing import Final
 
 from app.core.errors import BadDataError
 from app.core.types import RankRequest
-from app.domain.request import MAX_QUERY_CHARACTERS, normalised_query
+from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.stores.bundle_users import BundleUserStore
 
 WORDS_IN_QUERY: Final = {1: 5, 2: 23, 3: 35, 4: 21, 5: 9, 6: 7}

@@ -272,6 +272,7 @@ class Event:
         time: unix seconds.
         value: a rating or a quantity; None if there is none.
         recommendation: id of the answer that led to the event, if any.
+        query: the words that led to the event; "" = none.
     """
 
     id: str
@@ -281,6 +282,7 @@ class Event:
     time: float
     value: float | None = None
     recommendation: str | None = None
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Whether an id or a field name exists is checked later.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -24,8 +23,8 @@ from pydantic import (
 from app.domain.event_rules import MAX_KIND_CHARS
 from app.domain.filters import filter_text
 from app.domain.intent import MAX_SPANS, MAX_WITHOUT, TONES, Intent, Sort, Span, Tone
+from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 
-MAX_QUERY_CHARACTERS: Final = 512
 MAX_HISTORY: Final = 200
 MAX_CANDIDATES: Final = 1000
 MAX_EXCLUDE: Final = 1000
@@ -47,11 +46,6 @@ _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 def _integer_as_string(value: object) -> object:
     """Ids may be sent as JSON integers; they become decimal strings (true and 1.5 do not)."""
     return str(value) if type(value) is int else value
-
-
-def normalised_query(text: str) -> str:
-    """Return one spelling for one query: NFC, runs of white space one blank, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 Id = Annotated[

@@ -16,6 +16,7 @@ import orjson
 
 from app.domain.columns import Instant, Kind
 from app.domain.event_rules import MAX_KIND_CHARS
+from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 
 Cell: TypeAlias = Any
 """A value as it was read: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
@@ -84,6 +85,18 @@ def parse_text(value: Cell, name: str) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _shown(value)
     raise Unusable(f"{name} is not text")
+
+
+def parse_query(value: Cell) -> str:
+    """Return the words of an event, spelled as the query of a request is; "" without any.
+
+    A number becomes text: somebody may search for 1984.
+    """
+    words = normalised_query(parse_text(value, "query") or "")
+    # Counted as they are stored, so that all that is exported can be imported.
+    if len(words) > MAX_QUERY_CHARACTERS:
+        raise Unusable(f"query is longer than {MAX_QUERY_CHARACTERS} characters")
+    return words
 
 
 def parse_categories(value: Cell) -> tuple[str, ...] | None:

@@ -91,22 +91,21 @@ def events_of(sequences: Iterable[tuple[str, Sequence[str]]]) -> Events:
         users=list(users),
         items=list(items),
         kinds=["click"],
+        queries=[],
         user=np.array(user, np.int32),
         item=np.array(item, np.int32),
         event=np.zeros(n, np.int32),
         value=np.full(n, np.nan),
         timestamp=np.array(position, np.float64),
         recommendation=np.full(n, -1, np.int32),
+        query=np.full(n, -1, np.int32),
         report=ReadReport("events", rows=n),
     )
 
 
-def write_events(path: Path, events: Events, queries: Sequence[str] = ()) -> Path:
-    """Write events as JSON Lines and return the path.
-
-    `queries`: for each event the words that led to it, or "".
-    """
-    value, time = events.value.tolist(), events.timestamp.tolist()
+def write_events(path: Path, events: Events) -> Path:
+    """Write events as JSON Lines and return the path."""
+    value, time, query = events.value.tolist(), events.timestamp.tolist(), events.query.tolist()
     id_fields = {"u": "user_id", "s": "session_id"}
     columns = zip(events.user.tolist(), events.item.tolist(), events.event.tolist(), strict=True)
     rows = []
@@ -115,8 +114,8 @@ def write_events(path: Path, events: Events, queries: Sequence[str] = ()) -> Pat
         row = {id_fields[prefix]: name, "item_id": events.items[item], "event": events.kinds[kind]}
         numbers = {"value": value[position], "timestamp": time[position]}
         row |= {field: number for field, number in numbers.items() if not math.isnan(number)}
-        if queries and queries[position]:
-            row["query"] = queries[position]
+        if query[position] >= 0:
+            row["query"] = events.queries[query[position]]
         rows.append(row)
     return _write(path, rows)
 

@@ -121,7 +121,7 @@ def build_fold(
     columns: dict[str, EventColumns | ItemColumns] = {"events": EventColumns()}
     if not isinstance(plan.catalogue.source, Path):
         columns |= {"items": ItemColumns()}
-    events = write_events(folder / "events.jsonl", fold.events, fold.queries)
+    events = write_events(folder / "events.jsonl", fold.events)
     report = build(
         items=plan.catalogue.file(folder),
         events=events if len(fold.events) else None,

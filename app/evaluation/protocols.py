@@ -57,14 +57,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Events to fit on, and the cases to ask afterwards.
-
-    `queries`: for each event the words that led to it; empty where there are none.
-    """
+    """Events to fit on, and the cases to ask afterwards."""
 
     events: Events
     cases: tuple[Case, ...]
-    queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +213,7 @@ def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, f
         ]
         cases = tuple(_graded_case(query, judged[query]) for query in inside)
         if cases:
-            queries = tuple(query for query, _, _ in outside)
-            folds.append(Fold(_grade_events(outside), cases, queries))
+            folds.append(Fold(_grade_events(outside), cases))
     return EvalPlan("graded", catalogue, tuple(folds))
 
 
@@ -274,20 +269,23 @@ def _item_ids(events: Events, rows: npt.NDArray[np.bool_]) -> set[str]:
 
 def _grade_events(judgements: Sequence[tuple[str, str, float]]) -> Events:
     """Return an event for each (query, item, grade); each query is a session of its own."""
-    users = {
+    queries = {
         query: number for number, query in enumerate(dict.fromkeys(q for q, _, _ in judgements))
     }
     items = {item: number for number, item in enumerate(dict.fromkeys(i for _, i, _ in judgements))}
     n = len(judgements)
+    query_codes = np.array([queries[query] for query, _, _ in judgements], np.int32)
     return Events(
-        users=[str(user_key(None, f"query {number}")) for number in users.values()],
+        users=[str(user_key(None, f"query {number}")) for number in queries.values()],
         items=list(items),
         kinds=[GRADE_EVENT],
-        user=np.array([users[query] for query, _, _ in judgements], np.int32),
+        queries=list(queries),
+        user=query_codes,
         item=np.array([items[item] for _, item, _ in judgements], np.int32),
         event=np.zeros(n, np.int32),
         value=np.array([grade for _, _, grade in judgements], np.float64),
         timestamp=np.full(n, np.nan),
         recommendation=np.full(n, -1, np.int32),
+        query=query_codes,
         report=ReadReport("grades", rows=n),
     )

@@ -27,7 +27,7 @@ from typing import Any, Final
 import orjson
 
 from app.domain.intent import intent_of
-from app.domain.request import normalised_query
+from app.domain.query_text import normalised_query
 from app.engine.engine import RankEngine
 from app.engine.open import open_engine
 from app.evaluation.intents.demands import Reading, demands_of_intent, demands_of_label, words_of

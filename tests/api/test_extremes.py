@@ -159,6 +159,9 @@ EVENTS: list[dict[str, Any]] = [
     {"event_id": LONGEST_ID, "recommendation_id": LONGEST_ID},
     {"item_id": -(10**255 - 1)},
     {"event": "\U0001f600" * 64},
+    {"query": "\U0001f600" * 512},
+    {"query": "\x00"},
+    {"query": None},
 ]
 
 
@@ -186,6 +189,8 @@ async def test_an_extreme_event_harms_no_answer_then_or_after_a_restart(
         ({"timestamp": -(10**400)}, "timestamp"),
         ({"timestamp": "9999-12-31T23:59:59.999999Z"}, "timestamp"),
         ({"item_id": 10**256}, "item_id"),
+        # Its spelling is what is stored, and that has three characters for each of these.
+        ({"query": "\U0001d160" * 171}, "query"),
         ({"timestamp": time.time() + 2 * DAY_S}, "timestamp"),
     ],
     ids=lambda said: repr(said)[:60],

@@ -86,6 +86,7 @@ async def test_all_that_was_sent_comes_back(client: httpx.AsyncClient) -> None:
         "timestamp": "2026-01-02T03:04:05Z",
         "event_id": "e1",
         "recommendation_id": "r1",
+        "query": "space  films",
     }
     await send(client, sent, {"user_id": "ann", "item_id": "star", "timestamp": 1767323045})
 
@@ -93,7 +94,9 @@ async def test_all_that_was_sent_comes_back(client: httpx.AsyncClient) -> None:
     assert found["events"][1] == {
         **{key: sent[key] for key in sent if key not in {"user_id", "timestamp"}},
         "timestamp": 1767323045.0,
+        "query": "space films",
     }
+    assert found["events"][0]["query"] is None
     assert found["history"] == ["alien", "star"]
     assert found["counts"] == {"bundle": 0, "events": {"rating": 1, "click": 1}}
 
@@ -146,6 +149,9 @@ GOOD = {"user_id": "ann", "item_id": "alien"}
         ({**GOOD, "event_id": ""}, "event_id"),
         ({**GOOD, "event_id": {}}, "event_id"),
         ({**GOOD, "recommendation_id": 1.5}, "recommendation_id"),
+        ({**GOOD, "query": 7}, "query"),
+        ({**GOOD, "query": ["a"]}, "query"),
+        ({**GOOD, "query": "x" * 513}, "query"),
         ({**GOOD, "user": "ann"}, "user"),
     ],
     ids=lambda value: json.dumps(value)[:60] if value != 10**400 else "huge",

@@ -59,7 +59,7 @@ async def everything(store: EventStore) -> set[Event]:
 async def test_an_event_comes_back_exactly(store: EventStore) -> None:
     odd = [
         event("1", item="最新|a:b,\"'", kind="k:ind", value=1e-17, recommendation="r"),
-        event("2", item="é", kind="click", value=-0.1, time=NOW + 0.123456),
+        event("2", item="é", kind="click", value=-0.1, time=NOW + 0.123456, query='a "b" 最新'),
         event("3:x", item=" ", kind="日", value=None, time=NOW + 1 / 3 + 1),
     ]
     assert await store.append(odd) == (True, True, True)
@@ -76,9 +76,9 @@ async def test_both_ends_of_what_is_accepted_come_back_in_order(store: EventStor
     assert (await store.read("u:ann", ["click"])).events == tuple(sent)
 
     longest, largest = "\U0001f600" * 256, 1.7976931348623157e308
-    kind = "\U0001f600" * 64
+    kind, words = "\U0001f600" * 64, "\U0001f600" * 512
     ends = [
-        event(longest, "u:bob", longest, kind, value=largest, recommendation=longest),
+        event(longest, "u:bob", longest, kind, value=largest, recommendation=longest, query=words),
         event("2", "u:bob", "b", kind, value=-largest),
         event("3", "u:bob", "c", kind, value=5e-324),
     ]
@@ -184,7 +184,7 @@ async def test_deleting_somebody_unknown_is_remembered(store: EventStore) -> Non
 async def test_a_session_becomes_a_user(store: EventStore) -> None:
     await store.append([event("1", item="a", time=NOW), event("2", item="c", time=NOW + 2)])
     session = [
-        event("3", "s:1", item="b", time=NOW + 1, value=0.1, recommendation="r"),
+        event("3", "s:1", item="b", time=NOW + 1, value=0.1, query="q"),
         event("4", "s:1", item="d", kind="view", time=NOW + 2),
         event("5", "s:1", item="e", time=NOW + 2),
     ]
@@ -195,7 +195,7 @@ async def test_a_session_becomes_a_user(store: EventStore) -> None:
     merged = await store.read("u:ann")
     assert merged.merged == ("s:1",)
     assert merged.counts == {"click": 4, "view": 1}
-    assert merged.events[1] == event("3", item="b", time=NOW + 1, value=0.1, recommendation="r")
+    assert merged.events[1] == event("3", item="b", time=NOW + 1, value=0.1, query="q")
     old = await store.read("s:1")
     assert (old.events, old.deleted) == ((), True)
 
@@ -315,7 +315,7 @@ def remembered(user: StoredUser) -> dict[tuple[str, str], tuple[float, float | N
 
 async def test_what_was_seen_outlives_the_number_of_events_that_are_kept(store: EventStore) -> None:
     n = RETENTION.per_kind + 30
-    many = [event(f"{k}", item=f"i{k}", time=NOW + k) for k in range(n)]
+    many = [event(f"{k}", item=f"i{k}", time=NOW + k, query="q") for k in range(n)]
     await store.append([*many[: n // 2], event("v", item="最新", kind="view")])
     await store.append(many[n // 2 :])
 

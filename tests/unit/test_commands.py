@@ -17,7 +17,7 @@ from tests.bundles import fake_encoder, write_jsonl
 from tests.event_stores import NOW, content
 
 EVENTS = [
-    Event("e1", "u:ann", "a", "click", NOW),
+    Event("e1", "u:ann", "a", "click", NOW, query="red sofa"),
     Event("e2", "s:最新", "b|c", "rating", NOW + 0.123456, 4.5, "r1"),
 ]
 

@@ -9,7 +9,7 @@ import orjson
 
 from app.core.types import ModelQuestion
 from app.domain.intent import TONES
-from app.domain.request import normalised_query
+from app.domain.query_text import normalised_query
 from app.offline.input.readers import Cells
 
 PROMPT_VERSION: Final = "1"

@@ -36,6 +36,7 @@ def line_of(event: Event) -> bytes:
         "timestamp": event.time,
         "event_id": event.id,
         "recommendation_id": event.recommendation,
+        "query": event.query or None,
     }
     present = {name: value for name, value in cells.items() if value is not None}
     return orjson.dumps(present, option=orjson.OPT_APPEND_NEWLINE)
@@ -72,6 +73,7 @@ def _event(row: EventRow, line: int, moment: float) -> Event:
         time=moment,
         value=None if math.isnan(row.value) else row.value,
         recommendation=row.recommendation,
+        query=row.query,
     )
 
 

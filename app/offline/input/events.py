@@ -27,6 +27,7 @@ from app.domain.values import (
     parse_event,
     parse_id,
     parse_number,
+    parse_query,
     parse_time,
 )
 from app.offline.input.read_report import ReadReport, counted_rows
@@ -47,22 +48,26 @@ class Events:
         users: user keys, as `user_key` makes them.
         items: ids of items, known to the catalogue or not.
         kinds: kinds of events.
+        queries: the different words that led to events.
         user, item, event: int32[n], positions in `users`, `items` and `kinds`.
         value: float64[n], NaN = missing.
         timestamp: float64[n], unix seconds, NaN = missing.
         recommendation: int32[n], equal for events that came from one answer; -1 = from none.
+        query: int32[n], positions in `queries`; -1 = no words led to it.
         report: what was counted while reading.
     """
 
     users: list[str]
     items: list[str]
     kinds: list[str]
+    queries: list[str]
     user: npt.NDArray[np.int32]
     item: npt.NDArray[np.int32]
     event: npt.NDArray[np.int32]
     value: npt.NDArray[np.float64]
     timestamp: npt.NDArray[np.float64]
     recommendation: npt.NDArray[np.int32]
+    query: npt.NDArray[np.int32]
     report: ReadReport
 
     def __len__(self) -> int:
@@ -70,7 +75,7 @@ class Events:
 
     def only(self, keep: npt.NDArray[np.bool_]) -> "Events":
         """Return the events where `keep`, bool[n], is true; names and report stay the same."""
-        names = ("user", "item", "event", "value", "timestamp", "recommendation")
+        names = ("user", "item", "event", "value", "timestamp", "recommendation", "query")
         return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     @classmethod
@@ -81,7 +86,10 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One row of an event file; `value` and `timestamp` (unix seconds) are NaN where missing."""
+    """One row of an event file; `value` and `timestamp` (unix seconds) are NaN where missing.
+
+    `query`: the words that led to the event; "" = none.
+    """
 
     user: str
     item: str
@@ -90,6 +98,7 @@ class EventRow:
     timestamp: float
     event_id: str | None
     recommendation: str | None
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,7 @@ class EventParser:
             timestamp=timestamp,
             event_id=event_id,
             recommendation=answer_id,
+            query=parse_query(cells.get(names.query)),
         )
 
     def check_columns(self, file: str) -> None:
@@ -244,6 +254,9 @@ class _Log:
         self._users: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._kinds: dict[str, int] = {}
+        # Rows with words, and which words. Often no row has any.
+        self._worded, self._words = array("i"), array("i")
+        self._queries: dict[str, int] = {}
 
     def add(self, row: EventRow, moment: float) -> int:
         """Append an event that happened at a moment, in unix seconds; return its row."""
@@ -255,6 +268,9 @@ class _Log:
         if row.recommendation is not None:
             self._recommended.append(len(self.user) - 1)
             self._hashes.append(_hashed(row.recommendation))
+        if row.query:
+            self._worded.append(len(self.user) - 1)
+            self._words.append(self._queries.setdefault(row.query, len(self._queries)))
         return len(self.user) - 1
 
     def events(self, replaced: list[int], report: ReadReport) -> Events:
@@ -265,16 +281,19 @@ class _Log:
         items, item = _compact(list(self._items), np.array(self.item, np.int32)[live])
         kinds, event = _compact(list(self._kinds), np.array(self.event, np.int32)[live])
         value, timestamp = np.array(self.value)[live], np.array(self.timestamp)[live]
+        queries, query = self._logged_queries(live)
         return Events(
             users=users,
             items=items,
             kinds=kinds,
+            queries=queries,
             user=user,
             item=item,
             event=event,
             value=value,
             timestamp=timestamp,
             recommendation=self._recommendations()[live],
+            query=query,
             report=report,
         )
 
@@ -283,6 +302,17 @@ class _Log:
         _, numbered = np.unique(np.array(self._hashes, np.int64), return_inverse=True)
         codes[np.array(self._recommended, np.int32)] = numbered
         return codes
+
+    def _logged_queries(
+        self, live: npt.NDArray[np.bool_]
+    ) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Return the words of the live rows, and for each of them its words; -1 = none."""
+        codes = np.full(len(self.user), -1, np.int32)
+        codes[np.array(self._worded, np.int32)] = self._words
+        codes = codes[live]
+        has_words = codes >= 0
+        queries, codes[has_words] = _compact(list(self._queries), codes[has_words])
+        return queries, codes
 
 
 def _hashed(recommendation: str) -> int:

@@ -64,6 +64,7 @@ class EventColumns(_RecipePart):
     timestamp: str = "timestamp"
     event_id: str = "event_id"
     recommendation_id: str = "recommendation_id"
+    query: str = "query"
     default_event: str = Field(default="click", min_length=1, max_length=MAX_KIND_CHARS)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 
 from app.core.types import RankRequest
-from app.domain.request import normalised_query
+from app.domain.query_text import normalised_query
 
 _VERSION: Final = "recserve fingerprint 7"
 _PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))

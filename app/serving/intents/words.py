@@ -27,7 +27,7 @@ def _nothing() -> None:
 def words_of(query: str) -> str:
     """Return the words of a query, one spelling for all cases.
 
-    `query`: as `app.domain.request.normalised_query` returns it.
+    `query`: as `app.domain.query_text.normalised_query` returns it.
     """
     return query.casefold()
 

@@ -232,7 +232,7 @@ def _seen_items(events: Sequence[bytes], dropped: Sequence[bytes], oldest: float
     """
     stored = []
     for whole in events:
-        item, _, time, value, _ = orjson.loads(whole.partition(b"\n")[2])
+        item, _, time, value, *_ = orjson.loads(whole.partition(b"\n")[2])
         stored.append(SeenItem(item, time, value))
     older = []
     for name, text in zip(dropped[::2], dropped[1::2], strict=True):
@@ -243,7 +243,9 @@ def _seen_items(events: Sequence[bytes], dropped: Sequence[bytes], oldest: float
 
 
 def _packed(event: Event) -> bytes:
-    rest = (event.item, event.kind, event.time, event.value, event.recommendation)
+    rest: tuple[Any, ...] = (event.item, event.kind, event.time, event.value, event.recommendation)
+    if event.query:  # most events have none, and need no room for it
+        rest = (*rest, event.query)
     return event.user.encode() + b"\n" + orjson.dumps(rest)
 
 

@@ -20,7 +20,8 @@ from app.serving.stores.user_identity import hashed_user
 TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS events (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, kind TEXT NOT NULL,
-        time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT)""",
+        time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT,
+        query TEXT NOT NULL DEFAULT '')""",
     "CREATE INDEX IF NOT EXISTS events_of_user ON events (user, kind, time, seq)",
     # Items of events that were dropped because there were too many of their kind.
     """CREATE TABLE IF NOT EXISTS seen (
@@ -30,9 +31,12 @@ TABLES: Final = (
         hash TEXT PRIMARY KEY, epoch BLOB NOT NULL, n INTEGER NOT NULL,
         deleted INTEGER NOT NULL DEFAULT 0, merged TEXT NOT NULL DEFAULT '[]') WITHOUT ROWID""",
 )
-_INSERT: Final = """INSERT INTO events (id, user, item, kind, time, value, recommendation)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
-_NEWEST: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
+NEWER_COLUMNS: Final = (("events", "query", "TEXT NOT NULL DEFAULT ''"),)
+"""Columns that files of older versions do not have: table, name, declaration."""
+
+_INSERT: Final = """INSERT INTO events (id, user, item, kind, time, value, recommendation, query)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+_NEWEST: Final = """SELECT seq, id, user, item, kind, time, value, recommendation, query FROM events
     WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
 _SEEN_IN: Final = "SELECT item, time, value FROM {} WHERE user = ? AND kind = ? AND time >= ?"
 _REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
@@ -41,7 +45,7 @@ _REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
         value = coalesce(max(value, excluded.value), value, excluded.value)"""
 _BEYOND_LIMIT: Final = """SELECT seq FROM events WHERE user = ? AND kind = ?
     ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?"""
-_AFTER: Final = """SELECT id, user, item, kind, time, value, recommendation, seq FROM events
+_AFTER: Final = """SELECT seq, id, user, item, kind, time, value, recommendation, query FROM events
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 
 
@@ -85,6 +89,7 @@ def _insert(connection: sqlite3.Connection, event: Event) -> bool:
         event.time,
         event.value,
         event.recommendation,
+        event.query,
     )
     return connection.execute(_INSERT, row).rowcount == 1
 
@@ -148,8 +153,8 @@ def read(
     rows = []
     for kind in kinds:
         rows += connection.execute(_NEWEST, (user, kind, oldest, NEWEST_EVENTS)).fetchall()
-    rows.sort(key=lambda row: (row[4], row[7]))  # time, then seq
-    events = tuple(Event(*row[:7]) for row in rows)
+    rows.sort(key=lambda row: (row[5], row[0]))  # time, then seq
+    events = tuple(Event(*row[1:]) for row in rows)
     return StoredUser(
         version=_version(epoch, n),
         events=events,
@@ -238,4 +243,4 @@ def vacuum(connection: sqlite3.Connection) -> None:
 def after(connection: sqlite3.Connection, seq: int, n: int) -> tuple[list[Event], int]:
     """Return up to `n` events after `seq`, in the order they came, and the `seq` of the last."""
     rows = connection.execute(_AFTER, (seq, n)).fetchall()
-    return [Event(*row[:7]) for row in rows], rows[-1][7] if rows else seq
+    return [Event(*row[1:]) for row in rows], rows[-1][0] if rows else seq

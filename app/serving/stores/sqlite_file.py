@@ -43,6 +43,14 @@ class _Job:
     autocommit: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What a file has; see `SqliteFile`."""
+
+    statements: Sequence[str]
+    newer_columns: Sequence[tuple[str, str, str]]
+
+
 class SqliteFile:
     """A SQLite file with some tables. Belongs to the event loop that made it.
 
@@ -57,6 +65,7 @@ class SqliteFile:
         tables: Sequence[str],
         name: str,
         *,
+        newer_columns: Sequence[tuple[str, str, str]] = (),
         most_waiting: int = MOST_WAITING,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
@@ -68,6 +77,9 @@ class SqliteFile:
             path: of the file.
             tables: statements that make missing tables and indexes.
             name: what it contains, for messages, such as "the event store".
+            newer_columns: table, name and declaration of columns that `tables` makes, but that a
+                file of an older version may lack. They are added to it. The older version can
+                still use the file, as long as the declaration has a default.
             most_waiting: most rows that wait to be written; more are refused.
             patience_s: how long to wait while another process writes.
             clock: monotonic seconds, for that wait.
@@ -84,8 +96,9 @@ class SqliteFile:
         self._closed = False
         self.waiting = 0
         self.commits = 0
-        self._write = _connect(path, tables, name=name, patience_s=patience_s)
-        self._read = _connect(path, tables, name=name, patience_s=patience_s)
+        made = _Tables(tables, newer_columns)
+        self._write = _connect(path, made, name=name, patience_s=patience_s)
+        self._read = _connect(path, made, name=name, patience_s=patience_s)
         self._read.execute("PRAGMA query_only = 1")
         self._reader = ThreadPoolExecutor(1, "recserve-store-read")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -248,8 +261,8 @@ class SqliteFile:
                 job.answer.set_result(result)
 
 
-def _connect(path: Path, tables: Sequence[str], name: str, patience_s: float) -> sqlite3.Connection:
-    """Open the file with full durability, and make missing tables."""
+def _connect(path: Path, tables: _Tables, name: str, patience_s: float) -> sqlite3.Connection:
+    """Open the file with full durability, and make missing tables and columns."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -275,13 +288,17 @@ def _connect(path: Path, tables: Sequence[str], name: str, patience_s: float) ->
     return connection
 
 
-def _make(connection: sqlite3.Connection, tables: Sequence[str]) -> None:
+def _make(connection: sqlite3.Connection, tables: _Tables) -> None:
     connection.execute("BEGIN IMMEDIATE")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in {0, _FORMAT}:
         connection.execute("ROLLBACK")
         raise StoreError(f"the file has format {version}, this version reads {_FORMAT}")
-    for statement in tables:
+    for statement in tables.statements:
         connection.execute(statement)
+    for table, name, declaration in tables.newer_columns:
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})").fetchall()]
+        if name not in names:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {declaration}")
     connection.execute(f"PRAGMA user_version = {_FORMAT}")
     connection.execute("COMMIT")

@@ -46,7 +46,12 @@ class SqliteEventStore:
         self._new_epoch = new_epoch
         self._path = path
         self._file = SqliteFile(
-            path, sql.TABLES, "the event store", most_waiting=most_waiting, patience_s=patience_s
+            path,
+            sql.TABLES,
+            "the event store",
+            newer_columns=sql.NEWER_COLUMNS,
+            most_waiting=most_waiting,
+            patience_s=patience_s,
         )
 
     def __repr__(self) -> str:

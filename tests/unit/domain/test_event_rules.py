@@ -24,7 +24,20 @@ def test_the_sign_of_an_event_is_what_building_makes_of_it() -> None:
     zeros = np.zeros(n, np.int32)
     kind = np.array([k for k, _ in cases], np.int32)
     value = np.array([v for _, v in cases])
-    events = Events(["u:1"], ["a"], kinds, zeros, zeros, kind, value, value, zeros, ReadReport("t"))
+    events = Events(
+        ["u:1"],
+        ["a"],
+        kinds,
+        [],
+        zeros,
+        zeros,
+        kind,
+        value,
+        value,
+        zeros,
+        zeros - 1,
+        ReadReport("t"),
+    )
     positive, negative = positive_weights(events, rules) > 0, negative_events(events, rules)
 
     signs = [rules[kinds[k]].sign(None if np.isnan(v) else v) for k, v in cases]
@@ -40,7 +53,18 @@ def log_of_ages(kind_names: list[str], rows: list[tuple[int, float]]) -> Events:
     time = 2e9 - age * DAY_S
     kind = kind.astype(np.int32)
     return Events(
-        ["u:1"], ["a"], kind_names, zeros, zeros, kind, none, time, zeros, ReadReport("t")
+        ["u:1"],
+        ["a"],
+        kind_names,
+        [],
+        zeros,
+        zeros,
+        kind,
+        none,
+        time,
+        zeros,
+        zeros - 1,
+        ReadReport("t"),
     )
 
 

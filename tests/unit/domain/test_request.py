@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from app.core.errors import InvalidRequestError
 from app.domain.intent import SORTS, TONES, Intent, Span, intent_of
-from app.domain.request import RecommendRequest, SentIntent, normalised_query
+from app.domain.query_text import normalised_query
+from app.domain.request import RecommendRequest, SentIntent
 
 
 def parse(**fields: object) -> RecommendRequest:

@@ -1,7 +1,9 @@
 """What is read from research folders, what is never read, and what is refused."""
 
+from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from app.core.errors import BadDataError, UsageError
@@ -144,9 +146,12 @@ def test_the_kind_of_a_folder_is_recognised_by_its_files(tmp_path):
 
 def test_written_events_are_read_back_by_a_build(tmp_path):
     events = events_of([("u:1", ["a", "b"]), ("s:1", ["b"]), ("u:1", ["c"])])
-    path = write_events(tmp_path / "e.jsonl", events, ["", "red sofa", "", ""])
+    words = np.array([-1, 0, -1, -1], np.int32)
+    events = replace(events, queries=["red sofa"], query=words)
+    path = write_events(tmp_path / "e.jsonl", events)
     back = read_events(path, Recipe())
     assert (back.users, back.items, back.kinds) == (["u:1", "s:1"], ["a", "b", "c"], ["click"])
     assert back.user.tolist() == [0, 0, 1, 0]
     assert back.timestamp.tolist() == [1, 2, 1, 3]
-    assert '"query":"red sofa"' in path.read_text().splitlines()[1]
+    assert back.queries == ["red sofa"]
+    assert back.query.tolist() == [-1, 0, -1, -1]

@@ -28,11 +28,13 @@ def log(*rows: tuple[str, str, str, float]) -> Events:
         [f"u:{user}" for user in users],
         items,
         kinds,
+        [],
         np.array([users.index(row[0]) for row in rows], np.int32),
         np.array([items.index(row[1]) for row in rows], np.int32),
         np.array([kinds.index(row[2]) for row in rows], np.int32),
         np.full(len(rows), np.nan),
         np.array([row[3] for row in rows], np.float64),
+        np.full(len(rows), -1, np.int32),
         np.full(len(rows), -1, np.int32),
         ReadReport("log"),
     )
@@ -154,10 +156,11 @@ def test_a_fold_never_sees_the_grades_of_its_queries():
     for number, fold in enumerate(plan.folds):
         inside = {case.request.query for case in fold.cases}
         assert {fold_of(query) for query in inside} == {number}
-        assert not inside & set(fold.queries)
-        assert set(fold.queries) == set(JUDGED) - inside
-        assert len(fold.events) == len(fold.queries) == 2 * len(set(fold.queries))
-        grades = zip(fold.queries, kept(fold.events), fold.events.value.tolist(), strict=True)
+        assert not inside & set(fold.events.queries)
+        assert set(fold.events.queries) == set(JUDGED) - inside
+        assert len(fold.events) == 2 * len(fold.events.queries)
+        led_by = [fold.events.queries[code] for code in fold.events.query]
+        grades = zip(led_by, kept(fold.events), fold.events.value.tolist(), strict=True)
         assert all(JUDGED[query][item] == grade for query, item, grade in grades)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import BadDataError
+from app.core.types import Event
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.offline.input.event_files import events_of as events_to_import
+from app.offline.input.event_files import line_of
 from app.offline.input.events import Events, TimeBounds, read_events
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventColumns, Recipe
@@ -74,6 +76,9 @@ def test_events_become_flat_arrays(tmp_path):
         ({**CLICK, "timestamp": "now"}, "timestamp is neither ISO 8601 nor unix seconds"),
         ({**CLICK, "event_id": 0.5}, "event_id is neither text nor an integer"),
         ({**CLICK, "recommendation_id": []}, "recommendation_id is neither text nor an integer"),
+        ({**CLICK, "query": ["a"]}, "query is not text"),
+        ({**CLICK, "query": True}, "query is not text"),
+        ({**CLICK, "query": "a" * 513}, "query is longer than 512 characters"),
     ],
 )
 def test_a_wrong_event_row_is_counted_with_line_and_reason(tmp_path, bad, reason):
@@ -120,6 +125,41 @@ def test_events_of_one_recommendation_have_one_code(tmp_path):
     names = EventColumns(recommendation_id="shown_in")
     mapped = [{**CLICK, "recommendation_id": "no", "shown_in": "yes"}, CLICK]
     assert events_of(tmp_path, mapped, Recipe(events=names)).recommendation.tolist() == [0, -1]
+
+
+def test_events_remember_the_words_that_led_to_them(tmp_path):
+    rows = [
+        {**CLICK, "query": "gone", "event_id": 1},
+        {**CLICK, "query": " red \n sofa"},
+        CLICK,
+        {**CLICK, "query": "red sofa", "user_id": "other"},
+        {**CLICK, "query": 1984},
+        {**CLICK, "query": None, "event_id": 1},
+        {**CLICK, "query": "  "},
+        {**CLICK, "query": "e\u0301" * 512},
+    ]
+    log = events_of(tmp_path, rows)
+    assert log.queries == ["red sofa", "1984", "é" * 512]
+    assert log.query.dtype == "int32"
+    assert log.query.tolist() == [0, -1, 0, 1, -1, -1, 2]
+    kept = log.only(log.query >= 1)
+    assert [kept.queries[code] for code in kept.query] == ["1984", "é" * 512]
+
+    names = Recipe(events=EventColumns(query="searched"))
+    mapped = [{**CLICK, "query": "no", "searched": "yes"}, CLICK]
+    assert events_of(tmp_path, mapped, names).queries == ["yes"]
+    assert csv_events(tmp_path, "user_id,item_id,query\nu,i,007\nu,i,\n").queries == ["007"]
+
+
+def test_exported_events_are_imported_with_their_words(tmp_path):
+    stored = Event("1", "u:u", "i", "click", NOW, query='"a" 最新')
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line_of(stored) + line_of(Event("2", "u:u", "i", "click", NOW)))
+    assert b"query" not in path.read_bytes().splitlines()[1]
+    times, report = TimeBounds(now=NOW, undated=NOW), ReadReport(path.name)
+    back = list(events_to_import(path, Recipe(), times, report))
+    assert back[0] == stored
+    assert [event.query for event in back] == ['"a" 最新', ""]
 
 
 def test_the_recipe_says_columns_and_the_default_event(tmp_path):

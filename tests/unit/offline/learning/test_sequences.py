@@ -29,7 +29,7 @@ def log_of(rows):
     user, item, weight, time = (np.array(part) for part in zip(*rows, strict=True))
     none, kind = np.full(len(rows), np.nan), np.zeros(len(rows), np.int32)
     user, time, came_of = user.astype(np.int32), time.astype(float), np.full(len(rows), -1)
-    log = Events([], [], [], user, item, kind, none, time, came_of, ReadReport("x"))
+    log = Events([], [], [], [], user, item, kind, none, time, came_of, came_of, ReadReport("x"))
     return log, item.astype(np.int32), weight.astype(float)
 
 
@@ -165,7 +165,7 @@ def test_negative_events_are_dislikes_and_low_values():
     rows += [(2, v) for v in (math.nan, 3.4, 3.5, 5.0)] + [(3, math.nan), (4, -1.0)]
     kind, value = (np.array(part) for part in zip(*rows, strict=True))
     n = np.zeros(len(rows), np.int32)
-    log = Events(["u"], ["i"], KINDS, n, n, kind, value, value, n, ReadReport("x"))
+    log = Events(["u"], ["i"], KINDS, [], n, n, kind, value, value, n, n, ReadReport("x"))
     expected = [False, False, True, True, False, True, False, False, False, False]
     assert negative_events(log, DEFAULT_EVENT_RULES).tolist() == expected
 

@@ -35,7 +35,18 @@ def log_of(rows, weights):
     value, time = np.array(values, float), np.array(times, float)
     none = np.full(len(rows), -1, np.int32)
     log = Events(
-        user_names, item_names, kind_names, user, item, kind, value, time, none, ReadReport("x")
+        user_names,
+        item_names,
+        kind_names,
+        [],
+        user,
+        item,
+        kind,
+        value,
+        time,
+        none,
+        none,
+        ReadReport("x"),
     )
     return log, positive_weights(log, weights)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.types import RankRequest
-from app.domain.request import normalised_query
+from app.domain.query_text import normalised_query
 from app.serving.caching.keys import fingerprint, state_of
 
 WHERE = "demo/1"

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from app.core.errors import StoreError
@@ -40,6 +41,20 @@ async def test_events_survive_a_redis_that_is_killed(durable_redis: RedisServer)
     assert [kept.id for kept in after.events] == ["1", "2", "3"]
     assert after.version != version
     await store.aclose()
+
+
+async def test_events_without_words_are_stored_as_older_versions_read_them(
+    redis_server: RedisServer,
+) -> None:
+    store = open_redis_store(redis_server, lambda: NOW)
+    await store.append([event("1"), event("2", query="red sofa")])
+    stored = await store._client.hgetall(b"recserve:store:1:events")
+    await store.aclose()
+
+    assert {key: len(orjson.loads(value.partition(b"\n")[2])) for key, value in stored.items()} == {
+        b"1": 5,
+        b"2": 6,
+    }
 
 
 async def test_deleted_values_leave_the_files_when_compacted(

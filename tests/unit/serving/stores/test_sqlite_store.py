@@ -56,6 +56,32 @@ async def test_events_are_there_after_reopening(tmp_path: Path) -> None:
     await again.aclose()
 
 
+async def test_a_file_of_an_older_version_gets_the_columns_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute(
+        """CREATE TABLE events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+        user TEXT NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, item TEXT NOT NULL,
+        value REAL, recommendation TEXT)"""
+    )
+    old.execute("PRAGMA user_version = 1")
+    insert = """INSERT INTO events (id, user, item, kind, time, value, recommendation)
+        VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    before, beside, after = event("1"), event("2"), event("3", query="red sofa")
+    rows = [(e.id, e.user, e.item, e.kind, e.time, None, None) for e in (before, beside)]
+    old.execute(insert, rows[0])
+
+    for _ in range(2):  # the second time, nothing lacks
+        store = SqliteEventStore(path)
+        await store.append([after])
+        await store.aclose()
+    old.execute(insert, rows[1])  # the older version can still write
+    old.close()
+    store = SqliteEventStore(path)
+    assert [one async for part in store.scan() for one in part] == [before, after, beside]
+    await store.aclose()
+
+
 async def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
     one, other = (SqliteEventStore(tmp_path / "store.sqlite") for _ in range(2))
     assert await one.append([event("1")]) == (True,)
