@@ -36,6 +36,7 @@ from app.evaluation.model_runs import (
 )
 from app.evaluation.names import SASREC
 from app.evaluation.protocols import Case, EvalPlan
+from app.evaluation.search import SearchTrial
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.recipe import Recipe
 from app.offline.metrics.intervals import Estimate
@@ -62,6 +63,8 @@ class Options:
         baselines: names of the baselines to run.
         bundle: evaluate this bundle instead of building one.
         make_encoder, open_engine: how encoders are made and bundles opened; tests pass fakes.
+        open_blend: how a bundle is opened with the fixed blend for words, to compare it with the
+            learned order in the protocol `search`; None = nothing else is compared.
     """
 
     recipe: Recipe
@@ -70,6 +73,7 @@ class Options:
     bundle: Path | None = None
     make_encoder: MakeEncoder = packed_encoder
     open_engine: OpenEngine = open_served
+    open_blend: OpenEngine | None = None
 
 
 def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
@@ -88,7 +92,7 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
     cases = [case for fold in plan.folds for case in fold.cases]
     with tempfile.TemporaryDirectory(prefix="recserve-evaluate-") as work:
         folder = Path(work)
-        responses = _ask_engines(plan, options, folder)
+        responses, path = _ask_engines(plan, options, folder)
         peak = _peak_bytes()
         encoder = _plain_encoder(options, folder / "plain")
         training_data = _training_data(plan, options, encoder)
@@ -97,6 +101,16 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
         document |= measurer.measured(responses.answer_sets)
         document["by_history"] = measurer.by_history(responses.answer_sets)
         document |= _sources(responses)
+        if plan.protocol == "search":
+            trial = SearchTrial(
+                bundle=path,
+                cases=cases,
+                numbering=Numbering.of(plan.catalogue.ids),
+                popularity=training_data[0].counts(),
+                seed=options.seed,
+            )
+            both = responses.answer_sets[0]
+            document["search"] = trial.document(both, options.open_engine, options.open_blend)
         runner = BaselineRunner(plan, training_data, _query_vectors(cases, encoder))
         names = suited_baselines(options.baselines, words=plan.protocol == "graded")
         document["baselines"] = _baselines(names, runner, measurer)
@@ -106,26 +120,28 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
     return document
 
 
-def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> Responses:
-    """Build, open and ask fold by fold: only one engine is open at a time."""
-    parts = []
+def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> tuple[Responses, Path]:
+    """Build, open and ask fold by fold; return the answers, and the bundle of the last fold.
+
+    Only one engine is open at a time.
+    """
+    parts, path = list[Responses](), folder
     for number, fold in enumerate(plan.folds):
         if options.bundle is not None:
             path, seconds = options.bundle, dict[str, float]()
         else:
-            home = folder / f"fold{number}"
             path, seconds = build_fold(
                 plan=plan,
                 fold=fold,
                 recipe=options.recipe,
-                folder=home,
+                folder=folder / f"fold{number}",
                 make_encoder=options.make_encoder,
             )
         responses = ask(
             engine=options.open_engine(path), plan=plan, cases=fold.cases, seed=options.seed
         )
         parts.append(replace(responses, seconds={**seconds, **responses.seconds}))
-    return merge_responses(parts)
+    return merge_responses(parts), path
 
 
 def _plain_encoder(options: Options, folder: Path) -> Encoder:

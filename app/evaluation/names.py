@@ -3,10 +3,12 @@
 This module imports no other module of ours, so that building the command line is quick.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-ProtocolName: TypeAlias = Literal["strict", "all-but-last", "time-split", "graded", "mind"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("strict", "all-but-last", "time-split", "graded", "mind")
+ProtocolName: TypeAlias = Literal[
+    "strict", "all-but-last", "time-split", "search", "graded", "mind"
+]
+PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 
 SASREC = "sasrec"
 """A trained baseline. It runs only if it is named: it trains for a quarter of an hour."""

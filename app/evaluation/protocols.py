@@ -4,6 +4,7 @@
     all-but-last   fit without the last one, ask with all but the last
     time-split     fit before a quantile of time, ask for each user's next new item after it
     graded         query -> graded items; five folds by crc32(query), fitted on the other four
+    search         all-but-last, asked with words as well (`app.evaluation.search_cases`)
     mind           rank the candidates of an impression by its history
 
 Only positive events make histories and targets. Everything that a user did from the first held-out
@@ -121,6 +122,28 @@ def plan_of_events(
         raise UsageError(f"--protocol {protocol} does not go with item and event files")
     if not cases:
         raise BadDataError("no user has enough positive events to hold one out")
+    return plan_of_cases(protocol, catalogue, events, positive=positive, keep=keep, cases=cases)
+
+
+def plan_of_cases(  # noqa: PLR0913 - each is another part of a plan
+    protocol: ProtocolName,
+    catalogue: EvalCatalogue,
+    events: Events,
+    *,
+    positive: npt.NDArray[np.bool_],
+    keep: npt.NDArray[np.bool_],
+    cases: Sequence[Case],
+) -> EvalPlan:
+    """Return the plan of cases with one target each, and note which of them are hard.
+
+    Args:
+        protocol: its name.
+        catalogue: the items.
+        events: the whole log.
+        positive: bool[n_events].
+        keep: bool[n_events], which events may be fitted on.
+        cases: what is asked.
+    """
     known, trained = set(catalogue.ids), _item_ids(events, keep & positive)
     targets = [next(iter(case.grades)) for case in cases]
     notes = {
@@ -149,12 +172,12 @@ def leave_one_out(
         bool[n_events], which events may be fitted on; and a case for each other user.
     """
     keep, cases = np.ones(len(events), dtype=bool), []
-    for rows in _by_user(events):
+    for rows in by_user(events):
         positions = np.flatnonzero(positive[rows])
         if len(positions) > n_held_out:
             keep[rows[positions[-n_held_out] :]] = False
             ids = [events.items[item] for item in events.item[rows[positions]]]
-            cases.append(_next_item(ids[:-1], ids[-1]))
+            cases.append(next_item(ids[:-1], ids[-1]))
     return keep, cases
 
 
@@ -183,12 +206,12 @@ def time_split(
         split = float(np.quantile(times, SPLIT_QUANTILE, method="lower"))
     keep = ~(events.timestamp > split)
     cases = []
-    for rows in _by_user(events):
+    for rows in by_user(events):
         taken = rows[positive[rows]]
         ids = [events.items[item] for item in events.item[taken]]
         for position in np.flatnonzero(~keep[taken]).tolist():
             if ids[position] not in ids[:position]:
-                cases.append(_next_item(ids[:position], ids[position]))
+                cases.append(next_item(ids[:position], ids[position]))
                 break
     return keep, cases
 
@@ -246,14 +269,15 @@ def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impressi
     return EvalPlan("mind", catalogue, (Fold(events, cases),))
 
 
-def _next_item(history: Sequence[str], target: str) -> Case:
+def next_item(history: Sequence[str], target: str) -> Case:
+    """Return the case of a history, oldest first, and the item that came next."""
     request = RankRequest(
         history=tuple(history[-MAX_HISTORY:]), exclude=frozenset(history), k=LIST_SIZE
     )
     return Case(request, {target: 1.0}, len(history))
 
 
-def _by_user(events: Events) -> Iterator[npt.NDArray[np.int64]]:
+def by_user(events: Events) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the log positions of each user's events, by time and then in input order.
 
     Events without a time count as the oldest.

@@ -17,6 +17,8 @@ _PROTOCOLS = {
     "strict": "Models learned from all but the last two items of each user; asked for the last.",
     "all-but-last": "Models learned from all but each user's last item, and were asked for it.",
     "time-split": "Models learned from the past, and were asked for what users took next.",
+    "search": "Models learned from all but each user's last item, and were asked for it by what "
+    "the user had taken before and by words: the user's own, or one or two of its title.",
     "graded": "People graded products for each query (4 = matches, 1 = does not). Models never saw "
     "the grades of the queries they were asked.",
     "mind": "Models ranked the ten articles of a page by what the reader had read before.",
@@ -32,6 +34,11 @@ def summary_lines(document: Document) -> list[str]:
     for label, model in _models(document):
         cells = [_cell(model["metrics"][name]) for name in names]
         lines.append(f"{label:<24}" + "".join(f"{cell:>24}" for cell in cells))
+    lines += [
+        f"{label:<24}" + "".join(f"{_cell(part.get(name)):>24}" for name in names)
+        for label, part in search_rows(document)
+    ]
+    lines += _names_line(document)
     lines += [f"{b['shown']:<24}  not run: {b['unavailable']}" for b in _not_run(document)]
     timing = document["timings"]["rank_ms_per_request"]
     lines.append(f"{document['seconds']:.0f} s in all, {timing:.2f} ms a request in the engine")
@@ -54,8 +61,9 @@ def headline(document: Document) -> str:
         sentence = f"Ordering {what}, recserve reaches {share} of a perfect order."
     else:
         value, low, high = _three(metrics["recall@10"])
+        whose = "searches" if protocol == "search" else "users"
         sentence = (
-            f"For {value * 100:.1f} of 100 users ({low * 100:.1f}–{high * 100:.1f}), "
+            f"For {value * 100:.1f} of 100 {whose} ({low * 100:.1f}–{high * 100:.1f}), "
             "what they took next is among the first ten of recserve."
         )
     return sentence + _comparison(document)
@@ -128,6 +136,7 @@ _GRADED_FIGURES = (
 
 def _figures(document: Document) -> Iterable[Figure]:
     yield from _accuracy(document)
+    yield from _search(document)
     yield from _history(document)
     yield from _sources(document)
     yield from _lists(document)
@@ -158,6 +167,43 @@ def _history(document: Document) -> Iterable[Figure]:
         ]
         counts = ", ".join(f"{b['history']}: {b['n_users']:,} users" for b in buckets)
         yield title, f"NDCG@10 by length of the history ({counts}).", bar_chart(items, title)
+
+
+def search_rows(document: Document) -> list[tuple[str, Document]]:
+    """Return (label, metrics) of all that the protocol `search` compares; nothing for others."""
+    search = document.get("search")
+    if search is None:
+        return []
+    blend = search.get("blend", {})
+    return [
+        *((f"{OURS}, {mode}", search[mode]) for mode in ("words", "history", "both")),
+        *((f"fixed blend, {mode}", part) for mode, part in blend.items()),
+        *search["rules"].items(),
+    ]
+
+
+def _search(document: Document) -> Iterable[Figure]:
+    rows = search_rows(document)
+    if rows:
+        title = "By words, by history, and by both"
+        items = [
+            _bar(label, part["ndcg@10"], strong=label.startswith(OURS)) for label, part in rows
+        ]
+        text = (
+            "NDCG@10 of the same searches. The rules rank the items that hold all words. "
+            + " ".join(_names_line(document))
+        )
+        yield title, text.strip(), bar_chart(items, title)
+
+
+def _names_line(document: Document) -> list[str]:
+    names = document.get("search", {}).get("names", {})
+    if not names.get("n"):
+        return []
+    return [
+        f"Asked for {names['n']} names out of the texts, {names['share']:.1%} of the first ten "
+        "items hold the name."
+    ]
 
 
 def _sources(document: Document) -> Iterable[Figure]:

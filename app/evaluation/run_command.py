@@ -7,6 +7,7 @@ them into exit codes. This module does not know how anything is measured.
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -34,12 +35,13 @@ from app.evaluation.protocols import (
     sampled,
 )
 from app.evaluation.report import render, summary_lines
+from app.evaluation.search_cases import plan_of_search
 from app.offline.build import MakeEncoder, packed_encoder
-from app.offline.input.events import read_events
+from app.offline.input.events import Events, read_events
 from app.offline.input.recipe import Recipe, load_recipe
 
 _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
-    "sequences": ("strict", "all-but-last"),
+    "sequences": ("strict", "all-but-last", "search"),
     "pairs": ("graded",),
     "impressions": ("mind",),
 }
@@ -100,9 +102,17 @@ def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[EvalPlan, str]:
         return _plan_of_bundle(args, recipe), args.events.name
     catalogue, events = read_files(args.items, args.events, recipe)
     protocol: ProtocolName = args.protocol or "time-split"
+    return _plan_of_log(protocol, catalogue, events, recipe, args.seed), args.events.name
+
+
+def _plan_of_log(
+    protocol: ProtocolName, catalogue: EvalCatalogue, events: Events, recipe: Recipe, seed: int
+) -> EvalPlan:
+    if protocol == "search":
+        return plan_of_search(catalogue=catalogue, events=events, weights=recipe.weights, seed=seed)
     return plan_of_events(
         protocol=protocol, catalogue=catalogue, events=events, weights=recipe.weights
-    ), args.events.name
+    )
 
 
 def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
@@ -112,18 +122,21 @@ def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
     if protocol not in allowed:
         raise UsageError(
             f"--protocol {protocol} does not go with {args.dataset.name}, which holds {kind}: "
-            f"use {' or '.join(allowed)}"
+            f"use {_listed(allowed)}"
         )
     if kind == "sequences":
         catalogue, events = read_sequences(args.dataset, args.seed)
-        return plan_of_events(
-            protocol=protocol, catalogue=catalogue, events=events, weights=Recipe().weights
-        )
+        return _plan_of_log(protocol, catalogue, events, Recipe(), args.seed)
     if kind == "pairs":
         catalogue, judged = read_pairs(args.dataset, args.seed)
         return plan_of_grades(catalogue, judged)
     catalogue, impressions = read_impressions(args.dataset, args.seed)
     return plan_of_impressions(catalogue, impressions)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:

@@ -71,6 +71,21 @@ def test_files_with_times_are_split_by_time(files, capsys):
     assert document["dataset"] == "events.jsonl"
 
 
+def test_search_goes_with_folders_and_with_files(folder, files, tmp_path, capsys):
+    # "thing" is in all titles of the folder.
+    with pytest.raises(BadDataError, match="a word to search for"):
+        run("--dataset", folder, "--protocol", "search")
+    rows = [{"id": f"i{n}", "title": f"{['blue', 'red'][n % 2]} hat"} for n in range(25)]
+    rows += [{"id": f"x{n}", "title": "stone"} for n in range(300)]
+    items = write_jsonl(tmp_path / "words.jsonl", rows)
+    flags = ("--items", items, "--events", files[1], "--protocol", "search", "--users", "7")
+    assert run(*flags, "--json", "-") == 0
+    document = result(capsys)
+    assert (document["protocol"], document["n_users"]) == ("search", 7)
+    assert document["n_training_events"] == 80
+    assert set(document["search"]) == {"words", "history", "both", "rules", "names"}
+
+
 def test_files_by_leaving_one_out(files, capsys):
     flags = ("--items", files[0], "--events", files[1], "--protocol", "all-but-last", "--json", "-")
     assert run(*flags) == 0
@@ -123,7 +138,7 @@ def test_flags_that_do_not_go_together(flags, message):
 
 
 def test_a_protocol_that_the_folder_does_not_hold(folder):
-    with pytest.raises(UsageError, match="holds sequences: use strict or all-but-last"):
+    with pytest.raises(UsageError, match="holds sequences: use strict, all-but-last or search"):
         run("--dataset", folder, "--protocol", "graded")
 
 

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from app.evaluation.names import PROTOCOLS
 from app.evaluation.report import headline, render, summary_lines
 from app.evaluation.report_page import Bar, bar_chart
 
@@ -66,7 +67,7 @@ def test_the_headline_is_honest(ours, theirs, said):
     assert said in headline(document(ours, theirs))
 
 
-@pytest.mark.parametrize("protocol", ["strict", "all-but-last", "time-split", "graded", "mind"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_protocol_has_a_page(protocol):
     page = render(document(protocol=protocol))
     assert "$" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
