@@ -58,12 +58,6 @@ class Slots:
         self.n = len(self.tokens)
         self.book, self.today = book, today
         self._filled: dict[tuple[str, int], Filled | None] = {}
-        self._readers = {
-            "number": self._number,
-            "amount": self._amount,
-            "open_amount": self._open_amount,
-            "period": self._period,
-        }
 
     def found(self, trie: Trie, at: int) -> list[Found]:
         """Return all phrases of a trie that begin at a token."""
@@ -82,8 +76,7 @@ class Slots:
         key = (name, at)
         if key not in self._filled:
             self._filled[key] = None  # a slot that needs itself is not filled
-            reader = self._readers.get(name)
-            self._filled[key] = reader(at) if reader else self._listed(name, at)
+            self._filled[key] = self._fill(name, at)
         return self._filled[key]
 
     def may_fill(self, at: int) -> bool:
@@ -108,6 +101,19 @@ class Slots:
             filled = self.slot(name, at)
             if filled is not None:
                 self._walk(rest, filled.end, (*values, filled.value), found)
+
+    def _fill(self, name: str, at: int) -> Filled | None:
+        # No attribute holds these methods: such an object would wait for the garbage collector.
+        match name:
+            case "number":
+                return self._number(at)
+            case "amount":
+                return self._amount(at)
+            case "open_amount":
+                return self._open_amount(at)
+            case "period":
+                return self._period(at)
+        return self._listed(name, at)
 
     def _listed(self, name: str, at: int) -> Filled | None:
         found = self.longest(self.book.slots[name], at)

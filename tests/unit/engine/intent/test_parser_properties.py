@@ -1,5 +1,6 @@
 """What holds for every text: a parse never fails, is the same again, and makes nothing up."""
 
+import gc
 import random
 import time
 from typing import Final
@@ -124,3 +125,17 @@ def test_texts_of_random_phrases_take_no_time_either() -> None:
         query = " ".join(rng.choice(pieces) for _ in range(120))[:MOST]
         parser_for("shop").parse(query, NOW)
     assert time.process_time() - start < 5.0
+
+
+@pytest.mark.parametrize("query", ["five 90s films under $50", "movies like Alien, not horror"])
+def test_a_parse_leaves_nothing_to_the_garbage_collector(query: str) -> None:
+    """Thousands a second in reference cycles keep the collector busy, and all others waiting."""
+    parser = parser_for("film")
+    parser.parse(query, NOW)
+    gc.collect()
+    gc.disable()
+    try:
+        parser.parse(query, NOW)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
