@@ -81,8 +81,21 @@ def words_in(text: str) -> list[str]:
     >>> words_in("Men's 科幻, wh-1000xm4")
     ['mens', '科', '幻', 'wh', '1000', 'xm', '4']
     """
-    folded = text.lower() if text.isascii() else _folded(text)[0]
-    return _WORD.findall(folded.replace("'", "") if "'" in folded else folded)
+    return words_in_folded(fold(text))
+
+
+def words_in_folded(text: str) -> list[str]:
+    """Return the words of a text that `fold` returned."""
+    return _WORD.findall(text.replace("'", "") if "'" in text else text)
+
+
+def fold(text: str) -> str:
+    """Return a text without case, width and accents, with one sign for those that look alike.
+
+    >>> fold("Amélie – “2”")
+    'amelie - "2"'
+    """
+    return text.lower() if text.isascii() else _folded(text)[0]
 
 
 def is_single(token: str) -> bool:

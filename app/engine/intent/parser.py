@@ -13,23 +13,21 @@ from app.domain.filters import filter_text
 from app.domain.intent import WEAK_CONFIDENCE, Intent
 from app.engine.catalogue.catalogue import Catalogue, Record
 from app.engine.intent.conditions import conjunction
-from app.engine.intent.cutting import MINUS, Cut, cut, is_single, words_in
+from app.engine.intent.cutting import MINUS, Cut, cut, is_single
+from app.engine.intent.language import LatinLanguages, language_of
 from app.engine.intent.periods import midnight_after, today_of
-from app.engine.intent.phrases import language_of_script, phrase_books, signs
+from app.engine.intent.phrases import phrase_books
+from app.engine.intent.quiet import CONNECTED, SURE, TITLED, UNKNOWN, QuietQueries
 from app.engine.intent.reading import QueryReading
 from app.engine.intent.resolving import resolve
 from app.engine.intent.slots import Slots
 from app.engine.intent.vocabulary import IntentVocabulary, pairs_of, vocabulary_of
 from app.engine.intent.walk import GONE, KEPT, Walk
 
-_SURE: Final = 0.95
 _NEVER: Final = float("inf")
 _NO_UNITS: Final[Mapping[str, str]] = {}
-_KANA: Final = "\u3041", "\u30ff"
-_LATIN_END: Final = "\u0250"
 _ASKING: Final = frozenset({"filler", "lead"})
 _WHOLE_DEMANDS: Final = frozenset({"sort", "date", "value", "bound", "generic"})
-_SAYS_NOTHING: Final = frozenset({"stop", "connective", "and", "or"})
 
 
 class QueryParser:
@@ -39,45 +37,14 @@ class QueryParser:
         """Take what is known of the catalogue."""
         self.vocabulary = vocabulary
         self._books = phrase_books()
-        self._default = next(iter(self._books))
-        self._signs = signs()
-        self._other_signs = frozenset().union(
-            *(words for code, words in self._signs.items() if code != self._default)
-        )
-        self._scripts = language_of_script()
-        book = self._books[self._default]
-        quiet = {
-            token
-            for token, trie in book.phrases.items()
-            if len(trie) == 1 and "" in trie and trie[""].kind in _SAYS_NOTHING
-        }
-        self._speaking = frozenset([*book.phrases, *book.period_words, *book.numbers]) - quiet
-        # Such a word says something only before certain words: "the best", "a few". What may fill
-        # a slot behind it, and a time behind "the", speak for themselves.
-        self._speaking_before = {
-            token: frozenset(trie) - {""}
-            for token, trie in book.phrases.items()
-            if token in self._speaking
-            and (
-                trie[""].kind in _SAYS_NOTHING
-                if "" in trie
-                else token not in book.period_words and token not in book.numbers
-            )
-        }
-        self._silent = quiet | self._speaking_before.keys()
+        self._languages = LatinLanguages(vocabulary.words)
+        book = self._books[self._languages.default]
+        self._quiet = QuietQueries(vocabulary, book, self._languages)
         self._known = book.words | frozenset(book.phrases)
 
     def parse(self, query: str, now: float) -> Intent:
         """Return what a query asks for. `now`: unix seconds, for "last year" and the like."""
-        words = words_in(query)
-        if self._says_nothing(query, words):
-            return Intent(
-                residual_text=query,
-                language=self._default,
-                confidence=_SURE * self._familiar(self._content(words)),
-                title=self.vocabulary.titles.count(" ".join(words)) > 0,
-            )
-        return self._full(query, cut(query), now)
+        return self._quiet.read(query) or self._full(query, cut(query), now)
 
     def changed(
         self, before: Sequence[Record | None], after: Sequence[Record | None]
@@ -90,39 +57,6 @@ class QueryParser:
         """Tell whether all values of an item are known; see `IntentVocabulary.knows`."""
         return self.vocabulary.knows(record)
 
-    def _says_nothing(self, query: str, words: list[str]) -> bool:
-        """Tell whether no word can be more than text; only for what is quickly decided."""
-        names = self.vocabulary.names
-        if not query.isascii() or self._speaks(words):
-            return False
-        if not names.longest.keys().isdisjoint(words) or '"' in query or " -" in query:
-            return False
-        return not any(
-            word[0].isdigit() or word in self._other_signs or self._misspelt(word) for word in words
-        )
-
-    def _speaks(self, words: list[str]) -> bool:
-        """Tell whether a phrase may begin at one of the words."""
-        speaking = self._speaking
-        if speaking.isdisjoint(words):
-            return False
-        before = self._speaking_before
-        return any(
-            word in speaking and (word not in before or following in before[word])
-            for word, following in zip(words, [*words[1:], ""], strict=True)
-        )
-
-    def _content(self, words: list[str]) -> list[str]:
-        """Return the words that are more than little words; all if there are no others."""
-        return [word for word in words if word not in self._silent] or words
-
-    def _misspelt(self, word: str) -> bool:
-        return bool(
-            word not in self._known
-            and not self.vocabulary.words.count(word)
-            and self.vocabulary.names.correct(word)
-        )
-
     def _familiar(self, words: Sequence[str]) -> float:
         """Return a factor of the confidence: less where the titles know fewer of the words."""
         if not words:
@@ -132,21 +66,21 @@ class QueryParser:
             # One character says little, so pairs count where there are some.
             words = pairs_of(words) + [word for word in words if not is_single(word)] or words
         unknown = [word for word in words if word not in known and not count(word)]
-        return 1.0 - 0.6 * len(unknown) / len(words)
+        return 1.0 - UNKNOWN * len(unknown) / len(words)
 
     def _full(self, query: str, tokens: Cut, now: float) -> Intent:
-        code = self._latin_language(tokens.texts)
+        code = self._languages.of(tokens.texts)
         slots = Slots(tokens, self._books[code], today_of(now))
         reading = QueryReading(slots, self.vocabulary)
         nodes = reading.nodes()
         walk = Walk(query, reading, nodes)
         resolve(walk)
-        language = code if query.isascii() else self._language(tokens.texts, code)
+        language = code if query.isascii() else language_of(tokens.texts, code)
         title = self._title_in(query, tokens.texts, walk)
         if title and _is_one_demand(walk):
             return self._intent(query, walk, language, now, title)
         if title:
-            return Intent(residual_text=title, language=language, confidence=0.9, title=True)
+            return Intent(residual_text=title, language=language, confidence=TITLED, title=True)
         open_end = nodes[-1].end == nodes[-1].start + 1 if nodes else False
         if walk.demands.n and open_end and tokens.texts[-1] in slots.book.unfinished:
             # It is half typed, and its end will say more: "war of the".
@@ -187,26 +121,6 @@ class QueryParser:
         key = " ".join(token for token in tokens if token[0].isalnum())
         return self.vocabulary.titles.count(key) > 0
 
-    def _latin_language(self, tokens: Sequence[str]) -> str:
-        """Return which of the languages in Latin letters the phrases are read in."""
-        if self._other_signs.isdisjoint(tokens):
-            return self._default
-        counts = {code: len(words.intersection(tokens)) for code, words in self._signs.items()}
-        code = max(counts, key=lambda code: (counts[code], code == self._default))
-        if counts[code] == 1 and code != self._default:
-            (sign,) = self._signs[code].intersection(tokens)
-            return self._default if self.vocabulary.words.count(sign) else code
-        return code
-
-    def _language(self, tokens: Sequence[str], latin: str) -> str:
-        single = sum(map(is_single, tokens))
-        letters = [token for token in tokens if token.isalpha() and not is_single(token)]
-        if single and single >= len(letters):
-            kana = any(_KANA[0] <= token <= _KANA[1] for token in tokens)
-            return "" if kana else self._scripts.get("han", "")
-        strange = sum(token[0] >= _LATIN_END for token in letters)
-        return "" if strange * 2 > len(letters) else latin
-
     def _confidence(self, walk: Walk, language: str) -> float:
         words, connectives = [], 0
         for node in walk.nodes:
@@ -214,7 +128,7 @@ class QueryParser:
                 words.append(walk.token(node.start))
             elif node.kind == "connective" and walk.flags[node.start]:
                 connectives += 1
-        confidence = _SURE * walk.demands.doubt * 0.75**connectives
+        confidence = SURE * walk.demands.doubt * CONNECTED**connectives
         if words:
             confidence *= self._familiar(words)
         return confidence if language else min(confidence, 0.4)

@@ -71,7 +71,7 @@ class PhraseBook:
         like_stops: tokens that end a title after "like".
         glued: words that may follow a number without a blank: "16gb".
         fillers: tokens other than numbers that a number, an amount or a time may begin with.
-        period_words: all words of times.
+        firsts: slot -> tokens other than numbers that what fills it may begin with.
         words: every word of any phrase: no word of these is a misspelling.
     """
 
@@ -93,7 +93,7 @@ class PhraseBook:
     like_stops: frozenset[str]
     glued: frozenset[str]
     fillers: frozenset[str]
-    period_words: frozenset[str]
+    firsts: Mapping[str, frozenset[str]]
     words: frozenset[str]
 
 
@@ -182,6 +182,15 @@ def _book(chosen: list[Pack]) -> PhraseBook:
     numbers = _values(chosen, "words")
     multipliers = _values(chosen, "multipliers")
     after_slots = [t for trie in (phrases, periods) for t in _behind_numbers(trie)]
+    ones = frozenset(t for pack in chosen for t in pack.section("numbers").get("one", ()))
+    number = frozenset([*numbers, *multipliers, *ones])
+    firsts = {
+        name: frozenset([*_first_tokens(trie, slots), *(number if SLOTS_KEY in trie else ())])
+        for name, trie in slots.items()
+    }
+    firsts |= {"number": number, "open_amount": number}
+    firsts["amount"] = number.union(before, half)
+    firsts["period"] = number.union(_first_tokens(periods, slots))
     return PhraseBook(
         language=chosen[-1].code,
         phrases=phrases,
@@ -191,7 +200,7 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         multipliers=multipliers,
         halves=half,
         and_halves=and_half,
-        ones=frozenset(t for pack in chosen for t in pack.section("numbers").get("one", ())),
+        ones=ones,
         units=units,
         money=money,
         pluses=frozenset(t for pack in chosen for t in pack.section("numbers").get("plus", ())),
@@ -201,9 +210,7 @@ def _book(chosen: list[Pack]) -> PhraseBook:
         like_stops=frozenset(t for pack in chosen for t in pack.phrases("like", "stop")),
         glued=frozenset([*units, *money, *multipliers, *after_slots]),
         fillers=frozenset([*numbers, *multipliers, *_first_tokens(periods, slots), *before]),
-        period_words=frozenset(
-            token for trie in (periods, *slots.values()) for token in _tokens_in(trie)
-        ),
+        firsts=firsts,
         words=frozenset(t for trie in tries for t in _tokens_in(trie) if t.isalpha()),
     )
 

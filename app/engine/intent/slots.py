@@ -94,10 +94,13 @@ class Slots:
             found.append(Found(at, meaning, values))
         if at >= self.n:
             return
-        behind = trie.get(self.tokens[at])
+        token = self.tokens[at]
+        behind = trie.get(token)
         if behind is not None:
             self._walk(behind, at + 1, values, found)
         for name, rest in trie.get(SLOTS_KEY, {}).items():
+            if token not in self.book.firsts[name] and not token[0].isdigit():
+                continue
             filled = self.slot(name, at)
             if filled is not None:
                 self._walk(rest, filled.end, (*values, filled.value), found)
