@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build a bundle from item and event files")
     build.add_argument("--items", type=Path, help=f"item file: {_FORMATS}")
     build.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
+    build.add_argument("--users", type=Path, help=f"file of user attributes: {_FORMATS}")
     build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
     build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
     build.add_argument("--no-learn", action="store_true", help="do not train; `train` can do it")
@@ -115,14 +116,15 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     _add_settings(compact)
     compact.set_defaults(run=_compact)
 
-    export = commands.add_parser("export", help="write the events of the store to a file")
-    export.add_argument("what", choices=["events"])
+    what = ["events", "users"]
+    export = commands.add_parser("export", help="write events, or attributes of users, to a file")
+    export.add_argument("what", choices=what)
     export.add_argument("--out", type=Path, default=Path("-"), help="FILE.jsonl (default: -)")
     _add_settings(export)
     export.set_defaults(run=_export)
 
-    importing = commands.add_parser("import", help="add the events of a file to the store")
-    importing.add_argument("what", choices=["events"])
+    importing = commands.add_parser("import", help="add a file of events or users to the store")
+    importing.add_argument("what", choices=what)
     importing.add_argument("file", type=Path, help=_FORMATS)
     importing.add_argument("--recipe", type=Path, help="recipe (TOML): names of the columns")
     _add_settings(importing)
@@ -197,6 +199,7 @@ def _build(arguments: argparse.Namespace) -> int:
             events=arguments.events,
             recipe=recipe,
             out=arguments.out,
+            users=arguments.users,
             learning=not arguments.no_learn,
             gate=PromotionGate(force=arguments.force),
         )
@@ -278,19 +281,21 @@ def _compact(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from app.commands import export_events
+    from app.commands import export_events, export_users
 
-    # Not on standard output, where the events may go.
-    print(asyncio.run(export_events(_settings(arguments), arguments.out)), file=sys.stderr)
+    export = export_users if arguments.what == "users" else export_events
+    # Not on standard output, where the rows may go.
+    print(asyncio.run(export(_settings(arguments), arguments.out)), file=sys.stderr)
     return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from app.commands import import_events
+    from app.commands import import_events, import_users
     from app.offline.input.recipe import Recipe, load_recipe
 
     recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
-    print(asyncio.run(import_events(_settings(arguments), arguments.file, recipe)))
+    add = import_users if arguments.what == "users" else import_events
+    print(asyncio.run(add(_settings(arguments), arguments.file, recipe)))
     return 0
 
 

@@ -1,6 +1,6 @@
 """The commands that use the event store or a language model, with what they need opened and closed.
 
-`compact`, `export events`, `import events` and `train` may run beside a service that uses the same
+`compact`, `export`, `import` and `train` may run beside a service that uses the same
 store. `enrich` asks a language model.
 """
 
@@ -14,13 +14,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from app.bundle.reader import open_bundle
 from app.core.errors import BadDataError, UsageError
 from app.core.ports import EventStore
 from app.core.settings import Settings
-from app.core.types import Event
 from app.language_model.endpoint import open_language_model
 from app.offline.build import BuildReport, retrain
 from app.offline.enrichment.enrich import Enrichment, EnrichOptions, estimate
@@ -29,10 +28,13 @@ from app.offline.input.event_files import events_of, line_of
 from app.offline.input.events import TimeBounds
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventColumns, Recipe
+from app.offline.input.users import read_users, user_line
 from app.offline.promotion import Gate
 from app.serving.stores.opening import open_event_store
 
-_EVENTS_PER_WRITE: Final = 1000
+Row = TypeVar("Row")
+
+_ROWS_PER_WRITE: Final = 1000
 _MAX_BATCH: Final = 64
 
 
@@ -54,8 +56,7 @@ async def export_events(settings: Settings, out: Path) -> str:
         UsageError: the ending is not `.jsonl`.
         StoreError: the store cannot be read; the file stays as it was.
     """
-    if str(out) != "-" and out.suffix != ".jsonl":
-        raise UsageError(f"{out.name}: events are exported as JSON Lines (.jsonl)")
+    _check_ending(out)
     n = 0
     async with _opened(settings) as store:
         with _written(out) as file:
@@ -63,6 +64,34 @@ async def export_events(settings: Settings, out: Path) -> str:
                 file.writelines(map(line_of, events))
                 n += len(events)
     return f"{n:,} events exported"
+
+
+async def export_users(settings: Settings, out: Path) -> str:
+    """Write the attributes that were put of users as JSON Lines; as `export_events`."""
+    _check_ending(out)
+    n = 0
+    async with _opened(settings) as store:
+        with _written(out) as file:
+            async for users in store.scan_attributes():
+                file.writelines(user_line(user, attributes) for user, attributes in users)
+                n += len(users)
+    return f"{n:,} users exported"
+
+
+async def import_users(settings: Settings, path: Path, recipe: Recipe) -> str:
+    """Put the attributes of the users of a file into the store, as `PUT /users/{id}` does.
+
+    Returns lines that say how many users there are, and which rows could not be used.
+
+    Raises: as `app.offline.input.users.read_users`; nothing was imported then.
+    """
+    users = read_users(path, recipe)
+    async with _opened(settings) as store:
+        for part in _parts(enumerate(users.keys)):
+            # A store writes what waits together.
+            await asyncio.gather(*[store.put_attributes(key, users.of(row)) for row, key in part])
+    report = users.report or ReadReport(path.name)
+    return "\n".join([f"{len(users):,} users imported", *report.lines()])
 
 
 async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
@@ -181,6 +210,11 @@ async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: B
     return n
 
 
+def _check_ending(out: Path) -> None:
+    if str(out) != "-" and out.suffix != ".jsonl":
+        raise UsageError(f"{out.name}: the ending must be .jsonl, for JSON Lines")
+
+
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[EventStore]:
     store = await open_event_store(settings)
@@ -208,7 +242,7 @@ def _written(out: Path) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
 
 
-def _parts(events: Iterable[Event]) -> Iterator[list[Event]]:
-    remaining = iter(events)
-    while part := list(islice(remaining, _EVENTS_PER_WRITE)):
+def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while part := list(islice(remaining, _ROWS_PER_WRITE)):
         yield part

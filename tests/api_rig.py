@@ -30,7 +30,7 @@ async def served(
 
     @asynccontextmanager
     async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
-        users = MemoryUserStore({"u:7": ["heist"]})
+        users = MemoryUserStore({"u:7": ["heist"]}, {"u:7": (("age", 31.0), ("country", "NZ"))})
         journal = MemoryJournal("films", changes)
         async with wire(
             settings, metrics, engine, users, None, events=events, journal=journal, teacher=teacher

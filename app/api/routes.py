@@ -226,6 +226,7 @@ async def info(service: ServiceDep) -> Response:
             "scorer": engine.scorer,
             "training": service.training,
             "fields": dict(engine.attributes),
+            "user_attributes": dict(engine.user_attributes),
             "backend": {
                 "device": settings.device,
                 "threads": settings.threads_per_worker(),

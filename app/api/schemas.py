@@ -9,6 +9,14 @@ from pydantic import TypeAdapter
 
 from app.api.item_input import MAX_ITEMS
 from app.domain.intent import SORTS, TONES
+from app.domain.named_values import (
+    ID_NAMES,
+    MAX_NAME_CHARS,
+    MAX_NAMES,
+    MAX_TEXT_CHARS,
+    MAX_TEXTS,
+    NAME_PATTERN,
+)
 from app.domain.request import MAX_BATCH, MAX_EVENTS, MAX_K, Id, Query, RecommendRequest
 
 Schema = dict[str, Any]
@@ -223,6 +231,11 @@ INFO: Final = object_of(
             "description": "whether `recserve demo` trains this bundle now",
         },
         "fields": {"type": "object", "additionalProperties": _STRING},
+        "user_attributes": {
+            "type": "object",
+            "additionalProperties": _STRING,
+            "description": "kind of each attribute that the bundle has of users",
+        },
         "backend": object_of({"device": _STRING, "threads": _COUNT, "workers": _COUNT}),
         "cache": object_of({"local_bytes": _COUNT, "shared": {"type": "boolean"}}),
         "store": object_of({"shared": {"type": "boolean"}}),
@@ -271,9 +284,49 @@ EVENT_EXAMPLES: Final = {
     },
 }
 
+_NAME_OF_VALUE: Final[Schema] = {
+    "minLength": 1,
+    "maxLength": MAX_NAME_CHARS,
+    "pattern": NAME_PATTERN,
+    "not": {"enum": list(ID_NAMES)},
+}
+_TEXT_VALUE: Final[Schema] = {"type": "string", "maxLength": MAX_TEXT_CHARS}
+_ATTRIBUTES: Final[Schema] = {
+    "type": "object",
+    "maxProperties": MAX_NAMES,
+    "propertyNames": _NAME_OF_VALUE,
+    "additionalProperties": {
+        "anyOf": [
+            _TEXT_VALUE,
+            {"type": ["number", "boolean"]},
+            {"type": "array", "maxItems": MAX_TEXTS, "items": _TEXT_VALUE},
+        ]
+    },
+}
+
+PUT_USER_REQUEST: Final = object_of(
+    {
+        "attributes": {
+            **_ATTRIBUTES,
+            "additionalProperties": {
+                "anyOf": [{"type": "null"}, *_ATTRIBUTES["additionalProperties"]["anyOf"]]
+            },
+            "description": "null and blank text: not known",
+        }
+    }
+)
+PUT_USER_EXAMPLES: Final = {
+    "who": {"value": {"attributes": {"country": "NZ", "age": 31, "languages": ["en", "mi"]}}}
+}
+USER_PUT: Final = object_of({"user_id": _STRING, "attributes": _ATTRIBUTES})
+
 USER: Final = object_of(
     {
         "user_id": _STRING,
+        "attributes": {
+            **_ATTRIBUTES,
+            "description": "who the user is: as put last, else as in the bundle",
+        },
         "history": {
             **array_of(_STRING),
             "description": "positive items, oldest first, newest 200",

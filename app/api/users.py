@@ -17,6 +17,7 @@ from app.bootstrap import Service
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.ports import user_key
 from app.core.types import Event
+from app.domain.named_values import WrongValue, attributes_of, shown
 from app.domain.request import Id
 from app.serving.user_state import UserState, taste_of
 
@@ -30,6 +31,12 @@ class _Merge(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     session_id: Id
+
+
+class _Who(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    attributes: dict[str, Any]
 
 
 @router.post(
@@ -57,9 +64,30 @@ async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Return what shapes a user's recommendations, the newest events of all kinds, and counts."""
     _refuse_merge(request)
     state = await service.users.read_all(_key(user_id))
-    if not state.frozen and not state.stored.events:
+    if not (state.frozen or state.stored.events or state.attributes):
         raise NotFoundError("nothing is known of this user", field="user_id")
     return as_json(_shown(user_id, state, service))
+
+
+@router.put(
+    "/users/{user_id:path}",
+    summary="Say who a user is",
+    responses=responses(schemas.USER_PUT, 404, 413, 422, 429, 503),
+    openapi_extra=takes(schemas.PUT_USER_REQUEST, schemas.PUT_USER_EXAMPLES),
+)
+async def put_user(user_id: str, request: Request, service: ServiceDep) -> Response:
+    """Store the attributes of a user in place of all that were known before."""
+    _refuse_merge(request)
+    user = _key(user_id)
+    body = await read_body(request, service.settings.max_body_bytes)
+    sent = _Who.model_validate_json(body).attributes
+    try:
+        attributes = attributes_of(sent)
+    except WrongValue as wrong:
+        field = "attributes" if wrong.name is None else f"attributes.{wrong.name}"
+        raise InvalidRequestError(str(wrong), field=field) from wrong
+    await service.users.events.put_attributes(user, attributes)
+    return as_json({"user_id": user_id, "attributes": shown(attributes)})
 
 
 @router.delete(
@@ -115,6 +143,7 @@ def _shown(user_id: str, state: UserState, service: Service) -> dict[str, Any]:
     taste = taste_of(state, service.users.rules, time.time())
     return {
         "user_id": user_id,
+        "attributes": shown(state.attributes),
         "history": taste.history,
         "disliked": taste.disliked,
         "events": [_event(event) for event in reversed(state.stored.events)][:_SHOWN],

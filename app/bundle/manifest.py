@@ -97,6 +97,7 @@ class BundleFacts(_Strict):
 
     Attributes:
         attributes: the kind of each field that callers may ask for.
+        user_attributes: the kind of each attribute of users.
         roles: which attribute is the price, rating, brand, provider or runtime.
         units: the unit of time of attributes; a runtime without one is in minutes.
         counts: the counters of the read reports.
@@ -114,6 +115,7 @@ class BundleFacts(_Strict):
     n_users: NonNegativeInt
     n_events: NonNegativeInt
     attributes: dict[str, Kind]
+    user_attributes: dict[str, Kind] = {}
     roles: dict[str, str] = {}
     units: dict[str, TimeUnit] = {}
     counts: dict[str, NonNegativeInt] = {}

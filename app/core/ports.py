@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from app.core.types import (
+    Attributes,
     BatchResult,
     CacheRead,
     Change,
@@ -232,7 +233,10 @@ class Cache(Protocol):
 
 
 class UserStore(Protocol):
-    """What users did before the bundle was built. Raises `StoreError` if it cannot be read."""
+    """What users did before the bundle was built, and who they are.
+
+    Every method raises `StoreError` if the store cannot be read.
+    """
 
     async def history(self, user: str) -> tuple[str, ...]:
         """Return the items of a user's positive events, oldest first, at most the newest 200.
@@ -243,6 +247,10 @@ class UserStore(Protocol):
 
     async def seen(self, user: str) -> frozenset[str]:
         """Return the ids of all items of the user's positive events; empty if unknown."""
+        ...
+
+    async def attributes(self, user: str) -> Attributes:
+        """Return what the bundle knows of a user; () if nothing."""
         ...
 
     async def aclose(self) -> None:
@@ -296,6 +304,17 @@ class EventStore(Protocol):
 
     async def delete(self, user: str) -> int:
         """Delete a user at once, return how many events that were. `read` then says `deleted`."""
+        ...
+
+    async def put_attributes(self, user: str, attributes: Attributes) -> None:
+        """Store the attributes of a user, in place of all those that were put before.
+
+        They stay until the user is deleted. A merge leaves those of the user as they are.
+        """
+        ...
+
+    def scan_attributes(self) -> AsyncIterator[list[tuple[str, Attributes]]]:
+        """Yield the user key and the attributes of all users of whom some were put, in lists."""
         ...
 
     async def compact(self) -> int:

@@ -32,6 +32,12 @@ Device: TypeAlias = Literal["cpu", "cuda"]
 JsonValue: TypeAlias = str | int | float | bool | Sequence[str] | None
 """A value of an item's field, ready for JSON."""
 
+AttributeValue: TypeAlias = str | float | bool | tuple[str, ...]
+"""What is known of a user under one name."""
+
+Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
+"""What is known of a user: pairs of name and value, each name once, sorted by name."""
+
 _NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
 
 
@@ -195,6 +201,7 @@ class EngineInfo:
         index: kind of the vector index.
         scorer: "learned" from behaviour, or the fixed "blend".
         attributes: the kind of each field that `fields` may name.
+        user_attributes: the kind of each attribute that the bundle has of users.
         max_per: what `RankRequest.max_per` is where a request does not say; sorted by field.
         moment: when an item last became visible or invisible by its own times, unix milliseconds.
         visible_since_seq: number of the newest change that may have brought an item into answers
@@ -213,6 +220,7 @@ class EngineInfo:
     index: str
     scorer: str
     attributes: Mapping[str, str]
+    user_attributes: Mapping[str, str] = field(default_factory=dict)
     max_per: tuple[tuple[str, int], ...] = ()
     moment: int = 0
     visible_since_seq: int = 0
@@ -323,6 +331,8 @@ class StoredUser:
         deleted: the user was deleted, so the bundle's history must not be used either.
         merged: user keys of the sessions that were merged into this user, oldest first.
         seen: for each kind requested as seen, every item once, in no order.
+        attributes: what was put last; None = nothing was, so those of the bundle count, unless the
+            user was deleted.
         valid_until: unix seconds at which the oldest of all this reaches the age limit.
     """
 
@@ -332,6 +342,7 @@ class StoredUser:
     deleted: bool = False
     merged: tuple[str, ...] = ()
     seen: Mapping[str, Sequence[SeenItem]] = field(default_factory=dict)
+    attributes: Attributes | None = None
     valid_until: float = float("inf")
 
 

@@ -298,6 +298,12 @@ def prefixed(name: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
     return {f"{name}/{part}": array for part, array in arrays.items()}
 
 
+def parts_of(arrays: Arrays, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the parts of one column among the tensors that `prefixed` named."""
+    split = [(*key.rpartition("/"), array) for key, array in arrays.items()]
+    return {part: array for column, _, part, array in split if column == name}
+
+
 def _pieces(data: memoryview, offsets: memoryview) -> Iterator[bytes]:
     """Yield the pieces that are not empty."""
     for start in range(0, len(offsets) - 1, _PIECES_AT_ONCE):

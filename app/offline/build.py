@@ -44,6 +44,7 @@ from app.offline.input.items import read_items
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
 from app.offline.input.roles import choose_roles
+from app.offline.input.users import Users, read_users
 from app.offline.learning.signals import EventLog, log_of
 from app.offline.progress import StageTimes
 from app.offline.promotion import Gate, Promotion
@@ -60,8 +61,9 @@ _KEPT_FILES = ("items.safetensors", "vectors.npy", INDEX_FILE, "words.safetensor
 class BuildReport:
     """What a build came to.
 
-    `reports`: of the items, then of the events. `seconds`: per stage. `verdict`: of the gate, None
-    without one. `guesses`: of roles and units, as lines to read.
+    `reports`: of the items, then of the events, then of the users if any were read. `seconds`: per
+    stage. `verdict`: of the gate, None without one. `guesses`: of roles and units, as lines to
+    read.
     """
 
     bundle: Bundle
@@ -133,14 +135,15 @@ def build(  # noqa: PLR0913 - all but two have defaults
     out: Path,
     make_encoder: MakeEncoder = packed_encoder,
     *,
+    users: Path | None = None,
     learning: bool = True,
     gate: Gate | None = None,
 ) -> BuildReport:
     """Build the bundle `out` (`models/NAME`) and publish it; on failure nothing changes.
 
-    `items` and `events` override the paths of the recipe. Without `learning` the events only count
-    as popularity and histories; `retrain` can learn from them later. Without a `gate` it is
-    published however well it ranks.
+    `items`, `events` and `users` override the paths of the recipe. Without `learning` the events
+    only count as popularity and histories; `retrain` can learn from them later. Without a `gate` it
+    is published however well it ranks.
 
     Raises:
         PromotionError: the gate refused it.
@@ -156,6 +159,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
         described = describe(columns, recipe)
         log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
+        people = _read_people(users, recipe)
         chosen = choose_roles(catalogue, recipe)
         recipe.check_defaults(catalogue.kinds.keys() - {"id"})
 
@@ -175,7 +179,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         with times.stage("learn"):
             write_signals(folder, described, known)
             # All of it: events that are held back from learning have happened all the same.
-            write_users(folder, log)
+            write_users(folder, log, people)
             learned = None
             if learning:
                 # Copy on write: torch takes no read-only arrays.
@@ -186,9 +190,10 @@ def build(  # noqa: PLR0913 - all but two have defaults
             index=index,
             n_items=len(described),
             attributes={k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}},
+            user_attributes=people.kinds,
             roles=chosen.roles,
             units=chosen.units,
-            counts=catalogue.report.counts("item") | log.events.report.counts("event"),
+            counts=_counts(catalogue.report, log.events.report, people.report),
             learned=learned,
             recipe=recipe.shown(),
             word_cutting_version=WORD_CUTTING_VERSION,
@@ -198,8 +203,12 @@ def build(  # noqa: PLR0913 - all but two have defaults
 
     bundle = write_bundle(out, fill, promotion.accept)
     times.rest("publish")
-    reports = (catalogue.report, log.events.report)
-    return BuildReport(bundle, reports, times.seconds, promotion.verdict, tuple(chosen.lines()))
+    reports = [catalogue.report, log.events.report]
+    if people.report is not None:
+        reports.append(people.report)
+    return BuildReport(
+        bundle, tuple(reports), times.seconds, promotion.verdict, tuple(chosen.lines())
+    )
 
 
 def retrain(
@@ -211,7 +220,7 @@ def retrain(
 
     Args:
         bundle: `models/NAME`; its current generation is read, a new one is published.
-        events: the whole log; it replaces what the bundle knew of users.
+        events: the whole log; it replaces what the bundle knew of users, but for their attributes.
         recipe: column names and weights of the log; None = those the bundle was built by.
         gate: decides whether the result is published; None = always.
 
@@ -229,6 +238,7 @@ def retrain(
         described = describe(columns_of(old), built_by)
         recipe = recipe or built_by
         log = log_of(read_events(events, recipe), described.ids, recipe.weights)
+        people = Users.of_bundle(old)
 
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(old.path.parent, log, described.ids)
@@ -238,7 +248,7 @@ def retrain(
                 shutil.copyfile(old.path / name, folder / name)
         with times.stage("learn"):
             write_signals(folder, described, known)
-            write_users(folder, log)
+            write_users(folder, log, people)
             learned = write_learned(folder, described, load_vectors(old), known)
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
         counted = old.manifest.counts | log.events.report.counts("event")
@@ -266,6 +276,17 @@ def _items_path(given: Path | None, recipe: Recipe) -> Path:
 def _read_log(given: Path | None, recipe: Recipe) -> Events:
     path = given or (Path(recipe.events.path) if recipe.events.path else None)
     return Events.none() if path is None else read_events(path, recipe)
+
+
+def _read_people(given: Path | None, recipe: Recipe) -> Users:
+    path = given or (Path(recipe.users.path) if recipe.users.path else None)
+    return Users.none() if path is None else read_users(path, recipe)
+
+
+def _counts(items: ReadReport, events: ReadReport, users: ReadReport | None) -> dict[str, int]:
+    """Return the counters of all files that were read."""
+    of_users = {} if users is None else users.counts("user")
+    return items.counts("item") | events.counts("event") | of_users
 
 
 def _of_events(log: EventLog, known: EventLog) -> dict[str, Any]:

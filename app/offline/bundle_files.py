@@ -30,6 +30,7 @@ from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
 from app.offline.input.recipe import Recipe
+from app.offline.input.users import Users
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import (
@@ -200,10 +201,16 @@ def write_signals(folder: Path, items: Described, log: EventLog) -> None:
     save_file(signals, folder / "signals.safetensors")
 
 
-def write_users(folder: Path, log: EventLog) -> None:
-    """Write who took what."""
-    users = user_arrays(log.events, log.item_rows, log.weights, log.unknown_ids)
-    save_file(users, folder / "users.safetensors")
+def write_users(folder: Path, log: EventLog, users: Users) -> None:
+    """Write who took what, and who they are."""
+    arrays = user_arrays(
+        events=log.events,
+        item_rows=log.item_rows,
+        weights=log.weights,
+        unknown_ids=log.unknown_ids,
+        users=users,
+    )
+    save_file(arrays, folder / "users.safetensors")
 
 
 def write_learned(

@@ -7,12 +7,12 @@ below say what a state means for a request. This module knows neither caches nor
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from app.core.errors import StoreError
 from app.core.ports import EventStore, UserStore
-from app.core.types import SeenItem, StoredUser
+from app.core.types import Attributes, SeenItem, StoredUser
 from app.domain.event_rules import EventRule
 from app.domain.request import MAX_HISTORY, SeenRule
 from app.serving.current_engine import CurrentEngine
@@ -32,11 +32,13 @@ class UserState:
             times; empty where the user was deleted.
         frozen_seen: all items of positive events of the bundle.
         stored: what happened since, and its version.
+        attributes: who the user is: what was put last, else what the bundle knows.
     """
 
     frozen: tuple[str, ...] = ()
     stored: StoredUser = _NOBODY
     frozen_seen: frozenset[str] = frozenset()
+    attributes: Attributes = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,15 @@ class UserStates:
         return await self._in_time(lambda: self._read(user, rule))
 
     async def read_all(self, user: str) -> UserState:
-        """Return a user's state with events of all kinds, and their counts. Raises StoreError."""
+        """Return a user's state with events of all kinds, their counts, and the attributes.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
         stored = await self.events.read(user)
-        return await _layered(self._current.loaded.users, user, stored, with_seen=False)
+        frozen = self._current.loaded.users
+        state = await _layered(frozen, user, stored, with_seen=False)
+        return replace(state, attributes=await _attributes(frozen, user, stored))
 
     async def _in_time(self, read: Callable[[], Awaitable[T]]) -> T:
         await in_a_task()
@@ -121,6 +129,13 @@ async def _layered(
         return UserState(history, stored)
     seen = [await frozen.seen(name) for name in users]
     return UserState(history, stored, frozenset().union(*seen))
+
+
+async def _attributes(frozen: UserStore, user: str, stored: StoredUser) -> Attributes:
+    """Return the attributes of a user: from the store, else from the bundle."""
+    if stored.attributes is not None:
+        return stored.attributes
+    return () if stored.deleted else await frozen.attributes(user)
 
 
 def taste_of(state: UserState, rules: Mapping[str, EventRule], now: float) -> Taste:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
-from app.core.types import Event, Retention, SeenItem, StoredUser
+from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 
 
 @dataclass(slots=True)
@@ -19,6 +19,7 @@ class _User:
     seen: dict[tuple[str, str], SeenItem] = field(default_factory=dict)  # of dropped events
     deleted: bool = False
     merged: tuple[str, ...] = ()
+    attributes: Attributes | None = None
 
     @property
     def version(self) -> bytes:
@@ -98,6 +99,7 @@ class MemoryEventStore:
                     kind: [one for (k, _), one in every.items() if k == kind and one.time >= oldest]
                     for kind in seen
                 },
+                attributes=held.attributes,
             )
         )
 
@@ -124,6 +126,19 @@ class MemoryEventStore:
         self._ids -= {event.id for event in gone}
         self._users[user] = _User(deleted=True)
         return len(gone)
+
+    async def put_attributes(self, user: str, attributes: Attributes) -> None:
+        """Store the attributes of a user."""
+        self._check()
+        held = self._users.setdefault(user, _User())
+        held.n += 1
+        held.attributes = attributes
+
+    async def scan_attributes(self) -> AsyncIterator[list[tuple[str, Attributes]]]:
+        """Yield all users with attributes, in one list."""
+        self._check()
+        named = [(user, held.attributes) for user, held in self._users.items()]
+        yield [(user, some) for user, some in named if some is not None]
 
     async def compact(self) -> int:
         """Drop the events that retention does not keep."""

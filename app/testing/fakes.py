@@ -11,6 +11,7 @@ from typing import Final
 
 from app.core.errors import EngineError, StoreError
 from app.core.types import (
+    Attributes,
     BatchResult,
     CacheRead,
     Change,
@@ -319,10 +320,15 @@ class DownCache:
 
 
 class MemoryUserStore:
-    """A `UserStore` over a mapping of user key to item ids, oldest first."""
+    """A `UserStore` over a mapping of user key to item ids, oldest first, and one to attributes."""
 
-    def __init__(self, histories: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        histories: Mapping[str, Sequence[str]],
+        attributes: Mapping[str, Attributes] | None = None,
+    ) -> None:
         self._histories = {user: tuple(items) for user, items in histories.items()}
+        self._attributes = attributes or {}
 
     async def history(self, user: str) -> tuple[str, ...]:
         """Return the newest 200 ids, oldest first; none if the user is unknown."""
@@ -331,6 +337,10 @@ class MemoryUserStore:
     async def seen(self, user: str) -> frozenset[str]:
         """Return all ids; empty if unknown."""
         return frozenset(self._histories.get(user, ()))
+
+    async def attributes(self, user: str) -> Attributes:
+        """Return the attributes; none if unknown."""
+        return self._attributes.get(user, ())
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -352,6 +362,10 @@ class DownUserStore:
         raise StoreError("user state cannot be read")
 
     async def seen(self, user: str) -> frozenset[str]:  # noqa: ARG002 - the port's signature
+        """Raise StoreError, always."""
+        raise StoreError("user state cannot be read")
+
+    async def attributes(self, user: str) -> Attributes:  # noqa: ARG002 - the port's signature
         """Raise StoreError, always."""
         raise StoreError("user state cannot be read")
 

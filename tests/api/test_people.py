@@ -313,6 +313,7 @@ async def test_what_is_no_id_is_a_422(client: httpx.AsyncClient, name: str) -> N
         await client.get(f"/users/{name}"),
         await client.delete(f"/users/{name}"),
         await client.post(f"/users/{name}/merge", json={"session_id": "s"}),
+        await client.put(f"/users/{name}", json={"attributes": {}}),
     ):
         assert (answer.status_code, answer.json()["error"]["field"]) == (422, "user_id")
 
@@ -370,8 +371,9 @@ async def test_a_store_that_is_down_is_a_503_and_recommending_goes_on() -> None:
             await client.get("/users/ann"),
             await client.delete("/users/ann"),
             await client.post("/users/ann/merge", json={"session_id": "s"}),
+            await client.put("/users/ann", json={"attributes": {}}),
         ]
-        assert [answer.status_code for answer in answers] == [503] * 4
+        assert [answer.status_code for answer in answers] == [503] * 5
         for answer in answers:
             jsonschema_rs.validate(schemas.ERROR, answer.json())
             assert answer.json()["error"]["code"] == "store_unavailable"
@@ -432,9 +434,9 @@ async def test_over_the_embedded_store_too(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/users/7", "DELETE, GET"),
+        ("/users/7", "DELETE, GET, PUT"),
         ("/users/7/merge", "POST"),
-        ("/users/a/b", "DELETE, GET"),
+        ("/users/a/b", "DELETE, GET, PUT"),
         ("/events", "POST"),
         ("/items/7", "DELETE, GET, PATCH"),
     ],
@@ -448,11 +450,82 @@ async def test_a_wrong_method_is_told_the_right_ones(
     jsonschema_rs.validate(schemas.ERROR, answer.json())
 
 
+WHO = {"country": " NZ ", "age": 31, "tall": 1.5, "new": False, "likes": ["tea", "hiking"]}
+
+
+async def test_who_a_user_is_can_be_put_replaced_and_forgotten(client: httpx.AsyncClient) -> None:
+    put = await client.put("/users/a%2Fb", json={"attributes": {**WHO, "": "x"}})
+    assert (put.status_code, put.json()["error"]["field"]) == (422, "attributes")
+    put = await client.put("/users/a%2Fb", json={"attributes": {**WHO, "none": None, "blank": ""}})
+    assert put.status_code == 200
+    jsonschema_rs.validate(schemas.USER_PUT, put.json())
+    assert put.json() == {"user_id": "a/b", "attributes": {**WHO, "country": "NZ"}}
+    assert (await user(client, "a%2Fb"))["attributes"] == {**WHO, "country": "NZ"}
+
+    await client.put("/users/a%2Fb", json={"attributes": {"city": "Ōtautahi"}})
+    found = await user(client, "a%2Fb")
+    assert (found["attributes"], found["history"]) == ({"city": "Ōtautahi"}, [])
+    assert (await client.delete("/users/a%2Fb")).status_code == 200
+    assert (await client.get("/users/a%2Fb")).status_code == 404
+
+
+async def test_attributes_of_the_bundle_count_until_others_are_put(
+    client: httpx.AsyncClient,
+) -> None:
+    assert (await user(client, "7"))["attributes"] == {"age": 31, "country": "NZ"}
+    await client.put("/users/7", json={"attributes": {}})
+    assert (await user(client, "7"))["attributes"] == {}
+    await client.put("/users/7", json={"attributes": {"age": 32}})
+    assert (await user(client, "7"))["attributes"] == {"age": 32}
+    await client.delete("/users/7")
+    await send(client, {"user_id": "7", "item_id": "alien"})
+    assert (await user(client, "7"))["attributes"] == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "attributes"),
+        ([], None),
+        ({"attributes": None}, "attributes"),
+        ({"attributes": []}, "attributes"),
+        ({"attributes": {}, "more": 1}, "more"),
+        ({"attributes": {"a": {}}}, "attributes.a"),
+        ({"attributes": {"a": [1]}}, "attributes.a"),
+        ({"attributes": {"a": ["x"] * 17}}, "attributes.a"),
+        ({"attributes": {"a": "x" * 257}}, "attributes.a"),
+        ({"attributes": {"a": 10**400}}, "attributes.a"),
+        ({"attributes": {"id": 1}}, "attributes.id"),
+        ({"attributes": {"x" * 65: 1}}, "attributes"),
+        ({"attributes": {"a\n": 1}}, "attributes"),
+        ({"attributes": {f"a{n}": n for n in range(17)}}, "attributes"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_wrong_attributes_are_a_422(
+    client: httpx.AsyncClient, body: Any, field: str | None
+) -> None:
+    answer = await client.put("/users/ann", content=json.dumps(body))
+
+    assert (answer.status_code, answer.json()["error"].get("field")) == (422, field)
+    jsonschema_rs.validate(schemas.ERROR, answer.json())
+    assert (await client.get("/users/ann")).status_code == 404
+
+
+async def test_a_put_changes_the_version_of_the_user_and_no_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    before = await recommended(client, user_id="ann")
+    await client.put("/users/ann", json={"attributes": WHO})
+    answer = await client.post("/recommend", json={"k": 7, "user_id": "ann"})
+    assert (answer.json()["cache"], await recommended(client, user_id="ann")) == ("miss", before)
+
+
 async def test_a_user_whose_id_ends_like_a_route_can_be_forgotten(
     client: httpx.AsyncClient,
 ) -> None:
     await send(client, {"user_id": "7/merge", "item_id": "alien"})
-    for method in ("GET", "DELETE"):
+    for method in ("GET", "PUT", "DELETE"):
         other = await client.request(method, "/users/7/merge")
         assert (other.status_code, other.headers["allow"]) == (405, "POST")
 

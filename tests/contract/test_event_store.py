@@ -10,7 +10,7 @@ import pytest
 
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS, EventStore
-from app.core.types import Event, Retention, StoredUser
+from app.core.types import Attributes, Event, Retention, StoredUser
 from tests.clock import Clock
 from tests.event_stores import (
     NOW,
@@ -397,6 +397,67 @@ async def test_what_a_session_saw_its_user_saw(store: EventStore) -> None:
     assert found["click", "i0"] == (NOW, None)
     assert found["click", "i5"] == (NOW + 500, None)
     assert not remembered(await store.read("s:1", [], seen=["click"]))
+
+
+WHO = (("age", 31.5), ("country", "最新"), ("likes", ("tea", "a|b\n")), ("new", True))
+
+
+async def named(store: EventStore) -> dict[str, Attributes]:
+    return {user: some async for part in store.scan_attributes() for user, some in part}
+
+
+async def test_attributes_come_back_with_the_events_until_others_are_put(
+    store: EventStore,
+) -> None:
+    assert (await store.read("u:ann")).attributes is None
+    await store.append([event("1")])
+    assert (await store.read("u:ann")).attributes is None
+
+    await store.put_attributes("u:ann", WHO)
+    read = await store.read("u:ann", ["click"])
+    assert (read.attributes, [kept.id for kept in read.events]) == (WHO, ["1"])
+    assert [type(value) for _, value in read.attributes or ()] == [float, str, tuple, bool]
+    await store.put_attributes("u:ann", (("age", 32.0),))
+    assert (await store.read("u:ann", [])).attributes == (("age", 32.0),)
+    await store.put_attributes("u:ann", ())
+    assert (await store.read("u:ann", [])).attributes == ()
+
+
+async def test_attributes_change_the_version_and_need_no_event(store: EventStore) -> None:
+    await store.put_attributes("u:ann", WHO)
+    first = await store.version("u:ann")
+    assert first == (await store.read("u:ann")).version != b""
+    await store.put_attributes("u:ann", WHO)
+    assert await store.version("u:ann") not in {first, b""}
+    assert await store.version("u:bob") == b""
+
+
+async def test_attributes_go_with_their_user_and_outlive_age_and_merges(
+    store: EventStore, clock: Clock
+) -> None:
+    await store.append([event("1"), event("2", "s:1")])
+    await store.put_attributes("u:ann", WHO)
+    await store.merge("s:1", "u:ann")
+    clock.now = NOW + RETENTION.max_age_s + 5
+    await store.compact()
+    assert (await store.read("u:ann")).attributes == WHO
+
+    await store.delete("u:ann")
+    assert await named(store) == {}
+    gone = await store.read("u:ann")
+    assert (gone.attributes, gone.deleted) == (None, True)
+    await store.put_attributes("u:ann", WHO)
+    back = await store.read("u:ann")
+    assert (back.attributes, back.deleted) == (WHO, True)
+
+
+async def test_all_attributes_can_be_listed(store: EventStore) -> None:
+    assert await named(store) == {}
+    await store.append([event("1", "u:nobody")])
+    many = {f"u:最|{n}": (("n", float(n)),) for n in range(1100)}
+    await asyncio.gather(*[store.put_attributes(user, some) for user, some in many.items()])
+    await store.put_attributes("u:empty", ())
+    assert await named(store) == {**many, "u:empty": ()}
 
 
 async def test_the_version_alone_is_that_of_the_whole(store: EventStore) -> None:

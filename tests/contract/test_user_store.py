@@ -13,6 +13,10 @@ from app.serving.stores.bundle_users import BundleUserStore
 from app.testing.fakes import DownUserStore, MemoryUserStore
 from tests.bundles import fake_encoder, write_jsonl
 
+WHO = {
+    "u:ann": (("age", 31.0), ("country", "NZ"), ("likes", ("tea",)), ("new", False)),
+    "u:new": (("country", "最新"),),
+}
 LONG = [f"i{n}" for n in range(250)]
 
 
@@ -20,7 +24,7 @@ LONG = [f"i{n}" for n in range(250)]
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> UserStore:
     histories = {"u:ann": ["b", "a", "gone"], "s:ann": ["c"], "u:long": LONG}
     if request.param == "memory":
-        return MemoryUserStore(histories)
+        return MemoryUserStore(histories, WHO)
     items = write_jsonl(tmp_path / "items.jsonl", [{"id": i} for i in ["a", "b", "c", *LONG]])
     events = tmp_path / "events.jsonl"
     with events.open("w") as file:
@@ -29,7 +33,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> UserStore:
             for time, item in enumerate(history):
                 line = {who: user[2:], "item_id": item, "timestamp": time}
                 file.write(json.dumps(line) + "\n")
-    report = build(items, events, Recipe(), tmp_path / "models" / "x", fake_encoder)
+    people = [
+        {"id": "ann", "age": 31, "country": "NZ", "likes": ["tea"], "new": False},
+        {"id": "new", "country": "最新"},
+        {"id": "empty"},
+    ]
+    users = write_jsonl(tmp_path / "users.jsonl", people)
+    report = build(items, events, Recipe(), tmp_path / "models" / "x", fake_encoder, users=users)
     return BundleUserStore.open(report.bundle)
 
 
@@ -66,3 +76,16 @@ async def test_all_that_was_ever_taken_is_seen(store: UserStore) -> None:
     assert await store.seen("u:long") == frozenset(LONG)
     assert await store.seen("u:ann") == {"b", "a", "gone"}
     assert await store.seen("u:bob") == frozenset()
+
+
+async def test_attributes_are_those_of_the_user_with_and_without_events(store: UserStore) -> None:
+    assert await store.attributes("u:ann") == WHO["u:ann"]
+    assert await store.attributes("u:new") == WHO["u:new"]
+    assert await store.history("u:new") == ()
+    for user in ("u:empty", "s:ann", "u:long", "u:bob", "u:\ud800"):
+        assert await store.attributes(user) == ()
+
+
+async def test_attributes_of_a_store_that_is_down() -> None:
+    with pytest.raises(StoreError, match="cannot be read"):
+        await DownUserStore().attributes("u:ann")

@@ -24,6 +24,10 @@ BODIES = {
     "/items": [{"id": "1", "title": "Heat"}],
     "/facets": {"filter": {"published_at": {"gte": 1900}}},
 }
+CHANGES = {
+    ("patch", "/items/{item_id}"): {"title": "Heat, again"},
+    ("put", "/users/{user_id}"): {"attributes": {"country": "NZ"}},
+}
 
 
 async def main(bundle: Path, data: Path) -> None:
@@ -37,7 +41,7 @@ async def main(bundle: Path, data: Path) -> None:
         for path, methods in paths.items():
             for method in methods:
                 url = path.replace("{item_id}", "1").replace("{user_id}", "ann")
-                body = BODIES.get(path) if method != "patch" else {"title": "Heat, again"}
+                body = CHANGES.get((method, path), BODIES.get(path))
                 answer = await client.request(method, url, json=body)
                 answer.raise_for_status()
     print(len(paths), "routes", [name for name in UNWANTED if name in sys.modules])

@@ -23,6 +23,8 @@ COMMANDS = [
     ["compact"],
     ["export", "events"],
     ["import", "events", "f.jsonl"],
+    ["export", "users"],
+    ["import", "users", "f.jsonl"],
     ["bench"],
 ]
 

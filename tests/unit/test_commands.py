@@ -1,4 +1,4 @@
-"""`recserve compact`, `export events`, `import events` on the embedded store."""
+"""`recserve compact`, `export` and `import` on the embedded store."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from app.bundle.reader import open_bundle
 from app.cli import main
-from app.core.types import Event
+from app.core.types import Attributes, Event
 from app.offline.build import build
 from app.offline.input.recipe import Recipe, load_recipe
 from app.serving.stores.sqlite_store import SqliteEventStore
@@ -61,6 +61,49 @@ def test_what_is_exported_can_be_imported_and_imported_again(
         assert run("import", "events", out, "--data-dir", other) == 0
         assert f"{imported} imported" in capsys.readouterr().out
     assert sync(held(other)) == EVENTS
+
+
+async def put(folder: Path, attributes: dict[str, Attributes]) -> None:
+    store = SqliteEventStore(folder / "store.sqlite")
+    for user, some in attributes.items():
+        await store.put_attributes(user, some)
+    await store.aclose()
+
+
+async def named(folder: Path) -> dict[str, Attributes]:
+    store = SqliteEventStore(folder / "store.sqlite")
+    found = {user: some async for part in store.scan_attributes() for user, some in part}
+    await store.aclose()
+    return found
+
+
+def test_users_that_are_exported_can_be_imported(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people: dict[str, Attributes] = {
+        "u:ann": (("age", 31.0), ("likes", ("tea", "最新")), ("new", True)),
+        "u:a:b": (("country", "NZ"),),
+        "u:empty": (),
+    }
+    sync(put(data, people))
+    out = tmp_path / "users.jsonl"
+    assert run("export", "users", "--out", out, "--data-dir", data) == 0
+    assert "3 users exported" in capsys.readouterr().err
+
+    other = tmp_path / "other"
+    sync(put(other, {"u:ann": (("city", "x"),), "u:carl": (("city", "y"),)}))
+    assert run("import", "users", out, "--data-dir", other) == 0
+    assert "3 users imported" in capsys.readouterr().out
+    assert sync(named(other)) == {**people, "u:carl": (("city", "y"),)}
+
+
+def test_a_mostly_wrong_file_of_users_imports_nothing(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = write_jsonl(tmp_path / "users.jsonl", [{"id": 1, "a": 1}, {"a": 1}, {"a": 2}])
+    assert run("import", "users", users, "--data-dir", data) == 3
+    assert "2 of 3 rows" in capsys.readouterr().err
+    assert sync(named(data)) == {}
 
 
 def test_events_go_to_standard_output_and_nothing_else_does(
@@ -165,6 +208,7 @@ def test_compact_applies_the_retention_of_the_settings(
     ("arguments", "code", "message"),
     [
         (("export", "events", "--out", "x.csv"), 2, "JSON Lines"),
+        (("export", "users", "--out", "x.csv"), 2, "JSON Lines"),
         (("export", "events", "--out", "absent/x.jsonl"), 1, "absent"),
         (("import", "events", "absent.jsonl"), 3, "absent.jsonl"),
         (("import", "events", "x.txt"), 2, "ending"),

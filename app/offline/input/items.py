@@ -5,7 +5,6 @@ together and counted. Event logs are read by `app.offline.input.events`. This mo
 encoders nor bundles.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from app.domain.values import (
     Unusable,
     convert,
     infer_kind,
-    is_missing,
     parse_categories,
     parse_id,
     parse_text,
     parse_time,
 )
+from app.offline.input.merged_rows import MergedRows
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import Cells, Format, format_of
 from app.offline.input.recipe import ItemColumns, Recipe
@@ -78,7 +77,7 @@ def read_items(path: Path, recipe: Recipe) -> Items:
     names = recipe.items
     ours = names.model_dump(exclude={"path"})
     not_attributes = {*ours, *ours.values(), ""}
-    table = _MergedRows(ours)
+    table = MergedRows(ours)
     for line, cells in counted_rows(path, report):
         seen.update(cells)
         try:
@@ -106,62 +105,6 @@ def _item_fields(cells: Cells, names: ItemColumns, file_format: Format) -> dict[
         "categories": parse_categories(cells.get(names.categories)),
         "published_at": parse_time(cells.get(names.published_at), "published_at", years=True),
     }
-
-
-class _MergedRows:
-    """Rows of items while they are read, a list of cells per column."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        """Start with empty columns of these names."""
-        self.columns: dict[str, list[Cell]] = {name: [] for name in names}
-        self.n_repeated = 0
-        self._row_of: dict[str, int] = {}
-        # Column and row -> the united texts of several lists, in order. They are written into the
-        # columns at the end: to copy a list for every row that adds to it takes quadratic time.
-        self._united: dict[tuple[str, int], dict[str, None]] = {}
-
-    def add(self, item_id: str, values: Mapping[str, Cell]) -> None:
-        """Append a new item, or fill in what the earlier rows of this id leave empty."""
-        n_items = len(self._row_of)
-        row = self._row_of.setdefault(item_id, n_items)
-        if row == n_items:
-            for name, value in values.items():
-                column = self.columns.setdefault(name, [])
-                # A column may be new, or may have been missing in the rows before.
-                column.extend([None] * (row - len(column)))
-                column.append(value)
-            return
-        self.n_repeated += 1
-        for name, value in values.items():
-            if not _is_empty(value):
-                self._fill(name, row, value)
-
-    def finish(self) -> dict[str, list[Cell]]:
-        """Return the columns, all of one length."""
-        for (name, row), texts in self._united.items():
-            column = self.columns[name]
-            column[row] = type(column[row])(texts)
-        for column in self.columns.values():
-            column.extend([None] * (len(self._row_of) - len(column)))
-        return self.columns
-
-    def _fill(self, name: str, row: int, value: Cell) -> None:
-        column = self.columns.setdefault(name, [])
-        column.extend([None] * (row + 1 - len(column)))
-        first = column[row]
-        if _is_empty(first):
-            column[row] = value
-        elif _is_texts(value) and ((name, row) in self._united or _is_texts(first)):
-            united = self._united.setdefault((name, row), dict.fromkeys(first))
-            united.update(dict.fromkeys(value))
-
-
-def _is_empty(value: Cell) -> bool:
-    return is_missing(value) or (isinstance(value, list) and not value)
-
-
-def _is_texts(value: Cell) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 
 def _typed(columns: dict[str, list[Cell]], file_format: Format, report: ReadReport) -> Items:

@@ -4,6 +4,7 @@
     text = "{title}. {categories}"
     [items]                       # our field = column of the file
     [events]                      # the same; default_event is the kind of events without one
+    [users]                       # the column of the id; which columns are attributes
     [weights.rating]              # the event rule of a kind
     [roles]                       # which attribute is the price, rating, runtime, brand, provider
     [units]                       # the unit of time of an attribute
@@ -31,7 +32,10 @@ from app.core.errors import UsageError
 from app.domain.columns import TimeUnit
 from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRule
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
+from app.domain.named_values import ID_NAMES, MAX_NAME_CHARS, MAX_NAMES
 from app.domain.request import MAX_GROUPED_FIELDS, MAX_PER
+
+AttributeName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class _RecipePart(BaseModel):
@@ -68,7 +72,25 @@ class EventColumns(_RecipePart):
     default_event: str = Field(default="click", min_length=1, max_length=MAX_KIND_CHARS)
 
 
-_Section = TypeVar("_Section", ItemColumns, EventColumns)
+class UserColumns(_RecipePart):
+    """`[users]`: the column of the id, and the columns that are attributes; None = all others.
+
+    Without a column of the id, a file may have `id`, `user_id` or `user`.
+    """
+
+    path: str | None = None
+    id: str | None = None
+    attributes: list[AttributeName] | None = Field(default=None, max_length=MAX_NAMES)
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_no_ids(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and not set(names).isdisjoint(ID_NAMES):
+            raise ValueError(f"{', '.join(ID_NAMES)} name the user, and no attribute")
+        return names
+
+
+_Section = TypeVar("_Section", ItemColumns, EventColumns, UserColumns)
 
 
 class Roles(_RecipePart):
@@ -106,6 +128,7 @@ class Recipe(_RecipePart):
     text: str = DEFAULT_TEXT
     items: ItemColumns = ItemColumns()
     events: EventColumns = EventColumns()
+    users: UserColumns = UserColumns()
     weights: dict[str, EventRule] = {}
     roles: Roles = Roles()
     units: dict[str, TimeUnit] = {}
@@ -123,13 +146,15 @@ class Recipe(_RecipePart):
 
         Defaults are left out: a recipe that names a column claims that files have it.
         """
-        paths = {"items": {"path"}, "events": {"path"}}
+        paths = {"items": {"path"}, "events": {"path"}, "users": {"path"}}
         shown = self.model_dump(mode="json", exclude_unset=True, exclude=paths)
         if "encoder" in shown and Path(self.encoder).is_dir():
             shown["encoder"] = Path(self.encoder).name
         return shown
 
-    def check_columns(self, section: Literal["items", "events"], seen: Set[str], file: str) -> None:
+    def check_columns(
+        self, section: Literal["items", "events", "users"], seen: Set[str], file: str
+    ) -> None:
         """Refuse a recipe that names a column which no row of the file has.
 
         Columns that the recipe does not name itself may be missing. `seen`: all columns of the
@@ -138,14 +163,15 @@ class Recipe(_RecipePart):
         Raises:
             UsageError: names key, column and file.
         """
-        columns = self.items if section == "items" else self.events
+        columns: ItemColumns | EventColumns | UserColumns = getattr(self, section)
         for field in sorted(columns.model_fields_set - {"path", "default_event"}):
-            column = getattr(columns, field)
-            if seen and column not in seen:
-                raise UsageError(
-                    f"{self.file}: {section}.{field} names the column {column!r}, "
-                    f"which {file} does not have"
-                )
+            value = getattr(columns, field)
+            for column in value if isinstance(value, list) else [value]:
+                if seen and column not in seen:
+                    raise UsageError(
+                        f"{self.file}: {section}.{field} names the column {column!r}, "
+                        f"which {file} does not have"
+                    )
 
     def check_defaults(self, fields: Set[str]) -> None:
         """Refuse a default for a field that the items do not have. Raises `UsageError`."""
@@ -202,6 +228,7 @@ def load_recipe(path: Path) -> Recipe:
     found: dict[str, Any] = {
         "items": _resolved(recipe.items, path.parent),
         "events": _resolved(recipe.events, path.parent),
+        "users": _resolved(recipe.users, path.parent),
     }
     folder = path.parent / recipe.encoder
     if "encoder" in recipe.model_fields_set and folder.is_dir():

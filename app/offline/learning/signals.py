@@ -14,6 +14,7 @@ from app.core.types import Vector
 from app.domain.columns import Floats, encode_column, offsets_of, prefixed
 from app.domain.event_rules import MOST_HALVINGS, RATING_KIND, EventRule
 from app.offline.input.events import Events
+from app.offline.input.users import Users
 
 MAX_HISTORY = 200
 """Events of a user's history that are kept and read, the newest ones."""
@@ -233,15 +234,17 @@ def user_arrays(
     item_rows: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float64],
     unknown_ids: list[str],
+    users: Users | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of `users.safetensors`, which `BundleUserStore` reads.
 
-    User keys are sorted by their bytes. A history contains the items of the user's newest 200
-    positive events, oldest first by time, then in input order. Events without a time count as the
-    oldest.
+    The users are those of the events and those of `users`, whose attributes are added. Their keys
+    are sorted by their bytes. A history contains the items of the user's newest 200 positive
+    events, oldest first by time, then in input order. Events without a time count as the oldest.
     `seen` contains the items of older positive events, each once.
     """
-    keys = sorted(events.users, key=str.encode)
+    users = Users.none() if users is None else users
+    keys = sorted({*events.users, *users.keys}, key=str.encode)
     rank_of = {key: rank for rank, key in enumerate(keys)}
     rank = np.array([rank_of[key] for key in events.users], dtype=np.int64)
     positive = np.flatnonzero(weights > 0)
@@ -260,4 +263,5 @@ def user_arrays(
         "seen/offsets": offsets_of(np.bincount(seen_user, minlength=len(keys))),
         "seen/items": seen_items.astype(np.int32),
         **prefixed("unknown", encode_column("string", unknown_ids)),
+        **users.arrays(keys),
     }

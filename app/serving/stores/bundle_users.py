@@ -1,6 +1,7 @@
-"""User histories in the bundle, as they were when it was built: a read-only `UserStore`.
+"""Users in the bundle, as they were when it was built: a read-only `UserStore`.
 
-This module knows the layout of `users.safetensors`. It does not know what histories are used for.
+This module knows the layout of `users.safetensors`. It does not know what histories and attributes
+are used for.
 """
 
 from collections.abc import Mapping
@@ -11,25 +12,33 @@ import numpy.typing as npt
 
 from app.bundle.reader import Bundle, load_arrays
 from app.core.errors import BundleError
-from app.domain.columns import StringColumn
+from app.core.types import Attributes
+from app.domain.columns import StringColumn, decode_column, parts_of
+from app.domain.named_values import attributes_of
 
 _Lists: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
 class BundleUserStore:
-    """Read-only histories over memory-mapped arrays. Implements the port `UserStore`.
+    """Read-only histories and attributes over memory-mapped arrays. A `UserStore`.
 
     Users are sorted by the bytes of their key and found by bisection, so no Python object is needed
     per user. Nothing here blocks: the methods are coroutines because the port says so.
     """
 
-    def __init__(self, users: Mapping[str, npt.NDArray[Any]], item_ids: StringColumn) -> None:
+    def __init__(
+        self,
+        users: Mapping[str, npt.NDArray[Any]],
+        item_ids: StringColumn,
+        kinds: Mapping[str, str] | None = None,
+    ) -> None:
         """Take the arrays of `users.safetensors` and the ids of the catalogue in row order.
 
         `user/*`: string column of keys, sorted by bytes; `history/offsets` int64[n_users + 1] into
         `history/items` int32: item rows, oldest first, the newest 200 events; `seen/offsets` and
         `seen/items`: the same for rows of older events, each once. Numbers from the catalogue's
         length on count into the string column `unknown/*`, ids that are not in the catalogue.
+        `attribute/NAME/*`: a column of the kind that `kinds` says of NAME, a row per user.
 
         Raises:
             BundleError: arrays are missing or do not fit together.
@@ -39,12 +48,19 @@ class BundleUserStore:
         self._item_ids = item_ids
         self._history = self._lists(users, "history")
         self._older = self._lists(users, "seen")
+        self._attributes = {
+            name: decode_column(kind, parts_of(users, f"attribute/{name}"))
+            for name, kind in (kinds or {}).items()
+        }
+        if any(len(column) != len(self._keys) for column in self._attributes.values()):
+            raise BundleError("the attributes of users in the bundle are inconsistent")
 
     @classmethod
     def open(cls, bundle: Bundle) -> "BundleUserStore":
         """Open the histories of a verified bundle. Raises `BundleError`."""
         item_ids = _strings(load_arrays(bundle, "items.safetensors"), "id")
-        return cls(load_arrays(bundle, "users.safetensors"), item_ids)
+        kinds = bundle.manifest.user_attributes
+        return cls(load_arrays(bundle, "users.safetensors"), item_ids, kinds)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -64,6 +80,18 @@ class BundleUserStore:
         """Return the ids of all items of the user's positive events; empty if unknown."""
         row = self._row(user.encode(errors="surrogatepass"))
         return frozenset((*self._ids(self._history, row), *self._ids(self._older, row)))
+
+    async def attributes(self, user: str) -> Attributes:
+        """Return what is known of a user; () if nothing."""
+        if not self._attributes:
+            return ()
+        row = self._row(user.encode(errors="surrogatepass"))
+        return () if row < 0 else self.attributes_at(row)
+
+    def attributes_at(self, position: int) -> Attributes:
+        """Return what is known of the user at a position; see `key`."""
+        values = {name: column.value(position) for name, column in self._attributes.items()}
+        return attributes_of(values)
 
     async def aclose(self) -> None:
         """Release the arrays; later reads find no user. Idempotent."""
@@ -112,7 +140,4 @@ _NOTHING: dict[str, npt.NDArray[Any]] = {
 
 
 def _strings(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> StringColumn:
-    prefix = f"{name}/"
-    return StringColumn(
-        {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-    )
+    return StringColumn(parts_of(arrays, name))

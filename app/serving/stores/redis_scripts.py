@@ -1,7 +1,8 @@
 """The atomic steps of the Redis event store, as scripts: Lua 5.1, commands of Redis ≤ 6.2.
 
     PREFIX events          hash: event id -> user key, line break, JSON
-    PREFIX u:HASH          hash of a user: epoch, n, deleted, merged, k:KIND (events of that kind)
+    PREFIX u:HASH          hash of a user: epoch, n, deleted, merged, k:KIND (events of that kind),
+                           attributes (user key, line break, JSON)
     PREFIX z:HASH:KIND     sorted set: time -> n in 16 digits, event id
     PREFIX s:HASH:KIND     hash: item -> newest time, blank, highest value; the seen items of events
                            that were dropped because there were too many of their kind
@@ -122,7 +123,7 @@ READ: Final = (
 -- whose seen items are read, these kinds, then the kinds whose events are read
 local h, oldest, most = ARGV[1], ARGV[2], ARGV[3]
 local first = 6 + tonumber(ARGV[5])
-local head = redis.call('HMGET', meta(h), 'epoch', 'n', 'deleted', 'merged')
+local head = redis.call('HMGET', meta(h), 'epoch', 'n', 'deleted', 'merged', 'attributes')
 local counts, events, kinds = {}, {}, {}
 if ARGV[4] == '1' then
   kinds = kinds_of(h)
@@ -201,6 +202,17 @@ local first = math.max(1, #merged - tonumber(ARGV[9]) + 1)
 redis.call('HSET', meta(u), 'merged', table.concat(merged, '\\n', first))
 forget(s, ARGV[7])
 return #moving
+"""
+)
+
+PUT_ATTRIBUTES: Final = (
+    _COMMON
+    + """
+-- hash, epoch, attributes
+redis.call('HSETNX', meta(ARGV[1]), 'epoch', ARGV[2])
+redis.call('HINCRBY', meta(ARGV[1]), 'n', 1)
+redis.call('HSET', meta(ARGV[1]), 'attributes', ARGV[3])
+return 1
 """
 )
 

@@ -18,7 +18,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
-from app.core.types import Event, Retention, SeenItem, StoredUser
+from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
+from app.domain.named_values import read_back, written
 from app.serving.stores import redis_scripts as scripts
 from app.serving.stores.seen import united
 from app.serving.stores.user_identity import hashed_user, random_epoch
@@ -64,6 +65,7 @@ class RedisEventStore:
         self._append = client.register_script(scripts.APPEND)
         self._read = client.register_script(scripts.READ)
         self._merge = client.register_script(scripts.MERGE)
+        self._put_attributes = client.register_script(scripts.PUT_ATTRIBUTES)
         self._delete = client.register_script(scripts.DELETE)
         self._trim = client.register_script(scripts.TRIM)
 
@@ -96,7 +98,7 @@ class RedisEventStore:
         arguments += seen
         arguments += kinds or ()
         reply = await self._run(self._read, arguments)
-        (epoch, n, deleted, merged), counts, rows, seen_by_kind = reply
+        (epoch, n, deleted, merged, named), counts, rows, seen_by_kind = reply
         if epoch is None:
             return StoredUser()
         members = sorted(
@@ -114,6 +116,7 @@ class RedisEventStore:
                 kind.decode(): _seen_items(values, dropped, float(oldest))
                 for kind, values, dropped in seen_by_kind
             },
+            attributes=None if named is None else read_back(named.partition(b"\n")[2]),
         )
         return self._retention.dated(stored)
 
@@ -136,6 +139,27 @@ class RedisEventStore:
     async def delete(self, user: str) -> int:
         """Delete a user."""
         return int(await self._run(self._delete, [hashed_user(user), self._epoch()]))
+
+    async def put_attributes(self, user: str, attributes: Attributes) -> None:
+        """Store the attributes of a user."""
+        named = user.encode() + b"\n" + written(attributes)
+        await self._run(self._put_attributes, [hashed_user(user), self._epoch(), named])
+
+    async def scan_attributes(self) -> AsyncIterator[list[tuple[str, Attributes]]]:
+        """Yield all users with attributes in no order."""
+        cursor = 0
+        while True:
+            with translated(_NAME):
+                cursor, keys = await self._client.scan(cursor, match=_PREFIX + b"u:*", count=_SCAN)
+                pipe = self._client.pipeline(transaction=False)
+                for key in keys:
+                    pipe.hget(key, "attributes")
+                found: list[bytes | None] = await pipe.execute() if keys else []
+            users = [named.partition(b"\n") for named in found if named is not None]
+            if users:
+                yield [(user.decode(), read_back(named)) for user, _, named in users]
+            if cursor == 0:
+                return
 
     async def compact(self) -> int:
         """Drop events beyond the retention, then let Redis rewrite its files."""

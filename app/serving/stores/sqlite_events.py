@@ -13,7 +13,8 @@ from typing import Final
 import orjson
 
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS
-from app.core.types import Event, SeenItem, StoredUser
+from app.core.types import Attributes, Event, SeenItem, StoredUser
+from app.domain.named_values import read_back, written
 from app.serving.stores.seen import united
 from app.serving.stores.user_identity import hashed_user
 
@@ -30,6 +31,8 @@ TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS users (
         hash TEXT PRIMARY KEY, epoch BLOB NOT NULL, n INTEGER NOT NULL,
         deleted INTEGER NOT NULL DEFAULT 0, merged TEXT NOT NULL DEFAULT '[]') WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS attributes (
+        hash TEXT PRIMARY KEY, user TEXT NOT NULL, named TEXT NOT NULL) WITHOUT ROWID""",
 )
 NEWER_COLUMNS: Final = (("events", "query", "TEXT NOT NULL DEFAULT ''"),)
 """Columns that files of older versions do not have: table, name, declaration."""
@@ -38,6 +41,10 @@ _INSERT: Final = """INSERT INTO events (id, user, item, kind, time, value, recom
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
 _NEWEST: Final = """SELECT seq, id, user, item, kind, time, value, recommendation, query FROM events
     WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
+_USER: Final = """SELECT epoch, n, deleted, merged, named
+    FROM users LEFT JOIN attributes USING (hash) WHERE hash = ?"""
+_NAMED_AFTER: Final = """SELECT user, named, hash FROM attributes
+    WHERE hash > ? ORDER BY hash LIMIT ?"""
 _SEEN_IN: Final = "SELECT item, time, value FROM {} WHERE user = ? AND kind = ? AND time >= ?"
 _REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
     SELECT ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
@@ -136,12 +143,10 @@ def read(
     oldest: float,
 ) -> StoredUser:
     """Return the stored state of a user. The transaction of the caller makes it consistent."""
-    row = connection.execute(
-        "SELECT epoch, n, deleted, merged FROM users WHERE hash = ?", (hashed_user(user),)
-    ).fetchone()
+    row = connection.execute(_USER, (hashed_user(user),)).fetchone()
     if row is None:
         return StoredUser()
-    epoch, n, deleted, merged = row
+    epoch, n, deleted, merged, named = row
     counts: dict[str, int] = {}
     if kinds is None:
         kinds = counts = dict(
@@ -162,6 +167,7 @@ def read(
         deleted=bool(deleted),
         merged=tuple(orjson.loads(merged)),
         seen={kind: _seen(connection, user, kind=kind, oldest=oldest) for kind in seen},
+        attributes=None if named is None else read_back(named),
     )
 
 
@@ -207,15 +213,35 @@ def _merged(connection: sqlite3.Connection, user: str) -> list[str]:
 
 
 def delete(connection: sqlite3.Connection, user: str, epoch: bytes) -> int:
-    """Delete a user's events. Only a hash stays, marked as deleted, with a new epoch."""
+    """Delete a user's events and attributes; a hash stays, marked as deleted, with a new epoch."""
     gone = connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
     connection.execute("DELETE FROM seen WHERE user = ?", (user,))
+    connection.execute("DELETE FROM attributes WHERE hash = ?", (hashed_user(user),))
     connection.execute(
         "INSERT INTO users (hash, epoch, n, deleted) VALUES (?, ?, 0, 1) ON CONFLICT "
         "(hash) DO UPDATE SET epoch = excluded.epoch, n = 0, deleted = 1, merged = '[]'",
         (hashed_user(user), epoch),
     )
     return gone
+
+
+def put_attributes(
+    connection: sqlite3.Connection, user: str, attributes: Attributes, epoch: bytes
+) -> None:
+    """Store the attributes of a user in place of those before; a new user gets `epoch`."""
+    connection.execute(
+        "INSERT OR REPLACE INTO attributes (hash, user, named) VALUES (?, ?, ?)",
+        (hashed_user(user), user, written(attributes).decode()),
+    )
+    _count_changes(connection, user, n=1, epoch=epoch)
+
+
+def attributes_after(
+    connection: sqlite3.Connection, last: str, n: int
+) -> tuple[list[tuple[str, Attributes]], str]:
+    """Return users and attributes behind the hash `last`, at most `n`, and the newest hash."""
+    rows = connection.execute(_NAMED_AFTER, (last, n)).fetchall()
+    return [(user, read_back(named)) for user, named, _ in rows], rows[-1][2] if rows else last
 
 
 def expire(connection: sqlite3.Connection, limits: RetentionLimits) -> int:

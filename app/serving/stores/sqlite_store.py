@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from app.core.types import Event, Retention, StoredUser
+from app.core.types import Attributes, Event, Retention, StoredUser
 from app.serving.stores import sqlite_events as sql
 from app.serving.stores.sqlite_file import MOST_WAITING, PATIENCE_S, SqliteFile
 from app.serving.stores.user_identity import random_epoch
@@ -91,6 +91,21 @@ class SqliteEventStore:
     async def delete(self, user: str) -> int:
         """Delete a user."""
         return await self._file.written(partial(sql.delete, user=user, epoch=self._new_epoch()))
+
+    async def put_attributes(self, user: str, attributes: Attributes) -> None:
+        """Store the attributes of a user."""
+        put = partial(sql.put_attributes, user=user, attributes=attributes, epoch=self._new_epoch())
+        await self._file.written(put)
+
+    async def scan_attributes(self) -> AsyncIterator[list[tuple[str, Attributes]]]:
+        """Yield all users with attributes in no order."""
+        last = ""
+        while True:
+            page = partial(sql.attributes_after, last=last, n=_SCAN_ROWS)
+            users, last = await self._file.reading(page)
+            if not users:
+                return
+            yield users
 
     async def compact(self) -> int:
         """Drop events beyond the retention, then rewrite the file; writes wait meanwhile."""

@@ -10,7 +10,7 @@ import pytest
 
 from app.bundle.reader import load_arrays, load_vectors, open_bundle
 from app.core.errors import BadDataError, BundleError, EngineError, UsageError
-from app.domain.columns import decode_column
+from app.domain.columns import decode_column, parts_of
 from app.engine.open import info_of
 from app.offline.build import build, retrain
 from app.offline.demo import build_demo
@@ -294,3 +294,42 @@ def test_csv_files_as_they_are_downloaded(tmp_path):
     manifest = build(*args, learning=False).bundle.manifest
     assert (manifest.n_items, manifest.n_users, manifest.n_events) == (9742, 610, 100_836)
     assert manifest.counts["item_rejected"] == manifest.counts["event_rejected"] == 0
+
+
+def test_users_of_a_file_are_in_the_bundle_and_survive_training(tmp_path):
+    people = [{"id": 7, "country": "NZ", "age": 31}, {"id": "new", "country": "DE"}]
+    (tmp_path / "recipes").mkdir()
+    write_jsonl(tmp_path / "recipes" / "people.jsonl", people)
+    file = tmp_path / "recipes" / "shop.toml"
+    file.write_text('[users]\npath = "people.jsonl"\nattributes = ["country"]\n')
+    report = build_small(tmp_path, tmp_path / "shop", load_recipe(file))
+
+    manifest = report.bundle.manifest
+    assert manifest.user_attributes == info_of(report.bundle).user_attributes
+    assert manifest.user_attributes == {"country": "string"}
+    assert (manifest.n_users, manifest.counts["user_rows"]) == (2, 2)
+    assert "path" not in manifest.recipe["users"]
+    assert "people.jsonl: 2 rows, 0 unusable, 0 duplicates" in str(report).splitlines()
+
+    bundles = [report.bundle, retrain(tmp_path / "shop", tmp_path / "events.jsonl").bundle]
+    for bundle in bundles:
+        store = BundleUserStore.open(bundle)
+        keys = [store.key(place) for place in range(len(store))]
+        assert [(key, store.attributes_at(place)) for place, key in enumerate(keys)] == [
+            ("s:7", ()),
+            ("u:7", (("country", "NZ"),)),
+            ("u:new", (("country", "DE"),)),
+        ]
+    assert bundles[1].manifest.user_attributes == {"country": "string"}
+
+
+def test_a_bundle_whose_attributes_do_not_fit_is_refused(tmp_path):
+    users = write_jsonl(tmp_path / "users.jsonl", [{"id": 7, "age": 31}])
+    items = write_jsonl(tmp_path / "items.jsonl", ITEMS)
+    bundle = build(items, None, Recipe(), tmp_path / "shop", fake_encoder, users=users).bundle
+    arrays = load_arrays(bundle, "users.safetensors")
+    ids = decode_column("string", parts_of(load_arrays(bundle, "items.safetensors"), "id"))
+    with pytest.raises(BundleError, match="attributes of users"):
+        BundleUserStore({**arrays, "attribute/age/values": np.zeros(2)}, ids, {"age": "number"})
+    with pytest.raises(BundleError, match="sound part"):
+        BundleUserStore(arrays, ids, {"city": "number"})
