@@ -94,7 +94,6 @@ def plan_of_search(
     catalogue: EvalCatalogue,
     events: Events,
     weights: Mapping[str, EventRule],
-    queries: Sequence[str] = (),
     seed: int = 0,
 ) -> EvalPlan:
     """Return the plan of `search` over an event log.
@@ -106,15 +105,14 @@ def plan_of_search(
         catalogue: the items.
         events: the whole log.
         weights: event kind -> rule; says which events are positive.
-        queries: for each event the words that led to it, "" = none; empty where no event has any.
         seed: decides which words are drawn.
 
     Raises:
         BadDataError: there is no case.
     """
     positive = positive_weights(events, weights) > 0
-    searched = np.array([bool(query) for query in queries], dtype=bool)
-    is_real = bool(searched.any() and (searched & positive).any())
+    searched = positive & (events.query >= 0)
+    is_real = bool(searched.any())
     keep = np.ones(len(events), dtype=bool)
     words = DrawableWords.of(catalogue.titles)
     title_of = dict(zip(catalogue.ids, catalogue.titles, strict=True))
@@ -126,7 +124,7 @@ def plan_of_search(
         case = _case(events, taken, position)
         title = title_of.get(events.items[events.item[target]], "")
         keep[rows[np.flatnonzero(rows == target)[0] :]] = False
-        query = queries[target] if is_real else words.draw(title, rng)
+        query = events.queries[events.query[target]] if is_real else words.draw(title, rng)
         if query:
             cases.append(replace(case, request=replace(case.request, query=query)))
     if not cases:

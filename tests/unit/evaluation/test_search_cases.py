@@ -1,6 +1,7 @@
 """Which words are drawn, what is held out, and that a real query wins over a drawn one."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,15 @@ def catalogue(titles):
     return EvalCatalogue(list(titles), list(titles.values()), [])
 
 
-def plan(titles, sequences, **options):
+def plan(titles, sequences, queries=(), *, seed=0):
+    """`queries`: for each event the words that led to it, "" = none."""
+    events = events_of(sequences)
+    if queries:
+        named = list(dict.fromkeys(filter(None, queries)))
+        codes = [named.index(query) if query else -1 for query in queries]
+        events = replace(events, queries=named, query=np.array(codes, np.int32))
     return plan_of_search(
-        catalogue=catalogue(titles),
-        events=events_of(sequences),
-        weights=DEFAULT_EVENT_RULES,
-        **options,
+        catalogue=catalogue(titles), events=events, weights=DEFAULT_EVENT_RULES, seed=seed
     )
 
 
@@ -98,7 +102,7 @@ def test_who_has_no_word_is_counted_and_their_last_item_is_held_out_all_the_same
 def test_the_real_query_of_the_last_item_that_has_one_wins():
     sequences = [("u:1", ["h0", "s1", "h2"]), ("u:2", ["h0", "h3"]), ("u:3", ["h9", "h4"])]
     queries = ["", "trainers", "", "caps", "", "", "wool cap"]
-    found = plan(SHOP, sequences, queries=queries)
+    found = plan(SHOP, sequences, queries)
     first, last = found.folds[0].cases  # the second user's query led to the first item: no history
     assert (first.request.query, first.request.history) == ("trainers", ("h0",))
     assert (last.request.query, last.grades) == ("wool cap", {"h4": 1.0})
