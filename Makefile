@@ -4,7 +4,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test quick lint bench evaluate ablation evaluate-intent mending load chaos-living lock release clean
+.PHONY: serve test quick lint bench evaluate evaluate-demo ablation evaluate-intent mending load chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
@@ -27,6 +27,12 @@ bench: .venv/.dev             ## side by side with three peers; writes loadtest/
 
 evaluate: .venv/.dev          ## the engine against baselines and SASRec on held-out data (DATASET=folder)
 	$(BIN)/recserve evaluate --dataset $(DATASET) --baselines all,sasrec --report evaluation.html --json -
+
+evaluate-demo: .venv/.dev     ## the demo by each user's last item, by words as well, and by a moment; writes docs/results/
+	mkdir -p docs/results
+	for protocol in all-but-last search time-split; do \
+	  $(BIN)/recserve evaluate --demo --protocol $$protocol --baselines all --report docs/results/movielens-$$protocol.html || exit 1; \
+	done
 
 ablation: .venv/.dev          ## what each piece of learning brings (DATASET=folder); writes docs/results/
 	mkdir -p docs/results

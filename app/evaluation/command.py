@@ -12,7 +12,7 @@ from app.evaluation.names import BASELINE_NAMES, PROTOCOLS, SASREC
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `recserve evaluate`."""
-    data = parser.add_argument_group("data: one of --dataset, --items, --bundle")
+    data = parser.add_argument_group("data: one of --dataset, --items, --bundle, --demo")
     data.add_argument(
         "--dataset",
         type=Path,
@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="a finished bundle, asked about those --events that came after all it has seen",
+    )
+    data.add_argument(
+        "--demo", action="store_true", help="the items, events and recipe of the demo"
     )
     data.add_argument("--recipe", type=Path, metavar="FILE", help="recipe (TOML) to build with")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: by what the data is")

@@ -7,6 +7,7 @@ them into exit codes. This module does not know how anything is measured.
 import argparse
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from app.evaluation.protocols import (
 from app.evaluation.report import render, summary_lines
 from app.evaluation.search_cases import plan_of_search
 from app.offline.build import MakeEncoder, packed_encoder
+from app.offline.demo_recipe import RECIPE
 from app.offline.input.events import Events, read_events
 from app.offline.input.recipe import Recipe, load_recipe
 
@@ -67,42 +69,77 @@ def run_evaluation(
     """
     # First, because a typing mistake must not cost minutes of work.
     baselines = registry.parse_names(args.baselines)
+    _check_data(args)
     _check_outputs(args)
     _check_ablation(args)
-    recipe = Recipe() if args.recipe is None else load_recipe(args.recipe)
-    plan, name = _plan(args, recipe)
-    if args.users is not None:
-        plan = sampled(plan, args.users, args.seed)
-    options = Options(
-        recipe=recipe,
-        seed=args.seed,
-        baselines=baselines,
-        bundle=args.bundle,
-        make_encoder=make_encoder,
-        open_engine=opener,
-    )
-    document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
-    measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)
-    document |= measure(plan, name, options)
+    recipe = _recipe(args)
+    with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
+        plan, name = plan_of(args, recipe, Path(work))
+        if args.users is not None:
+            plan = sampled(plan, args.users, args.seed)
+        options = Options(
+            recipe=recipe,
+            seed=args.seed,
+            baselines=baselines,
+            bundle=args.bundle,
+            make_encoder=make_encoder,
+            open_engine=opener,
+        )
+        document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
+        measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)
+        document |= measure(plan, name, options)
     _write(document, lines_of(document), args)
     return 0
 
 
-def _plan(args: argparse.Namespace, recipe: Recipe) -> tuple[EvalPlan, str]:
-    inputs = [name for name in ("dataset", "items", "bundle") if getattr(args, name) is not None]
+def _recipe(args: argparse.Namespace) -> Recipe:
+    if args.demo:
+        return load_recipe(RECIPE)
+    return Recipe() if args.recipe is None else load_recipe(args.recipe)
+
+
+def _check_data(args: argparse.Namespace) -> None:
+    """Refuse flags that name no data, or more than one."""
+    inputs = [name for name in ("dataset", "items", "bundle", "demo") if getattr(args, name)]
     if len(inputs) != 1:
-        raise UsageError("evaluate needs one of --dataset DIR, --items FILE or --bundle DIR")
-    if args.dataset is not None:
-        if args.events is not None:
-            raise UsageError("--dataset brings its own events: leave --events out")
-        return _plan_of_folder(args), args.dataset.resolve().name
-    if args.events is None:
+        raise UsageError(
+            "evaluate needs one of --dataset DIR, --items FILE, --bundle DIR or --demo"
+        )
+    if args.events is not None and (args.dataset is not None or args.demo):
+        raise UsageError(f"--{inputs[0]} brings its own events: leave --events out")
+    if args.events is None and args.dataset is None and not args.demo:
         raise UsageError(f"--{inputs[0]} needs --events FILE: there is nothing to evaluate on")
+    if args.demo and args.recipe is not None:
+        raise UsageError("--demo brings its own recipe: leave --recipe out")
+    if args.demo and not RECIPE.is_file():
+        raise UsageError("--demo needs models/demo.toml: run it from a checkout of recserve")
+
+
+def plan_of(args: argparse.Namespace, recipe: Recipe, work: Path) -> tuple[EvalPlan, str]:
+    """Return the plan that the flags ask for, and the name of the data.
+
+    Args:
+        args: flags that name one kind of data.
+        recipe: how the data is read.
+        work: an empty folder for the demo's files, which must stay until the plan is used.
+
+    Raises:
+        UsageError, BadDataError: as `run_evaluation`.
+    """
+    if args.dataset is not None:
+        return _plan_of_folder(args), args.dataset.resolve().name
     if args.bundle is not None:
         return _plan_of_bundle(args, recipe), args.events.name
-    catalogue, events = read_files(args.items, args.events, recipe)
-    protocol: ProtocolName = args.protocol or "time-split"
-    return _plan_of_log(protocol, catalogue, events, recipe, args.seed), args.events.name
+    if args.demo:
+        # Here, not above: the data comes from a package that other evaluations do not need.
+        from app.offline.demo import write_movielens  # noqa: PLC0415
+
+        items, log, name = *write_movielens(work), "demo"
+    else:
+        items, log, name = args.items, args.events, args.events.name
+    catalogue, events = read_files(items, log, recipe)
+    protocol: ProtocolName = args.protocol or ("all-but-last" if args.demo else "time-split")
+    return _plan_of_log(protocol, catalogue, events, recipe, args.seed), name
 
 
 def _plan_of_log(

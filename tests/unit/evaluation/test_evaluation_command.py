@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from app.core.errors import BadDataError, BundleError, UsageError
-from app.evaluation.run_command import run_evaluation
+from app.evaluation.run_command import plan_of, run_evaluation
 from app.offline.build import build
-from app.offline.input.recipe import Recipe
+from app.offline.demo_recipe import RECIPE
+from app.offline.input.recipe import Recipe, load_recipe
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import arguments, opener, popular, sequences_folder
 
@@ -92,6 +93,17 @@ def test_files_by_leaving_one_out(files, capsys):
     assert result(capsys)["n_training_events"] == 80
 
 
+def test_the_demo_is_asked_about_the_last_item_of_each_user(tmp_path):
+    plan, name = plan_of(arguments("--demo"), load_recipe(RECIPE), tmp_path)
+    assert (name, plan.protocol, plan.n_cases, len(plan.catalogue)) == (
+        "demo",
+        "all-but-last",
+        671,
+        9066,
+    )
+    assert all(case.request.history for case in plan.folds[0].cases)
+
+
 def test_a_bundle_is_asked_about_what_came_after_it(files, tmp_path, capsys):
     items, events = files
     lines = events.read_text().splitlines()
@@ -122,6 +134,9 @@ def test_a_bundle_that_has_seen_everything_cannot_be_asked(files, tmp_path):
         (("--items", "i.csv"), "--items needs --events"),
         (("--bundle", "b"), "--bundle needs --events"),
         (("--dataset", "d", "--events", "e.csv"), "brings its own events"),
+        (("--demo", "--events", "e.csv"), "--demo brings its own events"),
+        (("--demo", "--recipe", "r.toml"), "--demo brings its own recipe"),
+        (("--demo", "--items", "i.csv"), "needs one of"),
         (("--dataset", "absent"), "'absent' is not a folder"),
         (("--dataset", "d", "--baselines", "magic"), "'magic' is none of"),
         (("--bundle", "b", "--events", "e.csv", "--protocol", "strict"), "time-split only"),
