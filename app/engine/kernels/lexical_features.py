@@ -34,15 +34,27 @@ changes puts in the values of rows that stand in another index
 (`app.engine.retrieval.live_lexical`).
 """
 
+import ctypes
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from ctypes import CDLL, Structure, c_double, c_int, c_int64, c_void_p
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Mask, Matrix, Rows, Vector
 from app.engine.kernels.features import log_ranks
+from app.engine.kernels.loader import (
+    Signature,
+    Unavailable,
+    address,
+    bind,
+    load_library,
+    struct_layout,
+    table_layout,
+)
 from app.engine.kernels.matching import RowNumbers, positions_of
 from app.engine.kernels.topk import Piece
 
@@ -69,11 +81,13 @@ LEXICAL_FEATURES: Final = (
 """The names of the features, in order."""
 
 _LINES: Final = {name: line for line, name in enumerate(LEXICAL_FEATURES)}
-_OF_REQUESTS: Final = ("bm25_rank", "query_words", "unknown_words", "sharpness", "holders")
 
 STOP_WORD: Final = 1
 NUMBER: Final = 2
 """Bits of the kind of a word of the vocabulary."""
+
+MOST_KEYS: Final = 64
+"""Words of a query, those that are read and those that are typed."""
 
 _HIGHEST_IMPACT: Final = 2.2
 """The limit of the impact of a word, in idf: BM25's k1 + 1."""
@@ -87,7 +101,7 @@ class Titles:
     """The titles of n items, in words of a vocabulary of V words.
 
     offsets: int64[n + 1] into words: int32, title after title; kinds: uint8[V], bits `STOP_WORD`
-    and `NUMBER`.
+    and `NUMBER`. The arrays are contiguous, and fit each other.
     """
 
     offsets: Rows
@@ -102,9 +116,9 @@ class AskedWord:
     Attributes:
         key: which of the distinct words of the query it is.
         items: the rows whose text matches it, with their impacts.
-        titles: the rows whose title matches it, with their similarities.
+        titles: the rows whose title matches it, with their similarities; all are among the others.
         exactly: of a word with a digit, the rows that have it, in one piece for each way to write
-            it; of other words None.
+            it, of which there are two at most; of other words None.
     """
 
     key: int
@@ -122,12 +136,32 @@ class AskedQuery:
         typed: the keys of all words in order, stop words too, as far as a title is read.
         keys: word of the vocabulary -> key; several words where one is written in several ways.
         stop_words: the query has nothing but stop words.
+        unmatched: of each word, whether it matches nothing.
+        address: of an `AskedQuery` in C, which lives as long as this object.
     """
 
     words: tuple[AskedWord, ...]
     typed: tuple[int, ...]
     keys: Mapping[int, int]
     stop_words: bool = False
+    unmatched: tuple[bool, ...] = field(init=False, compare=False)
+    address: int = field(init=False, compare=False)
+    _arrays: tuple[npt.NDArray[Any], ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.words) + len(self.typed) > MOST_KEYS:
+            raise ValueError(f"a query with more than {MOST_KEYS} words")
+        unmatched = tuple([not word.items.rows.size for word in self.words])
+        words = np.array([_line_of_word(word) for word in self.words], np.int64)
+        typed = np.array(self.typed, np.int32)
+        vocabulary, keys = np.array([*self.keys.items()], np.int32).reshape(-1, 2).T.copy()
+        arrays = (words, typed, vocabulary, keys)
+        lengths = (len(self.words), len(typed), len(keys), self.stop_words)
+        addresses = [address(array) for array in arrays]
+        asked = np.array([*addresses, *lengths], np.int64)
+        object.__setattr__(self, "unmatched", unmatched)
+        object.__setattr__(self, "address", address(asked))
+        object.__setattr__(self, "_arrays", (*arrays, asked))
 
 
 class PairRequest(NamedTuple):
@@ -135,7 +169,7 @@ class PairRequest(NamedTuple):
 
     Attributes:
         query: as read by the index that computes.
-        idf: float32[m], > 0, of its words in the bundle, whichever index computes.
+        idf: float32[m], > 0, contiguous, of its words in the bundle, whichever index computes.
         n_unknown: how many of the words match nothing, in any index.
         rows: int64[c], the candidates, each once; a row that the index lacks has zeros.
     """
@@ -152,7 +186,7 @@ class LexicalFeatures(Protocol):
     def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
         """Return float32[L, N], a column per candidate of each request, request after request.
 
-        The features that `finish` computes are not there yet.
+        The features that `finish` computes are 0.
         """
         ...
 
@@ -165,6 +199,14 @@ class LexicalFeatures(Protocol):
             n_items: number of items that the idf come from.
         """
         ...
+
+
+def lexical_features_over(titles: Titles) -> LexicalFeatures:
+    """Return what computes lexical features: our own C where it can run, else numpy."""
+    try:
+        return KernelLexicalFeatures(load_library(), titles)
+    except Unavailable:
+        return NumpyLexicalFeatures(titles)
 
 
 # ---- Numpy ---------------------------------------------------------------------------------------
@@ -207,8 +249,8 @@ class NumpyLexicalFeatures:
             block[_LINES["bm25_rank"]] = log_ranks(block[_LINES["bm25"]][None])[0]
             block[_LINES["query_words"]] = len(idf)
             block[_LINES["unknown_words"]] = n_unknown / max(len(idf), 1)
-            block[_LINES["sharpness"]] = idf.max(initial=0.0) / np.log1p(max(n_items, 1))
-            block[_LINES["holders"]] = np.log1p(block[_LINES["holds_all"]].sum())
+            block[_LINES["sharpness"]] = float(idf.max(initial=0.0)) / _log_items(n_items)
+            block[_LINES["holders"]] = math.log1p(block[_LINES["holds_all"]].sum())
         return pairs
 
     def _of_titles(self, query: AskedQuery, rows: Rows) -> dict[str, Vector | Mask]:
@@ -244,7 +286,8 @@ class NumpyLexicalFeatures:
 def _of_texts(
     words: Sequence[AskedWord], idf: Vector, rows: Rows
 ) -> dict[str, Vector | Mask | npt.NDArray[np.int64]]:
-    weights = (idf / idf.sum())[:, None]
+    total = float(idf.sum(dtype=np.float64))
+    weights = (idf / np.float32(total))[:, None]
     has, impacts = map(np.stack, zip(*(_of_rows(word.items, rows) for word in words), strict=True))
     similarities = np.stack([_of_rows(word.titles, rows)[1] for word in words])
     numbers = [word.exactly for word in words if word.exactly is not None]
@@ -255,7 +298,7 @@ def _of_texts(
             has_number |= _of_rows(piece, rows)[0]
         with_number += has_number
     return {
-        "bm25": impacts.sum(axis=0) / np.float32(_HIGHEST_IMPACT * idf.sum()),
+        "bm25": impacts.sum(axis=0) / np.float32(_HIGHEST_IMPACT * total),
         "title_coverage": np.minimum((weights * similarities).sum(axis=0), 1.0),
         "text_coverage": np.minimum((weights * has).sum(axis=0), 1.0),
         "holds_all": has.all(axis=0),
@@ -301,3 +344,128 @@ def _longest_run(grid: Rows, read: Rows) -> Vector:
         runs = np.where(keys == read[:, None], before + 1, 0)
         longest = np.maximum(longest, runs.max(axis=0))
     return longest.astype(np.float32)
+
+
+def _log_items(n_items: int) -> float:
+    return math.log1p(max(n_items, 1))  # without items there is no candidate to divide for
+
+
+# ---- Binding of c/lexical_features.c -------------------------------------------------------------
+#
+# A query is prepared once and asked for many times, so what C reads of it is kept with it. Of each
+# request C reads a line of an int64 table.
+
+
+class _Titles(Structure):
+    """`Titles` in C: addresses of the arrays of `Titles`."""
+
+    _fields_ = [
+        ("offsets", c_void_p),
+        ("words", c_void_p),
+        ("kinds", c_void_p),
+        ("n_items", c_int64),
+    ]
+
+
+def _of_list(name: str) -> tuple[str, str, str]:
+    return f"{name}.rows", f"{name}.values", f"{name}.n"
+
+
+_LISTS: Final = ("items", "titles", "exactly[0]", "exactly[1]")
+_WORD: Final = ("key", "is_number", *(column for name in _LISTS for column in _of_list(name)))
+_QUERY: Final = ("words", "typed", "vocabulary", "keys")
+_QUERY_LENGTHS: Final = ("n_words", "n_typed", "n_keys", "stop_words")
+_SHARED: Final = {
+    **table_layout("AskedWord", _WORD),
+    **table_layout("AskedQuery", (*_QUERY, *_QUERY_LENGTHS)),
+    **table_layout("PairRequest", ("query", "idf", "rows", "n_words", "n_unknown", "n_rows")),
+    **struct_layout(_Titles),
+    **{name.upper(): number for name, number in _LINES.items()},
+    "LEXICAL_FEATURES": len(LEXICAL_FEATURES),
+    "STOP_WORD": STOP_WORD,
+    "NUMBER": NUMBER,
+    "MOST_KEYS": MOST_KEYS,
+    "OUT_OF_MEMORY": 1,
+}
+_P, _N = c_void_p, c_int64
+_FUNCTIONS: Final[dict[str, Signature]] = {
+    # titles, requests, number of them, log1p, out, columns of out
+    "lexical_features_of_pairs": (c_int, (_P, _P, _N, _P, _P, _N)),
+    # requests, number of them, log1p, log of the number of items, out, columns of out
+    "finish_lexical_features": (c_int, (_P, _N, _P, c_double, _P, _N)),
+}
+_NO_PIECE: Final = (0, 0, 0)
+
+
+class KernelLexicalFeatures:
+    """The port by a loaded library (`app.engine.kernels.loader`)."""
+
+    def __init__(self, library: CDLL, titles: Titles) -> None:
+        """Take the titles; nothing is copied. Raises `KernelMismatch`."""
+        bind(library, "lexical_features", _FUNCTIONS, _SHARED)
+        self._library = library
+        # The struct has only addresses: the arrays must live as long as this object.
+        self._titles = titles
+        self._in_c = _Titles(
+            offsets=address(titles.offsets),
+            words=address(titles.words),
+            kinds=address(titles.kinds),
+            n_items=len(titles.offsets) - 1,
+        )
+        self._titles_at = ctypes.addressof(self._in_c)
+        lengths = np.diff(titles.offsets)
+        self._log1p = _log1p(max(int(lengths.max(initial=0)), 1024))
+
+    def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
+        """See `LexicalFeatures`."""
+        _rows, table, n = _request_table(requests)
+        out = np.empty((len(LEXICAL_FEATURES), n), np.float32)
+        failure = self._library.lexical_features_of_pairs(
+            self._titles_at, address(table), len(requests), address(self._log1p), address(out), n
+        )
+        if failure:
+            raise MemoryError
+        return out
+
+    def finish(self, pairs: Matrix, requests: Sequence[PairRequest], n_items: int) -> Matrix:
+        """See `LexicalFeatures`."""
+        _rows, table, n = _request_table(requests)
+        if n >= len(self._log1p):
+            self._log1p = _log1p(2 * n)
+        failure = self._library.finish_lexical_features(
+            address(table),
+            len(requests),
+            address(self._log1p),
+            _log_items(n_items),
+            address(pairs),
+            n,
+        )
+        if failure:
+            raise MemoryError
+        return pairs
+
+
+def _request_table(
+    requests: Sequence[PairRequest],
+) -> tuple[list[Rows], npt.NDArray[np.int64], int]:
+    """Return the rows, a table of the requests, and the number of all candidates.
+
+    The caller holds the rows during the call: the table has only their addresses.
+    """
+    rows = [np.ascontiguousarray(request.rows, np.int64) for request in requests]
+    lines = [
+        (query.address, address(idf), address(of_query), len(idf), n_unknown, len(of_query))
+        for (query, idf, n_unknown, _), of_query in zip(requests, rows, strict=True)
+    ]
+    return rows, np.array(lines, np.int64), sum(map(len, rows))
+
+
+def _line_of_word(word: AskedWord) -> tuple[int, ...]:
+    exactly = [piece.address for piece in word.exactly or ()]
+    lists = (word.items.address, word.titles.address, *exactly, _NO_PIECE, _NO_PIECE)
+    return (word.key, word.exactly is not None, *(n for each in lists[:4] for n in each))
+
+
+def _log1p(n: int) -> Vector:
+    """Return float32[n + 1]: of 0 … n. A look-up in C; it is the same number as in numpy."""
+    return np.log1p(np.arange(n + 1)).astype(np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 
 from app.core.types import Mask, Matrix, Rows, Vector
 from app.domain.columns import Arrays
-from app.engine.kernels.lexical_features import AskedQuery, NumpyLexicalFeatures, PairRequest
+from app.engine.kernels.lexical_features import AskedQuery, PairRequest, lexical_features_over
 from app.engine.kernels.matching import RowNumbers
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
@@ -173,7 +173,7 @@ class LexicalIndex:
         self._read = lru_cache(_QUERIES)(partial(_read, look_ups))
         preparation = QueryPreparation(items, vocabulary)
         self._asked = lru_cache(_QUERIES)(partial(_asked, preparation, self._read))
-        self._features = NumpyLexicalFeatures(preparation.titles)
+        self._features = lexical_features_over(preparation.titles)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -259,14 +259,15 @@ class LexicalIndex:
         `idf`: float32[m] of each query, if it is not that of this index.
         """
         idf = [self._read(query).idf for query in queries] if idf is None else idf
+        asked = [self._asked(query) for query in queries]
         return [
-            PairRequest(self._asked(query), of_query, int(self.unmatched(query).sum()), rows)
-            for query, of_query, rows in zip(queries, idf, candidates, strict=True)
+            PairRequest(query, of_query, sum(query.unmatched), rows)
+            for query, of_query, rows in zip(asked, idf, candidates, strict=True)
         ]
 
-    def unmatched(self, query: str) -> Mask:
-        """Return bool[m]: which words of a query match nothing."""
-        return np.array([not word.items.rows.size for word in self._read(query).words], np.bool_)
+    def unmatched(self, query: str) -> tuple[bool, ...]:
+        """Return of each word of a query whether it matches nothing."""
+        return self._asked(query).unmatched
 
     def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
         """Return the features of pairs: see `LexicalFeatures`."""

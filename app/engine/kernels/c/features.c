@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ranks.h"
 #include "shared.h"
 #include "vector_math.h"
 
@@ -166,42 +167,6 @@ static void reduce_pairs(const float *sums, int64_t n_recent, Scratch s) {
     else memset(s.features + BEFORE_LAST * s.step, 0, line);
 }
 
-/* Radix sort by the upper 32 bits, a byte at a time from the lowest: four passes, so the result is
- * in `keys` again. It is stable: equal ones keep their order. */
-static void radix_sort(uint64_t *keys, uint64_t *other, int64_t n) {
-    for (int shift = 32; shift < 64; shift += 8) {
-        int64_t starts[257] = {0};
-        for (int64_t i = 0; i < n; i++) starts[(keys[i] >> shift & 255) + 1]++;
-        for (int digit = 0; digit < 256; digit++) starts[digit + 1] += starts[digit];
-        for (int64_t i = 0; i < n; i++) other[starts[keys[i] >> shift & 255]++] = keys[i];
-        uint64_t *before = keys;
-        keys = other, other = before;
-    }
-}
-
-/* out: log(1 + how many of the n values are higher), as `log_ranks` in features.py. */
-static void rank(const float *values, int64_t n, const float *log1p, Scratch s, float *out) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, values + i, sizeof bits);
-        /* An unsigned number that falls with the value: the bits of negative floats do so already,
-         * those of the others are inverted, all but the sign bit, which keeps them below. */
-        bits = bits >> 31 ? bits : ~bits & 0x7FFFFFFF;
-        s.keys[i] = (uint64_t)bits << 32 | (uint32_t)i;
-    }
-    radix_sort(s.keys, s.other, n);
-    const float first = values[(uint32_t)s.keys[0]], last = values[(uint32_t)s.keys[n - 1]];
-    /* Smaller gaps are rounding. The largest value by size is the first or the last. */
-    const float least = 1e-6f * fmaxf(fabsf(first), fabsf(last));
-    float before = first;
-    int64_t higher = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t at = (uint32_t)s.keys[i];
-        if (before - values[at] > least) higher = i;
-        before = values[at], out[at] = log1p[higher];
-    }
-}
-
 static float maximum(const float *values, int64_t n) {
     float highest = values[0];
     for (int64_t i = 1; i < n; i++) highest = fmaxf(highest, values[i]);
@@ -242,7 +207,7 @@ static void write_features(const Catalogue *catalogue, Request q, Scratch s, flo
             const float norm = norm_of_user(s.inputs, catalogue->dim, sums, q.n_recent);
             for (int64_t x = 0; x < q.n_rows; x++) total[x] /= norm;
         }
-        rank(total, q.n_rows, catalogue->log1p, s, s.features + RANK * s.step);
+        rank(total, q.n_rows, catalogue->log1p, s.keys, s.other, s.features + RANK * s.step);
         const int n_features = taste ? TASTE_FEATURES : TABLE_FEATURES;
         for (int i = 0; i < n_features; i++, out += n)
             memcpy(out, s.features + i * s.step, bytes);

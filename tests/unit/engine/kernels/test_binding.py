@@ -6,10 +6,12 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.engine.kernels.features import KernelFeatures
 from app.engine.kernels.instruction_set import NUMBERS
+from app.engine.kernels.lexical_features import KernelLexicalFeatures, Titles
 from app.engine.kernels.loader import (
     FLAGS,
     FOLDER,
@@ -82,6 +84,11 @@ def test_another_number_one_too_few_and_one_too_many_are_refused(library, shared
             ("int64_t n_rows, size;", "int64_t size, n_rows;"),
             r"TopkRequest.n_rows \(16 in C, 8 in Python\)",
         ),
+        (
+            "lexical_features",
+            ("BM25, BM25_RANK,", "BM25_RANK, BM25,"),
+            r"BM25 \(1 in C, 0 in Python\), BM25_RANK \(0 in C",
+        ),
         ("topk", ("int64_t n; } RowList;", "int64_t n, m; } RowList;"), r"RowList \(24 in C"),
     ],
 )
@@ -89,6 +96,10 @@ def test_a_c_file_that_was_changed_alone_is_refused(tmp_path, library, kernel, c
     opened = {
         "features": partial(KernelFeatures, behaviour=random_behaviour(0, 30)),
         "topk": partial(KernelTopK, n=30),
+        "lexical_features": partial(
+            KernelLexicalFeatures,
+            titles=Titles(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8)),
+        ),
     }[kernel]
     opened(library)
     with pytest.raises(KernelMismatch, match=said):
