@@ -17,7 +17,7 @@ from app.engine.intent.cutting import MINUS, Cut, cut, is_single
 from app.engine.intent.language import LatinLanguages, language_of
 from app.engine.intent.periods import midnight_after, today_of
 from app.engine.intent.phrases import phrase_books
-from app.engine.intent.quiet import CONNECTED, SURE, TITLED, UNKNOWN, QuietQueries
+from app.engine.intent.quiet import CONNECTED, LOST, SURE, TITLED, QuietQueries
 from app.engine.intent.reading import QueryReading
 from app.engine.intent.resolving import resolve
 from app.engine.intent.slots import Slots
@@ -66,7 +66,7 @@ class QueryParser:
             # One character says little, so pairs count where there are some.
             words = pairs_of(words) + [word for word in words if not is_single(word)] or words
         unknown = [word for word in words if word not in known and not count(word)]
-        return 1.0 - UNKNOWN * len(unknown) / len(words)
+        return 1.0 - LOST * len(unknown) / len(words)
 
     def _full(self, query: str, tokens: Cut, now: float) -> Intent:
         code = self._languages.of(tokens.texts)

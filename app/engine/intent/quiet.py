@@ -6,7 +6,7 @@ Where they leave a doubt, the query is not read here; where they leave none, the
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +15,17 @@ from app.engine.intent.cutting import fold, words_in_folded
 from app.engine.intent.language import LatinLanguages
 from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, Trie
 from app.engine.intent.vocabulary import IntentVocabulary
+from app.engine.intent.word_kinds import (
+    CONNECTIVE,
+    DATE,
+    FILLER,
+    KNOWN,
+    NUMBER,
+    SPEAKS,
+    TITLE_WORD,
+    UNKNOWN,
+    WordKinds,
+)
 
 SURE: Final = 0.95
 """The confidence in a query whose words are all known."""
@@ -22,7 +33,7 @@ SURE: Final = 0.95
 TITLED: Final = 0.9
 """The confidence in a query that is a title."""
 
-UNKNOWN: Final = 0.6
+LOST: Final = 0.6
 """How much of the confidence is lost where the titles know none of the words."""
 
 CONNECTED: Final = 0.75
@@ -30,34 +41,9 @@ CONNECTED: Final = 0.75
 
 _REMEMBERED: Final = 16_384
 
-# The kinds of a word. A capital letter says that a phrase of several words may begin with it.
-_SPEAKS: Final = "!"
-_KNOWN: Final = "k"
-_UNKNOWN: Final = "u"
-_TITLE_WORD: Final = "t"  # titles know it, and no phrase has it
-_LITTLE: Final = "l"
-_CONNECTIVE: Final = "c"
-_FILLER: Final = "f"
-_NUMBER: Final = "n"
-_DATE: Final = "d"  # a part of dates: alone it is a word
-
-_KIND_OF_MEANING: Final = {
-    "stop": _LITTLE,
-    "and": _LITTLE,
-    "or": _LITTLE,
-    "connective": _CONNECTIVE,
-    "filler": _FILLER,
-    # These say something only where they describe a thing, and all things speak.
-    "soft_sort": _KNOWN,
-    "soft_tone": _KNOWN,
-}
-_BARE_DATES: Final = frozenset({"month_only", "weekday"})
-_OPENED: Final = re.compile(f"[A-Z](?=[^{_UNKNOWN}{_TITLE_WORD}])")
-_COUNTING: Final = re.compile(f"[{_NUMBER}{_DATE}]")
+_OPENED: Final = re.compile(f"[A-Z](?=[^{UNKNOWN}{TITLE_WORD}])")
+_COUNTING: Final = re.compile(f"[{NUMBER}{DATE}]")
 _HYPHEN_IN_FRONT: Final = r"(?<![^\W_])-"
-_MOST_DIGITS: Final = 3
-"""A longer number may be a year."""
-
 _PLAIN_PIECES: Final = re.compile(r"(?:(?:[a-z](?:[a-z'-]*[a-z])?|\d{1,3})(?:\s+|$))+")
 
 
@@ -70,26 +56,20 @@ class QuietQueries:
         """Take what is known of the catalogue, and the phrases of the default language."""
         self._vocabulary, self._book, self._languages = vocabulary, book, languages
         self._titles, self._names = vocabulary.titles, vocabulary.names
-        # "A" is a number only in front of what it counts.
-        self._starts = {slot: tokens - book.ones for slot, tokens in book.firsts.items()}
-        self._counted = frozenset(
-            [*book.units, *book.money, *book.multipliers, *book.and_halves, *book.pluses]
-        )
+        self._words = WordKinds(vocabulary, book)
         roots = [trie[SLOTS_KEY] for trie in (book.phrases, book.periods)]
-        self._parts = frozenset().union(*(self._starts[slot] for slot in book.periods[SLOTS_KEY]))
-        self._dates = frozenset(_dates(book))
-        self._behind_numbers = self._counted.union(
+        self._behind_numbers = self._words.counted.union(
             *(trie for root in roots for trie in root.values()),
             *(
-                self._starts[slot]
+                self._words.starts[slot]
                 for root in roots
                 for trie in root.values()
                 for slot in trie.get(SLOTS_KEY, ())
             ),
         )
-        self._opening = dict(_opening(book))
         self._signs = _signs(book)
-        self._kind = lru_cache(_REMEMBERED)(self._kind_of)
+        # Of another object: one whose own cache refers to it waits for the garbage collector.
+        self._kind = lru_cache(_REMEMBERED)(self._words.of)
 
     def read(self, query: str) -> Intent | None:
         """Return what a query asks for; None where that is not quickly decided."""
@@ -98,7 +78,7 @@ class QuietQueries:
             return None
         words = words_in_folded(text)
         kinds = "".join(map(self._kind, words))
-        if _SPEAKS in kinds or self._may_demand(text, words, kinds):
+        if SPEAKS in kinds or self._may_demand(text, words, kinds):
             return None
         title = self._titles.count(" ".join(words)) > 0
         return Intent(
@@ -119,48 +99,15 @@ class QuietQueries:
         if not kinds.islower() and self._may_say(words, kinds):
             return True
         plain = kinds.lower()
-        if (_NUMBER in plain or _DATE in plain) and not self._counts_nothing(text, words, plain):
+        if (NUMBER in plain or DATE in plain) and not self._counts_nothing(text, words, plain):
             return True
-        return plain[:1] == _FILLER and self._asks_for_title(words, plain)
+        return plain[:1] == FILLER and self._asks_for_title(words, plain)
 
     def _asks_for_title(self, words: Sequence[str], kinds: str) -> bool:
         """Tell whether a title stands behind words such as "show me"."""
-        asking = len(kinds) - len(kinds.lstrip(_FILLER))
+        asking = len(kinds) - len(kinds.lstrip(FILLER))
         count = self._titles.count
         return count(" ".join(words[asking:])) > 0 and not count(" ".join(words))
-
-    def _kind_of(self, word: str) -> str:
-        kind = self._kind_alone(word)
-        return kind.upper() if word in self._opening else kind
-
-    def _kind_alone(self, word: str) -> str:
-        if word in self._names.by_name:
-            return _SPEAKS
-        if word[0].isdigit():
-            return _NUMBER if word.isdecimal() and len(word) <= _MOST_DIGITS else _SPEAKS
-        book = self._book
-        if kind := self._kind_in_times(word):
-            return kind
-        if word in book.phrases or word in book.words:
-            meaning = book.phrases.get(word, {}).get("")
-            return _KNOWN if meaning is None else _KIND_OF_MEANING.get(meaning.kind, _SPEAKS)
-        if self._vocabulary.words.count(word):
-            return _TITLE_WORD
-        misspelt = word not in self._names.longest and self._names.correct(word)
-        return _SPEAKS if misspelt else _UNKNOWN
-
-    def _kind_in_times(self, word: str) -> str:
-        """Return the kind of a word that times or numbers may begin with; "" of another one."""
-        book = self._book
-        if "" in book.periods.get(word, {}):
-            return _SPEAKS
-        if word not in self._parts and (word in book.periods or word not in book.fillers):
-            return ""
-        if "" in book.phrases.get(word, {}):
-            return _SPEAKS
-        if word in self._dates:
-            return _DATE
-        return _NUMBER if word in book.numbers and word not in book.multipliers else _SPEAKS
 
     def _may_name(self, words: Sequence[str]) -> bool:
         """Tell whether a name of several words may begin at one of the words."""
@@ -175,7 +122,7 @@ class QuietQueries:
         """Tell whether a phrase of several words may begin at one of the words."""
         for match in _OPENED.finditer(kinds):
             at = match.end()
-            for trie in self._opening[words[at - 1]]:
+            for trie in self._words.opening[words[at - 1]]:
                 if self._goes_on(trie, words, at):
                     return True
         return False
@@ -196,13 +143,13 @@ class QuietQueries:
 
     def _may_fill(self, slot: str, words: Sequence[str], at: int) -> bool:
         word = words[at]
-        if word in self._starts[slot]:
-            if slot != "period" or word in self._parts or word not in self._book.periods:
+        if word in self._words.starts[slot]:
+            if slot != "period" or word in self._words.parts or word not in self._book.periods:
                 return True
             times = self._book.periods[word]
             return "" in times or self._goes_on(times, words, at + 1)
         if word in self._book.ones:
-            return at + 1 < len(words) and words[at + 1] in self._counted
+            return at + 1 < len(words) and words[at + 1] in self._words.counted
         return word[0].isdigit()
 
     def _counts_nothing(self, text: str, words: Sequence[str], kinds: str) -> bool:
@@ -211,35 +158,13 @@ class QuietQueries:
             return False
         for match in _COUNTING.finditer(kinds):
             at = match.start()
-            if at and kinds[at - 1] == _FILLER:
+            if at and kinds[at - 1] == FILLER:
                 return False
             if _COUNTING.match(kinds, at + 1) or not self._behind_numbers.isdisjoint(
                 words[at + 1 : at + 2]
             ):
                 return False
         return True
-
-
-def _opening(book: PhraseBook) -> Iterator[tuple[str, tuple[Trie, ...]]]:
-    """Yield the tokens that may begin something of several tokens, each with what goes on."""
-    units = [*book.units, *book.money, *book.multipliers, *book.and_halves, *book.pluses]
-    counted: Trie = {token: {"": None} for token in units}
-    for token in dict.fromkeys([*book.phrases, *book.periods, *book.ones]):
-        tries = [trie[token] for trie in (book.phrases, book.periods) if token in trie]
-        tries += [counted] if token in book.ones else []
-        longer = tuple(trie for trie in tries if trie.keys() - {""})
-        if longer and token not in {"", SLOTS_KEY}:
-            yield token, longer
-
-
-def _dates(book: PhraseBook) -> Iterator[str]:
-    """Yield the single words that are a part of dates, and alone are none."""
-    slots: Mapping[str, Trie] = book.periods[SLOTS_KEY]
-    for slot, behind in slots.items():
-        if "" not in behind or behind[""].kind in _BARE_DATES:
-            yield from (
-                word for word, trie in book.slots.get(slot, {}).items() if set(trie) == {""}
-            )
 
 
 def _signs(book: PhraseBook) -> re.Pattern[str]:
@@ -252,7 +177,7 @@ def _signs(book: PhraseBook) -> re.Pattern[str]:
 @lru_cache(_REMEMBERED)
 def _confidence(kinds: str) -> float:
     """Return the confidence in words of some kinds."""
-    unknown = kinds.count(_UNKNOWN)
-    n = unknown + sum(map(kinds.count, (_KNOWN, _TITLE_WORD, _DATE)))
-    confidence = SURE * CONNECTED ** kinds.count(_CONNECTIVE)
-    return confidence * (1.0 - UNKNOWN * unknown / n) if n else confidence
+    unknown = kinds.count(UNKNOWN)
+    n = unknown + sum(map(kinds.count, (KNOWN, TITLE_WORD, DATE)))
+    confidence = SURE * CONNECTED ** kinds.count(CONNECTIVE)
+    return confidence * (1.0 - LOST * unknown / n) if n else confidence

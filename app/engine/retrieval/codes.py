@@ -51,7 +51,9 @@ def code_of(text: str) -> str:
     """
     if len(text) > _MAX_LENGTH:
         return ""
-    code = _NOT_CODE.sub("", text.lower() if text.isascii() else folded(text))
+    code = (text.lower() if text.isascii() else folded(text)).replace(" ", "")
+    if not code.isalnum():
+        code = _NOT_CODE.sub("", code)
     return code.lstrip("0") or code if code.isdecimal() else code
 
 

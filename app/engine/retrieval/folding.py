@@ -81,7 +81,11 @@ def folded(text: str) -> str:
     >>> folded("Łódź, Ørsted's CAFÉ 1,5"), folded("龍門 ﻛﺘﺎﺏ"), folded("A™ ２0,000")
     ('lodz, orsteds cafe 1.5', '龙门 كتاب', 'a  20000')
     """
-    return _numbers(_APOSTROPHE.sub("", text).lower()) if text.isascii() else bare(accented(text))
+    if not text.isascii():
+        return bare(accented(text))
+    if "'" in text or "`" in text:
+        text = _APOSTROPHE.sub("", text)
+    return _numbers(text.lower())
 
 
 def accented(text: str) -> str:
@@ -110,7 +114,7 @@ def _translated(text: str, table: Mapping[int, str | None]) -> str:
 
 def _numbers(text: str) -> str:
     """Return a text without the commas that group the digits of a number, or begin decimals."""
-    if not _COMMA.search(text):
+    if "," not in text or not _COMMA.search(text):
         return text
     text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
     return _DECIMAL_COMMA.sub(r"\1.\2", text)

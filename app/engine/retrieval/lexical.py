@@ -161,12 +161,12 @@ class LexicalIndex:
         self._look_up = lru_cache(cache_size)(vocabulary.look_up)
         self._join = lru_cache(cache_size)(vocabulary.join)
         self._complete = lru_cache(cache_size)(vocabulary.complete)
-        self._variant = lru_cache(cache_size)(vocabulary.variant)
+        self._vary = lru_cache(cache_size)(vocabulary.look_up_with)
         look_ups = _LookUps(
             self._look_up,
             self._join,
             self._complete,
-            self._variant,
+            self._vary,
             vocabulary.either,
             codes.rows,
         )
@@ -299,7 +299,7 @@ class _LookUps:
     look_up: Callable[[str, str], QueryWord]
     join: Callable[[str, str], WordMatch | None]
     complete: Callable[[str], QueryWord | None]
-    variant: Callable[[str], WordMatch | None]
+    vary: Callable[[str, str, tuple[str, ...]], QueryWord]
     either: Callable[[WordMatch, WordMatch], WordMatch]
     codes: Callable[[str], Rows]
 
@@ -308,19 +308,19 @@ def _read(ask: _LookUps, query: str) -> _QueryMatch:
     terms = query_terms(query)[:MAX_QUERY_WORDS]
     texts = [text for text, _ in terms]
     words = [ask.look_up(*term) for term in terms]
+    for position, (left, right) in enumerate(pairwise(texts), 1):
+        if right in WITH_VARIANTS and (variants := variants_of(right, left)):
+            words[position] = ask.vary(*terms[position], variants)
     for position, (left, right) in enumerate(pairwise(texts)):
         if (compound := ask.join(left, right)) is not None:
             for each in (position, position + 1):
                 words[each] = words[each].or_else(compound, ask.either)
-        for variant in variants_of(right, left) if right in WITH_VARIANTS else ():
-            if (other := ask.variant(variant)) is not None:
-                words[position + 1] = words[position + 1].or_else(other, ask.either)
     for position in _unfinished(query, texts, words):
         words[position] = _completed(ask, texts[position], words[position], n_words=len(texts))
     idf = np.array([word.idf for word in words], dtype=np.float32)
     code = code_of(query)
     matches = tuple([word.matched for word in words])
-    return _QueryMatch(texts, matches, idf, idf / idf.sum(), code, ask.codes(code))
+    return _QueryMatch(texts, matches, idf, idf / np.add.reduce(idf), code, ask.codes(code))
 
 
 def _asked(

@@ -45,6 +45,9 @@ VARIANT: Final = 0.9
 """What another way to write a number or a unit counts."""
 
 
+_NOT_LINKED: Final = (b"",)
+_LINKED: Final = (b"", *[link.encode() for link in LINKS])
+
 MAX_FUZZY_LENGTH: Final = 32
 """Letters of a query word up to which similar words count; longer words must match exactly."""
 
@@ -290,10 +293,13 @@ class Vocabulary:
         n, df = len(self._items), matched.items.rows.size
         return QueryWord(float(np.log(1 + (n - df + 0.5) / (df + 0.5))), matched)
 
-    def variant(self, word: str) -> WordMatch | None:
-        """Return what another way to write a query word matches; None if it is no word."""
-        number = self.number(word)
-        return self._exactly([number], VARIANT) if number >= 0 else None
+    def look_up_with(self, word: str, spelling: str, variants: Sequence[str]) -> QueryWord:
+        """Return what a query word matches as `look_up` does, or as one of its variants."""
+        found = self.look_up(word, spelling)
+        for number in map(self.number, variants):
+            if number >= 0:
+                found = found.or_else(self._exactly([number], VARIANT), self.either)
+        return found
 
     def either(self, one: WordMatch, other: WordMatch) -> WordMatch:
         """Return the rows that one of two words matches, with the better value of both."""
@@ -307,10 +313,9 @@ class Vocabulary:
 
         Each of the two query words gets half of the impact.
         """
-        known, links = self._numbers, [""]
-        if len(left) > LEAST_REST and len(right) > LEAST_REST:
-            links += LINKS
-        joined = [f"{left}{link}{right}".encode() for link in links]
+        known, first, last = self._numbers, left.encode(), right.encode()
+        links = _LINKED if len(left) > LEAST_REST and len(right) > LEAST_REST else _NOT_LINKED
+        joined = [first + link + last for link in links]
         numbers = [known[word] for word in joined if word in known]
         if not numbers:
             return None

@@ -46,6 +46,7 @@ _LETTER: Final = rf"[^\W\d_{_UNSPACED}{_SOUTH_EAST}]"
 _WORD: Final = re.compile(
     rf"[{_UNSPACED}]+|\d+(?:\.\d+)?|{_LETTER}+(?:[{_SIGNS}]+{_LETTER}*)*|[{_SOUTH_EAST}]+"
 )
+_ASCII_WORD: Final = re.compile(r"[a-z]+|\d+(?:\.\d+)?")
 _RUN: Final = re.compile(f"[{_UNSPACED}]")
 _RUNS: Final = re.compile(f"[{_UNSPACED}]{{2,}}")
 _SOUTH_EAST_RUN: Final = re.compile(f"[{_SOUTH_EAST}]")
@@ -99,6 +100,8 @@ def words_and_spellings(text: str) -> tuple[list[str], list[str]]:
 
 def _cut(text: str) -> list[str]:
     """Return the words of a folded text."""
+    if text.isascii():
+        return list(map(stem, _ASCII_WORD.findall(text)))
     words: list[str] = []
     for word in _WORD.findall(text):
         if word.isascii():
@@ -134,8 +137,7 @@ def query_terms(text: str) -> list[tuple[str, str]]:
     ([('rose', 'rosé'), ('wine', 'wine')], [('🎄', '🎄')])
     """
     if text.isascii():
-        words = words_of(text)
-        terms = list(zip(words, words, strict=True))
+        terms = [(word, word) for word in words_of(text)]
     else:
         exact = accented(text)
         words, spelt = _cut(bare(exact)), _cut(exact)
@@ -163,6 +165,8 @@ def stem(word: str) -> str:
     >>> [stem(word) for word in ("boxes", "glass", "batteries", "movie", "movies", "shoes")]
     ['box', 'glass', 'battery', 'movy', 'movy', 'shoe']
     """
+    if word[-1:] not in {"s", "e"}:
+        return word
     if len(word) > 2 and word.endswith(("ies", "ie")):
         return word[: word.rindex("ie")] + "y"
     if word.endswith(("sses", "shes", "ches", "xes", "zes")):
