@@ -119,6 +119,30 @@ def _pairs(characters: Sequence[str]) -> Sequence[str]:
     return list(map("".join, pairwise(characters))) if len(characters) > 1 else characters
 
 
+def spans_of(text: str) -> list[tuple[int, int, bool]]:
+    """Return where the words of a text stand: start, end, and whether the script has no spaces.
+
+    The text is not folded. A run of a script without spaces is one span.
+
+    >>> spans_of("16GB 红茶杯")
+    [(0, 2, False), (2, 4, False), (5, 8, True)]
+    """
+    return [(*found.span(), _is_unspaced(found[0])) for found in _WORD.finditer(text)]
+
+
+def characters_of(run: str) -> list[str]:
+    """Return the characters of a run of a script without spaces, each letter with its signs.
+
+    >>> characters_of("红茶"), characters_of("รองเท้า")
+    (['红', '茶'], ['ร', 'อ', 'ง', 'เท้า'])
+    """
+    return _CLUSTER.findall(run) if _SOUTH_EAST_RUN.match(run) else list(run)
+
+
+def _is_unspaced(word: str) -> bool:
+    return not word.isascii() and bool(_RUN.match(word) or _SOUTH_EAST_RUN.match(word))
+
+
 def query_words(text: str) -> list[str]:
     """Return the words of a query without stop words, or all if it has no others.
 
@@ -154,9 +178,7 @@ def is_character(word: str) -> bool:
     >>> is_character("茶"), is_character("a"), is_character("茶杯")
     (True, False, False)
     """
-    if len(word) != 1 or word.isascii():
-        return False
-    return _RUN.match(word) is not None or _SOUTH_EAST_RUN.match(word) is not None
+    return len(word) == 1 and _is_unspaced(word)
 
 
 def stem(word: str) -> str:
