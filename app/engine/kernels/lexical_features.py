@@ -114,7 +114,7 @@ class AskedWord:
     """A word of a query that is read.
 
     Attributes:
-        key: which of the distinct words of the query it is.
+        key: which of the distinct words of the query it is, from 0.
         items: the rows whose text matches it, with their impacts.
         titles: the rows whose title matches it, with their similarities; all are among the others.
         exactly: of a word with a digit, the rows that have it, in one piece for each way to write
@@ -149,19 +149,22 @@ class AskedQuery:
     _arrays: tuple[npt.NDArray[Any], ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.words) + len(self.typed) > MOST_KEYS:
+        read = [word.key for word in self.words]
+        keys = (*read, *self.typed, *self.keys.values())
+        if len(read) + len(self.typed) > MOST_KEYS or max(keys, default=0) >= MOST_KEYS:
             raise ValueError(f"a query with more than {MOST_KEYS} words")
         unmatched = tuple([not word.items.rows.size for word in self.words])
         words = np.array([_line_of_word(word) for word in self.words], np.int64)
-        typed = np.array(self.typed, np.int32)
-        vocabulary, keys = np.array([*self.keys.items()], np.int32).reshape(-1, 2).T.copy()
-        arrays = (words, typed, vocabulary, keys)
-        lengths = (len(self.words), len(typed), len(keys), self.stop_words)
-        addresses = [address(array) for array in arrays]
-        asked = np.array([*addresses, *lengths], np.int64)
+        numbers = np.array([*self.typed, *self.keys, *self.keys.values()], np.int32)
+        n_typed, n_keys, size = len(self.typed), len(self.keys), numbers.itemsize
+        typed_at = address(numbers)
+        keys_at = typed_at + n_typed * size
+        lists = (address(words), typed_at, keys_at, keys_at + n_keys * size)
+        lengths = (len(self.words), n_typed, n_keys, self.stop_words)
+        asked = np.array([*lists, *lengths], np.int64)
         object.__setattr__(self, "unmatched", unmatched)
         object.__setattr__(self, "address", address(asked))
-        object.__setattr__(self, "_arrays", (*arrays, asked))
+        object.__setattr__(self, "_arrays", (words, numbers, asked))
 
 
 class PairRequest(NamedTuple):

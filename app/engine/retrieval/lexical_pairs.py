@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from app.engine.kernels.lexical_features import AskedQuery, AskedWord, Titles
 from app.engine.kernels.topk import Piece
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
-from app.engine.retrieval.variants import NUMERALS, variants_of
+from app.engine.retrieval.variants import NUMERALS, WITH_VARIANTS, variants_of
 from app.engine.retrieval.vocabulary import ItemWords, Vocabulary, WordMatch
 from app.engine.retrieval.word_cutting import STOP_WORDS, words_of
 
@@ -26,25 +26,25 @@ class QueryPreparation:
 
     def asked(self, query: str, texts: Sequence[str], matches: Sequence[WordMatch]) -> AskedQuery:
         """Return a query as the index reads it: the words that are read, and what each matches."""
-        numbers: dict[int, int] = {}
+        typed = words_of(query)[:MAX_TITLE_WORDS]
+        distinct: dict[str, int] = {}
         keys: dict[str, int] = {}
-        typed = [self._key(text, keys, numbers) for text in words_of(query)[:MAX_TITLE_WORDS]]
-        words = tuple(
+        numbers: dict[int, int] = {}
+        for text in dict.fromkeys([*typed, *texts]):
+            keys[text] = key = distinct.setdefault(NUMERALS.get(text, text), len(distinct))
+            for number in self._ways_to_write(text):
+                numbers[number] = key
+        words = [
             AskedWord(
-                self._key(text, keys, numbers),
+                keys[text],
                 matched.items,
                 matched.titles,
                 self._exactly(text) if text[0].isdecimal() else None,
             )
             for text, matched in zip(texts, matches, strict=True)
-        )
-        return AskedQuery(words, tuple(typed), numbers, STOP_WORDS.issuperset(texts))
-
-    def _key(self, text: str, keys: dict[str, int], numbers: dict[int, int]) -> int:
-        """Return the key of a word, and remember which words of the vocabulary have it."""
-        key = keys.setdefault(NUMERALS.get(text, text), len(keys))
-        numbers.update(dict.fromkeys(self._ways_to_write(text), key))
-        return key
+        ]
+        of_typed = tuple([keys[text] for text in typed])
+        return AskedQuery(tuple(words), of_typed, numbers, STOP_WORDS.issuperset(texts))
 
     def _exactly(self, text: str) -> tuple[Piece, ...]:
         posted = self._postings
@@ -53,5 +53,6 @@ class QueryPreparation:
 
     def _ways_to_write(self, text: str) -> list[int]:
         """Return the words of the vocabulary that are this one: itself, and as a numeral."""
-        numbers = map(self._number, (text, *variants_of(text, before="")))
+        others = variants_of(text, before="") if text in WITH_VARIANTS else ()
+        numbers = map(self._number, (text, *others))
         return [number for number in numbers if number >= 0]

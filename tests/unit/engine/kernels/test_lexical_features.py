@@ -175,6 +175,8 @@ def test_titles_are_what_the_module_says(make):
 def test_a_longer_query_than_titles_are_read_is_refused():
     with pytest.raises(ValueError, match="more than 64 words"):
         AskedQuery((), (0,) * (MOST_KEYS + 1), {})
+    with pytest.raises(ValueError, match="more than 64 words"):
+        AskedQuery((), (MOST_KEYS,), {})
 
 
 def test_many_candidates_have_ranks(make):

@@ -96,6 +96,16 @@ def test_a_numeral_is_its_number():
     assert features(index, "rocky iv", [2, 3])["numbers_clash"] == [0, 0]
 
 
+def test_a_query_may_be_all_numerals_and_longer_than_is_read():
+    numerals = "ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx"
+    index = index_of(["xx", *TITLES], ["", *TEXTS])
+    for query in (numerals, f"{numerals} {numerals} 2 3 4", f"20 {numerals}"):
+        found = features(index, query, [0, 1])
+        assert found["title_covered"] == [1, 0]
+        assert found["whole_title"] == [0, 0]
+        assert found["holds_all"] == [0, 0]
+
+
 def test_numbers_match_in_the_text_and_clash_in_the_title():
     index = index_of()
     found = features(index, "matrix 1999 21", [0, 1, 7])
