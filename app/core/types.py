@@ -128,6 +128,7 @@ class RankResult:
         passing: how many items, from the first, meet the filter and the demands of the intent, if
             others follow them; None if all do.
         intent: JSON text of what the query was taken to ask for; "" = there was no query.
+        count: how many items the query asks for ("five comedies"); None = it does not say.
         weak: whether little of the query was understood.
         valid_until: unix seconds until which the same words mean the same.
         depends_on_catalogue: any change of the catalogue may change the answer, not only one of its
@@ -139,6 +140,7 @@ class RankResult:
     degraded: tuple[str, ...] = ()
     passing: int | None = None
     intent: str = ""
+    count: int | None = None
     weak: bool = False
     valid_until: float = float("inf")
     depends_on_catalogue: bool = False

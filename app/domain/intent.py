@@ -53,6 +53,11 @@ INTENT_OFF: Final = "off"
 WEAK_CONFIDENCE: Final = 0.5
 """An intent of less confidence is weak: a language model may understand the query better."""
 
+_WITHOUT_DEMANDS: Final = (
+    '{"confidence":%r,"count":null,"dislike":[],"filters":{},"language":%s,"like":[],"prefers":{},'
+    '"residual_text":%s,"sort":"relevance","spans":[],"title":%s,"tone":[],"without":[]}'
+)
+
 _NEVER: Final = float("inf")
 _REMEMBERED: Final = 4096
 
@@ -178,6 +183,14 @@ class Intent:
 
     def text(self) -> str:
         """Return `shown` as JSON text: equal for equal intents, and read back by `intent_of`."""
+        if not (self.has_demands or self.tone or self.spans):
+            # Most queries: every new one pays for this text.
+            return _WITHOUT_DEMANDS % (
+                round(self.confidence, 3),
+                orjson.dumps(self.language).decode(),
+                orjson.dumps(self.residual_text).decode(),
+                "true" if self.title else "false",
+            )
         return orjson.dumps(self.shown(), option=orjson.OPT_SORT_KEYS).decode()
 
 

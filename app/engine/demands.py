@@ -54,7 +54,7 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
     What does not fit the catalogue, because another bundle has taken over meanwhile, is left out.
     """
     own_filter = request.filter
-    if intent.is_plain:
+    if not intent.has_demands:
         return Asked(request, intent, own_filter, weak=_is_weak(request, intent, parts))
     like = (*intent.like, *ids_of_titles(intent.like_titles, parts))
     residual_text, confidence = intent.residual_text, intent.confidence
@@ -202,7 +202,8 @@ def _titled(resolved: ResolvedRequest, asked: Asked, parts: EngineParts) -> Rows
     rows = titled(asked.request.query, parts.texts.words)
     if not rows.size:  # "show me 2012"
         rows = titled(asked.intent.residual_text, parts.texts.words)
-    rows = rows[~np.isin(rows, resolved.hidden)]
+    if resolved.hidden.size:
+        rows = rows[~np.isin(rows, resolved.hidden)]
     if asked.request.candidates is not None:
         rows = rows[np.isin(rows, parts.catalogue.rows(asked.request.candidates))]
     blocked = parts.catalogue.blocked(all_of(asked.own_filter, asked.intent.negations))

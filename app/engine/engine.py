@@ -316,6 +316,7 @@ class RankEngine:
             for line, (text, vector) in enumerate(encoded.vectors.items()):
                 known = None if cosines is None else cosines[line]
                 queries[text] = EncodedQuery(text, vector, known)
+        n_learned = None if parts.learned is None else parts.learned.behaviour.n_learned
         requests = []
         for request, intent in zip(batch, encoded.intents, strict=True):
             asked = asked_for(request, intent, parts)
@@ -326,7 +327,7 @@ class RankEngine:
                 parts.catalogue,
                 parts.texts.vectors,
                 parts.texts.words,
-                n_learned=None if parts.learned is None else parts.learned.behaviour.n_learned,
+                n_learned=n_learned,
             )
             requests.append(posed(asked, resolved, parts))
         return requests

@@ -96,6 +96,17 @@ def pool_of(key: Floats, rows: Rows, size: int, popularity: Vector) -> Rows:
     return rows
 
 
+def is_ordered(best: Hits, order: Ordering) -> bool:
+    """Tell whether the best candidates by score, best first, are in this order already.
+
+    That is so where only titles come first, and score best.
+    """
+    if order.key is not None or order.max_per:
+        return False
+    first = order.first.tolist()
+    return sorted(first) == sorted(best.rows[: len(first)].tolist())
+
+
 def ordered(rows: Rows, scores: Vector, size: int, order: Ordering, catalogue: Catalogue) -> Hits:
     """Return the first `size` of int64[c] candidates with float32[c] scores, in their order."""
     by_score = np.argsort(-scores, kind="stable")

@@ -10,7 +10,7 @@ from app.engine.catalogue.catalogue import Catalogue
 from app.engine.demands import Asked, Posed
 from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
-from app.engine.ordering import ordered
+from app.engine.ordering import is_ordered, ordered
 
 _NOTHING = Exclusion()
 
@@ -42,7 +42,7 @@ def results_of(
     best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
     tops = [Hits(some.take(hits.rows), hits.scores) for some, hits in zip(rows, best, strict=True)]
     for position, each in enumerate(batch):
-        if each.ordering is not None:
+        if each.ordering is not None and not is_ordered(tops[position], each.ordering):
             tops[position] = ordered(
                 rows[position], scores[position], each.resolved.k, each.ordering, catalogue
             )
@@ -83,6 +83,7 @@ def _result(
         missing_ids=tuple(catalogue.unknown(request.named)),
         degraded=degraded,
         intent="" if intent is NO_QUERY else intent.text(),
+        count=intent.count,
         weak=asked.weak,
         valid_until=intent.valid_until,
         depends_on_catalogue=bool(request.max_per) or intent.has_demands,

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-import orjson
-
 from app.core.errors import AppError
 from app.core.ports import Engine
 from app.core.telemetry import Metrics, Observed
@@ -247,7 +245,5 @@ class Recommender:
 
 def _wanted(plan: RequestPlan, result: RankResult) -> int:
     """Return how many items were wanted: by the caller, or else by the query ("five comedies")."""
-    if not plan.request.k_is_default or not result.intent:
-        return plan.request.k
-    count: int | None = orjson.loads(result.intent)["count"]
-    return count or plan.request.k
+    said = result.count if plan.request.k_is_default else None
+    return said or plan.request.k

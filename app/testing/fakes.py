@@ -243,9 +243,8 @@ class GatedEngine:
             ids = [name for name in ids if matches(test, self._items[name].fields)]
         intent = self._intent(request)
         demanding = bool(intent) and not intent_of(intent).is_plain
-        k = request.k
-        if request.k_is_default and intent:
-            k = intent_of(intent).count or k
+        count = intent_of(intent).count if intent else None
+        k = count if count and request.k_is_default else request.k
         items = tuple(
             RankedItem(
                 id=name,
@@ -262,6 +261,7 @@ class GatedEngine:
             items,
             missing,
             intent=intent,
+            count=count,
             weak=request.query in self.weak and not request.intent,
             valid_until=self.valid_until,
             depends_on_catalogue=bool(request.max_per) or demanding,

@@ -58,8 +58,11 @@ class EmptyRows:
         self._any = bool(self.mask.any())
 
     def among(self, rows: Rows) -> Mask | None:
-        """Return bool[c]: which of int64[c] rows are empty; None where no row is."""
-        return self.mask[rows] if self._any else None
+        """Return bool[c]: which of int64[c] rows are empty; None where none of them is."""
+        if not self._any:
+            return None
+        empty: Mask = self.mask.take(rows)
+        return empty if np.count_nonzero(empty) else None
 
     def or_blocked(self, blocked: Mask | None) -> Mask | None:
         """Return bool[n]: the blocked rows and the empty ones; None where there are none."""

@@ -127,7 +127,7 @@ class Blend:
                 scores[position] = score
         for request, gather, score in zip(requests, gathers, scores, strict=True):
             empty = self._empty.among(gather.rows) if request.query_vector is not None else None
-            if empty is not None and empty.any():
+            if empty is not None:
                 again = self._topk.gather(
                     [Gather(gather.rows[empty], None, gather.summands, None)],
                     COVERAGE_ALONE_WEIGHT - COVERAGE_WEIGHT,

@@ -1,8 +1,11 @@
 """The intent of a query: its JSON, and the parts of its filters."""
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.domain.intent import Intent, Span, all_of, intent_of
+from app.domain.intent import TONES, Intent, Span, Tone, all_of, intent_of
 
 
 def test_an_intent_is_read_back_from_its_text() -> None:
@@ -20,6 +23,21 @@ def test_an_intent_is_read_back_from_its_text() -> None:
         spans=(Span(0, 6, "sort:newest"),),
     )
     assert intent_of(intent.text()) == intent
+
+
+@given(
+    words=st.text(st.characters(exclude_categories=["Cs"])),
+    confidence=st.floats(0, 1),
+    tone=st.lists(st.sampled_from(TONES), max_size=1).map(tuple),
+    title=st.booleans(),
+)
+def test_its_text_is_what_is_shown(
+    words: str, confidence: float, tone: tuple[Tone, ...], *, title: bool
+) -> None:
+    intent = Intent(
+        residual_text=words, language=words, confidence=confidence, tone=tone, title=title
+    )
+    assert intent.text() == orjson.dumps(intent.shown(), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def test_an_absent_key_is_an_absent_demand() -> None:
