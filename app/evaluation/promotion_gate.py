@@ -4,25 +4,30 @@
     2  ask the served bundle for each user's next new item among them, before the build learns
     3  ask the finished build the same; refuse it if it is worse beyond chance
 
-Both are asked with the same history, and only about items that both of them contain: other items
-are removed from the lists. Where nothing can be compared, nothing is held out, and the verdict says
+The same is asked again with words: one or two of the title of that item, as the protocol `search`
+draws them. A build must not be worse in either way. Both bundles are asked with the same history,
+and only about items that both of them contain: other items are removed from the lists. Where
+nothing can be compared, nothing is held out, and the verdict says
 why. This module does not know how bundles are built or published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from app.bundle.reader import CURRENT, Bundle, open_bundle
 from app.core.errors import BundleError, EngineError, PromotionError
+from app.core.ports import Engine
 from app.engine.open import columns_of
 from app.evaluation.answers import Numbering, ask_engine
 from app.evaluation.evaluate import OpenEngine, open_served
 from app.evaluation.protocols import Case, time_split
+from app.evaluation.search_cases import DrawableWords
 from app.offline.learning.signals import EventLog
 from app.offline.metrics.intervals import Estimate, paired_difference
 from app.offline.metrics.ranking import Numbers, ndcg_at, ranks_in
@@ -35,6 +40,12 @@ MAX_CASES = 2000
 RESAMPLES = 2000
 TOP = 10
 SEED = 0
+
+NEXT_ITEM, WITH_WORDS = "", "with words "
+"""The kinds of questions, as the verdict names them."""
+
+Questions: TypeAlias = Mapping[str, Sequence[Case]]
+"""Kind -> cases; none where there are too few."""
 
 
 class _NothingToCompareError(Exception):
@@ -63,38 +74,52 @@ class PromotionGate:
         try:
             served = _served(root)
             split = _split(served, log)
-            numbering = Numbering.of(sorted(_ids(served).intersection(ids)))
-            cases = _cases(log, split, numbering)
-            ndcg = self._served_ndcg(served, cases, numbering)
+            titles = _titles(served)
+            numbering = Numbering.of(sorted(titles.keys() & set(ids)))
+            questions = _questions(_cases(log, split, numbering), titles)
+            ndcg = self._served_ndcg(served, questions, numbering)
         except _NothingToCompareError as reason:
             return _NoComparison(str(reason))
         return _Comparison(
-            gate=self, split=split, cases=cases, numbering=numbering, served_ndcg=ndcg
+            gate=self, split=split, questions=questions, numbering=numbering, served_ndcg=ndcg
         )
 
-    def _served_ndcg(self, served: Bundle, cases: Sequence[Case], numbering: Numbering) -> Numbers:
+    def _served_ndcg(
+        self, served: Bundle, questions: Questions, numbering: Numbering
+    ) -> dict[str, Numbers]:
         try:
-            return self.ndcg_of(served, cases, numbering)
+            return self.ndcg_of(served, questions, numbering)
         except (BundleError, EngineError) as error:
             raise _unusable(error) from error
 
-    def ndcg_of(self, bundle: Bundle, cases: Sequence[Case], numbering: Numbering) -> Numbers:
-        """Return float64[n], the NDCG@10 of each case among the items of `numbering`.
+    def ndcg_of(
+        self, bundle: Bundle, questions: Questions, numbering: Numbering
+    ) -> dict[str, Numbers]:
+        """Return float64[n] per kind: the NDCG@10 of each case among the items of `numbering`.
 
         Raises:
             BundleError, EngineError: the bundle cannot be opened, or does not answer.
         """
-        requests, targets = [case.request for case in cases], numbering.targets(cases)
         with closing(self.open_engine(bundle.path)) as engine:
-            answers = ask_engine(
-                engine=engine, requests=requests, targets=targets, numbering=numbering, label="gate"
-            )
-        # Items outside the numbering have row -1. Their score becomes -inf, so that they do not
-        # push the target down.
-        scores = np.where(answers.rows >= 0, answers.scores, -np.inf)
-        position = answers.target_position
-        ranks = np.where(position >= 0, ranks_in(scores, position), np.inf)
-        return ndcg_at(ranks, TOP)
+            return {
+                kind: _ndcg(engine, cases, numbering) for kind, cases in questions.items() if cases
+            }
+
+
+def _ndcg(engine: Engine, cases: Sequence[Case], numbering: Numbering) -> Numbers:
+    answers = ask_engine(
+        engine=engine,
+        requests=[case.request for case in cases],
+        targets=numbering.targets(cases),
+        numbering=numbering,
+        label="gate",
+    )
+    # Items outside the numbering have row -1. Their score becomes -inf, so that they do not push
+    # the target down.
+    scores = np.where(answers.rows >= 0, answers.scores, -np.inf)
+    position = answers.target_position
+    ranks = np.where(position >= 0, ranks_in(scores, position), np.inf)
+    return ndcg_at(ranks, TOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +137,28 @@ class _NoComparison:
 class _Comparison:
     """The trial of a build against the bundle being served.
 
-    `served_ndcg`: float64[n], the NDCG@10 of each case by the bundle being served.
+    `served_ndcg`: float64[n] per kind of question, the NDCG@10 of each case by the bundle being
+    served.
     """
 
     gate: PromotionGate
     split: float | None
-    cases: Sequence[Case]
+    questions: Questions
     numbering: Numbering
-    served_ndcg: Numbers
+    served_ndcg: Mapping[str, Numbers]
 
     def judge(self, bundle: Bundle) -> str:
-        ndcg = self.gate.ndcg_of(bundle, self.cases, self.numbering)
-        difference = paired_difference(
-            new=ndcg, old=self.served_ndcg, seed=SEED, resamples=RESAMPLES
+        ndcg = self.gate.ndcg_of(bundle, self.questions, self.numbering)
+        differences = {
+            kind: paired_difference(new=ndcg[kind], old=old, seed=SEED, resamples=RESAMPLES)
+            for kind, old in self.served_ndcg.items()
+        }
+        result = "; ".join(
+            f"{kind}NDCG@{TOP} {_figure(ndcg[kind].mean())} against {_figure(old.mean())} being "
+            f"served, difference {_interval(differences[kind])} over {len(old):,} users"
+            for kind, old in self.served_ndcg.items()
         )
-        result = (
-            f"NDCG@{TOP} {_figure(ndcg.mean())} against {_figure(self.served_ndcg.mean())} being "
-            f"served, difference {_interval(difference)} over {len(ndcg):,} users"
-        )
-        if difference.high >= 0.0:
+        if all(difference.high >= 0.0 for difference in differences.values()):
             return f"gate: {result}: published"
         if self.gate.force:
             return f"gate: {result}: worse, published because it was forced"
@@ -138,6 +166,22 @@ class _Comparison:
             "the new bundle ranks worse than the one being served and was not published: "
             f"{result}; publish it anyway with --force"
         )
+
+
+def _questions(cases: Sequence[Case], titles: Mapping[str, str]) -> Questions:
+    """Return the cases as they are, and those whose targets have words to draw with words.
+
+    The words are drawn from `titles`, item id -> title of the bundle being served. Too few cases
+    with words are none.
+    """
+    words, rng = DrawableWords.of(list(titles.values())), np.random.default_rng(SEED)
+    searches = []
+    for case in cases:
+        (target,) = case.grades
+        query = words.draw(titles[target], rng)
+        if query:
+            searches.append(replace(case, request=replace(case.request, query=query)))
+    return {NEXT_ITEM: cases, WITH_WORDS: searches if len(searches) >= MIN_CASES else []}
 
 
 def _served(root: Path) -> Bundle:
@@ -153,12 +197,14 @@ def _unusable(error: BundleError | EngineError) -> _NothingToCompareError:
     return _NothingToCompareError(f"the bundle being served cannot be used ({error})")
 
 
-def _ids(bundle: Bundle) -> set[str]:
+def _titles(served: Bundle) -> dict[str, str]:
+    """Return item id -> title, "" where there is none."""
     try:
-        column = columns_of(bundle)["id"]
+        columns = columns_of(served)
     except BundleError as error:
         raise _unusable(error) from error
-    return {str(column.value(row)) for row in range(len(column))}
+    ids, titles = columns["id"], columns["title"]
+    return {str(ids.value(row)): str(titles.value(row) or "") for row in range(len(ids))}
 
 
 def _split(served: Bundle, log: EventLog) -> float:

@@ -220,6 +220,50 @@ def test_without_a_gate_nothing_is_held_out_and_there_is_no_verdict(served):
     assert "gate" not in report.seconds
 
 
+# --- with words
+
+PAIRS = [{"id": f"i{n}", "title": f"{'abcdef'[n // 2] * 3} number"} for n in range(N_ITEMS)]
+"""Two items of each word, which is as many as a word of so small a catalogue may have."""
+
+
+def by_words(right):
+    """A model that is asked with the history alone knows nothing; with words it may be right."""
+
+    def score(request, ids, popularity):
+        if not request.query:
+            return np.zeros(len(ids))
+        return ring(request, ids, popularity) if right else -ring(request, ids, popularity)
+
+    return score
+
+
+def test_a_build_that_is_worse_with_words_is_refused(shop):
+    shop.build(EARLY, items=PAIRS)
+    with pytest.raises(PromotionError) as refused:
+        shop.build(WHOLE, shop.gate(by_words(True), by_words(False)), PAIRS)
+    alone, words = refused.value.message.split("; ")[:2]
+    assert figures(alone)[2] == 0.0
+    assert words.startswith("with words NDCG@10 ")
+    assert figures(words)[1] == 1.0
+    assert figures(words)[4] < 0.0
+    assert figures(words)[5] == N_USERS
+
+
+def test_the_words_are_of_the_title_of_the_target(shop):
+    shop.build(EARLY, items=PAIRS)
+    asked = []
+
+    def note(request, ids, popularity):
+        if request.query:
+            asked.append((int(request.history[-1][1:]), request.query))
+        return ring(request, ids, popularity)
+
+    report = shop.build(WHOLE, shop.gate(ring, note), PAIRS)
+    assert len(asked) == N_USERS
+    assert all(query == "abcdef"[(last + 1) % N_ITEMS // 2] * 3 for last, query in asked)
+    assert report.verdict.endswith("users: published")
+
+
 # --- what is held out
 
 
