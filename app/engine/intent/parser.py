@@ -98,6 +98,10 @@ class QueryParser:
 
     def _intent(self, query: str, walk: Walk, language: str, now: float, title: str = "") -> Intent:
         demands = walk.demands
+        confidence = WEAK_CONFIDENCE if title else self._confidence(walk, language)
+        text = title or _residual(query, walk)
+        if not demands.n:
+            return Intent(residual_text=text, language=language, confidence=confidence)
         return Intent(
             sort=demands.sort,
             filters=filter_text(demands.filters),
@@ -107,9 +111,9 @@ class QueryParser:
             dislike_titles=tuple(dict.fromkeys(demands.dislike)),
             tone=tuple(demands.tone),
             count=demands.count,
-            residual_text=title or _residual(query, walk),
+            residual_text=text,
             language=language,
-            confidence=WEAK_CONFIDENCE if title else self._confidence(walk, language),
+            confidence=confidence,
             spans=tuple(sorted(walk.spans)),
             title=bool(title),
             valid_until=midnight_after(now) if demands.clock else _NEVER,

@@ -13,7 +13,9 @@ from app.engine.intent.periods import Period, period_of
 from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, PhraseMeaning, Trie, Unit
 
 _HOUR: Final = 60
-_HUNDRED: Final = 100
+HUNDRED: Final = 100
+"""From here on, a multiplier alone is no number: "a hundred", but "dozen"."""
+
 _LARGEST: Final = 1e12
 _BARE: Final = {"year": "year", "month_only": "month", "weekday": "month"}
 _TIMES: Final = 6
@@ -168,7 +170,7 @@ class Slots:
         start = at
         if self.tokens[at] in self.book.ones and self.tokens[at + 1 : at + 2]:
             # "a hundred"
-            at += multipliers.get(self.tokens[at + 1], 0) >= _HUNDRED
+            at += multipliers.get(self.tokens[at + 1], 0) >= HUNDRED
         while at < self.n:
             token = self.tokens[at]
             if token in values:
@@ -177,7 +179,7 @@ class Slots:
                 if last is None:
                     break
                 digits = digits and value < 10
-            elif token in multipliers and (at > start or multipliers[token] < 100):
+            elif token in multipliers and (at > start or multipliers[token] < HUNDRED):
                 total = _multiplied(total, last, multipliers[token])
                 last, digits = None, False
             else:
@@ -277,7 +279,7 @@ class Slots:
             period = period_of(meaning.kind, meaning.value, found.values, self.today)
             if period is not None:
                 bare = _BARE.get(meaning.kind, "") if found.end == at + 1 else ""
-                if bare == "year" and found.values[0] < _HUNDRED:
+                if bare == "year" and found.values[0] < HUNDRED:
                     bare = "short"
                 return Filled(found.end, Time(period, bare))
         return None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from app.engine.intent.phrases import SLOTS_KEY, PhraseBook, Trie
+from app.engine.intent.slots import HUNDRED
 from app.engine.intent.vocabulary import IntentVocabulary
 
 SPEAKS: Final = "!"
@@ -40,7 +41,8 @@ class WordKinds:
 
     Attributes:
         opening: words that may begin something of several words -> the tries behind them.
-        starts: slot -> what it may begin with, but not "a", which counts only some words.
+        starts: slot -> what it may begin with; not "a", which counts only some words, nor
+            "thousand", which is behind a number.
         counted: what "a" counts.
         parts: words that begin a part of times, such as months and numbers.
     """
@@ -48,7 +50,9 @@ class WordKinds:
     def __init__(self, vocabulary: IntentVocabulary, book: PhraseBook) -> None:
         """Take what is known of the catalogue, and the phrases."""
         self._vocabulary, self._names, self._book = vocabulary, vocabulary.names, book
-        self.starts = {slot: tokens - book.ones for slot, tokens in book.firsts.items()}
+        self._late = frozenset(by for by, value in book.multipliers.items() if value >= HUNDRED)
+        late = self._late | book.ones
+        self.starts = {slot: tokens - late for slot, tokens in book.firsts.items()}
         self.counted = frozenset(
             [*book.units, *book.money, *book.multipliers, *book.and_halves, *book.pluses]
         )
@@ -82,7 +86,9 @@ class WordKinds:
         book = self._book
         if "" in book.periods.get(word, {}):
             return SPEAKS
-        if word not in self.parts and (word in book.periods or word not in book.fillers):
+        if word not in self.parts and (
+            word in book.periods or word in self._late or word not in book.fillers
+        ):
             return ""
         if "" in book.phrases.get(word, {}):
             return SPEAKS
