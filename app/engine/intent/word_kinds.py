@@ -57,6 +57,8 @@ class WordKinds:
             [*book.units, *book.money, *book.multipliers, *book.and_halves, *book.pluses]
         )
         self.parts = frozenset().union(*(self.starts[slot] for slot in book.periods[SLOTS_KEY]))
+        # What phrases may go on with, beside their own words: "half", "hundred".
+        self._inside = self.counted.union(*book.firsts.values())
         self.opening = dict(_opening(book, self.counted))
         self._dates = frozenset(_dates(book))
 
@@ -76,7 +78,14 @@ class WordKinds:
         if word in book.phrases or word in book.words:
             meaning = book.phrases.get(word, {}).get("")
             return KNOWN if meaning is None else _KIND_OF_MEANING.get(meaning.kind, SPEAKS)
-        if self._vocabulary.words.count(word):
+        return self._kind_of_plain(word)
+
+    def _kind_of_plain(self, word: str) -> str:
+        """Return the kind of a word that no phrase has."""
+        in_titles = self._vocabulary.words.count(word) > 0
+        if word in self._inside:
+            return KNOWN if in_titles and word in self._late else SPEAKS
+        if in_titles:
             return TITLE_WORD
         misspelt = word not in self._names.longest and self._names.correct(word)
         return SPEAKS if misspelt else UNKNOWN
