@@ -24,6 +24,7 @@ from app.core.errors import InvalidRequestError
 from app.core.ports import user_key
 from app.core.types import Event
 from app.domain.event_rules import DEFAULT_KIND
+from app.domain.named_values import WrongValue, context_of
 from app.domain.request import MAX_EVENTS, EventKind, Id
 from app.domain.values import Unusable, limit_to_now, parse_event, parse_query, parse_time
 from app.serving.ingest import Remark
@@ -74,12 +75,14 @@ class EventInput(BaseModel):
     event_id: Id | None = None
     recommendation_id: Id | None = None
     query: Annotated[str, BeforeValidator(_words)] = ""
+    context: dict[str, Any] | None = None
 
     def event_at(self, now: float) -> Event:
         """Return the event to store. Without a time it happened `now`; without an id it gets one.
 
         Raises:
             InvalidRequestError: not exactly one of user_id and session_id.
+            WrongValue: its context is wrong.
             Unusable: its time lies more than a day after `now` (unix seconds).
         """
         user = user_key(self.user_id, self.session_id)
@@ -94,6 +97,7 @@ class EventInput(BaseModel):
             value=self.value,
             recommendation=self.recommendation_id,
             query=self.query,
+            context=context_of(self.context) if self.context else (),
         )
 
 
@@ -143,6 +147,9 @@ def _parsed(index: int, entry: EventInput | ValidationError, now: float) -> Even
         if isinstance(entry, ValidationError):
             raise translate(entry)
         return entry.event_at(now)
+    except WrongValue as wrong:
+        field = "context" if wrong.name is None else f"context.{wrong.name}"
+        return Remark(index, "invalid_event", str(wrong), field)
     except Unusable as reason:
         return Remark(index, "in_the_future", str(reason), "timestamp")
     except InvalidRequestError as error:

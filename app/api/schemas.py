@@ -269,7 +269,7 @@ _SENT_EVENTS: Final[Schema] = {
     "maxItems": MAX_EVENTS,
     "items": {
         "description": "user_id or session_id, item_id, event (click), value, timestamp (now), "
-        "event_id, recommendation_id, query; an invalid one is rejected by itself",
+        "event_id, recommendation_id, query, context; an invalid one is rejected by itself",
     },
 }
 
@@ -343,6 +343,11 @@ USER: Final = object_of(
                         "timestamp": {**_NUMBER, "description": "unix seconds"},
                         "recommendation_id": {"type": ["string", "null"]},
                         "query": {"type": ["string", "null"]},
+                        "context": {
+                            "type": "object",
+                            "maxProperties": MAX_NAMES,
+                            "additionalProperties": {"type": ["string", "number", "boolean"]},
+                        },
                     }
                 )
             ),

@@ -160,4 +160,5 @@ def _event(event: Event) -> dict[str, Any]:
         "timestamp": event.time,
         "recommendation_id": event.recommendation,
         "query": event.query or None,
+        "context": shown(event.context),
     }

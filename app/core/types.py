@@ -38,6 +38,12 @@ AttributeValue: TypeAlias = str | float | bool | tuple[str, ...]
 Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 """What is known of a user: pairs of name and value, each name once, sorted by name."""
 
+ContextValue: TypeAlias = str | float | bool
+"""One thing that is known of the moment of a request or an event."""
+
+Context: TypeAlias = tuple[tuple[str, ContextValue], ...]
+"""Where, when and on what it happened: pairs of name and value, each name once, sorted by name."""
+
 _NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
 
 
@@ -283,6 +289,7 @@ class Event:
         value: a rating or a quantity; None if there is none.
         recommendation: id of the answer that led to the event, if any.
         query: the words that led to the event; "" = none.
+        context: where, when and on what it happened.
     """
 
     id: str
@@ -293,6 +300,7 @@ class Event:
     value: float | None = None
     recommendation: str | None = None
     query: str = ""
+    context: Context = ()
 
 
 @dataclass(frozen=True, slots=True)

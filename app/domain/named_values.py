@@ -1,6 +1,7 @@
-"""Named values: what is known of a user. They have the same rules in files and over HTTP.
+"""Named values: the attributes of a user, and the context of an event.
 
-A value is text, a number, true or false, or a list of texts. Names and values that nothing was
+They have the same rules in files and over HTTP. A value is text, a number, true or false; an
+attribute may also be a list of texts. Names and values that nothing was
 learned of are no errors. A blank or missing value is as if the name were not there. This module
 knows neither files nor stores.
 """
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from app.core.types import Attributes, AttributeValue, JsonValue
+from app.core.types import Attributes, AttributeValue, Context, ContextValue, JsonValue
 from app.domain.values import Unusable, is_missing
 
 MAX_NAMES: Final = 16
@@ -58,6 +59,19 @@ def attributes_of(values: Mapping[str, object]) -> Attributes:
     return _pairs(values, attribute_value)
 
 
+def context_of(values: Mapping[str, object]) -> Context:
+    """Return the context of an event. Raises `WrongValue`.
+
+    >>> context_of({"hour": 14, "device": "phone", "section": ""})
+    (('device', 'phone'), ('hour', 14.0))
+    """
+    return _pairs(values, _context_value)
+
+
+def _context_value(value: object) -> ContextValue | None:
+    return _scalar(value, "is neither text, number, true nor false")
+
+
 def attribute_value(value: object) -> AttributeValue | None:
     """Return one attribute, None if it is missing. Raises `Unusable`."""
     if isinstance(value, list | tuple):
@@ -69,7 +83,7 @@ def attribute_value(value: object) -> AttributeValue | None:
     return _scalar(value, "is neither text, number, true, false nor a list of texts")
 
 
-def _scalar(value: object, otherwise: str) -> str | float | bool | None:
+def _scalar(value: object, otherwise: str) -> ContextValue | None:
     """Return text, a number or a truth value, None if it is missing.
 
     Raises `Unusable`, with the text `otherwise` for another type.
@@ -115,13 +129,13 @@ def _pairs(
     return tuple(sorted(parsed.items()))
 
 
-def shown(attributes: Attributes) -> dict[str, JsonValue]:
-    """Return attributes as callers see them: whole numbers as integers.
+def shown(values: Attributes | Context) -> dict[str, JsonValue]:
+    """Return named values as callers see them: whole numbers as integers.
 
     >>> shown((("age", 31.0), ("likes", ("tea",))))
     {'age': 31, 'likes': ['tea']}
     """
-    return {name: _shown(value) for name, value in attributes}
+    return {name: _shown(value) for name, value in values}
 
 
 def _shown(value: AttributeValue) -> JsonValue:
@@ -132,13 +146,13 @@ def _shown(value: AttributeValue) -> JsonValue:
     return value
 
 
-def written(attributes: Attributes) -> bytes:
-    """Return attributes as JSON, for a store."""
-    return orjson.dumps(dict(attributes))
+def written(values: Attributes | Context) -> bytes:
+    """Return named values as JSON, for a store."""
+    return orjson.dumps(dict(values))
 
 
-def read_back(text: bytes | str) -> Attributes:
-    """Return the attributes that `written` wrote.
+def read_back(text: bytes | str) -> tuple[tuple[str, Any], ...]:
+    """Return the named values that `written` wrote.
 
     >>> read_back(written((("age", 31.0), ("likes", ("tea",)), ("new", True))))
     (('age', 31.0), ('likes', ('tea',)), ('new', True))

@@ -168,6 +168,19 @@ def limit_to_now(seconds: float, now: float) -> float:
     return min(seconds, now)
 
 
+def spelled(text: Cell) -> Cell:
+    """Return what a cell of text spells: a number, true or false, else the cell as it is.
+
+    >>> spelled("14"), spelled("true"), spelled("014"), spelled("phone")
+    (14.0, True, '014', 'phone')
+    """
+    if is_missing(text) or not isinstance(text, str):
+        return text
+    if _is_boolean_text(text):
+        return text.strip().lower() == "true"
+    return float(text) if _is_number_text(text) else text
+
+
 def infer_kind(values: Sequence[Cell], *, text_cells: bool) -> Kind:
     """Return the kind that all values of a column have; "string" if they are mixed or all missing.
 

@@ -162,6 +162,9 @@ EVENTS: list[dict[str, Any]] = [
     {"query": "\U0001f600" * 512},
     {"query": "\x00"},
     {"query": None},
+    {"context": None},
+    {"context": {f"{n}".rjust(64, "\U0001f600"): "\U0001f600" * 256 for n in range(16)}},
+    {"context": {"a": "\x00", "b": 1.7976931348623157e308, "c": -5e-324}},
 ]
 
 
@@ -191,6 +194,7 @@ async def test_an_extreme_event_harms_no_answer_then_or_after_a_restart(
         ({"item_id": 10**256}, "item_id"),
         # Its spelling is what is stored, and that has three characters for each of these.
         ({"query": "\U0001d160" * 171}, "query"),
+        ({"context": {"a": 10**400}}, "context.a"),
         ({"timestamp": time.time() + 2 * DAY_S}, "timestamp"),
     ],
     ids=lambda said: repr(said)[:60],

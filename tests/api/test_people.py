@@ -95,6 +95,7 @@ async def test_all_that_was_sent_comes_back(client: httpx.AsyncClient) -> None:
         **{key: sent[key] for key in sent if key not in {"user_id", "timestamp"}},
         "timestamp": 1767323045.0,
         "query": "space films",
+        "context": {},
     }
     assert found["events"][0]["query"] is None
     assert found["history"] == ["alien", "star"]
@@ -153,6 +154,14 @@ GOOD = {"user_id": "ann", "item_id": "alien"}
         ({**GOOD, "query": ["a"]}, "query"),
         ({**GOOD, "query": "x" * 513}, "query"),
         ({**GOOD, "user": "ann"}, "user"),
+        ({**GOOD, "context": []}, "context"),
+        ({**GOOD, "context": "phone"}, "context"),
+        ({**GOOD, "context": {"a": []}}, "context.a"),
+        ({**GOOD, "context": {"a": {}}}, "context.a"),
+        ({**GOOD, "context": {"a": "x" * 257}}, "context.a"),
+        ({**GOOD, "context": {"": 1}}, "context"),
+        ({**GOOD, "context": {"a\n": 1}}, "context"),
+        ({**GOOD, "context": {f"a{n}": n for n in range(17)}}, "context"),
     ],
     ids=lambda value: json.dumps(value)[:60] if value != 10**400 else "huge",
 )
@@ -448,6 +457,15 @@ async def test_a_wrong_method_is_told_the_right_ones(
 
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
     jsonschema_rs.validate(schemas.ERROR, answer.json())
+
+
+async def test_the_context_of_an_event_comes_back(client: httpx.AsyncClient) -> None:
+    here = {"device": " phone ", "hour": 14, "share": 0.5, "new": False, "none": None, "blank": ""}
+    await send(client, {**GOOD, "context": here}, {**GOOD, "context": {}}, GOOD)
+
+    last, middle, first = (await user(client, "ann"))["events"]
+    assert first["context"] == {"device": "phone", "hour": 14, "share": 0.5, "new": False}
+    assert last["context"] == middle["context"] == {}
 
 
 WHO = {"country": " NZ ", "age": 31, "tall": 1.5, "new": False, "likes": ["tea", "hiking"]}

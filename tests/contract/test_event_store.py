@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.event_stores import (
     open_redis_store,
     open_sqlite_store,
 )
+
+HERE = (('a:|"\n', "最新\n"), ("hour", 14.0), ("new", False))
 
 
 @pytest.fixture
@@ -60,9 +63,10 @@ async def test_an_event_comes_back_exactly(store: EventStore) -> None:
     odd = [
         event("1", item="最新|a:b,\"'", kind="k:ind", value=1e-17, recommendation="r"),
         event("2", item="é", kind="click", value=-0.1, time=NOW + 0.123456, query='a "b" 最新'),
-        event("3:x", item=" ", kind="日", value=None, time=NOW + 1 / 3 + 1),
+        event("3:x", item=" ", kind="日", value=None, time=NOW + 1 / 3 + 1, context=HERE),
+        event("4", item="b", time=NOW + 3, query="q", context=(("n", 1e300),)),
     ]
-    assert await store.append(odd) == (True, True, True)
+    assert await store.append(odd) == (True,) * 4
 
     assert (await store.read("u:ann")).events == tuple(odd)
     assert await everything(store) == set(odd)
@@ -184,7 +188,7 @@ async def test_deleting_somebody_unknown_is_remembered(store: EventStore) -> Non
 async def test_a_session_becomes_a_user(store: EventStore) -> None:
     await store.append([event("1", item="a", time=NOW), event("2", item="c", time=NOW + 2)])
     session = [
-        event("3", "s:1", item="b", time=NOW + 1, value=0.1, query="q"),
+        event("3", "s:1", item="b", time=NOW + 1, value=0.1, query="q", context=HERE),
         event("4", "s:1", item="d", kind="view", time=NOW + 2),
         event("5", "s:1", item="e", time=NOW + 2),
     ]
@@ -195,7 +199,7 @@ async def test_a_session_becomes_a_user(store: EventStore) -> None:
     merged = await store.read("u:ann")
     assert merged.merged == ("s:1",)
     assert merged.counts == {"click": 4, "view": 1}
-    assert merged.events[1] == event("3", item="b", time=NOW + 1, value=0.1, query="q")
+    assert merged.events[1] == replace(session[0], user="u:ann")
     old = await store.read("s:1")
     assert (old.events, old.deleted) == ((), True)
 
@@ -315,7 +319,7 @@ def remembered(user: StoredUser) -> dict[tuple[str, str], tuple[float, float | N
 
 async def test_what_was_seen_outlives_the_number_of_events_that_are_kept(store: EventStore) -> None:
     n = RETENTION.per_kind + 30
-    many = [event(f"{k}", item=f"i{k}", time=NOW + k, query="q") for k in range(n)]
+    many = [event(f"{k}", item=f"i{k}", time=NOW + k, query="q", context=HERE) for k in range(n)]
     await store.append([*many[: n // 2], event("v", item="最新", kind="view")])
     await store.append(many[n // 2 :])
 

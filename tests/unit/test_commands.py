@@ -16,8 +16,9 @@ from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import fake_encoder, write_jsonl
 from tests.event_stores import NOW, content
 
+HERE = (("hour", 14.0), ("new", True))
 EVENTS = [
-    Event("e1", "u:ann", "a", "click", NOW, query="red sofa"),
+    Event("e1", "u:ann", "a", "click", NOW, query="red sofa", context=HERE),
     Event("e2", "s:最新", "b|c", "rating", NOW + 0.123456, 4.5, "r1"),
 ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from app.core.types import Event
+from app.domain.named_values import shown
 from app.domain.values import Unusable
 from app.offline.input.events import EventParser, EventRow, TimeBounds
 from app.offline.input.read_report import ReadReport, counted_rows
@@ -37,6 +38,7 @@ def line_of(event: Event) -> bytes:
         "event_id": event.id,
         "recommendation_id": event.recommendation,
         "query": event.query or None,
+        "context": shown(event.context) or None,
     }
     present = {name: value for name, value in cells.items() if value is not None}
     return orjson.dumps(present, option=orjson.OPT_APPEND_NEWLINE)
@@ -74,6 +76,7 @@ def _event(row: EventRow, line: int, moment: float) -> Event:
         value=None if math.isnan(row.value) else row.value,
         recommendation=row.recommendation,
         query=row.query,
+        context=row.context,
     )
 
 

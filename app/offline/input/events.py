@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.ports import user_key
+from app.core.types import Context
 from app.domain.event_rules import RATING_KIND
 from app.domain.values import (
     Cell,
@@ -30,6 +31,7 @@ from app.domain.values import (
     parse_query,
     parse_time,
 )
+from app.offline.input.context_columns import ContextColumns
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import Cells, Format, format_of
 from app.offline.input.recipe import EventColumns, Recipe
@@ -88,7 +90,7 @@ class Events:
 class EventRow:
     """One row of an event file; `value` and `timestamp` (unix seconds) are NaN where missing.
 
-    `query`: the words that led to the event; "" = none.
+    `query`: the words that led to the event; "" = none. `context`: () = none.
     """
 
     user: str
@@ -99,6 +101,7 @@ class EventRow:
     event_id: str | None
     recommendation: str | None
     query: str
+    context: Context = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ class EventParser:
         self._file_format = file_format
         has_default = "default_event" in names.model_fields_set
         self._value_is_stars = names.value in RATING_COLUMNS and not has_default
+        self._context = ContextColumns(names.context, file_format)
         self._columns: set[str] = set()
         self._stars: Counter[str] = Counter()  # column -> rows whose value it gave
 
@@ -164,6 +168,7 @@ class EventParser:
             event_id=event_id,
             recommendation=answer_id,
             query=parse_query(cells.get(names.query)),
+            context=self._context.context(cells),
         )
 
     def check_columns(self, file: str) -> None:
@@ -199,10 +204,11 @@ class EventParser:
 
     def _used(self) -> set[str]:
         names = self._names
-        mapped = names.model_dump(exclude={"path", "default_event", "user_id", "item_id"})
+        apart = {"path", "default_event", "user_id", "item_id", "context"}
+        mapped = names.model_dump(exclude=apart)
         users = {names.user_id} if names.user_id is not None else {"user_id", "user"}
         items = {names.item_id} if names.item_id is not None else {"item_id", "item"}
-        return {"", *mapped.values(), *users, *items, *self._stars}
+        return {"", *mapped.values(), *users, *items, *self._stars, *self._context.used}
 
 
 def _id_or_none(cell: Cell, name: str, file_format: Format) -> str | None:

@@ -35,7 +35,7 @@ from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 from app.domain.named_values import ID_NAMES, MAX_NAME_CHARS, MAX_NAMES
 from app.domain.request import MAX_GROUPED_FIELDS, MAX_PER
 
-AttributeName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+ValueName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class _RecipePart(BaseModel):
@@ -54,7 +54,7 @@ class ItemColumns(_RecipePart):
 
 
 class EventColumns(_RecipePart):
-    """`[events]`: the column of each of our fields.
+    """`[events]`: the column of each of our fields, and of each value of the context.
 
     A file may also have `user` and `item` in place of `user_id` and `item_id`.
     """
@@ -69,6 +69,7 @@ class EventColumns(_RecipePart):
     event_id: str = "event_id"
     recommendation_id: str = "recommendation_id"
     query: str = "query"
+    context: dict[ValueName, str] = Field(default={}, max_length=MAX_NAMES)
     default_event: str = Field(default="click", min_length=1, max_length=MAX_KIND_CHARS)
 
 
@@ -80,7 +81,7 @@ class UserColumns(_RecipePart):
 
     path: str | None = None
     id: str | None = None
-    attributes: list[AttributeName] | None = Field(default=None, max_length=MAX_NAMES)
+    attributes: list[ValueName] | None = Field(default=None, max_length=MAX_NAMES)
 
     @field_validator("attributes")
     @classmethod
@@ -165,8 +166,7 @@ class Recipe(_RecipePart):
         """
         columns: ItemColumns | EventColumns | UserColumns = getattr(self, section)
         for field in sorted(columns.model_fields_set - {"path", "default_event"}):
-            value = getattr(columns, field)
-            for column in value if isinstance(value, list) else [value]:
+            for column in _columns_of(getattr(columns, field)):
                 if seen and column not in seen:
                     raise UsageError(
                         f"{self.file}: {section}.{field} names the column {column!r}, "
@@ -236,6 +236,13 @@ def load_recipe(path: Path) -> Recipe:
     resolved = recipe.model_copy(update=found)
     resolved._file = path.name  # noqa: SLF001 — its own module
     return resolved
+
+
+def _columns_of(value: str | list[str] | dict[str, str]) -> list[str]:
+    """Return the columns that one key of a recipe names."""
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else list(value.values())
 
 
 def _resolved(section: _Section, folder: Path) -> _Section:

@@ -29,6 +29,8 @@ R = TypeVar("R")
 _NAME: Final = "the event store"
 _PREFIX: Final = b"recserve:store:1:"
 _SCAN: Final = 1000
+_FIELDS: Final = 7
+"""Values that are stored of an event with a context, which is the last."""
 _POLL_S: Final = 0.05
 _DURABLE_CONFIG: Final = (
     ("appendonly", "yes", "a crash of Redis loses acknowledged events"),
@@ -268,8 +270,10 @@ def _seen_items(events: Sequence[bytes], dropped: Sequence[bytes], oldest: float
 
 def _packed(event: Event) -> bytes:
     rest: tuple[Any, ...] = (event.item, event.kind, event.time, event.value, event.recommendation)
-    if event.query:  # most events have none, and need no room for it
+    if event.query or event.context:  # most events have neither, and need no room for it
         rest = (*rest, event.query)
+    if event.context:
+        rest = (*rest, dict(event.context))
     return event.user.encode() + b"\n" + orjson.dumps(rest)
 
 
@@ -279,4 +283,7 @@ def _unpacked(member: bytes, value: bytes) -> Event:
 
 def _event(event_id: bytes, value: bytes) -> Event:
     user, _, rest = value.partition(b"\n")
-    return Event(event_id.decode(), user.decode(), *orjson.loads(rest))
+    fields = orjson.loads(rest)
+    if len(fields) == _FIELDS:
+        fields[-1] = tuple(fields[-1].items())
+    return Event(event_id.decode(), user.decode(), *fields)

@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -22,7 +22,7 @@ TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS events (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, kind TEXT NOT NULL,
         time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT,
-        query TEXT NOT NULL DEFAULT '')""",
+        query TEXT NOT NULL DEFAULT '', context TEXT NOT NULL DEFAULT '')""",
     "CREATE INDEX IF NOT EXISTS events_of_user ON events (user, kind, time, seq)",
     # Items of events that were dropped because there were too many of their kind.
     """CREATE TABLE IF NOT EXISTS seen (
@@ -34,13 +34,18 @@ TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS attributes (
         hash TEXT PRIMARY KEY, user TEXT NOT NULL, named TEXT NOT NULL) WITHOUT ROWID""",
 )
-NEWER_COLUMNS: Final = (("events", "query", "TEXT NOT NULL DEFAULT ''"),)
+NEWER_COLUMNS: Final = (
+    ("events", "query", "TEXT NOT NULL DEFAULT ''"),
+    ("events", "context", "TEXT NOT NULL DEFAULT ''"),
+)
 """Columns that files of older versions do not have: table, name, declaration."""
 
-_INSERT: Final = """INSERT INTO events (id, user, item, kind, time, value, recommendation, query)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
-_NEWEST: Final = """SELECT seq, id, user, item, kind, time, value, recommendation, query FROM events
-    WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
+_INSERT: Final = """INSERT INTO events
+    (id, user, item, kind, time, value, recommendation, query, context)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+_NEWEST: Final = """SELECT
+    seq, id, user, item, kind, time, value, recommendation, query, context
+    FROM events WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
 _USER: Final = """SELECT epoch, n, deleted, merged, named
     FROM users LEFT JOIN attributes USING (hash) WHERE hash = ?"""
 _NAMED_AFTER: Final = """SELECT user, named, hash FROM attributes
@@ -52,8 +57,9 @@ _REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
         value = coalesce(max(value, excluded.value), value, excluded.value)"""
 _BEYOND_LIMIT: Final = """SELECT seq FROM events WHERE user = ? AND kind = ?
     ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?"""
-_AFTER: Final = """SELECT seq, id, user, item, kind, time, value, recommendation, query FROM events
-    WHERE seq > ? ORDER BY seq LIMIT ?"""
+_AFTER: Final = """SELECT
+    seq, id, user, item, kind, time, value, recommendation, query, context
+    FROM events WHERE seq > ? ORDER BY seq LIMIT ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ def _insert(connection: sqlite3.Connection, event: Event) -> bool:
         event.value,
         event.recommendation,
         event.query,
+        written(event.context).decode() if event.context else "",
     )
     return connection.execute(_INSERT, row).rowcount == 1
 
@@ -159,7 +166,7 @@ def read(
     for kind in kinds:
         rows += connection.execute(_NEWEST, (user, kind, oldest, NEWEST_EVENTS)).fetchall()
     rows.sort(key=lambda row: (row[5], row[0]))  # time, then seq
-    events = tuple(Event(*row[1:]) for row in rows)
+    events = tuple(map(_event, rows))
     return StoredUser(
         version=_version(epoch, n),
         events=events,
@@ -169,6 +176,13 @@ def read(
         seen={kind: _seen(connection, user, kind=kind, oldest=oldest) for kind in seen},
         attributes=None if named is None else read_back(named),
     )
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    """Return the event of a row as `_NEWEST` and `_AFTER` return it."""
+    _, *fields, context = row
+    fields.append(read_back(context) if context else ())
+    return Event(*fields)
 
 
 def _seen(connection: sqlite3.Connection, user: str, kind: str, oldest: float) -> list[SeenItem]:
@@ -269,4 +283,4 @@ def vacuum(connection: sqlite3.Connection) -> None:
 def after(connection: sqlite3.Connection, seq: int, n: int) -> tuple[list[Event], int]:
     """Return up to `n` events after `seq`, in the order they came, and the `seq` of the last."""
     rows = connection.execute(_AFTER, (seq, n)).fetchall()
-    return [Event(*row[1:]) for row in rows], rows[-1][0] if rows else seq
+    return [_event(row) for row in rows], rows[-1][0] if rows else seq

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.errors import BadDataError
+from app.core.errors import BadDataError, UsageError
 from app.core.types import Event
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.offline.input.event_files import events_of as events_to_import
@@ -151,11 +151,69 @@ def test_events_remember_the_words_that_led_to_them(tmp_path):
     assert csv_events(tmp_path, "user_id,item_id,query\nu,i,007\nu,i,\n").queries == ["007"]
 
 
+def contexts(path, recipe=None):
+    """Return the contexts of the events of a file, and its report."""
+    report = ReadReport(path.name)
+    times = TimeBounds(now=NOW, undated=NOW)
+    events = list(events_to_import(path, recipe or Recipe(), times, report))
+    return [dict(event.context) for event in events], report
+
+
+def test_a_context_is_an_object_or_a_column_for_each_value(tmp_path):
+    rows = [
+        {**CLICK, "context": {"device": " phone ", "hour": 14, "new": True, "none": None}},
+        {**CLICK, "context.hour": "14", "context.section": "home"},
+        CLICK,
+        {**CLICK, "context": {"hour": 1, "city": ""}, "context.hour": 2},
+    ]
+    found, report = contexts(write_jsonl(tmp_path / "e.jsonl", rows))
+    assert found == [
+        {"device": "phone", "hour": 14.0, "new": True},
+        {"hour": "14", "section": "home"},
+        {},
+        {"hour": 2.0},
+    ]
+    assert report.notes == []
+    assert len(events_of(tmp_path, rows)) == 4
+
+
+def test_columns_of_a_table_spell_the_values_of_a_context(tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_text(
+        "user_id,item_id,context.hour,context.zip,platform,context\nu,i,14,014,tv,x\nu,i,,true,,y\n"
+    )
+    found, report = contexts(path)
+    assert found == [{"hour": 14.0, "zip": "014"}, {"zip": True}]
+    assert report.notes == ["columns that were not used: 'context', 'platform'"]
+
+    recipe = Recipe(events=EventColumns(context={"device": "platform"}))
+    found, report = contexts(path, recipe)
+    assert found == [{"device": "tv", "hour": 14.0, "zip": "014"}, {"zip": True}]
+    assert report.notes == ["columns that were not used: 'context'"]
+    with pytest.raises(UsageError, match=r"events\.context names the column 'os', which"):
+        read_events(path, Recipe(events=EventColumns(context={"os": "os"})), NOW)
+
+
+@pytest.mark.parametrize(
+    ("context", "reason"),
+    [
+        ({"a": []}, "context: a is neither text, number, true nor false"),
+        ({"a": "x" * 257}, "context: a is longer than 256 characters"),
+        ({f"a{n}": n for n in range(17)}, "context: there are more than 16 names"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_row_with_a_wrong_context_is_counted(tmp_path, context, reason):
+    log = events_of(tmp_path, [CLICK, {**CLICK, "context": context}])
+    assert log.report.examples == [f"line 2: {reason}"]
+
+
 def test_exported_events_are_imported_with_their_words(tmp_path):
-    stored = Event("1", "u:u", "i", "click", NOW, query='"a" 最新')
+    here = (("device", "最新"), ("hour", 14.0), ("new", False))
+    stored = Event("1", "u:u", "i", "click", NOW, query='"a" 最新', context=here)
     path = tmp_path / "events.jsonl"
     path.write_bytes(line_of(stored) + line_of(Event("2", "u:u", "i", "click", NOW)))
-    assert b"query" not in path.read_bytes().splitlines()[1]
+    assert not {b"query", b"context"} & set(path.read_bytes().splitlines()[1].split(b'"'))
     times, report = TimeBounds(now=NOW, undated=NOW), ReadReport(path.name)
     back = list(events_to_import(path, Recipe(), times, report))
     assert back[0] == stored

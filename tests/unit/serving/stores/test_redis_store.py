@@ -47,13 +47,15 @@ async def test_events_without_words_are_stored_as_older_versions_read_them(
     redis_server: RedisServer,
 ) -> None:
     store = open_redis_store(redis_server, lambda: NOW)
-    await store.append([event("1"), event("2", query="red sofa")])
+    here = (("hour", 14.0),)
+    await store.append([event("1"), event("2", query="red sofa"), event("3", context=here)])
     stored = await store._client.hgetall(b"recserve:store:1:events")
     await store.aclose()
 
     assert {key: len(orjson.loads(value.partition(b"\n")[2])) for key, value in stored.items()} == {
         b"1": 5,
         b"2": 6,
+        b"3": 7,
     }
 
 

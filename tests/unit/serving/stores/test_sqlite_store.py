@@ -13,6 +13,8 @@ from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.clock import Clock
 from tests.event_stores import content, event
 
+HERE = (("hour", 14.0),)
+
 
 def hold(path: Path) -> sqlite3.Connection:
     """Keep other writers waiting until the connection is closed."""
@@ -67,7 +69,7 @@ async def test_a_file_of_an_older_version_gets_the_columns_it_lacks(tmp_path: Pa
     old.execute("PRAGMA user_version = 1")
     insert = """INSERT INTO events (id, user, item, kind, time, value, recommendation)
         VALUES (?, ?, ?, ?, ?, ?, ?)"""
-    before, beside, after = event("1"), event("2"), event("3", query="red sofa")
+    before, beside, after = event("1"), event("2"), event("3", query="sofa", context=HERE)
     rows = [(e.id, e.user, e.item, e.kind, e.time, None, None) for e in (before, beside)]
     old.execute(insert, rows[0])
 
