@@ -91,6 +91,14 @@ class UserColumns(_RecipePart):
         return names
 
 
+class JudgementColumns(_RecipePart):
+    """The columns of a file that says how well items fit queries."""
+
+    query: str = "query"
+    item_id: str = "item_id"
+    grade: str = "grade"
+
+
 _Section = TypeVar("_Section", ItemColumns, EventColumns, UserColumns)
 
 

@@ -120,9 +120,18 @@ def training_queries_of(
         held_out: int64[n_users], how many of the last events of each user are held out.
         negatives: negative events and skipped items of the same event log.
     """
+    return [query for _, query in queries_by_step(sequences, held_out, negatives)]
+
+
+def queries_by_step(
+    sequences: Sequences, held_out: Ints, negatives: Negatives
+) -> Iterator[tuple[int, TrainingQuery]]:
+    """Yield the queries of `training_queries_of`, each behind the step that took its target.
+
+    If all events of a user are held out, the first of them has an empty history.
+    """
     disliked = negatives.disliked
     position_of = {int(user): position for position, user in enumerate(disliked.users)}
-    queries = []
     for user in np.flatnonzero(held_out).tolist():
         items = sequences.of(user)
         position = position_of.get(int(sequences.users[user]))
@@ -131,16 +140,16 @@ def training_queries_of(
             if items[at] not in items[:at]:
                 step = int(sequences.offsets[user]) + at
                 skipped = negatives.skipped.beside(step)
-                queries.append(
+                yield (
+                    step,
                     TrainingQuery(
                         recent=items[:at][::-1],
                         target=int(items[at]),
                         sample_weight=float(sequences.weights[step]),
                         disliked=disliked_rows,
                         skipped=skipped[~np.isin(skipped, items[: at + 1])],
-                    )
+                    ),
                 )
-    return queries
 
 
 def draw_examples(

@@ -56,13 +56,16 @@ class Sequences:
     def without_last(self, held_out: Ints) -> "Sequences":
         """Return the sequences without the last `held_out[u]` steps of each user u.
 
-        `held_out` must be below the length of each sequence: no user may become empty.
+        A user of whom nothing is left is left out.
         """
         user, position = self.positions()
-        keep = position < (self.lengths - held_out)[user]
-        offsets = offsets_of(self.lengths - held_out)
+        lengths = self.lengths - held_out
+        keep, left = position < lengths[user], lengths > 0
         return Sequences(
-            users=self.users, items=self.items[keep], weights=self.weights[keep], offsets=offsets
+            users=self.users[left],
+            items=self.items[keep],
+            weights=self.weights[keep],
+            offsets=offsets_of(lengths[left]),
         )
 
 
