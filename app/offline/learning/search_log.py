@@ -7,7 +7,9 @@ Judgements need no such care: no source knows them.
 This module does not know how examples are drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +19,27 @@ from app.offline.learning.examples import MAX_EXAMPLES, TrainingQuery, queries_b
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.sequences import Ints, Sequences, steps_of
 from app.offline.learning.signals import EventLog
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """The words that led to steps of some sequences.
+
+    Attributes:
+        queries: the different words.
+        steps: int64[p], positions in `Sequences.items`, ascending. A step to which several
+            wordings led is there several times.
+        words: int64[p], positions in `queries`.
+    """
+
+    queries: Sequence[str]
+    steps: Ints
+    words: Ints
+
+    def of(self, step: int) -> list[str]:
+        """Return the wordings that led to a step."""
+        first, last = np.searchsorted(self.steps, [step, step + 1]).tolist()
+        return [self.queries[code] for code in self.words[first:last].tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +57,28 @@ class JudgedList:
     grades: Vector
 
 
-def judged_lists(judgements: Judgements) -> list[JudgedList]:
-    """Return the judged items of each query, in the order of `Judgements.queries`."""
-    starts = np.searchsorted(judgements.query, np.arange(len(judgements.queries) + 1)).tolist()
-    return [
-        JudgedList(
-            query=query,
-            rows=judgements.item_rows[start:end].astype(np.int64),
-            grades=judgements.grades[start:end],
-        )
-        for query, start, end in zip(judgements.queries, starts, starts[1:], strict=False)
-    ]
+def searches_of(log: EventLog, n_items: int) -> Searches:
+    """Return the words that led to the steps of the sequences of a log.
+
+    If several events make up a step (a click, then a purchase), each wording counts once.
+    """
+    rows, steps = steps_of(
+        events=log.events, item_rows=log.item_rows, weights=log.weights, n_items=n_items
+    )
+    codes = log.events.query[rows].astype(np.int64)
+    found = np.unique(np.stack([steps[codes >= 0], codes[codes >= 0]]), axis=1)
+    return Searches(queries=log.events.queries, steps=found[0], words=found[1])
 
 
-def held_out_searchers(log: EventLog, sequences: Sequences, n_items: int, seed: int) -> Ints:
+def held_out_searchers(searches: Searches, sequences: Sequences, seed: int) -> Ints:
     """Return int64[n_users]: 1 for a sample of those whose only step is a search, otherwise 0.
 
     `held_out_counts` holds nothing of such a user out. But a visitor who searches, takes one item
     and leaves is what most search logs consist of. So half of them are held out whole. The other
     half stays, because popularity counts them.
-
-    Args:
-        log: the event log.
-        sequences: its positive events, as `sequences_of` returns them.
-        n_items: size of the catalogue.
-        seed: of the sample.
     """
-    steps, _ = _searches(log, n_items)
     searched = np.zeros(len(sequences.items), np.bool_)
-    searched[steps] = True
+    searched[searches.steps] = True
     alone = np.flatnonzero(sequences.lengths == 1)
     alone = alone[searched[sequences.offsets[alone]]]
     held_out = np.zeros(len(sequences), np.int64)
@@ -72,39 +88,34 @@ def held_out_searchers(log: EventLog, sequences: Sequences, n_items: int, seed: 
 
 
 def logged_queries(
-    log: EventLog, sequences: Sequences, held_out: Ints, negatives: Negatives, n_items: int
+    searches: Searches, sequences: Sequences, held_out: Ints, negatives: Negatives
 ) -> list[TrainingQuery]:
     """Return a query with words for each search that led to a held-out step.
 
-    As in `training_queries_of`, an item that is earlier in the user's sequence is no target. If
-    several events make up a step (a click, then a purchase), each wording counts once.
+    As in `training_queries_of`, an item that is earlier in the user's sequence is no target.
 
     Args:
-        log: the event log.
-        sequences: its positive events, as `sequences_of` returns them.
+        searches: of the same log as the sequences.
+        sequences: all positive events.
         held_out: int64[n_users], how many of the last steps of each user are held out: the sum of
-            `held_out_counts` and `held_out_searchers`.
+            `held_out_counts` and `held_out_searchers`. `Sequences.without_last` leaves them out.
         negatives: negative events and skipped items of the same log.
-        n_items: size of the catalogue.
     """
-    steps, codes = _searches(log, n_items)
-    queries: list[TrainingQuery] = []
-    for step, query in queries_by_step(sequences, held_out, negatives):
-        first, last = np.searchsorted(steps, [step, step + 1]).tolist()
-        wordings = [log.events.queries[code] for code in codes[first:last].tolist()]
-        queries += [replace(query, query=words) for words in wordings]
-    return queries
+    return [
+        replace(query, query=words)
+        for step, query in queries_by_step(sequences, held_out, negatives)
+        for words in searches.of(step)
+    ]
 
 
-def _searches(log: EventLog, n_items: int) -> tuple[Ints, Ints]:
-    """Return the searches of a log, by step and then by first appearance of the words.
-
-    Returns:
-        int64[p], steps: positions in `Sequences.items`; int64[p], positions in `Events.queries`.
-    """
-    rows, steps = steps_of(
-        events=log.events, item_rows=log.item_rows, weights=log.weights, n_items=n_items
-    )
-    codes = log.events.query[rows].astype(np.int64)
-    found = np.unique(np.stack([steps[codes >= 0], codes[codes >= 0]]), axis=1)
-    return found[0], found[1]
+def judged_lists(judgements: Judgements) -> list[JudgedList]:
+    """Return the judged items of each query, in the order of `Judgements.queries`."""
+    starts = np.searchsorted(judgements.query, np.arange(len(judgements.queries) + 1)).tolist()
+    return [
+        JudgedList(
+            query=query,
+            rows=judgements.item_rows[start:end].astype(np.int64),
+            grades=judgements.grades[start:end],
+        )
+        for query, (start, end) in zip(judgements.queries, pairwise(starts), strict=True)
+    ]

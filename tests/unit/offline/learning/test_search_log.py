@@ -10,7 +10,12 @@ from app.offline.input.judgements import read_judgements
 from app.offline.input.recipe import JudgementColumns, Recipe
 from app.offline.learning.examples import held_out_counts, training_queries_of
 from app.offline.learning.negatives import negatives_of
-from app.offline.learning.search_log import held_out_searchers, judged_lists, logged_queries
+from app.offline.learning.search_log import (
+    held_out_searchers,
+    judged_lists,
+    logged_queries,
+    searches_of,
+)
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
 from tests.bundles import write_jsonl
@@ -30,8 +35,8 @@ def read(folder, rows):
 
 
 def queries_of(log, sequences, held_out):
-    negatives = negatives_of(log, len(IDS))
-    return logged_queries(log, sequences, np.array(held_out), negatives, len(IDS))
+    searches, negatives = searches_of(log, len(IDS)), negatives_of(log, len(IDS))
+    return logged_queries(searches, sequences, np.array(held_out), negatives)
 
 
 def plain(found):
@@ -87,11 +92,12 @@ def test_half_of_those_who_searched_once_and_left_are_held_out_whole(tmp_path):
     rows += [("no words", "b", "click", None), ("often", "c", "click", "x")]
     rows += [("often", "d", "click", "y"), ("nothing taken", "a", "dislike", "z")]
     log, sequences = read(tmp_path, rows)
-    held_out = held_out_searchers(log, sequences, len(IDS), 0)
+    searches = searches_of(log, len(IDS))
+    held_out = held_out_searchers(searches, sequences, 0)
     named = {log.events.users[user] for user in sequences.users[held_out == 1].tolist()}
     assert len(named) == held_out.sum() == 4
     assert all(name.startswith("u:once") for name in named)
-    other = held_out_searchers(log, sequences, len(IDS), 1)
+    other = held_out_searchers(searches, sequences, 1)
     assert other.sum() == 4
     assert (other != held_out).any()  # whom it takes is chance, not the order of the log
 
