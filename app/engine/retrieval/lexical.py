@@ -159,11 +159,13 @@ class LexicalIndex:
         # Around methods of the vocabulary, not of this class: an object whose own cache refers to
         # it is never freed.
         self._look_up = lru_cache(cache_size)(vocabulary.look_up)
+        self._goes_on = lru_cache(cache_size)(vocabulary.goes_on)
         self._join = lru_cache(cache_size)(vocabulary.join)
         self._complete = lru_cache(cache_size)(vocabulary.complete)
         self._vary = lru_cache(cache_size)(vocabulary.look_up_with)
         look_ups = _LookUps(
             self._look_up,
+            self._goes_on,
             self._join,
             self._complete,
             self._vary,
@@ -297,6 +299,7 @@ class _LookUps:
     """The methods of a vocabulary, most of them with a memory."""
 
     look_up: Callable[[str, str], QueryWord]
+    goes_on: Callable[[str], bool]
     join: Callable[[str, str], WordMatch | None]
     complete: Callable[[str], QueryWord | None]
     vary: Callable[[str, str, tuple[str, ...]], QueryWord]
@@ -312,7 +315,7 @@ def _read(ask: _LookUps, query: str) -> _QueryMatch:
         if right in WITH_VARIANTS and (variants := variants_of(right, left)):
             words[position] = ask.vary(*terms[position], variants)
     for position, (left, right) in enumerate(pairwise(texts)):
-        if (compound := ask.join(left, right)) is not None:
+        if ask.goes_on(left) and (compound := ask.join(left, right)) is not None:
             for each in (position, position + 1):
                 words[each] = words[each].or_else(compound, ask.either)
     for position in _unfinished(query, texts, words):

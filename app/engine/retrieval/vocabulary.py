@@ -308,6 +308,10 @@ class Vocabulary:
             self._matching.merge(_rows_and_values(one.titles), _rows_and_values(other.titles)),
         )
 
+    def goes_on(self, word: str) -> bool:
+        """Tell whether a longer word of the vocabulary begins with a word."""
+        return self._ends.begins_longer(word)
+
     def join(self, left: str, right: str) -> WordMatch | None:
         """Return what two query words written as one word match; None if they are no word.
 

@@ -55,6 +55,19 @@ class WordEnds:
             found = self._where(found, lambda word: word.startswith(first) and word != first)
         return self.most_frequent(found)
 
+    def begins_longer(self, start: str) -> bool:
+        """Tell whether a word begins with a text and is longer."""
+        first = start.encode()
+        at = bisect_left(self._starts, _least(first))
+        while at < len(self._starts):
+            word = self._words.raw(at)
+            if word.startswith(first) and word != first:
+                return True
+            if word > first:
+                return False
+            at += 1
+        return False
+
     def ending_in(self, end: str) -> Rows:
         """Return int64[s], the most frequent long words that end in a text, but not the text."""
         last = end.encode()
@@ -92,9 +105,14 @@ def _heads(data: npt.NDArray[np.uint8], starts: Rows, ends: Rows, step: int) -> 
     return heads
 
 
+def _least(prefix: bytes) -> int:
+    """Return the least head of what begins with a prefix."""
+    return int.from_bytes(prefix[:_BYTES].ljust(_BYTES, b"\0"))
+
+
 def _range(heads: memoryview, prefix: bytes) -> tuple[int, int]:
     """Return the first and last + 1 position of the heads that begin with a prefix."""
-    low = int.from_bytes(prefix[:_BYTES].ljust(_BYTES, b"\0"))
+    low = _least(prefix)
     high = int.from_bytes(prefix[:_BYTES].ljust(_BYTES, b"\xff"))
     first = bisect_left(heads, low)
     last = bisect_right(heads, high, first)

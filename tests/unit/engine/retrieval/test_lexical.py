@@ -426,7 +426,7 @@ def test_look_ups_are_remembered_within_bounds():
     index = index_of(SHELF, cache_size=3)
     for n in range(20):
         search(index, f"word{chr(97 + n)} sony", 3)
-    for cache in (index._look_up, index._join):
+    for cache in (index._look_up, index._goes_on):
         assert cache.cache_info().currsize == 3
     gone = weakref.ref(index)
     gc.disable()

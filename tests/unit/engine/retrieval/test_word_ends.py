@@ -27,6 +27,7 @@ def test_they_are_those_that_begin_or_end_alike(words, part):
     begin = {ordered[n] for n in ends.beginning_with(part).tolist()}
     end = {ordered[n] for n in ends.ending_in(part).tolist()}
     assert begin == {word for word in words if word.startswith(part) and word != part}
+    assert ends.begins_longer(part) == bool(begin)
     assert end - {part} == {word for word in words if word.endswith(part) and word != part}
 
 
