@@ -174,17 +174,19 @@ class LiveLexicalIndex:
     def _n_unmatched(self, query: str) -> int:
         """Return how many words of a query match nothing in any index."""
         indexes = (self._main, *(segment.index for segment in self._segments))
-        return int(np.all([index.unmatched(query) for index in indexes], axis=0).sum())
+        by_word = zip(*(index.unmatched(query) for index in indexes), strict=True)
+        return sum(map(all, by_word))
 
 
 def _replace_pairs(
     pairs: Matrix, segment: Segment, queries: Sequence[str], requests: Sequence[PairRequest]
 ) -> None:
     """Put in the features of the candidates that stand in a segment."""
-    found = [segment.positions(request.rows) for request in requests]
-    columns = np.flatnonzero(np.concatenate(found) >= 0)
+    positions = segment.positions(np.concatenate([request.rows for request in requests]))
+    columns = np.flatnonzero(positions >= 0)
     if columns.size:
-        candidates = [positions[positions >= 0] for positions in found]
+        ends = np.cumsum([len(request.rows) for request in requests])
+        candidates = np.split(positions[columns], np.searchsorted(columns, ends[:-1]))
         idf = [request.idf for request in requests]
         index = segment.index
         pairs[:, columns] = index.pairs(index.pair_requests(queries, candidates, idf))
