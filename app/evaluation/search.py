@@ -77,7 +77,19 @@ class SearchTrial:
                     mode: self._measured(self._asked(blend, mode), beaten_by=modes[mode])
                     for mode in MODES
                 }
+        document["by_query_words"] = self._by_query_words({**modes, **rules})
         return {**document, "names": names.document()}
+
+    def _by_query_words(self, answers: Mapping[str, Answers]) -> Document:
+        """Return the cases and the mean NDCG of each way to answer, by words of the query."""
+        lengths = np.array([len(case.request.query.split()) for case in self.cases])
+        ndcg = {name: ndcg_at(some.ranks, TOP) for name, some in answers.items()}
+        document: Document = {}
+        for length in np.unique(lengths).tolist():
+            inside = lengths == length
+            means = {name: round(float(of[inside].mean()), 6) for name, of in ndcg.items()}
+            document[str(length)] = {"n": int(inside.sum()), f"ndcg@{TOP}": means}
+        return document
 
     def _asked(self, engine: Engine, mode: str) -> Answers:
         return self._ask(engine, [_in_mode(case.request, mode) for case in self.cases], mode)

@@ -79,6 +79,13 @@ def test_the_three_ways_are_measured_and_both_is_the_main_result(document):
     assert document["notes"]["most_titles_of_a_query_word"] == 20
 
 
+def test_the_cases_are_also_told_by_the_words_of_the_query(document):
+    (length, part), *others = document["search"]["by_query_words"].items()
+    assert (length, part["n"], others) == ("1", document["n_users"], [])
+    assert part["ndcg@10"]["both"] == pytest.approx(ndcg(document["search"]["both"]), abs=1e-6)
+    assert set(part["ndcg@10"]) == {"words", "history", "both", *document["search"]["rules"]}
+
+
 def test_the_rules_rank_the_items_that_hold_all_words(document):
     rules = document["search"]["rules"]
     by_history = rules["all words, by history"]
