@@ -35,6 +35,11 @@ def fake_encoder(model: str, folder: Path) -> Encoder:
     return HashEncoder(dim=8)
 
 
+def fake_opened(bundle):
+    """Open the encoder of a bundle that was built by the fake one."""
+    return HashEncoder(bundle.manifest.encoder.dim)
+
+
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

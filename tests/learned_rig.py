@@ -58,7 +58,8 @@ def engine_over(bundle):
         HashEncoder(manifest.encoder.dim),
         TextParts(vectors, FlatIndex(vectors), words, opening.render_of(bundle)),
         load_arrays(bundle, "signals.safetensors"),
-        opening.learned_of(bundle),
+        learned=opening.learned_of(bundle),
+        networks=opening.networks_of(bundle),
     )
     parts = replace(parts, roles=manifest.roles)
     return RankEngine(parts, opening.info_of(bundle))

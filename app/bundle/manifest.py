@@ -76,20 +76,22 @@ class FileFacts(_Strict):
 
 
 class LearnedFacts(_Strict):
-    """What was learned from behaviour.
+    """What was learned from behaviour and from the words of the catalogue.
 
     Attributes:
-        features: their names, in the order in which the scorer takes them.
+        features: mode -> the names of the features, in the order in which its network takes them.
         decays: for each neighbour table, the most important first: the weight of a recent item
-            relative to the next newer one.
+            relative to the next newer one; none where nothing was learned from behaviour.
         content_knn_share: the weight of *content_knn* in the source *behaviour*.
         metrics: of the learned parts on held-back events, and counts.
+        notes: what was chosen for each mode of a request, as lines to read.
     """
 
-    features: tuple[str, ...]
+    features: dict[Literal["words", "history", "both"], tuple[str, ...]]
     decays: dict[str, float]
     content_knn_share: float
     metrics: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
 
 
 class BundleFacts(_Strict):

@@ -391,7 +391,9 @@ class RankEngine:
         """Score all candidates; if scoring fails, they keep the order of retrieval."""
         failed: tuple[str, ...] = ()
         try:
-            scores = self._parts.blend.scores(requests, rows, self._learned(requests, rows))
+            scores = self._parts.blend.scores(
+                requests, rows, self._parts.scorer.scores(requests, rows)
+            )
         except (EngineError, ArithmeticError, ValueError, IndexError):
             log.exception("scoring failed: answering in the order of retrieval")
             failed = ("rerank",)
@@ -405,25 +407,3 @@ class RankEngine:
             )
             for request, some, score, by_source in zip(requests, rows, scores, hits, strict=True)
         ]
-
-    def _learned(
-        self, requests: Sequence[ResolvedRequest], rows: Sequence[Rows]
-    ) -> list[Vector | None]:
-        """Return the learned part of the scores; None for requests without recent items."""
-        scores: list[Vector | None] = [None] * len(requests)
-        learned = self._parts.learned
-        chosen = [position for position, request in enumerate(requests) if request.recent.size]
-        if learned is None or not chosen:
-            return scores
-        # One pass of the network for all of them.
-        candidates = [rows[position] for position in chosen]
-        features = learned.features.compute(
-            [requests[position].recent for position in chosen],
-            [requests[position].length for position in chosen],
-            candidates,
-        )
-        ends = np.cumsum([len(some) for some in candidates])[:-1]
-        parts = np.split(learned.scorer.score(features), ends)
-        for position, part in zip(chosen, parts, strict=True):
-            scores[position] = part
-        return scores

@@ -274,6 +274,7 @@ def perform(update: CatalogueUpdate) -> EngineParts:
     if not len(update.redated):
         return parts
     parts.blend.change(update.redated, update.signals)
+    parts.scorer.features.change(update.redated, update.signals["freshness"])
     return replace(parts, signals=update.signals, fallback=update.fallback)
 
 
@@ -299,8 +300,15 @@ def _with_room(parts: EngineParts, n: int) -> EngineParts:
     learned = parts.learned
     if learned is not None:
         behaviour = learned.behaviour.with_room(used, room)
-        learned = LearnedParts.of(behaviour, learned.content_knn_share, learned.scorer)
-    roomy = assemble(catalogue.with_room(room), parts.encoder, texts, signals, learned)
+        learned = LearnedParts.of(behaviour, learned.content_knn_share)
+    roomy = assemble(
+        catalogue.with_room(room),
+        parts.encoder,
+        texts,
+        signals,
+        learned=learned,
+        networks=parts.scorer.networks,
+    )
     return replace(roomy, fast_encoder=parts.fast_encoder, parser=parts.parser, roles=parts.roles)
 
 

@@ -17,7 +17,7 @@ from app.bundle.reader import (
 )
 from app.core.errors import BundleError
 from app.core.types import Device, EngineInfo, JsonValue, Matrix
-from app.domain.columns import Column, decode_column
+from app.domain.columns import Column, decode_column, parts_of
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 from app.engine.catalogue.behaviour import behaviour_of
 from app.engine.catalogue.catalogue import Catalogue
@@ -28,11 +28,12 @@ from app.engine.encoding.query_cache import MOST
 from app.engine.engine import RankEngine
 from app.engine.intent.parser import intent_parser_of
 from app.engine.kernels.cosines import packed
-from app.engine.kernels.features import FEATURES_VERSION, feature_names
-from app.engine.parts import LearnedParts, TextParts, assemble
+from app.engine.kernels.features import FEATURES_VERSION
+from app.engine.parts import EngineParts, LearnedParts, TextParts, assemble
 from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
+from app.engine.scoring.modes import Mode
 from app.engine.scoring.scorer import Scorer
 
 ENCODER_FOLDER: Final = "encoder"
@@ -104,7 +105,11 @@ def engine_of(
     catalogue = Catalogue(columns, manifest.attributes)
     index = index_of(bundle, vectors, threads, device)
     texts = TextParts(vectors, index, words, render_of(bundle))
-    parts = assemble(catalogue, encoder, texts, signals, learned_of(bundle))
+    networks = networks_of(bundle)
+    parts = assemble(
+        catalogue, encoder, texts, signals, learned=learned_of(bundle), networks=networks
+    )
+    check_features(bundle, parts)
     parser = intent_parser_of(catalogue, manifest.roles, manifest.units)
     parts = replace(parts, parser=parser, roles=manifest.roles)
     if manifest.encoder.fast_encoding is not None:
@@ -163,14 +168,33 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int, device: Device = "cp
 def learned_of(bundle: Bundle) -> LearnedParts | None:
     """Return what was learned from behaviour, if anything was. Raises `BundleError`."""
     facts = bundle.manifest.learned
-    if facts is None:
+    if facts is None or not facts.decays:
         return None
     arrays = load_arrays(bundle, "behaviour.safetensors")
     behaviour = behaviour_of(arrays, facts.decays, bundle.manifest.n_items)
-    if feature_names(tuple(behaviour.tables)) != facts.features:
+    return LearnedParts.of(behaviour, facts.content_knn_share)
+
+
+def networks_of(bundle: Bundle) -> dict[Mode, Scorer]:
+    """Return the networks of the scorer by mode, if there are any. Raises `BundleError`."""
+    facts = bundle.manifest.learned
+    if facts is None or not facts.features:
+        return {}
+    arrays = load_arrays(bundle, "scorer.safetensors")
+    return {
+        mode: Scorer(parts_of(arrays, mode), len(names)) for mode, names in facts.features.items()
+    }
+
+
+def check_features(bundle: Bundle, parts: EngineParts) -> None:
+    """Refuse networks that were fitted to other features than are computed here.
+
+    Raises:
+        BundleError: the names of the features differ, or their order.
+    """
+    facts, features = bundle.manifest.learned, parts.scorer.features
+    if facts is not None and facts.features != {n: features.names(n) for n in facts.features}:
         raise BundleError("what the bundle has learned does not fit its items or its features")
-    scorer = Scorer(load_arrays(bundle, "scorer.safetensors"), len(facts.features))
-    return LearnedParts.of(behaviour, facts.content_knn_share, scorer)
 
 
 def columns_of(bundle: Bundle) -> dict[str, Column]:

@@ -16,6 +16,9 @@ from app.engine.retrieval.registry import FALLBACK_SOURCES, SourceParts, sources
 from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import Source
 from app.engine.scoring.blend import Blend
+from app.engine.scoring.learned import LearnedScorer
+from app.engine.scoring.modes import Mode
+from app.engine.scoring.pair_features import PairFeatures, TextSide
 from app.engine.scoring.scorer import Scorer
 
 
@@ -38,7 +41,7 @@ class TextParts:
 
 @dataclass(frozen=True, slots=True)
 class LearnedParts:
-    """What was learned from behaviour, the features computed from it, and the scorer.
+    """What was learned from behaviour, and the features computed from it.
 
     `content_knn_share`: weight of likeness in words in the source *behaviour*.
     """
@@ -46,12 +49,11 @@ class LearnedParts:
     behaviour: Behaviour
     content_knn_share: float
     features: Features
-    scorer: Scorer
 
     @classmethod
-    def of(cls, behaviour: Behaviour, content_knn_share: float, scorer: Scorer) -> "LearnedParts":
+    def of(cls, behaviour: Behaviour, content_knn_share: float) -> "LearnedParts":
         """Add what computes the features."""
-        return cls(behaviour, content_knn_share, features_over(behaviour), scorer)
+        return cls(behaviour, content_knn_share, features_over(behaviour))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class EngineParts:
         blend: the fixed part of the score.
         topk: chooses among the rows.
         learned: None where nothing was learned from behaviour.
+        scorer: the networks that order candidates; it may have none.
         fast_encoder: encodes fast, in the space of the encoder; None where the bundle has none.
         parser: understands queries; None = they mean their own words only.
         roles: which attribute is the price, rating, brand, provider or runtime.
@@ -81,22 +84,25 @@ class EngineParts:
     similarity: Similarity
     blend: Blend
     topk: TopK
+    scorer: LearnedScorer
     learned: LearnedParts | None = None
     fast_encoder: Encoder | None = None
     parser: Parser | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - each is another part
     catalogue: Catalogue,
     encoder: Encoder,
     texts: TextParts,
     signals: Mapping[str, Vector],
+    *,
     learned: LearnedParts | None = None,
+    networks: Mapping[Mode, Scorer] | None = None,
 ) -> EngineParts:
     """Return the parts of an engine, with the sources that can be made of them.
 
-    `signals`: as in `EngineParts`.
+    `signals`: as in `EngineParts`. `networks`: those of the scorer.
     """
     topk = topk_over(len(catalogue))
     behaviour = None if learned is None else learned.behaviour
@@ -106,6 +112,7 @@ def assemble(
         vectors=texts.index,
         words=texts.words,
         similarity=similarity,
+        signals=signals,
         behaviour=behaviour,
         content_knn_share=0.0 if learned is None else learned.content_knn_share,
     )
@@ -126,8 +133,20 @@ def assemble(
             topk=topk,
         ),
         topk=topk,
+        scorer=LearnedScorer(
+            _pair_features(texts, signals, learned), networks or {}, len(catalogue)
+        ),
         learned=learned,
     )
+
+
+def _pair_features(
+    texts: TextParts, signals: Mapping[str, Vector], learned: LearnedParts | None
+) -> PairFeatures:
+    side = TextSide(texts.words, texts.vectors, texts.index.empty, signals["freshness"])
+    if learned is None:
+        return PairFeatures(side, None, None)
+    return PairFeatures(side, learned.features, learned.behaviour.items)
 
 
 def fallback_of(signals: Mapping[str, Vector], topk: TopK) -> tuple[Source, ...]:

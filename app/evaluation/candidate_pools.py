@@ -22,6 +22,7 @@ from app.evaluation.protocols import Case
 from app.evaluation.rankers import Score
 from app.offline.learning.examples import (
     Examples,
+    HistoryFeatures,
     TrainingQuery,
     candidate_batches,
     draw_examples,
@@ -57,7 +58,7 @@ class TracedSources:
         self.sources = [
             _RecordingSource(source) for source in behaviour_sources(behaviour, content_knn_share)
         ]
-        self._features = features_over(behaviour)
+        self._features = HistoryFeatures(features_over(behaviour))
         self.n_items = self._features.n_items
         origins = (f"origin.{source.name}" for source in self.sources)
         self.names = (*self._features.names, *origins)
@@ -67,11 +68,9 @@ class TracedSources:
         """Number of features without the origins."""
         return len(self._features.names)
 
-    def compute(
-        self, recents: Sequence[Rows], lengths: Sequence[int], candidates: Sequence[Rows]
-    ) -> Matrix:
-        """Return float32[f + sources, N]; see `app.engine.kernels.features.Features.compute`."""
-        features = self._features.compute(recents, lengths, candidates)
+    def compute(self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]) -> Matrix:
+        """Return float32[f + sources, N]; see `FeatureComputer`."""
+        features = self._features.compute(requests, candidates)
         found = [
             [
                 np.isin(rows, _NO_ROWS if hits is None else hits.rows)

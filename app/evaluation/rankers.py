@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from app.core.types import Matrix, Vector
@@ -18,7 +17,15 @@ from app.engine.scoring.scorer import Scorer
 from app.evaluation.baselines.base import optional
 from app.offline.learning.examples import Examples
 from app.offline.learning.sequences import Ints
-from app.offline.learning.train_scorer import Loss, Model, Network, listwise, split, train
+from app.offline.learning.train_scorer import (
+    Linear,
+    Loss,
+    Model,
+    Network,
+    listwise,
+    split,
+    train,
+)
 
 Score: TypeAlias = Callable[[Matrix], Vector]
 """float32[f, N], a column per candidate -> float32[N]; higher is better."""
@@ -28,34 +35,6 @@ Fit: TypeAlias = Callable[[Examples, int], Score]
 
 ROUNDS, PATIENCE = 500, 30
 """The most trees, and the number of trees without a gain after which boosting stops."""
-
-
-class Linear(Model):
-    """A weighted sum of the features.
-
-    The scorer has two hidden layers with relu. Since relu(x) − relu(−x) = x, two hidden units are
-    enough to pass a sum through them unchanged.
-    """
-
-    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
-        super().__init__(mean, deviation)
-        self.weights = nn.Linear(len(mean), 1, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return [..., c] scores for [..., c, f] features."""
-        scores: Tensor = self.weights(self.inputs(features)).squeeze(-1)
-        return scores
-
-    def layers(self) -> dict[str, Tensor]:
-        """Return the weights under their names in a scorer."""
-        signs = torch.tensor([1.0, -1.0])
-        return {
-            "w1": signs[:, None] * self.weights.weight,
-            "b1": torch.zeros(2),
-            "w2": torch.eye(2),
-            "b2": torch.zeros(2),
-            "w3": signs,
-        }
 
 
 def pairwise(scores: Tensor, log_weights: Tensor) -> Tensor:

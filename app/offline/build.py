@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,15 +19,23 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from app.bundle.encoder_info import INFO_FILE, EncoderInfo
-from app.bundle.manifest import BundleFacts, EncoderFacts, FastEncodingFacts, LearnedFacts
+from app.bundle.manifest import (
+    BundleFacts,
+    EncoderFacts,
+    FastEncodingFacts,
+    IndexFacts,
+    LearnedFacts,
+)
 from app.bundle.reader import Bundle, load_vectors, open_bundle
 from app.bundle.writer import write_bundle
 from app.core.errors import UsageError
 from app.core.ports import Encoder
+from app.core.types import Matrix
 from app.domain.columns import decode_column, encode_column
+from app.engine.kernels.cosines import packed
 from app.engine.kernels.features import FEATURES_VERSION
-from app.engine.open import columns_of
-from app.engine.retrieval.index import INDEX_FILE
+from app.engine.open import columns_of, encoder_of
+from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
 from app.offline.bundle_files import (
     describe,
@@ -53,6 +62,9 @@ _log = logging.getLogger(__name__)
 
 MakeEncoder: TypeAlias = Callable[[str, Path], Encoder]
 """(model name, empty folder to export into) -> the encoder that the folder now holds."""
+
+OpenEncoder: TypeAlias = Callable[[Bundle], Encoder]
+"""The encoder of a bundle."""
 
 _KEPT_FILES = ("items.safetensors", "vectors.npy", INDEX_FILE, "words.safetensors")
 
@@ -85,7 +97,7 @@ class BuildReport:
         learning = [
             *_said_of_encoder(self.bundle),
             *_said_of_fast_encoding(manifest.encoder.fast_encoding),
-            _said(manifest.learned),
+            *_said(manifest.learned),
         ]
         return "\n".join([head, *details, *self.guesses, *learning, *verdict, times])
 
@@ -106,16 +118,14 @@ def _said_of_fast_encoding(fast_encoding: FastEncodingFacts | None) -> list[str]
     ]
 
 
-def _said(learned: LearnedFacts | None) -> str:
+def _said(learned: LearnedFacts | None) -> list[str]:
     if learned is None:
-        return "nothing learned"
+        return ["nothing learned"]
     metrics = learned.metrics
-    shown = f", {metrics['shown']:,.0f} of them with what was shown" if metrics["shown"] else ""
-    return (
-        f"learned from {metrics['examples']:,.0f} examples{shown}: NDCG@10 "
-        f"{metrics['ndcg@10']:.4f} on events held back, "
-        f"{metrics['unlearned_ndcg@10']:.4f} without the scorer"
-    )
+    lines = [f"learned: {note}" for note in learned.notes]
+    if metrics.get("shown"):
+        lines.append(f"{metrics['shown']:,.0f} of the examples with what was shown")
+    return lines
 
 
 def packed_encoder(model: str, folder: Path) -> Encoder:
@@ -126,6 +136,19 @@ def packed_encoder(model: str, folder: Path) -> Encoder:
 
     export_encoder(model, folder)
     return PackedEncoder(folder, threads=len(os.sched_getaffinity(0)))
+
+
+def opened_encoder(bundle: Bundle) -> Encoder:
+    """Open the encoder of a bundle on all our cores."""
+    return encoder_of(bundle, threads=len(os.sched_getaffinity(0)))
+
+
+def _opened(folder: Path, vectors: Matrix, facts: IndexFacts) -> VectorIndex:
+    """Open the index that lies in a folder, as serving does."""
+    if facts.kind == FlatIndex.kind:
+        return FlatIndex(vectors, packed(vectors))
+    threads = len(os.sched_getaffinity(0))
+    return ListIndex.open(folder / INDEX_FILE, vectors, facts.probes, threads)
 
 
 def build(  # noqa: PLR0913 - all but two have defaults
@@ -184,7 +207,16 @@ def build(  # noqa: PLR0913 - all but two have defaults
             if learning:
                 # Copy on write: torch takes no read-only arrays.
                 vectors = np.load(folder / "vectors.npy", mmap_mode="c")
-                learned = write_learned(folder, described, vectors, known)
+                searched = _opened(folder, vectors, index)
+                learned = write_learned(
+                    folder,
+                    described,
+                    columns,
+                    vectors=vectors,
+                    index=searched,
+                    encoder=lambda: encoder,
+                    log=known,
+                )
         return BundleFacts(
             encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, fast_encoding=fast_encoding),
             index=index,
@@ -212,7 +244,12 @@ def build(  # noqa: PLR0913 - all but two have defaults
 
 
 def retrain(
-    bundle: Path, events: Path, recipe: Recipe | None = None, *, gate: Gate | None = None
+    bundle: Path,
+    events: Path,
+    recipe: Recipe | None = None,
+    *,
+    gate: Gate | None = None,
+    open_encoder: OpenEncoder = opened_encoder,
 ) -> BuildReport:
     """Learn anew from an event log for the catalogue of a bundle, and publish the result there.
 
@@ -223,6 +260,7 @@ def retrain(
         events: the whole log; it replaces what the bundle knew of users, but for their attributes.
         recipe: column names and weights of the log; None = those the bundle was built by.
         gate: decides whether the result is published; None = always.
+        open_encoder: opens the encoder of the bundle; tests pass a fake.
 
     Raises:
         PromotionError: the gate refused it.
@@ -235,7 +273,8 @@ def retrain(
     with times.stage("read"):
         old = open_bundle(bundle)
         built_by = Recipe.model_validate(old.manifest.recipe)
-        described = describe(columns_of(old), built_by)
+        columns = columns_of(old)
+        described = describe(columns, built_by)
         recipe = recipe or built_by
         log = log_of(read_events(events, recipe), described.ids, recipe.weights)
         people = Users.of_bundle(old)
@@ -249,7 +288,17 @@ def retrain(
         with times.stage("learn"):
             write_signals(folder, described, known)
             write_users(folder, log, people)
-            learned = write_learned(folder, described, load_vectors(old), known)
+            vectors = load_vectors(old)
+            searched = _opened(folder, vectors, old.manifest.index)
+            learned = write_learned(
+                folder,
+                described,
+                columns,
+                vectors=vectors,
+                index=searched,
+                encoder=partial(open_encoder, old),
+                log=known,
+            )
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
         counted = old.manifest.counts | log.events.report.counts("event")
         fresh = {

@@ -5,14 +5,14 @@ This module does not know where the data comes from (`build`), or how a bundle i
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from app.bundle.manifest import FastEncodingFacts, IndexFacts, LearnedFacts
@@ -24,8 +24,9 @@ from app.domain.item_text import TextTemplate
 from app.engine.catalogue.behaviour import behaviour_arrays
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.text_vectors import text_vectors
-from app.engine.kernels.features import feature_names
 from app.engine.retrieval.codes import named_by
+from app.engine.retrieval.index import VectorIndex
+from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
@@ -41,9 +42,12 @@ from app.offline.learning.signals import (
     trending_of,
     user_arrays,
 )
+from app.offline.learning.synthetic_queries import QueryWriter
 
 SEED = 0
 _BATCH_TEXTS = 128
+LEAST_SEARCHED = 100
+"""Items from which on the order of queries is learned."""
 _MANY_EMPTY = 0.05
 """Share of items without a vector above which a build warns."""
 
@@ -213,25 +217,81 @@ def write_users(folder: Path, log: EventLog, users: Users) -> None:
     save_file(arrays, folder / "users.safetensors")
 
 
-def write_learned(
-    folder: Path, items: Described, vectors: Matrix, log: EventLog
+def write_learned(  # noqa: PLR0913 - each by its name
+    folder: Path,
+    items: Described,
+    columns: Mapping[str, Column],
+    *,
+    vectors: Matrix,
+    index: VectorIndex,
+    encoder: Callable[[], Encoder],
+    log: EventLog,
 ) -> LearnedFacts | None:
-    """Learn from the log and write what came of it; None where there is too little to learn."""
-    sequences = sequences_of(log.events, log.item_rows, log.weights, len(items))
-    if len(sequences) == 0:
-        return None
-    # Here, and not above: without events, a build needs no torch but for the export.
-    from app.offline.learning.learn import learn  # noqa: PLC0415
+    """Learn from the log and the words, and write what came of it; None where nothing did.
 
-    learned = learn(sequences, negatives_of(log, len(items)), items.texts, vectors, SEED)
+    Args:
+        folder: of the bundle; the words and the signals are written already.
+        items: what is read of the items.
+        columns: their fields.
+        vectors: float32[n, dim] of their texts, writable.
+        index: searches the vectors.
+        encoder: opens what made them; it is opened only where the catalogue is large enough.
+        log: the events to learn from.
+    """
+    sequences = sequences_of(log.events, log.item_rows, log.weights, len(items))
+    if len(sequences) == 0 and len(items) < LEAST_SEARCHED:
+        return None
+    # Here, and not above: torch is slow to load, and small catalogues without events need none.
+    from app.offline.learning.learn import Search, learn  # noqa: PLC0415
+    from app.offline.learning.search_examples import SearchSide  # noqa: PLC0415
+
+    search = None
+    if len(items) >= LEAST_SEARCHED:
+        opened = encoder()
+        side = SearchSide(
+            words=LexicalIndex(load_file(folder / "words.safetensors")),
+            index=index,
+            vectors=vectors,
+            freshness=load_file(folder / "signals.safetensors")["freshness"],
+            encode=lambda texts: text_vectors(texts, opened, "query"),
+        )
+        writer = QueryWriter(items.titles, items.texts, _text_attributes(columns), SEED)
+        search = Search(side, writer)
+    learned = learn(
+        sequences=sequences,
+        negatives=negatives_of(log, len(items)),
+        texts=items.texts,
+        vectors=vectors,
+        seed=SEED,
+        search=search,
+    )
     if learned is None:
         return None
     behaviour = learned.behaviour
-    save_file(behaviour_arrays(behaviour), folder / "behaviour.safetensors")
-    save_file(learned.scorer, folder / "scorer.safetensors")
+    if behaviour is not None:
+        save_file(behaviour_arrays(behaviour), folder / "behaviour.safetensors")
+    scorer: dict[str, npt.NDArray[Any]] = {}
+    for mode, network in learned.networks.items():
+        scorer |= prefixed(mode, network)
+    if scorer:
+        save_file(scorer, folder / "scorer.safetensors")
     return LearnedFacts(
-        features=feature_names(tuple(behaviour.tables)),
-        decays=dict(behaviour.decays),
+        features=dict(learned.features),
+        decays={} if behaviour is None else dict(behaviour.decays),
         content_knn_share=learned.content_knn_share,
         metrics={name: round(value, 6) for name, value in learned.metrics.items()},
+        notes=learned.notes,
     )
+
+
+def _text_attributes(
+    columns: Mapping[str, Column],
+) -> dict[str, list[str | Sequence[str] | None]]:
+    """Return the values of the fields that are texts, or lists of texts, by row."""
+    texts: dict[str, list[str | Sequence[str] | None]] = {}
+    for name, column in columns.items():
+        if name in {"id", "title", "text"} or column.kind not in {"string", "strings"}:
+            continue
+        values = [column.value(row) for row in range(len(column))]
+        texts[name] = [each if isinstance(each, str | list | tuple) else None for each in values]
+    return texts

@@ -290,8 +290,8 @@ def test_what_the_service_showed_is_learned_from(
     assert run(*flags) == 0
     learned = open_bundle(shop).manifest.learned
     assert learned is not None
-    assert learned.metrics["shown"] == learned.metrics["examples"] >= 500
-    assert "600 of them with what was shown" in capsys.readouterr().out
+    assert learned.metrics["shown"] == learned.metrics["history_examples"] >= 500
+    assert "600 of the examples with what was shown" in capsys.readouterr().out
 
 
 def test_there_must_be_something_to_learn_from(

@@ -20,7 +20,7 @@ from tests.bundles import SMALL_FACTS, fill_small
 
 DEMO_RECIPE = load_recipe(RECIPE).shown()
 LEARNED = LearnedFacts(
-    features=("f",), decays={"content_knn": 0.5}, content_knn_share=0.1, metrics={}
+    features={"history": ("f",)}, decays={"content_knn": 0.5}, content_knn_share=0.1, metrics={}
 )
 
 

@@ -24,6 +24,7 @@ from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import (
     SOURCE_SIZE,
     FixedSource,
+    HolderSource,
     MeaningSource,
     NeighbourSource,
     SimilarSource,
@@ -80,6 +81,24 @@ def _words(spec: SourceSpec, parts: SourceParts) -> Source | None:
     if parts.words is None:
         return None
     return WordSource(spec.name, parts.words, parts.topk)
+
+
+def _holders(spec: SourceSpec, parts: SourceParts) -> Source | None:
+    if parts.words is None or parts.signals is None:
+        return None
+    table = None
+    if parts.behaviour is not None:
+        first = next(iter(parts.behaviour.tables))
+        table = WeightedTable(parts.behaviour.strongest, parts.behaviour.decays[first], 1.0)
+    popularity = parts.signals["popularity"]
+    return HolderSource(
+        spec.name,
+        parts.words,
+        popularity=popularity,
+        table=table,
+        size=spec.size,
+        topk=parts.topk,
+    )
 
 
 def _similar(spec: SourceSpec, parts: SourceParts) -> Source | None:
@@ -142,6 +161,7 @@ def _fixed_by(signal: str) -> Callable[[SourceSpec, SourceParts], Source | None]
 SOURCES: Final = (
     SourceSpec("meaning", SOURCE_SIZE, _meaning),
     SourceSpec("words", SOURCE_SIZE, _words),
+    SourceSpec("holders", SOURCE_SIZE, _holders),
     SourceSpec("similar", SOURCE_SIZE, _similar),
     SourceSpec("taste", SOURCE_SIZE, _taste_by_text),
     # The sizes of the learned sources were chosen on validation items of `amazon-beauty`. Together

@@ -15,7 +15,7 @@ import numpy as np
 
 from app.core.types import Rows, Vector
 from app.engine.catalogue.behaviour import RECENT, Neighbours, TasteSpace
-from app.engine.kernels.topk import Exclusion, Hits, Piece, TopK, WeightedScores
+from app.engine.kernels.topk import Exclusion, Gather, Hits, Piece, TopK, WeightedScores
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
@@ -23,6 +23,11 @@ from app.engine.retrieval.similar import Similarity
 
 SOURCE_SIZE = 200
 """Candidates that a source brings, unless it says otherwise."""
+
+_MOST_HOLDERS = 20_000
+"""Items that hold the words of a query, above which they are not ordered."""
+_SMALL, _TIE = 1e-2, 1e-4
+"""Weights of the history and of popularity among them: a sum stays below 1, where it is cut."""
 
 
 class Source(Protocol):
@@ -239,6 +244,63 @@ class NeighbourSource:
                 pieces.append((Piece(rows, weights), 1.0))
             sums.append(pieces)
         return self._topk.best_sums(sums, [r.exclusion for r in requests], self._size)
+
+
+class HolderSource:
+    """The items that hold all words of the query: first what suits the history, then the popular.
+
+    Word search brings the best matches. Where hundreds of items hold the words equally well, it
+    cannot tell which of them the user would take.
+    """
+
+    def __init__(  # noqa: PLR0913 - each by its name
+        self,
+        name: str,
+        index: LexicalSearch,
+        *,
+        popularity: Vector,
+        table: WeightedTable | None,
+        size: int,
+        topk: TopK,
+    ) -> None:
+        """Take float32[n] in [0, 1], and the strongest table; None = nothing was learned."""
+        self.name = name
+        self._index, self._size, self._topk = index, size, topk
+        self._popularity = popularity * np.float32(_TIE)
+        self._table = table
+        if table is not None:
+            decayed = table.share * table.decay ** np.arange(RECENT)
+            self._decayed = decayed.astype(np.float32)[:, None]
+
+    def search(self, requests: Sequence[ResolvedRequest]) -> list[Hits | None]:
+        """Return for each request with a query rows that hold all its words."""
+        return hits_where(lambda request: bool(request.query), requests, self._holders)
+
+    def _holders(self, requests: Sequence[ResolvedRequest]) -> list[Hits]:
+        gathers = []
+        for request in requests:
+            rows = self._index.rows_with(request.query)
+            if len(rows) > _MOST_HOLDERS:
+                rows = rows[:0]  # words that stand nearly everywhere choose nothing
+            if request.blocked is not None:
+                rows = rows[~request.blocked[rows]]
+            if request.hidden.size:
+                rows = rows[~np.isin(rows, request.hidden)]
+            gathers.append(Gather(rows, None, self._neighbours(request), self._popularity))
+        scores = self._topk.gather(gathers, 1.0)
+        best = self._topk.best(scores, [Exclusion()] * len(scores), [self._size] * len(scores))
+        return [
+            Hits(gather.rows.take(hits.rows), hits.scores)
+            for gather, hits in zip(gathers, best, strict=True)
+        ]
+
+    def _neighbours(self, request: ResolvedRequest) -> list[WeightedScores]:
+        if self._table is None or not request.recent.size:
+            return []
+        recent = request.recent[:RECENT]
+        rows, weights = self._table.near.of(recent)
+        weights *= self._decayed[: len(recent)]
+        return [(Piece(rows, weights), _SMALL)]
 
 
 class TasteSource:

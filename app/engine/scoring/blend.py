@@ -1,9 +1,12 @@
 """The fixed part of the score, a documented blend: the query, dislikes, and what is popular.
 
-    score      = learned + 10 · match, where the request has a history and the bundle learned
+    score      = learned + 10 · nearness, where a network has scored the query
+               = learned + 10 · match, where a network has scored only the history
     match      = cos(query, item) + 0.3 · coverage(query, title)
                + l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
                + 2, where the whole query is an id or another code of the item
+    nearness   = l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
+               + 20, where the whole query is an id or another code of the item
     unlearned  = match + 0.5 · cos(taste, item)
                + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
 
@@ -29,6 +32,7 @@ from app.engine.retrieval.index import EmptyRows
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.similar import Similarity
+from app.engine.scoring.learned import LearnedScore
 
 COVERAGE_WEIGHT = 0.3
 COVERAGE_ALONE_WEIGHT = 1.0
@@ -45,6 +49,9 @@ PREFERENCE_WEIGHT = 0.5
 
 LEARNED_MATCH_WEIGHT = 10.0
 """Weight of a match beside the learned score, a logarithm of odds: the query decides first."""
+
+CODE_WEIGHT_BESIDE_LEARNED = 20.0
+"""More than a whole title counts (`app.engine.scoring.exactness`)."""
 
 
 class Blend:
@@ -77,64 +84,86 @@ class Blend:
         self,
         requests: Sequence[ResolvedRequest],
         candidates: Sequence[Rows],
-        learned: Sequence[Vector | None],
+        learned: Sequence[LearnedScore | None],
     ) -> list[Vector]:
         """Return float32[c] for each request: the score of each candidate.
 
         Args:
             requests: of a batch.
             candidates: int64[c] for each request.
-            learned: float32[c] for each request; None where nothing was learned for it.
+            learned: of each request; None where no network has scored it.
         """
+        # Where a network has read the query, its words and its vector do not count again.
+        open_words = [
+            bool(request.query) and not (known is not None and known.reads_words)
+            for request, known in zip(requests, learned, strict=True)
+        ]
         gathers = [
             Gather(
                 rows=rows,
-                base=request.cosines,
-                summands=self._words.titles(request.query) if request.query else (),
+                base=request.cosines if is_open else None,
+                summands=self._words.titles(request.query) if is_open else (),
                 more=self._signals if known is None else None,
             )
-            for request, rows, known in zip(requests, candidates, learned, strict=True)
+            for request, rows, known, is_open in zip(
+                requests, candidates, learned, open_words, strict=True
+            )
         ]
-        scores = self._gathered(requests, gathers)
+        scores = self._gathered(requests, gathers, open_words)
         for position, (request, rows, known) in enumerate(
             zip(requests, candidates, learned, strict=True)
         ):
-            score = scores[position]
-            if request.query_vector is not None and request.cosines is None:
+            score, is_open = scores[position], open_words[position]
+            if is_open and request.query_vector is not None and request.cosines is None:
                 score += self._cosines(rows, request.query_vector)
-            if request.liked is not None:
-                weight = _like_weight(request, learned=known is not None)
-                score += weight * self._similarity.scores(request.liked, rows)
-            if request.disliked is not None:
-                score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)
-            if request.preferred is not None:
-                score += np.float32(PREFERENCE_WEIGHT) * request.preferred[rows]
+            self._add_named(score, request, rows, known)
             if known is not None:
-                scores[position] = known + LEARNED_MATCH_WEIGHT * score
+                scores[position] = known.values + LEARNED_MATCH_WEIGHT * score
             elif request.taste_vector is not None:
                 score += TASTE_WEIGHT * self._cosines(rows, request.taste_vector)
         return scores
 
+    def _add_named(
+        self, score: Vector, request: ResolvedRequest, rows: Rows, known: LearnedScore | None
+    ) -> None:
+        """Add what the request names to float32[c]: a code, likes, dislikes, preferences."""
+        if request.query and (coded := self._words.coded(request.query)).size:
+            is_read = known is not None and known.reads_words
+            score[np.isin(rows, coded)] += CODE_WEIGHT_BESIDE_LEARNED if is_read else CODE_WEIGHT
+        if request.liked is not None:
+            weight = _like_weight(request, learned=known is not None)
+            score += weight * self._similarity.scores(request.liked, rows)
+        if request.disliked is not None:
+            score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)
+        if request.preferred is not None:
+            score += np.float32(PREFERENCE_WEIGHT) * request.preferred[rows]
+
     def _gathered(
-        self, requests: Sequence[ResolvedRequest], gathers: Sequence[Gather]
+        self,
+        requests: Sequence[ResolvedRequest],
+        gathers: Sequence[Gather],
+        open_words: Sequence[bool],
     ) -> list[Vector]:
         """Return what the queries' words, their known cosines, and the signals give."""
         scores = self._topk.gather(gathers, COVERAGE_WEIGHT)
-        alone = [n for n, each in enumerate(requests) if each.query and each.query_vector is None]
+        alone = [
+            n for n, each in enumerate(requests) if open_words[n] and each.query_vector is None
+        ]
         if alone:
             again = self._topk.gather([gathers[n] for n in alone], COVERAGE_ALONE_WEIGHT)
             for position, score in zip(alone, again, strict=True):
                 scores[position] = score
-        for request, gather, score in zip(requests, gathers, scores, strict=True):
-            empty = self._empty.among(gather.rows) if request.query_vector is not None else None
+        for request, gather, score, is_open in zip(
+            requests, gathers, scores, open_words, strict=True
+        ):
+            reads = is_open and request.query_vector is not None
+            empty = self._empty.among(gather.rows) if reads else None
             if empty is not None:
                 again = self._topk.gather(
                     [Gather(gather.rows[empty], None, gather.summands, None)],
                     COVERAGE_ALONE_WEIGHT - COVERAGE_WEIGHT,
                 )
                 score[empty] += again[0]
-            if request.query and (coded := self._words.coded(request.query)).size:
-                score[np.isin(gather.rows, coded)] += CODE_WEIGHT
         return scores
 
     def _cosines(self, rows: Rows, vector: Vector) -> Vector:

@@ -7,15 +7,16 @@ fitted without the held-out events. So the scorer sees them as they will be: som
 This module does not know how a scorer is trained.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Matrix, Rows, Vector
 from app.engine.catalogue.behaviour import RECENT
+from app.engine.kernels.features import Features
 from app.engine.kernels.topk import topk_over
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import Source, retrieve
@@ -32,21 +33,35 @@ MAX_HELD_OUT = 10
 HARD_NEGATIVES, RANDOM_NEGATIVES = 80, 60
 """Negatives of an example: those with the highest unlearned score, and a sample of the rest."""
 
+UNLEARNED_WEIGHTS: Final = {"content_knn.total": 0.05, "taste.total": 0.3}
+"""Of the totals beside that of the strongest table, which has weight 1; see `unlearned_score`."""
+
 _BATCH = 64
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
 
 class FeatureComputer(Protocol):
-    """Computes features: `app.engine.kernels.features.Features`, or more than those."""
+    """Computes the features of candidates."""
 
     names: tuple[str, ...]
     n_items: int
 
-    def compute(
-        self, recents: Sequence[Rows], lengths: Sequence[int], candidates: Sequence[Rows]
-    ) -> Matrix:
+    def compute(self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]) -> Matrix:
         """Return float32[f, N]: a column per candidate, request after request."""
         ...
+
+
+class HistoryFeatures:
+    """The features of histories as a `FeatureComputer`."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self.names, self.n_items = features.names, features.n_items
+
+    def compute(self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]) -> Matrix:
+        """See `FeatureComputer`."""
+        recents = [request.recent for request in requests]
+        return self._features.compute(recents, [each.length for each in requests], candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,18 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.sample_weight)
+
+    def only(self, lists: Ints) -> "Examples":
+        """Return the lists at int64[m] positions, in that order; the counts stay."""
+        first, last = self.offsets[lists], self.offsets[lists + 1]
+        at = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
+        return replace(
+            self,
+            features=self.features[at],
+            offsets=np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64),
+            log_weights=self.log_weights[at],
+            sample_weight=self.sample_weight[lists],
+        )
 
 
 def held_out_counts(sequences: Sequences, seed: int) -> Ints:
@@ -152,25 +179,38 @@ def queries_by_step(
                 )
 
 
-def draw_examples(
+def draw_examples(  # noqa: PLR0913 - two of them have defaults
     queries: Sequence[TrainingQuery],
     sources: Sequence[Source],
     features: FeatureComputer,
     seed: int,
+    *,
+    order: Callable[[Matrix, Sequence[str]], Vector] | None = None,
+    requests_of: Callable[[Sequence[TrainingQuery]], list[ResolvedRequest]] | None = None,
 ) -> Examples:
     """Ask the sources, and keep the target of each query together with some negatives.
 
     A query whose target no source brings is left out: there is no order to learn from it.
+
+    Args:
+        queries: the queries.
+        sources: asked for each of them.
+        features: of their candidates.
+        seed: of the sample.
+        order: (features, their names) -> float32[c], says which negatives are hard to tell from the
+            target; None = `unlearned_score`.
+        requests_of: makes requests of queries; None = `history_requests`.
     """
+    order, requests_of = order or unlearned_score, requests_of or history_requests
     rng = np.random.default_rng(seed)
     lists: list[_SampledList] = []
-    for batch, candidates, columns in candidate_batches(queries, sources, features):
+    for batch, candidates, columns in candidate_batches(queries, sources, features, requests_of):
         ends = np.cumsum([0, *map(len, candidates)])
         for at, (query, rows) in enumerate(zip(batch, candidates, strict=True)):
             matches = np.flatnonzero(rows == query.target)
             if matches.size:
                 block = columns[:, ends[at] : ends[at + 1]]
-                score = unlearned_score(block, features.names)
+                score = order(block, features.names)
                 sampled, weights = _sample(score, _negative_certainty(query, rows), rng)
                 lists.append(
                     _SampledList.of(
@@ -184,8 +224,24 @@ def draw_examples(
     return _concatenated(lists, len(features.names), len(queries))
 
 
+def history_requests(queries: Sequence[TrainingQuery]) -> list[ResolvedRequest]:
+    """Return the requests of users with a history, and without words."""
+    return [
+        # Serving reads no longer histories than this.
+        ResolvedRequest(
+            recent=query.recent[:RECENT],
+            length=min(len(query.recent), MAX_HISTORY),
+            hidden=query.recent,
+        )
+        for query in queries
+    ]
+
+
 def candidate_batches(
-    queries: Sequence[TrainingQuery], sources: Sequence[Source], features: FeatureComputer
+    queries: Sequence[TrainingQuery],
+    sources: Sequence[Source],
+    features: FeatureComputer,
+    requests_of: Callable[[Sequence[TrainingQuery]], list[ResolvedRequest]] = history_requests,
 ) -> Iterator[tuple[Sequence[TrainingQuery], list[Rows], Matrix]]:
     """Yield batches: the queries, the candidates of each, and their features float32[f, N].
 
@@ -195,24 +251,14 @@ def candidate_batches(
     topk = topk_over(features.n_items)
     for start in range(0, len(queries), _BATCH):
         batch = queries[start : start + _BATCH]
-        requests = [
-            # Serving reads no longer histories than this.
-            ResolvedRequest(
-                recent=query.recent[:RECENT],
-                length=min(len(query.recent), MAX_HISTORY),
-                hidden=query.recent,
-            )
-            for query in batch
-        ]
+        requests = requests_of(batch)
         candidates = topk.union(
             [
                 [*(hits.rows for hits in by_source.values()), query.skipped]
                 for query, by_source in zip(batch, retrieve(requests, sources), strict=True)
             ]
         )
-        recents = [request.recent for request in requests]
-        lengths = [request.length for request in requests]
-        yield batch, candidates, features.compute(recents, lengths, candidates)
+        yield batch, candidates, features.compute(requests, candidates)
 
 
 def unlearned_score(columns: Matrix, names: Sequence[str]) -> Vector:
@@ -225,9 +271,14 @@ def unlearned_score(columns: Matrix, names: Sequence[str]) -> Vector:
         columns: float32[f, c], a row per feature; the first one is the strongest table's total.
         names: the f names of the features.
     """
-    first, taste = columns[0], columns[names.index("taste.total")]
-    content_knn = columns[names.index("content_knn.total")]
-    score: Vector = first + 0.05 * content_knn + 0.3 * taste
+    return sum_of(columns, names, UNLEARNED_WEIGHTS | {names[0]: 1.0})
+
+
+def sum_of(columns: Matrix, names: Sequence[str], weights: Mapping[str, float]) -> Vector:
+    """Return float32[c], the weighted sum of some features of float32[f, c]."""
+    score = np.zeros(columns.shape[1], np.float32)
+    for name, weight in weights.items():
+        score += np.float32(weight) * columns[names.index(name)]
     return score
 
 

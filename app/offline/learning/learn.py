@@ -1,45 +1,56 @@
-"""Everything that is learned from behaviour: the steps of training, from sequences to arrays.
+"""Everything that is learned: the steps of training, from sequences and texts to arrays.
 
     1  hold out the last events of users; fit all sources on the rest
     2  choose decays and the content share by how well they rank the held-out events
-    3  draw candidates of the held-out events with those sources; train the scorer on them
+    3  draw candidates of the held-out events with those sources, for each mode of a request: by the
+       history, by words that lead to the item, by both
     4  fit the sources again, on all events, with the settings of step 2
+    5  fit the models of each mode on its candidates, and choose one (`app.offline.learning.fusion`)
 
-So the scorer never learns from a source that has seen the answer. A tenth of the examples is kept
-for validation. Where the scorer ranks them worse than the unlearned score, beyond chance, the whole
-result is thrown away. This module does not know files.
+So the scorer never learns from a source that has seen the answer. Without events, or with few, only
+the order of queries is learned, from the words of the catalogue. This module does not know files.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from app.core.types import Matrix, Vector
+from app.core.types import Matrix
 from app.engine.catalogue.behaviour import RECENT, Behaviour, Neighbours, TasteSpace, item_signals
 from app.engine.kernels.features import feature_names, features_over
 from app.engine.retrieval.registry import behaviour_sources
-from app.engine.scoring.scorer import Scorer
+from app.engine.scoring.modes import Mode
 from app.offline.learning import neighbours
 from app.offline.learning.examples import (
+    UNLEARNED_WEIGHTS,
     Examples,
+    HistoryFeatures,
     TrainingQuery,
     draw_examples,
     held_out_counts,
     training_queries_of,
     unlearned_score,
 )
+from app.offline.learning.fusion import Chosen, choose, fixed_sum
 from app.offline.learning.negatives import Negatives
+from app.offline.learning.search_examples import (
+    MOST_QUERIES,
+    SearchSide,
+    choose_for_search,
+    draw_search_examples,
+    pair_features,
+)
 from app.offline.learning.sequences import Sequences
+from app.offline.learning.synthetic_queries import QueryWriter
 from app.offline.learning.tfidf import word_weights
-from app.offline.learning.train_scorer import Arrays, TrainedScorer, split, train
+from app.offline.learning.train_scorer import Arrays
 from app.offline.learning.two_tower import ItemTexts, fit_taste
-from app.offline.metrics.intervals import paired_difference
-from app.offline.metrics.ranking import AnyFloats, Numbers, ndcg_at, rank_in
+from app.offline.metrics.ranking import AnyFloats, ndcg_at, rank_in
 from app.offline.progress import step
 
 _log = logging.getLogger(__name__)
@@ -54,38 +65,69 @@ DECAYS = tuple(float(np.exp(-1.0 / steps)) for steps in (1.0, 2.0, 3.0, 5.0, 10.
 CONTENT_KNN_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Weights of the table *content_knn* beside the strongest table that are tried."""
 
+MIN_SEARCH_EXAMPLES = 200
+"""With fewer queries, their order is not learned."""
+
+QUERIES_PER_ITEM = 4
+"""Queries that are written for each item of a small catalogue without events."""
+
 _VALIDATION_QUERIES = 2048
 _VALIDATION_BATCH = 64
 _TOP = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """What is needed to learn from queries: the texts of the items, and what writes queries."""
+
+    side: SearchSide
+    writer: QueryWriter
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedTraining:
-    """Sources fitted on all events, and examples drawn with sources fitted on a part of them."""
+    """Sources fitted on all events, and examples drawn with sources fitted on a part of them.
+
+    `search`: the examples with a query, by mode.
+    """
 
     behaviour: Behaviour
     content_knn_share: float
     examples: Examples
+    search: Mapping[Mode, Examples]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What goes into a bundle. `metrics`: figures of the validation examples, and counts."""
+    """What goes into a bundle.
 
-    behaviour: Behaviour
+    Attributes:
+        behaviour: None where too few events are there to learn from.
+        content_knn_share: of the source *behaviour*.
+        networks: mode -> the arrays of its network, for the modes that have one.
+        features: mode -> the names of the features of its network.
+        metrics: figures of held-out examples, and counts.
+        notes: what was chosen for each mode, and why, as lines to read.
+    """
+
+    behaviour: Behaviour | None
     content_knn_share: float
-    scorer: Arrays
+    networks: Mapping[Mode, Arrays]
+    features: Mapping[Mode, tuple[str, ...]]
     metrics: Mapping[str, float]
+    notes: tuple[str, ...]
 
 
-def learn(
+def learn(  # noqa: PLR0913 - each by its name
     sequences: Sequences,
     negatives: Negatives,
     texts: Sequence[str],
     vectors: Matrix,
+    *,
     seed: int = 0,
+    search: Search | None = None,
 ) -> TrainingResult | None:
-    """Return what was learned. None where events are too few, or the scorer is worse than none.
+    """Return what was learned; None where nothing was.
 
     Args:
         sequences: the positive events.
@@ -93,25 +135,101 @@ def learn(
         texts: n_items texts.
         vectors: float32[n_items, dim], the encoded texts.
         seed: of everything random.
+        search: to learn the order of queries, too.
     """
-    with _timed("words"):
-        item_texts = ItemTexts(word_weights(texts), vectors)
-    prepared = prepare(sequences=sequences, negatives=negatives, item_texts=item_texts, seed=seed)
-    if prepared is None:
-        _log.warning("nothing learned: fewer than %d events to check it on", MIN_EXAMPLES)
-        return None
-    with _timed("scorer"):
-        trained = train(prepared.examples, seed)
-    learned, unlearned = _validation_ndcg(prepared, trained, seed)
-    if is_worse(learned, unlearned, seed):
-        _log.warning("nothing learned: the scorer is worse than the order of its sources")
+    prepared = None
+    if len(sequences):
+        with _timed("words"):
+            item_texts = ItemTexts(word_weights(texts), vectors)
+        prepared = prepare(sequences, negatives, item_texts, seed, search=search)
+    examples: dict[Mode, Examples] = {}
+    chosen: dict[Mode, Chosen] = {}
+    behaviour = None
+    if prepared is not None:
+        behaviour = prepared.behaviour
+        examples = {"history": prepared.examples, **prepared.search}
+        with _timed("scorer of histories"):
+            chosen["history"] = _of_histories(prepared, seed)
+    elif search is not None:
+        examples = {"words": _catalogue_examples(search, seed)}
+    if search is not None:
+        _choose_for_search(examples, chosen, search, behaviour, seed)
+    networks = {mode: each.arrays for mode, each in chosen.items() if each.arrays is not None}
+    if behaviour is None and not networks:
         return None
     return TrainingResult(
-        behaviour=prepared.behaviour,
-        content_knn_share=prepared.content_knn_share,
-        scorer=trained.arrays,
-        metrics=_metrics(prepared.examples, learned, unlearned),
+        behaviour=behaviour,
+        content_knn_share=0.0 if prepared is None else prepared.content_knn_share,
+        networks=networks,
+        features={mode: _names(mode, behaviour, search) for mode in networks},
+        metrics=_metrics(examples, chosen),
+        notes=tuple(_note(mode, each) for mode, each in chosen.items()),
     )
+
+
+def _choose_for_search(
+    examples: Mapping[Mode, Examples],
+    chosen: dict[Mode, Chosen],
+    search: Search,
+    behaviour: Behaviour | None,
+    seed: int,
+) -> None:
+    """Add the models of the modes with a query to those that are chosen already."""
+    history = chosen["history"].arrays if "history" in chosen else None
+    for mode, lists in examples.items():
+        if mode == "history" or len(lists) < MIN_SEARCH_EXAMPLES:
+            continue
+        with _timed(f"scorer of {mode}"):
+            chosen[mode] = choose_for_search(
+                mode, lists, search.side, behaviour=behaviour, history=history, seed=seed
+            )
+
+
+def _of_histories(prepared: PreparedTraining, seed: int) -> Chosen:
+    """Choose the model of histories. Where none is better, the fixed order is served as one."""
+    names = feature_names(tuple(prepared.behaviour.tables))
+    chosen = choose(prepared.examples, partial(unlearned_score, names=names), seed)
+    if chosen.arrays is not None:
+        return chosen
+    return replace(chosen, arrays=fixed_sum(names, {names[0]: 1.0, **UNLEARNED_WEIGHTS}))
+
+
+def _names(mode: Mode, behaviour: Behaviour | None, search: Search | None) -> tuple[str, ...]:
+    """Return the names of the features of a mode that was learned."""
+    if search is not None:
+        return pair_features(search.side, behaviour).names(mode)
+    assert behaviour is not None  # noqa: S101 - something was learned from one or the other
+    return feature_names(tuple(behaviour.tables))
+
+
+def _catalogue_examples(search: Search, seed: int) -> Examples:
+    """Return examples of queries that belong to items: what a catalogue alone can teach."""
+    n_items = len(search.side.vectors)
+    rng = np.random.default_rng(seed)
+    times = -(-min(MOST_QUERIES, QUERIES_PER_ITEM * n_items) // max(n_items, 1))
+    rows = np.concatenate([rng.permutation(n_items) for _ in range(times)])[:MOST_QUERIES]
+    none = np.empty(0, np.int64)
+    queries = [
+        TrainingQuery(recent=none, target=row, sample_weight=1.0, disliked=none, query=text)
+        for row, text in zip(rows.tolist(), search.writer.write(rows), strict=True)
+        if text
+    ]
+    with _timed("examples of words"):
+        return draw_search_examples(
+            queries, "words", search.side, behaviour=None, content_knn_share=0.0, seed=seed
+        )
+
+
+def _searching(queries: Sequence[TrainingQuery], search: Search, seed: int) -> list[TrainingQuery]:
+    """Return some of the queries with words that lead to their target."""
+    order = np.random.default_rng(seed).permutation(len(queries))[:MOST_QUERIES]
+    some = [queries[position] for position in np.sort(order).tolist()]
+    targets = np.array([query.target for query in some], np.int64)
+    return [
+        replace(query, query=text)
+        for query, text in zip(some, search.writer.write(targets), strict=True)
+        if text
+    ]
 
 
 def examples_of(
@@ -119,9 +237,8 @@ def examples_of(
 ) -> Examples:
     """Return the examples of a build: every source is asked, every feature is computed."""
     sources = behaviour_sources(behaviour, content_knn_share)
-    return draw_examples(
-        queries=queries, sources=sources, features=features_over(behaviour), seed=seed
-    )
+    features = HistoryFeatures(features_over(behaviour))
+    return draw_examples(queries=queries, sources=sources, features=features, seed=seed)
 
 
 class DrawExamples(Protocol):
@@ -138,12 +255,14 @@ class DrawExamples(Protocol):
         ...
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - each by its name
     sequences: Sequences,
     negatives: Negatives,
     item_texts: ItemTexts,
     seed: int,
+    *,
     draw: DrawExamples = examples_of,
+    search: Search | None = None,
 ) -> PreparedTraining | None:
     """Fit the sources twice and draw the examples in between; None where events are too few.
 
@@ -153,11 +272,13 @@ def prepare(
         item_texts: words and vectors of all items.
         seed: of everything random.
         draw: draws the examples. The ablation passes a function that also keeps the origins.
+        search: to draw examples with a query, too.
     """
     n_items = len(item_texts)
     held_out = held_out_counts(sequences, seed)
     queries = training_queries_of(sequences, held_out, negatives)
     if len(queries) < MIN_EXAMPLES:
+        _log.warning("no behaviour learned: fewer than %d events to check it on", MIN_EXAMPLES)
         return None
     with _timed("content_knn"):
         content_knn = neighbours.content_knn(item_texts.words)
@@ -174,6 +295,20 @@ def prepare(
         examples = draw(queries=queries, behaviour=behaviour, content_knn_share=share, seed=seed)
     if len(examples) < MIN_EXAMPLES:
         return None
+    search_examples: dict[Mode, Examples] = {}
+    if search is not None:
+        modes: tuple[Mode, ...] = ("words", "both")
+        searching = _searching(queries, search, seed)
+        for mode in modes:
+            with _timed(f"examples of {mode}"):
+                search_examples[mode] = draw_search_examples(
+                    searching,
+                    mode,
+                    search.side,
+                    behaviour=behaviour,
+                    content_knn_share=share,
+                    seed=seed,
+                )
     del inner, tables, behaviour, taste  # the second fit takes as much memory as the first
     with _timed("taste"):
         taste, _ = fit_taste(sequences, item_texts, seed, schedule=schedule)
@@ -182,7 +317,7 @@ def prepare(
     behaviour = Behaviour(
         tables=tables, decays=decays, taste=taste, items=_signals(sequences, n_items)
     )
-    return PreparedTraining(behaviour, share, examples)
+    return PreparedTraining(behaviour, share, examples, search_examples)
 
 
 def _timed(name: str) -> AbstractContextManager[None]:
@@ -264,48 +399,29 @@ def _best_decays(
     return decays, max(CONTENT_KNN_SHARES, key=ndcg_of_share)
 
 
-def _validation_ndcg(
-    prepared: PreparedTraining, trained: TrainedScorer, seed: int
-) -> tuple[Numbers, Numbers]:
-    """Return two float64[v], the NDCG@10 of the scorer and of the unlearned score.
-
-    They are measured on the v examples that training used only to decide when to stop.
-    """
-    examples, names = prepared.examples, feature_names(tuple(prepared.behaviour.tables))
-    _, validation = split(len(examples), seed)
-    scorer = Scorer(trained.arrays, len(names))
-    ranks = []
-    for example in validation.tolist():
-        part = slice(examples.offsets[example], examples.offsets[example + 1])
-        columns = np.ascontiguousarray(examples.features[part].T, np.float32)
-        weights = np.exp(examples.log_weights[part])
-        scores = scorer.score(columns), unlearned_score(columns, names)
-        ranks.append([_rank_of_first(one, weights) for one in scores])
-    learned, unlearned = ndcg_at(np.array(ranks), _TOP).T
-    return learned, unlearned
+def _metrics(examples: Mapping[Mode, Examples], chosen: Mapping[Mode, Chosen]) -> dict[str, float]:
+    """Return means over all queries of each mode: one whose target no source found counts 0."""
+    metrics: dict[str, float] = {}
+    for mode, each in chosen.items():
+        lists = examples[mode]
+        share = len(lists) / max(lists.n_queries, 1)
+        metrics |= {
+            f"{mode}_ndcg@10": float(each.ndcg.mean()) * share,
+            f"{mode}_unlearned_ndcg@10": float(each.fixed_ndcg.mean()) * share,
+            f"{mode}_candidate_recall": share,
+            f"{mode}_examples": float(len(lists)),
+        }
+    if "history" in examples:
+        metrics["shown"] = float(examples["history"].n_with_skipped)
+    return metrics
 
 
-def is_worse(learned: Numbers, unlearned: Numbers, seed: int) -> bool:
-    """Return whether the scorer loses to the unlearned score beyond chance.
-
-    A small number of lists seldom shows that, so it seldom happens where examples are few.
-    """
-    return paired_difference(learned, unlearned, seed).high < 0.0
-
-
-def _metrics(examples: Examples, learned: Numbers, unlearned: Numbers) -> dict[str, float]:
-    """Return means over all queries: one whose target no source found counts 0."""
-    share = len(examples) / examples.n_queries
-    return {
-        "ndcg@10": float(learned.mean()) * share,
-        "unlearned_ndcg@10": float(unlearned.mean()) * share,
-        "candidate_recall": share,
-        "examples": float(len(examples)),
-        "shown": float(examples.n_with_skipped),
-    }
-
-
-def _rank_of_first(scores: Vector, weights: Vector) -> float:
-    """Return the rank of the first candidate; ties count half, and each counts its weight."""
-    higher, equal = weights[scores > scores[0]].sum(), weights[scores == scores[0]].sum()
-    return float(higher + (equal - 1) / 2)
+def _note(mode: Mode, chosen: Chosen) -> str:
+    gain = chosen.gain
+    if chosen.arrays is None or chosen.name == "fixed":
+        return f"{mode}: the fixed order stays; no model was better beyond chance"
+    return (
+        f"{mode}: {chosen.name}; NDCG@10 {chosen.ndcg.mean():.4f} on held-out examples, "
+        f"{chosen.fixed_ndcg.mean():.4f} in the fixed order "
+        f"(+{gain.value:.4f}, {gain.low:.4f} to {gain.high:.4f})"
+    )

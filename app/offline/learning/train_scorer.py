@@ -70,12 +70,12 @@ class Model(nn.Module, ABC):
 class Network(Model):
     """The scorer that is served, as a torch module."""
 
-    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+    def __init__(self, mean: Tensor, deviation: Tensor, hidden: tuple[int, int] = HIDDEN) -> None:
         super().__init__(mean, deviation)
-        self.first = nn.Linear(len(mean), HIDDEN[0])
-        self.second = nn.Linear(HIDDEN[0], HIDDEN[1])
+        self.first = nn.Linear(len(mean), hidden[0])
+        self.second = nn.Linear(hidden[0], hidden[1])
         # Only differences of scores within a list count, so the last layer needs no bias.
-        self.third = nn.Linear(HIDDEN[1], 1, bias=False)
+        self.third = nn.Linear(hidden[1], 1, bias=False)
         self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -92,6 +92,34 @@ class Network(Model):
             "w2": self.second.weight,
             "b2": self.second.bias,
             "w3": self.third.weight[0],
+        }
+
+
+class Linear(Model):
+    """A weighted sum of the features.
+
+    The scorer has two hidden layers with relu. Since relu(x) − relu(−x) = x, two hidden units are
+    enough to pass a sum through them unchanged.
+    """
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__(mean, deviation)
+        self.weights = nn.Linear(len(mean), 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [..., c] scores for [..., c, f] features."""
+        scores: Tensor = self.weights(self.inputs(features)).squeeze(-1)
+        return scores
+
+    def layers(self) -> dict[str, Tensor]:
+        """Return the weights under their names in a scorer."""
+        signs = torch.tensor([1.0, -1.0])
+        return {
+            "w1": signs[:, None] * self.weights.weight,
+            "b1": torch.zeros(2),
+            "w2": torch.eye(2),
+            "b2": torch.zeros(2),
+            "w3": signs,
         }
 
 
@@ -121,6 +149,7 @@ def train(
     seed: int,
     make: Callable[[Tensor, Tensor], Model] = Network,
     loss_of: Loss = listwise,
+    split_seed: int | None = None,
 ) -> TrainedScorer:
     """Fit a model to at least two examples; return its state of the lowest validation loss.
 
@@ -131,10 +160,11 @@ def train(
         seed: of the split, the weights and the order of the examples.
         make: makes the model of float32[f] mean and deviation; the ablation passes other models.
         loss_of: the loss of each list; the ablation passes other losses.
+        split_seed: of the split; None = the seed.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    training, validation = split(len(examples), seed)
+    training, validation = split(len(examples), seed if split_seed is None else split_seed)
     mean, deviation = _moments(examples)
     network = make(torch.from_numpy(mean), torch.from_numpy(deviation))
     steps = -(-len(training) // BATCH)

@@ -335,7 +335,7 @@ def test_a_device_index_finds_what_changed(engine: RankEngine) -> None:
     for query, name in (("submarine chase", "new"), ("quiet garden", "heist")):
         (item,) = live.rank([RankRequest(query=query, k=1)]).results[0].items
         assert item.id == name
-        assert {hit.name for hit in item.sources} == {"meaning", "words"}
+        assert {hit.name for hit in item.sources} == {"meaning", "words", "holders"}
     after = live.rank([RankRequest(query="space", k=3)]).results[0].items
     assert "star" in [item.id for item in before]
     assert "star" not in [item.id for item in after]

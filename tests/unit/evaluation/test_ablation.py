@@ -19,7 +19,7 @@ from app.evaluation.dataset_readers import read_sequences
 from app.evaluation.evaluate import Options
 from app.evaluation.protocols import plan_of_events
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
-from app.offline.learning.examples import TrainingQuery, draw_examples
+from app.offline.learning.examples import HistoryFeatures, TrainingQuery, draw_examples
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
 from tests.planted import firsts, planted_lists, random_behaviour, ring_walks
@@ -55,7 +55,7 @@ def left_over(behaviour, query, off):
 @pytest.mark.parametrize("off", [None, *SOURCES])
 def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
     behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
-    features = features_over(behaviour)
+    features = HistoryFeatures(features_over(behaviour))
     features_off = matching_features(features.names, ["*.mean", "user.*"])
     weights = np.random.default_rng(2).standard_normal(len(features.names)).astype(np.float32)
     pools, place = Pools(queries, TracedSources(behaviour, 0.1)), off and SOURCES.index(off)
@@ -63,7 +63,9 @@ def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
     expected, sizes = [], []
     for query in queries:
         everything = left_over(behaviour, query, None)
-        columns = features.compute([query.recent], [7], [everything]).astype(np.float16)
+        columns = features.compute(
+            [ResolvedRequest(recent=query.recent, length=7)], [everything]
+        ).astype(np.float16)
         columns = columns.astype(np.float32)
         columns[features_off] = 0
         rows = left_over(behaviour, query, off)
@@ -81,7 +83,9 @@ def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
 def test_examples_lose_what_only_the_missing_source_found(off):
     behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
     lists = TracedExamples.draw(queries, behaviour, 0.1, 0)
-    direct = draw_examples(queries, behaviour_sources(behaviour, 0.1), features_over(behaviour), 0)
+    direct = draw_examples(
+        queries, behaviour_sources(behaviour, 0.1), HistoryFeatures(features_over(behaviour)), 0
+    )
     np.testing.assert_array_equal(lists.examples.features, direct.features)
     assert lists.without(None) is lists.examples
 

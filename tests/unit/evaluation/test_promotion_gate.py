@@ -19,7 +19,7 @@ from app.offline.learning.signals import log_of
 from app.offline.progress import StageTimes
 from app.offline.promotion import Promotion
 from app.serving.stores.bundle_users import BundleUserStore
-from tests.bundles import fake_encoder, write_jsonl
+from tests.bundles import fake_encoder, fake_opened, write_jsonl
 from tests.evaluation_rig import ScoreEngine, constant, popular
 
 pytestmark = pytest.mark.learning
@@ -190,9 +190,13 @@ def test_training_goes_through_the_gate_too(shop):
     before, names = shop.current, shop.listing()
     events = write_jsonl(shop.folder / "later.jsonl", AT_ONCE)
     with pytest.raises(PromotionError, match=r"1\.0000 being served"):
-        retrain(shop.root, events, Recipe(), gate=shop.gate(ring, constant))
+        retrain(
+            shop.root, events, Recipe(), gate=shop.gate(ring, constant), open_encoder=fake_opened
+        )
     assert (shop.current, shop.listing()) == (before, names)
-    report = retrain(shop.root, events, Recipe(), gate=shop.gate(constant, ring))
+    report = retrain(
+        shop.root, events, Recipe(), gate=shop.gate(constant, ring), open_encoder=fake_opened
+    )
     assert report.verdict.endswith("published")
     assert report.bundle.manifest.trained_until == N_USERS - 1
     assert shop.current == report.bundle.path.name
@@ -208,7 +212,9 @@ def test_training_an_older_generation_is_compared_with_the_one_being_served(shop
         return ScoreEngine(path, popular)
 
     events = write_jsonl(shop.folder / "later.jsonl", AT_ONCE)
-    report = retrain(older, events, Recipe(), gate=PromotionGate(open_engine=open_it))
+    report = retrain(
+        older, events, Recipe(), gate=PromotionGate(open_engine=open_it), open_encoder=fake_opened
+    )
     assert opened == [newer.name, report.bundle.path.name]
 
 
@@ -325,7 +331,7 @@ def test_learning_sees_the_sequences_of_the_earlier_events_alone(served, tmp_pat
 def test_held_out_events_are_not_learned(shop, caplog):
     shop.build(walks(1))
     report = shop.build(AT_ONCE, shop.gate(popular, popular), learning=True)
-    assert "nothing learned: fewer than" in caplog.text
+    assert "no behaviour learned: fewer than" in caplog.text
     assert report.bundle.manifest.learned is None
     assert report.bundle.manifest.trained_until == N_USERS - 1
     assert figures(report.verdict)[5] == N_USERS

@@ -24,7 +24,7 @@ from app.offline.input.recipe import (
 )
 from app.serving.stores.bundle_users import BundleUserStore
 from app.testing.encoder import HashEncoder
-from tests.bundles import ITEMS, build_small, fake_encoder, write_jsonl
+from tests.bundles import ITEMS, build_small, fake_encoder, fake_opened, write_jsonl
 
 
 @pytest.fixture
@@ -128,7 +128,12 @@ def test_only_a_build_from_ratings_knows_what_is_rated_well(tmp_path, report):
     assert rated.dtype == np.float32
     assert rated[:2] == pytest.approx([(6 + 1.5 * mean) / 3.5, (4.5 + 1.5 * mean) / 2.5])
     assert np.isnan(rated[2])
-    assert retrain(tmp_path / "films", tmp_path / "events.jsonl").bundle.manifest.n_events == 4
+    assert (
+        retrain(
+            tmp_path / "films", tmp_path / "events.jsonl", open_encoder=fake_opened
+        ).bundle.manifest.n_events
+        == 4
+    )
     assert "rated" not in load_arrays(open_bundle(tmp_path / "films"), "signals.safetensors")
 
 
@@ -311,7 +316,10 @@ def test_users_of_a_file_are_in_the_bundle_and_survive_training(tmp_path):
     assert "path" not in manifest.recipe["users"]
     assert "people.jsonl: 2 rows, 0 unusable, 0 duplicates" in str(report).splitlines()
 
-    bundles = [report.bundle, retrain(tmp_path / "shop", tmp_path / "events.jsonl").bundle]
+    bundles = [
+        report.bundle,
+        retrain(tmp_path / "shop", tmp_path / "events.jsonl", open_encoder=fake_opened).bundle,
+    ]
     for bundle in bundles:
         store = BundleUserStore.open(bundle)
         keys = [store.key(place) for place in range(len(store))]

@@ -11,7 +11,7 @@ from app.offline.build import build, retrain
 from app.offline.input import roles
 from app.offline.input.recipe import Recipe, Roles, load_recipe
 from app.offline.input.roles import guessed_column, guessed_unit_of
-from tests.bundles import fake_encoder, write_jsonl
+from tests.bundles import fake_encoder, fake_opened, write_jsonl
 
 
 def built(folder, *items, recipe=None):
@@ -160,7 +160,7 @@ def test_a_unit_must_be_of_a_column_of_numbers(tmp_path):
 def test_learning_again_keeps_roles_and_units(tmp_path):
     built(tmp_path, {"duration_s": 90, "price": 1})
     events = write_jsonl(tmp_path / "e.jsonl", [{"user_id": 1, "item_id": 0}])
-    manifest = retrain(tmp_path / "shop", events).bundle.manifest
+    manifest = retrain(tmp_path / "shop", events, open_encoder=fake_opened).bundle.manifest
     assert manifest.roles == {"price": "price", "runtime": "duration_s"}
     assert manifest.units == {"duration_s": "seconds"}
 

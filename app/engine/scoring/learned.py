@@ -1,0 +1,91 @@
+"""The learned score of the candidates of a batch: for each mode its features and its network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.core.types import Matrix, Rows, Vector
+from app.engine.kernels.lexical_features import LEXICAL_FEATURES
+from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.scoring.exactness import RANGE, exactness
+from app.engine.scoring.modes import MODES, Mode, mode_of
+from app.engine.scoring.pair_features import PairFeatures
+from app.engine.scoring.scorer import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedScore:
+    """The learned score of a request.
+
+    `values`: float32[c]. `reads_words`: the query counts in it, where there is one.
+    """
+
+    values: Vector
+    reads_words: bool
+
+
+class LearnedScorer:
+    """The networks of one bundle over its catalogue. One thread at a time uses it."""
+
+    def __init__(
+        self, features: PairFeatures, networks: Mapping[Mode, Scorer], n_items: int
+    ) -> None:
+        """Take the network of each mode that has one; the others have no learned score."""
+        self.features, self.networks, self._n_items = features, networks, n_items
+        self._lexical = {
+            mode: features.names(mode).index(f"lexical.{LEXICAL_FEATURES[0]}")
+            for mode in MODES
+            if mode != "history" and mode in networks
+        }
+
+    def scores(
+        self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]
+    ) -> list[LearnedScore | None]:
+        """Return the score of each candidate of each request; None where no network applies.
+
+        Without a network for both, the history decides alone.
+
+        Args:
+            requests: of a batch.
+            candidates: int64[c] rows of each, each row once.
+        """
+        scores: list[LearnedScore | None] = [None] * len(requests)
+        modes = [self._served(mode_of(request)) for request in requests]
+        for mode in self.networks:
+            chosen = [position for position, each in enumerate(modes) if each == mode]
+            if not chosen:
+                continue
+            some = [candidates[position] for position in chosen]
+            columns = self.features.compute(mode, [requests[n] for n in chosen], some)
+            ends = np.cumsum([len(rows) for rows in some])[:-1]
+            parts = np.split(self.score(mode, columns), ends)
+            for position, part in zip(chosen, parts, strict=True):
+                scores[position] = LearnedScore(part, mode != "history")
+        return scores
+
+    def _served(self, mode: Mode | None) -> Mode | None:
+        """Return the mode whose network scores the requests of a mode."""
+        return "history" if mode == "both" and mode not in self.networks else mode
+
+    def score(self, mode: Mode, columns: Matrix) -> Vector:
+        """Return float32[N] for float32[f, N], the features of a mode. Raises `EngineError`."""
+        network = self.networks[mode]
+        if mode == "history":
+            return network.score(columns)
+        return searched_score(network, columns, self._lexical[mode], self._n_items)
+
+
+def searched_score(network: Scorer, columns: Matrix, first: int, n_items: int) -> Vector:
+    """Return float32[N], what a network and the exactness of the words give together.
+
+    Args:
+        network: of a mode with words.
+        columns: float32[f, N], its features.
+        first: the line of the first lexical feature.
+        n_items: size of the catalogue.
+    """
+    score = network.score(columns)
+    np.clip(score, -RANGE, RANGE, out=score)
+    score += exactness(columns[first : first + len(LEXICAL_FEATURES)], n_items)
+    return score

@@ -1,0 +1,187 @@
+"""Chooses the model of a mode: a fixed sum, a linear one, a network, or the mean of three.
+
+All of them can be served by `app.engine.scoring.scorer`: a sum is a network of two units, and three
+networks are one that is three times as wide. Each model is measured on examples that it was not
+fitted to: on the validation examples, or, where examples are few, fold by fold on all of them. The
+simplest model stays unless a later one is better beyond chance. So with few examples the order
+stays near the fixed one, and two builds of the same files choose the same.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from app.core.types import Matrix, Vector
+from app.engine.scoring.scorer import Scorer
+from app.offline.learning.examples import Examples
+from app.offline.learning.sequences import Ints
+from app.offline.learning.train_scorer import Arrays, Linear, Network, split, train
+from app.offline.metrics.intervals import Estimate, paired_difference
+from app.offline.metrics.ranking import Numbers, ndcg_at
+
+_log = logging.getLogger(__name__)
+
+Fit: TypeAlias = Callable[[Examples, int], Arrays]
+"""(examples, seed) -> the arrays of a scorer."""
+
+Order: TypeAlias = Callable[[Matrix], Vector]
+"""float32[f, c] -> float32[c], higher is better."""
+
+TOP: Final = 10
+FEW_EXAMPLES: Final = 4_000
+FOLDS: Final = 3
+
+_WIDE: Final = 1000.0
+
+_SMALL: Final = (32, 16)
+"""Hidden units of each of three networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The model of a mode.
+
+    Attributes:
+        name: which it is; "fixed" = the fixed order stays.
+        arrays: of the scorer; None for "fixed".
+        ndcg: float64[v], of the held-out examples, by the chosen model.
+        fixed_ndcg: the same by the fixed order.
+        gain: mean of the difference, with its interval.
+    """
+
+    name: str
+    arrays: Arrays | None
+    ndcg: Numbers
+    fixed_ndcg: Numbers
+    gain: Estimate
+
+
+def _linear(examples: Examples, seed: int) -> Arrays:
+    return train(examples, seed, make=Linear).arrays
+
+
+def _network(examples: Examples, seed: int) -> Arrays:
+    return train(examples, seed).arrays
+
+
+def _three(examples: Examples, seed: int) -> Arrays:
+    make = partial(Network, hidden=_SMALL)
+    seeds = range(seed + 1, seed + 4)
+    return mean_of([train(examples, each, make=make, split_seed=seed).arrays for each in seeds])
+
+
+MODELS: Final[Mapping[str, Fit]] = {
+    "linear": _linear,
+    "network": _network,
+    "three networks": _three,
+}
+"""From the simplest on."""
+
+
+def mean_of(networks: Sequence[Arrays]) -> Arrays:
+    """Return the arrays of one wide network: the mean of networks of the same features."""
+    first = networks[0]
+    (h, g), n = (len(first["b1"]), len(first["b2"])), len(networks)
+    second = np.zeros((n * g, n * h), np.float32)
+    for k, each in enumerate(networks):
+        second[k * g : (k + 1) * g, k * h : (k + 1) * h] = each["w2"]
+    return {
+        "mean": first["mean"],
+        "deviation": first["deviation"],
+        "w1": np.concatenate([each["w1"] for each in networks]),
+        "b1": np.concatenate([each["b1"] for each in networks]),
+        "w2": second,
+        "b2": np.concatenate([each["b2"] for each in networks]),
+        "w3": np.concatenate([each["w3"] for each in networks]) / np.float32(n),
+    }
+
+
+def fixed_sum(names: Sequence[str], weights: Mapping[str, float]) -> Arrays:
+    """Return the arrays of a scorer that gives the weighted sum of some features."""
+    scale = np.float32(_WIDE)  # wide enough that nothing is clipped
+    line = np.zeros(len(names), np.float32)
+    for name, weight in weights.items():
+        line[names.index(name)] = weight * scale
+    return {
+        "mean": np.zeros(len(names), np.float32),
+        "deviation": np.full(len(names), scale),
+        "w1": np.stack([line, -line]),
+        "b1": np.zeros(2, np.float32),
+        "w2": np.eye(2, dtype=np.float32),
+        "b2": np.zeros(2, np.float32),
+        "w3": np.array([1.0, -1.0], np.float32),
+    }
+
+
+def choose(
+    examples: Examples,
+    fixed: Order,
+    seed: int,
+    score: Callable[[Scorer, Matrix], Vector] = Scorer.score,
+) -> Chosen:
+    """Fit all models and return the one to serve.
+
+    Args:
+        examples: lists of candidates, the target first.
+        fixed: the order that holds where nothing better is learned.
+        seed: of everything random.
+        score: how a fitted scorer is used; serving may add something to its score.
+    """
+    held_out = _held_out(examples, seed)
+    fixed_ndcg = np.concatenate([_ndcg(examples, part, fixed) for _, part in held_out])
+    best, best_ndcg = "fixed", fixed_ndcg
+    arrays: Arrays | None = None
+    for name, fit in MODELS.items():
+        parts, fitted = [], None
+        for kept, part in held_out:
+            fitted = fit(examples if kept is None else examples.only(kept), seed)
+            scorer = Scorer(fitted, examples.features.shape[1])
+            parts.append(_ndcg(examples, part, partial(score, scorer)))
+        ndcg = np.concatenate(parts)
+        gain = paired_difference(ndcg, best_ndcg, seed)
+        _log.info(
+            "%s: NDCG@10 %.4f, %.4f before; the difference is %.4f (%.4f to %.4f)",
+            name,
+            ndcg.mean(),
+            best_ndcg.mean(),
+            gain.value,
+            gain.low,
+            gain.high,
+        )
+        if gain.low > 0.0:
+            best, best_ndcg = name, ndcg
+            arrays = fitted if len(held_out) == 1 else fit(examples, seed)
+    return Chosen(
+        best, arrays, best_ndcg, fixed_ndcg, paired_difference(best_ndcg, fixed_ndcg, seed)
+    )
+
+
+def _held_out(examples: Examples, seed: int) -> list[tuple[Ints | None, Ints]]:
+    """Return pairs: the examples to fit on, None = all (they keep some back); those to measure."""
+    n = len(examples)
+    if n >= FEW_EXAMPLES:
+        return [(None, split(n, seed)[1])]
+    parts = np.array_split(np.random.default_rng(seed).permutation(n), FOLDS)
+    everything = np.arange(n)
+    return [(everything[~np.isin(everything, part)], part) for part in parts]
+
+
+def _ndcg(examples: Examples, chosen: Ints, order: Order) -> Numbers:
+    """Return float64[v], the NDCG@10 of some lists; each candidate counts its weight."""
+    ranks = []
+    for example in chosen.tolist():
+        part = slice(examples.offsets[example], examples.offsets[example + 1])
+        columns = np.ascontiguousarray(examples.features[part].T, np.float32)
+        weights = np.exp(examples.log_weights[part])
+        ranks.append(_rank_of_first(order(columns), weights))
+    return ndcg_at(np.array(ranks), TOP)
+
+
+def _rank_of_first(scores: Vector, weights: Vector) -> float:
+    """Return the rank of the first candidate; ties count half, and each counts its weight."""
+    higher, equal = weights[scores > scores[0]].sum(), weights[scores == scores[0]].sum()
+    return float(higher + (equal - 1) / 2)

@@ -1,0 +1,106 @@
+"""The learned score of requests with words: features, exactness, and which network is asked."""
+
+import numpy as np
+import pytest
+
+from app.engine.kernels.lexical_features import LEXICAL_FEATURES
+from app.engine.retrieval.index import FlatIndex
+from app.engine.retrieval.lexical import LexicalIndex
+from app.engine.retrieval.lexical_arrays import lexical_arrays
+from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.scoring.exactness import HOLDS_ALL, RANGE, WHOLE_TITLE, exactness
+from app.engine.scoring.learned import LearnedScorer
+from app.engine.scoring.modes import mode_of
+from app.engine.scoring.pair_features import PairFeatures, TextSide
+from app.engine.scoring.scorer import Scorer
+from app.offline.learning.fusion import fixed_sum
+from app.testing.encoder import HashEncoder
+
+TITLES = [f"common thing {n}" for n in range(300)] + ["rare bird song", "rare thing", "bird house"]
+RARE, HALF = 300, 301
+
+
+@pytest.fixture(scope="module")
+def side():
+    vectors = HashEncoder(16).encode(TITLES)
+    freshness = np.linspace(0, 1, len(TITLES), dtype=np.float32)
+    words = LexicalIndex(lexical_arrays(TITLES, TITLES))
+    return TextSide(words, vectors, FlatIndex(vectors).empty, freshness)
+
+
+def asked(query, vector=True):
+    found = HashEncoder(16).encode([query])[0] if vector else None
+    return ResolvedRequest(query=query, query_vector=found)
+
+
+def column(features, columns, name):
+    return columns[features.names("words").index(name)]
+
+
+def test_the_mode_is_what_a_request_has():
+    recent = np.array([1, 2])
+    assert mode_of(ResolvedRequest()) is None
+    assert mode_of(ResolvedRequest(query="a")) == "words"
+    assert mode_of(ResolvedRequest(recent=recent)) == "history"
+    assert mode_of(ResolvedRequest(query="a", recent=recent)) == "both"
+
+
+def test_cosines_are_those_of_the_texts_and_0_without_a_vector(side):
+    features, rows = PairFeatures(side, None, None), np.array([5, RARE, HALF])
+    requests = [asked("rare bird song"), asked("rare bird song", vector=False)]
+    columns = features.compute("words", requests, [rows, rows])
+    expected = side.vectors[rows] @ requests[0].query_vector
+    np.testing.assert_allclose(column(features, columns, "cosine.cosine")[:3], expected, rtol=1e-5)
+    assert column(features, columns, "cosine.rank")[1] == 0.0
+    assert column(features, columns, "cosine.gap")[1] == 0.0
+    assert column(features, columns, "cosine.known").tolist() == [1, 1, 1, 0, 0, 0]
+    assert not column(features, columns, "cosine.cosine")[3:].any()
+    np.testing.assert_array_equal(
+        column(features, columns, "item.freshness")[:3], side.freshness[rows]
+    )
+
+
+def test_a_changed_date_changes_the_freshness(side):
+    features, rows = PairFeatures(side, None, None), np.array([5, 6])
+    fresh = side.freshness.copy()
+    fresh[5] = 0.75
+    features.change(np.array([5]), fresh)
+    columns = features.compute("words", [asked("thing")], [rows])
+    assert column(features, columns, "item.freshness").tolist() == [0.75, side.freshness[6]]
+
+
+def scorer_by(side, weights):
+    """A scorer of words whose network is a sum of features."""
+    features = PairFeatures(side, None, None)
+    arrays = fixed_sum(features.names("words"), weights)
+    networks = {"words": Scorer(arrays, len(features.names("words")))}
+    return LearnedScorer(features, networks, len(TITLES))
+
+
+@pytest.mark.parametrize("weight", [100.0, -100.0])
+def test_no_likeness_comes_before_an_item_that_holds_all_words(side, weight):
+    """Whatever the network says, for words of which the rarest is rare."""
+    scorer = scorer_by(side, {"cosine.cosine": weight})
+    rows = np.arange(len(TITLES))
+    (found,) = scorer.scores([asked("bird rare")], [rows])
+    assert found.reads_words
+    assert int(np.argmax(found.values)) == RARE
+    others = np.delete(found.values, RARE)
+    assert found.values[RARE] - others.max() >= HOLDS_ALL - 2 * RANGE
+
+
+def test_common_words_decide_nothing_alone(side):
+    lexical = side.words.features(["common thing"], [np.array([5, RARE])])
+    assert exactness(lexical, len(TITLES)).tolist() == [0.0, 0.0]
+
+
+def test_a_whole_title_counts_most(side):
+    lexical = side.words.features(["song bird rare"], [np.array([RARE, HALF])])
+    assert lexical.shape == (len(LEXICAL_FEATURES), 2)
+    assert exactness(lexical, len(TITLES)).tolist() == [HOLDS_ALL + WHOLE_TITLE, 0.0]
+
+
+def test_without_a_network_there_is_no_score(side):
+    scorer = scorer_by(side, {"cosine.cosine": 1.0})
+    history = ResolvedRequest(recent=np.array([1]))
+    assert scorer.scores([ResolvedRequest(), history], [np.array([1]), np.array([2])]) == [None] * 2
