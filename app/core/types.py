@@ -73,6 +73,7 @@ class RankRequest:
         shown: ids of the items that earlier pages have shown, which `max_per` counts too.
         repeat: items that the intent names may come back.
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
+        min_score: items with a lower score stay out; None = all are good enough.
     """
 
     query: str = ""
@@ -93,6 +94,7 @@ class RankRequest:
     shown: tuple[str, ...] = ()
     repeat: bool = False
     fast_encoding: bool = False
+    min_score: float | None = None
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -111,7 +113,8 @@ class SourceHit(NamedTuple):
 class RankedItem(NamedTuple):
     """One item of an answer.
 
-    `score` is the scorer's own and has no bounds. `seen`: the user has taken the item; it is here
+    `score` has no bounds. Where the scorer was learned, sigmoid(score) is the share of such items
+    that is taken. `seen`: the user has taken the item; it is here
     because the query is its title.
     """
 

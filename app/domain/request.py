@@ -288,6 +288,11 @@ class RecommendRequest(BaseModel):
         description="What fills up where a filter leaves less than k: nothing, what is popular, or "
         "what fits apart from the filter; `passing` in the answer says how many pass.",
     )
+    min_score: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="Items with a lower score stay out; nothing fills their places.",
+    )
     intent: Annotated[
         SentIntent | None,
         BeforeValidator(_intent_of),

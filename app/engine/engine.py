@@ -42,6 +42,7 @@ from app.engine.parts import EngineParts
 from app.engine.results import ScoredCandidates, results_of
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import Source, retrieval_order, retrieve
+from app.engine.scoring.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
@@ -390,10 +391,11 @@ class RankEngine:
     ) -> list[ScoredCandidates]:
         """Score all candidates; if scoring fails, they keep the order of retrieval."""
         failed: tuple[str, ...] = ()
+        calibrations: list[Calibration | None] = [None] * len(requests)
         try:
-            scores = self._parts.blend.scores(
-                requests, rows, self._parts.scorer.scores(requests, rows)
-            )
+            learned = self._parts.scorer.scores(requests, rows)
+            scores = self._parts.blend.scores(requests, rows, learned)
+            calibrations = [None if each is None else each.calibration for each in learned]
         except (EngineError, ArithmeticError, ValueError, IndexError):
             log.exception("scoring failed: answering in the order of retrieval")
             failed = ("rerank",)
@@ -404,6 +406,9 @@ class RankEngine:
                 scores=score,
                 hits=by_source,
                 degraded=("encoder", *failed) if request.query in fast_encoding else failed,
+                calibration=calibration,
             )
-            for request, some, score, by_source in zip(requests, rows, scores, hits, strict=True)
+            for request, some, score, by_source, calibration in zip(
+                requests, rows, scores, hits, calibrations, strict=True
+            )
         ]

@@ -2,7 +2,8 @@
 
     1. values that may come only so often (`max_per`) took the places of other items: look further
     2. the positive demands of the intent leave too few: give them up, never what is negated
-    3. the caller's filter leaves too few: `on_empty` says what follows
+    3. the caller's filter leaves too few: `on_empty` says what follows, unless a `min_score` is
+       asked for: an answer may be short then
 
 Each step asks for the items that are still missing, and nothing that is there already.
 """
@@ -100,7 +101,7 @@ def without_filter(
     """Give up the caller's filter: other items that suit, or popular ones."""
     del catalogue
     request = short.request
-    if not request.filter or request.on_empty == "none":
+    if not request.filter or request.on_empty == "none" or request.min_score is not None:
         return None
     rest = replace(short.rest(size), filter="")
     if request.on_empty == "relax":

@@ -12,6 +12,7 @@ from app.engine.demands import Asked, Posed
 from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
 from app.engine.ordering import is_ordered, ordered
+from app.engine.scoring.calibration import Calibration
 
 _NOTHING = Exclusion()
 
@@ -20,13 +21,18 @@ _NOTHING = Exclusion()
 class ScoredCandidates:
     """The candidates of one request: int64[n] rows, float32[n] scores, and the hits they are of.
 
-    `degraded`: see `RankResult`.
+    `degraded`: see `RankResult`. `calibration`: of the scores; None = they have none.
     """
 
     rows: Rows
     scores: Vector
     hits: Mapping[str, Hits]
     degraded: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+
+    def log_odds(self, scores: Vector) -> Vector:
+        """Return some of the scores, float32[m], as the answer gives them."""
+        return scores if self.calibration is None else self.calibration.log_odds(scores)
 
 
 def results_of(
@@ -40,6 +46,9 @@ def results_of(
             # Sources bring more than the named candidates, and all are scored together.
             chosen = np.flatnonzero(np.isin(rows[position], named_rows))
             rows[position], scores[position] = rows[position][chosen], scores[position][chosen]
+        if (least := each.asked.request.min_score) is not None:
+            enough = np.flatnonzero(scored[position].log_odds(scores[position]) >= least)
+            rows[position], scores[position] = rows[position][enough], scores[position][enough]
     best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
     tops = [Hits(some.take(hits.rows), hits.scores) for some, hits in zip(rows, best, strict=True)]
     for position, each in enumerate(batch):
@@ -49,7 +58,13 @@ def results_of(
             )
     positions = topk.positions([top.rows for top in tops], [each.hits for each in scored])
     return tuple(
-        _result(catalogue, each.asked, top, sources, candidates.degraded)
+        _result(
+            catalogue,
+            each.asked,
+            Hits(top.rows, candidates.log_odds(top.scores)),
+            sources,
+            candidates.degraded,
+        )
         for each, top, sources, candidates in zip(batch, tops, positions, scored, strict=True)
     )
 

@@ -257,6 +257,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         max_per=max_per,
         shown=page.shown,
         repeat=ask.repeats,
+        min_score=ask.min_score,
     )
 
 

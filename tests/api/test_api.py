@@ -25,6 +25,7 @@ REQUESTS = [
     {"user_id": 7},
     {"query": "drama", "session_id": "s", "like": ["mob"], "dislike": ["love"]},
     {"candidates": ["mob", "love", "nope"]},
+    {"query": "drama", "min_score": 0.5},
     {},
 ]
 
@@ -77,6 +78,8 @@ async def test_a_stored_event_is_not_recommended_again(client: httpx.AsyncClient
         (b'{"query":"\xff"}', None),
         (b'{"query":"\\ud800"}', None),
         (b'{"k":NaN}', "k"),
+        (b'{"min_score":1e999}', "min_score"),
+        (b'{"min_score":"-1"}', "min_score"),
         (b'{"quary":"x"}', "quary"),
         (b'{"history":["a",""]}', "history.1"),
         (b'{"fields":["colour"]}', "fields"),

@@ -8,6 +8,7 @@ import numpy as np
 from app.core.types import Matrix, Rows, Vector
 from app.engine.kernels.lexical_features import LEXICAL_FEATURES
 from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.scoring.calibration import Calibration
 from app.engine.scoring.exactness import RANGE, exactness
 from app.engine.scoring.modes import MODES, Mode, mode_of
 from app.engine.scoring.pair_features import PairFeatures
@@ -18,11 +19,15 @@ from app.engine.scoring.scorer import Scorer
 class LearnedScore:
     """The learned score of a request.
 
-    `values`: float32[c]. `reads_words`: the query counts in it, where there is one.
+    Attributes:
+        values: float32[c].
+        reads_words: the query counts in it, where there is one.
+        calibration: of the whole score that the values are a part of.
     """
 
     values: Vector
     reads_words: bool
+    calibration: Calibration | None
 
 
 class LearnedScorer:
@@ -61,7 +66,9 @@ class LearnedScorer:
             ends = np.cumsum([len(rows) for rows in some])[:-1]
             parts = np.split(self.score(mode, columns), ends)
             for position, part in zip(chosen, parts, strict=True):
-                scores[position] = LearnedScore(part, mode != "history")
+                scores[position] = LearnedScore(
+                    part, mode != "history", self.networks[mode].calibration
+                )
         return scores
 
     def _served(self, mode: Mode | None) -> Mode | None:

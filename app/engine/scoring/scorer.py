@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.core.errors import BundleError, EngineError
 from app.core.types import Matrix, Vector
+from app.engine.scoring.calibration import Calibration
 
 _BLOCK = 512
 """Columns that are scored together: so few that their layers stay in the CPU's caches."""
@@ -24,10 +25,15 @@ class Scorer:
     """The network of one bundle. It has buffers, so one thread at a time uses it.
 
     score = W₃ relu(W₂ relu(W₁ x + b₁) + b₂), x = clip((features − mean) / deviation, ±6).
+
+    Attributes:
+        calibration: of the score of an item, once all is added to it; None = it has none.
     """
 
     def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], n_features: int) -> None:
         """Take `mean`, `deviation` float32[f], `w1` [h, f], `b1`, `w2` [g, h], `b2`, `w3` [g].
+
+        They may have a calibration, too: `knots`, `log_odds` float32[m].
 
         Raises:
             BundleError: the arrays do not fit each other or the features.
@@ -47,6 +53,7 @@ class Scorer:
             self._inputs = np.ones((n_features + 1, _BLOCK), np.float32)
             self._first = np.ones((len(w1) + 1, _BLOCK), np.float32)
             self._second = np.empty((len(w2), _BLOCK), np.float32)
+            self.calibration = Calibration.of(arrays)
             self.score(np.zeros((n_features, 1), np.float32))
         except (KeyError, ValueError, TypeError, EngineError) as error:
             raise BundleError("the scorer of the bundle does not fit its features") from error

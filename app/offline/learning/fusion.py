@@ -17,6 +17,7 @@ import numpy as np
 
 from app.core.types import Matrix, Vector
 from app.engine.scoring.scorer import Scorer
+from app.offline.learning.calibrate import calibrate
 from app.offline.learning.examples import Examples
 from app.offline.learning.sequences import Ints
 from app.offline.learning.train_scorer import Arrays, Linear, Network, split, train
@@ -51,6 +52,7 @@ class Chosen:
         ndcg: float64[v], of the held-out examples, by the chosen model.
         fixed_ndcg: the same by the fixed order.
         gain: mean of the difference, with its interval.
+        calibration: arrays of the calibration of its scores (`app.offline.learning.calibrate`).
     """
 
     name: str
@@ -58,6 +60,7 @@ class Chosen:
     ndcg: Numbers
     fixed_ndcg: Numbers
     gain: Estimate
+    calibration: Arrays
 
 
 def _linear(examples: Examples, seed: int) -> Arrays:
@@ -132,16 +135,17 @@ def choose(
         score: how a fitted scorer is used; serving may add something to its score.
     """
     held_out = _held_out(examples, seed)
-    fixed_ndcg = np.concatenate([_ndcg(examples, part, fixed) for _, part in held_out])
-    best, best_ndcg = "fixed", fixed_ndcg
+    fixed_scores = _scores(examples, held_out, [fixed] * len(held_out))
+    fixed_ndcg = _ndcg(examples, fixed_scores)
+    best, best_ndcg, best_scores = "fixed", fixed_ndcg, fixed_scores
     arrays: Arrays | None = None
     for name, fit in MODELS.items():
-        parts, fitted = [], None
-        for kept, part in held_out:
-            fitted = fit(examples if kept is None else examples.only(kept), seed)
-            scorer = Scorer(fitted, examples.features.shape[1])
-            parts.append(_ndcg(examples, part, partial(score, scorer)))
-        ndcg = np.concatenate(parts)
+        fitted = [
+            fit(examples if kept is None else examples.only(kept), seed) for kept, _ in held_out
+        ]
+        orders = [partial(score, Scorer(each, examples.features.shape[1])) for each in fitted]
+        scores = _scores(examples, held_out, orders)
+        ndcg = _ndcg(examples, scores)
         gain = paired_difference(ndcg, best_ndcg, seed)
         _log.info(
             "%s: NDCG@10 %.4f, %.4f before; the difference is %.4f (%.4f to %.4f)",
@@ -153,10 +157,15 @@ def choose(
             gain.high,
         )
         if gain.low > 0.0:
-            best, best_ndcg = name, ndcg
-            arrays = fitted if len(held_out) == 1 else fit(examples, seed)
+            best, best_ndcg, best_scores = name, ndcg, scores
+            arrays = fitted[0] if len(held_out) == 1 else fit(examples, seed)
     return Chosen(
-        best, arrays, best_ndcg, fixed_ndcg, paired_difference(best_ndcg, fixed_ndcg, seed)
+        name=best,
+        arrays=arrays,
+        ndcg=best_ndcg,
+        fixed_ndcg=fixed_ndcg,
+        gain=paired_difference(best_ndcg, fixed_ndcg, seed),
+        calibration=_calibration(examples, best_scores),
     )
 
 
@@ -170,18 +179,47 @@ def _held_out(examples: Examples, seed: int) -> list[tuple[Ints | None, Ints]]:
     return [(everything[~np.isin(everything, part)], part) for part in parts]
 
 
-def _ndcg(examples: Examples, chosen: Ints, order: Order) -> Numbers:
-    """Return float64[v], the NDCG@10 of some lists; each candidate counts its weight."""
-    ranks = []
-    for example in chosen.tolist():
-        part = slice(examples.offsets[example], examples.offsets[example + 1])
-        columns = np.ascontiguousarray(examples.features[part].T, np.float32)
-        weights = np.exp(examples.log_weights[part])
-        ranks.append(_rank_of_first(order(columns), weights))
-    return ndcg_at(np.array(ranks), TOP)
+def _scores(
+    examples: Examples, held_out: Sequence[tuple[Ints | None, Ints]], orders: Sequence[Order]
+) -> dict[int, Vector]:
+    """Return example -> float32[c], the scores of its candidates, by the order of its part."""
+    scores: dict[int, Vector] = {}
+    for (_, chosen), order in zip(held_out, orders, strict=True):
+        for example in chosen.tolist():
+            columns = np.ascontiguousarray(examples.features[_part(examples, example)].T)
+            scores[example] = order(columns.astype(np.float32))
+    return scores
+
+
+def _part(examples: Examples, example: int) -> slice:
+    return slice(int(examples.offsets[example]), int(examples.offsets[example + 1]))
+
+
+def _ndcg(examples: Examples, scores: Mapping[int, Vector]) -> Numbers:
+    """Return float64[v], the NDCG@10 of some examples; each candidate counts its weight."""
+    return ndcg_at(
+        np.array(
+            [
+                _rank_of_first(each, np.exp(examples.log_weights[_part(examples, example)]))
+                for example, each in scores.items()
+            ]
+        ),
+        TOP,
+    )
 
 
 def _rank_of_first(scores: Vector, weights: Vector) -> float:
     """Return the rank of the first candidate; ties count half, and each counts its weight."""
     higher, equal = weights[scores > scores[0]].sum(), weights[scores == scores[0]].sum()
     return float(higher + (equal - 1) / 2)
+
+
+def _calibration(examples: Examples, scores: Mapping[int, Vector]) -> Arrays:
+    parts = [examples.log_weights[_part(examples, example)] for example in scores]
+    taken = np.concatenate([np.arange(len(part)) == 0 for part in parts])
+    return calibrate(
+        np.concatenate([*scores.values()]),
+        taken,
+        np.exp(np.concatenate(parts)),
+        share_found=len(examples) / max(examples.n_queries, 1),
+    )

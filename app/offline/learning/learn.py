@@ -154,7 +154,11 @@ def learn(  # noqa: PLR0913 - each by its name
         examples = {"words": _catalogue_examples(search, seed)}
     if search is not None:
         _choose_for_search(examples, chosen, search, behaviour, seed)
-    networks = {mode: each.arrays for mode, each in chosen.items() if each.arrays is not None}
+    networks = {
+        mode: each.arrays | each.calibration
+        for mode, each in chosen.items()
+        if each.arrays is not None
+    }
     if behaviour is None and not networks:
         return None
     return TrainingResult(

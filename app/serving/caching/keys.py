@@ -18,7 +18,7 @@ from app.core.types import RankRequest
 from app.domain.query_text import normalised_query
 
 _VERSION: Final = "recserve fingerprint 7"
-_PLAIN: Final = frozenset((NoneType, bool, int, str, tuple))
+_PLAIN: Final = frozenset((NoneType, bool, int, float, str, tuple))
 """Types whose JSON is unambiguous: no two different values have the same JSON."""
 
 _DEFAULTS: Final[dict[type[RankRequest], tuple[tuple[str, object], ...]]] = {}

@@ -191,7 +191,7 @@ def test_the_score_is_what_was_learned_and_ten_times_what_is_named(engine):
     (learned,) = parts.scorer.scores([resolved], [rows])
     assert learned.reads_words
     disliked = np.maximum(parts.texts.vectors[rows] @ resolved.disliked, 0.0)
-    scores = learned.values - 10.0 * 0.4 * disliked
+    scores = learned.calibration.log_odds(learned.values - 10.0 * 0.4 * disliked)
     expected = dict(zip(map(parts.catalogue.id, rows.tolist()), scores.tolist(), strict=True))
 
     items = engine.rank([request]).results[0].items
@@ -349,3 +349,25 @@ def test_facts_that_do_not_fit_what_was_learned_are_refused(bundle, tmp_path, ca
     other = changed(bundle, tmp_path / "shop", learned=facts_of(bundle, case))
     with pytest.raises(BundleError):
         opening.check_features(other, engine_over(other)._parts)
+
+
+def test_a_score_says_which_share_is_taken(engine):
+    """From each place of the ring one item is the next: the shares of an answer add up to one."""
+    results = engine.rank([after(at, k=20) for at in range(N_RING)]).results
+    shares = [[1 / (1 + np.exp(-item.score)) for item in result.items] for result in results]
+    assert np.mean([sum(each) for each in shares]) == pytest.approx(1.0, abs=0.25)
+    assert all(each == sorted(each, reverse=True) for each in shares)
+
+
+def test_a_least_score_makes_answers_shorter(engine):
+    every, some = engine.rank([after(3, k=20), after(3, k=20, min_score=-3.0)]).results
+    assert ids(some) == [item.id for item in every.items if item.score >= -3.0]
+    assert 0 < len(some.items) < len(every.items)
+
+
+@pytest.mark.parametrize("on_empty", ["popular", "relax"])
+def test_nothing_fills_up_what_a_least_score_left_out(engine, on_empty):
+    request = after(3, k=5, filter='{"categories":{"any":["green"]}}', on_empty=on_empty)
+    plain, least = engine.rank([request, replace(request, min_score=-30.0)]).results
+    assert len(plain.items) == 5
+    assert least.items == ()
