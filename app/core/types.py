@@ -72,6 +72,9 @@ class RankRequest:
         max_per: field -> how many items with the same value of that field may come back.
         shown: ids of the items that earlier pages have shown, which `max_per` counts too.
         repeat: items that the intent names may come back.
+        context: where, when and on what it is asked, in buckets
+            (`app.domain.named_values.bucketed`).
+        attributes: who the user is; () where nobody is named, or nothing is known.
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
         min_score: items with a lower score stay out; None = all are good enough.
     """
@@ -93,6 +96,8 @@ class RankRequest:
     max_per: tuple[tuple[str, int], ...] = ()
     shown: tuple[str, ...] = ()
     repeat: bool = False
+    context: Context = ()
+    attributes: Attributes = ()
     fast_encoding: bool = False
     min_score: float | None = None
 

@@ -72,6 +72,23 @@ def _context_value(value: object) -> ContextValue | None:
     return _scalar(value, "is neither text, number, true nor false")
 
 
+def bucketed(context: Context) -> Context:
+    """Return a context whose numbers are rounded to two significant digits.
+
+    Numbers that differ by little then are one value: to learn of, and in a cache key. Hours, days
+    and months stay as they are.
+
+    >>> bucketed((("hour", 14.0), ("temperature", -3.14159), ("uptime", 86399.0)))
+    (('hour', 14.0), ('temperature', -3.1), ('uptime', 86000.0))
+    """
+    return tuple([(name, bucket_of(value)) for name, value in context])
+
+
+def bucket_of(value: ContextValue) -> ContextValue:
+    """Return the bucket of one value; only numbers have any."""
+    return float(f"{value:.2g}") + 0.0 if type(value) is float else value
+
+
 def attribute_value(value: object) -> AttributeValue | None:
     """Return one attribute, None if it is missing. Raises `Unusable`."""
     if isinstance(value, list | tuple):

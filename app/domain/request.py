@@ -23,6 +23,12 @@ from pydantic import (
 from app.domain.event_rules import MAX_KIND_CHARS
 from app.domain.filters import filter_text
 from app.domain.intent import MAX_SPANS, MAX_WITHOUT, TONES, Intent, Sort, Span, Tone
+from app.domain.named_values import (
+    MAX_NAME_CHARS,
+    MAX_NAMES,
+    MAX_TEXT_CHARS,
+    NAME_PATTERN,
+)
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 
 MAX_HISTORY: Final = 200
@@ -89,6 +95,24 @@ _MAX_LANGUAGE: Final = 35  # of a code by RFC 5646
 
 _WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+_CONTEXT_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        {
+            "type": "object",
+            "maxProperties": MAX_NAMES,
+            "propertyNames": {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN},
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "string", "maxLength": MAX_TEXT_CHARS},
+                    {"type": ["number", "boolean", "null"]},
+                ]
+            },
+        },
+        {"type": "null"},
+    ]
+}
 
 
 class SeenRule(BaseModel):
@@ -319,6 +343,10 @@ class RecommendRequest(BaseModel):
         le=3_600_000,
         description="Age up to which a cached answer from an older catalogue will do, in "
         "milliseconds: none of its items has changed since.",
+    )
+    context: Annotated[dict[str, Any] | None, WithJsonSchema(_CONTEXT_SCHEMA)] = Field(
+        default=None,
+        description="Where, when and on what it is asked: name -> text, number, true or false.",
     )
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."

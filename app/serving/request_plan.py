@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.core.errors import StoreError
+from app.core.errors import InvalidRequestError, StoreError
 from app.core.ports import Engine, user_key
-from app.core.types import RankRequest
+from app.core.types import Context, RankRequest
 from app.domain.filters import filter_text, no_such_field
 from app.domain.intent import INTENT_OFF
+from app.domain.named_values import WrongValue, bucketed, context_of
 from app.domain.request import MAX_HISTORY, SWITCHED_OFF, RecommendRequest
 from app.serving.caching.answers import CacheLookup
 from app.serving.caching.keys import fingerprint, state_of
@@ -99,7 +100,7 @@ class Planner:
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
-                fit it, a cursor that is not valid any more.
+                fit it, a wrong context, a cursor that is not valid any more.
         """
         filter_ = self._filter_of(ask.filter, "filter")
         intent, caller = self._intent_of(ask), ""
@@ -127,6 +128,7 @@ class Planner:
             page=page,
             now=self._now(),
             max_per=info.max_per,
+            context=_context_of(ask.context) if ask.context else (),
         )
         generation = info.generation
         lookup = CacheLookup(
@@ -168,6 +170,7 @@ class Planner:
             dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
             exclude=request.exclude if ask.exclude_seen is None else request.exclude.union(had),
             seen=had if ask.exclude_seen is None else frozenset(),
+            attributes=state.attributes,
         )
         # The state was read after its version: the answer belongs to the newer one.
         lookup = replace(plan.lookup, user_state=state_of(state.stored.version))
@@ -227,10 +230,12 @@ def _request_of(  # noqa: PLR0913 - one argument a part
     page: Page,
     now: float,
     max_per: tuple[tuple[str, int], ...],
+    context: Context,
 ) -> RankRequest:
     """Return what the engine is asked for nobody in particular.
 
-    `max_per`: the default of the recipe, for a request that says nothing of it.
+    `max_per`: the default of the recipe, for a request that says nothing of it. `context`: in
+    buckets.
     """
     named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
     interpreted = bool(intent or ask.query) and intent != INTENT_OFF
@@ -258,7 +263,17 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         shown=page.shown,
         repeat=ask.repeats,
         min_score=ask.min_score,
+        context=context,
     )
+
+
+def _context_of(sent: Mapping[str, object]) -> Context:
+    """Return the context of a request in buckets. Raises `InvalidRequestError`."""
+    try:
+        return bucketed(context_of(sent))
+    except WrongValue as wrong:
+        field = "context" if wrong.name is None else f"context.{wrong.name}"
+        raise InvalidRequestError(str(wrong), field=field) from wrong
 
 
 def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:

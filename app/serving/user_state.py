@@ -7,7 +7,7 @@ below say what a state means for a request. This module knows neither caches nor
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from app.core.errors import StoreError
@@ -81,7 +81,7 @@ class UserStates:
         return await self._in_time(lambda: self.events.version(user))
 
     async def read(self, user: str, rule: SeenRule) -> UserState:
-        """Return a user's state: events with a sign, and all items that `rule` calls seen.
+        """Return a user's state: events with a sign, all items that `rule` calls seen, attributes.
 
         Raises:
             StoreError: it cannot be read, or not in time.
@@ -95,9 +95,7 @@ class UserStates:
             StoreError: it cannot be read.
         """
         stored = await self.events.read(user)
-        frozen = self._current.loaded.users
-        state = await _layered(frozen, user, stored, with_seen=False)
-        return replace(state, attributes=await _attributes(frozen, user, stored))
+        return await _layered(self._current.loaded.users, user, stored, with_seen=False)
 
     async def _in_time(self, read: Callable[[], Awaitable[T]]) -> T:
         await in_a_task()
@@ -125,10 +123,11 @@ async def _layered(
     users = stored.merged if stored.deleted else (user, *stored.merged)
     histories = [await frozen.history(name) for name in users]
     history = tuple(item for each in histories for item in each)[-MAX_HISTORY:]
+    attributes = await _attributes(frozen, user, stored)
     if not with_seen:
-        return UserState(history, stored)
+        return UserState(history, stored, attributes=attributes)
     seen = [await frozen.seen(name) for name in users]
-    return UserState(history, stored, frozenset().union(*seen))
+    return UserState(history, stored, frozenset().union(*seen), attributes)
 
 
 async def _attributes(frozen: UserStore, user: str, stored: StoredUser) -> Attributes:

@@ -220,3 +220,38 @@ async def test_an_item_of_the_history_that_changes_outdates_the_answer() -> None
         assert (await r.get(user_id="ann"))["cache"] == "hit"
         await r.service.catalogue.delete("i7")
         assert (await r.get(user_id="ann"))["cache"] == "miss"
+
+
+AGED = (("age", 31.0),)
+
+
+async def test_attributes_come_from_the_store_else_from_the_bundle_in_the_same_read() -> None:
+    events = MemoryEventStore()
+    async with rig(users=MemoryUserStore({}, {"u:ann": AGED, "s:ann": AGED}), events=events) as r:
+
+        async def attributes(**said: Any) -> Any:
+            before = len(events.reads)
+            answer = await r.get(**said)
+            assert (answer["cache"], len(events.reads) - before) == ("miss", bool(said))
+            return r.asked[-1].attributes
+
+        assert await attributes(user_id="ann") == AGED
+        assert await attributes(user_id="bob") == ()
+        await events.put_attributes("u:ann", (("country", "NZ"),))
+        assert await attributes(user_id="ann") == (("country", "NZ"),)
+        await events.put_attributes("u:ann", ())
+        assert await attributes(user_id="ann") == ()
+        await events.delete("u:ann")
+        assert await attributes(user_id="ann") == ()
+        assert await attributes() == ()
+        assert events.reads == ["u:ann", "u:bob", "u:ann", "u:ann", "u:ann"]
+
+
+async def test_no_attributes_where_no_state_may_be_read() -> None:
+    events = MemoryEventStore()
+    async with rig(users=MemoryUserStore({}, {"u:ann": AGED}), events=events) as r:
+        await r.get(user_id="ann", personalize=False)
+        assert r.asked[-1].attributes == ()
+        events.down = True
+        assert (await r.get(user_id="ann", query="x"))["degraded"] == ["user_state"]
+        assert r.asked[-1].attributes == ()

@@ -9,7 +9,9 @@ import pytest
 from app.core.errors import NotReadyError
 from app.core.types import Change, RankRequest
 from app.domain.intent import INTENT_OFF, Intent
+from app.serving.caching.keys import fingerprint
 from app.testing.fakes import GatedEngine, MemoryCache
+from tests.api_rig import served
 from tests.clock import Clock
 from tests.recommender_rig import rig, settled
 from tests.redis_rig import RedisRig
@@ -245,3 +247,60 @@ async def test_only_titles_are_looked_up_between_two_passes() -> None:
         assert orjson.loads(text)["count"] == 3
         with pytest.raises(NotReadyError):
             await r.service.recommender.interpret("like i1")
+
+
+async def test_a_context_reaches_the_engine_sorted_and_in_buckets() -> None:
+    here = {"hour": 14, "device": " phone ", "lat": -36.8485, "new": True, "none": None, "x": " "}
+    assert (await asked(query="crime", context=here)).context == (
+        ("device", "phone"),
+        ("hour", 14.0),
+        ("lat", -37.0),
+        ("new", True),
+    )
+    for nothing in ({}, {"context": None}, {"context": {}}, {"context": {"x": ""}}):
+        assert (await asked(query="crime", **nothing)).context == ()
+
+
+async def test_answers_are_shared_within_a_bucket_and_with_no_context_at_all() -> None:
+    async with rig() as r:
+        sent: list[dict[str, Any] | None] = [
+            *({"hour": 14}, {"hour": 14.0}, {"hour": "14"}, {"hour": 15}, {"hour": True}),
+            *({"hour": 14.04}, {"hour": 14, "x": None}, {"hour": 14, "x": 1}),
+            *({}, None),
+        ]
+        caches = [(await r.get(query="crime", context=context))["cache"] for context in sent]
+        assert caches == [
+            *("miss", "hit", "miss", "miss", "miss"),
+            *("hit", "hit", "miss"),
+            *("miss", "hit"),
+        ]
+
+
+async def test_a_request_without_context_has_the_key_that_it_always_had() -> None:
+    key = fingerprint(RankRequest(query="crime", k=5), "demo/1", who=("u:ann", "rule"))
+    assert orjson.loads(key)[1:] == ["demo/1", ["u:ann", "rule"], "query", "crime", "k", 5]
+
+
+@pytest.mark.parametrize(
+    ("context", "field"),
+    [
+        ([], "context"),
+        ("phone", "context"),
+        ({"a": []}, "context.a"),
+        ({"a": {}}, "context.a"),
+        ({"a": "x" * 257}, "context.a"),
+        ({"x" * 65: 1}, "context"),
+        ({f"a{n}": n for n in range(17)}, "context"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_a_wrong_context_is_refused(context: Any, field: str) -> None:
+    async with served() as client:
+        said = {"query": "crime", "context": context}
+        answer = await client.post("/recommend", json=said)
+        both = await client.post("/recommend/batch", json={"requests": [said, {"query": "crime"}]})
+
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+    wrong, right = both.json()["results"]
+    assert wrong["error"]["field"] == field
+    assert right["items"]
