@@ -89,6 +89,20 @@ def bucket_of(value: ContextValue) -> ContextValue:
     return float(f"{value:.2g}") + 0.0 if type(value) is float else value
 
 
+def text_of(value: ContextValue) -> str:
+    """Return the text of a value's bucket, which values that mean the same have in common.
+
+    A table has no types: its 14 is the number 14 or the text.
+
+    >>> text_of(14.0), text_of("14"), text_of(True), text_of(31.4159)
+    ('14', '14', 'true', '31')
+    """
+    bucket = bucket_of(value)
+    if isinstance(bucket, bool):
+        return "true" if bucket else "false"
+    return f"{bucket:.15g}" if isinstance(bucket, float) else bucket
+
+
 def attribute_value(value: object) -> AttributeValue | None:
     """Return one attribute, None if it is missing. Raises `Unusable`."""
     if isinstance(value, list | tuple):

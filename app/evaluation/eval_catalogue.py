@@ -116,6 +116,8 @@ def write_events(path: Path, events: Events) -> Path:
         row |= {field: number for field, number in numbers.items() if not math.isnan(number)}
         if query[position] >= 0:
             row["query"] = events.queries[query[position]]
+        if events.context.codes:
+            row["context"] = events.context.of(position)
         rows.append(row)
     return _write(path, rows)
 

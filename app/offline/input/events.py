@@ -10,7 +10,7 @@ import math
 import time
 from array import array
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ from app.domain.values import (
     parse_time,
 )
 from app.offline.input.context_columns import ContextColumns
+from app.offline.input.context_log import ContextLog, ContextLogger
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import Cells, Format, format_of
 from app.offline.input.recipe import EventColumns, Recipe
@@ -57,6 +58,7 @@ class Events:
         recommendation: int32[n], equal for events that came from one answer; -1 = from none.
         query: int32[n], positions in `queries`; -1 = no words led to it.
         report: what was counted while reading.
+        context: where, when and on what the events happened.
     """
 
     users: list[str]
@@ -71,6 +73,7 @@ class Events:
     recommendation: npt.NDArray[np.int32]
     query: npt.NDArray[np.int32]
     report: ReadReport
+    context: ContextLog = field(default_factory=ContextLog)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -78,7 +81,8 @@ class Events:
     def only(self, keep: npt.NDArray[np.bool_]) -> "Events":
         """Return the events where `keep`, bool[n], is true; names and report stay the same."""
         names = ("user", "item", "event", "value", "timestamp", "recommendation", "query")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+        arrays = {name: getattr(self, name)[keep] for name in names}
+        return replace(self, context=self.context.only(keep), **arrays)
 
     @classmethod
     def none(cls) -> "Events":
@@ -263,6 +267,7 @@ class _Log:
         # Rows with words, and which words. Often no row has any.
         self._worded, self._words = array("i"), array("i")
         self._queries: dict[str, int] = {}
+        self._contexts = ContextLogger()
 
     def add(self, row: EventRow, moment: float) -> int:
         """Append an event that happened at a moment, in unix seconds; return its row."""
@@ -277,6 +282,8 @@ class _Log:
         if row.query:
             self._worded.append(len(self.user) - 1)
             self._words.append(self._queries.setdefault(row.query, len(self._queries)))
+        if row.context:
+            self._contexts.add(len(self.user) - 1, row.context)
         return len(self.user) - 1
 
     def events(self, replaced: list[int], report: ReadReport) -> Events:
@@ -288,6 +295,8 @@ class _Log:
         kinds, event = _compact(list(self._kinds), np.array(self.event, np.int32)[live])
         value, timestamp = np.array(self.value)[live], np.array(self.timestamp)[live]
         queries, query = self._logged_queries(live)
+        for name in sorted(self._contexts.left_out):
+            report.notes.append(f"warning: context {name!r} has too many values to learn of")
         return Events(
             users=users,
             items=items,
@@ -301,6 +310,7 @@ class _Log:
             recommendation=self._recommendations()[live],
             query=query,
             report=report,
+            context=self._contexts.log(len(live), live),
         )
 
     def _recommendations(self) -> npt.NDArray[np.int32]:
