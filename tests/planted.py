@@ -1,9 +1,12 @@
 """Made-up behaviour with a known pattern, and random learned parts, for the tests of learning."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from app.domain.columns import offsets_of
 from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace
+from app.engine.catalogue.side_values import SideValues, SideVocabulary
 from app.offline.learning.examples import Examples
 from app.offline.learning.negatives import Negatives, Skipped
 from app.offline.learning.sequences import Sequences
@@ -95,3 +98,22 @@ def firsts(examples, score, shift=0.0):
         columns[3] += np.float32(shift)
         won += int(np.argmax(score(columns)) == 0)
     return won / len(examples)
+
+
+def with_random_sides(behaviour, seed=0):
+    """The same, and three values of attributes and two of contexts with random lifts."""
+    rng = np.random.default_rng(seed)
+    n_items, dim = behaviour.taste.targets.shape
+    attributes = SideVocabulary([("country", "DE"), ("country", "NZ"), ("likes", "tea")])
+    context = SideVocabulary([("hour", "14"), ("hour", "3")])
+    sizes = [6, 0, 9, 4, 5]
+    rows = [np.sort(rng.permutation(n_items)[:size]) for size in sizes]
+    sides = SideValues(
+        attributes=attributes,
+        context=context,
+        offsets=offsets_of(sizes),
+        rows=np.concatenate(rows).astype(np.int32),
+        lifts=rng.normal(size=sum(sizes)).astype(np.float32),
+        vectors=rng.normal(size=(len(sizes), dim)).astype(np.float32),
+    )
+    return replace(behaviour, sides=sides)

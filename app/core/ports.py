@@ -12,6 +12,7 @@ from app.core.types import (
     CacheRead,
     Change,
     Claim,
+    Context,
     EngineInfo,
     Event,
     Facets,
@@ -118,6 +119,13 @@ class Engine(Protocol):
         """Raise `InvalidRequestError` for a filter that does not fit the catalogue. Cheap.
 
         `where`: the field of the request, which the error names.
+        """
+        ...
+
+    def known_context(self, context: Context) -> Context:
+        """Return the part of a context that may change answers, a value in one form. Cheap.
+
+        What it leaves out would only make different requests of those that get the same answer.
         """
         ...
 

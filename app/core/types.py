@@ -20,6 +20,9 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.int64]
 """int64[n]: rows of items in the catalogue; -1 = no item."""
 
+Codes: TypeAlias = npt.NDArray[np.int32]
+"""int32[n]: codes of what is known of a user or a moment."""
+
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """bool[n]."""
 

@@ -18,6 +18,7 @@ from app.core.errors import EngineError
 from app.core.types import (
     BatchResult,
     Change,
+    Context,
     EngineInfo,
     Facets,
     Item,
@@ -188,6 +189,13 @@ class RankEngine:
         """Refuse a filter that does not fit the catalogue. Raises `InvalidRequestError`."""
         parse_filter(filter_text, self._info.attributes, where)
 
+    def known_context(self, context: Context) -> Context:
+        """Return the part of a context that may change answers; see the port."""
+        learned = self._parts.learned
+        if learned is None or learned.behaviour.sides is None:
+            return ()
+        return learned.behaviour.sides.known(context)
+
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
         """Count the values that the items that pass a filter have in some fields; see the port."""
         catalogue = self._parts.catalogue
@@ -317,7 +325,7 @@ class RankEngine:
             for line, (text, vector) in enumerate(encoded.vectors.items()):
                 known = None if cosines is None else cosines[line]
                 queries[text] = EncodedQuery(text, vector, known)
-        n_learned = None if parts.learned is None else parts.learned.behaviour.n_learned
+        behaviour = None if parts.learned is None else parts.learned.behaviour
         requests = []
         for request, intent in zip(batch, encoded.intents, strict=True):
             asked = asked_for(request, intent, parts)
@@ -328,7 +336,8 @@ class RankEngine:
                 parts.catalogue,
                 parts.texts.vectors,
                 parts.texts.words,
-                n_learned=n_learned,
+                n_learned=None if behaviour is None else behaviour.n_learned,
+                sides=None if behaviour is None else behaviour.sides,
             )
             requests.append(posed(asked, resolved, parts))
         return requests

@@ -8,7 +8,6 @@ from app.core.types import JsonValue, Matrix, Vector
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.interpretation import Parser
-from app.engine.kernels.features import Features, features_over
 from app.engine.kernels.topk import TopK, topk_over
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalSearch
@@ -16,6 +15,7 @@ from app.engine.retrieval.registry import FALLBACK_SOURCES, SourceParts, sources
 from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import Source
 from app.engine.scoring.blend import Blend
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.learned import LearnedScorer
 from app.engine.scoring.modes import Mode
 from app.engine.scoring.pair_features import PairFeatures, TextSide
@@ -48,12 +48,12 @@ class LearnedParts:
 
     behaviour: Behaviour
     content_knn_share: float
-    features: Features
+    features: HistoryFeatures
 
     @classmethod
     def of(cls, behaviour: Behaviour, content_knn_share: float) -> "LearnedParts":
         """Add what computes the features."""
-        return cls(behaviour, content_knn_share, features_over(behaviour))
+        return cls(behaviour, content_knn_share, HistoryFeatures.over(behaviour))
 
 
 @dataclass(frozen=True, slots=True)

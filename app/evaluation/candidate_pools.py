@@ -12,17 +12,16 @@ import numpy.typing as npt
 
 from app.core.types import Matrix, Rows
 from app.engine.catalogue.behaviour import Behaviour
-from app.engine.kernels.features import features_over
 from app.engine.kernels.topk import Hits
 from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import Source
+from app.engine.scoring.history_features import HistoryFeatures
 from app.evaluation.answers import Numbering
 from app.evaluation.protocols import Case
 from app.evaluation.rankers import Score
 from app.offline.learning.examples import (
     Examples,
-    HistoryFeatures,
     TrainingQuery,
     candidate_batches,
     draw_examples,
@@ -58,7 +57,7 @@ class TracedSources:
         self.sources = [
             _RecordingSource(source) for source in behaviour_sources(behaviour, content_knn_share)
         ]
-        self._features = HistoryFeatures(features_over(behaviour))
+        self._features = HistoryFeatures.over(behaviour)
         self.n_items = self._features.n_items
         origins = (f"origin.{source.name}" for source in self.sources)
         self.names = (*self._features.names, *origins)

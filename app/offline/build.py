@@ -216,6 +216,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
                     index=searched,
                     encoder=lambda: encoder,
                     log=known,
+                    users=people,
                 )
         return BundleFacts(
             encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, fast_encoding=fast_encoding),
@@ -298,6 +299,7 @@ def retrain(
                 index=searched,
                 encoder=partial(open_encoder, old),
                 log=known,
+                users=people,
             )
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
         counted = old.manifest.counts | log.events.report.counts("event")

@@ -34,6 +34,7 @@ from app.offline.input.recipe import Recipe
 from app.offline.input.users import Users
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.sequences import sequences_of
+from app.offline.learning.sides import step_sides_of
 from app.offline.learning.signals import (
     EventLog,
     freshness_of,
@@ -226,6 +227,7 @@ def write_learned(  # noqa: PLR0913 - each by its name
     index: VectorIndex,
     encoder: Callable[[], Encoder],
     log: EventLog,
+    users: Users,
 ) -> LearnedFacts | None:
     """Learn from the log and the words, and write what came of it; None where nothing did.
 
@@ -237,6 +239,7 @@ def write_learned(  # noqa: PLR0913 - each by its name
         index: searches the vectors.
         encoder: opens what made them; it is opened only where the catalogue is large enough.
         log: the events to learn from.
+        users: who they are.
     """
     sequences = sequences_of(log.events, log.item_rows, log.weights, len(items))
     if len(sequences) == 0 and len(items) < LEAST_SEARCHED:
@@ -264,6 +267,7 @@ def write_learned(  # noqa: PLR0913 - each by its name
         vectors=vectors,
         seed=SEED,
         search=search,
+        sides=step_sides_of(log, users, sequences, len(items)),
     )
     if learned is None:
         return None

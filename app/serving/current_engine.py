@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.core.ports import LiveEngine, UserStore
-from app.core.types import BatchResult, EngineInfo, Facets, Item, RankRequest
+from app.core.types import BatchResult, Context, EngineInfo, Facets, Item, RankRequest
 from app.domain.event_rules import EventRule
 
 
@@ -77,6 +77,10 @@ class CurrentEngine:
     def check_filter(self, filter_text: str, where: str = "filter") -> None:
         """See `Engine`."""
         self._loaded.engine.check_filter(filter_text, where)
+
+    def known_context(self, context: Context) -> Context:
+        """See `Engine`."""
+        return self._loaded.engine.known_context(context)
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
         """See `Engine`."""

@@ -128,7 +128,7 @@ class Planner:
             page=page,
             now=self._now(),
             max_per=info.max_per,
-            context=_context_of(ask.context) if ask.context else (),
+            context=self._context_of(ask.context) if ask.context else (),
         )
         generation = info.generation
         lookup = CacheLookup(
@@ -182,6 +182,14 @@ class Planner:
         if text:
             self._engine.check_filter(text, where)
         return text
+
+    def _context_of(self, sent: Mapping[str, object]) -> Context:
+        """Return what the engine knows of a context, in buckets. Raises `InvalidRequestError`."""
+        try:
+            return self._engine.known_context(bucketed(context_of(sent)))
+        except WrongValue as wrong:
+            field = "context" if wrong.name is None else f"context.{wrong.name}"
+            raise InvalidRequestError(str(wrong), field=field) from wrong
 
     def _intent_of(self, ask: RecommendRequest) -> str:
         """Return `RankRequest.intent`."""
@@ -265,15 +273,6 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         min_score=ask.min_score,
         context=context,
     )
-
-
-def _context_of(sent: Mapping[str, object]) -> Context:
-    """Return the context of a request in buckets. Raises `InvalidRequestError`."""
-    try:
-        return bucketed(context_of(sent))
-    except WrongValue as wrong:
-        field = "context" if wrong.name is None else f"context.{wrong.name}"
-        raise InvalidRequestError(str(wrong), field=field) from wrong
 
 
 def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from app.core.types import (
     BatchResult,
     CacheRead,
     Change,
+    Context,
     EngineInfo,
     Facets,
     FieldFacts,
@@ -149,6 +150,10 @@ class GatedEngine:
     def check_filter(self, filter_text: str, where: str = "filter") -> None:
         """Check a filter against the one field."""
         parse_filter(filter_text, self.info.attributes, where)
+
+    def known_context(self, context: Context) -> Context:
+        """Return all but what is called `unknown`."""
+        return tuple([(name, value) for name, value in context if name != "unknown"])
 
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:  # noqa: ARG002 - a number has no frequent values
         """Count the values of the one field."""

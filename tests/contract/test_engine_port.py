@@ -178,3 +178,10 @@ def test_a_title_stands_for_its_item(engine: Engine) -> None:
     assert engine.item_of_title("zzqxyv") is None
     assert engine.item_of_title("?!") is None
     assert engine.item_of_title("") is None
+
+
+def test_of_a_context_a_part_is_known_and_all_of_that_is_known_again(engine: Engine) -> None:
+    assert engine.known_context(()) == ()
+    known = engine.known_context((("hour", 14.0), ("unknown", "x")))
+    assert "unknown" not in dict(known)
+    assert engine.known_context(known) == known

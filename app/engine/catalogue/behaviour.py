@@ -5,7 +5,7 @@ added while serving, is written here too, so that a new learned part is added in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,12 @@ import numpy.typing as npt
 from app.core.errors import BundleError
 from app.core.types import Matrix, Rows, Vector
 from app.domain.columns import Arrays, prefixed
+from app.engine.catalogue.side_values import SideValues, side_arrays, side_values_of
 
 RECENT = 20
 """How many of the newest items of a history are read."""
 
+_SIDES = "sides/"
 _N_SIGNALS = 4
 """Numbers of an item; see `item_signals`."""
 
@@ -76,12 +78,14 @@ class Behaviour:
         decays: name -> weight of a table's older item relative to the next newer one.
         taste: the learned vectors.
         items: float32[4, n], see `item_signals`.
+        sides: of who users are, and where; None where that taught nothing.
     """
 
     tables: Mapping[str, Neighbours]
     decays: Mapping[str, float]
     taste: TasteSpace
     items: Matrix
+    sides: SideValues | None = None
 
     @property
     def n_learned(self) -> int:
@@ -107,7 +111,7 @@ class Behaviour:
         )
         untaken = item_signals(np.empty(0, np.int64), np.zeros(1, np.int64), room)
         items = np.concatenate([self.items[:, :used], untaken], axis=1)
-        return Behaviour(self.tables, self.decays, taste, items)
+        return replace(self, taste=taste, items=items)
 
 
 def behaviour_arrays(behaviour: Behaviour) -> dict[str, npt.NDArray[Any]]:
@@ -117,7 +121,10 @@ def behaviour_arrays(behaviour: Behaviour) -> dict[str, npt.NDArray[Any]]:
         arrays |= prefixed(name, {"rows": near.rows, "weights": near.weights})
     taste = behaviour.taste
     vectors = {"inputs": taste.inputs, "targets": taste.targets, "recency": taste.recency}
-    return arrays | prefixed("taste", vectors)
+    arrays |= prefixed("taste", vectors)
+    if behaviour.sides is not None:
+        arrays |= {f"{_SIDES}{n}": array for n, array in side_arrays(behaviour.sides).items()}
+    return arrays
 
 
 def behaviour_of(arrays: Arrays, decays: Mapping[str, float], n_items: int) -> Behaviour:
@@ -136,7 +143,10 @@ def behaviour_of(arrays: Arrays, decays: Mapping[str, float], n_items: int) -> B
         raise BundleError(f"the bundle lacks what was learned: {error}") from error
     if not _fits(behaviour, n_items):
         raise BundleError("what the bundle has learned does not fit its items or its features")
-    return behaviour
+    of_sides = {n[len(_SIDES) :]: array for n, array in arrays.items() if n.startswith(_SIDES)}
+    if not of_sides:
+        return behaviour
+    return replace(behaviour, sides=side_values_of(of_sides, n_items, taste.inputs.shape[1]))
 
 
 def _fits(behaviour: Behaviour, n_items: int) -> bool:

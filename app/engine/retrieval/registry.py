@@ -27,6 +27,7 @@ from app.engine.retrieval.sources import (
     HolderSource,
     MeaningSource,
     NeighbourSource,
+    PeopleLikeSource,
     SimilarSource,
     Source,
     TasteSource,
@@ -139,6 +140,18 @@ def _taste(spec: SourceSpec, parts: SourceParts) -> Source | None:
     return TasteSource(spec.name, parts.behaviour.taste, spec.size, parts.topk)
 
 
+def _people_like(spec: SourceSpec, parts: SourceParts) -> Source | None:
+    if parts.behaviour is None or parts.behaviour.sides is None:
+        return None
+    return PeopleLikeSource(
+        spec.name,
+        parts.behaviour.sides,
+        parts.behaviour.items[0],
+        size=spec.size,
+        topk=parts.topk,
+    )
+
+
 def _popular(spec: SourceSpec, parts: SourceParts) -> Source | None:
     if parts.signals is None:
         return None
@@ -169,6 +182,7 @@ SOURCES: Final = (
     SourceSpec("behaviour", 200, _behaviour),
     SourceSpec("alike", 100, _alike),
     SourceSpec("taste", 350, _taste),
+    SourceSpec("people_like", SOURCE_SIZE, _people_like),
 )
 """Asked for every request, in this order; the order decides between equal scores."""
 
@@ -187,7 +201,7 @@ def sources_of(parts: SourceParts, specs: Sequence[SourceSpec] = SOURCES) -> tup
 
 
 def behaviour_sources(behaviour: Behaviour, content_knn_share: float) -> tuple[Source, ...]:
-    """Return the sources that need nothing but what was learned: those of people with a history."""
+    """Return the sources that need nothing but what was learned: those of people, without words."""
     topk = topk_over(behaviour.items.shape[1])
     return sources_of(
         SourceParts(topk=topk, behaviour=behaviour, content_knn_share=content_knn_share)

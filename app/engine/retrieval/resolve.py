@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from app.core.types import Mask, Matrix, RankRequest, Rows, Vector
+from app.core.types import Codes, Mask, Matrix, RankRequest, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
+from app.engine.catalogue.side_values import SideValues
 from app.engine.kernels.topk import Exclusion, Hits
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.similar import MOST_LIKED, Liked
@@ -21,6 +22,7 @@ NEW_ITEM_WEIGHT = 0.5
 """Weight of a history of items that nothing was learned of, relative to liked items."""
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
+_NO_CODES: Codes = np.empty(0, np.int32)
 _FIRST = np.ones(1, np.bool_)
 
 
@@ -35,6 +37,7 @@ class ResolvedRequest:
         recent: int64[h], rows taken lately, newest first. Where something was learned, only those
             that there were then.
         length: how many of them there ever were, repeats in a row once; ≥ 1.
+        sides: int32[s], codes of who asks, and where (`app.engine.catalogue.side_values`).
         liked: the items that the answer shall be similar to: those in `like`, and those of the
             history that came after something was learned; None without any.
         taste_vector: float32[dim] of unit norm, the texts of the items taken; None without any, or
@@ -54,6 +57,7 @@ class ResolvedRequest:
     cosines: Vector | None = None
     recent: Rows = field(default_factory=lambda: _NO_ROWS)
     length: int = 0
+    sides: Codes = field(default_factory=lambda: _NO_CODES)
     liked: Liked | None = None
     taste_vector: Vector | None = None
     disliked: Vector | None = None
@@ -95,6 +99,7 @@ def resolve(  # noqa: PLR0913 - each by its name
     words: LexicalSearch,
     *,
     n_learned: int | None = None,
+    sides: SideValues | None = None,
 ) -> ResolvedRequest:
     """Return a request in the terms of the catalogue; ids that it does not contain are left out.
 
@@ -105,6 +110,7 @@ def resolve(  # noqa: PLR0913 - each by its name
         vectors: float32[n, dim], unit rows: the items' texts.
         words: finds items by their titles.
         n_learned: how many rows there were when behaviour was learned; None = nothing was.
+        sides: what was learned of who and where; None = nothing was.
     """
     history = catalogue.rows(request.history)
     if len(history) > 1:
@@ -136,6 +142,7 @@ def resolve(  # noqa: PLR0913 - each by its name
         cosines=query.cosines,
         recent=history[::-1],
         length=max(len(history), 1),
+        sides=_codes(request, sides),
         liked=_liked(catalogue.rows(dict.fromkeys(request.like)), new),
         taste_vector=taste_vector,
         disliked=disliked,
@@ -144,6 +151,13 @@ def resolve(  # noqa: PLR0913 - each by its name
         named=named,
         k=request.k,
     )
+
+
+def _codes(request: RankRequest, sides: SideValues | None) -> Codes:
+    """Return the codes of who asks, and where."""
+    if sides is None or not (request.attributes or request.context):
+        return _NO_CODES
+    return sides.codes(request.attributes, request.context)
 
 
 def _liked(named: Rows, new: Liked | None) -> Liked | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from app.core.types import Rows, Vector
 from app.engine.catalogue.behaviour import RECENT, Neighbours, TasteSpace
+from app.engine.catalogue.side_values import SideValues
 from app.engine.kernels.topk import Exclusion, Gather, Hits, Piece, TopK, WeightedScores
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalSearch
@@ -318,5 +319,30 @@ class TasteSource:
     def _nearest(self, requests: Sequence[ResolvedRequest]) -> list[Hits]:
         users = np.stack([self._space.user(request.recent) for request in requests])
         scores = list(users @ self._space.targets.T)
+        exclusions = [request.exclusion for request in requests]
+        return self._topk.best(scores, exclusions, [self._size] * len(requests))
+
+
+class PeopleLikeSource:
+    """What people like the user take, at moments like this one: the popular items, times lifts."""
+
+    def __init__(
+        self, name: str, sides: SideValues, popularity: Vector, *, size: int, topk: TopK
+    ) -> None:
+        """Take what was learned of who and where, and float32[n], log(1 + how often taken)."""
+        self.name = name
+        self._sides, self._popularity = sides, popularity
+        self._size, self._topk = size, topk
+
+    def search(self, requests: Sequence[ResolvedRequest]) -> list[Hits | None]:
+        """Return for each request with known values the rows that such people take most."""
+        return hits_where(lambda request: request.sides.size > 0, requests, self._taken)
+
+    def _taken(self, requests: Sequence[ResolvedRequest]) -> list[Hits]:
+        scores = []
+        for request in requests:
+            score = self._popularity.copy()
+            self._sides.add_lifts(request.sides, score)
+            scores.append(score)
         exclusions = [request.exclusion for request in requests]
         return self._topk.best(scores, exclusions, [self._size] * len(requests))

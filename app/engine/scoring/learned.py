@@ -49,14 +49,14 @@ class LearnedScorer:
     ) -> list[LearnedScore | None]:
         """Return the score of each candidate of each request; None where no network applies.
 
-        Without a network for both, the history decides alone.
+        Without a network for both, the history decides alone; where it is empty, the words do.
 
         Args:
             requests: of a batch.
             candidates: int64[c] rows of each, each row once.
         """
         scores: list[LearnedScore | None] = [None] * len(requests)
-        modes = [self._served(mode_of(request)) for request in requests]
+        modes = [self._served(request) for request in requests]
         for mode in self.networks:
             chosen = [position for position, each in enumerate(modes) if each == mode]
             if not chosen:
@@ -71,9 +71,12 @@ class LearnedScorer:
                 )
         return scores
 
-    def _served(self, mode: Mode | None) -> Mode | None:
-        """Return the mode whose network scores the requests of a mode."""
-        return "history" if mode == "both" and mode not in self.networks else mode
+    def _served(self, request: ResolvedRequest) -> Mode | None:
+        """Return the mode whose network scores a request."""
+        mode = mode_of(request)
+        if mode != "both" or mode in self.networks:
+            return mode
+        return "history" if request.recent.size or "words" not in self.networks else "words"
 
     def score(self, mode: Mode, columns: Matrix) -> Vector:
         """Return float32[N] for float32[f, N], the features of a mode. Raises `EngineError`."""

@@ -1,7 +1,7 @@
 """The mode of a request: whether it has a query, a history, or both. Each has a network of its own.
 
-A request that has neither, or whose history nothing was learned of, has no mode: nothing that was
-learned tells its candidates apart.
+Who asks, and where, counts as a history, be it empty: the features of both are one group. A request
+that has neither, or nothing that was learned of, has no mode: nothing tells its candidates apart.
 """
 
 from typing import Final, Literal, TypeAlias
@@ -14,7 +14,8 @@ MODES: Final[tuple[Mode, ...]] = ("words", "history", "both")
 
 
 def mode_of(request: ResolvedRequest) -> Mode | None:
-    """Return the mode of a request; None = it has neither a query nor recent items."""
+    """Return the mode of a request; None = nothing is known but what it excludes."""
+    someone = request.recent.size or request.sides.size
     if request.query:
-        return "both" if request.recent.size else "words"
-    return "history" if request.recent.size else None
+        return "both" if someone else "words"
+    return "history" if someone else None

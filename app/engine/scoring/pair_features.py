@@ -1,7 +1,7 @@
 """The features of a (request, candidate) pair, for each mode of a request.
 
-    history    how near the recent items lie to the candidate, and the candidate itself
-               (`app.engine.kernels.features`)
+    history    how near the recent items lie to the candidate, the candidate itself, and who asks
+               where (`app.engine.scoring.history_features`)
     words      how well the words fit it (`app.engine.retrieval.lexical`), how near its text lies to
                the query, and the candidate itself
     both       all of history, all of words, and how well the history fits the query
@@ -17,11 +17,12 @@ from typing import Final
 import numpy as np
 
 from app.core.types import Matrix, Rows, Vector
-from app.engine.kernels.features import Features, log_ranks
+from app.engine.kernels.features import log_ranks
 from app.engine.kernels.lexical_features import LEXICAL_FEATURES
 from app.engine.retrieval.index import EmptyRows
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.modes import Mode
 
 _COSINE: Final = ("cosine", "rank", "gap", "known", "best")
@@ -49,7 +50,9 @@ class TextSide:
 class PairFeatures:
     """Computes the features of candidates. It has buffers, so one thread at a time uses it."""
 
-    def __init__(self, texts: TextSide, history: Features | None, items: Matrix | None) -> None:
+    def __init__(
+        self, texts: TextSide, history: HistoryFeatures | None, items: Matrix | None
+    ) -> None:
         """Take what the parts are computed from.
 
         Args:
@@ -88,9 +91,7 @@ class PairFeatures:
         blocks: list[Matrix] = []
         if mode != "words":
             assert self._history is not None  # noqa: S101 - a history has a mode if it is there
-            recents = [request.recent for request in requests]
-            lengths = [request.length for request in requests]
-            blocks.append(self._history.compute(recents, lengths, candidates))
+            blocks.append(self._history.compute(requests, candidates))
         if mode == "history":
             return blocks[0]
         texts = self._texts
@@ -131,7 +132,7 @@ class PairFeatures:
         end = 0
         for request, rows in zip(requests, candidates, strict=True):
             block, end = out[:, end : end + len(rows)], end + len(rows)
-            if request.query_vector is not None:
+            if request.query_vector is not None and request.recent.size:
                 near = self._texts.vectors.take(request.recent, axis=0) @ request.query_vector
                 block[0], block[1] = near.mean(), near.max()
         return out

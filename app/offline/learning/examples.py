@@ -14,9 +14,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import Matrix, Rows, Vector
+from app.core.types import Codes, Matrix, Rows, Vector
 from app.engine.catalogue.behaviour import RECENT
-from app.engine.kernels.features import Features
 from app.engine.kernels.topk import topk_over
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import Source, retrieve
@@ -33,11 +32,11 @@ MAX_HELD_OUT = 10
 HARD_NEGATIVES, RANDOM_NEGATIVES = 80, 60
 """Negatives of an example: those with the highest unlearned score, and a sample of the rest."""
 
-UNLEARNED_WEIGHTS: Final = {"content_knn.total": 0.05, "taste.total": 0.3}
-"""Of the totals beside that of the strongest table, which has weight 1; see `unlearned_score`."""
+_UNLEARNED_WEIGHTS: Final = {"content_knn.total": 0.05, "taste.total": 0.3, "side.score": 0.02}
 
 _BATCH = 64
 _NO_ROWS: Rows = np.empty(0, np.int64)
+_NO_CODES: Codes = np.empty(0, np.int32)
 
 
 class FeatureComputer(Protocol):
@@ -49,19 +48,6 @@ class FeatureComputer(Protocol):
     def compute(self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]) -> Matrix:
         """Return float32[f, N]: a column per candidate, request after request."""
         ...
-
-
-class HistoryFeatures:
-    """The features of histories as a `FeatureComputer`."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-        self.names, self.n_items = features.names, features.n_items
-
-    def compute(self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]) -> Matrix:
-        """See `FeatureComputer`."""
-        recents = [request.recent for request in requests]
-        return self._features.compute(recents, [each.length for each in requests], candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +62,9 @@ class TrainingQuery:
         skipped: int64[s], rows shown on the same page as the target and not taken. It contains
             neither the target nor rows of the history.
         query: the words that led to the target; "" = there were none.
+        sides: int32[s], codes of who took the target, and where.
+        forgotten: int64[f], rows of a history that the request does not know. They do not come
+            back either: the user took them, so they are no negatives.
     """
 
     recent: Rows
@@ -84,6 +73,13 @@ class TrainingQuery:
     disliked: Rows
     skipped: Rows = field(default_factory=lambda: _NO_ROWS)
     query: str = ""
+    sides: Codes = field(default_factory=lambda: _NO_CODES)
+    forgotten: Rows = field(default_factory=lambda: _NO_ROWS)
+
+    @property
+    def hidden(self) -> Rows:
+        """int64[h], rows that do not come back."""
+        return np.concatenate([self.recent, self.forgotten])
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +227,8 @@ def history_requests(queries: Sequence[TrainingQuery]) -> list[ResolvedRequest]:
         ResolvedRequest(
             recent=query.recent[:RECENT],
             length=min(len(query.recent), MAX_HISTORY),
-            hidden=query.recent,
+            sides=query.sides,
+            hidden=query.hidden,
         )
         for query in queries
     ]
@@ -262,7 +259,7 @@ def candidate_batches(
 
 
 def unlearned_score(columns: Matrix, names: Sequence[str]) -> Vector:
-    """Return float32[c]: a fixed weighted sum of the totals of three sources.
+    """Return float32[c]: a fixed weighted sum of the totals of the sources.
 
     It chooses the negatives that are hard to tell from the target, and the trained scorer must not
     be worse than it. The weights are fixed by hand: behaviour counts most.
@@ -271,7 +268,12 @@ def unlearned_score(columns: Matrix, names: Sequence[str]) -> Vector:
         columns: float32[f, c], a row per feature; the first one is the strongest table's total.
         names: the f names of the features.
     """
-    return sum_of(columns, names, UNLEARNED_WEIGHTS | {names[0]: 1.0})
+    return sum_of(columns, names, unlearned_weights(names))
+
+
+def unlearned_weights(names: Sequence[str]) -> dict[str, float]:
+    """Return the weights of that sum; the total of the strongest table has weight 1."""
+    return {n: w for n, w in _UNLEARNED_WEIGHTS.items() if n in names} | {names[0]: 1.0}
 
 
 def sum_of(columns: Matrix, names: Sequence[str], weights: Mapping[str, float]) -> Vector:

@@ -1,7 +1,8 @@
 """Everything that is learned: the steps of training, from sequences and texts to arrays.
 
     1  hold out the last events of users; fit all sources on the rest
-    2  choose decays and the content share by how well they rank the held-out events
+    2  choose decays and the content share by how well they rank the held-out events; and which user
+       attributes and contexts say something
     3  draw candidates of the held-out events with those sources, for each mode of a request: by the
        history, by words that lead to the item, by both
     4  fit the sources again, on all events, with the settings of step 2
@@ -22,19 +23,24 @@ import numpy as np
 
 from app.core.types import Matrix
 from app.engine.catalogue.behaviour import RECENT, Behaviour, Neighbours, TasteSpace, item_signals
-from app.engine.kernels.features import feature_names, features_over
 from app.engine.retrieval.registry import behaviour_sources
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.modes import Mode
 from app.offline.learning import neighbours
 from app.offline.learning.examples import (
-    UNLEARNED_WEIGHTS,
     Examples,
-    HistoryFeatures,
     TrainingQuery,
     draw_examples,
     held_out_counts,
-    training_queries_of,
+    queries_by_step,
     unlearned_score,
+    unlearned_weights,
+)
+from app.offline.learning.fit_sides import (
+    Concentrations,
+    concentrations_of,
+    names_of,
+    with_values,
 )
 from app.offline.learning.fusion import Chosen, choose, fixed_sum
 from app.offline.learning.negatives import Negatives
@@ -46,6 +52,8 @@ from app.offline.learning.search_examples import (
     pair_features,
 )
 from app.offline.learning.sequences import Sequences
+from app.offline.learning.side_examples import with_copies, with_sides
+from app.offline.learning.sides import StepSides
 from app.offline.learning.synthetic_queries import QueryWriter
 from app.offline.learning.tfidf import word_weights
 from app.offline.learning.train_scorer import Arrays
@@ -88,13 +96,14 @@ class Search:
 class PreparedTraining:
     """Sources fitted on all events, and examples drawn with sources fitted on a part of them.
 
-    `search`: the examples with a query, by mode.
+    `search`: the examples with a query, by mode. `notes`: what was chosen, as lines to read.
     """
 
     behaviour: Behaviour
     content_knn_share: float
     examples: Examples
     search: Mapping[Mode, Examples]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,7 @@ def learn(  # noqa: PLR0913 - each by its name
     *,
     seed: int = 0,
     search: Search | None = None,
+    sides: StepSides | None = None,
 ) -> TrainingResult | None:
     """Return what was learned; None where nothing was.
 
@@ -136,12 +146,13 @@ def learn(  # noqa: PLR0913 - each by its name
         vectors: float32[n_items, dim], the encoded texts.
         seed: of everything random.
         search: to learn the order of queries, too.
+        sides: who and where of the steps, if anything is known of them.
     """
     prepared = None
     if len(sequences):
         with _timed("words"):
             item_texts = ItemTexts(word_weights(texts), vectors)
-        prepared = prepare(sequences, negatives, item_texts, seed, search=search)
+        prepared = prepare(sequences, negatives, item_texts, seed, search=search, sides=sides)
     examples: dict[Mode, Examples] = {}
     chosen: dict[Mode, Chosen] = {}
     behaviour = None
@@ -167,7 +178,10 @@ def learn(  # noqa: PLR0913 - each by its name
         networks=networks,
         features={mode: _names(mode, behaviour, search) for mode in networks},
         metrics=_metrics(examples, chosen),
-        notes=tuple(_note(mode, each) for mode, each in chosen.items()),
+        notes=(
+            *(() if prepared is None else prepared.notes),
+            *(_note(mode, each) for mode, each in chosen.items()),
+        ),
     )
 
 
@@ -191,11 +205,11 @@ def _choose_for_search(
 
 def _of_histories(prepared: PreparedTraining, seed: int) -> Chosen:
     """Choose the model of histories. Where none is better, the fixed order is served as one."""
-    names = feature_names(tuple(prepared.behaviour.tables))
+    names = HistoryFeatures.over(prepared.behaviour).names
     chosen = choose(prepared.examples, partial(unlearned_score, names=names), seed)
     if chosen.arrays is not None:
         return chosen
-    return replace(chosen, arrays=fixed_sum(names, {names[0]: 1.0, **UNLEARNED_WEIGHTS}))
+    return replace(chosen, arrays=fixed_sum(names, unlearned_weights(names)))
 
 
 def _names(mode: Mode, behaviour: Behaviour | None, search: Search | None) -> tuple[str, ...]:
@@ -203,7 +217,7 @@ def _names(mode: Mode, behaviour: Behaviour | None, search: Search | None) -> tu
     if search is not None:
         return pair_features(search.side, behaviour).names(mode)
     assert behaviour is not None  # noqa: S101 - something was learned from one or the other
-    return feature_names(tuple(behaviour.tables))
+    return HistoryFeatures.over(behaviour).names
 
 
 def _catalogue_examples(search: Search, seed: int) -> Examples:
@@ -241,7 +255,7 @@ def examples_of(
 ) -> Examples:
     """Return the examples of a build: every source is asked, every feature is computed."""
     sources = behaviour_sources(behaviour, content_knn_share)
-    features = HistoryFeatures(features_over(behaviour))
+    features = HistoryFeatures.over(behaviour)
     return draw_examples(queries=queries, sources=sources, features=features, seed=seed)
 
 
@@ -267,6 +281,7 @@ def prepare(  # noqa: PLR0913 - each by its name
     *,
     draw: DrawExamples = examples_of,
     search: Search | None = None,
+    sides: StepSides | None = None,
 ) -> PreparedTraining | None:
     """Fit the sources twice and draw the examples in between; None where events are too few.
 
@@ -277,10 +292,12 @@ def prepare(  # noqa: PLR0913 - each by its name
         seed: of everything random.
         draw: draws the examples. The ablation passes a function that also keeps the origins.
         search: to draw examples with a query, too.
+        sides: who and where of the steps, if anything is known of them.
     """
     n_items = len(item_texts)
     held_out = held_out_counts(sequences, seed)
-    queries = training_queries_of(sequences, held_out, negatives)
+    by_step = list(queries_by_step(sequences, held_out, negatives))
+    queries = [query for _, query in by_step]
     if len(queries) < MIN_EXAMPLES:
         _log.warning("no behaviour learned: fewer than %d events to check it on", MIN_EXAMPLES)
         return None
@@ -295,18 +312,33 @@ def prepare(  # noqa: PLR0913 - each by its name
     with _timed("taste, for the examples"):
         taste, schedule = fit_taste(inner, item_texts, seed, validate=validator.taste_ndcg)
     behaviour = Behaviour(tables=tables, decays=decays, taste=taste, items=_signals(inner, n_items))
+    concentrations: Concentrations = {}
+    if sides is not None:
+        with _timed("who and where, for the examples"):
+            before = sequences.before_last(held_out)
+            concentrations = concentrations_of(sides, sequences, before, n_items)
+            behaviour = with_values(behaviour, sides, sequences, before, concentrations)
+            queries = with_sides(by_step, sequences, sides, behaviour.sides)
     with _timed("examples"):
-        examples = draw(queries=queries, behaviour=behaviour, content_knn_share=share, seed=seed)
+        examples = draw(
+            queries=with_copies(queries, behaviour.sides, seed),
+            behaviour=behaviour,
+            content_knn_share=share,
+            seed=seed,
+        )
     if len(examples) < MIN_EXAMPLES:
         return None
     search_examples: dict[Mode, Examples] = {}
     if search is not None:
-        modes: tuple[Mode, ...] = ("words", "both")
         searching = _searching(queries, search, seed)
-        for mode in modes:
+        asked: dict[Mode, list[TrainingQuery]] = {
+            "words": searching,
+            "both": with_copies(searching, behaviour.sides, seed),
+        }
+        for mode, some in asked.items():
             with _timed(f"examples of {mode}"):
                 search_examples[mode] = draw_search_examples(
-                    searching,
+                    some,
                     mode,
                     search.side,
                     behaviour=behaviour,
@@ -321,7 +353,12 @@ def prepare(  # noqa: PLR0913 - each by its name
     behaviour = Behaviour(
         tables=tables, decays=decays, taste=taste, items=_signals(sequences, n_items)
     )
-    return PreparedTraining(behaviour, share, examples, search_examples)
+    if sides is None:
+        return PreparedTraining(behaviour, share, examples, search_examples)
+    with _timed("who and where"):
+        everything = np.ones(len(sequences.items), np.bool_)
+        behaviour = with_values(behaviour, sides, sequences, everything, concentrations)
+    return PreparedTraining(behaviour, share, examples, search_examples, _said_of(concentrations))
 
 
 def _timed(name: str) -> AbstractContextManager[None]:
@@ -418,6 +455,11 @@ def _metrics(examples: Mapping[Mode, Examples], chosen: Mapping[Mode, Chosen]) -
     if "history" in examples:
         metrics["shown"] = float(examples["history"].n_with_skipped)
     return metrics
+
+
+def _said_of(concentrations: Concentrations) -> tuple[str, ...]:
+    names = names_of(concentrations)
+    return (f"who and where: {', '.join(names) or 'nothing that says what is taken'}",)
 
 
 def _note(mode: Mode, chosen: Chosen) -> str:

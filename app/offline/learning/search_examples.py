@@ -16,7 +16,6 @@ import numpy as np
 
 from app.core.types import Matrix, Rows, Vector
 from app.engine.catalogue.behaviour import RECENT, Behaviour
-from app.engine.kernels.features import features_over
 from app.engine.kernels.lexical_features import LEXICAL_FEATURES
 from app.engine.kernels.topk import topk_over
 from app.engine.retrieval.index import VectorIndex
@@ -30,6 +29,7 @@ from app.engine.scoring.blend import (
     LEARNED_MATCH_WEIGHT,
     SIGNAL_WEIGHTS,
 )
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.learned import searched_score
 from app.engine.scoring.modes import Mode
 from app.engine.scoring.pair_features import PairFeatures, TextSide
@@ -46,6 +46,7 @@ WITHOUT_VECTOR: Final = 0.05
 """Share of the queries that are asked without a vector: some texts have none in serving."""
 
 _HISTORY_WEIGHT: Final = 2.0
+_SIDE_WEIGHT: Final = 0.04
 _HOLDS_ALL_WEIGHT: Final = 1.0
 
 
@@ -89,7 +90,7 @@ def pair_features(side: SearchSide, behaviour: Behaviour | None) -> PairFeatures
     """Return what computes the features of all modes over a catalogue."""
     if behaviour is None:
         return PairFeatures(side.texts, None, None)
-    return PairFeatures(side.texts, features_over(behaviour), behaviour.items)
+    return PairFeatures(side.texts, HistoryFeatures.over(behaviour), behaviour.items)
 
 
 def search_sources(
@@ -125,14 +126,16 @@ def draw_search_examples(  # noqa: PLR0913 - each by its name
 
     Args:
         queries: with words; for *both* with a history.
-        mode: *words* leaves the histories out.
+        mode: *words* leaves the histories out, and who asks where.
         side: the texts of the items.
         behaviour: learned without the events that the queries belong to; None = nothing was.
         content_knn_share: of the source *behaviour*.
         seed: of the samples.
     """
     if mode == "words":
-        queries = [replace(query, recent=query.recent[:0]) for query in queries]
+        queries = [
+            replace(query, recent=query.recent[:0], sides=query.sides[:0]) for query in queries
+        ]
     rng = np.random.default_rng(seed)
     blind = rng.random(len(queries)) < WITHOUT_VECTOR
     texts = {query.query: blind[position] for position, query in enumerate(queries)}
@@ -151,7 +154,8 @@ def draw_search_examples(  # noqa: PLR0913 - each by its name
                     cosines=cosines[line] if seen and cosines is not None else None,
                     recent=query.recent[:RECENT],
                     length=max(min(len(query.recent), MAX_HISTORY), 1),
-                    hidden=query.recent,
+                    sides=query.sides,
+                    hidden=query.hidden,
                 )
             )
         return requests
@@ -181,6 +185,8 @@ def blended(columns: Matrix, names: Sequence[str]) -> Vector:
         score = score + np.float32(_HISTORY_WEIGHT) * (
             columns[0] + np.float32(0.3) * columns[names.index("taste.total")]
         )
+    if "side.score" in names:
+        score = score + np.float32(_SIDE_WEIGHT) * columns[names.index("side.score")]
     return score
 
 

@@ -53,14 +53,19 @@ class Sequences:
         user = np.repeat(np.arange(len(self)), self.lengths)
         return user, np.arange(len(self.items)) - self.offsets[user]
 
+    def before_last(self, held_out: Ints) -> npt.NDArray[np.bool_]:
+        """Return bool[m]: false for the last `held_out[u]` steps of each user u."""
+        user, position = self.positions()
+        before: npt.NDArray[np.bool_] = position < (self.lengths - held_out)[user]
+        return before
+
     def without_last(self, held_out: Ints) -> "Sequences":
         """Return the sequences without the last `held_out[u]` steps of each user u.
 
         A user of whom nothing is left is left out.
         """
-        user, position = self.positions()
         lengths = self.lengths - held_out
-        keep, left = position < lengths[user], lengths > 0
+        keep, left = self.before_last(held_out), lengths > 0
         return Sequences(
             users=self.users[left],
             items=self.items[keep],

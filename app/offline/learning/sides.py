@@ -6,47 +6,23 @@ gives a code for each text. This module does not know what is learned.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import Attributes, Context
+from app.core.types import Codes
 from app.domain.columns import offsets_of
-from app.domain.named_values import text_of
+from app.engine.catalogue.side_values import Entry, SideVocabulary, entries_of
 from app.offline.input.events import Events
 from app.offline.input.users import Users
-from app.offline.learning.sequences import Ints
+from app.offline.learning.sequences import Ints, Sequences, steps_of
+from app.offline.learning.signals import EventLog
 
 LEAST: Final = 20
 """Users, or events, that must have a value before it gets a code."""
-
-Codes32: TypeAlias = npt.NDArray[np.int32]
-Entry: TypeAlias = tuple[str, str]
-"""A name and the text of a value."""
-
-
-class SideVocabulary:
-    """The values that have codes: the positions of its entries, sorted by name and text."""
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        """Give a code to each of some entries."""
-        self.entries = tuple(sorted(entries))
-        self._code_of = {entry: code for code, entry in enumerate(self.entries)}
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def code(self, name: str, text: str) -> int:
-        """Return the code of the text of a value; -1 if it has none."""
-        return self._code_of.get((name, text), -1)
-
-    def codes(self, values: Attributes | Context) -> list[int]:
-        """Return the codes of named values; unknown ones are left out."""
-        found = [self.code(name, text) for name, text in _entries(values)]
-        return [code for code in found if code >= 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +40,61 @@ class Sides:
     attributes: SideVocabulary
     context: SideVocabulary
     user_offsets: Ints
-    user_codes: Codes32
+    user_codes: Codes
     names: tuple[str, ...]
     _columns: tuple[npt.NDArray[np.uint16], ...]
-    _tables: tuple[Codes32, ...]
+    _tables: tuple[Codes, ...]
 
-    def of_user(self, user: int) -> Codes32:
+    def of_user(self, user: int) -> Codes:
         """Return the codes of a user of the log, int32[a]."""
         return self.user_codes[self.user_offsets[user] : self.user_offsets[user + 1]]
 
-    def of_events(self, positions: Ints) -> Codes32:
+    def of_events(self, positions: Ints, names: Sequence[str] | None = None) -> Codes:
         """Return int32[len(positions), c]: codes of the contexts of events; -1 = unknown.
 
-        Only what is asked for is made: the log itself keeps two bytes an event and name.
+        Only what is asked for is made: the log itself keeps two bytes an event and name. `names`:
+        of the contexts that are asked for; None = all.
         """
-        codes = np.empty((len(positions), len(self.names)), np.int32)
-        for at, (column, table) in enumerate(zip(self._columns, self._tables, strict=True)):
-            codes[:, at] = table[column[positions]]
+        names = self.names if names is None else names
+        codes = np.empty((len(positions), len(names)), np.int32)
+        for at, name in enumerate(names):
+            column = self.names.index(name)
+            codes[:, at] = self._tables[column][self._columns[column][positions]]
         return codes
+
+
+@dataclass(frozen=True, slots=True)
+class StepSides:
+    """Who and where of the steps of some sequences.
+
+    Attributes:
+        sides: the codes of the log.
+        users: int64[n], user codes of the log, of each sequence.
+        positions: int64[m], positions in the log of the first event of each step.
+    """
+
+    sides: Sides
+    users: Ints
+    positions: Ints
+
+    def of_step(self, user: int, step: int) -> tuple[Codes, Codes]:
+        """Return the codes of the user of a sequence, and those of the moment of a step."""
+        where = self.sides.of_events(self.positions[step : step + 1])[0]
+        return self.sides.of_user(int(self.users[user])), where[where >= 0]
+
+
+def step_sides_of(
+    log: EventLog, users: Users, sequences: Sequences, n_items: int, least: int = LEAST
+) -> StepSides | None:
+    """Return who and where of the steps of the sequences of a log; None where nothing is known."""
+    if not users.columns and not log.events.context.codes:
+        return None
+    sides = sides_of(log.events, users, least)
+    if not (len(sides.attributes) or len(sides.context)):
+        return None
+    rows, steps = steps_of(log.events, log.item_rows, log.weights, n_items)
+    positions = rows[np.flatnonzero(np.diff(steps, prepend=-1))]
+    return StepSides(sides=sides, users=sequences.users, positions=positions)
 
 
 def sides_of(events: Events, users: Users, least: int = LEAST) -> Sides:
@@ -94,7 +107,7 @@ def sides_of(events: Events, users: Users, least: int = LEAST) -> Sides:
     """
     known = {key: users.of(row) for row, key in enumerate(users.keys)}
     attributes = _frequent(
-        Counter(entry for who in known.values() for entry in _entries(who)), least
+        Counter(entry for who in known.values() for entry in entries_of(who)), least
     )
     codes = [attributes.codes(known.get(key, ())) for key in events.users]
     context, names = events.context, tuple(sorted(events.context.codes))
@@ -115,17 +128,10 @@ def sides_of(events: Events, users: Users, least: int = LEAST) -> Sides:
     )
 
 
-def _table(name: str, texts: Sequence[str], vocabulary: SideVocabulary) -> Codes32:
+def _table(name: str, texts: Sequence[str], vocabulary: SideVocabulary) -> Codes:
     """Return int32[v + 1]: the code of each value of a log; the first is of no value."""
     return np.array([-1, *(vocabulary.code(name, text) for text in texts)], np.int32)
 
 
 def _frequent(counts: Mapping[Entry, int], least: int) -> SideVocabulary:
     return SideVocabulary(entry for entry, n in counts.items() if n >= least)
-
-
-def _entries(values: Attributes | Context) -> Iterator[Entry]:
-    """Yield the name and text of everything that may have a code."""
-    for name, value in values:
-        for text in value if isinstance(value, tuple) else [text_of(value)]:
-            yield name, text

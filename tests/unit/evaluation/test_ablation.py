@@ -10,6 +10,7 @@ from app.engine.kernels.topk import NumpyTopK
 from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import retrieve
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.scorer import Scorer
 from app.evaluation import rankers
 from app.evaluation.ablation import VARIANTS, Variant, ablate, matching_features, table_of
@@ -19,7 +20,7 @@ from app.evaluation.dataset_readers import read_sequences
 from app.evaluation.evaluate import Options
 from app.evaluation.protocols import plan_of_events
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
-from app.offline.learning.examples import HistoryFeatures, TrainingQuery, draw_examples
+from app.offline.learning.examples import TrainingQuery, draw_examples
 from tests.bundles import fake_encoder
 from tests.evaluation_rig import sequences_folder
 from tests.planted import firsts, planted_lists, random_behaviour, ring_walks
@@ -55,7 +56,7 @@ def left_over(behaviour, query, off):
 @pytest.mark.parametrize("off", [None, *SOURCES])
 def test_ranks_are_those_among_the_candidates_of_the_sources_left(off):
     behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
-    features = HistoryFeatures(features_over(behaviour))
+    features = HistoryFeatures.over(behaviour)
     features_off = matching_features(features.names, ["*.mean", "user.*"])
     weights = np.random.default_rng(2).standard_normal(len(features.names)).astype(np.float32)
     pools, place = Pools(queries, TracedSources(behaviour, 0.1)), off and SOURCES.index(off)
@@ -84,7 +85,7 @@ def test_examples_lose_what_only_the_missing_source_found(off):
     behaviour, queries = random_behaviour(1, N_ITEMS), asked(70)
     lists = TracedExamples.draw(queries, behaviour, 0.1, 0)
     direct = draw_examples(
-        queries, behaviour_sources(behaviour, 0.1), HistoryFeatures(features_over(behaviour)), 0
+        queries, behaviour_sources(behaviour, 0.1), HistoryFeatures.over(behaviour), 0
     )
     np.testing.assert_array_equal(lists.examples.features, direct.features)
     assert lists.without(None) is lists.examples

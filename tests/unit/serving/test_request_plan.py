@@ -276,6 +276,15 @@ async def test_answers_are_shared_within_a_bucket_and_with_no_context_at_all() -
         ]
 
 
+async def test_what_the_engine_does_not_know_splits_no_answers() -> None:
+    async with rig() as r:
+        assert (await r.get(query="crime", context={"hour": 14}))["cache"] == "miss"
+        for more in ({"unknown": 1}, {"unknown": "x"}):
+            answer = await r.get(query="crime", context={"hour": 14, **more})
+            assert answer["cache"] == "hit"
+        assert r.asked[-1].context == (("hour", 14.0),)
+
+
 async def test_a_request_without_context_has_the_key_that_it_always_had() -> None:
     key = fingerprint(RankRequest(query="crime", k=5), "demo/1", who=("u:ann", "rule"))
     assert orjson.loads(key)[1:] == ["demo/1", ["u:ann", "rule"], "query", "crime", "k", 5]

@@ -23,7 +23,13 @@ from app.engine.retrieval.sources import (
     retrieval_order,
     retrieve,
 )
-from tests.planted import DECAYS, random_behaviour, random_neighbours, random_space
+from tests.planted import (
+    DECAYS,
+    random_behaviour,
+    random_neighbours,
+    random_space,
+    with_random_sides,
+)
 
 N_ITEMS = 60
 SELECTION = topk_over(N_ITEMS)
@@ -273,3 +279,21 @@ def test_hits_come_back_in_the_order_of_the_sources():
     found = retrieve([ResolvedRequest(), ResolvedRequest(hidden=np.arange(3))], sources)
     assert [list(one) for one in found] == [["z", "a", "m"], []]
     assert retrieve([], sources) == []
+
+
+def test_people_like_brings_the_popular_times_the_lifts():
+    behaviour = with_random_sides(random_behaviour(0, N_ITEMS))
+    source = behaviour_sources(behaviour, 0.1)[-1]
+    codes = np.array([0, 3], np.int32)
+    request = ResolvedRequest(sides=codes, hidden=np.array([3, 5]))
+    nobody, (hits,) = source.search([request_of(1)]), source.search([request])
+    expected = behaviour.items[0].copy()
+    behaviour.sides.add_lifts(codes, expected)
+    order = np.argsort(-expected, kind="stable")
+    order = order[~np.isin(order, [3, 5])][:200]
+    assert source.name == "people_like"
+    assert nobody == [None]
+    assert hits.rows.tolist() == order.tolist()
+    np.testing.assert_allclose(hits.scores, expected[order], rtol=1e-6)
+    again, beside = source.search([request, request_of(1)])
+    assert (again.rows.tolist(), beside) == (order.tolist(), None)

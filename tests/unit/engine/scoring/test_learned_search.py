@@ -43,6 +43,9 @@ def test_the_mode_is_what_a_request_has():
     assert mode_of(ResolvedRequest(query="a")) == "words"
     assert mode_of(ResolvedRequest(recent=recent)) == "history"
     assert mode_of(ResolvedRequest(query="a", recent=recent)) == "both"
+    sides = np.array([3], np.int32)
+    assert mode_of(ResolvedRequest(sides=sides)) == "history"
+    assert mode_of(ResolvedRequest(query="a", sides=sides)) == "both"
 
 
 def test_cosines_are_those_of_the_texts_and_0_without_a_vector(side):

@@ -11,11 +11,11 @@ from app.engine.kernels.topk import NumpyTopK
 from app.engine.retrieval.registry import behaviour_sources
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import retrieve
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.examples import (
     HARD_NEGATIVES,
     RANDOM_NEGATIVES,
-    HistoryFeatures,
     TrainingQuery,
     draw_examples,
     unlearned_score,
@@ -68,7 +68,7 @@ def test_examples_are_what_serving_will_see(n_items):
     # Without *taste*, which finds all of so few items, answers are missed now and then.
     sources = behaviour_sources(behaviour, 0.1)[: 2 if n_items == N_ITEMS else 3]
     batch = queries(behaviour, 70)
-    drawn = draw_examples(batch, sources, HistoryFeatures(features), 0)
+    drawn = draw_examples(batch, sources, HistoryFeatures(features, behaviour), 0)
     hits = [query for query in batch if query.target in found_by(query, sources)]
 
     assert drawn.n_queries == 70
@@ -90,7 +90,7 @@ def test_examples_are_what_serving_will_see(n_items):
 def test_the_sample_stands_for_all_candidates(n_items):
     behaviour = random_behaviour(3, n_items)
     sources, batch = behaviour_sources(behaviour, 0.1), queries(behaviour, 70)
-    drawn = draw_examples(batch, sources, HistoryFeatures(Features(behaviour)), 0)
+    drawn = draw_examples(batch, sources, HistoryFeatures(Features(behaviour), behaviour), 0)
     for at, query in enumerate(batch):
         logs = drawn.log_weights[drawn.offsets[at] : drawn.offsets[at + 1]]
         n = len(found_by(query, sources))
@@ -116,7 +116,7 @@ def test_the_hardest_negatives_and_disliked_items_are_always_sampled():
     with_dislikes = TrainingQuery(query.recent, query.target, 1.0, disliked)
     for seed in range(3):
         kept = draw_examples(
-            [with_dislikes], sources, HistoryFeatures(features), seed
+            [with_dislikes], sources, HistoryFeatures(features, behaviour), seed
         ).features.tolist()
         wanted = columns.T.astype(np.float16).tolist()
         assert all(wanted[place] in kept for place in [*order[: HARD_NEGATIVES - 3], *order[-3:]])
@@ -140,9 +140,11 @@ def test_skipped_items_are_sampled_whether_a_source_finds_them_or_not(n_shown):
     batch = [replace(one, skipped=rows) for one, rows in zip(plain, left, strict=True)]
     assert len(batch) > 2
 
-    drawn = draw_examples(batch, sources, HistoryFeatures(features), 0)
+    drawn = draw_examples(batch, sources, HistoryFeatures(features, behaviour), 0)
     assert (len(drawn), drawn.n_with_skipped) == (len(plain), len(plain))
-    assert draw_examples(plain, sources, HistoryFeatures(features), 0).n_with_skipped == 0
+    assert (
+        draw_examples(plain, sources, HistoryFeatures(features, behaviour), 0).n_with_skipped == 0
+    )
     for at, query in enumerate(batch):
         rows = np.concatenate([brought[at], np.setdiff1d(query.skipped, brought[at])])
         direct = features.compute([query.recent[:20]], [len(query.recent)], [rows])
@@ -161,7 +163,10 @@ def test_queries_whose_target_no_source_finds_give_no_examples():
     )  # hidden: no source brings it
     for batch in ([], [seen]):
         drawn = draw_examples(
-            batch, behaviour_sources(behaviour, 0.1), HistoryFeatures(Features(behaviour)), 0
+            batch,
+            behaviour_sources(behaviour, 0.1),
+            HistoryFeatures(Features(behaviour), behaviour),
+            0,
         )
         assert (len(drawn), drawn.n_queries, len(drawn.features)) == (0, len(batch), 0)
         assert drawn.offsets.tolist() == [0]

@@ -3,11 +3,12 @@
 import numpy as np
 
 from app.domain.named_values import attributes_of, bucketed, context_of
+from app.engine.catalogue.side_values import SideVocabulary
 from app.offline.build import build
 from app.offline.input.events import read_events
 from app.offline.input.recipe import Recipe
 from app.offline.input.users import Users, read_users
-from app.offline.learning.sides import SideVocabulary, sides_of
+from app.offline.learning.sides import sides_of
 from tests.bundles import fake_encoder, write_jsonl
 from tests.who_where import COUNTRIES, who_where
 
