@@ -20,7 +20,8 @@ from app.engine.scoring.scorer import Scorer
 from app.offline.learning.calibrate import calibrate
 from app.offline.learning.examples import Examples
 from app.offline.learning.sequences import Ints
-from app.offline.learning.train_scorer import Arrays, Linear, Network, split, train
+from app.offline.learning.threads import side_by_side
+from app.offline.learning.train_scorer import Arrays, Linear, ThreeNetworks, split, train
 from app.offline.metrics.intervals import Estimate, paired_difference
 from app.offline.metrics.ranking import Numbers, ndcg_at
 
@@ -37,9 +38,6 @@ FEW_EXAMPLES: Final = 4_000
 FOLDS: Final = 3
 
 _WIDE: Final = 1000.0
-
-_SMALL: Final = (32, 16)
-"""Hidden units of each of three networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +70,7 @@ def _network(examples: Examples, seed: int) -> Arrays:
 
 
 def _three(examples: Examples, seed: int) -> Arrays:
-    make = partial(Network, hidden=_SMALL)
-    seeds = range(seed + 1, seed + 4)
-    return mean_of([train(examples, each, make=make, split_seed=seed).arrays for each in seeds])
+    return train(examples, seed, make=ThreeNetworks).arrays
 
 
 MODELS: Final[Mapping[str, Fit]] = {
@@ -83,24 +79,6 @@ MODELS: Final[Mapping[str, Fit]] = {
     "three networks": _three,
 }
 """From the simplest on."""
-
-
-def mean_of(networks: Sequence[Arrays]) -> Arrays:
-    """Return the arrays of one wide network: the mean of networks of the same features."""
-    first = networks[0]
-    (h, g), n = (len(first["b1"]), len(first["b2"])), len(networks)
-    second = np.zeros((n * g, n * h), np.float32)
-    for k, each in enumerate(networks):
-        second[k * g : (k + 1) * g, k * h : (k + 1) * h] = each["w2"]
-    return {
-        "mean": first["mean"],
-        "deviation": first["deviation"],
-        "w1": np.concatenate([each["w1"] for each in networks]),
-        "b1": np.concatenate([each["b1"] for each in networks]),
-        "w2": second,
-        "b2": np.concatenate([each["b2"] for each in networks]),
-        "w3": np.concatenate([each["w3"] for each in networks]) / np.float32(n),
-    }
 
 
 def fixed_sum(names: Sequence[str], weights: Mapping[str, float]) -> Arrays:
@@ -139,10 +117,10 @@ def choose(
     fixed_ndcg = _ndcg(examples, fixed_scores)
     best, best_ndcg, best_scores = "fixed", fixed_ndcg, fixed_scores
     arrays: Arrays | None = None
-    for name, fit in MODELS.items():
-        fitted = [
-            fit(examples if kept is None else examples.only(kept), seed) for kept, _ in held_out
-        ]
+    parts = [examples if kept is None else examples.only(kept) for kept, _ in held_out]
+    models = side_by_side([partial(fit, part, seed) for fit in MODELS.values() for part in parts])
+    for position, (name, fit) in enumerate(MODELS.items()):
+        fitted = models[position * len(parts) : (position + 1) * len(parts)]
         orders = [partial(score, Scorer(each, examples.features.shape[1])) for each in fitted]
         scores = _scores(examples, held_out, orders)
         ndcg = _ndcg(examples, scores)

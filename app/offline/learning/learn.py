@@ -56,6 +56,7 @@ from app.offline.learning.side_examples import with_copies, with_sides
 from app.offline.learning.sides import StepSides
 from app.offline.learning.synthetic_queries import QueryWriter
 from app.offline.learning.tfidf import word_weights
+from app.offline.learning.threads import fixed_threads
 from app.offline.learning.train_scorer import Arrays
 from app.offline.learning.two_tower import ItemTexts, fit_taste
 from app.offline.metrics.ranking import AnyFloats, ndcg_at, rank_in
@@ -127,6 +128,7 @@ class TrainingResult:
     notes: tuple[str, ...]
 
 
+@fixed_threads()
 def learn(  # noqa: PLR0913 - each by its name
     sequences: Sequences,
     negatives: Negatives,

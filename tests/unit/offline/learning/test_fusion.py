@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from app.engine.scoring.scorer import Scorer
-from app.offline.learning.fusion import choose, fixed_sum, mean_of
-from app.offline.learning.train_scorer import train
+from app.offline.learning.fusion import choose, fixed_sum
+from app.offline.learning.train_scorer import ThreeNetworks, train
 from tests.planted import firsts, planted_lists
 
 pytestmark = pytest.mark.learning
@@ -39,9 +40,19 @@ def test_a_fixed_sum_is_served_as_a_network():
     np.testing.assert_allclose(scores, columns[0] - 0.3 * columns[2], rtol=1e-4, atol=1e-4)
 
 
-def test_the_mean_of_networks_is_one_wider_network():
+def test_three_networks_are_served_as_one_wider_network():
+    torch.manual_seed(0)
     examples = planted_lists()
-    networks = [train(examples, seed, split_seed=0).arrays for seed in (1, 2, 3)]
-    columns = np.ascontiguousarray(examples.features[:60].T, np.float32)
-    expected = np.mean([Scorer(each, 4).score(columns) for each in networks], axis=0)
-    np.testing.assert_allclose(Scorer(mean_of(networks), 4).score(columns), expected, atol=1e-4)
+    model = ThreeNetworks(torch.zeros(4), torch.full((4,), 2.0)).eval()
+    rows = examples.features[:60].astype(np.float32)
+    with torch.inference_mode():
+        each = model.outputs(torch.from_numpy(rows)).numpy()
+    assert each.shape == (3, 60)
+    assert not np.allclose(each[0], each[1])
+    served = Scorer(model.arrays(), 4).score(np.ascontiguousarray(rows.T))
+    np.testing.assert_allclose(served, each.mean(0), atol=1e-5)
+
+
+def test_three_networks_find_the_pattern():
+    arrays = train(planted_lists(), 0, make=ThreeNetworks).arrays
+    assert firsts(planted_lists(200, seed=9), Scorer(arrays, 4).score) > 0.85
