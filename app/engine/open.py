@@ -1,6 +1,6 @@
 """Opens a bundle as an engine, for serving and for offline work alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,7 @@ from app.engine.parts import EngineParts, LearnedParts, TextParts, assemble
 from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
-from app.engine.scoring.modes import Mode
+from app.engine.scoring.modes import MODES, Mode
 from app.engine.scoring.scorer import Scorer
 
 ENCODER_FOLDER: Final = "encoder"
@@ -68,12 +68,14 @@ def encoder_files(bundle: Bundle) -> dict[str, str]:
     }
 
 
-def engine_of(
+def engine_of(  # noqa: PLR0913 - each by its name
     bundle: Bundle,
     threads: int,
+    *,
     remembered: int = MOST,
     device: Device = "cpu",
     encoder: PackedEncoder | None = None,
+    modes: Collection[Mode] = MODES,
 ) -> RankEngine:
     """Load the parts of a verified bundle; see `open_engine`.
 
@@ -83,6 +85,7 @@ def engine_of(
         remembered: queries whose vectors are kept.
         device: encodes, and searches a large catalogue.
         encoder: the bundle's, if it is loaded already.
+        modes: whose networks are used, where there are some. An evaluation leaves some out.
 
     Raises:
         BundleError: as `open_engine`.
@@ -105,7 +108,7 @@ def engine_of(
     catalogue = Catalogue(columns, manifest.attributes)
     index = index_of(bundle, vectors, threads, device)
     texts = TextParts(vectors, index, words, render_of(bundle))
-    networks = networks_of(bundle)
+    networks = {mode: each for mode, each in networks_of(bundle).items() if mode in modes}
     parts = assemble(
         catalogue, encoder, texts, signals, learned=learned_of(bundle), networks=networks
     )

@@ -18,9 +18,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from app import __version__
+from app.bundle.reader import open_bundle
 from app.core.ports import Encoder, Engine
 from app.core.types import Rows, Vector
-from app.engine.open import open_engine
+from app.engine.open import engine_of, open_engine
+from app.engine.scoring.modes import Mode
 from app.evaluation import answer_metrics
 from app.evaluation.answers import Answers, Numbering
 from app.evaluation.baselines.base import TrainingData, UnavailableError
@@ -53,6 +55,12 @@ def open_served(path: Path) -> Engine:
     return open_engine(path, threads=len(os.sched_getaffinity(0)))
 
 
+def open_without_words(path: Path) -> Engine:
+    """Open a bundle as `open_served`, but order queries by the fixed blend."""
+    history: Mode = "history"
+    return engine_of(open_bundle(path), len(os.sched_getaffinity(0)), modes={history})
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to evaluate.
@@ -64,7 +72,7 @@ class Options:
         bundle: evaluate this bundle instead of building one.
         make_encoder, open_engine: how encoders are made and bundles opened; tests pass fakes.
         open_blend: how a bundle is opened with the fixed blend for words, to compare it with the
-            learned order in the protocol `search`; None = nothing else is compared.
+            learned order in the protocol `search`; None = it is not asked.
     """
 
     recipe: Recipe
@@ -73,7 +81,7 @@ class Options:
     bundle: Path | None = None
     make_encoder: MakeEncoder = packed_encoder
     open_engine: OpenEngine = open_served
-    open_blend: OpenEngine | None = None
+    open_blend: OpenEngine | None = open_without_words
 
 
 def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
@@ -110,7 +118,11 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
                 seed=options.seed,
             )
             both = responses.answer_sets[0]
-            document["search"] = trial.document(both, options.open_engine, options.open_blend)
+            learned = open_bundle(path).manifest.learned
+            orders_words = learned is not None and learned.features.keys() != {"history"}
+            document["search"] = trial.document(
+                both, options.open_engine, options.open_blend if orders_words else None
+            )
         runner = BaselineRunner(plan, training_data, _query_vectors(cases, encoder))
         names = suited_baselines(options.baselines, words=plan.protocol == "graded")
         document["baselines"] = _baselines(names, runner, measurer)
