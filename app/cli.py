@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--items", type=Path, help=f"item file: {_FORMATS}")
     build.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
     build.add_argument("--users", type=Path, help=f"file of user attributes: {_FORMATS}")
+    _add_judgements(build)
     build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
     build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
     build.add_argument("--no-learn", action="store_true", help="do not train; `train` can do it")
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train an existing bundle again, from events")
     train.add_argument("--bundle", type=Path, required=True, help="bundle folder, models/NAME")
     train.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
+    _add_judgements(train)
     collected = "train from the events of the store, and from --events if given"
     train.add_argument("--events-from-store", action="store_true", help=collected)
     for name in _STORE_SETTINGS:
@@ -135,6 +137,11 @@ _STORE_SETTINGS = ("data_dir", "store_url")
 _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
 
 
+def _add_judgements(parser: argparse.ArgumentParser) -> None:
+    text = f"file of queries, items and grades to learn from: {_FORMATS}"
+    parser.add_argument("--judgements", type=Path, help=text)
+
+
 def _add_force(parser: argparse.ArgumentParser) -> None:
     text = "publish the result even if it ranks worse than the bundle being served"
     parser.add_argument("--force", action="store_true", help=text)
@@ -200,6 +207,7 @@ def _build(arguments: argparse.Namespace) -> int:
             recipe=recipe,
             out=arguments.out,
             users=arguments.users,
+            judgements=arguments.judgements,
             learning=not arguments.no_learn,
             gate=PromotionGate(force=arguments.force),
         )
@@ -221,12 +229,25 @@ def _train(arguments: argparse.Namespace) -> int:
         given = {name: getattr(arguments, name) for name in _STORE_SETTINGS}
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
         with logged_steps():
-            report = train_from_store(settings, arguments.bundle, arguments.events, recipe, gate)
+            report = train_from_store(
+                settings,
+                arguments.bundle,
+                arguments.events,
+                recipe,
+                gate,
+                judgements=arguments.judgements,
+            )
     elif arguments.events is None:
         raise UsageError("no events to train from: give --events FILE or --events-from-store")
     else:
         with logged_steps():
-            report = retrain(arguments.bundle, arguments.events, recipe, gate=gate)
+            report = retrain(
+                arguments.bundle,
+                arguments.events,
+                recipe,
+                judgements=arguments.judgements,
+                gate=gate,
+            )
     print(report)
     return 0
 

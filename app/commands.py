@@ -122,8 +122,14 @@ async def import_events(settings: Settings, path: Path, recipe: Recipe) -> str:
     return "\n".join([f"{new:,} events imported", *report.lines()])
 
 
-def train_from_store(
-    settings: Settings, bundle: Path, log: Path | None, recipe: Recipe | None, gate: Gate
+def train_from_store(  # noqa: PLR0913 - each by its name
+    settings: Settings,
+    bundle: Path,
+    log: Path | None,
+    recipe: Recipe | None,
+    gate: Gate,
+    *,
+    judgements: Path | None = None,
 ) -> BuildReport:
     """Learn anew from the stored events, and from an event file; publish through the gate.
 
@@ -134,6 +140,7 @@ def train_from_store(
             once, by its `event_id`.
         recipe: columns of the file, event rules of both; None = the recipe of the bundle.
         gate: decides whether the result is published.
+        judgements: graded queries to learn from, too; None = the path of the recipe, if it has one.
 
     Raises:
         BadDataError: neither the store nor the file has an event.
@@ -148,7 +155,7 @@ def train_from_store(
             raise BadDataError("the event store contains no events")
         # The file was written with our own column names, whatever those of the log are.
         ours = recipe.model_copy(update={"events": EventColumns()})
-        return retrain(bundle, events, ours, gate=gate)
+        return retrain(bundle, events, ours, judgements=judgements, gate=gate)
 
 
 async def enrich(

@@ -87,7 +87,10 @@ def planted_lists(n=300, seed=0, constant=None):
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     features = np.concatenate(lists).astype(np.float16)
     logs, weights = np.zeros(offsets[-1], np.float32), np.ones(n, np.float32)
-    return Examples(features, offsets, logs, weights, n, 0)
+    gains = np.zeros(offsets[-1], np.float32)
+    gains[offsets[:-1]] = 1.0
+    kinds = np.zeros(n, np.int8)
+    return Examples(features, offsets, logs, gains, kinds, weights, n, 0)
 
 
 def firsts(examples, score, shift=0.0):

@@ -142,6 +142,8 @@ def _kept(examples: Examples, keep: Flags) -> Examples:
         features=examples.features[keep],
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         log_weights=examples.log_weights[keep],
+        gains=examples.gains[keep],
+        kinds=examples.kinds[has_target],
         sample_weight=examples.sample_weight[has_target],
     )
 

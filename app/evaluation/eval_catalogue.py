@@ -122,6 +122,14 @@ def write_events(path: Path, events: Events) -> Path:
     return _write(path, rows)
 
 
+def write_judgements(path: Path, judgements: Sequence[tuple[str, str, float]]) -> Path:
+    """Write (query, item id, grade) as JSON Lines and return the path."""
+    return _write(
+        path,
+        ({"query": query, "item_id": item, "grade": grade} for query, item, grade in judgements),
+    )
+
+
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     with path.open("wb") as file:
         file.writelines(orjson.dumps(row) + b"\n" for row in rows)

@@ -27,6 +27,7 @@ from app.evaluation import answer_metrics
 from app.evaluation.answers import Answers, Numbering
 from app.evaluation.baselines.base import TrainingData, UnavailableError
 from app.evaluation.baselines.registry import BASELINES, suited_baselines
+from app.evaluation.graded import GradedTrial
 from app.evaluation.model_runs import (
     BaselineRunner,
     Responses,
@@ -122,6 +123,15 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
             orders_words = learned is not None and learned.features.keys() != {"history"}
             document["search"] = trial.document(
                 both, options.open_engine, options.open_blend if orders_words else None
+            )
+        if plan.protocol == "graded":
+            graded = GradedTrial(plan, cases, measurer.table, options.seed)
+            document["graded"] = graded.document(
+                responses.answer_sets,
+                options.recipe,
+                folder,
+                options.make_encoder,
+                options.open_engine,
             )
         runner = BaselineRunner(plan, training_data, _query_vectors(cases, encoder))
         names = suited_baselines(options.baselines, words=plan.protocol == "graded")

@@ -26,12 +26,12 @@ from app.evaluation.answers import (
 from app.evaluation.baselines.base import Baseline, BaselineQuery, TrainingData, UnavailableError
 from app.evaluation.baselines.peer import ask_sasrec
 from app.evaluation.baselines.registry import BASELINES
-from app.evaluation.eval_catalogue import write_events
+from app.evaluation.eval_catalogue import write_events, write_judgements
 from app.evaluation.names import SASREC
 from app.evaluation.protocols import LIST_SIZE, Case, EvalPlan, Fold
 from app.offline.build import MakeEncoder, build
 from app.offline.input.events import Events
-from app.offline.input.recipe import EventColumns, ItemColumns, Recipe
+from app.offline.input.recipe import EventColumns, ItemColumns, JudgementColumns, Recipe
 from app.offline.learning.sequences import sequences_of
 from app.offline.learning.signals import log_of
 
@@ -109,25 +109,39 @@ def targets_of(plan: EvalPlan, cases: Sequence[Case], numbering: Numbering) -> R
     return numbering.targets(cases)
 
 
-def build_fold(
-    plan: EvalPlan, fold: Fold, recipe: Recipe, folder: Path, make_encoder: MakeEncoder
+def build_fold(  # noqa: PLR0913 - each by its name
+    plan: EvalPlan,
+    fold: Fold,
+    recipe: Recipe,
+    folder: Path,
+    make_encoder: MakeEncoder,
+    *,
+    learning: bool = True,
 ) -> tuple[Path, dict[str, float]]:
     """Build the bundle of a fold as `recserve build` does; return its path and seconds per stage.
+
+    Without `learning` the fixed blend orders everything.
 
     Raises: what `build` raises.
     """
     folder.mkdir(parents=True)
     # Files that are written here have our own column names, whatever the recipe says.
-    columns: dict[str, EventColumns | ItemColumns] = {"events": EventColumns()}
+    columns: dict[str, EventColumns | ItemColumns | JudgementColumns] = {
+        "events": EventColumns(),
+        "judgements": JudgementColumns(),
+    }
     if not isinstance(plan.catalogue.source, Path):
         columns |= {"items": ItemColumns()}
     events = write_events(folder / "events.jsonl", fold.events)
+    judgements = write_judgements(folder / "judgements.jsonl", fold.judgements)
     report = build(
         items=plan.catalogue.file(folder),
         events=events if len(fold.events) else None,
         recipe=recipe.model_copy(update=columns),
         out=folder / "bundle",
         make_encoder=make_encoder,
+        judgements=judgements if fold.judgements else None,
+        learning=learning,
     )
     return folder / "bundle", report.seconds
 

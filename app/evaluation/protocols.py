@@ -27,7 +27,6 @@ from app.evaluation.dataset_readers import Impression
 from app.evaluation.eval_catalogue import EvalCatalogue, events_of
 from app.evaluation.names import ProtocolName
 from app.offline.input.events import Events
-from app.offline.input.read_report import ReadReport
 from app.offline.learning.signals import MAX_HISTORY, positive_weights
 
 LIST_SIZE = 50
@@ -35,8 +34,6 @@ LIST_SIZE = 50
 
 FOLDS = 5
 SPLIT_QUANTILE = 0.8
-GRADE_EVENT = "grade"
-"""The event kind of a judgement in a graded fold: `query` led to the item, `value` is the grade."""
 
 _HELD_OUT = {"strict": 2, "all-but-last": 1}
 
@@ -58,10 +55,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Events to fit on, and the cases to ask afterwards."""
+    """Events to fit on, and the cases to ask afterwards.
+
+    `judgements`: (query, item id, grade) to fit on.
+    """
 
     events: Events
     cases: tuple[Case, ...]
+    judgements: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,7 @@ def plan_of_grades(catalogue: EvalCatalogue, judged: Mapping[str, Mapping[str, f
         ]
         cases = tuple(_graded_case(query, judged[query]) for query in inside)
         if cases:
-            folds.append(Fold(_grade_events(outside), cases))
+            folds.append(Fold(events_of([]), cases, tuple(outside)))
     return EvalPlan("graded", catalogue, tuple(folds))
 
 
@@ -289,27 +290,3 @@ def by_user(events: Events) -> Iterator[npt.NDArray[np.int64]]:
 
 def _item_ids(events: Events, rows: npt.NDArray[np.bool_]) -> set[str]:
     return {events.items[item] for item in np.unique(events.item[rows]).tolist()}
-
-
-def _grade_events(judgements: Sequence[tuple[str, str, float]]) -> Events:
-    """Return an event for each (query, item, grade); each query is a session of its own."""
-    queries = {
-        query: number for number, query in enumerate(dict.fromkeys(q for q, _, _ in judgements))
-    }
-    items = {item: number for number, item in enumerate(dict.fromkeys(i for _, i, _ in judgements))}
-    n = len(judgements)
-    query_codes = np.array([queries[query] for query, _, _ in judgements], np.int32)
-    return Events(
-        users=[str(user_key(None, f"query {number}")) for number in queries.values()],
-        items=list(items),
-        kinds=[GRADE_EVENT],
-        queries=list(queries),
-        user=query_codes,
-        item=np.array([items[item] for _, item, _ in judgements], np.int32),
-        event=np.zeros(n, np.int32),
-        value=np.array([grade for _, _, grade in judgements], np.float64),
-        timestamp=np.full(n, np.nan),
-        recommendation=np.full(n, -1, np.int32),
-        query=query_codes,
-        report=ReadReport("grades", rows=n),
-    )

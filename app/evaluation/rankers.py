@@ -37,7 +37,7 @@ ROUNDS, PATIENCE = 500, 30
 """The most trees, and the number of trees without a gain after which boosting stops."""
 
 
-def pairwise(scores: Tensor, log_weights: Tensor) -> Tensor:
+def pairwise(scores: Tensor, log_weights: Tensor, _: Tensor) -> Tensor:
     """Return the mean of −log σ(target − negative) over the negatives, each with its weight.
 
     Source: Rendle and others, BPR: Bayesian Personalized Ranking, UAI 2009.
@@ -47,7 +47,7 @@ def pairwise(scores: Tensor, log_weights: Tensor) -> Tensor:
     return (weights * losses).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
-def pointwise(scores: Tensor, log_weights: Tensor) -> Tensor:
+def pointwise(scores: Tensor, log_weights: Tensor, _: Tensor) -> Tensor:
     """Return −log σ(target) − Σ log σ(−negative): each candidate is classified by itself."""
     weights = log_weights[:, 1:].exp()
     negatives = (weights * functional.softplus(scores[:, 1:])).sum(dim=1)

@@ -36,7 +36,7 @@ def summary_lines(document: Document) -> list[str]:
         lines.append(f"{label:<24}" + "".join(f"{cell:>24}" for cell in cells))
     lines += [
         f"{label:<24}" + "".join(f"{_cell(part.get(name)):>24}" for name in names)
-        for label, part in search_rows(document)
+        for label, part in (*search_rows(document), *document.get("graded", {}).items())
     ]
     lines += _names_line(document)
     lines += [f"{b['shown']:<24}  not run: {b['unavailable']}" for b in _not_run(document)]

@@ -50,6 +50,7 @@ from app.offline.bundle_files import (
 )
 from app.offline.input.events import Events, read_events
 from app.offline.input.items import read_items
+from app.offline.input.judgements import Judgements, read_judgements
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
 from app.offline.input.roles import choose_roles
@@ -73,9 +74,9 @@ _KEPT_FILES = ("items.safetensors", "vectors.npy", INDEX_FILE, "words.safetensor
 class BuildReport:
     """What a build came to.
 
-    `reports`: of the items, then of the events, then of the users if any were read. `seconds`: per
-    stage. `verdict`: of the gate, None without one. `guesses`: of roles and units, as lines to
-    read.
+    `reports`: of the items, then of the events, then of the users and the judgements if any were
+    read. `seconds`: per stage. `verdict`: of the gate, None without one. `guesses`: of roles and
+    units, as lines to read.
     """
 
     bundle: Bundle
@@ -159,14 +160,15 @@ def build(  # noqa: PLR0913 - all but two have defaults
     make_encoder: MakeEncoder = packed_encoder,
     *,
     users: Path | None = None,
+    judgements: Path | None = None,
     learning: bool = True,
     gate: Gate | None = None,
 ) -> BuildReport:
     """Build the bundle `out` (`models/NAME`) and publish it; on failure nothing changes.
 
-    `items`, `events` and `users` override the paths of the recipe. Without `learning` the events
-    only count as popularity and histories; `retrain` can learn from them later. Without a `gate` it
-    is published however well it ranks.
+    `items`, `events`, `users` and `judgements` override the paths of the recipe. Without `learning`
+    the events only count as popularity and histories; `retrain` can learn from them later. Without
+    a `gate` it is published however well it ranks.
 
     Raises:
         PromotionError: the gate refused it.
@@ -183,6 +185,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
         described = describe(columns, recipe)
         log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
         people = _read_people(users, recipe)
+        judged = _read_judgements(judgements, recipe, described.ids)
         chosen = choose_roles(catalogue, recipe)
         recipe.check_defaults(catalogue.kinds.keys() - {"id"})
 
@@ -217,6 +220,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
                     encoder=lambda: encoder,
                     log=known,
                     users=people,
+                    judgements=judged,
                 )
         return BundleFacts(
             encoder=EncoderFacts(id=encoder.id, dim=encoder.dim, fast_encoding=fast_encoding),
@@ -226,7 +230,7 @@ def build(  # noqa: PLR0913 - all but two have defaults
             user_attributes=people.kinds,
             roles=chosen.roles,
             units=chosen.units,
-            counts=_counts(catalogue.report, log.events.report, people.report),
+            counts=_counts(catalogue.report, log.events.report, people.report, judged.report),
             learned=learned,
             recipe=recipe.shown(),
             word_cutting_version=WORD_CUTTING_VERSION,
@@ -237,18 +241,18 @@ def build(  # noqa: PLR0913 - all but two have defaults
     bundle = write_bundle(out, fill, promotion.accept)
     times.rest("publish")
     reports = [catalogue.report, log.events.report]
-    if people.report is not None:
-        reports.append(people.report)
+    reports += [each for each in (people.report, judged.report) if each is not None]
     return BuildReport(
         bundle, tuple(reports), times.seconds, promotion.verdict, tuple(chosen.lines())
     )
 
 
-def retrain(
+def retrain(  # noqa: PLR0913 - all but two have defaults
     bundle: Path,
     events: Path,
     recipe: Recipe | None = None,
     *,
+    judgements: Path | None = None,
     gate: Gate | None = None,
     open_encoder: OpenEncoder = opened_encoder,
 ) -> BuildReport:
@@ -260,6 +264,7 @@ def retrain(
         bundle: `models/NAME`; its current generation is read, a new one is published.
         events: the whole log; it replaces what the bundle knew of users, but for their attributes.
         recipe: column names and weights of the log; None = those the bundle was built by.
+        judgements: graded queries to learn from; overrides the path of the recipe.
         gate: decides whether the result is published; None = always.
         open_encoder: opens the encoder of the bundle; tests pass a fake.
 
@@ -279,6 +284,7 @@ def retrain(
         recipe = recipe or built_by
         log = log_of(read_events(events, recipe), described.ids, recipe.weights)
         people = Users.of_bundle(old)
+        judged = _read_judgements(judgements, recipe, described.ids)
 
     def fill(folder: Path) -> BundleFacts:
         known = promotion.known(old.path.parent, log, described.ids)
@@ -300,9 +306,11 @@ def retrain(
                 encoder=partial(open_encoder, old),
                 log=known,
                 users=people,
+                judgements=judged,
             )
         facts = {name: getattr(old.manifest, name) for name in BundleFacts.model_fields}
-        counted = old.manifest.counts | log.events.report.counts("event")
+        kept = {k: n for k, n in old.manifest.counts.items() if "judge" not in k}
+        counted = kept | _counts(None, log.events.report, None, judged.report)
         fresh = {
             "learned": learned,
             "counts": counted,
@@ -313,7 +321,8 @@ def retrain(
 
     published = write_bundle(old.path.parent, fill, promotion.accept)
     times.rest("publish")
-    return BuildReport(published, (log.events.report,), times.seconds, promotion.verdict)
+    reports = [log.events.report, *([] if judged.report is None else [judged.report])]
+    return BuildReport(published, tuple(reports), times.seconds, promotion.verdict)
 
 
 def _items_path(given: Path | None, recipe: Recipe) -> Path:
@@ -334,10 +343,23 @@ def _read_people(given: Path | None, recipe: Recipe) -> Users:
     return Users.none() if path is None else read_users(path, recipe)
 
 
-def _counts(items: ReadReport, events: ReadReport, users: ReadReport | None) -> dict[str, int]:
+def _read_judgements(given: Path | None, recipe: Recipe, ids: list[str]) -> Judgements:
+    path = given or (Path(recipe.judgements.path) if recipe.judgements.path else None)
+    return Judgements.none() if path is None else read_judgements(path, recipe, ids)
+
+
+def _counts(
+    items: ReadReport | None,
+    events: ReadReport | None,
+    users: ReadReport | None,
+    judgements: ReadReport | None,
+) -> dict[str, int]:
     """Return the counters of all files that were read."""
-    of_users = {} if users is None else users.counts("user")
-    return items.counts("item") | events.counts("event") | of_users
+    of_kinds = {"item": items, "event": events, "user": users, "judgement": judgements}
+    counts: dict[str, int] = {}
+    for kind, report in of_kinds.items():
+        counts |= {} if report is None else report.counts(kind)
+    return counts
 
 
 def _of_events(log: EventLog, known: EventLog) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
+from app.offline.input.judgements import Judgements
 from app.offline.input.recipe import Recipe
 from app.offline.input.users import Users
 from app.offline.learning.negatives import negatives_of
@@ -228,6 +229,7 @@ def write_learned(  # noqa: PLR0913 - each by its name
     encoder: Callable[[], Encoder],
     log: EventLog,
     users: Users,
+    judgements: Judgements,
 ) -> LearnedFacts | None:
     """Learn from the log and the words, and write what came of it; None where nothing did.
 
@@ -240,13 +242,16 @@ def write_learned(  # noqa: PLR0913 - each by its name
         encoder: opens what made them; it is opened only where the catalogue is large enough.
         log: the events to learn from.
         users: who they are.
+        judgements: graded queries to learn from.
     """
     sequences = sequences_of(log.events, log.item_rows, log.weights, len(items))
     if len(sequences) == 0 and len(items) < LEAST_SEARCHED:
         return None
     # Here, and not above: torch is slow to load, and small catalogues without events need none.
-    from app.offline.learning.learn import Search, learn  # noqa: PLC0415
+    from app.offline.learning.learn import learn  # noqa: PLC0415
     from app.offline.learning.search_examples import SearchSide  # noqa: PLC0415
+    from app.offline.learning.search_log import judged_lists, searches_of  # noqa: PLC0415
+    from app.offline.learning.search_queries import Search  # noqa: PLC0415
 
     search = None
     if len(items) >= LEAST_SEARCHED:
@@ -259,7 +264,7 @@ def write_learned(  # noqa: PLR0913 - each by its name
             encode=lambda texts: text_vectors(texts, opened, "query"),
         )
         writer = QueryWriter(items.titles, items.texts, _text_attributes(columns), SEED)
-        search = Search(side, writer)
+        search = Search(side, writer, searches_of(log, len(items)), judged_lists(judgements))
     learned = learn(
         sequences=sequences,
         negatives=negatives_of(log, len(items)),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from app.domain.values import Cell, Unusable, is_missing, parse_id, parse_number, parse_query
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import format_of
-from app.offline.input.recipe import JudgementColumns
+from app.offline.input.recipe import Recipe
 
 HIGHEST_GRADE = 100.0
 
@@ -31,38 +31,46 @@ class Judgements:
         query: int32[n], positions in `queries`, ascending.
         item_rows: int32[n], rows of the catalogue.
         grades: float32[n], 0 to `HIGHEST_GRADE`, higher = fits better; any scale.
-        report: what was counted while reading. `duplicates` are rows that grade a pair again; the
-            pair has the mean of its grades.
+        report: what was counted while reading, None where no file was. `duplicates` are rows that
+            grade a pair again; the pair has the mean of its grades.
     """
 
     queries: list[str]
     query: npt.NDArray[np.int32]
     item_rows: npt.NDArray[np.int32]
     grades: npt.NDArray[np.float32]
-    report: ReadReport
+    report: ReadReport | None
 
     def __len__(self) -> int:
         return len(self.query)
 
+    @classmethod
+    def none(cls) -> "Judgements":
+        """Return no judgements."""
+        no_codes = np.empty(0, np.int32)
+        return cls([], no_codes, no_codes, np.empty(0, np.float32), None)
 
-def read_judgements(path: Path, columns: JudgementColumns, ids: list[str]) -> Judgements:
+
+def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
     """Read a file of judgements.
 
     Args:
         path: of the file; each row has a query, the id of an item and a grade.
-        columns: what they are called.
+        recipe: says what they are called.
         ids: of the catalogue, in row order.
 
     Raises:
         BadDataError: the file cannot be read, or more than half of its rows are unusable.
-        UsageError: the ending names no known format.
+        UsageError: the ending names no known format, or the recipe names a missing column.
     """
+    columns, seen = recipe.judgements, set[str]()
     report, file_format = ReadReport(path.name), format_of(path)
     row_of = {item: row for row, item in enumerate(ids)}
     codes: dict[str, int] = {}
     query, item_rows, grades = array("i"), array("i"), array("d")
     unknown: dict[str, int] = {}
     for line, cells in counted_rows(path, report):
+        seen.update(cells)
         try:
             words = _words(cells.get(columns.query))
             item = cells.get(columns.item_id)
@@ -78,6 +86,7 @@ def read_judgements(path: Path, columns: JudgementColumns, ids: list[str]) -> Ju
         query.append(codes.setdefault(words, len(codes)))
         item_rows.append(row)
         grades.append(grade)
+    recipe.check_columns("judgements", seen, path.name)
     report.check()
     _note_unknown(unknown, report)
     # One integer stands for a pair, so that plain arrays are sorted and compared.
@@ -113,7 +122,7 @@ def _grade(cell: Cell) -> float:
 
 def _note_unknown(unknown: dict[str, int], report: ReadReport) -> None:
     """Count the rows about unknown items, and name the first of these."""
-    report.noted["unknown_item"] = sum(unknown.values())
+    report.noted["unknown_judged_item"] = sum(unknown.values())
     if unknown:
         named = ", ".join(map(repr, list(unknown)[:_MOST_NAMED]))
         more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""

@@ -5,6 +5,7 @@
     [items]                       # our field = column of the file
     [events]                      # the same; default_event is the kind of events without one
     [users]                       # the column of the id; which columns are attributes
+    [judgements]                  # our field = column of a file of judgements
     [weights.rating]              # the event rule of a kind
     [roles]                       # which attribute is the price, rating, runtime, brand, provider
     [units]                       # the unit of time of an attribute
@@ -92,14 +93,15 @@ class UserColumns(_RecipePart):
 
 
 class JudgementColumns(_RecipePart):
-    """The columns of a file that says how well items fit queries."""
+    """`[judgements]`: the columns of a file that says how well items fit queries."""
 
+    path: str | None = None
     query: str = "query"
     item_id: str = "item_id"
     grade: str = "grade"
 
 
-_Section = TypeVar("_Section", ItemColumns, EventColumns, UserColumns)
+_Section = TypeVar("_Section", ItemColumns, EventColumns, UserColumns, JudgementColumns)
 
 
 class Roles(_RecipePart):
@@ -138,6 +140,7 @@ class Recipe(_RecipePart):
     items: ItemColumns = ItemColumns()
     events: EventColumns = EventColumns()
     users: UserColumns = UserColumns()
+    judgements: JudgementColumns = JudgementColumns()
     weights: dict[str, EventRule] = {}
     roles: Roles = Roles()
     units: dict[str, TimeUnit] = {}
@@ -155,14 +158,15 @@ class Recipe(_RecipePart):
 
         Defaults are left out: a recipe that names a column claims that files have it.
         """
-        paths = {"items": {"path"}, "events": {"path"}, "users": {"path"}}
+        sections = ("items", "events", "users", "judgements")
+        paths = {section: {"path"} for section in sections}
         shown = self.model_dump(mode="json", exclude_unset=True, exclude=paths)
         if "encoder" in shown and Path(self.encoder).is_dir():
             shown["encoder"] = Path(self.encoder).name
         return shown
 
     def check_columns(
-        self, section: Literal["items", "events", "users"], seen: Set[str], file: str
+        self, section: Literal["items", "events", "users", "judgements"], seen: Set[str], file: str
     ) -> None:
         """Refuse a recipe that names a column which no row of the file has.
 
@@ -172,7 +176,7 @@ class Recipe(_RecipePart):
         Raises:
             UsageError: names key, column and file.
         """
-        columns: ItemColumns | EventColumns | UserColumns = getattr(self, section)
+        columns: _RecipePart = getattr(self, section)
         for field in sorted(columns.model_fields_set - {"path", "default_event"}):
             for column in _columns_of(getattr(columns, field)):
                 if seen and column not in seen:
@@ -237,6 +241,7 @@ def load_recipe(path: Path) -> Recipe:
         "items": _resolved(recipe.items, path.parent),
         "events": _resolved(recipe.events, path.parent),
         "users": _resolved(recipe.users, path.parent),
+        "judgements": _resolved(recipe.judgements, path.parent),
     }
     folder = path.parent / recipe.encoder
     if "encoder" in recipe.model_fields_set and folder.is_dir():

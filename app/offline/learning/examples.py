@@ -9,7 +9,7 @@ This module does not know how a scorer is trained.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from app.engine.catalogue.behaviour import RECENT
 from app.engine.kernels.topk import topk_over
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.sources import Source, retrieve
+from app.offline.learning.gains import Gains
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.sequences import Ints, Sequences
 from app.offline.learning.signals import MAX_HISTORY
@@ -33,6 +34,12 @@ HARD_NEGATIVES, RANDOM_NEGATIVES = 80, 60
 """Negatives of an example: those with the highest unlearned score, and a sample of the rest."""
 
 _UNLEARNED_WEIGHTS: Final = {"content_knn.total": 0.05, "taste.total": 0.3, "side.score": 0.02}
+
+Kind: TypeAlias = Literal["history", "synthetic", "logged", "judged"]
+"""Where a query comes from: a user's next event without words, words that were written for it or
+for an item, words of a search log, words that people judged items for."""
+
+KINDS: Final[tuple[Kind, ...]] = ("history", "synthetic", "logged", "judged")
 
 _BATCH = 64
 _NO_ROWS: Rows = np.empty(0, np.int64)
@@ -65,6 +72,8 @@ class TrainingQuery:
         sides: int32[s], codes of who took the target, and where.
         forgotten: int64[f], rows of a history that the request does not know. They do not come
             back either: the user took them, so they are no negatives.
+        kind: where it comes from.
+        gains: what is wanted instead of a single target; None = the target.
     """
 
     recent: Rows
@@ -75,6 +84,8 @@ class TrainingQuery:
     query: str = ""
     sides: Codes = field(default_factory=lambda: _NO_CODES)
     forgotten: Rows = field(default_factory=lambda: _NO_ROWS)
+    kind: Kind = "history"
+    gains: Gains | None = None
 
     @property
     def hidden(self) -> Rows:
@@ -84,12 +95,15 @@ class TrainingQuery:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """n lists of candidates, end to end. The first candidate of each list is the target.
+    """n lists of candidates, end to end. The first candidate of each list has the highest gain.
 
     Attributes:
         features: float16[N, f].
         offsets: int64[n + 1], where each list begins.
         log_weights: float32[N], log of the number of candidates that each one stands for.
+        gains: float32[N], from 0 to 1: 1 for the target of a query and 0 for the others, or, where
+            a query has none, how much it wants each candidate.
+        kinds: int8[n], positions in `KINDS`.
         sample_weight: float32[n], weight of each list in the loss.
         n_queries: how many queries there were. Those whose target no source found are left out.
         n_with_skipped: how many of the lists contain skipped items.
@@ -98,6 +112,8 @@ class Examples:
     features: npt.NDArray[np.float16]
     offsets: Ints
     log_weights: Vector
+    gains: Vector
+    kinds: npt.NDArray[np.int8]
     sample_weight: Vector
     n_queries: int
     n_with_skipped: int
@@ -114,6 +130,8 @@ class Examples:
             features=self.features[at],
             offsets=np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64),
             log_weights=self.log_weights[at],
+            gains=self.gains[at],
+            kinds=self.kinds[lists],
             sample_weight=self.sample_weight[lists],
         )
 
@@ -186,7 +204,8 @@ def draw_examples(  # noqa: PLR0913 - two of them have defaults
 ) -> Examples:
     """Ask the sources, and keep the target of each query together with some negatives.
 
-    A query whose target no source brings is left out: there is no order to learn from it.
+    A query whose target no source brings is left out, and so is one of whose candidates none has a
+    gain: there is no order to learn from it.
 
     Args:
         queries: the queries.
@@ -203,20 +222,13 @@ def draw_examples(  # noqa: PLR0913 - two of them have defaults
     for batch, candidates, columns in candidate_batches(queries, sources, features, requests_of):
         ends = np.cumsum([0, *map(len, candidates)])
         for at, (query, rows) in enumerate(zip(batch, candidates, strict=True)):
-            matches = np.flatnonzero(rows == query.target)
-            if matches.size:
-                block = columns[:, ends[at] : ends[at + 1]]
-                score = order(block, features.names)
-                sampled, weights = _sample(score, _negative_certainty(query, rows), rng)
-                lists.append(
-                    _SampledList.of(
-                        query=query,
-                        block=block,
-                        target=int(matches[0]),
-                        sampled=sampled,
-                        weights=weights,
-                    )
-                )
+            if query.gains is None and not (rows == query.target).any():
+                continue
+            block = columns[:, ends[at] : ends[at + 1]]
+            score = order(block, features.names)
+            drawn = _sampled_list(query=query, rows=rows, block=block, score=score, rng=rng)
+            if drawn is not None:
+                lists.append(drawn)
     return _concatenated(lists, len(features.names), len(queries))
 
 
@@ -242,8 +254,8 @@ def candidate_batches(
 ) -> Iterator[tuple[Sequence[TrainingQuery], list[Rows], Matrix]]:
     """Yield batches: the queries, the candidates of each, and their features float32[f, N].
 
-    Skipped items are candidates even where no source brings them: they were among the candidates
-    when the page was made.
+    Skipped and judged items are candidates even where no source brings them: they were among the
+    candidates when the page was made, or somebody judged them.
     """
     topk = topk_over(features.n_items)
     for start in range(0, len(queries), _BATCH):
@@ -251,11 +263,15 @@ def candidate_batches(
         requests = requests_of(batch)
         candidates = topk.union(
             [
-                [*(hits.rows for hits in by_source.values()), query.skipped]
+                [*(hits.rows for hits in by_source.values()), *_added(query)]
                 for query, by_source in zip(batch, retrieve(requests, sources), strict=True)
             ]
         )
         yield batch, candidates, features.compute(requests, candidates)
+
+
+def _added(query: TrainingQuery) -> tuple[Rows, ...]:
+    return (query.skipped,) if query.gains is None else (query.skipped, query.gains.rows)
 
 
 def unlearned_score(columns: Matrix, names: Sequence[str]) -> Vector:
@@ -307,33 +323,63 @@ def _sample(score: Vector, certainty: Ints, rng: np.random.Generator) -> tuple[I
     return np.concatenate([hard, random]), weights.astype(np.float32)
 
 
+def _sampled_list(
+    query: TrainingQuery, rows: Rows, block: Matrix, score: Vector, rng: np.random.Generator
+) -> "_SampledList | None":
+    """Return what is kept of int64[c] candidates with float32[f, c] features; None = nothing."""
+    if query.gains is None:
+        matches = np.flatnonzero(rows == query.target)
+        sampled, weights = _sample(score, _negative_certainty(query, rows), rng)
+        others = sampled != matches[0]
+        positions = np.concatenate([matches, sampled[others]])
+        weights = np.concatenate([np.ones(1, np.float32), weights[others]])
+        gains = np.zeros(len(positions), np.float32)
+        gains[0] = 1.0
+        return _SampledList.of(query, block, positions, weights, gains)
+    found = query.gains.of(rows)
+    known, unknown = np.flatnonzero(~np.isnan(found)), np.flatnonzero(np.isnan(found))
+    sampled, weights = _sample(score[known], np.zeros(len(known), np.int64), rng)
+    if query.gains.unjudged:  # a judged item stands for itself only
+        weights = np.ones(len(sampled), np.float32)
+    more = rng.permutation(unknown)[: query.gains.unjudged]
+    positions = np.concatenate([known[sampled], more])
+    weights = np.concatenate([weights, np.ones(len(more), np.float32)])
+    gains = np.nan_to_num(found[positions])
+    order = np.argsort(-gains, kind="stable")
+    if not len(order) or gains[order[0]] <= 0.0 or gains[order[0]] == gains[order[-1]]:
+        return None
+    return _SampledList.of(query, block, positions[order], weights[order], gains[order])
+
+
 @dataclass(frozen=True, slots=True)
 class _SampledList:
-    """The sampled candidates of one query, the target first."""
+    """The sampled candidates of one query, the highest gain first."""
 
     features: npt.NDArray[np.float16]
     log_weights: Vector
+    gains: Vector
+    kind: int
     sample_weight: float
     has_skipped: bool
 
     @classmethod
     def of(
-        cls, query: TrainingQuery, block: Matrix, target: int, sampled: Ints, weights: Vector
+        cls, query: TrainingQuery, block: Matrix, positions: Ints, weights: Vector, gains: Vector
     ) -> "_SampledList":
-        """Keep the target, at position 0, and the other sampled candidates.
+        """Keep some of the candidates.
 
         Args:
             query: the query.
             block: float32[f, c], features of all its candidates.
-            target: position of the target among the candidates.
-            sampled: int64[s], positions of the sampled candidates.
+            positions: int64[s] of the candidates to keep.
             weights: float32[s], how many candidates each of them stands for.
+            gains: float32[s] of them.
         """
-        others = sampled != target
-        positions = np.concatenate([[target], sampled[others]])
         return cls(
             features=np.ascontiguousarray(block[:, positions].T, np.float16),
-            log_weights=np.concatenate([[0.0], np.log(weights[others])]).astype(np.float32),
+            log_weights=np.log(weights).astype(np.float32),
+            gains=gains,
+            kind=KINDS.index(query.kind),
             sample_weight=query.sample_weight,
             has_skipped=query.skipped.size > 0,
         )
@@ -342,11 +388,13 @@ class _SampledList:
 def _concatenated(lists: Sequence[_SampledList], n_features: int, n_queries: int) -> Examples:
     lengths = [len(one.log_weights) for one in lists]
     no_features = np.empty((0, n_features), np.float16)
-    no_weights = np.empty(0, np.float32)
+    none = np.empty(0, np.float32)
     return Examples(
         features=np.concatenate([no_features, *(one.features for one in lists)]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        log_weights=np.concatenate([no_weights, *(one.log_weights for one in lists)]),
+        log_weights=np.concatenate([none, *(one.log_weights for one in lists)]),
+        gains=np.concatenate([none, *(one.gains for one in lists)]),
+        kinds=np.array([one.kind for one in lists], np.int8),
         sample_weight=np.array([one.sample_weight for one in lists], np.float32),
         n_queries=n_queries,
         n_with_skipped=sum(one.has_skipped for one in lists),

@@ -9,21 +9,22 @@ stays near the fixed one, and two builds of the same files choose the same.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from app.core.types import Matrix, Vector
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.calibrate import calibrate
-from app.offline.learning.examples import Examples
+from app.offline.learning.examples import KINDS, Examples
 from app.offline.learning.sequences import Ints
 from app.offline.learning.threads import side_by_side
 from app.offline.learning.train_scorer import Arrays, Linear, ThreeNetworks, split, train
 from app.offline.metrics.intervals import Estimate, paired_difference
-from app.offline.metrics.ranking import Numbers, ndcg_at
+from app.offline.metrics.ranking import Numbers, graded_ndcg_at, ndcg_at
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ TOP: Final = 10
 FEW_EXAMPLES: Final = 4_000
 FOLDS: Final = 3
 
+MIN_REAL: Final = 100
+"""So many held-out queries that people have typed are enough to decide alone."""
+
+TAKEN: Final = 0.5
+"""From this gain on a candidate counts as taken in the calibration."""
+
 _WIDE: Final = 1000.0
 
 
@@ -49,7 +56,8 @@ class Chosen:
         arrays: of the scorer; None for "fixed".
         ndcg: float64[v], of the held-out examples, by the chosen model.
         fixed_ndcg: the same by the fixed order.
-        gain: mean of the difference, with its interval.
+        kinds: int8[v], where their queries come from, positions in `KINDS`.
+        gain: mean of the difference, with its interval, over those that decided.
         calibration: arrays of the calibration of its scores (`app.offline.learning.calibrate`).
     """
 
@@ -57,6 +65,7 @@ class Chosen:
     arrays: Arrays | None
     ndcg: Numbers
     fixed_ndcg: Numbers
+    kinds: npt.NDArray[np.int8]
     gain: Estimate
     calibration: Arrays
 
@@ -81,6 +90,27 @@ MODELS: Final[Mapping[str, Fit]] = {
 """From the simplest on."""
 
 
+FEW: Final = "few features"
+"""Name of a linear model of a few features. It has so few weights that it stays near the fixed
+order, so the better estimate is enough to serve it."""
+
+
+def few_features(positions: Sequence[int]) -> Fit:
+    """Return what fits a linear model of the features at some positions."""
+
+    def fit(examples: Examples, seed: int) -> Arrays:
+        n, some = examples.features.shape[1], list(positions)
+        arrays = train(replace(examples, features=examples.features[:, some]), seed, make=Linear)
+        small = arrays.arrays
+        mean, deviation = np.zeros(n, np.float32), np.ones(n, np.float32)
+        first = np.zeros((len(small["w1"]), n), np.float32)
+        mean[some], deviation[some] = small["mean"], small["deviation"]
+        first[:, some] = small["w1"]
+        return small | {"mean": mean, "deviation": deviation, "w1": first}
+
+    return fit
+
+
 def fixed_sum(names: Sequence[str], weights: Mapping[str, float]) -> Arrays:
     """Return the arrays of a scorer that gives the weighted sum of some features."""
     scale = np.float32(_WIDE)  # wide enough that nothing is clipped
@@ -103,38 +133,43 @@ def choose(
     fixed: Order,
     seed: int,
     score: Callable[[Scorer, Matrix], Vector] = Scorer.score,
+    models: Mapping[str, Fit] = MODELS,
 ) -> Chosen:
     """Fit all models and return the one to serve.
+
+    Where enough of the held-out queries are real, logged or judged, only these decide.
 
     Args:
         examples: lists of candidates, the target first.
         fixed: the order that holds where nothing better is learned.
         seed: of everything random.
         score: how a fitted scorer is used; serving may add something to its score.
+        models: to choose from, the simplest first.
     """
     held_out = _held_out(examples, seed)
     fixed_scores = _scores(examples, held_out, [fixed] * len(held_out))
     fixed_ndcg = _ndcg(examples, fixed_scores)
+    kinds = examples.kinds[list(fixed_scores)]
+    deciding = _deciding(kinds)
     best, best_ndcg, best_scores = "fixed", fixed_ndcg, fixed_scores
     arrays: Arrays | None = None
     parts = [examples if kept is None else examples.only(kept) for kept, _ in held_out]
-    models = side_by_side([partial(fit, part, seed) for fit in MODELS.values() for part in parts])
-    for position, (name, fit) in enumerate(MODELS.items()):
-        fitted = models[position * len(parts) : (position + 1) * len(parts)]
-        orders = [partial(score, Scorer(each, examples.features.shape[1])) for each in fitted]
-        scores = _scores(examples, held_out, orders)
+    fits = side_by_side([partial(fit, part, seed) for fit in models.values() for part in parts])
+    for position, (name, fit) in enumerate(models.items()):
+        fitted = fits[position * len(parts) : (position + 1) * len(parts)]
+        scores = _scores(examples, held_out, _orders(examples, fitted, score))
         ndcg = _ndcg(examples, scores)
-        gain = paired_difference(ndcg, best_ndcg, seed)
+        gain = paired_difference(ndcg[deciding], best_ndcg[deciding], seed)
         _log.info(
             "%s: NDCG@10 %.4f, %.4f before; the difference is %.4f (%.4f to %.4f)",
             name,
-            ndcg.mean(),
-            best_ndcg.mean(),
+            ndcg[deciding].mean(),
+            best_ndcg[deciding].mean(),
             gain.value,
             gain.low,
             gain.high,
         )
-        if gain.low > 0.0:
+        if gain.low > 0.0 or (name == FEW and gain.value > 0.0):
             best, best_ndcg, best_scores = name, ndcg, scores
             arrays = fitted[0] if len(held_out) == 1 else fit(examples, seed)
     return Chosen(
@@ -142,9 +177,38 @@ def choose(
         arrays=arrays,
         ndcg=best_ndcg,
         fixed_ndcg=fixed_ndcg,
-        gain=paired_difference(best_ndcg, fixed_ndcg, seed),
+        kinds=kinds,
+        gain=paired_difference(best_ndcg[deciding], fixed_ndcg[deciding], seed),
         calibration=_calibration(examples, best_scores),
     )
+
+
+def held_out_ndcg(
+    examples: Examples, fit: Fit, seed: int, score: Callable[[Scorer, Matrix], Vector]
+) -> tuple[npt.NDArray[np.int8], Numbers]:
+    """Return int8[v] and float64[v]: the kind and the NDCG@10 of each held-out example."""
+    held_out = _held_out(examples, seed)
+    parts = [examples if kept is None else examples.only(kept) for kept, _ in held_out]
+    fitted = side_by_side([partial(fit, part, seed) for part in parts])
+    scores = _scores(examples, held_out, _orders(examples, fitted, score))
+    return examples.kinds[list(scores)], _ndcg(examples, scores)
+
+
+def _orders(
+    examples: Examples, fitted: Sequence[Arrays], score: Callable[[Scorer, Matrix], Vector]
+) -> list[Order]:
+    return [partial(score, Scorer(each, examples.features.shape[1])) for each in fitted]
+
+
+def real_of(kinds: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Return bool[v], which queries people have typed."""
+    return np.isin(kinds, [KINDS.index("logged"), KINDS.index("judged")])
+
+
+def _deciding(kinds: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Return bool[v], which held-out queries decide: the real ones, if they are enough, or all."""
+    real = real_of(kinds)
+    return real if np.count_nonzero(real) >= MIN_REAL else np.ones(len(kinds), np.bool_)
 
 
 def _held_out(examples: Examples, seed: int) -> list[tuple[Ints | None, Ints]]:
@@ -175,15 +239,18 @@ def _part(examples: Examples, example: int) -> slice:
 
 def _ndcg(examples: Examples, scores: Mapping[int, Vector]) -> Numbers:
     """Return float64[v], the NDCG@10 of some examples; each candidate counts its weight."""
-    return ndcg_at(
-        np.array(
-            [
-                _rank_of_first(each, np.exp(examples.log_weights[_part(examples, example)]))
-                for example, each in scores.items()
-            ]
-        ),
-        TOP,
+    return np.array(
+        [_ndcg_of(examples, _part(examples, example), each) for example, each in scores.items()]
     )
+
+
+def _ndcg_of(examples: Examples, part: slice, scores: Vector) -> float:
+    gains = examples.gains[part]
+    if gains[1:].any():
+        # How many candidates each one stands for is left out: the best ten are hardly a sample.
+        return graded_ndcg_at(scores=scores, gains=gains, judged=gains, k=TOP)
+    rank = _rank_of_first(scores, np.exp(examples.log_weights[part]))
+    return float(ndcg_at(np.array([rank]), TOP)[0])
 
 
 def _rank_of_first(scores: Vector, weights: Vector) -> float:
@@ -194,10 +261,10 @@ def _rank_of_first(scores: Vector, weights: Vector) -> float:
 
 def _calibration(examples: Examples, scores: Mapping[int, Vector]) -> Arrays:
     parts = [examples.log_weights[_part(examples, example)] for example in scores]
-    taken = np.concatenate([np.arange(len(part)) == 0 for part in parts])
+    gains = [examples.gains[_part(examples, example)] for example in scores]
     return calibrate(
         np.concatenate([*scores.values()]),
-        taken,
+        np.concatenate(gains) >= TAKEN,
         np.exp(np.concatenate(parts)),
         share_found=len(examples) / max(examples.n_queries, 1),
     )

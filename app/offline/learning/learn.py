@@ -28,6 +28,7 @@ from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.modes import Mode
 from app.offline.learning import neighbours
 from app.offline.learning.examples import (
+    KINDS,
     Examples,
     TrainingQuery,
     draw_examples,
@@ -45,16 +46,19 @@ from app.offline.learning.fit_sides import (
 from app.offline.learning.fusion import Chosen, choose, fixed_sum
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.search_examples import (
-    MOST_QUERIES,
-    SearchSide,
     choose_for_search,
     draw_search_examples,
     pair_features,
 )
+from app.offline.learning.search_log import (
+    held_out_searchers,
+    judged_queries,
+    logged_by_step,
+)
+from app.offline.learning.search_queries import Search, asked_by_mode, written_for_items
 from app.offline.learning.sequences import Sequences
 from app.offline.learning.side_examples import with_copies, with_sides
 from app.offline.learning.sides import StepSides
-from app.offline.learning.synthetic_queries import QueryWriter
 from app.offline.learning.tfidf import word_weights
 from app.offline.learning.threads import fixed_threads
 from app.offline.learning.train_scorer import Arrays
@@ -77,20 +81,9 @@ CONTENT_KNN_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 MIN_SEARCH_EXAMPLES = 200
 """With fewer queries, their order is not learned."""
 
-QUERIES_PER_ITEM = 4
-"""Queries that are written for each item of a small catalogue without events."""
-
 _VALIDATION_QUERIES = 2048
 _VALIDATION_BATCH = 64
 _TOP = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What is needed to learn from queries: the texts of the items, and what writes queries."""
-
-    side: SearchSide
-    writer: QueryWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +157,14 @@ def learn(  # noqa: PLR0913 - each by its name
         with _timed("scorer of histories"):
             chosen["history"] = _of_histories(prepared, seed)
     elif search is not None:
-        examples = {"words": _catalogue_examples(search, seed)}
+        # Nothing was learned of behaviour, so nothing has seen the targets of any search.
+        logged = logged_by_step(search.searches, sequences, sequences.lengths, negatives)
+        queries = [*(query for _, query in logged), *judged_queries(search.judged)]
+        queries += written_for_items(search, seed)
+        with _timed("examples of words"):
+            examples["words"] = draw_search_examples(
+                queries, "words", search.side, behaviour=None, content_knn_share=0.0, seed=seed
+            )
     if search is not None:
         _choose_for_search(examples, chosen, search, behaviour, seed)
     networks = {
@@ -172,7 +172,13 @@ def learn(  # noqa: PLR0913 - each by its name
         for mode, each in chosen.items()
         if each.arrays is not None
     }
+    notes = (
+        *(() if prepared is None else prepared.notes),
+        *(_note(mode, each) for mode, each in chosen.items()),
+    )
     if behaviour is None and not networks:
+        for note in notes:
+            _log.warning("%s", note)
         return None
     return TrainingResult(
         behaviour=behaviour,
@@ -180,10 +186,7 @@ def learn(  # noqa: PLR0913 - each by its name
         networks=networks,
         features={mode: _names(mode, behaviour, search) for mode in networks},
         metrics=_metrics(examples, chosen),
-        notes=(
-            *(() if prepared is None else prepared.notes),
-            *(_note(mode, each) for mode, each in chosen.items()),
-        ),
+        notes=notes,
     )
 
 
@@ -220,36 +223,6 @@ def _names(mode: Mode, behaviour: Behaviour | None, search: Search | None) -> tu
         return pair_features(search.side, behaviour).names(mode)
     assert behaviour is not None  # noqa: S101 - something was learned from one or the other
     return HistoryFeatures.over(behaviour).names
-
-
-def _catalogue_examples(search: Search, seed: int) -> Examples:
-    """Return examples of queries that belong to items: what a catalogue alone can teach."""
-    n_items = len(search.side.vectors)
-    rng = np.random.default_rng(seed)
-    times = -(-min(MOST_QUERIES, QUERIES_PER_ITEM * n_items) // max(n_items, 1))
-    rows = np.concatenate([rng.permutation(n_items) for _ in range(times)])[:MOST_QUERIES]
-    none = np.empty(0, np.int64)
-    queries = [
-        TrainingQuery(recent=none, target=row, sample_weight=1.0, disliked=none, query=text)
-        for row, text in zip(rows.tolist(), search.writer.write(rows), strict=True)
-        if text
-    ]
-    with _timed("examples of words"):
-        return draw_search_examples(
-            queries, "words", search.side, behaviour=None, content_knn_share=0.0, seed=seed
-        )
-
-
-def _searching(queries: Sequence[TrainingQuery], search: Search, seed: int) -> list[TrainingQuery]:
-    """Return some of the queries with words that lead to their target."""
-    order = np.random.default_rng(seed).permutation(len(queries))[:MOST_QUERIES]
-    some = [queries[position] for position in np.sort(order).tolist()]
-    targets = np.array([query.target for query in some], np.int64)
-    return [
-        replace(query, query=text)
-        for query, text in zip(some, search.writer.write(targets), strict=True)
-        if text
-    ]
 
 
 def examples_of(
@@ -305,6 +278,11 @@ def prepare(  # noqa: PLR0913 - each by its name
         return None
     with _timed("content_knn"):
         content_knn = neighbours.content_knn(item_texts.words)
+    logged: list[tuple[int, TrainingQuery]] = []
+    if search is not None:
+        # The plain history queries above stay as they are: these users have no history.
+        held_out = held_out + held_out_searchers(search.searches, sequences, seed)
+        logged = list(logged_by_step(search.searches, sequences, held_out, negatives))
     inner = sequences.without_last(held_out)
     validator = _SourceValidator(queries, n_items, seed)
     with _timed("behaviour, for the examples"):
@@ -321,6 +299,7 @@ def prepare(  # noqa: PLR0913 - each by its name
             concentrations = concentrations_of(sides, sequences, before, n_items)
             behaviour = with_values(behaviour, sides, sequences, before, concentrations)
             queries = with_sides(by_step, sequences, sides, behaviour.sides)
+            logged = _sided(logged, sequences, sides, behaviour)
     with _timed("examples"):
         examples = draw(
             queries=with_copies(queries, behaviour.sides, seed),
@@ -332,11 +311,8 @@ def prepare(  # noqa: PLR0913 - each by its name
         return None
     search_examples: dict[Mode, Examples] = {}
     if search is not None:
-        searching = _searching(queries, search, seed)
-        asked: dict[Mode, list[TrainingQuery]] = {
-            "words": searching,
-            "both": with_copies(searching, behaviour.sides, seed),
-        }
+        asked = asked_by_mode(search, [step for step, _ in by_step], queries, logged, seed)
+        asked["both"] = with_copies(asked["both"], behaviour.sides, seed)
         for mode, some in asked.items():
             with _timed(f"examples of {mode}"):
                 search_examples[mode] = draw_search_examples(
@@ -361,6 +337,17 @@ def prepare(  # noqa: PLR0913 - each by its name
         everything = np.ones(len(sequences.items), np.bool_)
         behaviour = with_values(behaviour, sides, sequences, everything, concentrations)
     return PreparedTraining(behaviour, share, examples, search_examples, _said_of(concentrations))
+
+
+def _sided(
+    by_step: Sequence[tuple[int, TrainingQuery]],
+    sequences: Sequences,
+    sides: StepSides,
+    behaviour: Behaviour,
+) -> list[tuple[int, TrainingQuery]]:
+    """Return queries behind their steps with who took their targets, and where."""
+    queries = with_sides(by_step, sequences, sides, behaviour.sides)
+    return [(step, query) for (step, _), query in zip(by_step, queries, strict=True)]
 
 
 def _timed(name: str) -> AbstractContextManager[None]:
@@ -454,6 +441,13 @@ def _metrics(examples: Mapping[Mode, Examples], chosen: Mapping[Mode, Chosen]) -
             f"{mode}_candidate_recall": share,
             f"{mode}_examples": float(len(lists)),
         }
+        for kind in () if mode == "history" else np.unique(each.kinds).tolist():
+            asked = each.kinds == kind
+            metrics |= {
+                f"{mode}_{KINDS[kind]}_ndcg@10": float(each.ndcg[asked].mean()),
+                f"{mode}_{KINDS[kind]}_unlearned_ndcg@10": float(each.fixed_ndcg[asked].mean()),
+                f"{mode}_{KINDS[kind]}_held_out": float(np.count_nonzero(asked)),
+            }
     if "history" in examples:
         metrics["shown"] = float(examples["history"].n_with_skipped)
     return metrics
@@ -468,8 +462,12 @@ def _note(mode: Mode, chosen: Chosen) -> str:
     gain = chosen.gain
     if chosen.arrays is None or chosen.name == "fixed":
         return f"{mode}: the fixed order stays; no model was better beyond chance"
+    by_kind = [
+        f"{KINDS[kind]} {chosen.ndcg[chosen.kinds == kind].mean():.4f}, "
+        f"{chosen.fixed_ndcg[chosen.kinds == kind].mean():.4f} in the fixed order"
+        for kind in np.unique(chosen.kinds).tolist()
+    ]
     return (
-        f"{mode}: {chosen.name}; NDCG@10 {chosen.ndcg.mean():.4f} on held-out examples, "
-        f"{chosen.fixed_ndcg.mean():.4f} in the fixed order "
-        f"(+{gain.value:.4f}, {gain.low:.4f} to {gain.high:.4f})"
+        f"{mode}: {chosen.name}; NDCG@10 of held-out examples: {'; '.join(by_kind)}; "
+        f"gain of those that decided {gain.value:+.4f} ({gain.low:.4f} to {gain.high:.4f})"
     )

@@ -1,8 +1,9 @@
 """Examples with a query: what the networks of the modes *words* and *both* learn from.
 
 A query belongs to a real next event where there are events, so the network learns what people with
-such words, and such a history, would take. Without events it belongs to an item: the network learns
-which of the items that match a query is meant.
+such words, and such a history, would take. Without events it is written for an item, and asks for
+the items that are like it (`app.offline.learning.gains`). A judged query asks for what people have
+given high grades.
 
 The queries themselves are made elsewhere: `app.offline.learning.synthetic_queries` draws them from
 the words of the catalogue. Candidates come from the sources of serving, and features from its code.
@@ -35,7 +36,8 @@ from app.engine.scoring.modes import Mode
 from app.engine.scoring.pair_features import PairFeatures, TextSide
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.examples import Examples, TrainingQuery, draw_examples
-from app.offline.learning.fusion import Chosen, choose
+from app.offline.learning.fusion import FEW, MODELS, Chosen, choose, few_features, real_of
+from app.offline.learning.mixing import mixed
 from app.offline.learning.signals import MAX_HISTORY
 from app.offline.learning.train_scorer import Arrays
 
@@ -44,6 +46,9 @@ MOST_QUERIES: Final = 10_000
 
 WITHOUT_VECTOR: Final = 0.05
 """Share of the queries that are asked without a vector: some texts have none in serving."""
+
+FEW_FEATURES: Final = ("cosine.cosine", "lexical.title_coverage", "lexical.text_coverage")
+"""What queries that are written for items without any events can weigh against each other."""
 
 _HISTORY_WEIGHT: Final = 2.0
 _SIDE_WEIGHT: Final = 0.04
@@ -239,4 +244,11 @@ def choose_for_search(  # noqa: PLR0913 - each by its name
     def score(network: Scorer, columns: Matrix) -> Vector:
         return searched_score(network, columns, first, n_items)
 
-    return choose(examples, fixed_order(names, scorer, n_history), seed, score)
+    models = MODELS
+    if behaviour is None:
+        # Nobody has used the catalogue, so items alone tell how words count, or a few judgements.
+        models = {FEW: few_features([names.index(name) for name in FEW_FEATURES])}
+        if real_of(examples.kinds).any():
+            models |= MODELS
+    mix = mixed(examples, seed, score)
+    return choose(mix, fixed_order(names, scorer, n_history), seed, score, models)

@@ -7,7 +7,7 @@ Judgements need no such care: no source knows them.
 This module does not know how examples are drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ import numpy as np
 from app.core.types import Rows, Vector
 from app.offline.input.judgements import Judgements
 from app.offline.learning.examples import MAX_EXAMPLES, TrainingQuery, queries_by_step
+from app.offline.learning.gains import JudgedGains, gains_of_grades
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.sequences import Ints, Sequences, steps_of
 from app.offline.learning.signals import EventLog
@@ -87,10 +88,10 @@ def held_out_searchers(searches: Searches, sequences: Sequences, seed: int) -> I
     return held_out
 
 
-def logged_queries(
+def logged_by_step(
     searches: Searches, sequences: Sequences, held_out: Ints, negatives: Negatives
-) -> list[TrainingQuery]:
-    """Return a query with words for each search that led to a held-out step.
+) -> Iterator[tuple[int, TrainingQuery]]:
+    """Yield a query with words for each search that led to a held-out step, behind the step.
 
     As in `training_queries_of`, an item that is earlier in the user's sequence is no target.
 
@@ -101,10 +102,30 @@ def logged_queries(
             `held_out_counts` and `held_out_searchers`. `Sequences.without_last` leaves them out.
         negatives: negative events and skipped items of the same log.
     """
+    for step, query in queries_by_step(sequences, held_out, negatives):
+        for words in searches.of(step):
+            yield step, replace(query, query=words, kind="logged")
+
+
+def judged_queries(lists: Sequence[JudgedList]) -> list[TrainingQuery]:
+    """Return a query for each judged one whose items are not all of one grade."""
+    if not lists:
+        return []
+    grades = np.concatenate([each.grades for each in lists])
+    lowest, highest = float(grades.min()), float(grades.max())
+    none = np.empty(0, np.int64)
     return [
-        replace(query, query=words)
-        for step, query in queries_by_step(sequences, held_out, negatives)
-        for words in searches.of(step)
+        TrainingQuery(
+            recent=none,
+            target=-1,
+            sample_weight=1.0,
+            disliked=none,
+            query=each.query,
+            kind="judged",
+            gains=JudgedGains(each.rows, gains_of_grades(each.grades, lowest, highest)),
+        )
+        for each in lists
+        if each.grades.min() < each.grades.max()
     ]
 
 

@@ -202,18 +202,23 @@ class Linear(Model):
         }
 
 
-Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""([b, c] scores, [b, c] log weights) -> [b] losses; the target of each list comes first."""
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""([b, c] scores, [b, c] log weights, [b, c] gains) -> [b] losses; the highest gain comes first."""
 
 
-def listwise(scores: Tensor, log_weights: Tensor) -> Tensor:
+def listwise(scores: Tensor, log_weights: Tensor, gains: Tensor) -> Tensor:
     """Return −log softmax of the target over the candidates of its list.
 
     A sampled negative stands for w candidates. Adding log w to its score counts its e^score w
-    times, as a softmax over all candidates would.
+    times, as a softmax over all candidates would. Where several candidates have gains, it is the
+    mean by their shares of the gain. So items of the same gain want the same score.
     """
-    target = torch.zeros(len(scores), dtype=torch.int64)
-    return functional.cross_entropy(scores + log_weights, target, reduction="none")
+    if not gains[:, 1:].any():
+        target = torch.zeros(len(scores), dtype=torch.int64)
+        return functional.cross_entropy(scores + log_weights, target, reduction="none")
+    shares = gains * log_weights.exp()
+    shares = shares / shares.sum(dim=1, keepdim=True)
+    return functional.cross_entropy(scores + log_weights, shares, reduction="none")
 
 
 def split(n: int, seed: int) -> tuple[Ints, Ints]:
@@ -304,18 +309,19 @@ def _losses(
     `scores_of`: [b, c, f] features -> [b, c] scores, or [m, b, c] of m models. The losses of these
     are added, not averaged: so each model learns as fast as it would alone.
     """
-    features, log_weights = padded(examples, chosen)
-    scores = scores_of(torch.from_numpy(features))
-    weights = torch.from_numpy(log_weights).expand_as(scores)
-    losses = loss_of(scores.flatten(0, -2), weights.flatten(0, -2)).view(-1, len(chosen)).sum(0)
+    features, log_weights, gains = map(torch.from_numpy, padded(examples, chosen))
+    scores = scores_of(features)
+    lists = [part.expand_as(scores).flatten(0, -2) for part in (scores, log_weights, gains)]
+    losses = loss_of(*lists).view(-1, len(chosen)).sum(0)
     return losses * torch.from_numpy(examples.sample_weight[chosen])
 
 
-def padded(examples: Examples, chosen: Ints) -> tuple[Matrix, Matrix]:
-    """Return float32[b, c, f] features and float32[b, c] log weights of some lists, padded."""
+def padded(examples: Examples, chosen: Ints) -> tuple[Matrix, Matrix, Matrix]:
+    """Return float32[b, c, f] features, and float32[b, c] log weights and gains, of some lists."""
     first, last = examples.offsets[chosen], examples.offsets[chosen + 1]
     positions = np.arange(int((last - first).max()))
     inside = positions < (last - first)[:, None]
     at = np.where(inside, first[:, None] + positions, 0)
     log_weights = np.where(inside, examples.log_weights[at], np.float32(_PADDING))
-    return examples.features[at].astype(np.float32), log_weights
+    gains = np.where(inside, examples.gains[at], np.float32(0.0))
+    return examples.features[at].astype(np.float32), log_weights, gains

@@ -120,20 +120,21 @@ def test_a_candidate_that_stands_for_three_counts_as_three(loss):
     scores = torch.tensor([[0.3, -0.2, 0.9, 5.0]])
     logs = torch.tensor([[0.0, 0.0, np.log(3.0), -1e9]], dtype=torch.float32)  # the last: padding
     copies = torch.tensor([[0.3, -0.2, 0.9, 0.9, 0.9]])
-    one, all_ = loss(scores, logs), loss(copies, torch.zeros(1, 5))
+    gains = torch.eye(1, 5)
+    one, all_ = loss(scores, logs, gains[:, :4]), loss(copies, torch.zeros(1, 5), gains)
     assert one.item() == pytest.approx(all_.item(), rel=1e-6)
 
 
 def test_losses_are_their_formulas():
-    scores, logs = torch.tensor([[0.3, -0.2, 0.9]]), torch.zeros(1, 3)
+    scores, logs, gains = torch.tensor([[0.3, -0.2, 0.9]]), torch.zeros(1, 3), torch.eye(1, 3)
 
     def log_sigmoid(x):
         return -np.log1p(np.exp(-x))
 
     pairs = -(log_sigmoid(0.5) + log_sigmoid(-0.6)) / 2
     points = -(log_sigmoid(0.3) + log_sigmoid(0.2) + log_sigmoid(-0.9))
-    assert rankers.pairwise(scores, logs).item() == pytest.approx(pairs, rel=1e-5)
-    assert rankers.pointwise(scores, logs).item() == pytest.approx(points, rel=1e-5)
+    assert rankers.pairwise(scores, logs, gains).item() == pytest.approx(pairs, rel=1e-5)
+    assert rankers.pointwise(scores, logs, gains).item() == pytest.approx(points, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from app.evaluation.dataset_readers import read_impressions, read_pairs, read_se
 from app.evaluation.eval_catalogue import EvalCatalogue, events_of
 from app.evaluation.evaluate import Options, evaluate
 from app.evaluation.protocols import plan_of_events, plan_of_grades, plan_of_impressions
+from app.evaluation.report import summary_lines
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, Recipe
 from app.serving.stores.bundle_users import BundleUserStore
 from tests.bundles import fake_encoder
@@ -219,18 +220,22 @@ def test_graded_queries_are_asked_both_ways_in_every_fold(tmp_path):
     assert document["by_history"] == []
 
 
-def test_grades_reach_the_build_as_events_with_their_query(tmp_path):
+def test_grades_of_other_folds_reach_the_build_and_the_others_know_none(tmp_path):
     counts = []
 
     def noting(path):
-        engine = opener(constant)(path)
-        counts.append((engine.info.n_events, float(engine.popularity.sum())))
-        return engine
+        counts.append(open_bundle(path).manifest.counts.get("judgement_rows", 0))
+        return opener(constant)(path)
 
     plan = grades(tmp_path)
-    evaluate(plan, "pairs", Options(Recipe(), make_encoder=fake_encoder, open_engine=noting))
-    assert [n for n, _ in counts] == [len(fold.events) for fold in plan.folds]
-    assert {popularity for _, popularity in counts} == {0.0}  # a grade is no click
+    options = Options(Recipe(), make_encoder=fake_encoder, open_engine=noting)
+    document = evaluate(plan, "pairs", options)
+    assert counts == [*(len(fold.judgements) for fold in plan.folds), 0, 0]
+    assert list(document["graded"]) == ["catalogue alone", "fixed blend"]
+    for part in document["graded"].values():
+        assert part["ndcg@10"]["value"] == value(document, "ndcg@10")
+        assert part["engine_gain_retrieval_ndcg@10"]["value"] == 0.0
+    assert any(line.startswith("catalogue alone") for line in summary_lines(document))
 
 
 def test_an_engine_that_fails_is_closed_and_its_error_comes_out(tmp_path):

@@ -331,6 +331,66 @@ def test_users_of_a_file_are_in_the_bundle_and_survive_training(tmp_path):
     assert bundles[1].manifest.user_attributes == {"country": "string"}
 
 
+def test_judgements_are_reported_by_builds_and_by_training(tmp_path):
+    rows = [
+        {"query": "robots", "item_id": item, "relevance": grade}
+        for item, grade in ((ITEMS[0]["id"], 4), ("gone", 1), (ITEMS[1]["id"], None))
+    ]
+    graded = write_jsonl(tmp_path / "graded.jsonl", rows)
+    file = tmp_path / "shop.toml"
+    file.write_text('[judgements]\npath = "graded.jsonl"\ngrade = "relevance"\n')
+    built = build_small(tmp_path, tmp_path / "shop", load_recipe(file))
+    said = "graded.jsonl: 3 rows, 1 unusable, 0 duplicates, 1 unknown_judged_item"
+    assert said in str(built).splitlines()
+    assert "path" not in built.bundle.manifest.recipe["judgements"]
+    counts = built.bundle.manifest.counts
+    assert (counts["judgement_rows"], counts["unknown_judged_item"]) == (3, 1)
+    assert counts["unknown_item"] == 1  # of the events
+
+    def trained(**rest):
+        def opened(_):
+            return HashEncoder(dim=8)
+
+        events = tmp_path / "events.jsonl"
+        return retrain(tmp_path / "shop", events, open_encoder=opened, **rest)
+
+    again = trained(judgements=graded)
+    assert said in str(again).splitlines()
+    assert again.bundle.manifest.counts == counts
+    without = trained().bundle.manifest.counts
+    assert not any("judge" in name for name in without)
+
+
+@pytest.mark.learning
+def test_a_catalogue_without_events_learns_words_from_judgements(tmp_path):
+    """People want what the text says; the fixed order prefers what the title says."""
+    brands, stuffs = (range(12), range(10))
+    pairs = [(brand, stuff) for brand in brands for stuff in stuffs]
+    rows = [
+        {"id": f"{b}-{s}", "title": f"brand{chr(97 + b)}", "text": f"made of stuff{chr(97 + s)}"}
+        for b, s in pairs
+    ]
+    items = write_jsonl(tmp_path / "items.jsonl", rows)
+    judged = [
+        {
+            "query": f"brand{chr(97 + b)} stuff{chr(97 + s)}",
+            "item_id": f"{other}-{stuff}",
+            "grade": 2 if stuff == s else 0,
+        }
+        for b, s in pairs
+        for other, stuff in pairs
+        if (other == b) != (stuff == s)
+    ]
+    graded = write_jsonl(tmp_path / "graded.jsonl", judged)
+    built = build(items, None, Recipe(), tmp_path / "shop", fake_encoder, judgements=graded)
+    learned = built.bundle.manifest.learned
+    assert set(learned.features) == {"words"}
+    assert learned.metrics["words_judged_held_out"] == 120.0
+    assert learned.metrics["words_judged_ndcg@10"] > 0.95
+    assert learned.metrics["words_judged_unlearned_ndcg@10"] < 0.6
+    assert any("judged" in line for line in str(built).splitlines() if line.startswith("learned:"))
+
+
 def test_a_bundle_whose_attributes_do_not_fit_is_refused(tmp_path):
     users = write_jsonl(tmp_path / "users.jsonl", [{"id": 7, "age": 31}])
     items = write_jsonl(tmp_path / "items.jsonl", ITEMS)

@@ -4,16 +4,16 @@ import pytest
 
 from app.core.errors import BadDataError, UsageError
 from app.offline.input.judgements import read_judgements
-from app.offline.input.recipe import JudgementColumns
+from app.offline.input.recipe import JudgementColumns, Recipe
 from tests.bundles import write_jsonl
 
 IDS = ["a", "b", "7"]
 GOOD = {"query": "red sofa", "item_id": "a", "grade": 3}
 
 
-def judged(tmp_path, rows, columns=None):
+def judged(tmp_path, rows):
     path = write_jsonl(tmp_path / "judged.jsonl", rows)
-    return read_judgements(path, columns or JudgementColumns(), IDS)
+    return read_judgements(path, Recipe(), IDS)
 
 
 def triples(judgements):
@@ -81,7 +81,7 @@ def test_unknown_items_are_counted_and_the_first_are_named(tmp_path):
     assert found.queries == ["red sofa"]
     named = ", ".join(f"'x{n}'" for n in range(10))
     assert found.report.lines() == [
-        "judged.jsonl: 14 rows, 0 unusable, 0 duplicates, 13 unknown_item",
+        "judged.jsonl: 14 rows, 0 unusable, 0 duplicates, 13 unknown_judged_item",
         f"  judged items that the catalogue does not have: {named} and 2 more",
     ]
 
@@ -89,11 +89,14 @@ def test_unknown_items_are_counted_and_the_first_are_named(tmp_path):
 def test_columns_may_have_other_names_and_files_other_formats(tmp_path):
     path = tmp_path / "judged.csv"
     path.write_text('searched,sku,stars\n"red, sofa",7.0,4\nred,007,4\n')
-    columns = JudgementColumns(query="searched", item_id="sku", grade="stars")
-    found = read_judgements(path, columns, IDS)
+    names = JudgementColumns(query="searched", item_id="sku", grade="stars")
+    recipe = Recipe(judgements=names)
+    found = read_judgements(path, recipe, IDS)
     assert triples(found) == [("red, sofa", "7", 4.0)]
     with pytest.raises(UsageError, match="ending"):
-        read_judgements(tmp_path / "judged.xls", columns, IDS)
+        read_judgements(tmp_path / "judged.xls", recipe, IDS)
+    with pytest.raises(UsageError, match=r"judgements\.grade names the column 'stars'"):
+        read_judgements(write_jsonl(tmp_path / "judged.jsonl", [GOOD]), recipe, IDS)
 
 
 def test_a_file_without_grades_is_refused(tmp_path):
@@ -105,4 +108,4 @@ def test_a_file_without_rows_has_no_judgements(tmp_path):
     found = judged(tmp_path, [])
     assert (len(found), found.queries) == (0, [])
     path = write_jsonl(tmp_path / "judged.jsonl", [GOOD])
-    assert len(read_judgements(path, JudgementColumns(), [])) == 0
+    assert len(read_judgements(path, Recipe(), [])) == 0

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from app.engine.kernels.features import Features
 from app.engine.kernels.topk import NumpyTopK
@@ -15,14 +16,16 @@ from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.examples import (
     HARD_NEGATIVES,
+    KINDS,
     RANDOM_NEGATIVES,
     TrainingQuery,
     draw_examples,
     unlearned_score,
 )
+from app.offline.learning.gains import UNJUDGED, JudgedGains
 from app.offline.learning.learn import MIN_EXAMPLES, learn
 from app.offline.learning.negatives import Negatives, Skipped
-from app.offline.learning.train_scorer import padded, split, train
+from app.offline.learning.train_scorer import listwise, padded, split, train
 from app.testing.encoder import HashEncoder
 from tests.planted import (
     NOBODY,
@@ -220,13 +223,44 @@ def test_examples_are_split_into_training_and_validation():
 
 def test_padding_has_no_weight_in_the_softmax():
     examples = planted_lists(5)
-    features, logs = padded(examples, np.array([3, 1]))
+    features, logs, gains = padded(examples, np.array([3, 1]))
     for line, example in enumerate((3, 1)):
         part = slice(examples.offsets[example], examples.offsets[example + 1])
         size = part.stop - part.start
         np.testing.assert_array_equal(features[line, :size], examples.features[part])
         assert not logs[line, :size].any()
         assert (logs[line, size:] < -1e8).all()
+        assert gains[line].tolist() == [1.0] + [0.0] * (gains.shape[1] - 1)
+
+
+def test_gains_share_the_softmax():
+    scores = torch.tensor([[0.3, -0.2, 0.9]])
+    logs, gains = torch.zeros(1, 3), torch.tensor([[1.0, 1.0, 0.0]])
+    logarithms = torch.log_softmax(scores, dim=1)[0]
+    expected = -(logarithms[0] + logarithms[1]) / 2
+    assert listwise(scores, logs, gains).item() == pytest.approx(expected.item(), rel=1e-6)
+    level = torch.zeros(1, 3, requires_grad=True)
+    listwise(level, logs, gains).sum().backward()
+    assert level.grad[0].tolist() == pytest.approx([-1 / 6, -1 / 6, 1 / 3])  # equal grades rise
+
+
+@pytest.mark.parametrize("n_judged", [2, 30])
+def test_a_judged_query_gives_its_items_and_a_few_others(n_judged):
+    behaviour = random_behaviour(1, 400)
+    features, sources = HistoryFeatures.over(behaviour), behaviour_sources(behaviour, 0.1)
+    rng = np.random.default_rng(2)
+    rows = np.sort(rng.permutation(400)[:n_judged])
+    gains = np.arange(n_judged, dtype=np.float32) / n_judged
+    (query,) = queries(behaviour, 1)
+    judged = replace(query, gains=JudgedGains(rows, gains), kind="judged")
+    drawn = draw_examples([judged], sources, features, 0)
+    assert drawn.gains[:n_judged].tolist() == gains[::-1].tolist()
+    assert n_judged < len(drawn.gains) <= n_judged + UNJUDGED
+    assert not drawn.gains[n_judged:].any()
+    assert not drawn.log_weights.any()
+    assert [KINDS[kind] for kind in drawn.kinds] == ["judged"]
+    alike = replace(judged, gains=JudgedGains(rows, np.ones(n_judged, np.float32), unjudged=0))
+    assert len(draw_examples([alike], sources, features, 0)) == 0
 
 
 def texts_of(n_items):

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.offline.input.events import read_events
 from app.offline.input.judgements import read_judgements
-from app.offline.input.recipe import JudgementColumns, Recipe
+from app.offline.input.recipe import Recipe
 from app.offline.learning.examples import held_out_counts, training_queries_of
 from app.offline.learning.negatives import negatives_of
 from app.offline.learning.search_log import (
     held_out_searchers,
     judged_lists,
-    logged_queries,
+    judged_queries,
+    logged_by_step,
     searches_of,
 )
 from app.offline.learning.sequences import sequences_of
@@ -36,7 +37,8 @@ def read(folder, rows):
 
 def queries_of(log, sequences, held_out):
     searches, negatives = searches_of(log, len(IDS)), negatives_of(log, len(IDS))
-    return logged_queries(searches, sequences, np.array(held_out), negatives)
+    found = logged_by_step(searches, sequences, np.array(held_out), negatives)
+    return [query for _, query in found]
 
 
 def plain(found):
@@ -140,10 +142,22 @@ def test_judgements_become_a_list_for_each_query(tmp_path):
     rows = [("sofa", "c", 1), ("red sofa", "b", 4), ("sofa", "a", 2), ("gone", "x", 1)]
     lines = [dict(zip(("query", "item_id", "grade"), row, strict=True)) for row in rows]
     path = write_jsonl(tmp_path / "judged.jsonl", lines)
-    found = judged_lists(read_judgements(path, JudgementColumns(), IDS))
+    found = judged_lists(read_judgements(path, Recipe(), IDS))
     assert [(one.query, one.rows.tolist(), one.grades.tolist()) for one in found] == [
         ("sofa", [0, 2], [2.0, 1.0]),
         ("red sofa", [1], [4.0]),
     ]
     assert (found[0].rows.dtype, found[0].grades.dtype) == (np.int64, np.float32)
-    assert judged_lists(read_judgements(path, JudgementColumns(), [])) == []
+    assert judged_lists(read_judgements(path, Recipe(), [])) == []
+
+
+def test_a_judged_query_wants_what_has_high_grades(tmp_path):
+    rows = [("sofa", "c", 1), ("red sofa", "b", 4), ("sofa", "a", 3), ("red sofa", "a", 4)]
+    lines = [dict(zip(("query", "item_id", "grade"), row, strict=True)) for row in rows]
+    path = write_jsonl(tmp_path / "judged.jsonl", lines)
+    (found,) = judged_queries(judged_lists(read_judgements(path, Recipe(), IDS)))
+    # Nothing tells the items of "red sofa" apart.
+    assert (found.query, found.kind, found.recent.tolist()) == ("sofa", "judged", [])
+    gains = found.gains.of(np.arange(4))
+    np.testing.assert_allclose(gains, [3 / 7, np.nan, 0.0, np.nan], rtol=1e-6)
+    assert judged_queries([]) == []
