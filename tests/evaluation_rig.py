@@ -10,6 +10,7 @@ import numpy as np
 from app.bundle.reader import load_arrays, open_bundle
 from app.core.types import (
     BatchResult,
+    Context,
     EngineInfo,
     RankedItem,
     RankRequest,
@@ -55,6 +56,9 @@ class ScoreEngine:
 
     def item(self, item_id: str) -> None:
         return None
+
+    def known_context(self, context: Context) -> Context:
+        return context
 
     def close(self) -> None:
         self.closed += 1

@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--items", type=Path, metavar="FILE", help="item file, as for build")
     data.add_argument("--events", type=Path, metavar="FILE", help="event file, as for build")
     data.add_argument(
+        "--attributes",
+        type=Path,
+        metavar="FILE",
+        help="who the users are: a file of users, as for build --users",
+    )
+    data.add_argument(
         "--bundle",
         type=Path,
         metavar="DIR",

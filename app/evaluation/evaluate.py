@@ -71,6 +71,7 @@ class Options:
         seed: of samples, intervals and baselines.
         baselines: names of the baselines to run.
         bundle: evaluate this bundle instead of building one.
+        users: a file of users to build with.
         make_encoder, open_engine: how encoders are made and bundles opened; tests pass fakes.
         open_blend: how a bundle is opened with the fixed blend for words, to compare it with the
             learned order in the protocol `search`; None = it is not asked.
@@ -80,6 +81,7 @@ class Options:
     seed: int = 0
     baselines: Sequence[str] = ()
     bundle: Path | None = None
+    users: Path | None = None
     make_encoder: MakeEncoder = packed_encoder
     open_engine: OpenEngine = open_served
     open_blend: OpenEngine | None = open_without_words
@@ -158,6 +160,7 @@ def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> tuple[Respon
                 recipe=options.recipe,
                 folder=folder / f"fold{number}",
                 make_encoder=options.make_encoder,
+                users=options.users,
             )
         responses = ask(
             engine=options.open_engine(path), plan=plan, cases=fold.cases, seed=options.seed

@@ -116,11 +116,12 @@ def build_fold(  # noqa: PLR0913 - each by its name
     folder: Path,
     make_encoder: MakeEncoder,
     *,
+    users: Path | None = None,
     learning: bool = True,
 ) -> tuple[Path, dict[str, float]]:
     """Build the bundle of a fold as `recserve build` does; return its path and seconds per stage.
 
-    Without `learning` the fixed blend orders everything.
+    `users`: a file of users. Without `learning` the fixed blend orders everything.
 
     Raises: what `build` raises.
     """
@@ -140,6 +141,7 @@ def build_fold(  # noqa: PLR0913 - each by its name
         recipe=recipe.model_copy(update=columns),
         out=folder / "bundle",
         make_encoder=make_encoder,
+        users=users,
         judgements=judgements if fold.judgements else None,
         learning=learning,
     )

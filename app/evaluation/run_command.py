@@ -28,6 +28,7 @@ from app.evaluation.dataset_readers import (
 from app.evaluation.eval_catalogue import EvalCatalogue
 from app.evaluation.evaluate import Document, OpenEngine, Options, evaluate, open_served
 from app.evaluation.names import ProtocolName
+from app.evaluation.newcomers import measure_newcomers, newcomer_lines, plan_of_newcomers
 from app.evaluation.protocols import (
     EvalPlan,
     plan_of_events,
@@ -41,9 +42,10 @@ from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.demo_recipe import RECIPE
 from app.offline.input.events import Events, read_events
 from app.offline.input.recipe import Recipe, load_recipe
+from app.offline.input.users import Users, read_users
 
 _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
-    "sequences": ("strict", "all-but-last", "search"),
+    "sequences": ("strict", "all-but-last", "search", "newcomers"),
     "pairs": ("graded",),
     "impressions": ("mind",),
 }
@@ -82,11 +84,14 @@ def run_evaluation(
             seed=args.seed,
             baselines=baselines,
             bundle=args.bundle,
+            users=args.attributes,
             make_encoder=make_encoder,
             open_engine=opener,
         )
         document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
         measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)
+        if plan.protocol == "newcomers":
+            measure, lines_of = measure_newcomers, newcomer_lines
         document |= measure(plan, name, options)
     _write(document, lines_of(document), args)
     return 0
@@ -139,14 +144,22 @@ def plan_of(args: argparse.Namespace, recipe: Recipe, work: Path) -> tuple[EvalP
         items, log, name = args.items, args.events, args.events.name
     catalogue, events = read_files(items, log, recipe)
     protocol: ProtocolName = args.protocol or ("all-but-last" if args.demo else "time-split")
-    return _plan_of_log(protocol, catalogue, events, recipe, args.seed), name
+    return _plan_of_log(protocol, catalogue, events, recipe, args), name
 
 
 def _plan_of_log(
-    protocol: ProtocolName, catalogue: EvalCatalogue, events: Events, recipe: Recipe, seed: int
+    protocol: ProtocolName,
+    catalogue: EvalCatalogue,
+    events: Events,
+    recipe: Recipe,
+    args: argparse.Namespace,
 ) -> EvalPlan:
+    seed = args.seed
     if protocol == "search":
         return plan_of_search(catalogue=catalogue, events=events, weights=recipe.weights, seed=seed)
+    if protocol == "newcomers":
+        users = Users.none() if args.attributes is None else read_users(args.attributes, recipe)
+        return plan_of_newcomers(catalogue, events, recipe.weights, users=users, seed=seed)
     return plan_of_events(
         protocol=protocol, catalogue=catalogue, events=events, weights=recipe.weights
     )
@@ -163,7 +176,7 @@ def _plan_of_folder(args: argparse.Namespace) -> EvalPlan:
         )
     if kind == "sequences":
         catalogue, events = read_sequences(args.dataset, args.seed)
-        return _plan_of_log(protocol, catalogue, events, Recipe(), args.seed)
+        return _plan_of_log(protocol, catalogue, events, Recipe(), args)
     if kind == "pairs":
         catalogue, judged = read_pairs(args.dataset, args.seed)
         return plan_of_grades(catalogue, judged)
@@ -216,6 +229,12 @@ def _check_ablation(args: argparse.Namespace) -> None:
     conflicts = args.bundle is not None or args.report is not None or args.baselines != "none"
     if args.ablation and conflicts:
         raise UsageError("--ablation goes without --bundle, --baselines and --report")
+    if args.protocol == "newcomers" and (conflicts or args.ablation):
+        raise UsageError(
+            "--protocol newcomers goes without --ablation, --bundle, --baselines and --report"
+        )
+    if args.attributes is not None and args.bundle is not None:
+        raise UsageError("--bundle knows its users: leave --attributes out")
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
