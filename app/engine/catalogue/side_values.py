@@ -5,8 +5,10 @@ teaches nothing: it has no code, and means nothing. `app.offline.learning.fit_si
 How it lies in a bundle is written here.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,41 +20,75 @@ from app.domain.columns import Arrays, decode_column, encode_column, parts_of, p
 from app.domain.named_values import text_of
 
 Entry: TypeAlias = tuple[str, str]
-"""A name and the text of a value."""
+"""A name, and the text of a value or of a range of numbers."""
 
 _PARTS = ("attributes", "context")
 
 
 class SideVocabulary:
-    """The values that have codes: the positions of its entries, sorted by name and text."""
+    """The values that have codes: the positions of its entries, sorted by name and text.
+
+    An entry is a value, or a range of numbers (`range_text`). Numbers of a name with ranges belong
+    to the last one that begins at or below them, or to the first.
+    """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         """Give a code to each of some entries."""
         self.entries = tuple(sorted(entries))
         self._code_of = {entry: code for code, entry in enumerate(self.entries)}
+        ranges = ((name, _low(text), text) for name, text in self.entries)
+        self._ranges: dict[str, list[tuple[float, str]]] = {}
+        for name, low, text in ranges:
+            if low is not None:
+                self._ranges.setdefault(name, []).append((low, text))
+        for each in self._ranges.values():
+            each.sort()
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def code(self, name: str, text: str) -> int:
-        """Return the code of the text of a value; -1 if it has none."""
+        """Return the code of the text of a value or a range; -1 if it has none."""
         return self._code_of.get((name, text), -1)
 
     def codes(self, values: Attributes | Context) -> list[int]:
         """Return the codes of named values; unknown ones are left out."""
-        found = [self.code(name, text) for name, text in entries_of(values)]
+        found = [self.code(name, text) for name, text in self.entries_of(values)]
         return [code for code in found if code >= 0]
 
+    def entries_of(self, values: Attributes | Context) -> Iterator[Entry]:
+        """Yield the name and text of everything that may have a code, for a list of each text.
 
-def entries_of(values: Attributes | Context) -> Iterator[Entry]:
-    """Yield the name and text of everything that may have a code; a list gives one for each text.
+        >>> vocabulary = SideVocabulary([("age", "18..24"), ("age", "25..60")])
+        >>> list(vocabulary.entries_of((("age", 31.0), ("likes", ("jam", "tea")))))
+        [('age', '25..60'), ('likes', 'jam'), ('likes', 'tea')]
+        """
+        for name, value in values:
+            for each in value if isinstance(value, tuple) else [value]:
+                ranges = self._ranges.get(name) if type(each) is float else None
+                if ranges is None:
+                    yield name, text_of(each)
+                else:
+                    at = bisect_right(ranges, each, key=itemgetter(0))
+                    yield name, ranges[max(at - 1, 0)][1]
 
-    >>> list(entries_of((("age", 31.0), ("likes", ("jam", "tea")))))
-    [('age', '31'), ('likes', 'jam'), ('likes', 'tea')]
+
+def range_text(low: float, high: float) -> str:
+    """Return the text of a range of numbers.
+
+    >>> range_text(18.0, 24.5)
+    '18..24.5'
     """
-    for name, value in values:
-        for text in value if isinstance(value, tuple) else [text_of(value)]:
-            yield name, text
+    return f"{low:.15g}..{high:.15g}"
+
+
+def _low(text: str) -> float | None:
+    """Return where a range begins; None if the text is not one."""
+    low, dots, high = text.partition("..")
+    try:
+        return float(low) if dots and float(low) <= float(high) else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

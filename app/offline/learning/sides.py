@@ -2,12 +2,14 @@
 
 A code stands for one value of one name, such as country NZ. A value that few users or events have
 gets no code: nothing could be learned of it, so it is unknown, here and in serving. A list of texts
-gives a code for each text. This module does not know what is learned.
+gives a code for each text. Numbers of users with many different values, such as ages, have codes
+for ranges that about equally many users are in. This module does not know what is learned.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,7 +17,8 @@ import numpy.typing as npt
 
 from app.core.types import Codes
 from app.domain.columns import offsets_of
-from app.engine.catalogue.side_values import Entry, SideVocabulary, entries_of
+from app.domain.named_values import text_of
+from app.engine.catalogue.side_values import Entry, SideVocabulary, range_text
 from app.offline.input.events import Events
 from app.offline.input.users import Users
 from app.offline.learning.sequences import Ints, Sequences, steps_of
@@ -23,6 +26,10 @@ from app.offline.learning.signals import EventLog
 
 LEAST: Final = 20
 """Users, or events, that must have a value before it gets a code."""
+
+MOST_EXACT: Final = 16
+"""Different numbers of an attribute that have codes of their own; if there are more, ranges do."""
+RANGES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +113,9 @@ def sides_of(events: Events, users: Users, least: int = LEAST) -> Sides:
         least: how many users, or events, must have a value before it gets a code.
     """
     known = {key: users.of(row) for row, key in enumerate(users.keys)}
+    ranges = SideVocabulary(_ranges(users, least))
     attributes = _frequent(
-        Counter(entry for who in known.values() for entry in entries_of(who)), least
+        Counter(entry for who in known.values() for entry in ranges.entries_of(who)), least
     )
     codes = [attributes.codes(known.get(key, ())) for key in events.users]
     context, names = events.context, tuple(sorted(events.context.codes))
@@ -126,6 +134,21 @@ def sides_of(events: Events, users: Users, least: int = LEAST) -> Sides:
         _columns=tuple(context.codes[name] for name in names),
         _tables=tuple(_table(name, context.values[name], frequent) for name in names),
     )
+
+
+def _ranges(users: Users, least: int) -> Iterator[Entry]:
+    """Yield the ranges of the attributes that are numbers of many different values."""
+    for name, kind in users.kinds.items():
+        if kind != "number":
+            continue
+        values = np.array([value for value in users.columns[name] if value is not None], np.float64)
+        n_ranges = min(RANGES, len(values) // max(least, 1))
+        if n_ranges < 2 or len(set(map(text_of, values.tolist()))) <= MOST_EXACT:
+            continue
+        shares = np.arange(n_ranges + 1) / n_ranges
+        edges = np.unique(np.quantile(values, shares, method="lower")).tolist()
+        for low, high in pairwise(edges):
+            yield name, range_text(low, high)
 
 
 def _table(name: str, texts: Sequence[str], vocabulary: SideVocabulary) -> Codes:

@@ -153,7 +153,9 @@ def test_flags_that_do_not_go_together(flags, message):
 
 
 def test_a_protocol_that_the_folder_does_not_hold(folder):
-    with pytest.raises(UsageError, match="holds sequences: use strict, all-but-last, search or newcomers"):
+    with pytest.raises(
+        UsageError, match="holds sequences: use strict, all-but-last, search or newcomers"
+    ):
         run("--dataset", folder, "--protocol", "graded")
 
 

@@ -77,6 +77,26 @@ def test_what_few_have_is_unknown_and_lists_have_a_code_for_each_text(tmp_path):
     ]
 
 
+def test_numbers_of_many_values_have_codes_for_ranges(tmp_path):
+    people = [{"id": n, "age": 18 + n % 60, "rank": n % 3, "name": f"n{n}"} for n in range(600)]
+    _, users = read(tmp_path, people, [{"user_id": 1, "item_id": "i"}])
+    events, _ = read(tmp_path, people, [{"user_id": n, "item_id": "i"} for n in range(600)])
+    sides = sides_of(events, users)
+    ages = [text for name, text in sides.attributes.entries if name == "age"]
+    assert ages == [
+        *("18..25", "25..32", "32..40", "40..47"),
+        *("47..55", "55..62", "62..70", "70..77"),
+    ]
+    assert [text for name, text in sides.attributes.entries if name == "rank"] == ["0", "1", "2"]
+    code_of = {text: sides.attributes.code("age", text) for text in ages}
+    counts = np.bincount(sides.user_codes, minlength=len(sides.attributes))
+    assert min(counts[code] for code in code_of.values()) >= 70
+    right = {5: "18..25", 18: "18..25", 24.9: "18..25", 25: "25..32", 99: "70..77"}
+    for age, text in right.items():
+        assert sides.attributes.codes(attributes_of({"age": age})) == [code_of[text]]
+    assert sides.attributes.codes(attributes_of({"age": "young"})) == []
+
+
 def test_serving_finds_the_codes_of_what_a_request_says():
     vocabulary = SideVocabulary([("hour", "14"), ("age", "31"), ("likes", "tea"), ("new", "true")])
     said = bucketed(context_of({"hour": 14.2, "new": True, "os": "a"}))
