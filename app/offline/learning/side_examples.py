@@ -68,7 +68,7 @@ def with_copies(
                     sides=known[choice % len(known)],
                 )
             )
-        else:
+        elif query.recent.size:  # else nothing would be left
             known = _parts(query, sides, query.sides[:0])
             copies.append(replace(query, sides=known[choice % len(known)]))
     return [*queries, *copies]

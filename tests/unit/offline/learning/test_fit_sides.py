@@ -153,3 +153,11 @@ def test_copies_know_less_of_a_user():
     assert {tuple(copy.sides.tolist()) for copy in fewer} == {(), (0, 2), (4,)}
     # The items that the user took are no negatives, also where the history is not known.
     assert all(copy.hidden.tolist() == [1, 2] for copy in copies)
+
+
+def test_a_copy_knows_something():
+    """Who has no history has no copy without who and where."""
+    sides = with_random_sides(random_behaviour(0, N_ITEMS)).sides
+    nothing = np.array([], np.int64)
+    query = TrainingQuery(nothing, 3, 1.0, nothing, sides=np.array([0, 4], np.int32))
+    assert all(copy.sides.size for copy in with_copies([query] * 500, sides, seed=1))
