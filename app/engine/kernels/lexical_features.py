@@ -1,14 +1,17 @@
 """Lexical features: how well the words of a query fit a candidate; for training and serving.
 
 m is the number of words of the query that are read. The weight of a word is its part of the sum of
-their idf. One number a candidate, undefined ones are 0:
+their idf. A text *matches* a word by the word itself, a similar one, a compound, or a word that it
+begins. It *holds* a word only by the word itself. If no item of the catalogue has the word, what is
+most similar to it stands for it. One number a candidate, undefined ones are 0:
 
     bm25             Σ impacts of the words / (2.2 · Σ idf), about 0 … 1
     bm25_rank        log(1 + number of candidates of the request with a higher bm25)
     title_coverage   Σ weight · similarity of the best word of the title, at most 1
     text_coverage    Σ weights of the words that the text matches, at most 1
-    holds_all        1 if the text matches all words
-    missing_words    how many words the text does not match
+    exact_coverage   Σ weights of the words that the text has itself, at most 1
+    holds_all        1 if the text holds all words
+    missing_words    how many words the text does not hold
     rarest_missing   the highest idf of those / the highest idf of the query
     title_covered    share of the title's words that are exactly words of the query
     phrase           longest run of words of the title that follow each other in the query too / m
@@ -36,7 +39,7 @@ changes puts in the values of rows that stand in another index
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import CDLL, Structure, c_double, c_int, c_int64, c_void_p
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
@@ -63,6 +66,7 @@ LEXICAL_FEATURES: Final = (
     "bm25_rank",
     "title_coverage",
     "text_coverage",
+    "exact_coverage",
     "holds_all",
     "missing_words",
     "rarest_missing",
@@ -116,15 +120,20 @@ class AskedWord:
     Attributes:
         key: which of the distinct words of the query it is, from 0.
         items: the rows whose text matches it, with their impacts.
-        titles: the rows whose title matches it, with their similarities; all are among the others.
-        exactly: of a word with a digit, the rows that have it, in one piece for each way to write
-            it, of which there are two at most; of other words None.
+        titles: the rows whose title matches it, with their similarities.
+        exactly: the rows that have the word itself, in whichever way it is written.
+        instead: the rows of what is most similar to it, if the index lacks the word itself.
+        is_number: the word has a digit.
+
+    All rows are among those of `items`.
     """
 
     key: int
     items: Piece
     titles: Piece
-    exactly: tuple[Piece, ...] | None = None
+    exactly: Piece
+    instead: Piece
+    is_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,7 @@ class AskedQuery:
         keys: word of the vocabulary -> key; several words where one is written in several ways.
         stop_words: the query has nothing but stop words.
         unmatched: of each word, whether it matches nothing.
+        lacking: of each word, whether no item of the index has the word itself.
         address: of an `AskedQuery` in C, which lives as long as this object.
     """
 
@@ -145,6 +155,7 @@ class AskedQuery:
     keys: Mapping[int, int]
     stop_words: bool = False
     unmatched: tuple[bool, ...] = field(init=False, compare=False)
+    lacking: tuple[bool, ...] = field(init=False, compare=False)
     address: int = field(init=False, compare=False)
     _arrays: tuple[npt.NDArray[Any], ...] = field(init=False, compare=False, repr=False)
 
@@ -154,6 +165,7 @@ class AskedQuery:
         if len(read) + len(self.typed) > MOST_KEYS or max(keys, default=0) >= MOST_KEYS:
             raise ValueError(f"a query with more than {MOST_KEYS} words")
         unmatched = tuple([not word.items.rows.size for word in self.words])
+        lacking = tuple([not word.exactly.rows.size for word in self.words])
         words = np.array([_line_of_word(word) for word in self.words], np.int64)
         numbers = np.array([*self.typed, *self.keys, *self.keys.values()], np.int32)
         n_typed, n_keys, size = len(self.typed), len(self.keys), numbers.itemsize
@@ -163,6 +175,7 @@ class AskedQuery:
         lengths = (len(self.words), n_typed, n_keys, self.stop_words)
         asked = np.array([*lists, *lengths], np.int64)
         object.__setattr__(self, "unmatched", unmatched)
+        object.__setattr__(self, "lacking", lacking)
         object.__setattr__(self, "address", address(asked))
         object.__setattr__(self, "_arrays", (words, numbers, asked))
 
@@ -174,13 +187,20 @@ class PairRequest(NamedTuple):
         query: as read by the index that computes.
         idf: float32[m], > 0, contiguous, of its words in the bundle, whichever index computes.
         n_unknown: how many of the words match nothing, in any index.
+        replaced: bit w: no item of any index has word w itself, so others stand for it.
         rows: int64[c], the candidates, each once; a row that the index lacks has zeros.
     """
 
     query: AskedQuery
     idf: Vector
     n_unknown: int
+    replaced: int
     rows: Rows
+
+
+def bits(which: Iterable[bool]) -> int:
+    """Return the number whose bit w is 1 where word w is meant, as `PairRequest` has it."""
+    return sum(1 << word for word, meant in enumerate(which) if meant)
 
 
 class LexicalFeatures(Protocol):
@@ -234,7 +254,7 @@ class NumpyLexicalFeatures:
             if not (len(rows) and request.query.words):
                 continue
             found = {
-                **_of_texts(request.query.words, request.idf, rows),
+                **_of_texts(request, rows),
                 **self._of_titles(request.query, rows),
             }
             for name, values in found.items():
@@ -244,7 +264,7 @@ class NumpyLexicalFeatures:
     def finish(self, pairs: Matrix, requests: Sequence[PairRequest], n_items: int) -> Matrix:
         """See `LexicalFeatures`."""
         start = 0
-        for _, idf, n_unknown, rows in requests:
+        for _, idf, n_unknown, _, rows in requests:
             block = pairs[:, start : start + len(rows)]
             start += len(rows)
             if not len(rows):
@@ -273,7 +293,7 @@ class NumpyLexicalFeatures:
         covered = np.bincount(owners, np.isin(keys, read), minlength=len(rows))
         grid = np.full((len(rows), n_words.max() + 1), -1)
         grid[owners, np.arange(len(owners)) - (np.cumsum(n_words) - n_words)[owners]] = keys
-        numbers = [word.key for word in query.words if word.exactly is not None]
+        numbers = [word.key for word in query.words if word.is_number]
         shared = np.bincount(owners, np.isin(keys, numbers), minlength=len(rows))
         has_number = np.bincount(owners, kinds & NUMBER, minlength=len(rows)) > 0
         return {
@@ -286,28 +306,28 @@ class NumpyLexicalFeatures:
         }
 
 
-def _of_texts(
-    words: Sequence[AskedWord], idf: Vector, rows: Rows
-) -> dict[str, Vector | Mask | npt.NDArray[np.int64]]:
+def _of_texts(request: PairRequest, rows: Rows) -> dict[str, Vector | Mask | npt.NDArray[np.int64]]:
+    words, idf = request.query.words, request.idf
     total = float(idf.sum(dtype=np.float64))
     weights = (idf / np.float32(total))[:, None]
     has, impacts = map(np.stack, zip(*(_of_rows(word.items, rows) for word in words), strict=True))
     similarities = np.stack([_of_rows(word.titles, rows)[1] for word in words])
-    numbers = [word.exactly for word in words if word.exactly is not None]
-    with_number = np.zeros(len(rows), np.float32)
-    for pieces in numbers:
-        has_number = np.zeros(len(rows), np.bool_)
-        for piece in pieces:
-            has_number |= _of_rows(piece, rows)[0]
-        with_number += has_number
+    exact = np.stack([_of_rows(word.exactly, rows)[0] for word in words])
+    replaced = np.array([request.replaced >> number & 1 for number in range(len(words))], np.bool_)
+    instead = np.stack([_of_rows(word.instead, rows)[0] for word in words])
+    exact &= ~replaced[:, None]
+    holds = exact | (instead & replaced[:, None])
+    is_number = np.array([word.is_number for word in words])
+    with_number = exact[is_number].sum(axis=0).astype(np.float32)
     return {
         "bm25": impacts.sum(axis=0) / np.float32(_HIGHEST_IMPACT * total),
         "title_coverage": np.minimum((weights * similarities).sum(axis=0), 1.0),
         "text_coverage": np.minimum((weights * has).sum(axis=0), 1.0),
-        "holds_all": has.all(axis=0),
-        "missing_words": len(words) - has.sum(axis=0),
-        "rarest_missing": np.where(has, np.float32(0), idf[:, None]).max(axis=0) / idf.max(),
-        "numbers_matched": with_number / np.float32(max(len(numbers), 1)),
+        "exact_coverage": np.minimum((weights * exact).sum(axis=0), 1.0),
+        "holds_all": holds.all(axis=0),
+        "missing_words": len(words) - holds.sum(axis=0),
+        "rarest_missing": np.where(holds, np.float32(0), idf[:, None]).max(axis=0) / idf.max(),
+        "numbers_matched": with_number / np.float32(max(int(is_number.sum()), 1)),
     }
 
 
@@ -374,14 +394,15 @@ def _of_list(name: str) -> tuple[str, str, str]:
     return f"{name}.rows", f"{name}.values", f"{name}.n"
 
 
-_LISTS: Final = ("items", "titles", "exactly[0]", "exactly[1]")
+_LISTS: Final = ("items", "titles", "exactly", "instead")
 _WORD: Final = ("key", "is_number", *(column for name in _LISTS for column in _of_list(name)))
 _QUERY: Final = ("words", "typed", "vocabulary", "keys")
 _QUERY_LENGTHS: Final = ("n_words", "n_typed", "n_keys", "stop_words")
+_REQUEST: Final = ("query", "idf", "rows", "n_words", "n_unknown", "replaced", "n_rows")
 _SHARED: Final = {
     **table_layout("AskedWord", _WORD),
     **table_layout("AskedQuery", (*_QUERY, *_QUERY_LENGTHS)),
-    **table_layout("PairRequest", ("query", "idf", "rows", "n_words", "n_unknown", "n_rows")),
+    **table_layout("PairRequest", _REQUEST),
     **struct_layout(_Titles),
     **{name.upper(): number for name, number in _LINES.items()},
     "LEXICAL_FEATURES": len(LEXICAL_FEATURES),
@@ -397,7 +418,6 @@ _FUNCTIONS: Final[dict[str, Signature]] = {
     # requests, number of them, log1p, log of the number of items, out, columns of out
     "finish_lexical_features": (c_int, (_P, _N, _P, c_double, _P, _N)),
 }
-_NO_PIECE: Final = (0, 0, 0)
 
 
 class KernelLexicalFeatures:
@@ -457,16 +477,23 @@ def _request_table(
     """
     rows = [np.ascontiguousarray(request.rows, np.int64) for request in requests]
     lines = [
-        (query.address, address(idf), address(of_query), len(idf), n_unknown, len(of_query))
-        for (query, idf, n_unknown, _), of_query in zip(requests, rows, strict=True)
+        (
+            query.address,
+            address(idf),
+            address(of_query),
+            len(idf),
+            n_unknown,
+            replaced,
+            len(of_query),
+        )
+        for (query, idf, n_unknown, replaced, _), of_query in zip(requests, rows, strict=True)
     ]
     return rows, np.array(lines, np.int64), sum(map(len, rows))
 
 
 def _line_of_word(word: AskedWord) -> tuple[int, ...]:
-    exactly = [piece.address for piece in word.exactly or ()]
-    lists = (word.items.address, word.titles.address, *exactly, _NO_PIECE, _NO_PIECE)
-    return (word.key, word.exactly is not None, *(n for each in lists[:4] for n in each))
+    lists = (word.items, word.titles, word.exactly, word.instead)
+    return (word.key, word.is_number, *(n for each in lists for n in each.address))
 
 
 def _log1p(n: int) -> Vector:

@@ -16,7 +16,12 @@ import numpy as np
 
 from app.core.types import Mask, Matrix, Rows, Vector
 from app.domain.columns import Arrays
-from app.engine.kernels.lexical_features import AskedQuery, PairRequest, lexical_features_over
+from app.engine.kernels.lexical_features import (
+    AskedQuery,
+    PairRequest,
+    bits,
+    lexical_features_over,
+)
 from app.engine.kernels.matching import RowNumbers
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
@@ -58,6 +63,7 @@ class _QueryMatch(NamedTuple):
     Attributes:
         texts: the words.
         words: what each word matches.
+        instead: of each word where what stands for it, should no item have it; None = all of that.
         idf: float32[m], of each word.
         weights: float32[m], the part of each word in the query, by idf; the sum is 1.
         code: the query as a code.
@@ -66,6 +72,7 @@ class _QueryMatch(NamedTuple):
 
     texts: Sequence[str]
     words: tuple[WordMatch, ...]
+    instead: tuple[Piece | None, ...]
     idf: Vector
     weights: Vector
     code: str
@@ -254,22 +261,37 @@ class LexicalIndex:
         self,
         queries: Sequence[str],
         candidates: Sequence[Rows],
-        idf: Sequence[Vector] | None = None,
+        main: Sequence[PairRequest] | None = None,
     ) -> list[PairRequest]:
         """Return queries and candidates as `pairs` takes them.
 
-        `idf`: float32[m] of each query, if it is not that of this index.
+        `main`: the same queries in the index of the bundle, if this is another one. It decides what
+        the words weigh, and which of them no item has.
         """
-        idf = [self._read(query).idf for query in queries] if idf is None else idf
         asked = [self._asked(query) for query in queries]
+        if main is not None:
+            return [
+                request._replace(query=query, rows=rows)
+                for request, query, rows in zip(main, asked, candidates, strict=True)
+            ]
         return [
-            PairRequest(query, of_query, sum(query.unmatched), rows)
-            for query, of_query, rows in zip(asked, idf, candidates, strict=True)
+            PairRequest(
+                query=query,
+                idf=self._read(text).idf,
+                n_unknown=sum(query.unmatched),
+                replaced=bits(query.lacking),
+                rows=rows,
+            )
+            for text, query, rows in zip(queries, asked, candidates, strict=True)
         ]
 
     def unmatched(self, query: str) -> tuple[bool, ...]:
         """Return of each word of a query whether it matches nothing."""
         return self._asked(query).unmatched
+
+    def lacking(self, query: str) -> tuple[bool, ...]:
+        """Return of each word of a query whether no item has the word itself."""
+        return self._asked(query).lacking
 
     def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
         """Return the features of pairs: see `LexicalFeatures`."""
@@ -322,15 +344,22 @@ def _read(ask: _LookUps, query: str) -> _QueryMatch:
         words[position] = _completed(ask, texts[position], words[position], n_words=len(texts))
     idf = np.array([word.idf for word in words], dtype=np.float32)
     code = code_of(query)
-    matches = tuple([word.matched for word in words])
-    return _QueryMatch(texts, matches, idf, idf / np.add.reduce(idf), code, ask.codes(code))
+    return _QueryMatch(
+        texts=texts,
+        words=tuple([word.matched for word in words]),
+        instead=tuple([word.instead for word in words]),
+        idf=idf,
+        weights=idf / np.add.reduce(idf),
+        code=code,
+        coded=ask.codes(code),
+    )
 
 
 def _asked(
     preparation: QueryPreparation, read: Callable[[str], _QueryMatch], query: str
 ) -> AskedQuery:
     matched = read(query)
-    return preparation.asked(query, matched.texts, matched.words)
+    return preparation.asked(query, matched.texts, matched.words, matched.instead)
 
 
 def _unfinished(query: str, texts: Sequence[str], words: Sequence[QueryWord]) -> list[int]:
@@ -360,7 +389,8 @@ def _completed(ask: _LookUps, text: str, word: QueryWord, n_words: int) -> Query
             return word  # a short word that is common enough is whole: "my"
     weight = COMPLETED if known else 1.0
     more = word.or_else(completed.matched.times(weight, weight), ask.either)
-    return replace(more, idf=min(word.idf, completed.idf))
+    instead = None if known else completed.matched.items
+    return replace(more, idf=min(word.idf, completed.idf), instead=instead)
 
 
 def _may_be_half(word: str, n_words: int, *, known: bool) -> bool:

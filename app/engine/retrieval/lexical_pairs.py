@@ -4,13 +4,18 @@ What the features are: `app.engine.kernels.lexical_features`.
 """
 
 from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
 
 from app.engine.kernels.lexical_features import AskedQuery, AskedWord, Titles
 from app.engine.kernels.topk import Piece
 from app.engine.retrieval.lexical_arrays import MAX_TITLE_WORDS
 from app.engine.retrieval.variants import NUMERALS, WITH_VARIANTS, variants_of
 from app.engine.retrieval.vocabulary import ItemWords, Vocabulary, WordMatch
-from app.engine.retrieval.word_cutting import STOP_WORDS, words_of
+from app.engine.retrieval.word_cutting import STOP_WORDS, is_character, words_of
+
+_NOTHING: Final = Piece(np.empty(0, np.int32), None)
 
 
 class QueryPreparation:
@@ -24,8 +29,17 @@ class QueryPreparation:
         self._postings, self._number = items.postings, vocabulary.number
         self.titles = Titles(*items.titles, vocabulary.kinds())
 
-    def asked(self, query: str, texts: Sequence[str], matches: Sequence[WordMatch]) -> AskedQuery:
-        """Return a query as the index reads it: the words that are read, and what each matches."""
+    def asked(
+        self,
+        query: str,
+        texts: Sequence[str],
+        matches: Sequence[WordMatch],
+        instead: Sequence[Piece | None],
+    ) -> AskedQuery:
+        """Return a query as the index reads it: the words that are read, and what each matches.
+
+        `instead`: of each word what stands for it, should no item have it; None = all it matches.
+        """
         typed = words_of(query)[:MAX_TITLE_WORDS]
         distinct: dict[str, int] = {}
         keys: dict[str, int] = {}
@@ -35,21 +49,32 @@ class QueryPreparation:
             for number in self._ways_to_write(text):
                 numbers[number] = key
         words = [
-            AskedWord(
-                keys[text],
-                matched.items,
-                matched.titles,
-                self._exactly(text) if text[0].isdecimal() else None,
-            )
-            for text, matched in zip(texts, matches, strict=True)
+            self._word(keys[text], text, matched, other)
+            for text, matched, other in zip(texts, matches, instead, strict=True)
         ]
         of_typed = tuple([keys[text] for text in typed])
         return AskedQuery(tuple(words), of_typed, numbers, STOP_WORDS.issuperset(texts))
 
-    def _exactly(self, text: str) -> tuple[Piece, ...]:
+    def _word(self, key: int, text: str, matched: WordMatch, instead: Piece | None) -> AskedWord:
+        exactly = self._exactly(text, matched.items)
+        if exactly.rows.size:
+            instead = _NOTHING
+        elif instead is None:
+            instead = matched.items
+        return AskedWord(key, matched.items, matched.titles, exactly, instead, text[0].isdecimal())
+
+    def _exactly(self, text: str, matched: Piece) -> Piece:
+        """Return the rows that have a word itself, of those that it matches."""
+        if is_character(text):
+            return matched  # it stands in pairs, each of which has it
         posted = self._postings
         bounds = [posted.offsets[word : word + 2].tolist() for word in self._ways_to_write(text)]
-        return tuple(Piece(posted.rows[first:last], None) for first, last in bounds)
+        if not bounds:
+            return _NOTHING
+        rows = [posted.rows[first:last] for first, last in bounds]
+        if len(rows) == 1:
+            return Piece(rows[0], None)
+        return Piece(np.intersect1d(np.concatenate(rows), matched.rows), None)
 
     def _ways_to_write(self, text: str) -> list[int]:
         """Return the words of the vocabulary that are this one: itself, and as a numeral."""

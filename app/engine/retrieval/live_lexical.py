@@ -5,14 +5,14 @@ for a changed row the index of the bundle does not count. Words have the weights
 that an item gets the same score in each index.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from app.core.types import Mask, Matrix, Rows
-from app.engine.kernels.lexical_features import PairRequest
+from app.engine.kernels.lexical_features import PairRequest, bits
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical import LexicalIndex
@@ -161,21 +161,26 @@ class LiveLexicalIndex:
     def features(self, queries: Sequence[str], candidates: Sequence[Rows]) -> Matrix:
         """See `LexicalSearch`. Rows that no index has get zeros where a row decides."""
         requests = self._main.pair_requests(queries, candidates)
-        pairs = self._main.pairs(requests)
-        if self._segments and len(requests):
+        if self._segments:
             requests = [
-                request._replace(n_unknown=self._n_unmatched(query))
+                request._replace(
+                    n_unknown=sum(self._in_all(query, LexicalIndex.unmatched)),
+                    replaced=bits(self._in_all(query, LexicalIndex.lacking)),
+                )
                 for query, request in zip(queries, requests, strict=True)
             ]
+        pairs = self._main.pairs(requests)
+        if requests:
             for segment in self._segments:
                 _replace_pairs(pairs, segment, queries, requests)
         return self._main.finish(pairs, requests)
 
-    def _n_unmatched(self, query: str) -> int:
-        """Return how many words of a query match nothing in any index."""
+    def _in_all(
+        self, query: str, tell: Callable[[LexicalIndex, str], tuple[bool, ...]]
+    ) -> list[bool]:
+        """Return of each word of a query whether something is true of it in every index."""
         indexes = (self._main, *(segment.index for segment in self._segments))
-        by_word = zip(*(index.unmatched(query) for index in indexes), strict=True)
-        return sum(map(all, by_word))
+        return [all(of_word) for of_word in zip(*(tell(i, query) for i in indexes), strict=True)]
 
 
 def _replace_pairs(
@@ -187,6 +192,5 @@ def _replace_pairs(
     if columns.size:
         ends = np.cumsum([len(request.rows) for request in requests])
         candidates = np.split(positions[columns], np.searchsorted(columns, ends[:-1]))
-        idf = [request.idf for request in requests]
         index = segment.index
-        pairs[:, columns] = index.pairs(index.pair_requests(queries, candidates, idf))
+        pairs[:, columns] = index.pairs(index.pair_requests(queries, candidates, requests))

@@ -8,7 +8,7 @@ be the beginning of a word that is still being typed. `app.engine.retrieval.lexi
 of a query together.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,18 +76,20 @@ class WordMatch:
 class QueryWord:
     """One query word, looked up; `idf` is its own, an unknown one has that of df 0.
 
-    `known`: whether it is in the vocabulary.
+    `known`: whether it is in the vocabulary. `instead`: where what is most similar to an unknown
+    word stands; None = all that it matches.
     """
 
     idf: float
     matched: WordMatch
     known: bool = False
+    instead: Piece | None = None
 
     def or_else(
         self, other: WordMatch, either: Callable[[WordMatch, WordMatch], WordMatch]
     ) -> "QueryWord":
         """Return the word, which may also be matched in another way."""
-        return QueryWord(self.idf, either(self.matched, other), self.known)
+        return QueryWord(self.idf, either(self.matched, other), self.known, self.instead)
 
 
 class ItemWords:
@@ -249,6 +251,20 @@ class Vocabulary:
         if number >= 0 and not len(similar[0]):  # a spelling, which is similar to nothing
             similar = np.array([number]), np.ones(1, np.float32)
         matched = WordMatch(*self._matching.match(*similar))
+        instead = self._most_similar(*similar) if number < 0 else None
+        for parts in self._in_two_words(word):
+            matched = self.either(matched, parts)
+            instead = parts.items if number < 0 and parts.items.rows.size else instead
+        compounds = self._compounds_of(number) if number >= 0 else self._ending_in(word)
+        if len(compounds):
+            matched = self.either(matched, self._exactly(compounds, LAST_PART))
+        accented = self._numbers.get(spelling.encode(), -1) if spelling != word else -1
+        if accented >= 0:
+            matched = self.either(matched.times(BARE, BARE), self._exactly([accented], 1.0))
+        return QueryWord(idf, matched, number >= 0, instead)
+
+    def _in_two_words(self, word: str) -> Iterator[WordMatch]:
+        """Yield where a word stands in two words, one behind the other, for each way to cut it."""
         cuts = range(1, len(word)) if len(word) > 5 else ()  # shorter ones join by chance
         for cut in cuts:
             right = self._numbers.get(word[cut:].encode(), -1)
@@ -256,14 +272,12 @@ class Vocabulary:
             lefts = {word[:cut], stem(word[:cut])} if right >= 0 else ()
             for left in sorted(map(self.number, lefts)):
                 if left >= 0:
-                    matched = self.either(matched, self._items.next_to(left, right))
-        compounds = self._compounds_of(number) if number >= 0 else self._ending_in(word)
-        if len(compounds):
-            matched = self.either(matched, self._exactly(compounds, LAST_PART))
-        accented = self._numbers.get(spelling.encode(), -1) if spelling != word else -1
-        if accented >= 0:
-            matched = self.either(matched.times(BARE, BARE), self._exactly([accented], 1.0))
-        return QueryWord(idf, matched, number >= 0)
+                    yield self._items.next_to(left, right)
+
+    def _most_similar(self, words: Rows, similarities: Vector) -> Piece | None:
+        if not len(words):
+            return None
+        return self._exactly(words[similarities >= similarities.max()], 1.0).items
 
     def _compounds_of(self, number: int) -> Sequence[int] | Rows:
         """Return the most frequent compounds that end in a word, by their numbers."""

@@ -2,9 +2,7 @@
 
     score      = learned + 10 · nearness, where a network has scored the query
                = learned + 10 · match, where a network has scored only the history
-    match      = cos(query, item) + 0.3 · coverage(query, title)
-               + l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
-               + 2, where the whole query is an id or another code of the item
+    match      = cos(query, item) + 0.3 · coverage(query, title) + exactness / 10 + nearness
     nearness   = l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
                + 20, where the whole query is an id or another code of the item
     unlearned  = match + 0.5 · cos(taste, item)
@@ -16,10 +14,11 @@ query decides first, then the likes, then the history.
 Cosines are in [-1, 1], all other parts in [0, 1], but the similarity of the most similar items may
 be above 1 (`app.engine.retrieval.similar`). A missing part adds nothing, the cosine of a text
 without a vector too. Where the query or the item has no vector, coverage counts 1: nothing else
-says that they fit, and a popular item must not come before one that does. The weight of coverage
-was chosen on queries with human grades, that of similarity on films that are alike
-(docs/accuracy.md). The others are not tuned on any data: taste changes the order of similar
-matches, and what is popular, trending or new decides between nearly equal ones.
+says that they fit, and a popular item must not come before one that does. Exactness
+(`app.engine.scoring.exactness`) is more than all the others together. The weight of coverage was
+chosen on queries with human grades, that of similarity on films that are alike (docs/accuracy.md).
+The others are not tuned on any data: taste changes the order of similar matches, and what is
+popular, trending or new decides between nearly equal ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,11 +31,14 @@ from app.engine.retrieval.index import EmptyRows
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.similar import Similarity
+from app.engine.scoring.exactness import exactness
 from app.engine.scoring.learned import LearnedScore
 
 COVERAGE_WEIGHT = 0.3
 COVERAGE_ALONE_WEIGHT = 1.0
-CODE_WEIGHT = 2.0
+CODE_WEIGHT = 20.0
+"""More than a whole title counts (`app.engine.scoring.exactness`)."""
+
 TASTE_WEIGHT = 0.5
 LIKE_WEIGHT = 1.0
 LIKE_WEIGHT_BESIDE_QUERY = 0.3
@@ -49,9 +51,6 @@ PREFERENCE_WEIGHT = 0.5
 
 LEARNED_MATCH_WEIGHT = 10.0
 """Weight of a match beside the learned score, a logarithm of odds: the query decides first."""
-
-CODE_WEIGHT_BESIDE_LEARNED = 20.0
-"""More than a whole title counts (`app.engine.scoring.exactness`)."""
 
 
 class Blend:
@@ -110,28 +109,46 @@ class Blend:
             )
         ]
         scores = self._gathered(requests, gathers, open_words)
+        self._add_exactness(scores, requests, candidates, open_words)
         for position, (request, rows, known) in enumerate(
             zip(requests, candidates, learned, strict=True)
         ):
             score, is_open = scores[position], open_words[position]
             if is_open and request.query_vector is not None and request.cosines is None:
                 score += self._cosines(rows, request.query_vector)
-            self._add_named(score, request, rows, known)
+            self._add_named(score, request, rows, learned=known is not None)
             if known is not None:
                 scores[position] = known.values + LEARNED_MATCH_WEIGHT * score
             elif request.taste_vector is not None:
                 score += TASTE_WEIGHT * self._cosines(rows, request.taste_vector)
         return scores
 
+    def _add_exactness(
+        self,
+        scores: Sequence[Vector],
+        requests: Sequence[ResolvedRequest],
+        candidates: Sequence[Rows],
+        open_words: Sequence[bool],
+    ) -> None:
+        """Add what exact words count to float32[c] of each request whose words are open."""
+        asked = [position for position, is_open in enumerate(open_words) if is_open]
+        if not asked:
+            return
+        rows = [candidates[position] for position in asked]
+        lexical = self._words.features([requests[position].query for position in asked], rows)
+        terms = exactness(lexical, len(self._vectors)) / np.float32(LEARNED_MATCH_WEIGHT)
+        ends = np.cumsum([len(each) for each in rows])
+        for position, term in zip(asked, np.split(terms, ends[:-1]), strict=True):
+            scores[position] += term
+
     def _add_named(
-        self, score: Vector, request: ResolvedRequest, rows: Rows, known: LearnedScore | None
+        self, score: Vector, request: ResolvedRequest, rows: Rows, *, learned: bool
     ) -> None:
         """Add what the request names to float32[c]: a code, likes, dislikes, preferences."""
         if request.query and (coded := self._words.coded(request.query)).size:
-            is_read = known is not None and known.reads_words
-            score[np.isin(rows, coded)] += CODE_WEIGHT_BESIDE_LEARNED if is_read else CODE_WEIGHT
+            score[np.isin(rows, coded)] += CODE_WEIGHT
         if request.liked is not None:
-            weight = _like_weight(request, learned=known is not None)
+            weight = _like_weight(request, learned=learned)
             score += weight * self._similarity.scores(request.liked, rows)
         if request.disliked is not None:
             score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)

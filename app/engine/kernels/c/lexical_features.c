@@ -13,8 +13,8 @@
 
 /* The features, in order. */
 enum {
-    BM25, BM25_RANK, TITLE_COVERAGE, TEXT_COVERAGE, HOLDS_ALL, MISSING_WORDS, RAREST_MISSING,
-    TITLE_COVERED, PHRASE, STARTS, WHOLE_TITLE, TITLE_WORDS, NUMBERS_MATCHED, NUMBERS_CLASH,
+    BM25, BM25_RANK, TITLE_COVERAGE, TEXT_COVERAGE, EXACT_COVERAGE, HOLDS_ALL, MISSING_WORDS,
+    RAREST_MISSING, TITLE_COVERED, PHRASE, STARTS, WHOLE_TITLE, TITLE_WORDS, NUMBERS_MATCHED, NUMBERS_CLASH,
     QUERY_WORDS, UNKNOWN_WORDS, SHARPNESS, HOLDERS, LEXICAL_FEATURES
 };
 enum { STOP_WORD = 1, NUMBER = 2, MOST_KEYS = 64 };
@@ -29,7 +29,7 @@ typedef struct { const int32_t *rows; const float *values; int64_t n; } RowValue
 
 typedef struct {
     int64_t key, is_number;
-    RowValues items, titles, exactly[2];
+    RowValues items, titles, exactly, instead; /* all rows are among those of items */
 } AskedWord;
 
 typedef struct {
@@ -43,7 +43,9 @@ typedef struct {
     const AskedQuery *query;
     const float *idf; /* of its words */
     const int64_t *rows;
-    int64_t n_words, n_unknown, n_rows;
+    int64_t n_words, n_unknown;
+    int64_t replaced; /* bit w: no item has word w itself */
+    int64_t n_rows;
 } PairRequest;
 
 typedef struct {
@@ -58,20 +60,22 @@ const Shared lexical_features_shared[] = {
     SHARED_FIELD(AskedWord, items.rows), SHARED_FIELD(AskedWord, items.values),
     SHARED_FIELD(AskedWord, items.n), SHARED_FIELD(AskedWord, titles.rows),
     SHARED_FIELD(AskedWord, titles.values), SHARED_FIELD(AskedWord, titles.n),
-    SHARED_FIELD(AskedWord, exactly[0].rows), SHARED_FIELD(AskedWord, exactly[0].values),
-    SHARED_FIELD(AskedWord, exactly[0].n), SHARED_FIELD(AskedWord, exactly[1].rows),
-    SHARED_FIELD(AskedWord, exactly[1].values), SHARED_FIELD(AskedWord, exactly[1].n),
+    SHARED_FIELD(AskedWord, exactly.rows), SHARED_FIELD(AskedWord, exactly.values),
+    SHARED_FIELD(AskedWord, exactly.n), SHARED_FIELD(AskedWord, instead.rows),
+    SHARED_FIELD(AskedWord, instead.values), SHARED_FIELD(AskedWord, instead.n),
     SHARED_STRUCT(AskedQuery), SHARED_FIELD(AskedQuery, words), SHARED_FIELD(AskedQuery, typed),
     SHARED_FIELD(AskedQuery, vocabulary), SHARED_FIELD(AskedQuery, keys),
     SHARED_FIELD(AskedQuery, n_words), SHARED_FIELD(AskedQuery, n_typed),
     SHARED_FIELD(AskedQuery, n_keys), SHARED_FIELD(AskedQuery, stop_words),
     SHARED_STRUCT(PairRequest), SHARED_FIELD(PairRequest, query), SHARED_FIELD(PairRequest, idf),
     SHARED_FIELD(PairRequest, rows), SHARED_FIELD(PairRequest, n_words),
-    SHARED_FIELD(PairRequest, n_unknown), SHARED_FIELD(PairRequest, n_rows),
+    SHARED_FIELD(PairRequest, n_unknown), SHARED_FIELD(PairRequest, replaced),
+    SHARED_FIELD(PairRequest, n_rows),
     SHARED_STRUCT(Titles), SHARED_FIELD(Titles, offsets), SHARED_FIELD(Titles, words),
     SHARED_FIELD(Titles, kinds), SHARED_FIELD(Titles, n_items),
     SHARED_CONSTANT(BM25), SHARED_CONSTANT(BM25_RANK), SHARED_CONSTANT(TITLE_COVERAGE),
-    SHARED_CONSTANT(TEXT_COVERAGE), SHARED_CONSTANT(HOLDS_ALL), SHARED_CONSTANT(MISSING_WORDS),
+    SHARED_CONSTANT(TEXT_COVERAGE), SHARED_CONSTANT(EXACT_COVERAGE), SHARED_CONSTANT(HOLDS_ALL),
+    SHARED_CONSTANT(MISSING_WORDS),
     SHARED_CONSTANT(RAREST_MISSING), SHARED_CONSTANT(TITLE_COVERED), SHARED_CONSTANT(PHRASE),
     SHARED_CONSTANT(STARTS), SHARED_CONSTANT(WHOLE_TITLE), SHARED_CONSTANT(TITLE_WORDS),
     SHARED_CONSTANT(NUMBERS_MATCHED), SHARED_CONSTANT(NUMBERS_CLASH),
@@ -88,6 +92,7 @@ typedef struct {
     float *features; /* [LEXICAL_FEATURES, step] */
     /* [step + BLOCK]: the candidates that have a word, their rows, and where those were found. */
     int32_t *found, *found_rows, *found_at;
+    float *holds; /* [step]: 1 for the candidates that hold a word */
     int64_t step;
 } Scratch;
 
@@ -115,29 +120,24 @@ static inline void search(const int32_t *list, int64_t n, const int32_t *rows, i
 
 static inline float higher(float a, float b) { return a > b ? a : b; }
 
-/* Adds what the texts have of one word of this weight and idf, and the titles. Values, and the list
- * of titles, are read only for the candidates whose text has the word: any read may be slow. */
-static void add_word(const AskedWord *word, float weight, float idf, Scratch s) {
+/* Adds what the texts match of one word of this weight, and the titles. Values, and the list of
+ * titles, are read only for the candidates whose text matches the word: any read may be slow.
+ * Returns how many those are. */
+static int64_t add_word(const AskedWord *word, float weight, Scratch s) {
     const RowValues items = word->items, titles = word->titles;
     float *bm25 = line(s, BM25), *text = line(s, TEXT_COVERAGE), *title = line(s, TITLE_COVERAGE);
-    float *missing = line(s, MISSING_WORDS), *rarest = line(s, RAREST_MISSING);
     int64_t n_found = 0;
-    for (int64_t x = 0; x < s.step; x += BLOCK) {
+    for (int64_t x = 0; items.n && x < s.step; x += BLOCK) {
         int32_t at[BLOCK];
-        float has[BLOCK] = {0};
-        if (items.n) {
-            search(items.rows, items.n, s.rows + x, at);
-            for (int l = 0; l < BLOCK; l++) {
-                const int found = items.rows[at[l]] == s.rows[x + l];
-                has[l] = found;
-                s.found[n_found] = (int32_t)(x + l), s.found_rows[n_found] = s.rows[x + l];
-                s.found_at[n_found] = at[l], n_found += found;
-            }
+        float has[BLOCK];
+        search(items.rows, items.n, s.rows + x, at);
+        for (int l = 0; l < BLOCK; l++) {
+            const int found = items.rows[at[l]] == s.rows[x + l];
+            has[l] = found;
+            s.found[n_found] = (int32_t)(x + l), s.found_rows[n_found] = s.rows[x + l];
+            s.found_at[n_found] = at[l], n_found += found;
         }
         for (int l = 0; l < BLOCK; l++) text[x + l] += has[l] * weight;
-        for (int l = 0; l < BLOCK; l++) missing[x + l] += 1 - has[l];
-        for (int l = 0; l < BLOCK; l++)
-            rarest[x + l] = higher(rarest[x + l], (1 - has[l]) * idf);
     }
     for (int64_t f = 0; f < n_found; f++) bm25[s.found[f]] += items.values[s.found_at[f]];
     for (int l = 0; l < BLOCK; l++) s.found_rows[n_found + l] = -1;
@@ -148,43 +148,56 @@ static void add_word(const AskedWord *word, float weight, float idf, Scratch s) 
             if (titles.rows[at[l]] == s.found_rows[f + l])
                 title[s.found[f + l]] += weight * titles.values[at[l]];
     }
+    return n_found;
 }
 
-/* Counts a number where the text has it, written in one way or another. */
-static void add_number(const RowValues exactly[2], Scratch s) {
-    float *matched = line(s, NUMBERS_MATCHED);
-    for (int64_t x = 0; x < s.step; x += BLOCK) {
-        int has[BLOCK] = {0};
-        for (const RowValues *list = exactly; list < exactly + 2; list++) {
-            int32_t at[BLOCK];
-            if (!list->n) continue;
-            search(list->rows, list->n, s.rows + x, at);
-            for (int l = 0; l < BLOCK; l++) has[l] |= list->rows[at[l]] == s.rows[x + l];
-        }
-        for (int l = 0; l < BLOCK; l++) matched[x + l] += has[l];
+/* Writes which candidates hold a word, of those n_found that match it. n_items: how many rows match
+ * it. */
+static void find_holders(RowValues held, int64_t n_items, int64_t n_found, Scratch s) {
+    memset(s.holds, 0, s.step * sizeof *s.holds);
+    if (held.n == n_items) { /* the same rows */
+        for (int64_t f = 0; f < n_found; f++) s.holds[s.found[f]] = 1;
+        return;
+    }
+    for (int64_t f = 0; held.n && f < n_found; f += BLOCK) {
+        int32_t at[BLOCK];
+        search(held.rows, held.n, s.found_rows + f, at);
+        for (int l = 0; l < BLOCK; l++)
+            if (held.rows[at[l]] == s.found_rows[f + l]) s.holds[s.found[f + l]] = 1;
     }
 }
 
 static void of_texts(PairRequest q, Scratch s) {
     const AskedQuery *query = q.query;
+    float *exact = line(s, EXACT_COVERAGE), *missing = line(s, MISSING_WORDS);
+    float *rarest = line(s, RAREST_MISSING), *numbers = line(s, NUMBERS_MATCHED);
     double total = 0;
     float highest = 0;
     int n_numbers = 0;
     for (int64_t w = 0; w < q.n_words; w++) total += q.idf[w], highest = higher(highest, q.idf[w]);
     for (int64_t w = 0; w < q.n_words; w++) {
         const AskedWord *word = query->words + w;
-        const float weight = q.idf[w] / (float)total;
-        add_word(word, weight, q.idf[w], s);
-        if (word->is_number) add_number(word->exactly, s), n_numbers++;
+        const float weight = q.idf[w] / (float)total, idf = q.idf[w];
+        const int replaced = q.replaced >> w & 1;
+        const float *holds = s.holds;
+        const int64_t n_found = add_word(word, weight, s);
+        find_holders(replaced ? word->instead : word->exactly, word->items.n, n_found, s);
+        for (int64_t x = 0; x < s.step; x++) missing[x] += 1 - holds[x];
+        for (int64_t x = 0; x < s.step; x++) rarest[x] = higher(rarest[x], (1 - holds[x]) * idf);
+        n_numbers += word->is_number != 0;
+        if (replaced) continue;
+        for (int64_t x = 0; x < s.step; x++) exact[x] += holds[x] * weight;
+        for (int64_t x = 0; word->is_number && x < s.step; x++) numbers[x] += holds[x];
     }
     const float limit = (float)(2.2 * total);
     for (int64_t x = 0; x < s.step; x++) {
         line(s, BM25)[x] /= limit;
         line(s, TITLE_COVERAGE)[x] = fminf(line(s, TITLE_COVERAGE)[x], 1);
         line(s, TEXT_COVERAGE)[x] = fminf(line(s, TEXT_COVERAGE)[x], 1);
-        line(s, HOLDS_ALL)[x] = line(s, MISSING_WORDS)[x] == 0;
-        line(s, RAREST_MISSING)[x] /= highest;
-        if (n_numbers) line(s, NUMBERS_MATCHED)[x] /= n_numbers;
+        exact[x] = fminf(exact[x], 1);
+        line(s, HOLDS_ALL)[x] = missing[x] == 0;
+        rarest[x] /= highest;
+        if (n_numbers) numbers[x] /= n_numbers;
     }
 }
 
@@ -301,12 +314,13 @@ int lexical_features_of_pairs(const Titles *titles, const PairRequest *requests,
         if (q->n_rows > most) most = q->n_rows;
     const int64_t step = most + 2 * BLOCK;
     const size_t line_bytes = step * sizeof(float);
-    char *memory = malloc((LEXICAL_FEATURES + 4) * line_bytes);
+    char *memory = malloc((LEXICAL_FEATURES + 5) * line_bytes);
     if (!memory) return OUT_OF_MEMORY;
     int32_t *rows = (int32_t *)memory;
     const Scratch s = {
         .rows = rows, .found = rows + step, .found_rows = rows + 2 * step,
-        .found_at = rows + 3 * step, .features = (float *)(memory + 4 * line_bytes),
+        .found_at = rows + 3 * step, .holds = (float *)(memory + 4 * line_bytes),
+        .features = (float *)(memory + 5 * line_bytes),
     };
     for (const PairRequest *q = requests; q < requests + n_requests; q++) {
         of_pairs(titles, *q, log1p, s, out, n);

@@ -17,11 +17,12 @@ from app.engine.kernels.lexical_features import (
     NumpyLexicalFeatures,
     PairRequest,
     Titles,
+    bits,
 )
 from app.engine.kernels.loader import Unavailable, load_library
 from app.engine.kernels.topk import Piece
 
-SUMS = ("bm25", "title_coverage", "text_coverage")
+SUMS = ("bm25", "title_coverage", "text_coverage", "exact_coverage")
 """What the two may round in another way; all else is the same number."""
 
 NO_ROWS = np.empty(0, np.int32)
@@ -50,12 +51,15 @@ def random_word(rng, n, key):
     rows = random_rows(rng, n, rng.choice([0.0, 0.02, 0.3, 1.0]))
     titled = rows[rng.random(len(rows)) < 0.5]
     impacts = rng.choice(np.array([0.25, 1.0, 3.3], np.float32), len(rows))
-    number = tuple(Piece(random_rows(rng, n, 0.3), None) for _ in range(rng.integers(3)))
+    exact = Piece(rows[rng.random(len(rows)) < rng.choice([0.0, 0.5, 1.0])], None)
+    instead = Piece(rows[rng.random(len(rows)) < 0.5], None)
     return AskedWord(
         key,
         Piece(rows, impacts),
         Piece(titled, rng.choice(np.array([0.6, 1.0], np.float32), len(titled))),
-        number if rng.random() < 0.3 else None,
+        exact,
+        instead,
+        is_number=bool(rng.random() < 0.3),
     )
 
 
@@ -82,7 +86,7 @@ def random_requests(rng, titles, n):
         query = random_query(rng, titles, int(rng.choice([0, 1, 3, 6, 32])))
         idf = rng.choice(np.array([0.5, 2.0, 7.25], np.float32), len(query.words))
         rows = rng.permutation(np.arange(-2, n_items + 2))[: rng.integers(0, 70)]
-        yield PairRequest(query, idf, sum(query.unmatched), rows)
+        yield PairRequest(query, idf, sum(query.unmatched), int(rng.integers(1 << 32)), rows)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -124,7 +128,9 @@ def small(make, idf, words, typed=(), keys=None):
     kinds[1], kinds[7] = STOP_WORD, NUMBER
     titles = Titles(np.array([0, 2, 4, 5]), np.array([5, 6, 1, 5, 7], np.int32), kinds)
     query = AskedQuery(tuple(words), typed, keys or {})
-    request = PairRequest(query, np.array(idf, np.float32), sum(query.unmatched), np.arange(3))
+    replaced = bits(query.lacking)
+    idf = np.array(idf, np.float32)
+    request = PairRequest(query, idf, sum(query.unmatched), replaced, np.arange(3))
     features = make(titles)
     lines = features.finish(features.pairs([request]), [request], 100)
     return dict(zip(LEXICAL_FEATURES, lines.tolist(), strict=True))
@@ -134,28 +140,42 @@ def piece(rows, values):
     return Piece(np.array(rows, np.int32), np.array(values, np.float32))
 
 
+NOTHING = piece([], [])
+
+
 def test_texts_are_what_the_module_says(make):
-    first = AskedWord(0, piece([0, 2], [2.2, 1.1]), piece([2], [0.6]))
-    second = AskedWord(1, piece([2], [4.4]), piece([2], [1.0]))
-    third = AskedWord(2, piece([], []), piece([], []))
+    first = AskedWord(0, piece([0, 2], [2.2, 1.1]), piece([2], [0.6]), piece([0], [1.0]), NOTHING)
+    second = AskedWord(1, piece([2], [4.4]), piece([2], [1.0]), piece([2], [1.0]), NOTHING)
+    third = AskedWord(2, NOTHING, NOTHING, NOTHING, NOTHING)
     found = small(make, [1.0, 2.0, 1.0], [first, second, third])
     nearly = pytest.approx
     assert found["bm25"] == nearly([2.2 / 8.8, 0.0, 5.5 / 8.8])
     assert found["bm25_rank"] == nearly([math.log(2), math.log(3), 0.0])
     assert found["title_coverage"] == nearly([0.0, 0.0, 0.25 * 0.6 + 0.5])
     assert found["text_coverage"] == nearly([0.25, 0.0, 0.75])
-    assert found["missing_words"] == [2, 3, 1]
+    assert found["exact_coverage"] == nearly([0.25, 0.0, 0.5])
+    assert found["missing_words"] == [2, 3, 2]
     assert found["rarest_missing"] == [1.0, 1.0, 0.5]
     assert found["holds_all"] == [0, 0, 0]
     assert found["query_words"] == [3, 3, 3]
     assert found["unknown_words"] == nearly([1 / 3] * 3)
     assert found["sharpness"] == nearly([2 / math.log(101)] * 3)
-    assert small(make, [1.0], [first])["holders"] == nearly([math.log(3)] * 3)
+    assert small(make, [1.0], [first])["holds_all"] == [1, 0, 0]
+    assert small(make, [1.0], [first])["holders"] == nearly([math.log(2)] * 3)
+
+
+def test_what_is_most_similar_stands_for_a_word_that_no_item_has(make):
+    word = AskedWord(0, piece([0, 2], [2.2, 1.1]), NOTHING, NOTHING, piece([2], [1.0]))
+    known = AskedWord(1, piece([0, 2], [2.2, 1.1]), NOTHING, piece([0, 2], [1.0, 1.0]), NOTHING)
+    found = small(make, [2.0, 1.0], [word, known])
+    assert found["holds_all"] == [0, 0, 1]
+    assert found["missing_words"] == [1, 2, 0]
+    assert found["rarest_missing"] == [1.0, 1.0, 0.0]
+    assert found["exact_coverage"] == pytest.approx([1 / 3, 0.0, 1 / 3])
 
 
 def test_titles_are_what_the_module_says(make):
-    nothing = piece([], [])
-    words = [AskedWord(0, nothing, nothing), AskedWord(1, nothing, nothing)]
+    words = [AskedWord(key, NOTHING, NOTHING, NOTHING, NOTHING) for key in (0, 1)]
     found = small(make, [1.0, 1.0], words, (0, 1), {5: 0, 6: 1})
     assert found["title_covered"] == [1, 1, 0]
     assert found["phrase"] == [1, 0.5, 0]
@@ -163,11 +183,13 @@ def test_titles_are_what_the_module_says(make):
     assert found["whole_title"] == [1, 0, 0]
     assert found["title_words"] == pytest.approx([math.log(3), math.log(2), math.log(2)])
     assert small(make, [1.0], words[:1], (1, 0), {5: 0, 1: 1})["whole_title"] == [0, 1, 0]
-    found = small(make, [1.0], [AskedWord(0, nothing, nothing, ())], (0,), {5: 0})
+    number = AskedWord(0, NOTHING, NOTHING, NOTHING, NOTHING, is_number=True)
+    found = small(make, [1.0], [number], (0,), {5: 0})
     assert found["numbers_clash"] == [0, 0, 1]
     assert found["numbers_matched"] == [0, 0, 0]
-    exactly = (Piece(np.array([2], np.int32), None), Piece(np.array([0], np.int32), None))
-    found = small(make, [1.0], [AskedWord(0, nothing, nothing, exactly)], (0,), {7: 0})
+    rows = piece([0, 2], [1.0, 1.0])
+    number = AskedWord(0, rows, NOTHING, rows, NOTHING, is_number=True)
+    found = small(make, [1.0], [number], (0,), {7: 0})
     assert found["numbers_clash"] == [0, 0, 0]
     assert found["numbers_matched"] == [1, 0, 1]
 
@@ -183,8 +205,9 @@ def test_many_candidates_have_ranks(make):
     n = 3000
     titles = Titles(np.zeros(n + 1, np.int64), NO_ROWS, np.zeros(0, np.uint8))
     rows = np.arange(n, dtype=np.int32)
-    word = AskedWord(0, Piece(rows, rows.astype(np.float32)), piece([], []))
-    request = PairRequest(AskedQuery((word,), (), {}), np.ones(1, np.float32), 0, np.arange(n))
+    items = Piece(rows, rows.astype(np.float32))
+    word = AskedWord(0, items, NOTHING, items, NOTHING)
+    request = PairRequest(AskedQuery((word,), (), {}), np.ones(1, np.float32), 0, 0, np.arange(n))
     features = make(titles)
     lines = features.finish(features.pairs([request]), [request], n)
     found = dict(zip(LEXICAL_FEATURES, lines, strict=True))
