@@ -103,7 +103,7 @@ def main(folder: Path) -> None:
     plan = unlearned(plan_of_grades(*read_pairs(folder, SEED)))
     with tempfile.TemporaryDirectory(prefix="recserve-exact-") as work:
         fold = Path(work) / "fold"
-        bundle, _ = build_fold(plan, plan.folds[0], Recipe(), fold, packed_encoder)
+        bundle, _ = build_fold(plan, plan.folds[0], Recipe(), fold, packed_encoder, learning=False)
         print("\n".join(measure(plan, bundle)))
 
 

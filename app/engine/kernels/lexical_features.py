@@ -12,7 +12,7 @@ most similar to it stands for it. One number a candidate, undefined ones are 0:
     exact_coverage   Σ weights of the words that the text has itself, at most 1
     holds_all        1 if the text holds all words
     missing_words    how many words the text does not hold
-    rarest_missing   the highest idf of those / the highest idf of the query
+    rarest_missing   the highest idf of the words that the text has not itself / that of all words
     title_covered    share of the title's words that are exactly words of the query
     phrase           longest run of words of the title that follow each other in the query too / m
     starts           1 if the title begins with the first word of the query
@@ -145,8 +145,8 @@ class AskedQuery:
         typed: the keys of all words in order, stop words too, as far as a title is read.
         keys: word of the vocabulary -> key; several words where one is written in several ways.
         stop_words: the query has nothing but stop words.
-        unmatched: of each word, whether it matches nothing.
-        lacking: of each word, whether no item of the index has the word itself.
+        unmatched, lacking: bit w tells that word w matches nothing, or that no item of the index
+            has the word itself.
         address: of an `AskedQuery` in C, which lives as long as this object.
     """
 
@@ -154,8 +154,8 @@ class AskedQuery:
     typed: tuple[int, ...]
     keys: Mapping[int, int]
     stop_words: bool = False
-    unmatched: tuple[bool, ...] = field(init=False, compare=False)
-    lacking: tuple[bool, ...] = field(init=False, compare=False)
+    unmatched: int = field(init=False, compare=False)
+    lacking: int = field(init=False, compare=False)
     address: int = field(init=False, compare=False)
     _arrays: tuple[npt.NDArray[Any], ...] = field(init=False, compare=False, repr=False)
 
@@ -164,8 +164,6 @@ class AskedQuery:
         keys = (*read, *self.typed, *self.keys.values())
         if len(read) + len(self.typed) > MOST_KEYS or max(keys, default=0) >= MOST_KEYS:
             raise ValueError(f"a query with more than {MOST_KEYS} words")
-        unmatched = tuple([not word.items.rows.size for word in self.words])
-        lacking = tuple([not word.exactly.rows.size for word in self.words])
         words = np.array([_line_of_word(word) for word in self.words], np.int64)
         numbers = np.array([*self.typed, *self.keys, *self.keys.values()], np.int32)
         n_typed, n_keys, size = len(self.typed), len(self.keys), numbers.itemsize
@@ -174,8 +172,8 @@ class AskedQuery:
         lists = (address(words), typed_at, keys_at, keys_at + n_keys * size)
         lengths = (len(self.words), n_typed, n_keys, self.stop_words)
         asked = np.array([*lists, *lengths], np.int64)
-        object.__setattr__(self, "unmatched", unmatched)
-        object.__setattr__(self, "lacking", lacking)
+        object.__setattr__(self, "unmatched", _bits(word.items for word in self.words))
+        object.__setattr__(self, "lacking", _bits(word.exactly for word in self.words))
         object.__setattr__(self, "address", address(asked))
         object.__setattr__(self, "_arrays", (words, numbers, asked))
 
@@ -186,21 +184,21 @@ class PairRequest(NamedTuple):
     Attributes:
         query: as read by the index that computes.
         idf: float32[m], > 0, contiguous, of its words in the bundle, whichever index computes.
-        n_unknown: how many of the words match nothing, in any index.
-        replaced: bit w: no item of any index has word w itself, so others stand for it.
+        unknown: bit w tells that word w matches nothing in any index.
+        replaced: bit w tells that no item of any index has word w itself, so others stand for it.
         rows: int64[c], the candidates, each once; a row that the index lacks has zeros.
     """
 
     query: AskedQuery
     idf: Vector
-    n_unknown: int
+    unknown: int
     replaced: int
     rows: Rows
 
 
-def bits(which: Iterable[bool]) -> int:
-    """Return the number whose bit w is 1 where word w is meant, as `PairRequest` has it."""
-    return sum(1 << word for word, meant in enumerate(which) if meant)
+def _bits(pieces: Iterable[Piece]) -> int:
+    """Return the number whose bit w is 1 where piece w has no rows."""
+    return sum(1 << number for number, piece in enumerate(pieces) if not piece.rows.size)
 
 
 class LexicalFeatures(Protocol):
@@ -218,7 +216,7 @@ class LexicalFeatures(Protocol):
 
         Args:
             pairs: as `pairs` returns it, for the same requests.
-            requests: read are the idf, the number of unknown words, and the number of candidates.
+            requests: read are the idf, the unknown words, and the number of candidates.
             n_items: number of items that the idf come from.
         """
         ...
@@ -264,14 +262,14 @@ class NumpyLexicalFeatures:
     def finish(self, pairs: Matrix, requests: Sequence[PairRequest], n_items: int) -> Matrix:
         """See `LexicalFeatures`."""
         start = 0
-        for _, idf, n_unknown, _, rows in requests:
+        for _, idf, unknown, _, rows in requests:
             block = pairs[:, start : start + len(rows)]
             start += len(rows)
             if not len(rows):
                 continue
             block[_LINES["bm25_rank"]] = log_ranks(block[_LINES["bm25"]][None])[0]
             block[_LINES["query_words"]] = len(idf)
-            block[_LINES["unknown_words"]] = n_unknown / max(len(idf), 1)
+            block[_LINES["unknown_words"]] = unknown.bit_count() / max(len(idf), 1)
             block[_LINES["sharpness"]] = float(idf.max(initial=0.0)) / _log_items(n_items)
             block[_LINES["holders"]] = math.log1p(block[_LINES["holds_all"]].sum())
         return pairs
@@ -326,7 +324,7 @@ def _of_texts(request: PairRequest, rows: Rows) -> dict[str, Vector | Mask | npt
         "exact_coverage": np.minimum((weights * exact).sum(axis=0), 1.0),
         "holds_all": holds.all(axis=0),
         "missing_words": len(words) - holds.sum(axis=0),
-        "rarest_missing": np.where(holds, np.float32(0), idf[:, None]).max(axis=0) / idf.max(),
+        "rarest_missing": np.where(exact, np.float32(0), idf[:, None]).max(axis=0) / idf.max(),
         "numbers_matched": with_number / np.float32(max(int(is_number.sum()), 1)),
     }
 
@@ -477,18 +475,14 @@ def _request_table(
     """
     rows = [np.ascontiguousarray(request.rows, np.int64) for request in requests]
     lines = [
-        (
-            query.address,
-            address(idf),
-            address(of_query),
-            len(idf),
-            n_unknown,
-            replaced,
-            len(of_query),
-        )
-        for (query, idf, n_unknown, replaced, _), of_query in zip(requests, rows, strict=True)
+        (q.query.address, address(q.idf), address(of_query), len(q.idf), *_numbers(q))
+        for q, of_query in zip(requests, rows, strict=True)
     ]
     return rows, np.array(lines, np.int64), sum(map(len, rows))
+
+
+def _numbers(request: PairRequest) -> tuple[int, int, int]:
+    return request.unknown.bit_count(), request.replaced, len(request.rows)
 
 
 def _line_of_word(word: AskedWord) -> tuple[int, ...]:

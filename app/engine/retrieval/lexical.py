@@ -16,12 +16,7 @@ import numpy as np
 
 from app.core.types import Mask, Matrix, Rows, Vector
 from app.domain.columns import Arrays
-from app.engine.kernels.lexical_features import (
-    AskedQuery,
-    PairRequest,
-    bits,
-    lexical_features_over,
-)
+from app.engine.kernels.lexical_features import AskedQuery, PairRequest, lexical_features_over
 from app.engine.kernels.matching import RowNumbers
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
@@ -275,23 +270,9 @@ class LexicalIndex:
                 for request, query, rows in zip(main, asked, candidates, strict=True)
             ]
         return [
-            PairRequest(
-                query=query,
-                idf=self._read(text).idf,
-                n_unknown=sum(query.unmatched),
-                replaced=bits(query.lacking),
-                rows=rows,
-            )
+            PairRequest(query, self._read(text).idf, query.unmatched, query.lacking, rows)
             for text, query, rows in zip(queries, asked, candidates, strict=True)
         ]
-
-    def unmatched(self, query: str) -> tuple[bool, ...]:
-        """Return of each word of a query whether it matches nothing."""
-        return self._asked(query).unmatched
-
-    def lacking(self, query: str) -> tuple[bool, ...]:
-        """Return of each word of a query whether no item has the word itself."""
-        return self._asked(query).lacking
 
     def pairs(self, requests: Sequence[PairRequest]) -> Matrix:
         """Return the features of pairs: see `LexicalFeatures`."""

@@ -5,14 +5,16 @@ for a changed row the index of the bundle does not count. Words have the weights
 that an item gets the same score in each index.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from app.core.types import Mask, Matrix, Rows
-from app.engine.kernels.lexical_features import PairRequest, bits
+from app.engine.kernels.lexical_features import PairRequest
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import code_of, is_distinctive, is_year
 from app.engine.retrieval.lexical import LexicalIndex
@@ -161,26 +163,24 @@ class LiveLexicalIndex:
     def features(self, queries: Sequence[str], candidates: Sequence[Rows]) -> Matrix:
         """See `LexicalSearch`. Rows that no index has get zeros where a row decides."""
         requests = self._main.pair_requests(queries, candidates)
-        if self._segments:
-            requests = [
-                request._replace(
-                    n_unknown=sum(self._in_all(query, LexicalIndex.unmatched)),
-                    replaced=bits(self._in_all(query, LexicalIndex.lacking)),
-                )
-                for query, request in zip(queries, requests, strict=True)
-            ]
+        of_segments = [
+            segment.index.pair_requests(queries, candidates) for segment in self._segments
+        ]
+        if of_segments:
+            requests = [_in_all(each) for each in zip(requests, *of_segments, strict=True)]
         pairs = self._main.pairs(requests)
         if requests:
             for segment in self._segments:
                 _replace_pairs(pairs, segment, queries, requests)
         return self._main.finish(pairs, requests)
 
-    def _in_all(
-        self, query: str, tell: Callable[[LexicalIndex, str], tuple[bool, ...]]
-    ) -> list[bool]:
-        """Return of each word of a query whether something is true of it in every index."""
-        indexes = (self._main, *(segment.index for segment in self._segments))
-        return [all(of_word) for of_word in zip(*(tell(i, query) for i in indexes), strict=True)]
+
+def _in_all(requests: Sequence[PairRequest]) -> PairRequest:
+    """Return the first of the same requests in several indexes, with what no index has."""
+    return requests[0]._replace(
+        unknown=reduce(and_, [request.unknown for request in requests]),
+        replaced=reduce(and_, [request.replaced for request in requests]),
+    )
 
 
 def _replace_pairs(

@@ -31,6 +31,7 @@ from app.engine.scoring.blend import (
     SIGNAL_WEIGHTS,
 )
 from app.engine.scoring.history_features import HistoryFeatures
+from app.engine.scoring.exactness import exactness
 from app.engine.scoring.learned import searched_score
 from app.engine.scoring.modes import Mode
 from app.engine.scoring.pair_features import PairFeatures, TextSide
@@ -196,19 +197,26 @@ def blended(columns: Matrix, names: Sequence[str]) -> Vector:
 
 
 def fixed_order(
-    names: Sequence[str], history: Scorer | None, n_history: int
+    names: Sequence[str], history: Scorer | None, n_history: int, n_items: int
 ) -> Callable[[Matrix], Vector]:
     """Return how the fixed blend orders candidates with these features (`app.engine.scoring`).
 
-    `history`: the network of the first `n_history` features; None where the query is alone.
+    Args:
+        names: of the features.
+        history: the network of the first `n_history` features; None where the query is alone.
+        n_history: how many of the features are those of a history.
+        n_items: size of the catalogue.
     """
+    first = names.index(f"lexical.{LEXICAL_FEATURES[0]}")
     cosine, known = names.index("cosine.cosine"), names.index("cosine.known")
     coverage = names.index("lexical.title_coverage")
     popularity = names.index("item.popularity") if "item.popularity" in names else None
 
     def order(columns: Matrix) -> Vector:
         weights = np.where(columns[known] > 0, COVERAGE_WEIGHT, COVERAGE_ALONE_WEIGHT)
+        exact = exactness(columns[first : first + len(LEXICAL_FEATURES)], n_items)
         match: Vector = columns[cosine] + weights * columns[coverage]
+        match = match + exact / np.float32(LEARNED_MATCH_WEIGHT)
         if history is not None:
             return history.score(columns[:n_history]) + LEARNED_MATCH_WEIGHT * match
         if popularity is None:
@@ -251,4 +259,4 @@ def choose_for_search(  # noqa: PLR0913 - each by its name
         if real_of(examples.kinds).any():
             models |= MODELS
     mix = mixed(examples, seed, score)
-    return choose(mix, fixed_order(names, scorer, n_history), seed, score, models)
+    return choose(mix, fixed_order(names, scorer, n_history, n_items), seed, score, models)

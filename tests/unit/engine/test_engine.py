@@ -184,7 +184,7 @@ def test_scores_are_the_documented_blend() -> None:
             + 0.5 * (vector @ taste)
             + 0.3 * alike[name] / scale
             - 0.4 * max(0.0, float(vector @ vectors["alien"]))
-            + 0.3 * (name in covered)
+            + (0.3 + 3.6) * (name in covered)
             + 0.15 * (0.5 if name == "mob" else 0.0)
             + 0.05 * older.get(name, 0) / 5
         )

@@ -103,9 +103,7 @@ static inline float *line(Scratch s, int feature) { return s.features + feature 
 /* Searches BLOCK rows in a list: at[l] is where rows[l] stands, if it does. The list may be a
  * thousand times longer than there are candidates, so it is halved and never read through. The
  * choice between two addresses needs no branch, which would be mispredicted half of the time. */
-static inline void search(const int32_t *list, int64_t n, const int32_t *rows, int32_t *at) {
-    const int32_t *low[BLOCK];
-    for (int l = 0; l < BLOCK; l++) low[l] = list;
+static inline void search_from(const int32_t *low[BLOCK], int64_t n, const int32_t *rows) {
     while (n > 1) {
         const int64_t half = n / 2;
 #pragma GCC unroll 16
@@ -115,10 +113,17 @@ static inline void search(const int32_t *list, int64_t n, const int32_t *rows, i
         }
         n -= half;
     }
+}
+
+static inline void search(const int32_t *list, int64_t n, const int32_t *rows, int32_t *at) {
+    const int32_t *low[BLOCK];
+    for (int l = 0; l < BLOCK; l++) low[l] = list;
+    search_from(low, n, rows);
     for (int l = 0; l < BLOCK; l++) at[l] = (int32_t)(low[l] - list);
 }
 
 static inline float higher(float a, float b) { return a > b ? a : b; }
+static inline float lower(float a, float b) { return a < b ? a : b; }
 
 /* Adds what the texts match of one word of this weight, and the titles. Values, and the list of
  * titles, are read only for the candidates whose text matches the word: any read may be slow.
@@ -152,18 +157,22 @@ static int64_t add_word(const AskedWord *word, float weight, Scratch s) {
 }
 
 /* Writes which candidates hold a word, of those n_found that match it. n_items: how many rows match
- * it. */
+ * it. All rows of `held` are among these, so a row stands at most that many places further ahead as
+ * others are between them: mostly few, because most matches are the word itself. */
 static void find_holders(RowValues held, int64_t n_items, int64_t n_found, Scratch s) {
+    const int64_t others = n_items - held.n, window = others + 1 < held.n ? others + 1 : held.n;
     memset(s.holds, 0, s.step * sizeof *s.holds);
-    if (held.n == n_items) { /* the same rows */
-        for (int64_t f = 0; f < n_found; f++) s.holds[s.found[f]] = 1;
-        return;
-    }
+    for (int l = 0; l < BLOCK; l++) s.found_at[n_found + l] = 0;
     for (int64_t f = 0; held.n && f < n_found; f += BLOCK) {
-        int32_t at[BLOCK];
-        search(held.rows, held.n, s.found_rows + f, at);
+        const int32_t *low[BLOCK];
+        for (int l = 0; l < BLOCK; l++) {
+            int64_t first = s.found_at[f + l] - others;
+            first = first < 0 ? 0 : first;
+            low[l] = held.rows + (first < held.n - window ? first : held.n - window);
+        }
+        search_from(low, window, s.found_rows + f);
         for (int l = 0; l < BLOCK; l++)
-            if (held.rows[at[l]] == s.found_rows[f + l]) s.holds[s.found[f + l]] = 1;
+            if (*low[l] == s.found_rows[f + l]) s.holds[s.found[f + l]] = 1;
     }
 }
 
@@ -179,25 +188,35 @@ static void of_texts(PairRequest q, Scratch s) {
         const AskedWord *word = query->words + w;
         const float weight = q.idf[w] / (float)total, idf = q.idf[w];
         const int replaced = q.replaced >> w & 1;
-        const float *holds = s.holds;
         const int64_t n_found = add_word(word, weight, s);
         find_holders(replaced ? word->instead : word->exactly, word->items.n, n_found, s);
-        for (int64_t x = 0; x < s.step; x++) missing[x] += 1 - holds[x];
-        for (int64_t x = 0; x < s.step; x++) rarest[x] = higher(rarest[x], (1 - holds[x]) * idf);
+        /* What a candidate has that holds the word, and what it does not miss then. */
+        const float itself = replaced ? 0 : weight, saved = replaced ? 0 : idf;
+        const float number = word->is_number && !replaced;
         n_numbers += word->is_number != 0;
-        if (replaced) continue;
-        for (int64_t x = 0; x < s.step; x++) exact[x] += holds[x] * weight;
-        for (int64_t x = 0; word->is_number && x < s.step; x++) numbers[x] += holds[x];
+        /* By blocks of a fixed length, which the compiler turns into vectors. */
+        for (int64_t x = 0; x < s.step; x += BLOCK) {
+            const float *holds = s.holds + x;
+            for (int l = 0; l < BLOCK; l++) missing[x + l] += 1 - holds[l];
+            for (int l = 0; l < BLOCK; l++)
+                rarest[x + l] = higher(rarest[x + l], idf - holds[l] * saved);
+            for (int l = 0; l < BLOCK; l++) exact[x + l] += holds[l] * itself;
+            if (number)
+                for (int l = 0; l < BLOCK; l++) numbers[x + l] += holds[l];
+        }
     }
     const float limit = (float)(2.2 * total);
-    for (int64_t x = 0; x < s.step; x++) {
-        line(s, BM25)[x] /= limit;
-        line(s, TITLE_COVERAGE)[x] = fminf(line(s, TITLE_COVERAGE)[x], 1);
-        line(s, TEXT_COVERAGE)[x] = fminf(line(s, TEXT_COVERAGE)[x], 1);
-        exact[x] = fminf(exact[x], 1);
-        line(s, HOLDS_ALL)[x] = missing[x] == 0;
-        rarest[x] /= highest;
-        if (n_numbers) numbers[x] /= n_numbers;
+    float *bm25 = line(s, BM25), *title = line(s, TITLE_COVERAGE);
+    float *text = line(s, TEXT_COVERAGE), *all = line(s, HOLDS_ALL);
+    for (int64_t x = 0; x < s.step; x += BLOCK) {
+        for (int l = 0; l < BLOCK; l++) bm25[x + l] /= limit;
+        for (int l = 0; l < BLOCK; l++) title[x + l] = lower(title[x + l], 1);
+        for (int l = 0; l < BLOCK; l++) text[x + l] = lower(text[x + l], 1);
+        for (int l = 0; l < BLOCK; l++) exact[x + l] = lower(exact[x + l], 1);
+        for (int l = 0; l < BLOCK; l++) all[x + l] = missing[x + l] == 0;
+        for (int l = 0; l < BLOCK; l++) rarest[x + l] /= highest;
+        if (n_numbers)
+            for (int l = 0; l < BLOCK; l++) numbers[x + l] /= n_numbers;
     }
 }
 

@@ -17,7 +17,6 @@ from app.engine.kernels.lexical_features import (
     NumpyLexicalFeatures,
     PairRequest,
     Titles,
-    bits,
 )
 from app.engine.kernels.loader import Unavailable, load_library
 from app.engine.kernels.topk import Piece
@@ -86,7 +85,7 @@ def random_requests(rng, titles, n):
         query = random_query(rng, titles, int(rng.choice([0, 1, 3, 6, 32])))
         idf = rng.choice(np.array([0.5, 2.0, 7.25], np.float32), len(query.words))
         rows = rng.permutation(np.arange(-2, n_items + 2))[: rng.integers(0, 70)]
-        yield PairRequest(query, idf, sum(query.unmatched), int(rng.integers(1 << 32)), rows)
+        yield PairRequest(query, idf, query.unmatched, int(rng.integers(1 << 32)), rows)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -128,9 +127,8 @@ def small(make, idf, words, typed=(), keys=None):
     kinds[1], kinds[7] = STOP_WORD, NUMBER
     titles = Titles(np.array([0, 2, 4, 5]), np.array([5, 6, 1, 5, 7], np.int32), kinds)
     query = AskedQuery(tuple(words), typed, keys or {})
-    replaced = bits(query.lacking)
     idf = np.array(idf, np.float32)
-    request = PairRequest(query, idf, sum(query.unmatched), replaced, np.arange(3))
+    request = PairRequest(query, idf, query.unmatched, query.lacking, np.arange(3))
     features = make(titles)
     lines = features.finish(features.pairs([request]), [request], 100)
     return dict(zip(LEXICAL_FEATURES, lines.tolist(), strict=True))
@@ -170,7 +168,7 @@ def test_what_is_most_similar_stands_for_a_word_that_no_item_has(make):
     found = small(make, [2.0, 1.0], [word, known])
     assert found["holds_all"] == [0, 0, 1]
     assert found["missing_words"] == [1, 2, 0]
-    assert found["rarest_missing"] == [1.0, 1.0, 0.0]
+    assert found["rarest_missing"] == [1.0, 1.0, 1.0]
     assert found["exact_coverage"] == pytest.approx([1 / 3, 0.0, 1 / 3])
 
 

@@ -8,7 +8,7 @@ from app.engine.retrieval.index import FlatIndex
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.engine.retrieval.resolve import ResolvedRequest
-from app.engine.scoring.exactness import HOLDS_ALL, RANGE, WHOLE_TITLE, exactness
+from app.engine.scoring.exactness import HOLDS_ALL, RANGE, RAREST, WHOLE_TITLE, exactness
 from app.engine.scoring.learned import LearnedScorer
 from app.engine.scoring.modes import mode_of
 from app.engine.scoring.pair_features import PairFeatures, TextSide
@@ -89,18 +89,37 @@ def test_no_likeness_comes_before_an_item_that_holds_all_words(side, weight):
     assert found.reads_words
     assert int(np.argmax(found.values)) == RARE
     others = np.delete(found.values, RARE)
-    assert found.values[RARE] - others.max() >= HOLDS_ALL - 2 * RANGE
+    assert found.values[RARE] - others[others < RAREST / 2].max() >= RAREST - 2 * RANGE
 
 
-def test_common_words_decide_nothing_alone(side):
-    lexical = side.words.features(["common thing"], [np.array([5, RARE])])
-    assert exactness(lexical, len(TITLES)).tolist() == [0.0, 0.0]
+def terms(side, query, rows):
+    lexical = side.words.features([query], [np.array(rows)])
+    assert lexical.shape == (len(LEXICAL_FEATURES), len(rows))
+    return exactness(lexical, len(TITLES)).tolist()
+
+
+def test_common_words_are_an_advantage_only(side):
+    assert terms(side, "common thing", [5, RARE]) == [HOLDS_ALL, 0.0]
+
+
+def test_the_rarest_word_counts_where_something_holds_all_words(side):
+    assert terms(side, "rare song", [RARE, HALF, 302]) == [RAREST + HOLDS_ALL, 0.0, 0.0]
+    assert terms(side, "song common", [RARE, HALF, 5]) == [0.0, 0.0, 0.0]
+    assert terms(side, "rare thing", [RARE, HALF, 5]) == [
+        RAREST,
+        RAREST + HOLDS_ALL + WHOLE_TITLE,
+        0.0,
+    ]
+
+
+def test_a_similar_word_is_not_exact(side):
+    assert terms(side, "rares", [RARE, HALF]) == terms(side, "rare", [RARE, HALF])
+    assert terms(side, "birdy", [RARE, 302]) == [0.0, 0.0]
+    assert terms(side, "bird rarer", [RARE, 302]) == [0.0, 0.0]
 
 
 def test_a_whole_title_counts_most(side):
-    lexical = side.words.features(["song bird rare"], [np.array([RARE, HALF])])
-    assert lexical.shape == (len(LEXICAL_FEATURES), 2)
-    assert exactness(lexical, len(TITLES)).tolist() == [HOLDS_ALL + WHOLE_TITLE, 0.0]
+    assert terms(side, "song bird rare", [RARE, HALF]) == [RAREST + HOLDS_ALL + WHOLE_TITLE, 0.0]
 
 
 def test_without_a_network_there_is_no_score(side):
