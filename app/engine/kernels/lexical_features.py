@@ -26,11 +26,11 @@ Then one number a request, the same for all its candidates:
     query_words      m
     unknown_words    share of the words that match nothing
     sharpness        the highest idf / log(1 + number of items)
-    holders          log(1 + number of candidates with holds_all)
+    holders          log(1 + number of candidates with holds_all, at most 200)
 
 Stop words of a title count only in `whole_title`, unless the query has nothing but stop words. A
 numeral is the same word as its number ("iv", "4"). Ids, row numbers and the order of candidates
-never come in.
+never come in. The number of holders is cut because the sources bring no more of them for certain.
 
 `pairs` computes what depends on one candidate, `finish` the rest. In between, a catalogue that
 changes puts in the values of rows that stand in another index
@@ -92,6 +92,9 @@ NUMBER: Final = 2
 
 MOST_KEYS: Final = 64
 """Words of a query, those that are read and those that are typed."""
+
+MOST_HOLDERS: Final = 200
+"""So many holders count. `app.engine.retrieval.registry` brings as many, where there are."""
 
 _HIGHEST_IMPACT: Final = 2.2
 """The limit of the impact of a word, in idf: BM25's k1 + 1."""
@@ -271,7 +274,8 @@ class NumpyLexicalFeatures:
             block[_LINES["query_words"]] = len(idf)
             block[_LINES["unknown_words"]] = unknown.bit_count() / max(len(idf), 1)
             block[_LINES["sharpness"]] = float(idf.max(initial=0.0)) / _log_items(n_items)
-            block[_LINES["holders"]] = math.log1p(block[_LINES["holds_all"]].sum())
+            n_holders = min(int(block[_LINES["holds_all"]].sum()), MOST_HOLDERS)
+            block[_LINES["holders"]] = math.log1p(n_holders)
         return pairs
 
     def _of_titles(self, query: AskedQuery, rows: Rows) -> dict[str, Vector | Mask]:
@@ -407,6 +411,7 @@ _SHARED: Final = {
     "STOP_WORD": STOP_WORD,
     "NUMBER": NUMBER,
     "MOST_KEYS": MOST_KEYS,
+    "MOST_HOLDERS": MOST_HOLDERS,
     "OUT_OF_MEMORY": 1,
 }
 _P, _N = c_void_p, c_int64

@@ -27,8 +27,9 @@ SOURCE_SIZE = 200
 
 _MOST_HOLDERS = 20_000
 """Items that hold the words of a query, above which they are not ordered."""
-_SMALL, _TIE = 1e-2, 1e-4
-"""Weights of the history and of popularity among them: a sum stays below 1, where it is cut."""
+_SMALL, _TIE, _LAST = 1e-2, 1e-4, 1e-6
+"""Weights of the history, of popularity and of nearness to the query among them: a sum stays below
+1, where it is cut."""
 
 
 class Source(Protocol):
@@ -250,6 +251,8 @@ class NeighbourSource:
 class HolderSource:
     """The items that hold all words of the query: first what suits the history, then the popular.
 
+    Where both say nothing, the meaning decides if it is known of all items, and not the row.
+
     Word search brings the best matches. Where hundreds of items hold the words equally well, it
     cannot tell which of them the user would take.
     """
@@ -289,6 +292,10 @@ class HolderSource:
                 rows = rows[~np.isin(rows, request.hidden)]
             gathers.append(Gather(rows, None, self._neighbours(request), self._popularity))
         scores = self._topk.gather(gathers, 1.0)
+        for position, request in enumerate(requests):
+            if request.cosines is not None:
+                near = request.cosines.take(gathers[position].rows)
+                scores[position] += np.float32(_LAST) * near
         best = self._topk.best(scores, [Exclusion()] * len(scores), [self._size] * len(scores))
         return [
             Hits(gather.rows.take(hits.rows), hits.scores)

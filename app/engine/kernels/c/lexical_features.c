@@ -17,7 +17,7 @@ enum {
     RAREST_MISSING, TITLE_COVERED, PHRASE, STARTS, WHOLE_TITLE, TITLE_WORDS, NUMBERS_MATCHED, NUMBERS_CLASH,
     QUERY_WORDS, UNKNOWN_WORDS, SHARPNESS, HOLDERS, LEXICAL_FEATURES
 };
-enum { STOP_WORD = 1, NUMBER = 2, MOST_KEYS = 64 };
+enum { STOP_WORD = 1, NUMBER = 2, MOST_KEYS = 64, MOST_HOLDERS = 200 };
 enum { OUT_OF_MEMORY = 1 };
 /* Candidates that are searched for side by side, so that their reads of memory overlap. */
 enum { BLOCK = 16 };
@@ -82,6 +82,7 @@ const Shared lexical_features_shared[] = {
     SHARED_CONSTANT(QUERY_WORDS), SHARED_CONSTANT(UNKNOWN_WORDS), SHARED_CONSTANT(SHARPNESS),
     SHARED_CONSTANT(HOLDERS), SHARED_CONSTANT(LEXICAL_FEATURES),
     SHARED_CONSTANT(STOP_WORD), SHARED_CONSTANT(NUMBER), SHARED_CONSTANT(MOST_KEYS),
+    SHARED_CONSTANT(MOST_HOLDERS),
     SHARED_CONSTANT(OUT_OF_MEMORY),
     SHARED_END,
 };
@@ -369,7 +370,7 @@ int finish_lexical_features(const PairRequest *requests, int64_t n_requests, con
         fill(out + UNKNOWN_WORDS * n, q->n_rows,
              q->n_words ? (float)((double)q->n_unknown / q->n_words) : 0);
         fill(out + SHARPNESS * n, q->n_rows, (float)(highest / log_items));
-        fill(out + HOLDERS * n, q->n_rows, log1p[holders]);
+        fill(out + HOLDERS * n, q->n_rows, log1p[holders < MOST_HOLDERS ? holders : MOST_HOLDERS]);
         out += q->n_rows;
     }
     free(keys), free(other);

@@ -8,6 +8,7 @@ import pytest
 from app.domain.columns import offsets_of
 from app.engine.kernels.lexical_features import (
     LEXICAL_FEATURES,
+    MOST_HOLDERS,
     MOST_KEYS,
     NUMBER,
     STOP_WORD,
@@ -210,4 +211,4 @@ def test_many_candidates_have_ranks(make):
     lines = features.finish(features.pairs([request]), [request], n)
     found = dict(zip(LEXICAL_FEATURES, lines, strict=True))
     assert np.array_equal(np.expm1(found["bm25_rank"]).round(), np.arange(n)[::-1])
-    assert found["holders"] == pytest.approx(math.log1p(n))
+    assert found["holders"] == pytest.approx(math.log1p(MOST_HOLDERS))

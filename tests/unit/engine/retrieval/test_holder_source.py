@@ -40,6 +40,17 @@ def test_the_history_comes_before_popularity():
     assert hits.rows.tolist() == [4, 3, 0]
 
 
+def test_where_nothing_else_decides_the_nearest_come_first():
+    words = LexicalIndex(lexical_arrays(TITLES, TITLES))
+    none = np.zeros(len(TITLES), np.float32)
+    unknown = HolderSource(
+        "holders", words, popularity=none, table=None, size=2, topk=topk_over(len(TITLES))
+    )
+    cosines = np.array([0.2, 0.9, 0.0, 0.3, 0.4], np.float32)
+    (hits,) = unknown.search([ResolvedRequest(query="red shoe", cosines=cosines)])
+    assert hits.rows.tolist() == [4, 3]
+
+
 def test_hidden_and_blocked_rows_do_not_come_back():
     blocked = np.array([True, False, False, False, False])
     request = ResolvedRequest(query="red shoe", hidden=np.array([3]), blocked=blocked)
