@@ -200,9 +200,10 @@ def _names_line(document: Document) -> list[str]:
     names = document.get("search", {}).get("names", {})
     if not names.get("n"):
         return []
+    share = names["share"]["value"]
     return [
-        f"Asked for {names['n']} names out of the texts, {names['share']:.1%} of the first ten "
-        "items hold the name."
+        f"Asked for {names['n']} names out of the texts, {share:.1%} of the first ten items hold "
+        "the name."
     ]
 
 

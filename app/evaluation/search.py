@@ -78,7 +78,7 @@ class SearchTrial:
                     for mode in MODES
                 }
         document["by_query_words"] = self._by_query_words({**modes, **rules})
-        return {**document, "names": names.document()}
+        return {**document, "names": names.document(self.seed)}
 
     def _by_query_words(self, answers: Mapping[str, Answers]) -> Document:
         """Return the cases and the mean NDCG of each way to answer, by words of the query."""

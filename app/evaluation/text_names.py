@@ -20,6 +20,7 @@ from app.domain.columns import Column
 from app.engine.open import columns_of, render_of
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.word_cutting import STOP_WORDS
+from app.offline.metrics.intervals import mean_intervals
 
 MOST_NAMES, FEWEST_NAMES = 50, 13
 TOP = 10
@@ -63,15 +64,15 @@ class NamesFound:
 
     right: dict[str, int]
 
-    def document(self) -> dict[str, object]:
+    def document(self, seed: int) -> dict[str, object]:
         """Return share, number of names, and the names that do not have all ten places.
 
-        `share` is null where the catalogue has no names.
+        `share` has an interval over the names; it is null where the catalogue has none.
         """
-        n = len(self.right)
+        shares = np.array(list(self.right.values()), np.float64) / TOP
         return {
-            "share": round(sum(self.right.values()) / (TOP * n), 6) if n else None,
-            "n": n,
+            "share": mean_intervals(shares[:, None], seed)[0].document(),
+            "n": len(shares),
             "short": {name: n for name, n in self.right.items() if n < TOP},
         }
 

@@ -30,8 +30,8 @@ from app.engine.scoring.blend import (
     LEARNED_MATCH_WEIGHT,
     SIGNAL_WEIGHTS,
 )
-from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.exactness import exactness
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.learned import searched_score
 from app.engine.scoring.modes import Mode
 from app.engine.scoring.pair_features import PairFeatures, TextSide

@@ -117,7 +117,8 @@ def test_lines_and_page_show_all_of_it(document):
     lines = summary_lines(document)
     assert any(line.startswith("recserve, words") for line in lines)
     assert "By words, by history, and by both" in render(document)
-    assert document["search"]["names"] == {"share": None, "n": 0, "short": {}}
+    assert document["search"]["names"]["share"]["value"] is None
+    assert document["search"]["names"]["n"] == 0
 
 
 def films(tmp_path):
@@ -154,4 +155,5 @@ def test_the_share_counts_the_places_that_hold_the_name(tmp_path):
         return np.array([2.0 * (name in wrong) + (name in holds) for name in ids])
 
     found = names_found(ScoreEngine(path, all_but_one), texts, ["Ann Weaver", "Bob Stone"])
-    assert found.document() == {"share": 0.95, "n": 2, "short": {"Ann Weaver": 9}}
+    share = {"value": 0.95, "low": 0.9, "high": 1.0}
+    assert found.document(0) == {"share": share, "n": 2, "short": {"Ann Weaver": 9}}
