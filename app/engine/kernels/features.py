@@ -48,7 +48,7 @@ from app.engine.kernels.loader import (
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 """Raise it with every change of what a feature means: older scorers are then refused."""
 
 # ---- Port ----------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ class AlikeGains:
         if spread == 0.0:
             return np.full(len(rows), np.nan, np.float32)
         best = likeness[others].max()
-        gains: Vector = np.exp((likeness - best) / np.float32(_SPREAD * spread))
-        gains[~others] = np.nan
+        gains: Vector = np.exp(np.minimum(likeness - best, 0.0) / np.float32(_SPREAD * spread))
+        gains[~others] = np.nan  # the likeness to itself is above the best
         return gains
 
 

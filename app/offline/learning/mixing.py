@@ -1,6 +1,6 @@
 """How much queries that people have typed count beside written ones.
 
-A real query, logged or judged, counts as several written ones. How many is chosen with the linear
+A real query, logged or judged, counts as several written ones. How many is chosen with the simplest
 model on held-out real queries where these are enough (`app.offline.learning.fusion`), and is a
 constant otherwise.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from app.core.types import Matrix, Vector
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.examples import Examples
-from app.offline.learning.fusion import MIN_REAL, MODELS, held_out_ndcg, real_of
+from app.offline.learning.fusion import MIN_REAL, MODELS, Fit, held_out_ndcg, real_of
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,10 @@ USUAL_TIMES: Final = 8.0
 
 
 def mixed(
-    examples: Examples, seed: int, score: Callable[[Scorer, Matrix], Vector] = Scorer.score
+    examples: Examples,
+    seed: int,
+    score: Callable[[Scorer, Matrix], Vector] = Scorer.score,
+    fit: Fit = MODELS["linear"],
 ) -> Examples:
     """Return the examples with the weights of real queries raised.
 
@@ -35,6 +38,7 @@ def mixed(
         examples: of one mode.
         seed: of everything random.
         score: how a fitted scorer is used.
+        fit: fits the simplest model.
     """
     real = real_of(examples.kinds)
     if real.all() or not real.any():
@@ -43,7 +47,7 @@ def mixed(
         return _weighted(examples, USUAL_TIMES)
     means = {}
     for times in TIMES:
-        kinds, ndcg = held_out_ndcg(_weighted(examples, times), MODELS["linear"], seed, score)
+        kinds, ndcg = held_out_ndcg(_weighted(examples, times), fit, seed, score)
         deciding = real_of(kinds)
         # Of many examples only some are held out, and perhaps hardly a real one among them.
         means[times] = float(ndcg[deciding].mean()) if deciding.sum() >= MIN_REAL // 2 else 0.0

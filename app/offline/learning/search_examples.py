@@ -48,8 +48,16 @@ MOST_QUERIES: Final = 10_000
 WITHOUT_VECTOR: Final = 0.05
 """Share of the queries that are asked without a vector: some texts have none in serving."""
 
-FEW_FEATURES: Final = ("cosine.cosine", "lexical.title_coverage", "lexical.text_coverage")
+FEW_FEATURES: Final = (
+    "cosine.cosine",
+    "lexical.title_coverage",
+    "lexical.text_coverage",
+    "centre.cosine",
+)
 """What queries that are written for items without any events can weigh against each other."""
+
+REAL_FOR_NETWORKS: Final = 500
+"""Without events, networks are tried from so many logged and judged queries on."""
 
 _HISTORY_WEIGHT: Final = 2.0
 _SIDE_WEIGHT: Final = 0.04
@@ -254,9 +262,12 @@ def choose_for_search(  # noqa: PLR0913 - each by its name
 
     models = MODELS
     if behaviour is None:
-        # Nobody has used the catalogue, so items alone tell how words count, or a few judgements.
+        # Nobody has used the catalogue: its items alone tell only how a few features count.
         models = {FEW: few_features([names.index(name) for name in FEW_FEATURES])}
-        if real_of(examples.kinds).any():
+        n_real = int(np.count_nonzero(real_of(examples.kinds)))
+        if n_real >= REAL_FOR_NETWORKS:
             models |= MODELS
-    mix = mixed(examples, seed, score)
+        elif n_real:
+            models |= {"linear": MODELS["linear"]}
+    mix = mixed(examples, seed, score, next(iter(models.values())))
     return choose(mix, fixed_order(names, scorer, n_history, n_items), seed, score, models)

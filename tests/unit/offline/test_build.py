@@ -386,8 +386,8 @@ def test_a_catalogue_without_events_learns_words_from_judgements(tmp_path):
     learned = built.bundle.manifest.learned
     assert set(learned.features) == {"words"}
     assert learned.metrics["words_judged_held_out"] == 120.0
-    assert learned.metrics["words_judged_ndcg@10"] > 0.95
-    assert learned.metrics["words_judged_unlearned_ndcg@10"] < 0.6
+    assert learned.metrics["words_judged_ndcg@10"] > 0.7
+    assert learned.metrics["words_judged_unlearned_ndcg@10"] < 0.4
     assert any("judged" in line for line in str(built).splitlines() if line.startswith("learned:"))
 
 
