@@ -367,14 +367,19 @@ def test_a_catalogue_without_events_learns_words_from_judgements(tmp_path):
     brands, stuffs = (range(12), range(10))
     pairs = [(brand, stuff) for brand in brands for stuff in stuffs]
     rows = [
-        {"id": f"{b}-{s}", "title": f"brand{chr(97 + b)}", "text": f"made of stuff{chr(97 + s)}"}
+        {
+            "id": f"{b}-{s}-{copy}",
+            "title": f"brand{chr(97 + b)}",
+            "text": f"made of stuff{chr(97 + s)}",
+        }
         for b, s in pairs
+        for copy in range(3)  # words of 20 items and fewer are rare, and exact words decide there
     ]
     items = write_jsonl(tmp_path / "items.jsonl", rows)
     judged = [
         {
             "query": f"brand{chr(97 + b)} stuff{chr(97 + s)}",
-            "item_id": f"{other}-{stuff}",
+            "item_id": f"{other}-{stuff}-0",
             "grade": 2 if stuff == s else 0,
         }
         for b, s in pairs
