@@ -6,8 +6,12 @@ of the user's country with probability `BY_COUNTRY`, of the section of the hour 
 """
 
 import random
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
+
+from tests.bundles import write_jsonl
 
 COUNTRIES: Final = ("br", "de", "in", "nz")
 SECTIONS: Final = ("books", "garden", "music", "tools")
@@ -75,3 +79,14 @@ def who_where(n_users: int = 3000, n_items: int = 400, seed: int = 0) -> WhoWher
                 }
             )
     return WhoWhere(items, events, users)
+
+
+def main() -> None:
+    """Write `items.jsonl`, `events.jsonl` and `users.jsonl` of 2,000 users into a folder."""
+    rows, folder = who_where(n_users=2000), Path(sys.argv[1])
+    for name in ("items", "events", "users"):
+        write_jsonl(folder / f"{name}.jsonl", getattr(rows, name))
+
+
+if __name__ == "__main__":
+    main()
