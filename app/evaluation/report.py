@@ -19,6 +19,8 @@ _PROTOCOLS = {
     "time-split": "Models learned from the past, and were asked for what users took next.",
     "search": "Models learned from all but each user's last item, and were asked for it by what "
     "the user had taken before and by words: the user's own, or one or two of its title.",
+    "newcomers": "Models learned from some users, and were asked what others took first: without "
+    "anything, and by who they are and where.",
     "graded": "People graded products for each query (4 = matches, 1 = does not). Models never saw "
     "the grades of the queries they were asked.",
     "mind": "Models ranked the ten articles of a page by what the reader had read before.",
