@@ -1,5 +1,7 @@
 """The learned score of requests with words: features, exactness, and which network is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,14 @@ from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.lexical_arrays import lexical_arrays
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.scoring.exactness import HOLDS_ALL, RANGE, RAREST, WHOLE_TITLE, exactness
+from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.learned import LearnedScorer
 from app.engine.scoring.modes import mode_of
 from app.engine.scoring.pair_features import BEST, PairFeatures, TextSide
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.fusion import fixed_sum
 from app.testing.encoder import HashEncoder
+from tests.planted import random_behaviour, with_random_sides
 
 TITLES = [f"common thing {n}" for n in range(300)] + ["rare bird song", "rare thing", "bird house"]
 RARE, HALF = 300, 301
@@ -143,3 +147,36 @@ def test_without_a_network_there_is_no_score(side):
     scorer = scorer_by(side, {"cosine.cosine": 1.0})
     history = ResolvedRequest(recent=np.array([1]))
     assert scorer.scores([ResolvedRequest(), history], [np.array([1]), np.array([2])]) == [None] * 2
+
+
+def test_words_and_who_without_a_history_have_the_features_of_both(side):
+    """The features of the history are 0, those of the values are there."""
+    behaviour = with_random_sides(random_behaviour(1, len(TITLES)))
+    features = PairFeatures(side, HistoryFeatures.over(behaviour), behaviour.items)
+    names, rows = features.names("both"), np.unique(behaviour.sides.rows).astype(np.int64)
+    who = np.array([0, 2, 3], np.int32)
+    request = replace(asked("thing"), sides=who)
+    columns = features.compute("both", [request], [rows])
+    assert columns.shape == (len(names), len(rows))
+    group = {name: columns[at] for at, name in enumerate(names)}
+    assert (group["side.known"] == 3.0).all()
+    assert group["side.who"].any()
+    assert not group["sequential_ridge.total"].any()
+    assert not group["fit.mean"].any()
+    np.testing.assert_array_equal(group["item.popularity"], behaviour.items[0, rows])
+    alone = features.compute("history", [replace(request, query="")], [rows])
+    np.testing.assert_array_equal(columns[: len(alone)], alone)
+
+
+def test_without_a_network_for_both_an_empty_history_leaves_it_to_the_words(side):
+    behaviour = with_random_sides(random_behaviour(1, len(TITLES)))
+    features = PairFeatures(side, HistoryFeatures.over(behaviour), behaviour.items)
+    networks = {}
+    for mode, name in (("words", "lexical.holds_all"), ("history", "side.score")):
+        names = features.names(mode)
+        networks[mode] = Scorer(fixed_sum(names, {name: 1.0}), len(names))
+    scorer, rows = LearnedScorer(features, networks, len(TITLES)), np.arange(5, 50)
+    new = replace(asked("thing"), sides=np.array([0], np.int32))
+    known = replace(new, recent=np.array([1]), length=1)
+    scores = scorer.scores([new, known], [rows, rows])
+    assert [score.reads_words for score in scores] == [True, False]
