@@ -2,8 +2,9 @@
 
 A part of the users is held out with all that they did. Each of them is asked about as somebody new,
 at the moment of their first event, in four ways: with nothing (the popular items), with the user's
-attributes, with the context of that moment, and with both. Right is everything that they took in
-such a context; without contexts, everything that they took.
+attributes, with the context of that moment, and with both. Beside them stands plain popularity, the
+items by the number of their positive events. Right is everything that they took in such a context;
+without contexts, everything that they took.
 """
 
 import tempfile
@@ -23,12 +24,13 @@ from app.core.ports import Engine
 from app.core.types import Attributes, Context, RankRequest
 from app.domain.event_rules import EventRule
 from app.domain.named_values import bucketed, context_of
-from app.evaluation.answers import Answers, Numbering, ask_engine
+from app.evaluation.answers import Answers, Numbering, ask_engine, lists_of
 from app.evaluation.eval_catalogue import EvalCatalogue
 from app.evaluation.evaluate import Options
-from app.evaluation.model_runs import build_fold
+from app.evaluation.model_runs import build_fold, histories_of
 from app.evaluation.protocols import LIST_SIZE, Case, EvalPlan, Fold, by_user
 from app.offline.input.events import Events
+from app.offline.input.recipe import Recipe
 from app.offline.input.users import Users
 from app.offline.learning.signals import positive_weights
 from app.offline.metrics.intervals import mean_intervals, paired_difference
@@ -122,6 +124,7 @@ def measure_newcomers(plan: EvalPlan, dataset: str, options: Options) -> Documen
         learned = open_bundle(path).manifest.learned
         with closing(options.open_engine(path)) as engine:
             answers = _asked(engine, fold.cases, Numbering.of(plan.catalogue.ids))
+    answers["popularity"] = _popular(plan, fold, options.recipe)
     return {
         "dataset": dataset,
         "protocol": plan.protocol,
@@ -149,6 +152,16 @@ def _asked(engine: Engine, cases: Sequence[Case], numbering: Numbering) -> dict[
             label=way,
         )
     return answers
+
+
+def _popular(plan: EvalPlan, fold: Fold, recipe: Recipe) -> Answers:
+    """Return the most popular items for every case; equal ones in the order of the catalogue."""
+    histories = histories_of(fold.events, recipe, plan.catalogue.ids)
+    rows = np.concatenate([np.empty(0, np.int64), *histories])
+    counts = np.bincount(rows, minlength=len(plan.catalogue)).astype(np.float64)
+    top = np.argsort(-counts, kind="stable")[:LIST_SIZE]
+    targets = Numbering.of(plan.catalogue.ids).targets(fold.cases)
+    return lists_of([top] * len(fold.cases), [counts[top]] * len(fold.cases), targets)
 
 
 def _in_way(engine: Engine, request: RankRequest, *, who: bool, where: bool) -> RankRequest:

@@ -96,6 +96,7 @@ def test_each_way_is_measured_against_nothing(files, capsys):
     ways = {way: each["metrics"]["ndcg@10"]["value"] for way, each in document["ways"].items()}
     assert ways["who"] == ways["who and where"] > 1.5 * ways["nothing"]
     assert ways["where"] == ways["nothing"]
+    assert 0 < ways["popularity"] < ways["who"]
     assert document["ways"]["where"]["difference"]["ndcg@10"] == {"value": 0, "low": 0, "high": 0}
     difference = document["ways"]["who"]["difference"]["ndcg@10"]["value"]
     assert difference == pytest.approx(ways["who"] - ways["nothing"], abs=1e-5)
@@ -112,6 +113,7 @@ def test_the_lines_name_every_way(files, capsys):
         "who",
         "where",
         "who and where",
+        "popularity",
     ]
 
 
