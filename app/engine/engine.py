@@ -44,6 +44,7 @@ from app.engine.results import ScoredCandidates, results_of
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import Source, retrieval_order, retrieve
 from app.engine.scoring.calibration import Calibration
+from app.engine.scoring.learned import ScoredPairs
 
 log = logging.getLogger(__name__)
 
@@ -228,6 +229,18 @@ class RankEngine:
     def rank(self, batch: Sequence[RankRequest]) -> BatchResult:
         """Rank every request of a batch; results keep its order. Raises `EngineError`."""
         return self.prepare(batch)()
+
+    def pairs(
+        self, batch: Sequence[RankRequest]
+    ) -> tuple[list[ResolvedRequest], list[Rows], list[ScoredPairs]]:
+        """Return what the scorer sees of a batch, for evaluation.
+
+        Returns the requests in the terms of the catalogue, the candidates of each (int64[c]), and
+        the pairs of each network. Raises `EngineError`.
+        """
+        requests = [each.resolved for each in self._posed(batch, self.encode(batch))]
+        _, rows = self._retrieve(requests)
+        return requests, rows, list(self._parts.scorer.pairs(requests, rows))
 
     def encode(self, batch: Sequence[RankRequest]) -> EncodedBatch:
         """Interpret and encode the queries of a batch. Raises `EngineError`."""

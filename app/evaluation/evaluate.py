@@ -21,6 +21,7 @@ from app import __version__
 from app.bundle.reader import open_bundle
 from app.core.ports import Encoder, Engine
 from app.core.types import Rows, Vector
+from app.engine.engine import RankEngine
 from app.engine.open import engine_of, open_engine
 from app.engine.scoring.modes import Mode
 from app.evaluation import answer_metrics
@@ -39,6 +40,7 @@ from app.evaluation.model_runs import (
 )
 from app.evaluation.names import SASREC
 from app.evaluation.protocols import Case, EvalPlan
+from app.evaluation.same_features import MOST_REQUESTS, compare_features
 from app.evaluation.search import SearchTrial
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.recipe import Recipe
@@ -84,7 +86,7 @@ class Options:
     users: Path | None = None
     make_encoder: MakeEncoder = packed_encoder
     open_engine: OpenEngine = open_served
-    open_blend: OpenEngine | None = open_without_words
+    open_blend: OpenEngine | None = None
 
 
 def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
@@ -103,7 +105,7 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
     cases = [case for fold in plan.folds for case in fold.cases]
     with tempfile.TemporaryDirectory(prefix="recserve-evaluate-") as work:
         folder = Path(work)
-        responses, path = _ask_engines(plan, options, folder)
+        responses, path, same_features = _ask_engines(plan, options, folder)
         peak = _peak_bytes()
         encoder = _plain_encoder(options, folder / "plain")
         training_data = _training_data(plan, options, encoder)
@@ -112,6 +114,7 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
         document |= measurer.measured(responses.answer_sets)
         document["by_history"] = measurer.by_history(responses.answer_sets)
         document |= _sources(responses)
+        document["same_features"] = same_features
         if plan.protocol == "search":
             trial = SearchTrial(
                 bundle=path,
@@ -121,11 +124,7 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
                 seed=options.seed,
             )
             both = responses.answer_sets[0]
-            learned = open_bundle(path).manifest.learned
-            orders_words = learned is not None and learned.features.keys() != {"history"}
-            document["search"] = trial.document(
-                both, options.open_engine, options.open_blend if orders_words else None
-            )
+            document["search"] = trial.document(both, options.open_engine, options.open_blend)
         if plan.protocol == "graded":
             graded = GradedTrial(plan, cases, measurer.table, options.seed)
             document["graded"] = graded.document(
@@ -144,12 +143,15 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
     return document
 
 
-def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> tuple[Responses, Path]:
-    """Build, open and ask fold by fold; return the answers, and the bundle of the last fold.
+def _ask_engines(
+    plan: EvalPlan, options: Options, folder: Path
+) -> tuple[Responses, Path, dict[str, Any] | None]:
+    """Build, open and ask fold by fold.
 
-    Only one engine is open at a time.
+    Only one engine is open at a time. Returns the answers, the bundle of the last fold, and how
+    far the features of its engine differ from those of training; see `compare_features`.
     """
-    parts, path = list[Responses](), folder
+    parts, path, same_features = list[Responses](), folder, None
     for number, fold in enumerate(plan.folds):
         if options.bundle is not None:
             path, seconds = options.bundle, dict[str, float]()
@@ -162,11 +164,13 @@ def _ask_engines(plan: EvalPlan, options: Options, folder: Path) -> tuple[Respon
                 make_encoder=options.make_encoder,
                 users=options.users,
             )
-        responses = ask(
-            engine=options.open_engine(path), plan=plan, cases=fold.cases, seed=options.seed
-        )
+        engine = options.open_engine(path)
+        if isinstance(engine, RankEngine):
+            requests = [case.request for case in fold.cases[:MOST_REQUESTS]]
+            same_features = compare_features(open_bundle(path), engine, requests)
+        responses = ask(engine=engine, plan=plan, cases=fold.cases, seed=options.seed)
         parts.append(replace(responses, seconds={**seconds, **responses.seconds}))
-    return merge_responses(parts), path
+    return merge_responses(parts), path, same_features
 
 
 def _plain_encoder(options: Options, folder: Path) -> Encoder:

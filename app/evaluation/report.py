@@ -41,6 +41,11 @@ def summary_lines(document: Document) -> list[str]:
         for label, part in (*search_rows(document), *document.get("graded", {}).items())
     ]
     lines += _names_line(document)
+    if same := document.get("same_features"):
+        lines.append(
+            f"serving and training compute the same features: {same['pairs']:,} pairs, apart by at "
+            f"most {same['feature_difference']:.4f} standard deviations"
+        )
     lines += [f"{b['shown']:<24}  not run: {b['unavailable']}" for b in _not_run(document)]
     timing = document["timings"]["rank_ms_per_request"]
     lines.append(f"{document['seconds']:.0f} s in all, {timing:.2f} ms a request in the engine")

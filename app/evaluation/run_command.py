@@ -26,7 +26,14 @@ from app.evaluation.dataset_readers import (
     read_sequences,
 )
 from app.evaluation.eval_catalogue import EvalCatalogue
-from app.evaluation.evaluate import Document, OpenEngine, Options, evaluate, open_served
+from app.evaluation.evaluate import (
+    Document,
+    OpenEngine,
+    Options,
+    evaluate,
+    open_served,
+    open_without_words,
+)
 from app.evaluation.names import ProtocolName
 from app.evaluation.newcomers import measure_newcomers, newcomer_lines, plan_of_newcomers
 from app.evaluation.protocols import (
@@ -87,6 +94,7 @@ def run_evaluation(
             users=args.attributes,
             make_encoder=make_encoder,
             open_engine=opener,
+            open_blend=open_without_words if opener is open_served else None,
         )
         document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
         measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)

@@ -16,7 +16,13 @@ import numpy as np
 
 from app.core.types import Mask, Matrix, Rows, Vector
 from app.domain.columns import Arrays
-from app.engine.kernels.lexical_features import AskedQuery, PairRequest, lexical_features_over
+from app.engine.kernels.lexical_features import (
+    AskedQuery,
+    LexicalFeatures,
+    PairRequest,
+    Titles,
+    lexical_features_over,
+)
 from app.engine.kernels.matching import RowNumbers
 from app.engine.kernels.topk import Piece, WeightedScores
 from app.engine.retrieval.codes import Codes, code_of, is_distinctive, is_year
@@ -133,13 +139,19 @@ class LexicalSearch(Protocol):
 class LexicalIndex:
     """The lexical index of a bundle. Searched by one thread at a time; `idf` by any."""
 
-    def __init__(self, arrays: Arrays, cache_size: int = MOST_REMEMBERED) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        cache_size: int = MOST_REMEMBERED,
+        features_over: Callable[[Titles], LexicalFeatures] = lexical_features_over,
+    ) -> None:
         """Take the arrays of `words.safetensors`; none is copied.
 
         Args:
             arrays: as `app.engine.retrieval.lexical_arrays.lexical_arrays` returns them.
             cache_size: query words (and pairs of them) whose matches are remembered; fewer in a
                 large catalogue, where one word may match millions of rows.
+            features_over: makes what computes the features; an evaluation asks for numpy.
 
         Raises:
             BundleError: arrays are missing, of another type, or disagree in length.
@@ -177,7 +189,7 @@ class LexicalIndex:
         self._read = lru_cache(_QUERIES)(partial(_read, look_ups))
         preparation = QueryPreparation(items, vocabulary)
         self._asked = lru_cache(_QUERIES)(partial(_asked, preparation, self._read))
-        self._features = lexical_features_over(preparation.titles)
+        self._features = features_over(preparation.titles)
 
     def __len__(self) -> int:
         """Return the number of items."""

