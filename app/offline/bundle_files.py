@@ -245,6 +245,8 @@ def write_learned(  # noqa: PLR0913 - each by its name
         judgements: graded queries to learn from.
     """
     sequences = sequences_of(log.events, log.item_rows, log.weights, len(items))
+    if len(judgements) and len(items) < LEAST_SEARCHED:
+        _log.warning("judgements are not learned from: fewer than %d items", LEAST_SEARCHED)
     if len(sequences) == 0 and len(items) < LEAST_SEARCHED:
         return None
     # Here, and not above: torch is slow to load, and small catalogues without events need none.

@@ -6,16 +6,19 @@ learned from grades.
 """
 
 from array import array
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from app.core.errors import BadDataError
+from app.domain.columns import Floats
 from app.domain.values import Cell, Unusable, is_missing, parse_id, parse_number, parse_query
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import format_of
-from app.offline.input.recipe import Recipe
+from app.offline.input.recipe import JudgementColumns, Recipe
 
 HIGHEST_GRADE = 100.0
 
@@ -60,7 +63,8 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
         ids: of the catalogue, in row order.
 
     Raises:
-        BadDataError: the file cannot be read, or more than half of its rows are unusable.
+        BadDataError: the file cannot be read, lacks a column, or more than half of its rows are
+            unusable.
         UsageError: the ending names no known format, or the recipe names a missing column.
     """
     columns, seen = recipe.judgements, set[str]()
@@ -87,6 +91,7 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
         item_rows.append(row)
         grades.append(grade)
     recipe.check_columns("judgements", seen, path.name)
+    _check_columns(columns, seen, path.name)
     report.check()
     _note_unknown(unknown, report)
     # One integer stands for a pair, so that plain arrays are sorted and compared.
@@ -95,6 +100,7 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
     report.duplicates = len(pairs) - len(distinct)
     means = np.bincount(positions, np.array(grades), len(distinct)) / counts
     query_codes, rows = np.divmod(distinct, max(len(ids), 1))
+    _note_levels(query_codes.astype(np.int32), means, report)
     return Judgements(
         queries=list(codes),
         query=query_codes.astype(np.int32),
@@ -102,6 +108,31 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
         grades=means.astype(np.float32),
         report=report,
     )
+
+
+def _check_columns(columns: JudgementColumns, seen: Set[str], file: str) -> None:
+    """Refuse a file with rows of which none has a column that is needed."""
+    for field in ("query", "item_id", "grade"):
+        column = getattr(columns, field)
+        if seen and column not in seen:
+            raise BadDataError(
+                f"{file}: no row has the column {column!r}; name yours in the recipe: "
+                f'[judgements] {field} = "…"'
+            )
+
+
+def _note_levels(query: npt.NDArray[np.int32], grades: Floats, report: ReadReport) -> None:
+    """Count the queries whose items all have one grade: they tell nothing apart."""
+    if not len(query):
+        return
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    level = np.minimum.reduceat(grades, starts) == np.maximum.reduceat(grades, starts)
+    n_level = int(np.count_nonzero(level))
+    report.noted["judged_query_of_one_grade"] = n_level
+    if n_level:
+        report.notes.append(
+            f"{n_level} of {len(starts)} queries teach nothing: their items all have one grade"
+        )
 
 
 def _words(cell: Cell) -> str:

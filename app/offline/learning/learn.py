@@ -200,7 +200,10 @@ def _choose_for_search(
     """Add the models of the modes with a query to those that are chosen already."""
     history = chosen["history"].arrays if "history" in chosen else None
     for mode, lists in examples.items():
-        if mode == "history" or len(lists) < MIN_SEARCH_EXAMPLES:
+        if mode == "history":
+            continue
+        if len(lists) < MIN_SEARCH_EXAMPLES:
+            _log.warning("%s: not learned from fewer than %d queries", mode, MIN_SEARCH_EXAMPLES)
             continue
         with _timed(f"scorer of {mode}"):
             chosen[mode] = choose_for_search(

@@ -340,7 +340,10 @@ def test_judgements_are_reported_by_builds_and_by_training(tmp_path):
     file = tmp_path / "shop.toml"
     file.write_text('[judgements]\npath = "graded.jsonl"\ngrade = "relevance"\n')
     built = build_small(tmp_path, tmp_path / "shop", load_recipe(file))
-    said = "graded.jsonl: 3 rows, 1 unusable, 0 duplicates, 1 unknown_judged_item"
+    said = (
+        "graded.jsonl: 3 rows, 1 unusable, 0 duplicates, 1 judged_query_of_one_grade, "
+        "1 unknown_judged_item"
+    )
     assert said in str(built).splitlines()
     assert "path" not in built.bundle.manifest.recipe["judgements"]
     counts = built.bundle.manifest.counts

@@ -81,8 +81,10 @@ def test_unknown_items_are_counted_and_the_first_are_named(tmp_path):
     assert found.queries == ["red sofa"]
     named = ", ".join(f"'x{n}'" for n in range(10))
     assert found.report.lines() == [
-        "judged.jsonl: 14 rows, 0 unusable, 0 duplicates, 13 unknown_judged_item",
+        "judged.jsonl: 14 rows, 0 unusable, 0 duplicates, 1 judged_query_of_one_grade, "
+        "13 unknown_judged_item",
         f"  judged items that the catalogue does not have: {named} and 2 more",
+        "  1 of 1 queries teach nothing: their items all have one grade",
     ]
 
 
@@ -102,6 +104,25 @@ def test_columns_may_have_other_names_and_files_other_formats(tmp_path):
 def test_a_file_without_grades_is_refused(tmp_path):
     with pytest.raises(BadDataError, match="2 of 3 rows cannot be used: 2 × grade is missing"):
         judged(tmp_path, [GOOD, *[{"query": "a", "item_id": "a"}] * 2])
+
+
+@pytest.mark.parametrize("column", ["query", "item_id", "grade"])
+def test_a_file_without_a_column_is_refused_with_what_to_do(tmp_path, column):
+    rows = [{name: cell for name, cell in GOOD.items() if name != column}]
+    with pytest.raises(BadDataError) as refused:
+        judged(tmp_path, rows)
+    assert str(refused.value) == (
+        f"judged.jsonl: no row has the column '{column}'; name yours in the recipe: "
+        f'[judgements] {column} = "…"'
+    )
+
+
+def test_queries_whose_items_have_one_grade_are_counted(tmp_path):
+    rows = [("sofa", "a", 1), ("sofa", "b", 2), ("lamp", "a", 3), ("bed", "a", 0), ("bed", "b", 0)]
+    named = [dict(zip(("query", "item_id", "grade"), row, strict=True)) for row in rows]
+    found = judged(tmp_path, named)
+    assert found.report.noted["judged_query_of_one_grade"] == 2
+    assert "2 of 3 queries teach nothing" in found.report.lines()[-1]
 
 
 def test_a_file_without_rows_has_no_judgements(tmp_path):
