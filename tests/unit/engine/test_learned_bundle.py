@@ -371,3 +371,27 @@ def test_nothing_fills_up_what_a_least_score_left_out(engine, on_empty):
     plain, least = engine.rank([request, replace(request, min_score=-30.0)]).results
     assert len(plain.items) == 5
     assert least.items == ()
+
+
+def test_words_of_another_request_are_worth_no_more_than_none(engine):
+    """With the features of the words shuffled, *both* falls to the level of *history*."""
+    requests = [after(at, query=f"thing {ring_name(at + 5)}") for at in range(N_RING)]
+    resolved, candidates, (pairs,) = engine.pairs(requests)
+    assert pairs.mode == "both"
+    scorer = engine._parts.scorer
+    n_history = len(scorer.features.names("history"))
+    ends = np.cumsum([len(rows) for rows in candidates])[:-1]
+    wanted = [engine._parts.catalogue.row(ring_name(at + 5)) for at in range(N_RING)]
+
+    def firsts_by(scores):
+        parts = zip(candidates, np.split(scores, ends), wanted, strict=True)
+        return np.mean([rows[np.argmax(part)] == row for rows, part, row in parts])
+
+    shuffled = pairs.features.copy()
+    order = np.random.default_rng(0).permutation(shuffled.shape[1])
+    shuffled[n_history:] = shuffled[n_history:, order]
+    history = firsts_by(scorer.score("history", pairs.features[:n_history]))
+    assert len(resolved) == N_RING
+    assert firsts_by(scorer.score("both", pairs.features)) >= 0.9
+    assert history <= 0.2
+    assert firsts_by(scorer.score("both", shuffled)) <= history + 0.1
