@@ -3,9 +3,8 @@
     history    how near the recent items lie to the candidate, the candidate itself, and who asks
                where (`app.engine.scoring.history_features`)
     words      how well the words fit it (`app.engine.retrieval.lexical`), how near its text lies to
-               the query, how near to the best matches, and the candidate itself
-    both       all of history, all of words but the best matches, and how well the history fits the
-               query
+               the query, and the candidate itself
+    both       all of history, all of words, and how well the history fits the query
 
 Training and serving compute them by this code. A feature that a request or a candidate lacks is 0:
 the cosine features where a text has no vector, the item features where nobody took anything yet.
@@ -27,16 +26,8 @@ from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.modes import Mode
 
 _COSINE: Final = ("cosine", "rank", "gap", "known", "best")
-_CENTRE: Final = ("cosine",)
 _FIT: Final = ("mean", "highest")
 _ITEM: Final = ("popularity", "times_last", "share_last", "place")
-
-BEST: Final = 20
-"""So many of the best matches have a centre: most of them are what the query asks for, so what lies
-near their centre is of the right sort."""
-_COVERAGE_WEIGHT: Final = 0.3
-_TINY: Final = 1e-12
-_COVERAGE: Final = LEXICAL_FEATURES.index("title_coverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +78,7 @@ class PairFeatures:
             "item.freshness",
         )
         if mode == "words":
-            items = () if self._items is None else _ITEM
-            centre = (f"centre.{name}" for name in _CENTRE)
-            return (*words, *centre, *(f"item.{name}" for name in items))
+            return words if self._items is None else (*words, *(f"item.{name}" for name in _ITEM))
         return (*history, *words, *(f"fit.{name}" for name in _FIT))
 
     def compute(
@@ -112,10 +101,7 @@ class PairFeatures:
         blocks.append(self._freshness.take(rows)[None])
         if mode == "both":
             blocks.append(self._fits(requests, candidates))
-            return np.concatenate(blocks)
-        match = blocks[1][0] + np.float32(_COVERAGE_WEIGHT) * blocks[0][_COVERAGE]
-        blocks.append(self._centres(requests, candidates, match))
-        if self._items is not None:
+        elif self._items is not None:
             blocks.append(self._items.take(rows, axis=1))
         return np.concatenate(blocks)
 
@@ -138,28 +124,6 @@ class PairFeatures:
             block[4] = best
             if (empty := self._texts.empty.among(rows)) is not None:
                 block[:4, empty] = 0.0
-        return out
-
-    def _centres(
-        self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows], match: Vector
-    ) -> Matrix:
-        """Return float32[1, N]: how near each candidate lies to the centre of the best matches.
-
-        `match`: float32[N], how well they fit the query.
-        """
-        out = np.zeros((len(_CENTRE), len(match)), np.float32)
-        end = 0
-        for request, rows in zip(requests, candidates, strict=True):
-            start, end = end, end + len(rows)
-            if request.query_vector is None or not len(rows):
-                continue
-            best: Rows | slice = slice(None)
-            if len(rows) > BEST:
-                best = np.argpartition(match[start:end], len(rows) - BEST)[-BEST:]
-            vectors = self._texts.vectors.take(rows, axis=0)
-            centre = vectors[best].sum(axis=0)
-            centre /= max(float(np.linalg.norm(centre)), _TINY)
-            np.matmul(vectors, centre, out=out[0, start:end])
         return out
 
     def _fits(self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]) -> Matrix:

@@ -48,12 +48,7 @@ MOST_QUERIES: Final = 10_000
 WITHOUT_VECTOR: Final = 0.05
 """Share of the queries that are asked without a vector: some texts have none in serving."""
 
-FEW_FEATURES: Final = (
-    "cosine.cosine",
-    "lexical.title_coverage",
-    "lexical.text_coverage",
-    "centre.cosine",
-)
+FEW_FEATURES: Final = ("cosine.cosine", "lexical.title_coverage", "lexical.text_coverage")
 """What queries that are written for items without any events can weigh against each other."""
 
 REAL_FOR_NETWORKS: Final = 500

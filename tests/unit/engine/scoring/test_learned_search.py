@@ -14,7 +14,7 @@ from app.engine.scoring.exactness import HOLDS_ALL, RANGE, RAREST, WHOLE_TITLE, 
 from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.learned import LearnedScorer
 from app.engine.scoring.modes import mode_of
-from app.engine.scoring.pair_features import BEST, PairFeatures, TextSide
+from app.engine.scoring.pair_features import PairFeatures, TextSide
 from app.engine.scoring.scorer import Scorer
 from app.offline.learning.fusion import fixed_sum
 from app.testing.encoder import HashEncoder
@@ -65,23 +65,6 @@ def test_cosines_are_those_of_the_texts_and_0_without_a_vector(side):
     np.testing.assert_array_equal(
         column(features, columns, "item.freshness")[:3], side.freshness[rows]
     )
-
-
-def test_the_centre_is_the_mean_of_the_best_matches(side):
-    features, rows = PairFeatures(side, None, None), np.arange(240, len(TITLES))
-    requests = [asked("rare bird"), asked("rare bird", vector=False), asked("thing 7")]
-    columns = features.compute("words", requests, [rows, rows, rows[:5]])
-    found = np.split(column(features, columns, "centre.cosine"), [len(rows), 2 * len(rows)])
-    assert not found[1].any()
-    for request, chosen, part in ((0, rows, found[0]), (2, rows[:5], found[2])):
-        alone = features.compute("words", [requests[request]], [chosen])
-        match = column(features, alone, "cosine.cosine") + 0.3 * column(
-            features, alone, "lexical.title_coverage"
-        )
-        best = chosen[np.argsort(-match, kind="stable")[:BEST]]
-        centre = side.vectors[best].mean(axis=0)
-        expected = side.vectors[chosen] @ (centre / np.linalg.norm(centre))
-        np.testing.assert_allclose(part, expected, atol=1e-5)
 
 
 def test_a_changed_date_changes_the_freshness(side):
