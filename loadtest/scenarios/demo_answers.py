@@ -10,6 +10,7 @@ right; this page lets a reader see what that looks like. Requests and judgements
 
 import argparse
 import sys
+import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from app.engine.scoring.modes import MODES, Mode
 REQUESTS: Final = Path(__file__).with_suffix(".toml")
 PAGE: Final = Path("docs/results/demo-answers.md")
 _SIZE: Final = 5
+_WIDTH: Final = 100
 _BEFORE: Final[tuple[Mode, ...]] = ("history",)
 
 
@@ -78,12 +80,14 @@ def _page(
     lines = [
         "# What the demo answers",
         "",
-        "`python -m loadtest.scenarios.demo_answers` writes this page. Each request was asked by "
-        "the fixed blend of words (before) and by the learned scorer (after). Both have the same "
-        "sources, the same term for exact words, and the same network for histories. The "
-        f"judgements were written by hand, for the bundle `{manifest.generation}`.",
+        _wrapped(
+            "`python -m loadtest.scenarios.demo_answers` writes this page. Each request was asked "
+            "by the fixed blend of words (before) and by the learned scorer (after). Both have the "
+            "same sources, the same term for exact words, and the same network for histories. The "
+            f"judgements were written by hand, for the bundle `{manifest.generation}`."
+        ),
         "",
-        *(f"- {note}" for note in notes),
+        *(_wrapped(f"- {note}", "  ") for note in notes),
     ]
     for number, (request, *pair) in enumerate(zip(requests, before, after, strict=True), 1):
         history = request.get("history", ())
@@ -102,8 +106,12 @@ def _page(
             f"| {place} | {old} | {new} |"
             for place, (old, new) in enumerate(zip(*filled, strict=True), 1)
         ]
-        lines += ["", request["judged"] or "Not judged yet."]
+        lines += ["", _wrapped(request["judged"] or "Not judged yet.")]
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

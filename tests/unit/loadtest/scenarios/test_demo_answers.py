@@ -29,4 +29,5 @@ def test_the_page_shows_both_answers_side_by_side():
 def test_the_committed_page_has_all_requests():
     page = (Path(__file__).parents[4] / PAGE).read_text(encoding="utf-8")
     assert page.count("\n## ") == len(WRITTEN)
-    assert all(each["judged"] in page for each in WRITTEN)
+    words = " ".join(page.split())
+    assert all(each["judged"] in words for each in WRITTEN)
