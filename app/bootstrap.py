@@ -43,7 +43,12 @@ from app.serving.live_catalogue import LiveCatalogue
 from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.request_plan import Planner
-from app.serving.stores.opening import open_event_store, open_intent_store, open_journal
+from app.serving.stores.opening import (
+    open_event_store,
+    open_intent_store,
+    open_journal,
+    store_namespace,
+)
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.user_state import UserStates
 
@@ -116,7 +121,7 @@ async def open_service(
         loaded.users,
         shared,
         events=events,
-        journal=open_journal(settings, bundle_name),
+        journal=open_journal(settings, store_namespace(settings)),
         teacher=_open_teacher(settings, bundle_name),
         rules=loaded.rules,
         source=loader.source(),

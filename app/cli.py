@@ -133,7 +133,7 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     importing.set_defaults(run=_import)
 
 
-_STORE_SETTINGS = ("data_dir", "store_url")
+_STORE_SETTINGS = ("data_dir", "store_url", "store_namespace")
 _PRECEDENCE = "Flag > RECSERVE_… variable > TOML file (RECSERVE_CONFIG, recserve.toml) > default."
 
 
@@ -227,7 +227,8 @@ def _train(arguments: argparse.Namespace) -> int:
         from app.commands import train_from_store
 
         given = {name: getattr(arguments, name) for name in _STORE_SETTINGS}
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        given = {name: value for name, value in given.items() if value is not None}
+        settings = Settings(bundle=arguments.bundle, **given)
         with logged_steps():
             report = train_from_store(
                 settings,

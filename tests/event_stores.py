@@ -8,13 +8,14 @@ from app.core.types import Event, Retention
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_store import RedisEventStore
 from app.serving.stores.sqlite_store import SqliteEventStore
-from app.testing.event_store import MemoryEventStore
+from app.testing.event_store import MemoryEvents, MemoryEventStore
 from tests.redis_server import RedisServer
 
 NOW = 1_700_000_000.0
 RETENTION = Retention(per_kind=300, max_age_s=1_000_000.0)
 
-OpenStore = Callable[[], EventStore]
+OpenStore = Callable[..., EventStore]
+"""Opens the store of a namespace: `opened("films")`. All are in the one place of the test."""
 
 
 def event(name: str, user: str = "u:ann", item: str = "a", kind: str = "click", **rest) -> Event:
@@ -22,22 +23,33 @@ def event(name: str, user: str = "u:ann", item: str = "a", kind: str = "click", 
 
 
 def open_redis_store(
-    server: RedisServer, clock: Callable[[], float], retention: Retention = RETENTION
+    server: RedisServer,
+    clock: Callable[[], float],
+    retention: Retention = RETENTION,
+    namespace: str = "films",
 ) -> RedisEventStore:
     client = open_client(server.url, RedisLimits(0.0, 10.0, 8))
-    return RedisEventStore(client, retention, clock)
+    return RedisEventStore(client, retention, clock, namespace=namespace)
 
 
-def open_sqlite_store(
+def in_redis(
+    server: RedisServer, clock: Callable[[], float], retention: Retention = RETENTION
+) -> OpenStore:
+    return lambda namespace="films": open_redis_store(server, clock, retention, namespace)
+
+
+def in_sqlite(
     folder: Path, clock: Callable[[], float], retention: Retention = RETENTION
-) -> SqliteEventStore:
-    return SqliteEventStore(folder / "new" / "store.sqlite", retention, clock)
+) -> OpenStore:
+    path = folder / "new" / "store.sqlite"
+    return lambda namespace="films": SqliteEventStore(path, retention, clock, namespace=namespace)
 
 
-def open_memory_store(
-    clock: Callable[[], float], retention: Retention = RETENTION
-) -> MemoryEventStore:
-    return MemoryEventStore(retention, clock)
+def in_memory(clock: Callable[[], float], retention: Retention = RETENTION) -> OpenStore:
+    spaces: dict[str, MemoryEvents] = {}
+    return lambda namespace="films": MemoryEventStore(
+        retention, clock, namespace=namespace, spaces=spaces
+    )
 
 
 def content(folder: Path) -> bytes:

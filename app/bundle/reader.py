@@ -69,6 +69,19 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(folder, manifest)
 
 
+def bundle_name(path: Path) -> str:
+    """Return the name of the bundle at `models/NAME` or `models/NAME/GENERATION`, unverified.
+
+    It is that in the manifest, so that a folder that was moved keeps its name. Where there is no
+    bundle, it is that of the folder.
+    """
+    try:
+        return _read_manifest(_generation_folder(path)).name
+    except (OSError, BundleError):
+        folder = path.resolve()
+        return (folder.parent if GENERATION.fullmatch(folder.name) else folder).name
+
+
 def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a safetensors file of the bundle, read-only and memory-mapped.
 

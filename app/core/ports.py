@@ -267,7 +267,10 @@ class UserStore(Protocol):
 
 
 class EventStore(Protocol):
-    """What users do while the service runs. Several processes may share one.
+    """What users do while the service runs, in one namespace. Several processes may share one.
+
+    A namespace, usually that of a bundle, shares nothing with others in the same store: neither
+    users nor ids of events.
 
     Once an append, merge or deletion has returned, it is durable, and every read that starts later
     sees it, in any process. All users are keys made by `user_key`.
@@ -336,6 +339,10 @@ class EventStore(Protocol):
         """Yield all events, in lists; those written meanwhile may be missing or come twice."""
         ...
 
+    async def namespaces(self) -> list[str]:
+        """Return the names of all namespaces of the store that hold events, sorted."""
+        ...
+
     async def aclose(self) -> None:
         """Finish the writes under way and release all resources. Idempotent."""
         ...
@@ -343,6 +350,8 @@ class EventStore(Protocol):
 
 class Journal(Protocol):
     """The changes of one catalogue while it is served. Several processes may share one.
+
+    It has the namespace of the events.
 
     Once an append has returned, it is durable, and every read that starts later sees it, in any
     process. Only the newest change of each item is kept, so that a journal has at most one change

@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         None,
         description="Event store: redis://… or sqlite:///path; unset = store.sqlite in data_dir.",
     )
+    store_namespace: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="Whose events, users and changed items these are; unset = name of the bundle.",
+    )
     store_timeout_ms: int = Field(
         2000,
         ge=10,

@@ -26,8 +26,16 @@ class _User:
         return f"{self.epoch}:{self.n}".encode()
 
 
+@dataclass(slots=True)
+class MemoryEvents:
+    """The ids of the stored events of one namespace, and its users."""
+
+    ids: set[str] = field(default_factory=set)
+    users: dict[str, _User] = field(default_factory=dict)
+
+
 class MemoryEventStore:
-    """An `EventStore` in dictionaries: its events last as long as the object.
+    """An `EventStore` in dictionaries. Those with the same `spaces` share what is stored.
 
     Attributes:
         reads: the users that were read, in order.
@@ -35,14 +43,21 @@ class MemoryEventStore:
     """
 
     def __init__(
-        self, retention: Retention | None = None, clock: Callable[[], float] = time.time
+        self,
+        retention: Retention | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        namespace: str = "",
+        spaces: dict[str, MemoryEvents] | None = None,
     ) -> None:
+        """Keep the events of a namespace in `spaces`, or in a store of its own."""
         self.reads: list[str] = []
         self.down = False
         self._retention = retention or Retention()
         self._clock = clock
-        self._ids: set[str] = set()
-        self._users: dict[str, _User] = {}
+        self._spaces = {} if spaces is None else spaces
+        own = self._spaces.setdefault(namespace, MemoryEvents())
+        self._ids, self._users = own.ids, own.users
 
     def __repr__(self) -> str:
         return f"<MemoryEventStore {len(self._users)} users, {len(self._ids)} events>"
@@ -150,6 +165,11 @@ class MemoryEventStore:
         self._check()
         for user in list(self._users.values()):
             yield list(user.events)
+
+    async def namespaces(self) -> list[str]:
+        """Return the names of the namespaces that hold events."""
+        self._check()
+        return sorted(name for name, space in self._spaces.items() if space.ids)
 
     async def aclose(self) -> None:
         """Do nothing."""

@@ -12,14 +12,16 @@ import pytest
 from app.core.errors import StoreError
 from app.core.ports import MOST_MERGED, NEWEST_EVENTS, EventStore
 from app.core.types import Attributes, Event, Retention, StoredUser
+from app.testing.event_store import MemoryEventStore
 from tests.clock import Clock
 from tests.event_stores import (
     NOW,
     RETENTION,
+    OpenStore,
     event,
-    open_memory_store,
-    open_redis_store,
-    open_sqlite_store,
+    in_memory,
+    in_redis,
+    in_sqlite,
 )
 
 HERE = (('a:|"\n', "最新\n"), ("hour", 14.0), ("new", False))
@@ -38,17 +40,30 @@ def retention() -> Retention:
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
-async def store(
+async def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock, retention: Retention
-) -> AsyncIterator[EventStore]:
+) -> AsyncIterator[OpenStore]:
+    """Open the store of a namespace ("films"), all of them in one place."""
     if request.param == "memory":
-        store: EventStore = open_memory_store(clock, retention)
+        opener = in_memory(clock, retention)
     elif request.param == "sqlite":
-        store = open_sqlite_store(tmp_path, clock, retention)
+        opener = in_sqlite(tmp_path, clock, retention)
     else:
-        store = open_redis_store(request.getfixturevalue("redis_server"), clock, retention)
-    yield store
-    await store.aclose()
+        opener = in_redis(request.getfixturevalue("redis_server"), clock, retention)
+    opened: list[EventStore] = []
+
+    def another(*namespace: str) -> EventStore:
+        opened.append(opener(*namespace))
+        return opened[-1]
+
+    yield another
+    for store in opened:
+        await store.aclose()
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> EventStore:
+    return open_store()
 
 
 async def items(store: EventStore, user: str = "u:ann") -> list[str]:
@@ -302,7 +317,7 @@ async def test_closing_twice_is_fine(store: EventStore) -> None:
 
 
 async def test_a_store_that_is_down_says_so() -> None:
-    down = open_memory_store(Clock())
+    down = MemoryEventStore()
     down.down = True
     for call in (down.read("u:ann"), down.append([event("1")]), down.delete("u:ann")):
         with pytest.raises(StoreError):
@@ -473,3 +488,62 @@ async def test_the_version_alone_is_that_of_the_whole(store: EventStore) -> None
         assert version == (await store.read("u:ann", [])).version
         versions.add(version)
     assert len(versions) == 4
+
+
+async def test_namespaces_share_nothing(open_store: OpenStore) -> None:
+    names = ["films", "films:u", "FILMS", "f*", "f%2A", "电影", "a b", ""]
+    stores = {name: open_store(name) for name in names}
+    for place, (name, store) in enumerate(stores.items()):
+        sent = [event("same", item=name), event("s", "s:1", item=name), event(f"{place}", item="b")]
+        assert await store.append(sent) == (True,) * 3
+        await store.put_attributes("u:ann", (("from", name),))
+
+    await stores["films"].delete("u:ann")
+    await stores["films:u"].merge("s:1", "u:ann")
+    for place, (name, store) in enumerate(stores.items()):
+        ann = await store.read("u:ann", seen=["click"])
+        if name == "films":
+            assert (ann.deleted, ann.events, ann.attributes) == (True, (), None)
+            assert await named(store) == {}
+            continue
+        merged = name == "films:u"
+        assert {kept.id for kept in ann.events} == {"same", f"{place}"} | (
+            {"s"} if merged else set()
+        )
+        assert {one.item for one in ann.seen["click"]} == {name, "b"}
+        assert (ann.attributes, ann.deleted) == ((("from", name),), False)
+        assert (await store.read("s:1")).deleted is merged
+        assert await named(store) == {"u:ann": (("from", name),)}
+        assert len(await everything(store)) == 3
+    assert await stores["f*"].version("u:ann") != await stores["f%2A"].version("u:ann")
+
+
+async def test_compacting_one_namespace_leaves_the_others(
+    open_store: OpenStore, clock: Clock
+) -> None:
+    films, shop = open_store("films"), open_store("shop")
+    for store in (films, shop):
+        await store.append([event("old"), event("new", time=NOW + RETENTION.max_age_s)])
+    clock.now = NOW + RETENTION.max_age_s + 1
+    assert await films.compact() == 1
+    assert {kept.id for kept in await everything(films)} == {"new"}
+    assert {kept.id for kept in await everything(shop)} == {"old", "new"}
+
+
+async def test_namespaces_with_events_can_be_listed(open_store: OpenStore) -> None:
+    films, shop, empty = (open_store(name) for name in ("films", "电影:*", "empty"))
+    assert await films.namespaces() == []
+    await films.append([event("1")])
+    await shop.append([event("1")])
+    await empty.put_attributes("u:ann", WHO)
+    for store in (films, shop, empty):
+        assert await store.namespaces() == ["films", "电影:*"]
+    await films.delete("u:ann")
+    assert await empty.namespaces() == ["电影:*"]
+
+
+async def test_two_stores_of_a_namespace_see_each_other(open_store: OpenStore) -> None:
+    one, other = open_store("films"), open_store("films")
+    await one.append([event("1")])
+    assert await other.append([event("1"), event("2")]) == (False, True)
+    assert await one.version("u:ann") == await other.version("u:ann") != b""

@@ -23,14 +23,18 @@ EVENTS = [
 ]
 
 
-async def filled(folder: Path, events: list[Event]) -> None:
-    store = SqliteEventStore(folder / "store.sqlite")
+def opened(folder: Path, namespace: str = "demo") -> SqliteEventStore:
+    return SqliteEventStore(folder / "store.sqlite", namespace=namespace)
+
+
+async def filled(folder: Path, events: list[Event], namespace: str = "demo") -> None:
+    store = opened(folder, namespace)
     await store.append(events)
     await store.aclose()
 
 
-async def held(folder: Path) -> list[Event]:
-    store = SqliteEventStore(folder / "store.sqlite")
+async def held(folder: Path, namespace: str = "demo") -> list[Event]:
+    store = opened(folder, namespace)
     found = [event async for part in store.scan() for event in part]
     await store.aclose()
     return found
@@ -65,14 +69,14 @@ def test_what_is_exported_can_be_imported_and_imported_again(
 
 
 async def put(folder: Path, attributes: dict[str, Attributes]) -> None:
-    store = SqliteEventStore(folder / "store.sqlite")
+    store = opened(folder)
     for user, some in attributes.items():
         await store.put_attributes(user, some)
     await store.aclose()
 
 
 async def named(folder: Path) -> dict[str, Attributes]:
-    store = SqliteEventStore(folder / "store.sqlite")
+    store = opened(folder)
     found = {user: some async for part in store.scan_attributes() for user, some in part}
     await store.aclose()
     return found
@@ -205,6 +209,26 @@ def test_compact_applies_the_retention_of_the_settings(
     assert b"oldname" not in content(data)
 
 
+def test_a_bundle_has_events_of_its_own(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write_jsonl(tmp_path / "log.jsonl", [{"user_id": "a", "item_id": "b", "event_id": "1"}])
+    flags = ("--data-dir", data, "--bundle")
+    for bundle in ("models/films", "models/shop"):
+        assert run("import", "events", log, *flags, bundle) == 0
+        assert "1 events imported" in capsys.readouterr().out
+    assert run("compact", *flags, "models/shop", "--store-max-age-days", 1) == 0
+    assert [len(sync(held(data, name))) for name in ("films", "shop", "demo")] == [1, 1, 0]
+
+    assert run("export", "events", *flags, "models/films") == 0
+    assert b'"item_id":"b"' in capsys.readouterr().out.encode()
+    assert run("export", "events", *flags, "models/other") == 0
+    said = capsys.readouterr()
+    assert (said.out, "0 events exported" in said.err) == ("", True)
+    assert run("export", "events", *flags, "models/other", "--store-namespace", "shop") == 0
+    assert "1 events exported" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -249,7 +273,8 @@ def shop(tmp_path: Path) -> Path:
 def test_a_bundle_is_trained_from_what_was_collected(
     shop: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sync(filled(data, EVENTS))
+    sync(filled(data, EVENTS, "shop"))
+    sync(filled(data, [Event("e9", "u:other", "c", "click", NOW)]))  # of another bundle
     flags = ("train", "--bundle", shop, "--events-from-store", "--data-dir", data)
     assert run(*flags) == 0
     assert (open_bundle(shop).manifest.n_users, open_bundle(shop).manifest.n_events) == (2, 2)
@@ -286,7 +311,7 @@ def test_what_the_service_showed_is_learned_from(
     build(catalogue, None, Recipe(), shop, fake_encoder)
     flags = ("train", "--bundle", shop, "--events-from-store", "--data-dir", data)
 
-    sync(filled(data, visits()))
+    sync(filled(data, visits(), "shop"))
     assert run(*flags) == 0
     learned = open_bundle(shop).manifest.learned
     assert learned is not None

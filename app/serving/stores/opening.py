@@ -3,6 +3,7 @@
 A store is added by one more row in `_SCHEMES`.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from app.bundle.reader import bundle_name
 from app.core.errors import StoreError, UsageError
 from app.core.ports import EventStore, IntentStore, Journal
 from app.core.settings import Settings
+from app.serving.stores.namespaces import empty_beside
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_journal import RedisJournal
@@ -34,13 +37,13 @@ class _Scheme:
 
     Attributes:
         shared: whether services on several machines can use one store.
-        event_store: opens the event store of a URL.
-        journal: opens the journal of a URL and a catalogue.
+        event_store: opens the events of a URL and a namespace.
+        journal: opens the journal of a URL and a namespace.
         intents: opens the learned intents of a URL and a namespace.
     """
 
     shared: bool
-    event_store: Callable[[str, Settings], Awaitable[EventStore]]
+    event_store: Callable[[str, Settings, str], Awaitable[EventStore]]
     journal: Callable[[str, Settings, str], Journal]
     intents: Callable[[str, Settings, str], IntentStore]
 
@@ -48,23 +51,35 @@ class _Scheme:
 async def open_event_store(settings: Settings) -> EventStore:
     """Open the event store of the settings. A Redis that is down may come up later.
 
+    If its namespace is empty and others are not, the log says so.
+
     Raises:
         UsageError: the URL names no store.
         StoreError: the file cannot be used.
     """
     url, scheme = _store_of(settings)
-    return await scheme.event_store(url, settings)
+    namespace = store_namespace(settings)
+    store = await scheme.event_store(url, settings, namespace)
+    with contextlib.suppress(StoreError):  # a Redis that is down: that was said
+        if (line := empty_beside(namespace, await store.namespaces())) is not None:
+            log.warning("%s", line)
+    return store
 
 
-def open_journal(settings: Settings, catalogue: str) -> Journal:
-    """Open the journal of a catalogue, beside the events; within a running event loop.
+def store_namespace(settings: Settings) -> str:
+    """Return the namespace of events, users and journal: that of the settings, or the bundle's."""
+    return settings.store_namespace or bundle_name(settings.bundle)
+
+
+def open_journal(settings: Settings, namespace: str) -> Journal:
+    """Open the journal of a namespace, beside the events; within a running event loop.
 
     Raises:
         UsageError: the URL names no store.
         StoreError: the file cannot be used. A Redis that is down shows at the first call.
     """
     url, scheme = _store_of(settings)
-    return scheme.journal(url, settings, catalogue)
+    return scheme.journal(url, settings, namespace)
 
 
 def open_intent_store(settings: Settings, namespace: str) -> IntentStore:
@@ -86,7 +101,8 @@ async def check_event_store(settings: Settings) -> None:
         StoreError: the file cannot be used.
     """
     if not is_shared(settings):
-        await (await open_event_store(settings)).aclose()
+        url, scheme = _store_of(settings)
+        await (await scheme.event_store(url, settings, store_namespace(settings))).aclose()
 
 
 def is_shared(settings: Settings) -> bool:
@@ -117,20 +133,21 @@ def _sqlite_path(url: str) -> Path:
     return Path(path)
 
 
-async def _sqlite_event_store(url: str, settings: Settings) -> EventStore:
-    return SqliteEventStore(_sqlite_path(url), settings.retention())
+async def _sqlite_event_store(url: str, settings: Settings, namespace: str) -> EventStore:
+    return SqliteEventStore(_sqlite_path(url), settings.retention(), namespace=namespace)
 
 
-def _sqlite_journal(url: str, _settings: Settings, catalogue: str) -> Journal:
-    return SqliteJournal(_sqlite_path(url), catalogue)
+def _sqlite_journal(url: str, _settings: Settings, namespace: str) -> Journal:
+    return SqliteJournal(_sqlite_path(url), namespace)
 
 
 def _sqlite_intents(url: str, _settings: Settings, namespace: str) -> IntentStore:
     return SqliteIntentStore(_sqlite_path(url), namespace)
 
 
-async def _redis_event_store(url: str, settings: Settings) -> EventStore:
-    store = RedisEventStore(_redis_client(url, settings), settings.retention())
+async def _redis_event_store(url: str, settings: Settings, namespace: str) -> EventStore:
+    client = _redis_client(url, settings)
+    store = RedisEventStore(client, settings.retention(), namespace=namespace)
     try:
         for line in await store.warnings():
             log.warning("the event store may lose what was acknowledged: %s", line)
@@ -139,8 +156,8 @@ async def _redis_event_store(url: str, settings: Settings) -> EventStore:
     return store
 
 
-def _redis_journal(url: str, settings: Settings, catalogue: str) -> Journal:
-    return RedisJournal(_redis_client(url, settings), catalogue)
+def _redis_journal(url: str, settings: Settings, namespace: str) -> Journal:
+    return RedisJournal(_redis_client(url, settings), namespace)
 
 
 def _redis_intents(url: str, settings: Settings, namespace: str) -> IntentStore:

@@ -21,13 +21,13 @@ from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 from app.domain.named_values import read_back, written
 from app.serving.stores import redis_scripts as scripts
+from app.serving.stores.redis_namespaces import filled_namespaces, open_namespace
 from app.serving.stores.seen import united
 from app.serving.stores.user_identity import hashed_user, random_epoch
 
 R = TypeVar("R")
 
 _NAME: Final = "the event store"
-_PREFIX: Final = b"recserve:store:1:"
 _SCAN: Final = 1000
 _FIELDS: Final = 7
 """Values that are stored of an event with a context, which is the last."""
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class RedisEventStore:
-    """`EventStore` over a client made by `open_client`; owns and closes it."""
+    """`EventStore` of one namespace over a client made by `open_client`; owns and closes it."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class RedisEventStore:
         retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
         *,
+        namespace: str = "",
         new_epoch: Callable[[], bytes] = random_epoch,
     ) -> None:
         """Wrap a client; nothing is connected yet.
@@ -58,9 +59,11 @@ class RedisEventStore:
             client: made by `open_client`.
             retention: how long events are stored.
             clock: unix seconds.
+            namespace: whose events these are; what an older version has stored becomes its.
             new_epoch: makes 8 bytes that are never the same again.
         """
-        self._client = client
+        self._client, self._namespace = client, namespace
+        self._opened: bytes | None = None  # the prefix of all keys
         self._retention = retention or Retention()
         self._clock = clock
         self._new_epoch = new_epoch
@@ -72,7 +75,7 @@ class RedisEventStore:
         self._trim = client.register_script(scripts.TRIM)
 
     def __repr__(self) -> str:
-        return "<RedisEventStore>"
+        return f"<RedisEventStore of {self._namespace}>"
 
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
         """Store events; return once Redis has them as durably as it is configured to."""
@@ -86,7 +89,8 @@ class RedisEventStore:
     async def version(self, user: str) -> bytes:
         """Return the version of a user."""
         with translated(_NAME):
-            reply: Any = await self._client.hmget(_user_key(user), ["epoch", "n"])
+            key = await self._prefix() + b"u:" + hashed_user(user).encode()
+            reply: Any = await self._client.hmget(key, ["epoch", "n"])
         epoch, n = reply
         return b"" if epoch is None else epoch + b":" + n
 
@@ -152,7 +156,8 @@ class RedisEventStore:
         cursor = 0
         while True:
             with translated(_NAME):
-                cursor, keys = await self._client.scan(cursor, match=_PREFIX + b"u:*", count=_SCAN)
+                users_of = await self._prefix() + b"u:*"
+                cursor, keys = await self._client.scan(cursor, match=users_of, count=_SCAN)
                 pipe = self._client.pipeline(transaction=False)
                 for key in keys:
                     pipe.hget(key, "attributes")
@@ -166,10 +171,9 @@ class RedisEventStore:
     async def compact(self) -> int:
         """Drop events beyond the retention, then let Redis rewrite its files."""
         dropped = 0
-        prefix = _PREFIX + b"u:"
-        users = self._client.scan_iter(match=prefix + b"*", count=_SCAN)
         with translated(_NAME):
-            async for key in users:
+            prefix = await self._prefix() + b"u:"
+            async for key in self._client.scan_iter(match=prefix + b"*", count=_SCAN):
                 user = key.removeprefix(prefix)
                 dropped += int(await self._run(self._trim, [user, *self._limits()]))
             await self._rewrite()
@@ -180,12 +184,19 @@ class RedisEventStore:
         cursor = 0
         while True:
             with translated(_NAME):
-                reply: Any = await self._client.hscan(_PREFIX + b"events", cursor, count=_SCAN)
+                events = await self._prefix() + b"events"
+                reply: Any = await self._client.hscan(events, cursor, count=_SCAN)
             cursor, values = reply
             if values:
                 yield [_event(event_id, value) for event_id, value in values.items()]
             if cursor == 0:
                 return
+
+    async def namespaces(self) -> list[str]:
+        """Return the names of the namespaces that hold events."""
+        with translated(_NAME):
+            await self._prefix()
+            return await filled_namespaces(self._client)
 
     async def warnings(self) -> list[str]:
         """Return which settings of Redis can lose events; nothing if CONFIG is forbidden.
@@ -216,7 +227,13 @@ class RedisEventStore:
 
     async def _run(self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> Any:  # noqa: ANN401 - a reply
         with translated(_NAME):
-            return await script(args=[_PREFIX, *arguments])
+            return await script(args=[await self._prefix(), *arguments])
+
+    async def _prefix(self) -> bytes:
+        """Return the prefix of all keys. It is asked for once, when Redis is there."""
+        if self._opened is None:
+            self._opened = await open_namespace(self._client, self._namespace)
+        return self._opened
 
     async def _rewrite(self) -> None:
         """Let Redis rewrite its files without deleted values, and wait for that."""
@@ -242,10 +259,6 @@ def translated(name: str) -> Iterator[None]:
     except (RedisError, OSError, TimeoutError, UnicodeError) as error:
         _log.warning("%s does not answer: %r", name, error)
         raise StoreError(f"{name} cannot be read or written") from error
-
-
-def _user_key(user: str) -> bytes:
-    return _PREFIX + b"u:" + hashed_user(user).encode()
 
 
 def _seen_items(events: Sequence[bytes], dropped: Sequence[bytes], oldest: float) -> list[SeenItem]:

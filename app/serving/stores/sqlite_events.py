@@ -1,7 +1,8 @@
 """Events and users in SQLite: functions on a connection, each called within a transaction.
 
-The row of a user is named by a hash, so that a deletion can be remembered without the user's id.
-This module knows neither threads nor when a transaction ends.
+Each function works in one namespace; the tables are in `sqlite_tables`. The row of a user is named
+by a hash, so that a deletion can be remembered without the user's id. This module knows neither
+threads nor when a transaction ends.
 """
 
 import sqlite3
@@ -18,48 +19,39 @@ from app.domain.named_values import read_back, written
 from app.serving.stores.seen import united
 from app.serving.stores.user_identity import hashed_user
 
-TABLES: Final = (
-    """CREATE TABLE IF NOT EXISTS events (
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, kind TEXT NOT NULL,
-        time REAL NOT NULL, item TEXT NOT NULL, value REAL, recommendation TEXT,
-        query TEXT NOT NULL DEFAULT '', context TEXT NOT NULL DEFAULT '')""",
-    "CREATE INDEX IF NOT EXISTS events_of_user ON events (user, kind, time, seq)",
-    # Items of events that were dropped because there were too many of their kind.
-    """CREATE TABLE IF NOT EXISTS seen (
-        user TEXT NOT NULL, kind TEXT NOT NULL, item TEXT NOT NULL, time REAL NOT NULL, value REAL,
-        PRIMARY KEY (user, kind, item)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS users (
-        hash TEXT PRIMARY KEY, epoch BLOB NOT NULL, n INTEGER NOT NULL,
-        deleted INTEGER NOT NULL DEFAULT 0, merged TEXT NOT NULL DEFAULT '[]') WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS attributes (
-        hash TEXT PRIMARY KEY, user TEXT NOT NULL, named TEXT NOT NULL) WITHOUT ROWID""",
-)
-NEWER_COLUMNS: Final = (
-    ("events", "query", "TEXT NOT NULL DEFAULT ''"),
-    ("events", "context", "TEXT NOT NULL DEFAULT ''"),
-)
-"""Columns that files of older versions do not have: table, name, declaration."""
-
 _INSERT: Final = """INSERT INTO events
-    (id, user, item, kind, time, value, recommendation, query, context)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+    (namespace, id, user, item, kind, time, value, recommendation, query, context)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, id) DO NOTHING"""
 _NEWEST: Final = """SELECT
     seq, id, user, item, kind, time, value, recommendation, query, context
-    FROM events WHERE user = ? AND kind = ? AND time >= ? ORDER BY time DESC, seq DESC LIMIT ?"""
+    FROM events WHERE namespace = ? AND user = ? AND kind = ? AND time >= ?
+    ORDER BY time DESC, seq DESC LIMIT ?"""
 _USER: Final = """SELECT epoch, n, deleted, merged, named
-    FROM users LEFT JOIN attributes USING (hash) WHERE hash = ?"""
+    FROM users LEFT JOIN attributes USING (namespace, hash) WHERE namespace = ? AND hash = ?"""
 _NAMED_AFTER: Final = """SELECT user, named, hash FROM attributes
-    WHERE hash > ? ORDER BY hash LIMIT ?"""
-_SEEN_IN: Final = "SELECT item, time, value FROM {} WHERE user = ? AND kind = ? AND time >= ?"
-_REMEMBER: Final = """INSERT INTO seen (user, kind, item, time, value)
-    SELECT ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
-    ON CONFLICT (user, kind, item) DO UPDATE SET time = max(time, excluded.time),
+    WHERE namespace = ? AND hash > ? ORDER BY hash LIMIT ?"""
+_SEEN_IN: Final = """SELECT item, time, value FROM {}
+    WHERE namespace = ? AND user = ? AND kind = ? AND time >= ?"""
+_REMEMBER: Final = """INSERT INTO seen (namespace, user, kind, item, time, value)
+    SELECT ?, ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
+    ON CONFLICT (namespace, user, kind, item) DO UPDATE SET time = max(time, excluded.time),
         value = coalesce(max(value, excluded.value), value, excluded.value)"""
-_BEYOND_LIMIT: Final = """SELECT seq FROM events WHERE user = ? AND kind = ?
+_BEYOND_LIMIT: Final = """SELECT seq FROM events WHERE namespace = ? AND user = ? AND kind = ?
     ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?"""
+# `+` keeps SQLite from the index by namespace: its rows would have to be sorted for every page.
+# `+` keeps SQLite from the index by namespace: its rows would have to be sorted for every page.
 _AFTER: Final = """SELECT
     seq, id, user, item, kind, time, value, recommendation, query, context
-    FROM events WHERE seq > ? ORDER BY seq LIMIT ?"""
+    FROM events WHERE seq > ? AND +namespace = ? ORDER BY seq LIMIT ?"""
+_NAMESPACES: Final = """WITH RECURSIVE names (name) AS (
+    SELECT min(namespace) FROM events
+    UNION ALL SELECT (SELECT min(namespace) FROM events WHERE namespace > name) FROM names
+    WHERE name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL"""
+_COUNT: Final = """INSERT INTO users (namespace, hash, epoch, n) VALUES (?, ?, ?, ?)
+    ON CONFLICT (namespace, hash) DO UPDATE SET n = n + excluded.n"""
+_FORGET: Final = """INSERT INTO users (namespace, hash, epoch, n, deleted) VALUES (?, ?, ?, 0, 1)
+    ON CONFLICT (namespace, hash) DO UPDATE SET
+    epoch = excluded.epoch, n = 0, deleted = 1, merged = '[]'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +67,7 @@ class RetentionLimits:
 
 def append(
     connection: sqlite3.Connection,
+    namespace: str,
     events: Sequence[Event],
     *,
     limits: RetentionLimits,
@@ -84,17 +77,18 @@ def append(
 
     They are counted in the versions of their users, and events beyond the limits are dropped.
     """
-    inserted = tuple(_insert(connection, event) for event in events)
+    inserted = tuple(_insert(connection, namespace, event) for event in events)
     fresh = [event for event, new in zip(events, inserted, strict=True) if new]
     for user, n in Counter(event.user for event in fresh).items():
-        _count_changes(connection, user, n=n, epoch=new_epoch())
+        _count_changes(connection, namespace, user, n=n, epoch=new_epoch())
     for user, kind in {(event.user, event.kind) for event in fresh}:
-        _trim(connection, user, kind, limits=limits)
+        _trim(connection, namespace, user, kind, limits=limits)
     return inserted
 
 
-def _insert(connection: sqlite3.Connection, event: Event) -> bool:
+def _insert(connection: sqlite3.Connection, namespace: str, event: Event) -> bool:
     row = (
+        namespace,
         event.id,
         event.user,
         event.item,
@@ -108,32 +102,35 @@ def _insert(connection: sqlite3.Connection, event: Event) -> bool:
     return connection.execute(_INSERT, row).rowcount == 1
 
 
-def _count_changes(connection: sqlite3.Connection, user: str, n: int, epoch: bytes) -> None:
+def _count_changes(
+    connection: sqlite3.Connection, namespace: str, user: str, n: int, epoch: bytes
+) -> None:
     """Raise the version of a user by `n` changes; a new user gets `epoch`."""
-    connection.execute(
-        "INSERT INTO users (hash, epoch, n) VALUES (?, ?, ?) "
-        "ON CONFLICT (hash) DO UPDATE SET n = n + excluded.n",
-        (hashed_user(user), epoch, n),
-    )
+    connection.execute(_COUNT, (namespace, hashed_user(user), epoch, n))
 
 
-def _trim(connection: sqlite3.Connection, user: str, kind: str, limits: RetentionLimits) -> None:
+def _trim(
+    connection: sqlite3.Connection, namespace: str, user: str, kind: str, limits: RetentionLimits
+) -> None:
     """Drop the events of a user and kind that are beyond the limits."""
     per_kind = limits.per_kind
     connection.execute(
-        "DELETE FROM events WHERE user = ? AND kind = ? AND time < ?", (user, kind, limits.oldest)
+        "DELETE FROM events WHERE namespace = ? AND user = ? AND kind = ? AND time < ?",
+        (namespace, user, kind, limits.oldest),
     )
-    rows = connection.execute(_BEYOND_LIMIT, (user, kind, per_kind)).fetchall()
+    beyond = (namespace, user, kind, per_kind)
+    rows = connection.execute(_BEYOND_LIMIT, beyond).fetchall()
     if rows:
         remember = _REMEMBER.format(rows=f"events WHERE seq IN ({_BEYOND_LIMIT})")
-        connection.execute(remember, (user, user, kind, per_kind))
+        connection.execute(remember, (namespace, user, *beyond))
         connection.executemany("DELETE FROM events WHERE seq = ?", rows)
 
 
-def version(connection: sqlite3.Connection, user: str) -> bytes:
+def version(connection: sqlite3.Connection, namespace: str, user: str) -> bytes:
     """Return the version of a user, which differs after every change; b"" for an unknown user."""
     row = connection.execute(
-        "SELECT epoch, n FROM users WHERE hash = ?", (hashed_user(user),)
+        "SELECT epoch, n FROM users WHERE namespace = ? AND hash = ?",
+        (namespace, hashed_user(user)),
     ).fetchone()
     return b"" if row is None else _version(*row)
 
@@ -142,15 +139,17 @@ def _version(epoch: bytes, n: int) -> bytes:
     return epoch + b":%d" % n
 
 
-def read(
+def read(  # noqa: PLR0913 - each by its name
     connection: sqlite3.Connection,
+    namespace: str,
     user: str,
+    *,
     kinds: Iterable[str] | None,
     seen: Iterable[str],
     oldest: float,
 ) -> StoredUser:
     """Return the stored state of a user. The transaction of the caller makes it consistent."""
-    row = connection.execute(_USER, (hashed_user(user),)).fetchone()
+    row = connection.execute(_USER, (namespace, hashed_user(user))).fetchone()
     if row is None:
         return StoredUser()
     epoch, n, deleted, merged, named = row
@@ -158,13 +157,15 @@ def read(
     if kinds is None:
         kinds = counts = dict(
             connection.execute(
-                "SELECT kind, count(*) FROM events WHERE user = ? AND time >= ? GROUP BY kind",
-                (user, oldest),
+                "SELECT kind, count(*) FROM events "
+                "WHERE namespace = ? AND user = ? AND time >= ? GROUP BY kind",
+                (namespace, user, oldest),
             ).fetchall()
         )
     rows = []
     for kind in kinds:
-        rows += connection.execute(_NEWEST, (user, kind, oldest, NEWEST_EVENTS)).fetchall()
+        wanted = (namespace, user, kind, oldest, NEWEST_EVENTS)
+        rows += connection.execute(_NEWEST, wanted).fetchall()
     rows.sort(key=lambda row: (row[5], row[0]))  # time, then seq
     events = tuple(map(_event, rows))
     return StoredUser(
@@ -173,7 +174,7 @@ def read(
         counts=counts,
         deleted=bool(deleted),
         merged=tuple(orjson.loads(merged)),
-        seen={kind: _seen(connection, user, kind=kind, oldest=oldest) for kind in seen},
+        seen={kind: _seen(connection, namespace, user, kind=kind, oldest=oldest) for kind in seen},
         attributes=None if named is None else read_back(named),
     )
 
@@ -185,17 +186,20 @@ def _event(row: tuple[Any, ...]) -> Event:
     return Event(*fields)
 
 
-def _seen(connection: sqlite3.Connection, user: str, kind: str, oldest: float) -> list[SeenItem]:
+def _seen(
+    connection: sqlite3.Connection, namespace: str, user: str, kind: str, oldest: float
+) -> list[SeenItem]:
     """Return the seen items of one kind, each once, from stored and from dropped events."""
     stored, dropped = (
-        connection.execute(_SEEN_IN.format(table), (user, kind, oldest)).fetchall()
+        connection.execute(_SEEN_IN.format(table), (namespace, user, kind, oldest)).fetchall()
         for table in ("events", "seen")
     )
     return united(map(SeenItem._make, dropped), map(SeenItem._make, stored))
 
 
-def merge(
+def merge(  # noqa: PLR0913 - each by its name
     connection: sqlite3.Connection,
+    namespace: str,
     session: str,
     user: str,
     *,
@@ -203,71 +207,77 @@ def merge(
     new_epoch: Callable[[], bytes],
 ) -> int:
     """Give a session's events to a user, then delete the session."""
-    kinds = connection.execute("SELECT DISTINCT kind FROM events WHERE user = ?", (session,))
-    touched = [kind for (kind,) in kinds.fetchall()]
-    remember = _REMEMBER.format(rows="seen WHERE user = ?")
-    connection.execute(remember, (user, session))
-    moved = connection.execute("UPDATE events SET user = ? WHERE user = ?", (user, session))
-    for kind in touched:
-        _trim(connection, user, kind, limits=limits)
-    names = dict.fromkeys((*_merged(connection, user), *_merged(connection, session), session))
-    _count_changes(connection, user, n=1, epoch=new_epoch())
-    connection.execute(
-        "UPDATE users SET merged = ? WHERE hash = ?",
-        (orjson.dumps(list(names)[-MOST_MERGED:]).decode(), hashed_user(user)),
+    kinds = connection.execute(
+        "SELECT DISTINCT kind FROM events WHERE namespace = ? AND user = ?", (namespace, session)
     )
-    delete(connection, session, new_epoch())
+    touched = [kind for (kind,) in kinds.fetchall()]
+    remember = _REMEMBER.format(rows="seen WHERE namespace = ? AND user = ?")
+    connection.execute(remember, (namespace, user, namespace, session))
+    moved = connection.execute(
+        "UPDATE events SET user = ? WHERE namespace = ? AND user = ?", (user, namespace, session)
+    )
+    for kind in touched:
+        _trim(connection, namespace, user, kind, limits=limits)
+    names = dict.fromkeys(
+        (*_merged(connection, namespace, user), *_merged(connection, namespace, session), session)
+    )
+    _count_changes(connection, namespace, user, n=1, epoch=new_epoch())
+    connection.execute(
+        "UPDATE users SET merged = ? WHERE namespace = ? AND hash = ?",
+        (orjson.dumps(list(names)[-MOST_MERGED:]).decode(), namespace, hashed_user(user)),
+    )
+    delete(connection, namespace, session, new_epoch())
     return moved.rowcount
 
 
-def _merged(connection: sqlite3.Connection, user: str) -> list[str]:
-    sql = "SELECT merged FROM users WHERE hash = ?"
-    row = connection.execute(sql, (hashed_user(user),)).fetchone()
+def _merged(connection: sqlite3.Connection, namespace: str, user: str) -> list[str]:
+    sql = "SELECT merged FROM users WHERE namespace = ? AND hash = ?"
+    row = connection.execute(sql, (namespace, hashed_user(user))).fetchone()
     return [] if row is None else list(orjson.loads(row[0]))
 
 
-def delete(connection: sqlite3.Connection, user: str, epoch: bytes) -> int:
+def delete(connection: sqlite3.Connection, namespace: str, user: str, epoch: bytes) -> int:
     """Delete a user's events and attributes; a hash stays, marked as deleted, with a new epoch."""
-    gone = connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
-    connection.execute("DELETE FROM seen WHERE user = ?", (user,))
-    connection.execute("DELETE FROM attributes WHERE hash = ?", (hashed_user(user),))
-    connection.execute(
-        "INSERT INTO users (hash, epoch, n, deleted) VALUES (?, ?, 0, 1) ON CONFLICT "
-        "(hash) DO UPDATE SET epoch = excluded.epoch, n = 0, deleted = 1, merged = '[]'",
-        (hashed_user(user), epoch),
-    )
-    return gone
+    of_user, by_hash = (namespace, user), (namespace, hashed_user(user))
+    gone = connection.execute("DELETE FROM events WHERE namespace = ? AND user = ?", of_user)
+    connection.execute("DELETE FROM seen WHERE namespace = ? AND user = ?", of_user)
+    connection.execute("DELETE FROM attributes WHERE namespace = ? AND hash = ?", by_hash)
+    connection.execute(_FORGET, (*by_hash, epoch))
+    return gone.rowcount
 
 
 def put_attributes(
-    connection: sqlite3.Connection, user: str, attributes: Attributes, epoch: bytes
+    connection: sqlite3.Connection, namespace: str, user: str, attributes: Attributes, epoch: bytes
 ) -> None:
     """Store the attributes of a user in place of those before; a new user gets `epoch`."""
     connection.execute(
-        "INSERT OR REPLACE INTO attributes (hash, user, named) VALUES (?, ?, ?)",
-        (hashed_user(user), user, written(attributes).decode()),
+        "INSERT OR REPLACE INTO attributes (namespace, hash, user, named) VALUES (?, ?, ?, ?)",
+        (namespace, hashed_user(user), user, written(attributes).decode()),
     )
-    _count_changes(connection, user, n=1, epoch=epoch)
+    _count_changes(connection, namespace, user, n=1, epoch=epoch)
 
 
 def attributes_after(
-    connection: sqlite3.Connection, last: str, n: int
+    connection: sqlite3.Connection, namespace: str, last: str, n: int
 ) -> tuple[list[tuple[str, Attributes]], str]:
     """Return users and attributes behind the hash `last`, at most `n`, and the newest hash."""
-    rows = connection.execute(_NAMED_AFTER, (last, n)).fetchall()
+    rows = connection.execute(_NAMED_AFTER, (namespace, last, n)).fetchall()
     return [(user, read_back(named)) for user, named, _ in rows], rows[-1][2] if rows else last
 
 
-def expire(connection: sqlite3.Connection, limits: RetentionLimits) -> int:
+def expire(connection: sqlite3.Connection, namespace: str, limits: RetentionLimits) -> int:
     """Drop the events of all users that are beyond the limits; return how many there were."""
-    dropped = connection.execute("DELETE FROM events WHERE time < ?", (limits.oldest,)).rowcount
-    connection.execute("DELETE FROM seen WHERE time < ?", (limits.oldest,))
+    old = "DELETE FROM {} WHERE namespace = ? AND time < ?"
+    too_old = (namespace, limits.oldest)
+    dropped = connection.execute(old.format("events"), too_old).rowcount
+    connection.execute(old.format("seen"), too_old)
     crowded = connection.execute(
-        "SELECT user, kind, count(*) FROM events GROUP BY user, kind HAVING count(*) > ?",
-        (limits.per_kind,),
+        "SELECT user, kind, count(*) FROM events WHERE namespace = ? "
+        "GROUP BY user, kind HAVING count(*) > ?",
+        (namespace, limits.per_kind),
     ).fetchall()
     for user, kind, n in crowded:
-        _trim(connection, user, kind, limits=limits)
+        _trim(connection, namespace, user, kind, limits=limits)
         dropped += n - limits.per_kind
     return dropped
 
@@ -280,7 +290,14 @@ def vacuum(connection: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("a reader is active: the log still contains deleted values")
 
 
-def after(connection: sqlite3.Connection, seq: int, n: int) -> tuple[list[Event], int]:
+def after(
+    connection: sqlite3.Connection, namespace: str, seq: int, n: int
+) -> tuple[list[Event], int]:
     """Return up to `n` events after `seq`, in the order they came, and the `seq` of the last."""
-    rows = connection.execute(_AFTER, (seq, n)).fetchall()
+    rows = connection.execute(_AFTER, (seq, namespace, n)).fetchall()
     return [_event(row) for row in rows], rows[-1][0] if rows else seq
+
+
+def namespaces(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the namespaces that hold events, sorted."""
+    return [name for (name,) in connection.execute(_NAMESPACES).fetchall()]

@@ -24,7 +24,10 @@ R = TypeVar("R")
 MOST_WAITING: Final = 50_000
 PATIENCE_S: Final = 5.0
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+"""Format 1 had events and users without a namespace."""
+_UPGRADE_MS: Final = 120_000
+"""How long to wait while another process brings the file to this format."""
 _CHECKPOINT_PAGES: Final = 4000
 _MAX_ROWS_PER_COMMIT: Final = 5000
 _RETRY_MS: Final = 250
@@ -48,7 +51,7 @@ class _Tables:
     """What a file has; see `SqliteFile`."""
 
     statements: Sequence[str]
-    newer_columns: Sequence[tuple[str, str, str]]
+    upgrade: Callable[[sqlite3.Connection], str | None] | None
 
 
 class SqliteFile:
@@ -65,7 +68,7 @@ class SqliteFile:
         tables: Sequence[str],
         name: str,
         *,
-        newer_columns: Sequence[tuple[str, str, str]] = (),
+        upgrade: Callable[[sqlite3.Connection], str | None] | None = None,
         most_waiting: int = MOST_WAITING,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
@@ -77,9 +80,8 @@ class SqliteFile:
             path: of the file.
             tables: statements that make missing tables and indexes.
             name: what it contains, for messages, such as "the event store".
-            newer_columns: table, name and declaration of columns that `tables` makes, but that a
-                file of an older version may lack. They are added to it. The older version can
-                still use the file, as long as the declaration has a default.
+            upgrade: brings these tables of an older file to the newest format, before missing
+                ones are made; returns what to say about it. It is called once for a file.
             most_waiting: most rows that wait to be written; more are refused.
             patience_s: how long to wait while another process writes.
             clock: monotonic seconds, for that wait.
@@ -96,7 +98,7 @@ class SqliteFile:
         self._closed = False
         self.waiting = 0
         self.commits = 0
-        made = _Tables(tables, newer_columns)
+        made = _Tables(tables, upgrade)
         self._write = _connect(path, made, name=name, patience_s=patience_s)
         self._read = _connect(path, made, name=name, patience_s=patience_s)
         self._read.execute("PRAGMA query_only = 1")
@@ -262,7 +264,7 @@ class SqliteFile:
 
 
 def _connect(path: Path, tables: _Tables, name: str, patience_s: float) -> sqlite3.Connection:
-    """Open the file with full durability, and make missing tables and columns."""
+    """Open the file with full durability, and make missing tables."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -278,7 +280,7 @@ def _connect(path: Path, tables: _Tables, name: str, patience_s: float) -> sqlit
         # FULL: a commit returns once its part of the write-ahead log is on the disk.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        _make(connection, tables)
+        _make_patiently(connection, tables, patience_s)
     except sqlite3.Error as error:
         connection.close()
         raise StoreError(f"{name} {path.name} cannot be opened: {error}") from error
@@ -288,17 +290,30 @@ def _connect(path: Path, tables: _Tables, name: str, patience_s: float) -> sqlit
     return connection
 
 
+def _make_patiently(connection: sqlite3.Connection, tables: _Tables, patience_s: float) -> None:
+    """Make the tables. If the file is of an older format, another process may upgrade it now."""
+    if _format_of(connection) < _FORMAT:
+        connection.execute(f"PRAGMA busy_timeout = {_UPGRADE_MS}")
+    _make(connection, tables)
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * patience_s)}")
+
+
 def _make(connection: sqlite3.Connection, tables: _Tables) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in {0, _FORMAT}:
+    version, said = _format_of(connection), None
+    if version > _FORMAT:
         connection.execute("ROLLBACK")
         raise StoreError(f"the file has format {version}, this version reads {_FORMAT}")
+    if tables.upgrade is not None and version < _FORMAT:
+        said = tables.upgrade(connection)
     for statement in tables.statements:
         connection.execute(statement)
-    for table, name, declaration in tables.newer_columns:
-        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})").fetchall()]
-        if name not in names:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {declaration}")
-    connection.execute(f"PRAGMA user_version = {_FORMAT}")
+    if version == 0 or tables.upgrade is not None:
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
     connection.execute("COMMIT")
+    if said is not None:
+        _log.warning("%s", said)
+
+
+def _format_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -49,7 +49,7 @@ async def test_events_without_words_are_stored_as_older_versions_read_them(
     store = open_redis_store(redis_server, lambda: NOW)
     here = (("hour", 14.0),)
     await store.append([event("1"), event("2", query="red sofa"), event("3", context=here)])
-    stored = await store._client.hgetall(b"recserve:store:1:events")
+    stored = await store._client.hgetall(b"recserve:store:2:films:events")
     await store.aclose()
 
     assert {key: len(orjson.loads(value.partition(b"\n")[2])) for key, value in stored.items()} == {

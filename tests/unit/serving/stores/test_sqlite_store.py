@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import OverloadedError, StoreError
-from app.serving.stores.sqlite_events import TABLES
 from app.serving.stores.sqlite_file import SqliteFile
 from app.serving.stores.sqlite_store import SqliteEventStore
+from app.serving.stores.sqlite_tables import TABLES
 from tests.clock import Clock
 from tests.event_stores import content, event
-
-HERE = (("hour", 14.0),)
 
 
 def hold(path: Path) -> sqlite3.Connection:
@@ -56,32 +54,6 @@ async def test_events_are_there_after_reopening(tmp_path: Path) -> None:
     again = SqliteEventStore(path)
     assert (await again.read("u:ann")).events == (event("1", value=2.5),)
     await again.aclose()
-
-
-async def test_a_file_of_an_older_version_gets_the_columns_it_lacks(tmp_path: Path) -> None:
-    path = tmp_path / "store.sqlite"
-    old = sqlite3.connect(path, isolation_level=None)
-    old.execute(
-        """CREATE TABLE events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
-        user TEXT NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, item TEXT NOT NULL,
-        value REAL, recommendation TEXT)"""
-    )
-    old.execute("PRAGMA user_version = 1")
-    insert = """INSERT INTO events (id, user, item, kind, time, value, recommendation)
-        VALUES (?, ?, ?, ?, ?, ?, ?)"""
-    before, beside, after = event("1"), event("2"), event("3", query="sofa", context=HERE)
-    rows = [(e.id, e.user, e.item, e.kind, e.time, None, None) for e in (before, beside)]
-    old.execute(insert, rows[0])
-
-    for _ in range(2):  # the second time, nothing lacks
-        store = SqliteEventStore(path)
-        await store.append([after])
-        await store.aclose()
-    old.execute(insert, rows[1])  # the older version can still write
-    old.close()
-    store = SqliteEventStore(path)
-    assert [one async for part in store.scan() for one in part] == [before, after, beside]
-    await store.aclose()
 
 
 async def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from app.serving.stores.opening import (
     is_shared,
     open_event_store,
     open_intent_store,
+    store_namespace,
 )
 from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_store import RedisEventStore
@@ -92,6 +93,22 @@ async def test_other_urls_are_refused(url: str) -> None:
 )
 def test_a_redis_is_shared_and_a_file_is_not(url: str | None, shared: bool) -> None:
     assert is_shared(Settings(store_url=url)) is shared
+
+
+@pytest.mark.parametrize("named", [None, "ours"])
+def test_the_namespace_is_the_name_of_the_bundle_or_that_of_the_settings(
+    tmp_path: Path, named: str | None
+) -> None:
+    bundle = build_small(tmp_path, tmp_path / "models" / "shop").bundle
+    moved = (tmp_path / "models" / "shop").rename(tmp_path / "models" / "moved")
+    paths = {
+        moved: "shop",  # the manifest keeps the name
+        moved / bundle.path.name: "shop",
+        tmp_path / "models" / "absent": "absent",
+        tmp_path / "absent" / bundle.path.name: "absent",
+    }
+    for path, name in paths.items():
+        assert store_namespace(Settings(bundle=path, store_namespace=named)) == (named or name)
 
 
 def test_retention_follows_the_settings() -> None:
