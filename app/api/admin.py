@@ -1,14 +1,15 @@
 """The routes for operators. They contain no logic of their own."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from app.api import schemas
 from app.api.body import read_body
+from app.api.problems import read_as, translate
 from app.api.routes import ServiceDep, as_json, responses
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.intents.learner import ShownIntent
@@ -46,6 +47,17 @@ class _Chosen(BaseModel):
     )
 
 
+T = TypeVar("T", bound=BaseModel)
+
+
+def _read(model: type[T], request: Request) -> T:
+    """Return the part of an address after `?`. Raises `InvalidRequestError`."""
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise translate(error, model) from error
+
+
 def _parameters(model: type[BaseModel]) -> dict[str, Any]:
     """Return what OpenAPI says of the part of an address after `?`."""
     fields = model.model_json_schema()["properties"]
@@ -60,7 +72,7 @@ def _parameters(model: type[BaseModel]) -> dict[str, Any]:
 @router.post(
     "/reload",
     summary="Serve the generation that `current` points to",
-    responses=responses(schemas.RELOAD, 409, 413, 422, 503),
+    responses=responses(schemas.RELOAD, 409, 413, 415, 422, 503),
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": schemas.RELOAD_REQUEST}}}
     },
@@ -73,7 +85,7 @@ async def reload(request: Request, service: ServiceDep) -> Response:
     """
     body = await read_body(request, service.settings.max_body_bytes)
     if body.strip():
-        _NoFields.model_validate_json(body)
+        read_as(_NoFields, body)
     done = await service.reloader.reload()
     return as_json(
         {
@@ -96,7 +108,7 @@ async def reload(request: Request, service: ServiceDep) -> Response:
 )
 async def intents(request: Request, service: ServiceDep) -> Response:
     """Return the learned intents, in the order in which they were learned."""
-    asked = _Page.model_validate(dict(request.query_params))
+    asked = _read(_Page, request)
     learner, model = service.intents, service.settings.llm_model
     if learner is None:
         return as_json({"enabled": False, "model": None, "intents": [], "next": None})
@@ -114,7 +126,7 @@ async def intents(request: Request, service: ServiceDep) -> Response:
 )
 async def forget_intents(request: Request, service: ServiceDep) -> Response:
     """Forget what was learned of the words of a query, or everything."""
-    words = _Chosen.model_validate(dict(request.query_params)).words
+    words = _read(_Chosen, request).words
     if service.intents is None:
         return as_json({"removed": 0})
     one = None if words is None else words_of(words)

@@ -4,15 +4,20 @@ Used by the routes of FastAPI; `app.api.fast_path` reads and stops in its own wa
 """
 
 import asyncio
+import zlib
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 
 from app.api.reply import header
-from app.core.errors import BodyTooLargeError, InvalidRequestError
+from app.core.errors import BodyTooLargeError, InvalidRequestError, UnsupportedEncodingError
 
 T = TypeVar("T")
+
+_PLAIN: Final = (b"", b"identity")
+_GZIP: Final = (b"gzip", b"x-gzip")
+_GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
 
 
 class CallerLeftError(Exception):
@@ -22,11 +27,17 @@ class CallerLeftError(Exception):
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the body; refuse it as soon as more than `limit` bytes are declared or received.
 
+    A body that was compressed with gzip is decompressed. The limit holds for both sizes.
+
     Raises:
         BodyTooLargeError: the declared or the actual size is over the limit.
-        InvalidRequestError: the declared size is no number.
+        InvalidRequestError: the declared size is no number, or the gzip is damaged.
+        UnsupportedEncodingError: it is compressed in another way.
         CallerLeftError: the caller left before the whole body was received.
     """
+    coding = (header(request.scope["headers"], b"content-encoding") or b"").strip().lower()
+    if coding not in _PLAIN and coding not in _GZIP:
+        raise UnsupportedEncodingError("a body may be compressed with gzip, and with nothing else")
     declared = header(request.scope["headers"], b"content-length") or b"0"
     if not declared.isdigit():
         raise InvalidRequestError("content-length is not a number")
@@ -42,7 +53,22 @@ async def read_body(request: Request, limit: int) -> bytes:
         more = message.get("more_body", False) and size <= limit
     if size > limit:
         raise BodyTooLargeError(f"the body may have at most {limit} bytes")
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    return body if coding in _PLAIN else _inflated(body, limit)
+
+
+def _inflated(body: bytes, limit: int) -> bytes:
+    """Return a gzip body decompressed; at most `limit` + 1 bytes are ever made of it."""
+    gzip = zlib.decompressobj(_GZIP_FORMAT)
+    try:
+        inflated = gzip.decompress(body, limit + 1)
+    except zlib.error:
+        raise InvalidRequestError("the body is not sound gzip") from None
+    if len(inflated) > limit:
+        raise BodyTooLargeError(f"the body may have at most {limit} bytes once decompressed")
+    if not gzip.eof or gzip.unused_data:
+        raise InvalidRequestError("the gzip body is cut off, or goes on after its end")
+    return inflated
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:

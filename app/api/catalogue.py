@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.api import schemas
 from app.api.body import read_body
 from app.api.item_input import parse_items, parse_patch
+from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
 from app.core.types import Facets, FieldFacts
@@ -47,7 +48,7 @@ async def catalogue(service: ServiceDep) -> Response:
 @router.post(
     "/facets",
     summary="Count values among the items that pass a filter",
-    responses=responses(schemas.FACETS, 413, 422, 503),
+    responses=responses(schemas.FACETS, 413, 415, 422, 503),
     openapi_extra=takes(
         schemas.FACETS_REQUEST,
         {"two": {"value": {"fields": ["categories", "published_at"], "limit": 5}}},
@@ -56,7 +57,7 @@ async def catalogue(service: ServiceDep) -> Response:
 async def facets(request: Request, service: ServiceDep) -> Response:
     """Return how many items pass the filter, and the values in the requested fields."""
     body = await read_body(request, service.settings.max_body_bytes)
-    facets_request = _FacetsRequest.model_validate_json(body)
+    facets_request = read_as(_FacetsRequest, body)
     known = service.engine.info.attributes
     for name in facets_request.fields:
         if name not in known:
@@ -90,7 +91,7 @@ def _field(facts: FieldFacts) -> dict[str, object]:
 @router.put(
     "/items",
     summary="Add or replace items",
-    responses=responses(schemas.ITEMS_ANSWER, 413, 422, 429, 503),
+    responses=responses(schemas.ITEMS_ANSWER, 413, 415, 422, 429, 503),
     openapi_extra=takes(schemas.ITEMS_REQUEST, schemas.ITEM_EXAMPLES),
 )
 async def put_items(request: Request, service: ServiceDep) -> Response:
@@ -116,7 +117,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
 @router.patch(
     "/items/{item_id:path}",
     summary="Change some fields of an item",
-    responses=responses(schemas.CHANGED_ITEM, 404, 413, 422, 429, 503),
+    responses=responses(schemas.CHANGED_ITEM, 404, 413, 415, 422, 429, 503),
     openapi_extra=takes(schemas.PATCH_REQUEST, {"title": {"value": {"title": "Another title"}}}),
 )
 async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Response:

@@ -1,7 +1,8 @@
-"""The outermost ASGI layer: it adds the request id, counts requests, and turns failures into JSON.
+"""The outermost ASGI layer: what holds for every route.
 
-It is plain ASGI, because Starlette's `BaseHTTPMiddleware` costs up to three times as much as a
-cheap route.
+It finds the route that a path means, answers HEAD and CORS preflights, adds the request id, counts
+requests, and turns failures into JSON. It is plain ASGI, because Starlette's `BaseHTTPMiddleware`
+costs up to three times as much as a cheap route.
 """
 
 from time import perf_counter
@@ -14,8 +15,10 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.body import CallerLeftError
+from app.api.cors import Cors
+from app.api.paths import routed
 from app.api.problems import problem_reply, translate
-from app.api.reply import CALLER_LEFT, Outcomes, Reply, id_of
+from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, id_of
 
 _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
@@ -23,10 +26,21 @@ _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 class Edge:
     """ASGI middleware around a whole application."""
 
-    def __init__(self, app: ASGIApp, outcomes: Outcomes) -> None:
-        """Wrap `app`; count requests in `outcomes`, by the route that the router chose."""
+    def __init__(
+        self, app: ASGIApp, outcomes: Outcomes, cors: Cors | None = None, root_path: str = ""
+    ) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: the application.
+            outcomes: counts requests, by the route that the router chose.
+            cors: who may read answers from other origins; None = nobody.
+            root_path: prefix under which a proxy serves the application.
+        """
         self._app = app
         self._outcomes = outcomes
+        self._cors = cors
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or one other event stream of the server."""
@@ -34,26 +48,49 @@ class Edge:
             await self._app(scope, receive, send)
             return
         start = perf_counter()
-        status = 500
         request_id = scope.setdefault("state", {})["request_id"] = id_of(scope["headers"])
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                header_pair = (b"x-request-id", request_id.encode())
-                message["headers"] = [*message.get("headers", ()), header_pair]
-            await send(message)
-
+        exchange = _Exchange(scope["method"], send, [(b"x-request-id", request_id.encode())])
+        scope = routed(scope, self._root_path)
         try:
-            await self._app(scope, receive, send_with_id)
+            preflight = None
+            if self._cors is not None:
+                exchange.headers += self._cors.headers(scope["headers"])
+                preflight = self._cors.preflight(scope["method"], scope["headers"])
+            if preflight is not None:
+                await _send(preflight, exchange.send)
+            else:
+                await self._app(scope, receive, exchange.send)
         except CallerLeftError:
-            status = CALLER_LEFT
+            exchange.status = CALLER_LEFT
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
-            await _send(problem_reply(translate(error), request_id), send_with_id)
+            await _send(problem_reply(translate(error), request_id), exchange.send)
         finally:
             route = str(getattr(scope.get("route"), "path", "unmatched"))
-            self._outcomes.count(route, status, perf_counter() - start)
+            self._outcomes.count(route, exchange.status, perf_counter() - start)
+
+
+class _Exchange:
+    """The reply to one request on its way out.
+
+    Attributes:
+        status: what was sent, or stands for it.
+        headers: those that every reply to this request has.
+    """
+
+    def __init__(self, method: str, send: Send, headers: Headers) -> None:
+        self.status = 500
+        self.headers = headers
+        self._without_body = method == "HEAD"
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.headers]
+        elif self._without_body:
+            message["body"] = b""
+        await self._send(message)
 
 
 async def _send(reply: Reply, send: Send) -> None:
@@ -78,21 +115,24 @@ async def http_exception_handler(request: Request, error: Exception) -> Response
     """Return the JSON problem for what the router refuses: no such path, or a wrong method."""
     if not isinstance(error, HTTPException):
         raise error
-    code = _ROUTER_CODES.get(error.status_code, "invalid_request")
-    body = {"code": code, "message": error.detail, "request_id": request.state.request_id}
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        headers |= _allowed(request)
+        headers = {"Allow": _allowed(request, headers.get("Allow", ""))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+    code = _ROUTER_CODES.get(error.status_code, "invalid_request")
+    body = {"code": code, "message": error.detail, "request_id": request.state.request_id}
     return JSONResponse({"error": body}, error.status_code, headers)
 
 
-def _allowed(request: Request) -> dict[str, str]:
+def _allowed(request: Request, otherwise: str) -> str:
     """Return the header `Allow` with all methods of the most specific path that matches.
 
-    The router itself would name the methods of one route only.
+    The router itself, which says `otherwise`, would name the methods of one route only.
     """
-    methods: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for route in request.app.state.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            methods.setdefault(route.path, set()).update(route.methods or ())
-    return {"Allow": ", ".join(sorted(methods[max(methods, key=len)]))} if methods else {}
+            found.setdefault(route.path, set()).update(route.methods or ())
+    methods = found[max(found, key=len)] if found else set(filter(None, otherwise.split(", ")))
+    return ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))

@@ -19,7 +19,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from app.api.problems import translate
+from app.api.problems import read_as, translate
 from app.core.errors import InvalidRequestError
 from app.core.ports import user_key
 from app.core.types import Event
@@ -137,7 +137,7 @@ def parse_events(body: bytes, now: Callable[[], float]) -> list[Event | Remark]:
     if body.lstrip(b" \t\r\n").startswith(b"["):
         entries: list[Any] = _ARRAY.validate_json(body)
     else:
-        entries = list(_EventsBody.model_validate_json(body).events)
+        entries = list(read_as(_EventsBody, body).events)
     moment = now()
     return [_parsed(index, entry, moment) for index, entry in enumerate(entries)]
 
@@ -145,7 +145,7 @@ def parse_events(body: bytes, now: Callable[[], float]) -> list[Event | Remark]:
 def _parsed(index: int, entry: EventInput | ValidationError, now: float) -> Event | Remark:
     try:
         if isinstance(entry, ValidationError):
-            raise translate(entry)
+            raise translate(entry, EventInput)
         return entry.event_at(now)
     except WrongValue as wrong:
         field = "context" if wrong.name is None else f"context.{wrong.name}"

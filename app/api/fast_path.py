@@ -4,12 +4,13 @@
 so little work that the messages, middleware and routing of ASGI and FastAPI cost more than it does.
 
 **Which requests take it.** The plain ones (`FastPathProtocol._is_plain`): `POST /recommend` over
-HTTP/1.1, with a small body of declared length and no `Expect`, if no other request of the same
-connection is under way and the caller reads what it is sent.
+HTTP/1.1, under each prefix (`app.api.paths`), with a small body of declared length, not compressed
+and without `Expect`, if no other request of the same connection is under way and the caller reads
+what it is sent.
 
-**What falls back to FastAPI.** All other requests: other routes, chunked or large bodies, pipelined
-requests, HTTP/1.0. There the route in `app.api.routes` answers the same, so the application also
-runs under any other ASGI server.
+**What falls back to FastAPI.** All other requests: other routes, chunked, large or compressed
+bodies, pipelined requests, HTTP/1.0. There the route in `app.api.routes` answers the same, so the
+application also runs under any other ASGI server.
 
 **The life of one request.**
 
@@ -58,8 +59,10 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from app.api.cors import Cors
+from app.api.paths import spellings
 from app.api.problems import problem_reply, translate
-from app.api.reply import CALLER_LEFT, Outcomes, Reply, answer_reply, header, id_of
+from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, id_of
 from app.bootstrap import Service
 from app.domain.request import RecommendRequest
 
@@ -67,7 +70,6 @@ ROUTE: Final = "/recommend"
 ENDPOINT: Final = "recommend_endpoint"
 """The key of the `RecommendEndpoint` in the state of the application's lifespan."""
 
-_ROUTE_BYTES: Final = ROUTE.encode()
 _MAX_DIGITS: Final = 9
 _MAX_REMEMBERED: Final = 65_536
 _TIME_FIELDS: Final = (b"budget_ms", b"max_stale_ms", b"min_catalogue")
@@ -113,12 +115,14 @@ class OverloadGate:
 class RecommendEndpoint:
     """Turns a body of `POST /recommend` into a reply. Belongs to one event loop."""
 
-    def __init__(self, service: Service, outcomes: Outcomes) -> None:
-        """Answer with `service`, and count requests in `outcomes`."""
+    def __init__(self, service: Service, outcomes: Outcomes, cors: Cors | None = None) -> None:
+        """Answer with `service`, count requests in `outcomes`; `cors`: who may read the replies."""
         self._recommend = service.recommender.recommend
         self._gate = OverloadGate(service.recommender.check_capacity)
         self._outcomes = outcomes
         self.max_body_bytes = service.settings.max_body_bytes
+        self.urls = spellings(ROUTE, service.settings.root_path or "")
+        self.cors = cors
 
     async def reply(self, body: bytes, request_id: str, address: str) -> Reply:
         """Return the reply to a body; every failure is a JSON problem. `address`: of the caller.
@@ -133,7 +137,7 @@ class RecommendEndpoint:
             request = RecommendRequest.model_validate_json(body)
             reply = answer_reply(await self._recommend(request, address))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
-            reply = problem_reply(translate(error), request_id)
+            reply = problem_reply(translate(error, RecommendRequest), request_id)
             status = reply.status
         else:
             status = 200
@@ -152,6 +156,7 @@ class _Cycle(RequestResponseCycle):
 
     endpoint: RecommendEndpoint
     request_id: str
+    cors_headers: Headers = []  # noqa: RUF012 - replaced, never altered
     work: Coroutine[Any, Any, Reply] | None = None
     task: asyncio.Task[Reply] | None = None
 
@@ -188,6 +193,8 @@ class FastPathProtocol(HttpToolsProtocol):
         cycle = self._current
         if cycle is not None and cycle is self.cycle:
             cycle.request_id = id_of(self.headers)
+            if cycle.endpoint.cors is not None:
+                cycle.cors_headers = cycle.endpoint.cors.headers(self.headers)
             body, cycle.body = bytes(cycle.body), bytearray()  # an idle connection holds no body
             address = self.client[0] if self.client else ""
             cycle.work = cycle.endpoint.reply(body, cycle.request_id, address)
@@ -250,11 +257,16 @@ class FastPathProtocol(HttpToolsProtocol):
     def _is_plain(self, endpoint: RecommendEndpoint) -> bool:
         """Tell whether the request whose headers were read can take the fast path."""
         parser, cycle = self.parser, self.cycle
-        if self.url != _ROUTE_BYTES or parser.get_method() != b"POST":
+        if self.url not in endpoint.urls or parser.get_method() != b"POST":
             return False
         if parser.get_http_version() != "1.1" or parser.should_upgrade():
             return False
-        size = header(self.headers, b"content-length")
+        size = None
+        for name, value in self.headers:
+            if name == b"content-length":
+                size = value
+            elif name == b"content-encoding":
+                return False
         return (
             size is not None
             and size.isdigit()
@@ -297,7 +309,11 @@ class FastPathProtocol(HttpToolsProtocol):
         if cycle.disconnected or self.transport.is_closing():
             return
         parts = [STATUS_LINE[reply.status]]
-        for name, value in (*self.server_state.default_headers, *reply.headers):
+        for name, value in (
+            *self.server_state.default_headers,
+            *reply.headers,
+            *cycle.cors_headers,
+        ):
             parts += (name, b": ", value, b"\r\n")
         parts += (b"x-request-id: ", cycle.request_id.encode(), b"\r\n")
         parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")

@@ -5,13 +5,14 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.api.reply import Reply, json_reply
+from app.api.unknown_fields import unknown_field
 from app.core import errors
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.InvalidRequestError: 422,
     errors.NotFoundError: 404,
     errors.BodyTooLargeError: 413,
+    errors.UnsupportedEncodingError: 415,
     errors.OverloadedError: 429,
     errors.DeadlineExceededError: 504,
     errors.NotReadyError: 503,
@@ -38,6 +40,7 @@ MEANING: Final[Mapping[int, str]] = {
     404: "There is no such thing.",
     409: "The bundle cannot serve; the one before serves on.",
     413: "The body is larger than the limit.",
+    415: "The body is compressed, and not with gzip.",
     422: "The request can never work; `field` says where.",
     429: "Overloaded: nothing was started; try again after `retry_after_ms`.",
     500: "A fault of ours.",
@@ -68,26 +71,48 @@ def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
 def problem_reply(error: errors.AppError, request_id: str) -> Reply:
     """Return the reply for one failure."""
     status, body = STATUS[type(error)], orjson.dumps({"error": problem(error, request_id)})
+    if isinstance(error, errors.UnsupportedEncodingError):
+        return json_reply(status, body, (b"accept-encoding", b"gzip"))
     if not isinstance(error, errors.OverloadedError):
         return json_reply(status, body)
     # The header has whole seconds. They are rounded up: an earlier try would be refused again.
     return json_reply(status, body, (b"retry-after", b"%d" % -(-error.retry_after_ms // 1000)))
 
 
-def translate(error: Exception) -> errors.AppError:
-    """Return an error of ours for any exception. Unknown ones are logged and become `internal`."""
+def translate(error: Exception, model: type[BaseModel] | None = None) -> errors.AppError:
+    """Return an error of ours for any exception. Unknown ones are logged and become `internal`.
+
+    `model`: what was validated; with it, the message for an unknown field names the nearest one.
+    """
     if isinstance(error, errors.AppError):
         return error
     if isinstance(error, ValidationError):
-        return _invalid(error)
+        return _invalid(error, model)
     log.error("unexpected failure", exc_info=error)
     return errors.AppError("internal error")
 
 
-def _invalid(error: ValidationError) -> errors.InvalidRequestError:
+T = TypeVar("T", bound=BaseModel)
+
+
+def read_as(model: type[T], body: bytes) -> T:
+    """Return a body as a model.
+
+    Raises:
+        InvalidRequestError: it does not fit; the message says how.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(error, model) from error
+
+
+def _invalid(error: ValidationError, model: type[BaseModel] | None) -> errors.InvalidRequestError:
     """Return the first error of a validation; the input itself is never sent back."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or None
+    if model is not None and first["type"] == "extra_forbidden":
+        return errors.InvalidRequestError(unknown_field(model, first["loc"]), field=field)
     return errors.InvalidRequestError(_message(first), field=field)
 
 

@@ -4,7 +4,7 @@
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from app.core.tallies import Counter, Histogram
 from app.core.telemetry import Metrics
@@ -17,11 +17,15 @@ _JSON: Final = (b"content-type", b"application/json")
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+"""Names in lower case, and values."""
+
+
 class Reply(NamedTuple):
-    """Status, headers and body. The names of headers are in lower case."""
+    """Status, headers and body."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
 
 
@@ -39,7 +43,7 @@ def answer_reply(answer: Answer) -> Reply:
     return json_reply(200, answer.body, cache, degraded)
 
 
-def id_of(headers: list[tuple[bytes, bytes]]) -> str:
+def id_of(headers: Headers) -> str:
     """Return the caller's request id if it is safe in headers and log lines, else a new one.
 
     >>> id_of([(b"x-request-id", b"a-7")]), len(id_of([]))
@@ -51,7 +55,7 @@ def id_of(headers: list[tuple[bytes, bytes]]) -> str:
     return fresh_id()
 
 
-def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+def header(headers: Headers, name: bytes) -> bytes | None:
     """Return the first value of a header; `name` in lower case. None if it was not sent."""
     for key, value in headers:
         if key == name:

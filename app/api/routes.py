@@ -25,7 +25,7 @@ from app import __version__
 from app.api import schemas
 from app.api.body import read_body, unless_left
 from app.api.edge import response_of
-from app.api.problems import MEANING, problem, translate
+from app.api.problems import MEANING, problem, read_as, translate
 from app.api.reply import answer_reply
 from app.bootstrap import Service
 from app.core.errors import NotFoundError, NotReadyError
@@ -98,7 +98,7 @@ def as_json(content: object, status: int = 200) -> Response:
 
 
 _LIBRARIES: Final = ("faiss-cpu", "fastapi", "numpy", "onnxruntime", "tokenizers", "uvicorn")
-_CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
+_CAN_FAIL: Final = (413, 415, 422, 429, 500, 503, 504)
 
 
 @router.post(
@@ -110,9 +110,8 @@ _CAN_FAIL: Final = (413, 422, 429, 500, 503, 504)
 async def recommend(request: Request, service: ServiceDep) -> Response:
     """Return ranked items, each with its score and the sources that brought it."""
     # Most requests are answered by `app.api.fast_path` and never come here.
-    ask = RecommendRequest.model_validate_json(
-        await read_body(request, service.settings.max_body_bytes)
-    )
+    body = await read_body(request, service.settings.max_body_bytes)
+    ask = read_as(RecommendRequest, body)
     answer = await unless_left(request, service.recommender.recommend(ask, _address(request)))
     return response_of(answer_reply(answer))
 
@@ -120,7 +119,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
 @router.post(
     "/recommend/batch",
     summary="Several requests in one call",
-    responses=responses(schemas.BATCH_ANSWER, 413, 422),
+    responses=responses(schemas.BATCH_ANSWER, 413, 415, 422),
     openapi_extra=takes(
         schemas.BATCH_REQUEST,
         {"two": {"value": {"requests": [{"query": "heist", "k": 3}, {"user_id": "7", "k": 3}]}}},
@@ -129,7 +128,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
 async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     """Answer each request by itself, in order; one that fails has an error in its position."""
     body = await read_body(request, service.settings.max_body_bytes)
-    batch = _BatchRequest.model_validate_json(body)
+    batch = read_as(_BatchRequest, body)
     request_id: str = request.state.request_id
     answers = _all(service, batch, request_id, _address(request))
     results = await unless_left(request, answers)
@@ -158,19 +157,19 @@ async def _one(
 
 
 def _problem_bytes(error: Exception, request_id: str) -> bytes:
-    return orjson.dumps({"error": problem(translate(error), request_id)})
+    return orjson.dumps({"error": problem(translate(error, RecommendRequest), request_id)})
 
 
 @router.post(
     "/interpret",
     summary="What a query asks for",
-    responses=responses(schemas.INTERPRETED, 413, 422, 503),
+    responses=responses(schemas.INTERPRETED, 413, 415, 422, 503),
     openapi_extra=takes(schemas.INTERPRET_REQUEST, schemas.INTERPRET_EXAMPLES),
 )
 async def interpret(request: Request, service: ServiceDep) -> Response:
     """Return the intent that `POST /recommend` would find in a query, and search for nothing."""
     body = await read_body(request, service.settings.max_body_bytes)
-    query = _InterpretRequest.model_validate_json(body).query
+    query = read_as(_InterpretRequest, body).query
     return as_json({"intent": orjson.Fragment(await service.recommender.interpret(query))})
 
 

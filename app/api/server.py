@@ -12,10 +12,13 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
 from app import __version__
 from app.api import admin, catalogue, routes
 from app.api import users as people
+from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
 from app.api.fast_path import ENDPOINT, RecommendEndpoint
 from app.api.reply import Outcomes
@@ -35,12 +38,14 @@ def create_app(
     configure_logging(settings.log_level)
     metrics = Metrics(CollectorRegistry())
     outcomes = Outcomes(metrics)
+    cors = None if settings.cors_origins is None else Cors(settings.cors_origins)
+    root_path = settings.root_path or ""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
         async with open_service(settings, metrics) as service:
             app.state.service = service
-            yield {ENDPOINT: RecommendEndpoint(service, outcomes)}
+            yield {ENDPOINT: RecommendEndpoint(service, outcomes, cors)}
 
     app: FastAPI = FastAPIOffline(
         title="recserve",
@@ -48,6 +53,7 @@ def create_app(
         description="Low-latency recommendations from words and behaviour.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # `Edge` takes slashes at the end away
         # Its own tracing reads the environment at every request; `Edge` counts requests anyway.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -58,5 +64,10 @@ def create_app(
     for kind in (AppError, ValidationError):
         app.add_exception_handler(kind, problem_handler)
     app.add_exception_handler(HTTPException, http_exception_handler)
-    app.add_middleware(Edge, outcomes=outcomes)
+    app.add_route("/", _to_docs, include_in_schema=False)
+    app.add_middleware(Edge, outcomes=outcomes, cors=cors, root_path=root_path)
     return app
+
+
+async def _to_docs(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")

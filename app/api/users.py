@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.api import schemas
 from app.api.body import read_body
 from app.api.event_input import parse_events
+from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
 from app.core.errors import InvalidRequestError, NotFoundError
@@ -42,7 +43,7 @@ class _Who(BaseModel):
 @router.post(
     "/events",
     summary="Say what people did",
-    responses=responses(schemas.EVENTS_ANSWER, 413, 422, 429, 503),
+    responses=responses(schemas.EVENTS_ANSWER, 413, 415, 422, 429, 503),
     openapi_extra=takes(schemas.EVENTS_REQUEST, schemas.EVENT_EXAMPLES),
 )
 async def events(request: Request, service: ServiceDep) -> Response:
@@ -72,7 +73,7 @@ async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
 @router.put(
     "/users/{user_id:path}",
     summary="Say who a user is",
-    responses=responses(schemas.USER_PUT, 404, 413, 422, 429, 503),
+    responses=responses(schemas.USER_PUT, 404, 413, 415, 422, 429, 503),
     openapi_extra=takes(schemas.PUT_USER_REQUEST, schemas.PUT_USER_EXAMPLES),
 )
 async def put_user(user_id: str, request: Request, service: ServiceDep) -> Response:
@@ -80,7 +81,7 @@ async def put_user(user_id: str, request: Request, service: ServiceDep) -> Respo
     _refuse_merge(request)
     user = _key(user_id)
     body = await read_body(request, service.settings.max_body_bytes)
-    sent = _Who.model_validate_json(body).attributes
+    sent = read_as(_Who, body).attributes
     try:
         attributes = attributes_of(sent)
     except WrongValue as wrong:
@@ -111,14 +112,14 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
 @router.post(
     "/users/{user_id:path}/merge",
     summary="A session turns out to be a user",
-    responses=responses(schemas.USER_MERGED, 404, 413, 422, 429, 503),
+    responses=responses(schemas.USER_MERGED, 404, 413, 415, 422, 429, 503),
     openapi_extra=takes(schemas.MERGE_REQUEST),
 )
 async def merge(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Give a session's events, and what the bundle knows of the session, to a user."""
     user = _key(user_id)
     body = await read_body(request, service.settings.max_body_bytes)
-    session_id = _Merge.model_validate_json(body).session_id
+    session_id = read_as(_Merge, body).session_id
     moved = await service.users.events.merge(str(user_key(None, session_id)), user)
     return as_json({"user_id": user_id, "session_id": session_id, "moved": moved})
 

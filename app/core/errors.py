@@ -40,6 +40,12 @@ class BodyTooLargeError(AppError):
     code = "body_too_large"
 
 
+class UnsupportedEncodingError(AppError):
+    """The request body is compressed in a way that is not read."""
+
+    code = "unsupported_encoding"
+
+
 class OverloadedError(AppError):
     """There is no room, or too little time: the work was not started.
 

@@ -5,10 +5,11 @@ is named by `RECSERVE_CONFIG` (default `recserve.toml`, which need not exist).
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +18,29 @@ from pydantic_settings import (
 )
 
 from app.core.types import Device, Retention
+
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
+
+
+def _checked_root_path(path: str) -> str | None:
+    """Return a prefix without a slash at the end; None = there is none."""
+    prefix = path.strip().rstrip("/")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ValueError("it begins with a slash and is part of an address, such as /shop")
+    return prefix or None
+
+
+def _checked_origins(text: str) -> str | None:
+    """Return a list of origins in lower case, with commas; None = there are none."""
+    origins = [origin for part in text.split(",") if (origin := part.strip().lower())]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin} is no origin: an origin is https://name or https://name:port, without "
+                "a slash at the end"
+            )
+    return ",".join(origins) or None
 
 
 class Settings(BaseSettings):
@@ -71,6 +95,14 @@ class Settings(BaseSettings):
         5000, ge=0, le=60_000, description="Time given to requests in flight when stopping, in ms."
     )
 
+    root_path: Annotated[str, AfterValidator(_checked_root_path)] | None = Field(
+        None, description="Prefix under which a proxy serves this, such as /shop; unset = none."
+    )
+    cors_origins: Annotated[str, AfterValidator(_checked_origins)] | None = Field(
+        None,
+        description="Origins whose pages may call this from a browser, with commas: "
+        "https://shop.example, or * for all; unset = none.",
+    )
     max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Largest request body, in bytes."
     )

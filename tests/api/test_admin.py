@@ -119,4 +119,4 @@ async def test_the_wrong_method_is_told_the_right_one() -> None:
     async with served(Bundles()) as client:
         answer = await client.get("/admin/reload")
 
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")

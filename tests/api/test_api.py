@@ -183,7 +183,7 @@ async def test_the_router_refuses_with_problems_too(client: httpx.AsyncClient) -
 
     assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "POST"
+    assert wrong.headers["allow"] == "OPTIONS, POST"
     for answer in (nowhere, wrong):
         jsonschema_rs.validate(schemas.ERROR, answer.json())
 
