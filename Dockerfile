@@ -53,7 +53,8 @@ RUN mkdir lib \
 # Our code as a wheel. The build backend has its own layer, below the code.
 FROM base AS package
 RUN pip install "hatchling>=1.25"
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE recserve.py ./
+COPY models models
 COPY app app
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
@@ -66,7 +67,7 @@ COPY --from=requirements /srv/recserve/train.txt ./
 # .pyc: this image usually builds one bundle, which would gain less time than compiling takes.
 RUN pip --python /opt/venv/bin/python install --no-compile --constraint constraints.txt \
     ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --requirement train.txt
-# A checkout, not the wheel, because the demo's recipe is in models/, beside the code.
+# A checkout, not the wheel: the kernel's folder is known.
 COPY app app
 COPY --from=kernel /kernel/lib/ app/engine/kernels/c/
 COPY models models

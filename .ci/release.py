@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
         print(
             f"\nnext:\n  git tag --annotate v{version} --message 'recserve {version}'\n"
             f"  git push origin HEAD v{version}\n"
-            "  .venv/bin/python -m pip wheel --no-deps --wheel-dir dist .\n"
+            "  .venv/bin/python -m build\n"
             f"  docker build --tag recserve:{version} ."
         )
     return 0

@@ -10,13 +10,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource
 
 from app import __version__
 from app.core.errors import AppError, BadDataError, UsageError
+from app.core.own_package import missing_package
 from app.core.settings import Settings
+
+if TYPE_CHECKING:
+    from app.offline.input.recipe import Recipe
 
 _FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
 
@@ -30,22 +35,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        return _fail(f"setting {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}", 2)
-    except UsageError as error:
-        return _fail(error, 2)
-    except BadDataError as error:
-        return _fail(error, 3)
-    except (AppError, OSError) as error:
-        return _fail(error, 1)
     except KeyboardInterrupt:
         return 130
+    except (AppError, OSError, ValidationError, ModuleNotFoundError) as error:
+        print(f"recserve: {_said(error)}", file=sys.stderr)
+        return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
 
 
-def _fail(error: Exception | str, code: int) -> int:
-    print(f"recserve: {error}", file=sys.stderr)
-    return code
+_EXIT_CODES = ((UsageError, 2), (ValidationError, 2), (BadDataError, 3))
+"""Of errors; all others are 1."""
+
+
+def _said(error: Exception) -> str:
+    """Return one line for an error that a user can do something about; raise a mistake of ours."""
+    if isinstance(error, ValidationError):
+        wrong = error.errors(include_url=False)[0]
+        return f"setting {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
+    if isinstance(error, ModuleNotFoundError):
+        if (error.name or "app").partition(".")[0] == "app":
+            raise error
+        return missing_package(error.name)
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--events", type=Path, help=f"event file: {_FORMATS}")
     build.add_argument("--users", type=Path, help=f"file of user attributes: {_FORMATS}")
     _add_judgements(build)
-    build.add_argument("--recipe", type=Path, help="recipe (TOML): column names, weights, text")
+    build.add_argument(
+        "--recipe",
+        type=Path,
+        help="recipe (TOML: column names, weights, text), or a preset: news, shop, social, video",
+    )
     build.add_argument("--out", type=Path, required=True, help="bundle folder, models/NAME")
     build.add_argument("--no-learn", action="store_true", help="do not train; `train` can do it")
     _add_force(build)
@@ -193,13 +207,21 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(_cli_settings_source=source(parsed_args=arguments))
 
 
+def _recipe(arguments: argparse.Namespace) -> "Recipe | None":
+    """Return the recipe that `--recipe` names: a file, or a preset; None without the flag."""
+    from app.offline.input.recipe import load_recipe
+    from app.offline.presets import recipe_path
+
+    return None if arguments.recipe is None else load_recipe(recipe_path(arguments.recipe))
+
+
 def _build(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
-    from app.offline.input.recipe import Recipe, load_recipe
+    from app.offline.input.recipe import Recipe
     from app.offline.progress import logged_steps
 
-    recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
+    recipe = _recipe(arguments) or Recipe()
     with logged_steps():
         report = build(
             items=arguments.items,
@@ -218,10 +240,9 @@ def _build(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import retrain
-    from app.offline.input.recipe import load_recipe
     from app.offline.progress import logged_steps
 
-    recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
+    recipe = _recipe(arguments)
     gate = PromotionGate(force=arguments.force)
     if arguments.events_from_store:
         from app.commands import train_from_store
@@ -257,9 +278,9 @@ def _enrich(arguments: argparse.Namespace) -> int:
     from app.commands import enrich, plan_enrichment
     from app.offline.enrichment.enrich import EnrichOptions, Prices
     from app.offline.enrichment.item_file import ItemFiles
-    from app.offline.input.recipe import Recipe, load_recipe
+    from app.offline.input.recipe import Recipe
 
-    recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
+    recipe = _recipe(arguments) or Recipe()
     files = ItemFiles(arguments.items, arguments.out, recipe.items.id)
     prices = Prices(arguments.price_prompt, arguments.price_answer)
     options = EnrichOptions(arguments.batch, prices)
@@ -313,9 +334,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from app.commands import import_events, import_users
-    from app.offline.input.recipe import Recipe, load_recipe
+    from app.offline.input.recipe import Recipe
 
-    recipe = Recipe() if arguments.recipe is None else load_recipe(arguments.recipe)
+    recipe = _recipe(arguments) or Recipe()
     add = import_users if arguments.what == "users" else import_events
     print(asyncio.run(add(_settings(arguments), arguments.file, recipe)))
     return 0

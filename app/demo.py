@@ -16,6 +16,7 @@ from app.bundle.manifest import Manifest
 from app.bundle.reader import CURRENT, open_bundle
 from app.bundle.training_lock import is_training, try_training_lock, wait_for_training_lock
 from app.core.errors import BundleError
+from app.core.own_package import python_module
 from app.core.settings import Settings
 from app.demo_training import TRAIN, train_beside
 from app.engine.open import ENCODER_FOLDER, check_versions
@@ -50,8 +51,8 @@ def run_demo(settings: Settings, *, wait: bool = False, build_only: bool = False
         if not build_only:
             # What builds loads torch; the process that serves starts again without it.
             export_settings(settings)
-            command = "serve" if wait else "demo"
-            os.execv(sys.executable, [sys.executable, "-m", "app.cli", command])  # noqa: S606
+            command = (*python_module("app.cli"), "serve" if wait else "demo")
+            os.execv(sys.executable, command)  # noqa: S606
     if build_only:
         return 0
     if wait or manifest is None or not is_untrained(manifest):

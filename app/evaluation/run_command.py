@@ -46,10 +46,10 @@ from app.evaluation.protocols import (
 from app.evaluation.report import render, summary_lines
 from app.evaluation.search_cases import plan_of_search
 from app.offline.build import MakeEncoder, packed_encoder
-from app.offline.demo_recipe import RECIPE
 from app.offline.input.events import Events, read_events
 from app.offline.input.recipe import Recipe, load_recipe
 from app.offline.input.users import Users, read_users
+from app.offline.presets import DEMO, recipe_path
 
 _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
     "sequences": ("strict", "all-but-last", "search", "newcomers"),
@@ -107,8 +107,8 @@ def run_evaluation(
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     if args.demo:
-        return load_recipe(RECIPE)
-    return Recipe() if args.recipe is None else load_recipe(args.recipe)
+        return load_recipe(DEMO)
+    return Recipe() if args.recipe is None else load_recipe(recipe_path(args.recipe))
 
 
 def _check_data(args: argparse.Namespace) -> None:
@@ -124,8 +124,6 @@ def _check_data(args: argparse.Namespace) -> None:
         raise UsageError(f"--{inputs[0]} needs --events FILE: there is nothing to evaluate on")
     if args.demo and args.recipe is not None:
         raise UsageError("--demo brings its own recipe: leave --recipe out")
-    if args.demo and not RECIPE.is_file():
-        raise UsageError("--demo needs models/demo.toml: run it from a checkout of recserve")
 
 
 def plan_of(args: argparse.Namespace, recipe: Recipe, work: Path) -> tuple[EvalPlan, str]:

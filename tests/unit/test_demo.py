@@ -14,11 +14,11 @@ from app.bundle.writer import write_bundle
 from app.cli import main
 from app.core.errors import BundleError
 from app.demo import is_untrained, servable
-from app.offline.demo_recipe import RECIPE
 from app.offline.input.recipe import load_recipe
+from app.offline.presets import DEMO
 from tests.bundles import SMALL_FACTS, fill_small
 
-DEMO_RECIPE = load_recipe(RECIPE).shown()
+DEMO_RECIPE = load_recipe(DEMO).shown()
 LEARNED = LearnedFacts(
     features={"history": ("f",)}, decays={"content_knn": 0.5}, content_knn_share=0.1, metrics={}
 )

@@ -9,8 +9,8 @@ import pytest
 from app.core.errors import BadDataError, BundleError, UsageError
 from app.evaluation.run_command import plan_of, run_evaluation
 from app.offline.build import build
-from app.offline.demo_recipe import RECIPE
 from app.offline.input.recipe import Recipe, load_recipe
+from app.offline.presets import DEMO
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import arguments, opener, popular, sequences_folder
 
@@ -94,7 +94,7 @@ def test_files_by_leaving_one_out(files, capsys):
 
 
 def test_the_demo_is_asked_about_the_last_item_of_each_user(tmp_path):
-    plan, name = plan_of(arguments("--demo"), load_recipe(RECIPE), tmp_path)
+    plan, name = plan_of(arguments("--demo"), load_recipe(DEMO), tmp_path)
     assert (name, plan.protocol, plan.n_cases, len(plan.catalogue)) == (
         "demo",
         "all-but-last",

@@ -8,9 +8,9 @@ import pytest
 
 from app.engine.intent.parser import QueryParser, intent_parser_of
 from app.offline.demo import write_movielens
-from app.offline.demo_recipe import RECIPE
 from app.offline.input.items import read_items
 from app.offline.input.recipe import load_recipe
+from app.offline.presets import DEMO
 from tests.intent_catalogues import FILM_KINDS, FILMS, NOW, catalogue_of
 
 NONSENSE = {
@@ -27,7 +27,7 @@ NONSENSE = {
 def demo_films(folder: Path) -> list[dict[str, Any]]:
     """The films of the demo: titles, genres, years."""
     items, _ = write_movielens(folder)
-    columns = read_items(items, load_recipe(RECIPE)).columns
+    columns = read_items(items, load_recipe(DEMO)).columns
     years = [None if date is None else date.shown() for date in columns["published_at"]]
     fields = zip(columns["title"], columns["categories"], years, strict=True)
     return [

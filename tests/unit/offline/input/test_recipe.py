@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from app.core.errors import UsageError
 from app.domain.item_text import TextTemplate
-from app.offline.demo_recipe import RECIPE
 from app.offline.input.recipe import DEFAULT_EVENT_RULES, EventRule, Recipe, load_recipe
+from app.offline.presets import DEMO
 
 
 def load(tmp_path, text):
@@ -146,7 +146,7 @@ def test_a_recipe_that_is_not_there_is_a_usage_error(tmp_path):
 
 
 def test_the_recipe_of_the_demo_is_sound():
-    assert load_recipe(RECIPE).events.default_event == "rating"
+    assert load_recipe(DEMO).events.default_event == "rating"
 
 
 # --- the text of an item
