@@ -23,7 +23,7 @@ from app.core.settings import Settings
 if TYPE_CHECKING:
     from app.offline.input.recipe import Recipe
 
-_FORMATS = "JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet)"
+_FORMATS = "CSV and its like, JSON Lines, JSON or Parquet"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,7 +163,8 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 
 def _add_enrich(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--items", type=Path, required=True, help=f"item file: {_FORMATS}")
-    parser.add_argument("--out", type=Path, required=True, help="file to write, of the same ending")
+    text = "file to write: .csv for CSV and its like, otherwise .jsonl"
+    parser.add_argument("--out", type=Path, required=True, help=text)
     parser.add_argument("--recipe", type=Path, help="recipe (TOML): which column is the id")
     parser.add_argument("--batch", type=int, default=8, help="items in one call, 1 to 64 (8)")
     parser.add_argument("--dry-run", action="store_true", help="ask nothing; estimate tokens, time")
@@ -281,7 +282,7 @@ def _enrich(arguments: argparse.Namespace) -> int:
     from app.offline.input.recipe import Recipe
 
     recipe = _recipe(arguments) or Recipe()
-    files = ItemFiles(arguments.items, arguments.out, recipe.items.id)
+    files = ItemFiles(arguments.items, arguments.out, recipe.items.id, recipe.format.items)
     prices = Prices(arguments.price_prompt, arguments.price_answer)
     options = EnrichOptions(arguments.batch, prices)
     if arguments.dry_run:

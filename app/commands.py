@@ -27,7 +27,7 @@ from app.offline.enrichment.item_file import ItemFiles
 from app.offline.input.event_files import events_of, line_of
 from app.offline.input.events import TimeBounds
 from app.offline.input.read_report import ReadReport
-from app.offline.input.recipe import EventColumns, Recipe
+from app.offline.input.recipe import EventColumns, FileFormat, Recipe
 from app.offline.input.users import read_users, user_line
 from app.offline.promotion import Gate
 from app.serving.stores.opening import open_event_store
@@ -154,7 +154,8 @@ def train_from_store(  # noqa: PLR0913 - each by its name
         if not n:
             raise BadDataError("the event store contains no events")
         # The file was written with our own column names, whatever those of the log are.
-        ours = recipe.model_copy(update={"events": EventColumns()})
+        formats = recipe.format.model_copy(update={"events": FileFormat()})
+        ours = recipe.model_copy(update={"events": EventColumns(), "format": formats})
         return retrain(bundle, events, ours, judgements=judgements, gate=gate)
 
 

@@ -172,6 +172,7 @@ def test_an_import_says_what_it_made_of_a_file(
     assert lines == [
         "2 events imported",
         "log.csv: 3 rows, 1 unusable, 0 duplicates",
+        "  read as: comma, UTF-8, 6 columns",
         "  1 × timestamp lies more than a day ahead",
         "    line 4: timestamp lies more than a day ahead",
         "  column 'stars' was read as the value of 1 ratings; a value from 3.5 is positive",
@@ -236,7 +237,7 @@ def test_a_bundle_has_events_of_its_own(
         (("export", "users", "--out", "x.csv"), 2, "JSON Lines"),
         (("export", "events", "--out", "absent/x.jsonl"), 1, "absent"),
         (("import", "events", "absent.jsonl"), 3, "absent.jsonl"),
-        (("import", "events", "x.txt"), 2, "ending"),
+        (("import", "events", "."), 3, "not a file"),
         (("compact", "--store-url", "sqlite:////proc/nothing/x"), 1, "cannot be made"),
         (("compact", "--store-url", "mysql://x"), 2, "store_url"),
         (("compact", "--store-url", "redis://127.0.0.1:1/0"), 1, "cannot be read or written"),

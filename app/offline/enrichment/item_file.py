@@ -17,18 +17,22 @@ from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable, parse_id
 from app.offline.enrichment.questions import COLUMNS, Enriched
 from app.offline.input.readers import Cells, format_of, read_rows
+from app.offline.input.recipe import FileFormat
 
-_ENDINGS: Final = {".jsonl": ".jsonl", ".csv": ".csv", ".parquet": ".jsonl"}
 _JOINED: Final = "; "
 
 
 @dataclass(frozen=True, slots=True)
 class ItemFiles:
-    """Which file is read, with the column of the ids, and which one is written."""
+    """Which file is read, with the column of the ids, and which one is written.
+
+    `format`: what a recipe sets for the file that is read.
+    """
 
     items: Path
     out: Path
     id_column: str
+    format: FileFormat | None = None
 
     @property
     def part(self) -> Path:
@@ -40,9 +44,9 @@ class ItemFiles:
 
         Raises:
             UsageError: an ending does not fit, or the result is there already.
+            BadDataError: the items cannot be read.
         """
-        format_of(self.items)
-        wanted = _ENDINGS[self.items.suffix.lower()]
+        wanted = ".csv" if format_of(self.items, self.format).text_cells else ".jsonl"
         if self.out.suffix.lower() != wanted:
             raise UsageError(f"{self.out.name}: the ending must be {wanted}, as of the items")
         if self.out.exists():
@@ -56,15 +60,16 @@ class ItemFiles:
         Raises:
             BadDataError: the file cannot be read, or has a column that would be overwritten.
         """
-        whole_floats = format_of(self.items).whole_floats
+        file_format = format_of(self.items, self.format)
+        floats = file_format.whole_floats
         seen: set[str] = set()
-        for _, cells in read_rows(self.items):
+        for _, cells in read_rows(self.items, file_format):
             if isinstance(cells, Unusable):
                 continue
             if taken := [name for name in COLUMNS if name in cells]:
                 raise BadDataError(f"{self.items.name} has a column {taken[0]!r} already")
             try:
-                name = parse_id(cells.get(self.id_column), "id", whole_floats=whole_floats)
+                name = parse_id(cells.get(self.id_column), "id", whole_floats=floats)
             except Unusable:
                 yield None, cells
                 continue

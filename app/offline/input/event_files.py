@@ -52,10 +52,11 @@ def events_of(path: Path, recipe: Recipe, times: TimeBounds, report: ReadReport)
 
     Raises:
         BadDataError: the file cannot be read.
-        UsageError: another ending.
+        UsageError: the recipe does not fit the file.
     """
-    parser = EventParser(recipe, format_of(path))
-    for line, cells in counted_rows(path, report):
+    file_format = format_of(path, recipe.format.events)
+    parser = EventParser(recipe, file_format)
+    for line, cells in counted_rows(path, file_format, report):
         try:
             row = parser.parse(cells)
             moment = times.apply(row.timestamp)

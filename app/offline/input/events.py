@@ -227,14 +227,15 @@ def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
 
     Raises:
         BadDataError: the file cannot be read, or more than half of its rows are unusable.
-        UsageError: the ending names no known format, or the recipe names a missing column.
+        UsageError: the recipe does not fit the file.
     """
     report = ReadReport(path.name)
     times = TimeBounds(now=time.time() if now is None else now)
-    parser = EventParser(recipe, format_of(path))
+    file_format = format_of(path, recipe.format.events)
+    parser = EventParser(recipe, file_format)
     log, row_of = _Log(), dict[str, int]()
     replaced: list[int] = []
-    for line, cells in counted_rows(path, report):
+    for line, cells in counted_rows(path, file_format, report):
         try:
             event = parser.parse(cells)
             moment = times.apply(event.timestamp)

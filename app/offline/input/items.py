@@ -71,14 +71,15 @@ def read_items(path: Path, recipe: Recipe) -> Items:
 
     Raises:
         BadDataError: the file cannot be read, is empty, or more than half of its rows are unusable.
-        UsageError: the ending names no known format, or the recipe names a missing column.
+        UsageError: the recipe does not fit the file.
     """
-    file_format, report, seen = format_of(path), ReadReport(path.name), set[str]()
+    file_format = format_of(path, recipe.format.items)
+    report, seen = ReadReport(path.name), set[str]()
     names = recipe.items
     ours = names.model_dump(exclude={"path"})
     not_attributes = {*ours, *ours.values(), ""}
     table = MergedRows(ours)
-    for line, cells in counted_rows(path, report):
+    for line, cells in counted_rows(path, file_format, report):
         seen.update(cells)
         try:
             fields = _item_fields(cells, names, file_format)

@@ -65,15 +65,15 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
     Raises:
         BadDataError: the file cannot be read, lacks a column, or more than half of its rows are
             unusable.
-        UsageError: the ending names no known format, or the recipe names a missing column.
+        UsageError: the recipe does not fit the file.
     """
     columns, seen = recipe.judgements, set[str]()
-    report, file_format = ReadReport(path.name), format_of(path)
+    report, file_format = ReadReport(path.name), format_of(path, recipe.format.judgements)
     row_of = {item: row for row, item in enumerate(ids)}
     codes: dict[str, int] = {}
     query, item_rows, grades = array("i"), array("i"), array("d")
     unknown: dict[str, int] = {}
-    for line, cells in counted_rows(path, report):
+    for line, cells in counted_rows(path, file_format, report):
         seen.update(cells)
         try:
             words = _words(cells.get(columns.query))

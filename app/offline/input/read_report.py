@@ -14,7 +14,7 @@ from tqdm import tqdm
 from app.core.errors import BadDataError
 from app.domain.event_rules import without_rule
 from app.domain.values import Unusable
-from app.offline.input.readers import Cells, read_rows
+from app.offline.input.readers import Cells, Format, read_rows
 
 MAX_EXAMPLES = 20
 _MOST_UNUSABLE = 0.5
@@ -32,6 +32,7 @@ class ReadReport:
         examples: the first 20 unusable rows, as "line 7: id is missing".
         noted: counters of rows that were used but lack something.
         notes: sentences about the file as a whole, such as warnings.
+        read_as: what the file was recognised as; "" = not known.
     """
 
     file: str
@@ -41,6 +42,7 @@ class ReadReport:
     examples: list[str] = field(default_factory=list)
     noted: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    read_as: str = ""
 
     @property
     def rejected(self) -> int:
@@ -72,7 +74,7 @@ class ReadReport:
             reasons = "; ".join(f"{n} × {reason}" for reason, n in self.reasons.most_common(5))
             raise BadDataError(
                 f"{self.file}: {self.rejected} of {self.rows} rows cannot be used: {reasons} "
-                f"(first: {self.examples[0]})"
+                f"(first: {self.examples[0]}; read as: {self.read_as})"
             )
 
     def counts(self, kind: str) -> dict[str, int]:
@@ -81,22 +83,26 @@ class ReadReport:
         return {**{f"{kind}_{name}": n for name, n in general.items()}, **self.noted}
 
     def lines(self) -> list[str]:
-        """Return a few readable lines: totals, reasons, the first examples, then the notes."""
+        """Return a few readable lines: totals, how it was read, reasons, notes."""
         total = (
             f"{self.file}: {self.rows} rows, {self.rejected} unusable, {self.duplicates} duplicates"
         )
         noted = "".join(f", {n} {name}" for name, n in sorted(self.noted.items()) if n)
         reasons = [f"  {n} × {reason}" for reason, n in self.reasons.most_common()]
         examples = [f"    {example}" for example in self.examples]
-        return [total + noted, *reasons, *examples, *(f"  {note}" for note in self.notes)]
+        read_as = [f"  read as: {self.read_as}"] if self.read_as else []
+        return [total + noted, *read_as, *reasons, *examples, *(f"  {note}" for note in self.notes)]
 
 
-def counted_rows(path: Path, report: ReadReport) -> Iterator[tuple[int, Cells]]:
+def counted_rows(
+    path: Path, file_format: Format, report: ReadReport
+) -> Iterator[tuple[int, Cells]]:
     """Yield (line number, cells) of the rows that can be read, and count all rows in `report`.
 
     A terminal shows a progress bar.
     """
-    rows = read_rows(path)
+    report.read_as = file_format.shown
+    rows = read_rows(path, file_format)
     for line, cells in tqdm(rows, desc=f"read {path.name}", unit=" rows", disable=None):
         report.rows += 1
         if isinstance(cells, Unusable):

@@ -1,69 +1,113 @@
-"""Reading files row by row: JSON Lines, CSV and Parquet, recognised by the ending.
+"""Reading files row by row. What a file is, its content says: its name does not matter.
 
-A reader yields each row with its line number, and goes on after a row that cannot be read. CSV is
-read with the standard library: pyarrow does not say on which line a row with quoted line breaks
-began, and stops at a broken row. This module does not know what columns mean.
+JSON Lines, JSON documents, Parquet and delimited text, each of them also packed by gzip. A reader
+yields each row with its line number, and goes on after a row that cannot be read. How text is
+encoded and cut into cells is recognised by `text_encoding` and `dialect`; this module puts them
+together. It does not know what columns mean.
 """
 
-import csv
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, Final, TypeAlias, cast
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.core.errors import BadDataError, UsageError
+from app.core.errors import BadDataError
 from app.domain.values import Cell, Unusable
+from app.offline.input.delimited import DelimitedFile
+from app.offline.input.dialect import dialect_of, keeps_rows_on_lines
+from app.offline.input.json_rows import is_json_lines, read_json_document, read_json_lines
+from app.offline.input.recipe import FileFormat
+from app.offline.input.text_encoding import OpenBytes, TextEncoding, encoding_of
 
 Cells: TypeAlias = dict[str, Cell]
 Rows: TypeAlias = Iterator[tuple[int, Cells | Unusable]]
 
-_BOM = b"\xef\xbb\xbf"
-_MAX_CSV_CELL_CHARS = 16 * 1024 * 1024
-_BATCH_ROWS = 4096
+_GZIP: Final = b"\x1f\x8b"
+_PARQUET: Final = b"PAR1"
+_NOT_READ: Final = {
+    b"PK\x03\x04": "is a ZIP archive or an Excel workbook: unpack it, or save it as CSV",
+    b"\xd0\xcf\x11\xe0": "is an Excel workbook: save it as CSV",
+    b"BZh": "is packed by bzip2: unpack it, or pack it by gzip",
+    b"\xfd7zXZ": "is packed by xz: unpack it, or pack it by gzip",
+    b"\x28\xb5\x2f\xfd": "is packed by zstd: unpack it, or pack it by gzip",
+    b"SQLite format 3": "is a database: export a table of it as CSV",
+}
+_QUOTES: Final = {"": "without quotes", "'": "single quotes"}
+_ARRAY = re.compile(r"\[\s*[{\]]")
+_BATCH_ROWS: Final = 4096
+_SAMPLE_CHARS: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format.
+    """What a file was recognised as.
 
     Attributes:
         read: yields (line number from 1, cells by column); for Parquet the number of the row.
         whole_floats: integers may come as floats.
         text_cells: all cells are text.
+        shown: what it was recognised as, in words.
+        columns: the columns that all rows have; None = they differ (JSON).
+        settings: what a recipe would set, to read it like this.
     """
 
-    read: Callable[[Path], Rows]
+    read: Callable[[], Rows]
     whole_floats: bool
     text_cells: bool
+    shown: str
+    columns: tuple[str, ...] | None
+    settings: FileFormat
 
 
-def format_of(path: Path) -> Format:
-    """Return the format that the ending of a file names.
+def format_of(path: Path, wanted: FileFormat | None = None) -> Format:
+    """Recognise what a file is. `wanted`: what a recipe sets for it; the rest is recognised.
 
     Raises:
-        UsageError: the ending names no known format.
+        UsageError: what the recipe sets does not fit.
+        BadDataError: it cannot be read, or is nothing that is read here.
     """
-    file_format = _FORMATS.get(path.suffix.lower())
-    if file_format is None:
-        raise UsageError(f"{path.name}: the ending must be one of {', '.join(_FORMATS)}")
-    return file_format
+    with _translated(path):
+        if path.exists() and not path.is_file():
+            raise BadDataError(f"{path.name} is not a file that can be read more than once")
+        with path.open("rb") as file:
+            packed = file.read(len(_GZIP)) == _GZIP
+        open_bytes = partial(_opened, path, packed=packed)
+        return _recognised(path, open_bytes, wanted or FileFormat())
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, file_format: Format) -> Rows:
     """Yield (line number, cells) of each row, or (line number, reason) if it cannot be read.
 
     Raises:
-        UsageError: the ending names no known format.
-        BadDataError: the file cannot be read at all.
+        BadDataError: the file cannot be read to its end.
     """
-    read = format_of(path).read
+    with _translated(path):
+        yield from file_format.read()
+
+
+def _opened(path: Path, *, packed: bool) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn the errors of reading into our own."""
     try:
-        yield from read(path)
+        yield
+    except gzip.BadGzipFile as error:
+        raise BadDataError(f"{path.name} cannot be unpacked: it is damaged") from error
+    except (EOFError, zlib.error) as error:
+        raise BadDataError(f"{path.name} cannot be unpacked: it is damaged or cut off") from error
     except OSError as error:
         reason = error.strerror or "it is damaged"
         raise BadDataError(f"{path.name} cannot be read: {reason}") from error
@@ -71,72 +115,109 @@ def read_rows(path: Path) -> Rows:
         raise BadDataError(f"{path.name} is not a sound Parquet file") from error
 
 
-def _read_jsonl(path: Path) -> Rows:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            line = raw.removeprefix(_BOM) if number == 1 else raw
-            if line.strip():
-                yield number, _json_object(line)
+def _recognised(path: Path, open_bytes: OpenBytes, wanted: FileFormat) -> Format:
+    with open_bytes() as stream:
+        head = stream.read(16)
+    for magic, message in _NOT_READ.items():
+        if head.startswith(magic):
+            raise BadDataError(f"{path.name} {message}")
+    if head.startswith(_PARQUET):
+        return _parquet(path, open_bytes)
+    encoding = encoding_of(open_bytes, wanted.encoding, path.name)
+    with open_bytes() as stream, encoding.text(stream, newline="") as text:
+        sample = _whole_lines(text.read(_SAMPLE_CHARS))
+    start = sample.lstrip("\ufeff \t\r\n")
+    if start.startswith("{"):
+        is_lines = is_json_lines(sample)
+    elif _ARRAY.match(start):
+        is_lines = False
+    else:
+        return _delimited(path, open_bytes, encoding, sample, wanted)
+    return _json(path, open_bytes, encoding, is_lines=is_lines)
 
 
-def _json_object(line: bytes) -> Cells | Unusable:
-    try:
-        cells = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return Unusable("the line is not JSON")
-    return cells if isinstance(cells, dict) else Unusable("the line is not a JSON object")
+def _whole_lines(text: str) -> str:
+    cut = text.rfind("\n") if len(text) == _SAMPLE_CHARS else -1
+    return text[: cut + 1] or text
 
 
-def _read_csv(path: Path) -> Rows:
-    csv.field_size_limit(_MAX_CSV_CELL_CHARS)
-    # Bytes that are not UTF-8 become lone surrogates: they cost one row and not the whole file.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header = _csv_header(path, reader)
-        while True:
-            line = reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                if "unexpected end" in str(error):  # the row took in all rows after it
-                    raise BadDataError(f"{path.name}: a quote in line {line} never ends") from error
-                yield line, Unusable("the line is not CSV")
-                continue
-            if row:
-                yield line, _csv_cells(header, row)
+def _json(path: Path, open_bytes: OpenBytes, encoding: TextEncoding, *, is_lines: bool) -> Format:
+    if is_lines:
+        read: Callable[[], Rows] = partial(read_json_lines, open_bytes, encoding)
+    else:
+        read = partial(read_json_document, open_bytes, encoding, path.name)
+    kind = "JSON Lines" if is_lines else "JSON"
+    settings = FileFormat(encoding=encoding.codec)
+    return Format(
+        read=read,
+        whole_floats=False,
+        text_cells=False,
+        shown=f"{kind}, {encoding.shown}",
+        columns=None,
+        settings=settings,
+    )
 
 
-def _csv_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise BadDataError(f"{path.name}: the first line is not CSV") from error
-    _refuse_repeats(path, header)
-    return header
+def _delimited(
+    path: Path, open_bytes: OpenBytes, encoding: TextEncoding, sample: str, wanted: FileFormat
+) -> Format:
+    dialect = dialect_of(sample, wanted)
+    if wanted.quote is None and dialect.may_lack_quotes:
+        with open_bytes() as stream, encoding.text(stream, newline="") as text:
+            if keeps_rows_on_lines(text, dialect):
+                dialect = replace(dialect, quote="")
+    table = DelimitedFile.opened(path.name, open_bytes, encoding, dialect, wanted)
+    n = len(table.names)
+    said = [
+        dialect.shown,
+        encoding.shown,
+        *([] if dialect.has_header else ["no header"]),
+        *([] if dialect.quote == '"' else [_QUOTES[dialect.quote]]),
+        f"{n} column{'' if n == 1 else 's'}",
+    ]
+    columns = tuple(name for name in table.names if name)
+    return Format(
+        read=table.rows,
+        whole_floats=True,
+        text_cells=True,
+        shown=", ".join(said) if n else "an empty file",
+        columns=columns,
+        settings=FileFormat(
+            encoding=encoding.codec,
+            delimiter=dialect.delimiter,
+            quote=dialect.quote,
+            header=dialect.has_header,
+        ),
+    )
 
 
-def _csv_cells(header: list[str], row: list[str]) -> Cells | Unusable:
-    if len(row) != len(header):
-        return Unusable("the row has more or fewer cells than the header")
-    if not all(map(_is_text, row)):
-        return Unusable("the line is not UTF-8")
-    return dict(zip(header, row, strict=True))
-
-
-def _is_text(cell: str) -> bool:
-    try:
-        cell.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _read_parquet(path: Path) -> Rows:
-    with pq.ParquetFile(path) as file:
+def _parquet(path: Path, open_bytes: OpenBytes) -> Format:
+    with _parquet_file(open_bytes) as file:
         names = file.schema_arrow.names
-        _refuse_repeats(path, names)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise BadDataError(f"{path.name} has more than one column {repeated[0]!r}")
+    return Format(
+        read=partial(_read_parquet, open_bytes, names),
+        whole_floats=True,
+        text_cells=False,
+        shown=f"Parquet, {len(names)} columns",
+        columns=tuple(names),
+        settings=FileFormat(),
+    )
+
+
+@contextmanager
+def _parquet_file(open_bytes: OpenBytes) -> Iterator[Any]:
+    with open_bytes() as stream:
+        # Parquet is read from its end: what is packed has to be unpacked as a whole.
+        source = stream if isinstance(stream, io.BufferedReader) else io.BytesIO(stream.read())
+        with pq.ParquetFile(source) as file:
+            yield file
+
+
+def _read_parquet(open_bytes: OpenBytes, names: Sequence[str]) -> Rows:
+    with _parquet_file(open_bytes) as file:
         number = 0
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
             columns = [_parquet_column(column) for column in batch.columns]
@@ -158,16 +239,3 @@ def _parquet_column(column: Any) -> list[Cell]:  # noqa: ANN401 — pyarrow has 
 def _plain(value: Any) -> Cell:  # noqa: ANN401 — whatever pyarrow returns
     """Return times as ISO 8601 text, as in the other formats."""
     return value.isoformat() if isinstance(value, datetime | date | time) else value
-
-
-def _refuse_repeats(path: Path, names: list[str]) -> None:
-    repeated = sorted({name for name in names if name and names.count(name) > 1})
-    if repeated:
-        raise BadDataError(f"{path.name} has more than one column {repeated[0]!r}")
-
-
-_FORMATS = {
-    ".jsonl": Format(_read_jsonl, whole_floats=False, text_cells=False),
-    ".csv": Format(_read_csv, whole_floats=True, text_cells=True),
-    ".parquet": Format(_read_parquet, whole_floats=True, text_cells=False),
-}

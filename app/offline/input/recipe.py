@@ -10,6 +10,7 @@
     [roles]                       # which attribute is the price, rating, runtime, brand, provider
     [units]                       # the unit of time of an attribute
     [defaults]                    # what a request means that does not say it
+    [format.items]                # how the file is written, where the guess is wrong
 
 An unknown key is an error. This module reads and checks recipes; it does not open data files.
 """
@@ -36,6 +37,7 @@ from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 from app.domain.named_values import ID_NAMES, MAX_NAME_CHARS, MAX_NAMES
 from app.domain.request import MAX_GROUPED_FIELDS, MAX_PER
 
+Quote = Literal['"', "'", ""]
 ValueName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
@@ -104,6 +106,57 @@ class JudgementColumns(_RecipePart):
 _Section = TypeVar("_Section", ItemColumns, EventColumns, UserColumns, JudgementColumns)
 
 
+class FileFormat(_RecipePart):
+    """`[format.items]` and so on: how a file is written; None = recognised by its content.
+
+    Attributes:
+        encoding: as Python names it, such as `cp1252`.
+        delimiter: what separates the cells, one character or more.
+        quote: what encloses a cell; "" = nothing does.
+        header: the first row has the names of the columns.
+        columns: the names, of a file without them or in place of them.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = Field(default=None, min_length=1, max_length=8)
+    quote: Quote | None = None
+    header: bool | None = None
+    columns: list[ValueName] | None = Field(default=None, min_length=1)
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                "".encode(name)
+            except LookupError as error:
+                raise ValueError("no such encoding; examples: utf-8, cp1252, utf-16") from error
+        return name
+
+    @field_validator("delimiter")
+    @classmethod
+    def _separates(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and not set(delimiter).isdisjoint("\r\n\"'"):
+            raise ValueError("a line break or a quote cannot separate cells")
+        return delimiter
+
+    @field_validator("columns")
+    @classmethod
+    def _are_different(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError("each column needs a name of its own")
+        return names
+
+
+class Formats(_RecipePart):
+    """`[format]`: how each file is written."""
+
+    items: FileFormat = FileFormat()
+    events: FileFormat = FileFormat()
+    users: FileFormat = FileFormat()
+    judgements: FileFormat = FileFormat()
+
+
 class Roles(_RecipePart):
     """`[roles]`: the attribute of each role; price, rating and runtime are numbers.
 
@@ -145,6 +198,7 @@ class Recipe(_RecipePart):
     roles: Roles = Roles()
     units: dict[str, TimeUnit] = {}
     defaults: Defaults = Defaults()
+    format: Formats = Formats()
 
     _file: str = PrivateAttr("the default recipe")
 

@@ -8,18 +8,15 @@ corrected.
 
 import json
 import re
-import tomllib
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 
 from app.core.errors import UsageError
 from app.domain.columns import Kind, TimeUnit
+from app.offline.input.column_names import known_names, words
 from app.offline.input.items import FIELD_KINDS, Items
 from app.offline.input.recipe import Recipe, Roles
 
@@ -128,8 +125,8 @@ def guessed_column(role: str, kinds: Mapping[str, Kind]) -> str | None:
 
 def _rank(role: str, name: str) -> int | None:
     """Return the position of a column's name among the usual ones of a role."""
-    known = _known()
-    rest = [word for word in _words(name) if word not in known.ignored[role]]
+    known = known_names()
+    rest = [word for word in words(name) if word not in known.ignored[role]]
     key = " ".join(rest)
     # "length_ms" is a runtime, and so is "minutes". "min" may be the smallest of something.
     is_length = key in known.lengths or (not key and len(name) >= _LEAST_UNIT_NAME)
@@ -157,59 +154,8 @@ def guessed_unit_of(name: str, values: Sequence[float | None]) -> TimeUnit:
 
 
 def _named_unit(name: str) -> TimeUnit | None:
-    units = _known().units
-    return next((units[word] for word in _words(name) if word in units), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownNames:
-    """The content of `column_names.toml`, folded.
-
-    Attributes:
-        ranks: role -> name -> position, the likeliest at 0.
-        ignored: role -> words that a column's name may contain besides.
-        lengths: names that are a runtime only beside a unit of time.
-        units: word -> unit of time.
-    """
-
-    ranks: dict[str, dict[str, int]]
-    ignored: dict[str, frozenset[str]]
-    lengths: frozenset[str]
-    units: dict[str, TimeUnit]
-
-
-@cache
-def _known() -> _KnownNames:
-    raw = tomllib.loads(Path(__file__).with_name("column_names.toml").read_text("utf-8"))
-    units = {word: unit for unit in get_args(TimeUnit) for word in _folded(raw["units"][unit])}
-    more = {"price": _folded(raw["currencies"]), "runtime": units}
-    return _KnownNames(
-        ranks={
-            role: {name: rank for rank, name in enumerate(_folded(names))}
-            for role, names in raw["roles"].items()
-        },
-        ignored={
-            role: frozenset([*_folded(raw["fillers"]), *more.get(role, ())]) for role in _KINDS
-        },
-        lengths=frozenset(_folded(raw["lengths"])),
-        units=units,
-    )
-
-
-def _folded(names: Iterable[str]) -> list[str]:
-    return [" ".join(_words(name)) for name in names]
-
-
-def _words(name: str) -> list[str]:
-    """Return the words of a name, without case and accents.
-
-    >>> _words("avgRating"), _words("Durée (min.)")
-    (['avg', 'rating'], ['duree', 'min'])
-    """
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    letters = unicodedata.normalize("NFKD", apart.casefold())
-    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return re.findall(r"[^\W_]+", bare)
+    units = known_names().units
+    return next((units[word] for word in words(name) if word in units), None)
 
 
 def _toml(text: str) -> str:

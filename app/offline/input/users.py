@@ -114,11 +114,12 @@ def read_users(path: Path, recipe: Recipe) -> Users:
     Raises:
         BadDataError: the file cannot be read, more than half of its rows are unusable, or it has
             more attributes than a user may have.
-        UsageError: the ending names no known format, or the recipe names a missing column.
+        UsageError: the recipe does not fit the file.
     """
-    file_format, report, seen = format_of(path), ReadReport(path.name), set[str]()
+    file_format = format_of(path, recipe.format.users)
+    report, seen = ReadReport(path.name), set[str]()
     table = MergedRows([_KEY])
-    for line, cells in counted_rows(path, report):
+    for line, cells in counted_rows(path, file_format, report):
         seen.update(cells)
         try:
             key = _key(cells, recipe.users, file_format)

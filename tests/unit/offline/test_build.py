@@ -158,13 +158,14 @@ def test_a_build_without_events(tmp_path):
 
 
 def test_the_report_is_a_few_readable_lines(report):
-    head, items, events, *guessed, learned, times = str(report).splitlines()
+    head, items, read_as, events, same, *guessed, learned, times = str(report).splitlines()
     assert head.startswith("shop/")
     assert head.endswith("3 items, 2 users, 4 events, encoder hash-8 (8)")
     assert items == (
         "items.jsonl: 3 rows, 0 unusable, 0 duplicates, 1 missing_title, 1 missing_title_and_text"
     )
     assert events == "events.jsonl: 4 rows, 0 unusable, 0 duplicates, 1 unknown_item"
+    assert read_as == same == "  read as: JSON Lines, UTF-8"
     assert list(report.seconds) == [
         "read",
         "export",

@@ -1,0 +1,176 @@
+"""Rows of delimited text, by a dialect that is known.
+
+The standard library cuts the rows: pyarrow does not say in which line a row with quoted line breaks
+began, and stops at a broken row. A quote that opens where none was meant takes in the rows up to
+the next quote. So of a row that spans several lines and does not fit, only the first line is given
+up, and the others are read again.
+"""
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from app.core.errors import BadDataError, UsageError
+from app.domain.values import Unusable
+from app.offline.input.dialect import Dialect
+from app.offline.input.recipe import FileFormat
+from app.offline.input.text_encoding import OpenBytes, TextEncoding
+
+TextRows: TypeAlias = Iterator[tuple[int, dict[str, str] | Unusable]]
+
+_NOT_CSV: Final = Unusable("the line is not CSV")
+_WRONG_WIDTH: Final = Unusable("the row has more or fewer cells than the header")
+
+
+@dataclass(frozen=True, slots=True)
+class DelimitedFile:
+    """A file of delimited text.
+
+    Attributes:
+        file: its name.
+        open_bytes: opens it.
+        encoding: of its text.
+        dialect: of its rows.
+        names: of its columns; "" = a column that is not read.
+    """
+
+    file: str
+    open_bytes: OpenBytes
+    encoding: TextEncoding
+    dialect: Dialect
+    names: tuple[str, ...]
+
+    @classmethod
+    def opened(
+        cls,
+        file: str,
+        open_bytes: OpenBytes,
+        encoding: TextEncoding,
+        dialect: Dialect,
+        wanted: FileFormat,
+    ) -> "DelimitedFile":
+        """Read the names of the columns.
+
+        Raises:
+            UsageError: the recipe names more or fewer columns than there are.
+            BadDataError: the first row cannot be read, or has a name twice.
+        """
+        bare = cls(file, open_bytes, encoding, dialect, ())
+        try:
+            first = next((row for _, row in bare._records() if not isinstance(row, Unusable)), [])
+        except BadDataError as error:
+            raise BadDataError(f"{file}: the first row cannot be read: {error}") from error
+        found = [name.strip() for name in first]
+        if wanted.columns is not None:
+            if len(wanted.columns) != len(found):
+                raise UsageError(
+                    f"the recipe names {len(wanted.columns)} columns of {file}, "
+                    f"which has {len(found)}: {_listed(found)}"
+                )
+            found = wanted.columns
+        elif not dialect.has_header:
+            found = [f"column_{number}" for number in range(1, len(found) + 1)]
+        repeated = sorted({name for name in found if name and found.count(name) > 1})
+        if repeated:
+            raise BadDataError(f"{file} has more than one column {repeated[0]!r}")
+        return cls(file, open_bytes, encoding, dialect, tuple(found))
+
+    def rows(self) -> TextRows:
+        """Yield (line number, cells by column) of each row.
+
+        Raises:
+            BadDataError: a quote is never closed.
+        """
+        records = self._records()
+        if self.dialect.has_header:
+            next(records, None)
+        width = len(self.names)
+        nameless = "" in self.names
+        for line, row in records:
+            if isinstance(row, Unusable):
+                yield line, row
+            elif not self.encoding.is_sound and any(map(self.encoding.is_broken, row)):
+                yield line, Unusable(f"the line is not {self.encoding.shown}")
+            else:
+                cells = dict(zip(self.names, row[:width], strict=True))
+                if nameless:
+                    cells.pop("", None)
+                yield line, cells
+
+    def _records(self) -> Iterator[tuple[int, list[str] | Unusable]]:
+        with self.open_bytes() as stream, self.encoding.text(stream, newline="") as text:
+            lines = _Lines(text, self.dialect.skipped)
+            while True:
+                try:
+                    row = next(lines.records(self.dialect))
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    if "unexpected end" in str(error):  # the row took in all rows after it
+                        raise BadDataError(
+                            f"{self.file}: a quote in line {lines.number} never ends; if quotes "
+                            'enclose no cells there, set quote = "" in the recipe, for example '
+                            "in [format.items]"
+                        ) from error
+                    yield lines.first(), _NOT_CSV
+                    continue
+                if not row:
+                    lines.all()
+                elif self._fits(row):
+                    yield lines.all(), row
+                else:
+                    yield lines.first(), _WRONG_WIDTH
+
+    def _fits(self, row: Sequence[str]) -> bool:
+        """Tell whether a row has a cell for each column; empty ones may follow."""
+        width = len(self.names)
+        return not width or len(row) == width or (len(row) > width and not any(row[width:]))
+
+
+class _Lines:
+    """Lines that can be taken back while a row is cut out of them."""
+
+    def __init__(self, text: Iterator[str], skipped: int) -> None:
+        self._text = text
+        self._again = deque[str]()
+        self._taken: list[str] = []
+        self.number = 1 + skipped
+        for _ in range(skipped):
+            next(text, None)
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._text)
+        self._taken.append(line)
+        return line
+
+    def records(self, dialect: Dialect) -> Iterator[list[str]]:
+        """Return the iterator over the rows of the lines that are left."""
+        if self._records is None:
+            self._records = dialect.records(self)
+        return self._records
+
+    _records: Iterator[list[str]] | None = None
+
+    def all(self) -> int:
+        """Be done with all lines taken; return the number of the first."""
+        number = self.number
+        self.number += len(self._taken)
+        self._taken.clear()
+        return number
+
+    def first(self) -> int:
+        """Be done with the first line taken, give the others back; return its number."""
+        self._again.extendleft(reversed(self._taken[1:]))
+        self._taken.clear()
+        self._records = None
+        self.number += 1
+        return self.number - 1
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
