@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Final
@@ -33,10 +34,13 @@ def missing_package(module: str | None) -> str:
     return f"the package {package!r} is missing: pip install 'recserve[{extra}]'"
 
 
-def extra_of(package: str) -> str | None:
-    """Return the extra that brings a package, by the name of its import; None if none does."""
+def extra_of(package: str, listed: Sequence[str] | None = None) -> str | None:
+    """Return the extra that brings a package, by the name of its import; None if none does.
+
+    `listed`: requirements as the metadata of a package list them; None = those of ours.
+    """
     try:
-        listed = requires("recserve") or []
+        listed = requires("recserve") or () if listed is None else listed
     except PackageNotFoundError:  # a checkout that is not installed
         return "train"
     extras = [

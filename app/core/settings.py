@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.core.errors import UsageError
 from app.core.types import Device, Retention
 
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -197,8 +198,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: flags (given to the constructor) > environment > TOML > defaults."""
-        config = Path(os.environ.get("RECSERVE_CONFIG", "recserve.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)
+        return init_settings, env_settings, _config_file(settings_cls)
 
     def retention(self) -> Retention:
         """How long events are kept."""
@@ -209,3 +209,21 @@ class Settings(BaseSettings):
         """Threads that encode in one process; with one more that ranks they fit the cores."""
         cores = len(os.sched_getaffinity(0))
         return self.threads or max(1, cores // self.workers - 1)
+
+
+def _config_file(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
+    """Return what the TOML file sets.
+
+    Raises:
+        UsageError: it is named and not there, or it is not TOML.
+    """
+    named = os.environ.get("RECSERVE_CONFIG")
+    path = Path(named or "recserve.toml")
+    if named and not path.is_file():
+        raise UsageError(f"RECSERVE_CONFIG names {named}, which is no file")
+    try:
+        return TomlConfigSettingsSource(settings_cls, path)
+    except OSError as error:
+        raise UsageError(f"{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
+        raise UsageError(f"{path.name} is not TOML: {error}") from error

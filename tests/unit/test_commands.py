@@ -210,6 +210,34 @@ def test_compact_applies_the_retention_of_the_settings(
     assert b"oldname" not in content(data)
 
 
+def test_what_was_done_is_one_json_object(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"user_id": "a", "item_id": "b", "event_id": "1"}, {"user_id": "a"}, {"id": 1}] * 2
+    rows += [{"user_id": "a", "item_id": f"{n}"} for n in range(4)]
+    log = write_jsonl(tmp_path / "log.jsonl", rows)
+    assert run("import", "events", log, "--data-dir", data, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["imported"], facts["what"]) == (5, "events")
+    (read,) = facts["read"]
+    assert (read["file"], read["rows"], read["rejected"], read["duplicates"]) == (
+        "log.jsonl",
+        10,
+        4,
+        1,
+    )
+    assert sum(read["reasons"].values()) == 4
+
+    out = tmp_path / "events.jsonl"
+    assert run("export", "events", "--out", out, "--data-dir", data, "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"exported": 5, "what": "events", "file": str(out)}
+    assert run("export", "events", "--data-dir", data, "--json") == 2
+    shown = capsys.readouterr()
+    assert "--json needs --out FILE" in shown.err
+    assert json.loads(shown.out)["error"]["code"] == "usage"
+
+
 def test_a_bundle_has_events_of_its_own(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy.typing as npt
-import orjson
 
 from app.bundle.reader import Bundle, load_arrays
 from app.core.errors import BadDataError
@@ -26,7 +25,6 @@ from app.domain.named_values import (
     attribute_value,
     attributes_of,
     is_name,
-    shown,
 )
 from app.domain.values import Cell, Unusable, convert, infer_kind, is_missing, parse_id
 from app.offline.input.merged_rows import MergedRows
@@ -96,16 +94,6 @@ class Users:
             values = [None if row < 0 else column[row] for row in rows]
             arrays |= prefixed(f"attribute/{name}", encode_column(self.kinds[name], values))
         return arrays
-
-
-def user_line(user: str, attributes: Attributes) -> bytes:
-    r"""Return a user as a line of a file of users.
-
-    >>> user_line("u:7", (("age", 31.0), ("country", "NZ")))
-    b'{"id":"7","age":31,"country":"NZ"}\n'
-    """
-    cells = {"id": user.partition(":")[2], **shown(attributes)}
-    return orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def read_users(path: Path, recipe: Recipe) -> Users:

