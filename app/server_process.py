@@ -26,6 +26,9 @@ _SWITCH_S: Final = 0.0001
 """Seconds after which a thread asks for the interpreter while another one holds it. A pass asks
 several times while the event loop is busy. Python's default is fifty times as long."""
 
+_EVERYWHERE: Final = ("", "::")
+"""Hosts that mean all addresses of the machine, those of IPv4 too."""
+
 _TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
 """Errors of an address that another process uses, or that only the administrator may use."""
 
@@ -57,7 +60,7 @@ def run(settings: Settings) -> int:
         uvicorn.run(
             "app.server_process:application",
             factory=True,
-            host=settings.host,
+            host=_host(settings),
             port=settings.port,
             workers=settings.workers,
             http=FastPathProtocol,
@@ -76,6 +79,15 @@ def run(settings: Settings) -> int:
     return 0
 
 
+def _host(settings: Settings) -> str:
+    """Return the host for the server library; an empty one is a socket for each family.
+
+    The library makes the socket of several workers itself, and that of `::` takes IPv4 too. The one
+    of a single worker would listen to IPv6 alone.
+    """
+    return "" if settings.host == "::" and settings.workers == 1 else settings.host
+
+
 def export_settings(settings: Settings) -> None:
     """Put the settings into the environment, from which processes started later read them."""
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
@@ -92,7 +104,8 @@ def check_address(settings: Settings) -> None:
     Raises:
         OSError: it is taken, or its name is unknown.
     """
-    host, kind = settings.host or None, socket.SOCK_STREAM
+    kind = socket.SOCK_STREAM
+    host = None if settings.host in _EVERYWHERE else settings.host
     found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
     for family, _, protocol, _, address in found:
         try:  # the system may lack a family that a name has: so the socket is made here as well

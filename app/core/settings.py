@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         le=3_600_000,
         description="How often to look whether NAME/current has moved, in ms; 0 = never.",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field("127.0.0.1", description="Address to listen on; :: = all of IPv6 and IPv4.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=64, description="Processes, each a full replica.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -178,6 +178,15 @@ def test_two_workers_answer(bundle: Path, tmp_path: Path) -> None:
         assert service.process.wait(30) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_two_colons_listen_to_both_families(bundle: Path, tmp_path: Path, workers: str) -> None:
+    with serving(bundle, tmp_path, "--host", "::", "--workers", workers) as service:
+        port = httpx.URL(service.url).port
+        found = [httpx.get(f"http://{host}:{port}/livez") for host in ("127.0.0.1", "[::1]")]
+
+    assert [answer.status_code for answer in found] == [200, 200]
+
+
 def test_the_first_request_is_not_taken_for_overload(bundle: Path, tmp_path: Path) -> None:
     """The last steps of this start block the event loop for half a second and more."""
     slow = (sys.executable, str(Path(__file__).with_name("slow_start.py")))

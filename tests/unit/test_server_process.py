@@ -34,6 +34,7 @@ def test_the_event_loop_gives_the_interpreter_up_sooner_and_nothing_heavy_is_loa
         ("127.0.0.1", "localhost"),
         ("::1", "::1"),
         ("::1", "::"),
+        ("127.0.0.1", "::"),
         ("::1", ""),
     ],
 )
