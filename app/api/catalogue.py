@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from app.api import schemas
+from app.api import item_schemas
 from app.api.body import read_body
 from app.api.item_input import parse_items, parse_patch
 from app.api.problems import read_as
@@ -35,10 +35,11 @@ class _FacetsRequest(BaseModel):
 
 @router.get(
     "/catalogue",
+    tags=["items"],
     summary="The fields of the items",
-    responses=responses(schemas.CATALOGUE, 503),
+    responses=responses(item_schemas.CATALOGUE, 503),
 )
-async def catalogue(service: ServiceDep) -> Response:
+async def get_catalogue(service: ServiceDep) -> Response:
     """Return every field with its kind, how many items have it, and its frequent values."""
     facets = await _counted(service, "", tuple(service.engine.info.attributes), _FREQUENT)
     fields = _fields(facets)
@@ -47,14 +48,15 @@ async def catalogue(service: ServiceDep) -> Response:
 
 @router.post(
     "/facets",
+    tags=["items"],
     summary="Count values among the items that pass a filter",
-    responses=responses(schemas.FACETS, 413, 415, 422, 503),
+    responses=responses(item_schemas.FACETS, 413, 415, 422, 503),
     openapi_extra=takes(
-        schemas.FACETS_REQUEST,
+        item_schemas.FACETS_REQUEST,
         {"two": {"value": {"fields": ["categories", "published_at"], "limit": 5}}},
     ),
 )
-async def facets(request: Request, service: ServiceDep) -> Response:
+async def count_facets(request: Request, service: ServiceDep) -> Response:
     """Return how many items pass the filter, and the values in the requested fields."""
     body = await read_body(request, service.settings.max_body_bytes)
     facets_request = read_as(_FacetsRequest, body)
@@ -90,9 +92,10 @@ def _field(facts: FieldFacts) -> dict[str, object]:
 
 @router.put(
     "/items",
+    tags=["items"],
     summary="Add or replace items",
-    responses=responses(schemas.ITEMS_ANSWER, 413, 415, 422, 429, 503),
-    openapi_extra=takes(schemas.ITEMS_REQUEST, schemas.ITEM_EXAMPLES),
+    responses=responses(item_schemas.ITEMS_ANSWER, 413, 415, 422, 429, 503),
+    openapi_extra=takes(item_schemas.ITEMS_REQUEST, item_schemas.ITEM_EXAMPLES),
 )
 async def put_items(request: Request, service: ServiceDep) -> Response:
     """Store all valid items, and say what is wrong with the others.
@@ -116,9 +119,10 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
 
 @router.patch(
     "/items/{item_id:path}",
+    tags=["items"],
     summary="Change some fields of an item",
-    responses=responses(schemas.CHANGED_ITEM, 404, 413, 415, 422, 429, 503),
-    openapi_extra=takes(schemas.PATCH_REQUEST, {"title": {"value": {"title": "Another title"}}}),
+    responses=responses(item_schemas.CHANGED_ITEM, 404, 413, 415, 422, 429, 503),
+    openapi_extra=takes(item_schemas.PATCH_REQUEST, item_schemas.PATCH_EXAMPLES),
 )
 async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Response:
     """Change the named fields of an item, null = remove; the other fields stay."""
@@ -129,8 +133,9 @@ async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Res
 
 @router.delete(
     "/items/{item_id:path}",
+    tags=["items"],
     summary="Remove an item",
-    responses=responses(schemas.CHANGED_ITEM, 404, 429, 503),
+    responses=responses(item_schemas.CHANGED_ITEM, 404, 429, 503),
 )
 async def delete_item(item_id: str, service: ServiceDep) -> Response:
     """Remove an item: at once here, and within a moment in every other process."""

@@ -22,11 +22,12 @@ from pydantic import (
 from starlette.responses import Response
 
 from app import __version__
-from app.api import schemas
+from app.api import item_schemas, schemas
 from app.api.body import read_body, unless_left
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem, read_as, translate
 from app.api.reply import answer_reply
+from app.api.schema_parts import Schema
 from app.bootstrap import Service
 from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
@@ -72,10 +73,10 @@ class _InterpretRequest(BaseModel):
     query: Query
 
 
-def responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
+def responses(schema: Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of a route's answers: the schema, and the statuses of failures."""
 
-    def described(meaning: str, body: schemas.Schema) -> dict[str, Any]:
+    def described(meaning: str, body: Schema) -> dict[str, Any]:
         return {"description": meaning, "content": {"application/json": {"schema": body}}}
 
     problems: dict[int | str, dict[str, Any]] = {
@@ -84,7 +85,7 @@ def responses(schema: schemas.Schema, *statuses: int) -> dict[int | str, dict[st
     return {200: described("OK", schema), **problems}
 
 
-def takes(schema: schemas.Schema, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def takes(schema: Schema, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what OpenAPI says of the body that a route takes."""
     content: dict[str, Any] = {"schema": schema}
     if examples:
@@ -103,6 +104,7 @@ _CAN_FAIL: Final = (413, 415, 422, 429, 500, 503, 504)
 
 @router.post(
     "/recommend",
+    tags=["recommendations"],
     summary="Recommend items for words, a user, both or neither",
     responses=responses(schemas.ANSWER, *_CAN_FAIL),
     openapi_extra=takes(schemas.recommend_request(), schemas.EXAMPLES),
@@ -118,6 +120,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
 
 @router.post(
     "/recommend/batch",
+    tags=["recommendations"],
     summary="Several requests in one call",
     responses=responses(schemas.BATCH_ANSWER, 413, 415, 422),
     openapi_extra=takes(
@@ -162,6 +165,7 @@ def _problem_bytes(error: Exception, request_id: str) -> bytes:
 
 @router.post(
     "/interpret",
+    tags=["recommendations"],
     summary="What a query asks for",
     responses=responses(schemas.INTERPRETED, 413, 415, 422, 503),
     openapi_extra=takes(schemas.INTERPRET_REQUEST, schemas.INTERPRET_EXAMPLES),
@@ -175,10 +179,11 @@ async def interpret(request: Request, service: ServiceDep) -> Response:
 
 @router.get(
     "/items/{item_id:path}",
+    tags=["items"],
     summary="One item of the catalogue",
-    responses=responses(schemas.ITEM, 404, 503),
+    responses=responses(item_schemas.ITEM, 404, 503),
 )
-async def item(item_id: str, service: ServiceDep) -> Response:
+async def get_item(item_id: str, service: ServiceDep) -> Response:
     """Return an item with all its fields."""
     found = service.engine.item(item_id)
     if found is None:
@@ -186,26 +191,34 @@ async def item(item_id: str, service: ServiceDep) -> Response:
     return as_json({"id": found.id, "title": found.title, "fields": found.fields})
 
 
-@router.get("/livez", summary="Is the process alive?", responses=responses(schemas.STATUS_ANSWER))
-async def livez() -> Response:
+@router.get(
+    "/livez",
+    tags=["service"],
+    summary="Is the process alive?",
+    responses=responses(schemas.STATUS_ANSWER),
+)
+async def is_alive() -> Response:
     """Answer 200 as long as the event loop runs."""
     return as_json({"status": "ok"})
 
 
 @router.get(
     "/readyz",
+    tags=["service"],
     summary="Can it answer?",
     responses=responses(schemas.STATUS_ANSWER, 503),
 )
-async def readyz(service: ServiceDep) -> Response:
+async def is_ready(service: ServiceDep) -> Response:
     """Answer 200 after the warm-up, while the engine works, even if a shared cache is down."""
     if not service.ready:
         raise NotReadyError("the engine is not running")
     return as_json({"status": "ok"})
 
 
-@router.get("/info", summary="What is being served", responses=responses(schemas.INFO))
-async def info(service: ServiceDep) -> Response:
+@router.get(
+    "/info", tags=["service"], summary="What is being served", responses=responses(schemas.INFO)
+)
+async def get_info(service: ServiceDep) -> Response:
     """Return bundle, versions, limits and backend."""
     engine, settings = service.engine.info, service.settings
     return as_json(
@@ -255,11 +268,12 @@ async def info(service: ServiceDep) -> Response:
 
 @router.get(
     "/metrics",
+    tags=["service"],
     summary="Prometheus metrics",
     responses={
         200: {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
     },
 )
-async def metrics(service: ServiceDep) -> Response:
+async def get_metrics(service: ServiceDep) -> Response:
     """Return all `recserve_…` metrics of this process."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -5,6 +5,7 @@ Importing this module loads neither torch, faiss nor onnxruntime; opening the se
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TypeAlias
 
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from app.api import users as people
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
 from app.api.fast_path import ENDPOINT, RecommendEndpoint
+from app.api.openapi import document, operation_id
 from app.api.reply import Outcomes
 from app.bootstrap import Service, open_service
 from app.core.errors import AppError
@@ -52,6 +54,7 @@ def create_app(
         version=__version__,
         description="Low-latency recommendations from words and behaviour.",
         lifespan=lifespan,
+        generate_unique_id_function=operation_id,
         redoc_url=None,
         redirect_slashes=False,  # `Edge` takes slashes at the end away
         # Its own tracing reads the environment at every request; `Edge` counts requests anyway.
@@ -64,6 +67,7 @@ def create_app(
     for kind in (AppError, ValidationError):
         app.add_exception_handler(kind, problem_handler)
     app.add_exception_handler(HTTPException, http_exception_handler)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.add_route("/", _to_docs, include_in_schema=False)
     app.add_middleware(Edge, outcomes=outcomes, cors=cors, root_path=root_path)
     return app

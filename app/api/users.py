@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api import schemas
+from app.api import people_schemas
 from app.api.body import read_body
 from app.api.event_input import parse_events
 from app.api.problems import read_as
@@ -42,11 +42,12 @@ class _Who(BaseModel):
 
 @router.post(
     "/events",
+    tags=["events"],
     summary="Say what people did",
-    responses=responses(schemas.EVENTS_ANSWER, 413, 415, 422, 429, 503),
-    openapi_extra=takes(schemas.EVENTS_REQUEST, schemas.EVENT_EXAMPLES),
+    responses=responses(people_schemas.EVENTS_ANSWER, 413, 415, 422, 429, 503),
+    openapi_extra=takes(people_schemas.EVENTS_REQUEST, people_schemas.EVENT_EXAMPLES),
 )
-async def events(request: Request, service: ServiceDep) -> Response:
+async def send_events(request: Request, service: ServiceDep) -> Response:
     """Store the events that can be stored, and say what is wrong with the others.
 
     Once this answers, the accepted events are durable and shape the very next recommendation.
@@ -58,10 +59,11 @@ async def events(request: Request, service: ServiceDep) -> Response:
 
 @router.get(
     "/users/{user_id:path}",
+    tags=["users"],
     summary="What is known of a user",
-    responses=responses(schemas.USER, 404, 422, 503),
+    responses=responses(people_schemas.USER, 404, 422, 503),
 )
-async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
+async def get_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Return what shapes a user's recommendations, the newest events of all kinds, and counts."""
     _refuse_merge(request)
     state = await service.users.read_all(_key(user_id))
@@ -72,9 +74,10 @@ async def user(user_id: str, request: Request, service: ServiceDep) -> Response:
 
 @router.put(
     "/users/{user_id:path}",
+    tags=["users"],
     summary="Say who a user is",
-    responses=responses(schemas.USER_PUT, 404, 413, 415, 422, 429, 503),
-    openapi_extra=takes(schemas.PUT_USER_REQUEST, schemas.PUT_USER_EXAMPLES),
+    responses=responses(people_schemas.USER_PUT, 404, 413, 415, 422, 429, 503),
+    openapi_extra=takes(people_schemas.PUT_USER_REQUEST, people_schemas.PUT_USER_EXAMPLES),
 )
 async def put_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Store the attributes of a user in place of all that were known before."""
@@ -93,8 +96,9 @@ async def put_user(user_id: str, request: Request, service: ServiceDep) -> Respo
 
 @router.delete(
     "/users/{user_id:path}",
+    tags=["users"],
     summary="Forget a user",
-    responses=responses(schemas.USER_DELETED, 404, 422, 429, 503),
+    responses=responses(people_schemas.USER_DELETED, 404, 422, 429, 503),
 )
 async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Make everything that is known of a user unreachable, now and in every process.
@@ -111,11 +115,12 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
 
 @router.post(
     "/users/{user_id:path}/merge",
+    tags=["users"],
     summary="A session turns out to be a user",
-    responses=responses(schemas.USER_MERGED, 404, 413, 415, 422, 429, 503),
-    openapi_extra=takes(schemas.MERGE_REQUEST),
+    responses=responses(people_schemas.USER_MERGED, 404, 413, 415, 422, 429, 503),
+    openapi_extra=takes(people_schemas.MERGE_REQUEST),
 )
-async def merge(user_id: str, request: Request, service: ServiceDep) -> Response:
+async def merge_session(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Give a session's events, and what the bundle knows of the session, to a user."""
     user = _key(user_id)
     body = await read_body(request, service.settings.max_body_bytes)

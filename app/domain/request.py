@@ -60,15 +60,10 @@ Id = Annotated[
     StringConstraints(min_length=1, max_length=256, pattern=_NO_CONTROL_CHARACTERS),
     WithJsonSchema(
         {
-            "anyOf": [
-                {
-                    "type": "string",
-                    "minLength": 1,
-                    "maxLength": 256,
-                    "pattern": _NO_CONTROL_CHARACTERS,
-                },
-                {"type": "integer"},
-            ]
+            "type": ["string", "integer"],
+            "minLength": 1,
+            "maxLength": 256,
+            "pattern": _NO_CONTROL_CHARACTERS,
         }
     ),
 ]
@@ -97,9 +92,14 @@ _WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-_CONTEXT_SCHEMA: Final[dict[str, Any]] = {
+FILTER_SCHEMA: Final = {"title": "ItemFilter", "type": "object", "additionalProperties": True}
+
+_Filter = Annotated[dict[str, Any], WithJsonSchema(FILTER_SCHEMA)]
+
+CONTEXT_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [
         {
+            "title": "Context",
             "type": "object",
             "maxProperties": MAX_NAMES,
             "propertyNames": {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN},
@@ -170,11 +170,13 @@ class SentIntent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    sort: Sort = Field(default="relevance", description="Order of the answer; strict.")
-    filters: dict[str, Any] = Field(
+    sort: Sort = Field(
+        default="relevance", title="SortOrder", description="Order of the answer; strict."
+    )
+    filters: _Filter = Field(
         default={}, description="What the fields of items must be, as in `filter`."
     )
-    prefers: dict[str, Any] = Field(
+    prefers: _Filter = Field(
         default={}, description="As `filter`: items that pass come before others of like score."
     )
     without: Annotated[
@@ -186,7 +188,7 @@ class SentIntent(BaseModel):
     )
     like: Ids = Field(default=(), max_length=MAX_HISTORY, description="More like these items.")
     dislike: Ids = Field(default=(), max_length=MAX_HISTORY, description="Less like these items.")
-    tone: Annotated[tuple[Tone, ...], Strict(strict=False)] = Field(
+    tone: Annotated[tuple[Annotated[Tone, Field(title="Tone")], ...], Strict(strict=False)] = Field(
         default=(), max_length=len(TONES), description="Audience and tone."
     )
     count: int | None = Field(
@@ -303,7 +305,7 @@ class RecommendRequest(BaseModel):
         pattern=r"^[A-Za-z0-9_-]+$",
         description="next_cursor of an answer: what was shown up to there does not come back.",
     )
-    filter: dict[str, Any] | None = Field(
+    filter: _Filter | None = Field(
         default=None,
         description="What the fields of items must be (see docs/api.md); empty = anything.",
     )
@@ -326,7 +328,10 @@ class RecommendRequest(BaseModel):
         description="What is asked for: true (the query is interpreted; the default), false (the "
         "query means its own words), or the intent itself, used in place of the query's.",
     )
-    max_per: dict[FieldName, Annotated[int, Field(ge=1, le=MAX_PER)]] | None = Field(
+    max_per: (
+        Annotated[dict[FieldName, Annotated[int, Field(ge=1, le=MAX_PER)]], Field(title="MaxPer")]
+        | None
+    ) = Field(
         default=None,
         max_length=MAX_GROUPED_FIELDS,
         description="Field -> how many items with the same value of it may come back.",
@@ -344,7 +349,7 @@ class RecommendRequest(BaseModel):
         description="Age up to which a cached answer from an older catalogue will do, in "
         "milliseconds: none of its items has changed since.",
     )
-    context: Annotated[dict[str, Any] | None, WithJsonSchema(_CONTEXT_SCHEMA)] = Field(
+    context: Annotated[dict[str, Any] | None, WithJsonSchema(CONTEXT_SCHEMA)] = Field(
         default=None,
         description="Where, when and on what it is asked: name -> text, number, true or false.",
     )

@@ -9,7 +9,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from app.api import schemas
+from app.api import item_schemas, schemas
 from app.testing.fakes import GatedEngine
 from tests.api_rig import served
 
@@ -150,7 +150,7 @@ async def test_an_item_with_all_its_fields(client: httpx.AsyncClient) -> None:
         "title": "robot space adventure",
         "fields": {"categories": ["robot", "space", "adventure"], "year": 2020},
     }
-    jsonschema_rs.validate(schemas.ITEM, found.json())
+    jsonschema_rs.validate(item_schemas.ITEM, found.json())
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
 
 

@@ -7,8 +7,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from app.api import schemas
-from app.api import schemas as catalogue_schemas
+from app.api import item_schemas, schemas
 from tests.api_rig import served
 
 SPACE = {"categories": {"any": ["space"]}}
@@ -35,7 +34,7 @@ def ids(answer: dict[str, Any]) -> set[str]:
 async def test_the_catalogue_names_its_fields(client: httpx.AsyncClient) -> None:
     answer = (await client.get("/catalogue")).json()
 
-    jsonschema_rs.validate(catalogue_schemas.CATALOGUE, answer)
+    jsonschema_rs.validate(item_schemas.CATALOGUE, answer)
     assert answer["items"] == 7
     assert answer["fields"]["year"] == {"type": "number", "count": 5, "min": 1977, "max": 2020}
     categories = answer["fields"]["categories"]
@@ -47,7 +46,7 @@ async def test_facets_of_what_passes(client: httpx.AsyncClient) -> None:
     asked = {"fields": ["categories"], "filter": {"year": {"lt": 1980}}, "limit": 1}
     answer = (await client.post("/facets", json=asked)).json()
 
-    jsonschema_rs.validate(catalogue_schemas.FACETS, answer)
+    jsonschema_rs.validate(item_schemas.FACETS, answer)
     assert answer["total"] == 2
     assert answer["fields"]["categories"]["values"] == [{"value": "space", "count": 2}]
 
@@ -96,7 +95,7 @@ async def test_what_does_not_fit_the_catalogue_is_refused(
 async def put(client: httpx.AsyncClient, *items: dict[str, Any]) -> dict[str, Any]:
     answer = await client.put("/items", json=list(items))
     assert answer.status_code == 200, answer.text
-    jsonschema_rs.validate(catalogue_schemas.ITEMS_ANSWER, answer.json())
+    jsonschema_rs.validate(item_schemas.ITEMS_ANSWER, answer.json())
     taken: dict[str, Any] = answer.json()
     return taken
 
@@ -135,7 +134,7 @@ async def test_the_good_items_of_a_call_are_kept(client: httpx.AsyncClient) -> N
 
 async def test_a_patch_changes_what_it_names_and_nothing_else(client: httpx.AsyncClient) -> None:
     answer = await client.patch("/items/star", json={"year": 2001})
-    jsonschema_rs.validate(catalogue_schemas.CHANGED_ITEM, answer.json())
+    jsonschema_rs.validate(item_schemas.CHANGED_ITEM, answer.json())
     item = (await client.get("/items/star")).json()
 
     assert (item["title"], item["fields"]["year"]) == ("star space adventure", 2001)
@@ -146,7 +145,7 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(client: httpx.Asyn
 async def test_a_deleted_item_is_gone_from_cached_answers_too(client: httpx.AsyncClient) -> None:
     assert "mob" in ids(await recommended(client, query="crime"))
     answer = await client.delete("/items/mob")
-    jsonschema_rs.validate(catalogue_schemas.CHANGED_ITEM, answer.json())
+    jsonschema_rs.validate(item_schemas.CHANGED_ITEM, answer.json())
 
     assert "mob" not in ids(await recommended(client, query="crime"))
     assert (await client.get("/items/mob")).status_code == 404

@@ -9,7 +9,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from app.api import schemas
+from app.api import people_schemas, schemas
 from app.serving.stores.sqlite_store import SqliteEventStore
 from app.testing.event_store import MemoryEventStore
 from tests.api_rig import served
@@ -24,7 +24,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 async def send(client: httpx.AsyncClient, *events: Any) -> dict[str, Any]:
     answer = await client.post("/events", json=list(events))
     assert answer.status_code == 200, answer.text
-    jsonschema_rs.validate(schemas.EVENTS_ANSWER, answer.json())
+    jsonschema_rs.validate(people_schemas.EVENTS_ANSWER, answer.json())
     taken: dict[str, Any] = answer.json()
     return taken
 
@@ -38,7 +38,7 @@ async def recommended(client: httpx.AsyncClient, **said: Any) -> list[str]:
 async def user(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
     answer = await client.get(f"/users/{name}")
     assert answer.status_code == 200, answer.text
-    jsonschema_rs.validate(schemas.USER, answer.json())
+    jsonschema_rs.validate(people_schemas.USER, answer.json())
     found: dict[str, Any] = answer.json()
     return found
 
@@ -333,7 +333,7 @@ async def test_a_deleted_user_is_unreachable_everywhere(client: httpx.AsyncClien
     stranger = await recommended(client, user_id="nobody")
     answer = await client.delete("/users/7")
 
-    jsonschema_rs.validate(schemas.USER_DELETED, answer.json())
+    jsonschema_rs.validate(people_schemas.USER_DELETED, answer.json())
     assert answer.json() == {"user_id": "7", "deleted": {"store": 2, "bundle": 1}}
     assert (await client.get("/users/7")).status_code == 404
     assert await recommended(client, user_id="7") == stranger != before
@@ -346,7 +346,7 @@ async def test_a_session_becomes_a_user(client: httpx.AsyncClient) -> None:
     await send(client, {"user_id": "a/b", "item_id": "star"})
     answer = await client.post("/users/a%2Fb/merge", json={"session_id": "s/1"})
 
-    jsonschema_rs.validate(schemas.USER_MERGED, answer.json())
+    jsonschema_rs.validate(people_schemas.USER_MERGED, answer.json())
     assert answer.json() == {"user_id": "a/b", "session_id": "s/1", "moved": 1}
     assert sorted((await user(client, "a/b"))["history"]) == ["alien", "star"]
     assert "alien" in await recommended(client, session_id="s/1")
@@ -476,7 +476,7 @@ async def test_who_a_user_is_can_be_put_replaced_and_forgotten(client: httpx.Asy
     assert (put.status_code, put.json()["error"]["field"]) == (422, "attributes")
     put = await client.put("/users/a%2Fb", json={"attributes": {**WHO, "none": None, "blank": ""}})
     assert put.status_code == 200
-    jsonschema_rs.validate(schemas.USER_PUT, put.json())
+    jsonschema_rs.validate(people_schemas.USER_PUT, put.json())
     assert put.json() == {"user_id": "a/b", "attributes": {**WHO, "country": "NZ"}}
     assert (await user(client, "a%2Fb"))["attributes"] == {**WHO, "country": "NZ"}
 
