@@ -182,6 +182,9 @@ def build(  # noqa: PLR0913 - all but two have defaults
         catalogue = read_items(_items_path(items, recipe), recipe)
         arrays = {k: encode_column(catalogue.kinds[k], v) for k, v in catalogue.columns.items()}
         columns = {k: decode_column(catalogue.kinds[k], parts) for k, parts in arrays.items()}
+        # As the columns were found: the text may name them, also when the bundle is trained again.
+        if catalogue.names != recipe.items:
+            recipe = recipe.model_copy(update={"items": catalogue.names})
         described = describe(columns, recipe)
         log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
         people = _read_people(users, recipe)

@@ -5,10 +5,11 @@ joined do not matter. This module knows no files and no values.
 """
 
 import difflib
+import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Final, get_args
 from app.domain.columns import TimeUnit
 
 _LEAST_LIKENESS: Final = 0.5
+_MOST_LISTED: Final = 30
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +69,38 @@ def known_names() -> KnownNames:
 
 
 def field_rank(section: str, field: str, name: str) -> int | None:
-    """Return the position of a column's name among the usual ones of a field; None = it is none.
+    """Return the rank of a column's name among the usual ones of a field; None = it is none.
 
-    A name with a word such as `product` beside it comes after all that have none.
+    Of items, a word such as `product` may stand beside a name: it then comes after the bare one.
 
-    >>> field_rank("items", "id", "SKU"), field_rank("items", "title", "weight")
-    (1, None)
+    >>> field_rank("items", "id", "id"), field_rank("items", "id", "movieId")
+    (0, 1)
+    >>> field_rank("items", "title", "weight")
     """
     ranks = known_names().fields[section][field]
-    rank = ranks.get(joined(name))
-    if rank is not None:
-        return rank
-    things = known_names().things
-    rest = [word for word in words(name) if word not in things]
-    rank = ranks.get("".join(rest))
-    return None if rank is None else len(ranks) + rank
+    key = joined(name)
+    if key in ranks:
+        return 2 * ranks[key]
+    rests = _without_things(name) if section == "items" else ()
+    return next((2 * ranks[rest] + 1 for rest in rests if rest in ranks), None)
+
+
+def rating_rank(name: str) -> int | None:
+    """Return the rank of a column's name among those of ratings in a file of events.
+
+    >>> rating_rank("Rating"), rating_rank("Book-Rating") is None, rating_rank("price")
+    (0, False, None)
+    """
+    return known_names().ratings.get(joined(name))
+
+
+def _without_things(name: str) -> list[str]:
+    """Return what is left of a name without words such as `product`: "movieid" leaves "id"."""
+    things, key = known_names().things, joined(name)
+    apart = "".join(word for word in words(name) if word not in things)
+    rests = [key.removeprefix(thing) for thing in things]
+    rests += [key.removesuffix(thing) for thing in things]
+    return [apart, *sorted(rest for rest in rests if rest != key)]
 
 
 def is_known_name(name: str) -> bool:
@@ -117,6 +138,25 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
     keys = {joined(other): other for other in names}
     found = difflib.get_close_matches(joined(name), list(keys), n=1, cutoff=_LEAST_LIKENESS)
     return keys[found[0]] if found else None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in quotes, a bounded number of them."""
+    shown = [repr(name) for name in names]
+    more = f" and {len(shown) - _MOST_LISTED} more" if len(shown) > _MOST_LISTED else ""
+    return ", ".join(shown[:_MOST_LISTED]) + more
+
+
+def toml_text(text: str) -> str:
+    """Return text as TOML writes it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def toml_table(table: str, values: Mapping[str, str]) -> list[str]:
+    """Return texts as lines of a table of a recipe; [] without any."""
+    keys = {key if _BARE_KEY.fullmatch(key) else toml_text(key): values[key] for key in values}
+    head = [f"  [{table}]"] if values else []
+    return [*head, *(f"  {key} = {toml_text(value)}" for key, value in keys.items())]
 
 
 def words(name: str) -> list[str]:

@@ -103,25 +103,41 @@ class DelimitedFile:
         with self.open_bytes() as stream, self.encoding.text(stream, newline="") as text:
             lines = _Lines(text, self.dialect.skipped)
             while True:
+                row: list[str] | Unusable
                 try:
                     row = next(lines.records(self.dialect))
+                    if not row:
+                        lines.all()
+                        continue
+                    if self._fits(row):
+                        yield lines.all(), row
+                        continue
+                    wrong = _WRONG_WIDTH
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    if "unexpected end" in str(error):  # the row took in all rows after it
-                        raise BadDataError(
-                            f"{self.file}: a quote in line {lines.number} never ends; if quotes "
-                            'enclose no cells there, set quote = "" in the recipe, for example '
-                            "in [format.items]"
-                        ) from error
-                    yield lines.first(), _NOT_CSV
-                    continue
-                if not row:
-                    lines.all()
-                elif self._fits(row):
-                    yield lines.all(), row
-                else:
-                    yield lines.first(), _WRONG_WIDTH
+                    wrong = self._unusable(error, lines)
+                row = self._escaped(lines.taken) or wrong
+                yield lines.first(), row
+
+    def _unusable(self, error: csv.Error, lines: "_Lines") -> Unusable:
+        """Return what is wrong with a row; raise if it took in all rows after it."""
+        if "unexpected end" in str(error) and self._escaped(lines.taken) is None:
+            raise BadDataError(
+                f"{self.file}: a quote in line {lines.number} never ends; if quotes enclose no "
+                'cells there, set quote = "" in the recipe, for example in [format.items]'
+            ) from error
+        return _NOT_CSV
+
+    def _escaped(self, line: str) -> list[str] | None:
+        r"""Return the cells of one line in which a quote is written as `\"`, None if it is none."""
+        if '\\"' not in line:
+            return None
+        try:
+            row = next(self.dialect.records([line], escape="\\"), [])
+        except csv.Error:
+            return None
+        return row if row and self._fits(row) else None
 
     def _fits(self, row: Sequence[str]) -> bool:
         """Tell whether a row has a cell for each column; empty ones may follow."""
@@ -155,6 +171,11 @@ class _Lines:
         return self._records
 
     _records: Iterator[list[str]] | None = None
+
+    @property
+    def taken(self) -> str:
+        """The first line taken."""
+        return self._taken[0]
 
     def all(self) -> int:
         """Be done with all lines taken; return the number of the first."""

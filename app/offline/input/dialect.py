@@ -66,8 +66,11 @@ class Dialect:
         """Files with this delimiter are often written without quoting."""
         return self.quote != "" and self.delimiter in _MAY_LACK_QUOTES
 
-    def records(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """Cut lines into cells. Raises `csv.Error` at a row that is not sound, and may go on."""
+    def records(self, lines: Iterable[str], escape: str | None = None) -> Iterator[list[str]]:
+        """Cut lines into cells. Raises `csv.Error` at a row that is not sound, and may go on.
+
+        escape: what stands before a quote that does not end its cell; None = another quote.
+        """
         if len(self.delimiter) > 1:
             return (line.rstrip("\r\n").split(self.delimiter) for line in lines)
         csv.field_size_limit(MAX_CELL_CHARS)
@@ -75,6 +78,7 @@ class Dialect:
             lines,
             delimiter=self.delimiter,
             quotechar=self.quote or None,
+            escapechar=escape,
             quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
             skipinitialspace=True,
             strict=True,
@@ -142,12 +146,18 @@ def _quote_of(text: str, delimiter: str) -> Quote:
     """Return the quote by which all rows are sound and of one width; the double one if several."""
     if len(delimiter) > 1:
         return ""
-    quotes: list[Quote] = ['"', "" if delimiter in _MAY_LACK_QUOTES else "'"]
-    for quote in quotes:
-        rows = _sample_rows(text, Dialect(delimiter, quote, has_header=True, skipped=0))
-        if len({len(row) for row in rows}) == 1:
-            return quote
-    return '"'
+    if _are_alike(text, delimiter, '"'):
+        return '"'
+    other: Quote = "" if delimiter in _MAY_LACK_QUOTES else "'"
+    return other if _are_alike(text, delimiter, other) else '"'
+
+
+def _are_alike(text: str, delimiter: str, quote: Quote) -> bool:
+    """Tell whether rows are of one width by a quote, and no cell begins with the double one."""
+    rows = _sample_rows(text, Dialect(delimiter, quote, has_header=True, skipped=0))
+    if quote == "'" and any(cell.startswith('"') for row in rows for cell in row):
+        return False
+    return len({len(row) for row in rows}) == 1
 
 
 def _sample_rows(text: str, dialect: Dialect) -> list[list[str]]:

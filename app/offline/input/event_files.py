@@ -8,8 +8,8 @@ from pathlib import Path
 from app.core.types import Event
 from app.domain.values import Unusable
 from app.offline.input.events import EventParser, EventRow, TimeBounds
+from app.offline.input.fitted_columns import fitted
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import format_of
 from app.offline.input.recipe import Recipe
 
 
@@ -23,7 +23,7 @@ def events_of(path: Path, recipe: Recipe, times: TimeBounds, report: ReadReport)
         BadDataError: the file cannot be read.
         UsageError: the recipe does not fit the file.
     """
-    file_format = format_of(path, recipe.format.events)
+    recipe, file_format, report.guessed = fitted(path, recipe, "events")
     parser = EventParser(recipe, file_format)
     for line, cells in counted_rows(path, file_format, report):
         try:

@@ -33,12 +33,10 @@ from app.domain.values import (
 )
 from app.offline.input.context_columns import ContextColumns
 from app.offline.input.context_log import ContextLog, ContextLogger
+from app.offline.input.fitted_columns import RATING_COLUMNS, fitted
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format, format_of
+from app.offline.input.readers import Cells, Format
 from app.offline.input.recipe import EventColumns, Recipe
-
-RATING_COLUMNS: Final = ("rating", "stars", "star_rating")
-"""Names of columns that are known to contain stars."""
 
 _MOST_NAMED: Final = 10
 
@@ -231,7 +229,7 @@ def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
     """
     report = ReadReport(path.name)
     times = TimeBounds(now=time.time() if now is None else now)
-    file_format = format_of(path, recipe.format.events)
+    recipe, file_format, report.guessed = fitted(path, recipe, "events")
     parser = EventParser(recipe, file_format)
     log, row_of = _Log(), dict[str, int]()
     replaced: list[int] = []

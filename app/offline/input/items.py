@@ -21,9 +21,10 @@ from app.domain.values import (
     parse_text,
     parse_time,
 )
+from app.offline.input.fitted_columns import fitted
 from app.offline.input.merged_rows import MergedRows
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format, format_of
+from app.offline.input.readers import Cells, Format
 from app.offline.input.recipe import ItemColumns, Recipe
 
 MAX_COLUMNS = 256
@@ -41,6 +42,7 @@ class Items:
     """The n items of a file.
 
     Attributes:
+        names: the columns of the file that our fields were read from.
         columns: field -> n values, None = missing. The fields of `FIELD_KINDS` are always there;
             the others are attributes.
         kinds: field -> kind of its values.
@@ -50,6 +52,7 @@ class Items:
     columns: dict[str, list[Any]]
     kinds: dict[str, Kind]
     report: ReadReport
+    names: ItemColumns
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,11 +76,12 @@ def read_items(path: Path, recipe: Recipe) -> Items:
         BadDataError: the file cannot be read, is empty, or more than half of its rows are unusable.
         UsageError: the recipe does not fit the file.
     """
-    file_format = format_of(path, recipe.format.items)
     report, seen = ReadReport(path.name), set[str]()
+    given = recipe.items
+    recipe, file_format, report.guessed = fitted(path, recipe, "items")
     names = recipe.items
     ours = names.model_dump(exclude={"path"})
-    not_attributes = {*ours, *ours.values(), ""}
+    not_attributes = {*ours, *ours.values(), ""} - (_still_attributes(given, names) - {*ours})
     table = MergedRows(ours)
     for line, cells in counted_rows(path, file_format, report):
         seen.update(cells)
@@ -95,7 +99,13 @@ def read_items(path: Path, recipe: Recipe) -> Items:
         raise BadDataError(f"{path.name} contains no items")
     report.check()
     report.duplicates = table.n_repeated
-    return _typed(table.finish(), file_format, report)
+    return _typed(table.finish(), file_format, report, names)
+
+
+def _still_attributes(given: ItemColumns, fitted_names: ItemColumns) -> set[str]:
+    """Return the columns that a guess leaves what they are without it: filters may name them."""
+    guessed = {"categories", "published_at"} - given.model_fields_set
+    return {getattr(fitted_names, field) for field in guessed}
 
 
 def _item_fields(cells: Cells, names: ItemColumns, file_format: Format) -> dict[str, Any]:
@@ -108,7 +118,9 @@ def _item_fields(cells: Cells, names: ItemColumns, file_format: Format) -> dict[
     }
 
 
-def _typed(columns: dict[str, list[Cell]], file_format: Format, report: ReadReport) -> Items:
+def _typed(
+    columns: dict[str, list[Cell]], file_format: Format, report: ReadReport, names: ItemColumns
+) -> Items:
     """Infer the kinds of the attributes, convert their values, and count missing titles."""
     kinds = dict(FIELD_KINDS)
     for name in [name for name in columns if name not in FIELD_KINDS]:
@@ -119,4 +131,4 @@ def _typed(columns: dict[str, list[Cell]], file_format: Format, report: ReadRepo
     report.noted["missing_title_and_text"] = sum(
         title is None and text is None for title, text in zip(titles, texts, strict=True)
     )
-    return Items(columns, kinds, report)
+    return Items(columns, kinds, report, names)

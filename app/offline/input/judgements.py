@@ -6,19 +6,17 @@ learned from grades.
 """
 
 from array import array
-from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from app.core.errors import BadDataError
 from app.domain.columns import Floats
 from app.domain.values import Cell, Unusable, is_missing, parse_id, parse_number, parse_query
+from app.offline.input.fitted_columns import fitted
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import format_of
-from app.offline.input.recipe import JudgementColumns, Recipe
+from app.offline.input.recipe import Recipe
 
 HIGHEST_GRADE = 100.0
 
@@ -67,8 +65,9 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
             unusable.
         UsageError: the recipe does not fit the file.
     """
-    columns, seen = recipe.judgements, set[str]()
-    report, file_format = ReadReport(path.name), format_of(path, recipe.format.judgements)
+    report, seen = ReadReport(path.name), set[str]()
+    recipe, file_format, report.guessed = fitted(path, recipe, "judgements")
+    columns = recipe.judgements
     row_of = {item: row for row, item in enumerate(ids)}
     codes: dict[str, int] = {}
     query, item_rows, grades = array("i"), array("i"), array("d")
@@ -91,7 +90,6 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
         item_rows.append(row)
         grades.append(grade)
     recipe.check_columns("judgements", seen, path.name)
-    _check_columns(columns, seen, path.name)
     report.check()
     _note_unknown(unknown, report)
     # One integer stands for a pair, so that plain arrays are sorted and compared.
@@ -108,17 +106,6 @@ def read_judgements(path: Path, recipe: Recipe, ids: list[str]) -> Judgements:
         grades=means.astype(np.float32),
         report=report,
     )
-
-
-def _check_columns(columns: JudgementColumns, seen: Set[str], file: str) -> None:
-    """Refuse a file with rows of which none has a column that is needed."""
-    for field in ("query", "item_id", "grade"):
-        column = getattr(columns, field)
-        if seen and column not in seen:
-            raise BadDataError(
-                f"{file}: no row has the column {column!r}; name yours in the recipe: "
-                f'[judgements] {field} = "…"'
-            )
 
 
 def _note_levels(query: npt.NDArray[np.int32], grades: Floats, report: ReadReport) -> None:

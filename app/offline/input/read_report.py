@@ -33,6 +33,7 @@ class ReadReport:
         noted: counters of rows that were used but lack something.
         notes: sentences about the file as a whole, such as warnings.
         read_as: what the file was recognised as; "" = not known.
+        guessed: which columns were guessed, as lines of a recipe.
     """
 
     file: str
@@ -43,6 +44,7 @@ class ReadReport:
     noted: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     read_as: str = ""
+    guessed: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> int:
@@ -91,7 +93,9 @@ class ReadReport:
         reasons = [f"  {n} × {reason}" for reason, n in self.reasons.most_common()]
         examples = [f"    {example}" for example in self.examples]
         read_as = [f"  read as: {self.read_as}"] if self.read_as else []
-        return [total + noted, *read_as, *reasons, *examples, *(f"  {note}" for note in self.notes)]
+        guessed = [f"  {line}" for line in self.guessed]
+        notes = [f"  {note}" for note in self.notes]
+        return [total + noted, *read_as, *guessed, *reasons, *examples, *notes]
 
 
 def counted_rows(

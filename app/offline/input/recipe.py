@@ -36,6 +36,7 @@ from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRul
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 from app.domain.named_values import ID_NAMES, MAX_NAME_CHARS, MAX_NAMES
 from app.domain.request import MAX_GROUPED_FIELDS, MAX_PER
+from app.offline.input.column_names import listed, nearest_name, toml_text
 
 Quote = Literal['"', "'", ""]
 ValueName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -233,10 +234,12 @@ class Recipe(_RecipePart):
         columns: _RecipePart = getattr(self, section)
         for field in sorted(columns.model_fields_set - {"path", "default_event"}):
             for column in _columns_of(getattr(columns, field)):
-                if seen and column not in seen:
+                if seen and column and column not in seen:
+                    near = nearest_name(column, sorted(seen))
+                    line = f"; nearest: {field} = {toml_text(near)}" if near else ""
                     raise UsageError(
                         f"{self.file}: {section}.{field} names the column {column!r}, "
-                        f"which {file} does not have"
+                        f"which {file} does not have. It has {listed(sorted(seen))}{line}"
                     )
 
     def check_defaults(self, fields: Set[str]) -> None:

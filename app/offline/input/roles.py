@@ -6,8 +6,6 @@ guessed is shown in the report of a build as lines of a recipe, so that a wrong 
 corrected.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +14,14 @@ import numpy as np
 
 from app.core.errors import UsageError
 from app.domain.columns import Kind, TimeUnit
-from app.offline.input.column_names import known_names, words
+from app.offline.input.column_names import (
+    known_names,
+    listed,
+    nearest_name,
+    same_name,
+    toml_table,
+    words,
+)
 from app.offline.input.items import FIELD_KINDS, Items
 from app.offline.input.recipe import Recipe, Roles
 
@@ -52,15 +57,13 @@ class ChosenRoles:
 
     def lines(self) -> list[str]:
         """Return what was guessed: a heading, and the lines that would set it in a recipe."""
-        roles = [f"  {k} = {_toml(v)}" for k, v in self.roles.items() if k in self.guessed_roles]
-        units = [
-            f"  {_key(k)} = {_toml(v)}" for k, v in self.units.items() if k in self.guessed_units
-        ]
+        roles = {role: name for role, name in self.roles.items() if role in self.guessed_roles}
+        units = {name: unit for name, unit in self.units.items() if name in self.guessed_units}
         head = 'guessed; to correct a line, write it in the recipe ("" switches a role off):'
         return [
             *([head] if roles or units else []),
-            *(["  [roles]", *roles] if roles else []),
-            *(["  [units]", *units] if units else []),
+            *toml_table("roles", roles),
+            *toml_table("units", units),
         ]
 
 
@@ -70,12 +73,14 @@ def choose_roles(items: Items, recipe: Recipe) -> ChosenRoles:
     Raises:
         UsageError: the recipe names an attribute that is not there, or whose kind does not fit.
     """
-    roles = recipe.roles.attributes()
-    units: dict[str, TimeUnit] = dict(recipe.units)
-    for role, name in roles.items():
-        _check(items, recipe, f"roles.{role}", name, numeric=_KINDS[role] == ("number",))
-    for name in units:
-        _check(items, recipe, f"units.{name}", name, numeric=True)
+    roles = {
+        role: _checked(items, recipe, f"roles.{role}", name, numeric=_KINDS[role] == ("number",))
+        for role, name in recipe.roles.attributes().items()
+    }
+    units: dict[str, TimeUnit] = {
+        _checked(items, recipe, f"units.{name}", name, numeric=True): unit
+        for name, unit in recipe.units.items()
+    }
     free = {
         name: kind
         for name, kind in items.kinds.items()
@@ -101,11 +106,18 @@ def choose_roles(items: Items, recipe: Recipe) -> ChosenRoles:
     )
 
 
-def _check(items: Items, recipe: Recipe, key: str, name: str, *, numeric: bool) -> None:
-    if name not in items.kinds:
-        raise UsageError(f"{recipe.file}: {key}: the items have no column {name!r}")
+def _checked(items: Items, recipe: Recipe, key: str, named: str, *, numeric: bool) -> str:
+    """Return the column that a key of the recipe names, as the items spell it."""
+    name = same_name(named, items.kinds)
+    if name is None:
+        near = nearest_name(named, items.kinds)
+        raise UsageError(
+            f"{recipe.file}: {key}: the items have no column {named!r}; they have "
+            f"{listed(items.kinds)}" + (f"; nearest: {near!r}" if near else "")
+        )
     if numeric and items.kinds[name] != "number":
         raise UsageError(f"{recipe.file}: {key}: the column {name!r} holds no numbers")
+    return name
 
 
 def guessed_column(role: str, kinds: Mapping[str, Kind]) -> str | None:
@@ -156,11 +168,3 @@ def guessed_unit_of(name: str, values: Sequence[float | None]) -> TimeUnit:
 def _named_unit(name: str) -> TimeUnit | None:
     units = known_names().units
     return next((units[word] for word in words(name) if word in units), None)
-
-
-def _toml(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)

@@ -27,9 +27,10 @@ from app.domain.named_values import (
     is_name,
 )
 from app.domain.values import Cell, Unusable, convert, infer_kind, is_missing, parse_id
+from app.offline.input.fitted_columns import fitted
 from app.offline.input.merged_rows import MergedRows
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format, format_of
+from app.offline.input.readers import Cells, Format
 from app.offline.input.recipe import Recipe, UserColumns
 
 _KEY: Final = "user"
@@ -104,8 +105,8 @@ def read_users(path: Path, recipe: Recipe) -> Users:
             more attributes than a user may have.
         UsageError: the recipe does not fit the file.
     """
-    file_format = format_of(path, recipe.format.users)
     report, seen = ReadReport(path.name), set[str]()
+    recipe, file_format, report.guessed = fitted(path, recipe, "users")
     table = MergedRows([_KEY])
     for line, cells in counted_rows(path, file_format, report):
         seen.update(cells)

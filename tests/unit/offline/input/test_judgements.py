@@ -110,9 +110,13 @@ def test_a_file_without_a_column_is_refused_with_what_to_do(tmp_path, column):
     rows = [{name: cell for name, cell in GOOD.items() if name != column}]
     with pytest.raises(BadDataError) as refused:
         judged(tmp_path, rows)
+    meaning = column.removesuffix("_id")
+    has = ", ".join(repr(name) for name in rows[0])
     assert str(refused.value) == (
-        f"judged.jsonl: no row has the column '{column}'; name yours in the recipe: "
-        f'[judgements] {column} = "…"'
+        f"judged.jsonl: no column is known as the {meaning}. It has {has} "
+        "(read as: JSON Lines, UTF-8).\n"
+        "Name yours in a recipe (--recipe FILE), for example:\n"
+        f'  [judgements]\n  {column} = "…"'
     )
 
 

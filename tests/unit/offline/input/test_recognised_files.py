@@ -209,6 +209,20 @@ def test_a_stray_quote_costs_one_row_and_not_those_after_it(tmp_path):
     assert found[800]["title"] == 'a "b" c"'
 
 
+def test_quotes_may_be_escaped_by_a_backslash(tmp_path):
+    content = (
+        'id;title;by\n"1";"Real \\"J. Peterman\\" through";"x"\n"2";"C:\\dir";"y"\n'
+        '"3";"ends in \\"a\\"";"z"\n"4";"the \\"last";"z"\n"5";"";"z"\n'
+    )
+    assert titles(tmp_path / "a.csv", content) == [
+        'Real "J. Peterman" through',
+        "C:\\dir",
+        'ends in "a"',
+        'the "last',
+        "",
+    ]
+
+
 def test_empty_cells_may_follow_a_row(tmp_path):
     _, rows = read(tmp_path / "a.csv", "id,title\n1,Oak,\n2,Pine,,\n3,Elm,x\n4\n")
     wrong = "the row has more or fewer cells than the header"

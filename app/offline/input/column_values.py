@@ -1,0 +1,163 @@
+"""Whether the values of a column can be those of one of our fields.
+
+A name alone misleads: `published` may hold yes and no, `key` a key of music. Values are judged by a
+sample of them. This module knows no names of columns.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from app.domain.values import Cell, Unusable, is_missing, parse_number, parse_time
+
+_MOST_WRONG: Final = 0.2
+_LEAST_DISTINCT: Final = 0.5
+_MOST_KINDS: Final = 100
+_FIRST_SECOND: Final = 100_000_000.0
+"""Unix seconds from which a number is taken for a time (1973); smaller ones count something."""
+_HIGHEST_RATING: Final = 100.0
+
+
+def are_ids(values: Sequence[Cell]) -> bool:
+    """Tell whether most values are there, and most of them differ."""
+    present = _present(values)
+    distinct = len({str(value) for value in present})
+    return _is_filled(values) and distinct >= _LEAST_DISTINCT * len(present)
+
+
+def nameless_fields(section: str, values: Mapping[str, list[Cell]]) -> dict[str, str]:
+    """Return field -> column of a file whose columns have no names, by the values alone.
+
+    Of items the first column that differs in all rows is the id, and the next one of texts the
+    title. Of events the user comes before the item, as in all data sets known to us.
+    """
+    if section == "items":
+        return _nameless_items(values)
+    return _nameless_events(values) if section == "events" else {}
+
+
+def _nameless_items(values: Mapping[str, list[Cell]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    tests: list[tuple[str, Callable[[Sequence[Cell]], bool]]] = [
+        ("id", lambda v: are_ids(v) and len({str(x) for x in v}) == len(v)),
+        ("title", lambda v: _are_texts(v) and are_ids(v) and not _are_addresses(v)),
+        ("categories", lambda v: _are_texts(v) and _are_lists(v)),
+        ("published_at", lambda v: _are_times(v, years=True)),
+    ]
+    for field, fits in tests:
+        free = [name for name in values if name not in found.values()]
+        column = next((name for name in free if fits(values[name])), None)
+        if column is not None:
+            found[field] = column
+    return found
+
+
+def _nameless_events(values: Mapping[str, list[Cell]]) -> dict[str, str]:
+    when = next((name for name, v in values.items() if _are_times(v, years=False)), None)
+    rest = [name for name, v in values.items() if name != when and _is_filled(v)]
+    if len(rest) < 2:
+        return {}
+    found = {"user_id": rest[0], "item_id": rest[1]}
+    if len(rest) > 2 and _are_ratings(values[rest[2]]):
+        found |= {"value": rest[2], "default_event": "rating"}
+    return found if when is None else {**found, "timestamp": when}
+
+
+def _present(values: Sequence[Cell]) -> list[Cell]:
+    return [value for value in values if not is_missing(value)]
+
+
+def _mostly(values: Sequence[Cell], test: Callable[[Cell], bool]) -> bool:
+    present = _present(values)
+    return bool(present) and sum(map(test, present)) >= (1 - _MOST_WRONG) * len(present)
+
+
+def _is_filled(values: Sequence[Cell]) -> bool:
+    present = _present(values)
+    return 2 * len(present) > len(values) and not any(isinstance(v, list | dict) for v in present)
+
+
+def _are_texts(values: Sequence[Cell]) -> bool:
+    return _mostly(values, _has_letters)
+
+
+def _has_letters(value: Cell) -> bool:
+    if isinstance(value, list | dict):
+        return True
+    return isinstance(value, str) and any(map(str.isalpha, value)) and not _is_number(value)
+
+
+def _are_kinds(values: Sequence[Cell]) -> bool:
+    """Tell whether there are few different texts."""
+    return _are_texts(values) and len({str(value) for value in values}) <= _MOST_KINDS
+
+
+def _are_addresses(values: Sequence[Cell]) -> bool:
+    return _mostly(values, lambda value: str(value).startswith(("http://", "https://")))
+
+
+def _are_lists(values: Sequence[Cell]) -> bool:
+    present = _present(values)
+    return 3 * sum("|" in str(value) for value in present) > len(present)
+
+
+def _are_numbers(values: Sequence[Cell]) -> bool:
+    return _mostly(values, _is_number)
+
+
+def _are_ratings(values: Sequence[Cell]) -> bool:
+    present = _present(values)
+    return _are_numbers(values) and all(
+        abs(parse_number(value, "")) <= _HIGHEST_RATING for value in present if _is_number(value)
+    )
+
+
+def _is_number(value: Cell) -> bool:
+    try:
+        return not isinstance(value, bool) and parse_number(value, "") is not None
+    except Unusable:
+        return False
+
+
+def _are_times(values: Sequence[Cell], *, years: bool) -> bool:
+    return _mostly(values, lambda value: _is_time(value, years=years))
+
+
+def _is_time(value: Cell, *, years: bool) -> bool:
+    try:
+        moment = parse_time(value, "", years=years)
+    except Unusable:
+        return False
+    if moment is None or not _is_number(value):
+        return moment is not None
+    return moment.is_year or moment.seconds >= _FIRST_SECOND
+
+
+def _are_dates(values: Sequence[Cell]) -> bool:
+    return _are_times(values, years=True)
+
+
+def _are_moments(values: Sequence[Cell]) -> bool:
+    return _are_times(values, years=False)
+
+
+FITS: Final[Mapping[tuple[str, str], Callable[[Sequence[Any]], bool]]] = {
+    ("items", "id"): _is_filled,
+    ("items", "title"): _are_texts,
+    ("items", "text"): _are_texts,
+    ("items", "categories"): _are_texts,
+    ("items", "published_at"): _are_dates,
+    ("events", "user_id"): _is_filled,
+    ("events", "session_id"): _is_filled,
+    ("events", "item_id"): _is_filled,
+    ("events", "event"): _are_kinds,
+    ("events", "value"): _are_numbers,
+    ("events", "timestamp"): _are_moments,
+    ("events", "event_id"): are_ids,
+    ("events", "recommendation_id"): _is_filled,
+    ("events", "query"): _are_texts,
+    ("users", "id"): _is_filled,
+    ("judgements", "query"): _are_texts,
+    ("judgements", "item_id"): _is_filled,
+    ("judgements", "grade"): _are_numbers,
+}
+"""Section and field -> whether values can be those of the field."""
