@@ -112,10 +112,12 @@ def _recipe(arguments: argparse.Namespace) -> "Recipe | None":
 def _build(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
+    from app.offline.encoder.model_source import check_model
     from app.offline.input.recipe import Recipe
     from app.offline.progress import logged_steps
 
     recipe = _recipe(arguments) or Recipe()
+    check_model(recipe.encoder)
     with logged_steps():
         report = build(
             items=arguments.items,

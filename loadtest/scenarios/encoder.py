@@ -26,7 +26,8 @@ from sentence_transformers import SentenceTransformer
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
-from app.offline.encoder.export import export_encoder, resolve
+from app.offline.encoder.export import export_encoder
+from app.offline.encoder.model_source import resolve
 from loadtest.reports.encoder import section
 from loadtest.runners import machine
 from loadtest.runners.queries import demo_titles, unique_queries

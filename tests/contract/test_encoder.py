@@ -23,7 +23,8 @@ from app.engine.encoding.onnx import sub_batches
 from app.engine.encoding.torch_gpu import Bert, padded, passes
 from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
-from app.offline.encoder.export import export_encoder, resolve
+from app.offline.encoder.export import export_encoder
+from app.offline.encoder.model_source import resolve
 from app.testing.encoder import HashEncoder
 
 pytestmark = pytest.mark.model

