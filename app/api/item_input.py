@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.api.problems import translate
 from app.core.errors import InvalidRequestError
+from app.domain.markup import plain_text
 from app.domain.request import Id
 from app.domain.values import Unusable, parse_categories, parse_number, parse_text, parse_time
 from app.serving.ingest import Remark
@@ -185,8 +186,9 @@ def _strings(name: str, value: object) -> list[str] | None:
 def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise Unusable(f"{name} is not text")
-    trimmed = parse_text(value, name)
-    return trimmed if name in _ALWAYS or trimmed is None else value
+    plain = plain_text(value)
+    trimmed = parse_text(plain, name)
+    return trimmed if name in _ALWAYS or trimmed is None else plain
 
 
 _READ: Final[Mapping[str, Callable[[str, object], object]]] = {

@@ -14,9 +14,11 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from app.domain.category_names import WrongCategoriesError, category_names
 from app.domain.columns import Instant, Kind
 from app.domain.event_rules import MAX_KIND_CHARS
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
+from app.domain.written_numbers import number_of
 
 Cell: TypeAlias = Any
 """A value as it was read: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
@@ -24,6 +26,15 @@ Cell: TypeAlias = Any
 MAX_ID_CHARS = 256
 CLOCK_TOLERANCE_S = 86_400.0
 """How far the clock of a caller who reports an event may be ahead of ours, in seconds."""
+
+_MISSING = r"\N NULL null NaN nan N/A n/a #N/A <NA> <null> (null) [null] undefined"
+_NO_VALUE = "NA na None none nil - – — -- ? TBA tba TBD"
+MISSING_WORDS = frozenset(_MISSING.split())
+"""Texts by which programs write that a value is missing; none is a word of a language."""
+NO_VALUES = MISSING_WORDS | frozenset(_NO_VALUE.split())
+"""Texts that stand for no number, no date and neither true nor false. NA is Namibia as well."""
+
+_MISSING_IDS = MISSING_WORDS | {"None", "Null"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
@@ -52,16 +63,25 @@ def is_missing(value: Cell) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def is_missing_id(value: Cell) -> bool:
+    """Tell whether a cell holds no id: it is empty, or has one of the words for that."""
+    return is_missing(value) or (isinstance(value, str) and value.strip() in _MISSING_IDS)
+
+
 def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     """Return an id of 1–256 characters without control characters; integers become decimal text.
 
     `whole_floats`: 31.0 means 31, because the format turns integer columns with missing values into
     floats (Parquet, CSV). In other formats a float is not an id.
 
-    >>> parse_id(31, "id", whole_floats=False), parse_id("31.0", "id", whole_floats=True)
+    Blanks around it go. What programs write where they have none is no id, such as `null`.
+
+    >>> parse_id(31, "id", whole_floats=False), parse_id(" 31.0", "id", whole_floats=True)
     ('31', '31')
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, str):
+        value = value.strip()
+    if is_missing_id(value):
         raise Unusable(f"{name} is missing")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -100,13 +120,15 @@ def parse_query(value: Cell) -> str:
 
 
 def parse_categories(value: Cell) -> tuple[str, ...] | None:
-    """Return the names of a list or of text like `a|b`, trimmed, each once; None without any."""
+    """Return the names of categories (see `category_names`), each once; None without any."""
     if is_missing(value):
         return None
-    parts = value.split("|") if isinstance(value, str) else value
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise Unusable("categories are neither a list of texts nor text like a|b")
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) or None
+    try:
+        return category_names(value)
+    except WrongCategoriesError as wrong:
+        raise Unusable(
+            "categories are neither a list of names or of objects with a name, nor text like a|b"
+        ) from wrong
 
 
 def parse_event(value: Cell, default: str) -> str:
@@ -119,10 +141,18 @@ def parse_event(value: Cell, default: str) -> str:
 
 
 def parse_number(value: Cell, name: str) -> float:
-    """Return a finite number, NaN if it is missing; text that spells a number counts as one."""
+    """Return a finite number, NaN if it is missing; text that spells a number counts as one.
+
+    >>> parse_number("4.5", "value"), parse_number("4,5", "value"), parse_number("$12", "value")
+    (4.5, 4.5, 12.0)
+    """
     if is_missing(value):
         return math.nan
     number = _number_of(value)
+    if number is None and isinstance(value, str):
+        if value.strip() in MISSING_WORDS:
+            return math.nan
+        number = number_of(value)
     if number is None or not math.isfinite(number):
         raise Unusable(f"{name} is not a number")
     return number
@@ -166,6 +196,30 @@ def limit_to_now(seconds: float, now: float) -> float:
     if seconds > now + CLOCK_TOLERANCE_S:
         raise Unusable("timestamp lies more than a day ahead")
     return min(seconds, now)
+
+
+def plain_number(cell: Cell) -> float | None:
+    """Return a number, or the one that text spells as programs do; None if it is no such.
+
+    A leading zero marks a code, and so do more digits than float64 keeps.
+
+    >>> plain_number("12.5"), plain_number(3), plain_number("007"), plain_number("1,5")
+    (12.5, 3.0, None, None)
+    """
+    if isinstance(cell, str):
+        return float(cell) if _is_number_text(cell) else None
+    return float(cell) if _is_number(cell) else None
+
+
+def iso_time(text: str) -> Instant | None:
+    """Return the instant of a date or time in ISO 8601, None if the text is none."""
+    text = text.strip()
+    if not (_ISO_DATE.fullmatch(text) or _MONTH.fullmatch(text)):
+        return None
+    try:
+        return _iso(text, "time")
+    except Unusable:
+        return None
 
 
 def spelled(text: Cell) -> Cell:

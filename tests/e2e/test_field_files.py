@@ -44,12 +44,74 @@ def space_after_comma() -> None:
     assert items_of("space_after_comma.csv").columns["title"] == ["Lamp, big", "Chair", "Rug"]
 
 
+def price_money() -> None:
+    assert items_of("price_money.csv").columns["price"] == [12.99, 1299.0, 45.0]
+
+
+def price_one_na() -> None:
+    items = items_of("price_one_na.csv")
+    assert items.columns["price"] == [12.99, None, 45.0]
+    assert items.report.notes == ["column 'price': numbers; 1 missing ('N/A')"]
+
+
+def categories_comma() -> None:
+    names = items_of("categories_comma.csv").columns["categories"]
+    assert names == [("Drinks", "Hot"), ("Kitchen", "Cups"), ("Kitchen", "Pots")]
+
+
+def categories_objects() -> None:
+    names = items_of("categories_objects.jsonl").columns["categories"]
+    assert names == [("Drinks",), ("Kitchen",)]
+
+
+def date_text() -> None:
+    items = items_of("date_text.csv")
+    shown = [day and day.shown()[:10] for day in items.columns["published_at"]]
+    assert shown == ["2021-09-25"] * 3 + [None, "2021-09-25", None]
+    assert items.report.rejected == 0
+
+
+def year_zero() -> None:
+    items = items_of("year_zero.csv")
+    assert [day and day.shown() for day in items.columns["published_at"]] == [None] * 3 + [1999]
+    assert items.report.noted["unreadable_published_at"] == 3
+
+
+def id_blanks() -> None:
+    assert items_of("id_blanks.csv").ids == ["A1", "A2"]
+
+
+def html_text() -> None:
+    columns = items_of("html_text.csv").columns
+    assert columns["title"] == ["Men's Cap & Scarf", "Plain hat"]
+    assert columns["text"] == ["Soft wool set.", "x"]
+
+
+def shopify_variants() -> None:
+    names = {"id": "Handle", "title": "Title", "text": "Body (HTML)", "categories": "Tags"}
+    recipe = Recipe.model_validate({"items": names})
+    items = read_items(FIELD / "shopify_variants.csv", recipe)
+    assert items.columns["title"] == ["Anchor Wrist Band", "Plain Ring"]
+    assert items.columns["text"] == ["Leather band with an anchor.", "A ring."]
+    assert items.columns["categories"] == [("Leather", "Anchor"), ("Ring",)]
+    assert items.columns["Variant Price"] == [69.99, 20.0]
+
+
 CHECKS: dict[str, Callable[[], None]] = {
     "latin1.csv": latin1,
     "tab.tsv": tab,
     "json_array.json": json_array,
     "json_nan.jsonl": json_nan,
     "space_after_comma.csv": space_after_comma,
+    "price_money.csv": price_money,
+    "price_one_na.csv": price_one_na,
+    "categories_comma.csv": categories_comma,
+    "categories_objects.jsonl": categories_objects,
+    "date_text.csv": date_text,
+    "year_zero.csv": year_zero,
+    "id_blanks.csv": id_blanks,
+    "html_text.csv": html_text,
+    "shopify_variants.csv": shopify_variants,
 }
 
 

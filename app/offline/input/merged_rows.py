@@ -6,7 +6,7 @@ know what the rows are about.
 
 from collections.abc import Iterable, Mapping
 
-from app.domain.values import Cell, is_missing
+from app.domain.values import MISSING_WORDS, Cell, is_missing
 
 
 class MergedRows:
@@ -63,6 +63,8 @@ class MergedRows:
 
 
 def _is_empty(value: Cell) -> bool:
+    if isinstance(value, str):
+        return not value.strip() or value in MISSING_WORDS
     return is_missing(value) or (isinstance(value, list) and not value)
 
 

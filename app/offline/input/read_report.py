@@ -14,6 +14,7 @@ from tqdm import tqdm
 from app.core.errors import BadDataError
 from app.domain.event_rules import without_rule
 from app.domain.values import Unusable
+from app.offline.input.column_remarks import ColumnRemarks
 from app.offline.input.readers import Cells, Format, read_rows
 
 MAX_EXAMPLES = 20
@@ -56,6 +57,11 @@ class ReadReport:
         self.reasons[str(reason)] += 1
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(f"line {line}: {reason}")
+
+    def note_column(self, name: str, remarks: ColumnRemarks) -> None:
+        """Note in one line what was done to a column, if anything was."""
+        if line := remarks.line(name):
+            self.notes.append(line)
 
     def note_kinds(self, kinds: Mapping[str, int], rules: Collection[str]) -> None:
         """Note the kinds of events that have no rule.

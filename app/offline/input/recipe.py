@@ -2,6 +2,7 @@
 
     encoder = "all-MiniLM-L6-v2"  # or a hub name, or a folder
     text = "{title}. {categories}"
+    day_first = true              # 05/09/2021 is in September
     [items]                       # our field = column of the file
     [events]                      # the same; default_event is the kind of events without one
     [users]                       # the column of the id; which columns are attributes
@@ -9,6 +10,7 @@
     [weights.rating]              # the event rule of a kind
     [roles]                       # which attribute is the price, rating, runtime, brand, provider
     [units]                       # the unit of time of an attribute
+    [separators]                  # what separates the parts of a text that is a list
     [defaults]                    # what a request means that does not say it
     [format.items]                # how the file is written, where the guess is wrong
 
@@ -187,7 +189,12 @@ class Defaults(_RecipePart):
 
 
 class Recipe(_RecipePart):
-    """A whole recipe. `Recipe()` reads files with our own column names."""
+    """A whole recipe. `Recipe()` reads files with our own column names.
+
+    `separators`: "categories", or an attribute of items -> what separates the parts of its texts;
+    "" = they are whole. `day_first`: whether dates such as 05/09/2021 begin with the day; None =
+    their column tells.
+    """
 
     encoder: str = Field(default="all-MiniLM-L6-v2", min_length=1)
     text: str = DEFAULT_TEXT
@@ -198,6 +205,8 @@ class Recipe(_RecipePart):
     weights: dict[str, EventRule] = {}
     roles: Roles = Roles()
     units: dict[str, TimeUnit] = {}
+    separators: dict[str, str] = {}
+    day_first: bool | None = None
     defaults: Defaults = Defaults()
     format: Formats = Formats()
 

@@ -22,7 +22,7 @@ from app.offline.input.column_names import (
     toml_table,
     words,
 )
-from app.offline.input.items import FIELD_KINDS, Items
+from app.offline.input.item_table import FIELD_KINDS, Items
 from app.offline.input.recipe import Recipe, Roles
 
 _KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
@@ -32,6 +32,8 @@ _KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
     "brand": ("string", "strings"),
     "provider": ("string", "strings"),
 }
+NUMERIC_ROLES: Final = tuple(role for role, kinds in _KINDS.items() if kinds == ("number",))
+"""Roles of attributes that are numbers."""
 _LEAST_UNIT_NAME: Final = 5
 """Letters from which the name of a unit is a name of a runtime by itself."""
 _LEAST_SECONDS: Final = 1_000.0

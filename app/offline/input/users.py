@@ -26,12 +26,13 @@ from app.domain.named_values import (
     attributes_of,
     is_name,
 )
-from app.domain.values import Cell, Unusable, convert, infer_kind, is_missing, parse_id
+from app.domain.values import Cell, Unusable, is_missing_id, parse_id
 from app.offline.input.fitted_columns import fitted
 from app.offline.input.merged_rows import MergedRows
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.readers import Cells, Format
 from app.offline.input.recipe import Recipe, UserColumns
+from app.offline.input.typed_columns import read_column, read_texts
 
 _KEY: Final = "user"
 """The column of keys while a file is read: no attribute has this name."""
@@ -123,18 +124,20 @@ def read_users(path: Path, recipe: Recipe) -> Users:
     recipe.check_columns("users", seen, path.name)
     report.check()
     report.duplicates = table.n_repeated
-    columns = table.finish()
-    keys = columns.pop(_KEY)
-    kinds = {name: _kind(column, file_format) for name, column in columns.items()}
-    typed = {name: _typed(name, column, kinds[name], report) for name, column in columns.items()}
-    return Users(keys, typed, kinds, report)
+    table_columns = table.finish()
+    keys = table_columns.pop(_KEY)
+    columns: dict[str, list[Any]] = {}
+    kinds: dict[str, Kind] = {}
+    for name, column in table_columns.items():
+        kinds[name], columns[name] = _typed(name, column, file_format, report)
+    return Users(keys, columns, kinds, report)
 
 
 def _key(cells: Cells, names: UserColumns, file_format: Format) -> str:
     if names.id is not None:
         cell = cells.get(names.id)
     else:
-        cell = next((cells[name] for name in ID_NAMES if not is_missing(cells.get(name))), None)
+        cell = next((cells[name] for name in ID_NAMES if not is_missing_id(cells.get(name))), None)
     return str(user_key(parse_id(cell, "id", whole_floats=file_format.whole_floats), None))
 
 
@@ -157,21 +160,22 @@ def _check_names(path: Path, table: MergedRows) -> None:
         )
 
 
-def _kind(column: Sequence[Cell], file_format: Format) -> Kind:
-    kind = infer_kind(column, text_cells=file_format.text_cells)
-    return "string" if kind == "time" else kind
-
-
-def _typed(name: str, column: Sequence[Cell], kind: Kind, report: ReadReport) -> list[Any]:
+def _typed(
+    name: str, cells: Sequence[Cell], file_format: Format, report: ReadReport
+) -> tuple[Kind, list[Any]]:
     """Return the values of an attribute; those that are too long are left out and noted."""
+    column = read_column(cells, text_cells=file_format.text_cells)
+    if column.kind == "time":
+        column = read_texts(cells)
+    report.note_column(name, column.remarks)
     values: list[Any] = []
     left_out = Counter[str]()
-    for cell in column:
+    for value in column.values:
         try:
-            values.append(attribute_value(convert(cell, kind)))
+            values.append(attribute_value(value))
         except Unusable as reason:
             values.append(None)
             left_out[str(reason)] += 1
     for why, n in left_out.items():
         report.notes.append(f"{n} values of {name!r} were left out: each {why}")
-    return values
+    return column.kind, values

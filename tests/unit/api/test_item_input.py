@@ -27,6 +27,9 @@ ATTRIBUTES: dict[str, Kind] = {
     "in_stock": "boolean",
     "added": "time",
 }
+NO_CATEGORIES = (
+    "categories are neither a list of names or of objects with a name, nor text like a|b"
+)
 THERE = (
     "there is no such field; there are: id, title, text, categories, published_at, price, brand, "
     "colours, in_stock, added, hidden, available_from, available_until"
@@ -128,8 +131,9 @@ def test_values_as_they_are_kept(name: str, value: object, kept: object) -> None
         ("title", 7, "title is not text"),
         ("text", ["a"], "text is not text"),
         ("brand", True, "brand is not text"),
-        ("categories", ["a", 1], "categories are neither a list of texts nor text like a|b"),
-        ("categories", 7, "categories are neither a list of texts nor text like a|b"),
+        ("categories", ["a", True], NO_CATEGORIES),
+        ("categories", [{"id": 3}], NO_CATEGORIES),
+        ("categories", 7, NO_CATEGORIES),
         ("colours", "red|blue", "colours is not a list of texts"),
         ("colours", [None], "colours is not a list of texts"),
         ("colours", {"a": "b"}, "colours is not a list of texts"),
@@ -357,3 +361,17 @@ def test_a_record_fits_columns_of_other_kinds(value: object, expected: list[obje
     """The attributes may have been of other kinds when a record was journalled."""
     kinds: list[Kind] = ["string", "number", "strings", "boolean", "time"]
     assert [shown(kind, value) for kind in kinds] == expected
+
+
+def test_html_goes_out_of_texts_as_in_files() -> None:
+    record = record_of(title="Salt &amp; Pepper", text="<p>For <b>two</b></p>", brand="O&#39;Neil")
+    assert record == {"title": "Salt & Pepper", "text": "For two", "brand": "O'Neil"}
+    assert record_of(title="x<3 & y", text="<p></p>", brand="AT&T") == {
+        "title": "x<3 & y",
+        "brand": "AT&T",
+    }
+
+
+def test_categories_have_the_forms_of_files() -> None:
+    sent = [{"id": 4, "name": "Kitchen"}, ["Home > Bath"], 7]
+    assert record_of(categories=sent) == {"categories": ["Kitchen", "Home", "Bath", "7"]}

@@ -23,7 +23,10 @@ from app.domain.values import (
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("a", "a"), (31, "31"), (-4, "-4"), ("x" * 256, "x" * 256), ("5.0", "5.0")],
+    [
+        *(("a", "a"), (31, "31"), (-4, "-4"), ("x" * 256, "x" * 256), ("5.0", "5.0")),
+        *((" A1 ", "A1"), ("\u00a0B 2\n", "B 2"), ("\t7", "7"), (" " * 9 + "x" * 256, "x" * 256)),
+    ],
 )
 def test_an_id_is_text_or_an_integer(value, expected):
     assert parse_id(value, "id", whole_floats=False) == expected
@@ -34,7 +37,9 @@ def test_an_id_is_text_or_an_integer(value, expected):
     [
         (None, "missing"),
         ("", "missing"),
+        (" \t", "missing"),
         (math.nan, "missing"),
+        *((word, "missing") for word in ("null", "NULL", r"\N", "None", "nan", "undefined")),
         ("x" * 257, "longer"),
         (10**256, "longer"),
         ("a\nb", "control"),
@@ -139,13 +144,15 @@ def test_other_numbers_are_seconds_even_there(value):
         ("|", None),
         (None, None),
         ("", None),
+        ([None], None),
+        (["a", 5], ("a", "5")),
     ],
 )
 def test_categories(value, expected):
     assert parse_categories(value) == expected
 
 
-@pytest.mark.parametrize("value", [5, True, {"a": 1}, ["a", 5], [None]])
+@pytest.mark.parametrize("value", [5, True, {"a": 1}, ["a", True], [{"id": 5}]])
 def test_what_are_no_categories(value):
     with pytest.raises(Unusable):
         parse_categories(value)
@@ -179,10 +186,12 @@ def test_what_is_no_kind_of_an_event(value):
 def test_numbers():
     assert parse_number("4.5", "value") == 4.5
     assert parse_number(4, "value") == 4.0
-    assert math.isnan(parse_number(None, "value"))
+    assert parse_number("4,5", "value") == 4.5
+    assert parse_number("$1,299.00", "value") == 1299.0
+    assert all(math.isnan(parse_number(cell, "value")) for cell in (None, " ", "N/A", r"\N"))
 
 
-@pytest.mark.parametrize("value", ["four", True, math.inf, "1e999", [], "nan", "1_000", "e5"])
+@pytest.mark.parametrize("value", ["four", True, math.inf, "1e999", [], "1_000", "e5", "1.2.3"])
 def test_what_is_no_number(value):
     with pytest.raises(Unusable):
         parse_number(value, "value")

@@ -116,3 +116,14 @@ def test_the_planted_catalogue_is_read_whole(tmp_path):
     assert len(users) == 300
     assert set(users.columns["country"]) == set(COUNTRIES)
     assert dict(users.of(17)) == {key: rows[17][key] for key in ("country", "age")}
+
+
+def test_users_without_an_id_are_counted_and_gaps_are_missing(tmp_path):
+    nobody = " null ,30,a\n\\N,31,b\nNone,32,c\n,1,x\n"
+    known = " u1 ,N/A,NULL\nu2,33,Oslo\nu3,34,y\nu4,35,z\nu5,36,w\n"
+    users = csv_users(tmp_path, f"id,age,city\n{nobody}{known}")
+    assert users.keys == ["u:u1", "u:u2", "u:u3", "u:u4", "u:u5"]
+    assert dict(users.report.reasons) == {"id is missing": 4}
+    assert users.of(0) == ()
+    assert users.of(1) == (("age", 33.0), ("city", "Oslo"))
+    assert "column 'age': numbers; 1 missing ('N/A')" in users.report.notes

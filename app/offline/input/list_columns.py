@@ -1,0 +1,149 @@
+"""Columns whose cells are lists: categories, tags and the like.
+
+A cell may be a list, a list as text (`['a', 'b']`), or text with separators. The recipe may name
+the separator of a column. Otherwise it is guessed: `|` if any cell has one, else semicolons,
+commas and line breaks. A comma within a name is recognised: `Arts, Crafts & Sewing`, or texts that
+come often but whose parts come nowhere else.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from app.domain.category_names import WrongCategoriesError, listed, named, unique_levels
+from app.domain.markup import plain_text
+from app.domain.values import NO_VALUES, Cell, is_missing
+from app.offline.input.column_remarks import MISSING, UNREADABLE, ColumnRemarks
+
+Split: TypeAlias = Callable[[str], list[str]]
+
+_LIST_NAMES = "tag tags keyword keywords genre genres label labels topic topics cuisine cuisines"
+LIST_NAMES: Final = frozenset(_LIST_NAMES.split())
+"""Names, in lower case, of columns whose texts are lists if they contain separators."""
+
+_LISTING: Final = re.compile(
+    r"(?:.*\S)?\s*(?:&|\b(?:and|und|et|y|e|og|och|en)\b)\s*\S.*", re.DOTALL
+)
+"""The last part of a name such as `Arts, Crafts & Sewing`."""
+_COMMA: Final = re.compile(r"(?<!\\),")
+_OTHERS: Final = re.compile(r"[;\n]")
+_OFTEN: Final = 10
+
+
+class ListColumn:
+    """Collects the cells of one column while a file is read, and reads them at the end.
+
+    `is_list`: a cell was a list, or the recipe says that the texts are.
+    """
+
+    def __init__(self, name: str, separator: str | None, *, has_levels: bool = False) -> None:
+        """Read a column.
+
+        Args:
+            name: as remarks and the recipe have it.
+            separator: between the parts of a text; "" = texts are whole; None = guess.
+            has_levels: `A > B` stands for A and B, as in categories.
+        """
+        self._name = name
+        self._separator = separator
+        self._has_levels = has_levels
+        self._has_lists = False
+        self.is_list = separator is not None
+        self.remarks = ColumnRemarks()
+
+    def take(self, cell: Cell) -> tuple[str, ...] | None:
+        """Return the names in a cell; those in text are not separated yet. None without any."""
+        if is_missing(cell):
+            return None
+        if isinstance(cell, str):
+            if cell.strip() in NO_VALUES:
+                self.remarks.lose(MISSING, cell)
+                return None
+            found: Cell = listed(cell)
+            if found is None:
+                return (cell,)
+        else:
+            found = cell
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return (f"{found:.15g}",)
+        try:
+            names = tuple(named(found))
+        except WrongCategoriesError:
+            self.remarks.lose(UNREADABLE, cell)
+            return None
+        self._has_lists = self.is_list = True
+        return names or None
+
+    def finish(self, cells: Sequence[tuple[str, ...] | None]) -> list[tuple[str, ...] | None]:
+        """Return the names in each cell, separated, each once."""
+        counted = Counter(text for names in cells for text in names or ())
+        split = self._split(counted)
+        parts = {text: split(text) for text in counted}
+        read = unique_levels if self._has_levels else _unique
+        known: dict[tuple[str, ...] | None, tuple[str, ...] | None] = {None: None}
+        values = []
+        for names in cells:
+            if names not in known:
+                known[names] = read([part for text in names or () for part in parts[text]])
+            values.append(known[names])
+        return values
+
+    def _split(self, counted: Mapping[str, int]) -> Split:
+        mark = self._separator
+        if mark is not None:
+            return (lambda text: text.split(mark)) if mark else lambda text: [text]
+        if any("|" in text for text in counted):
+            return lambda text: text.split("|")
+        if self._has_lists:
+            return lambda text: [text]
+        return self._guessed({text: plain_text(text) for text in counted}, counted)
+
+    def _guessed(self, plain: Mapping[str, str], counted: Mapping[str, int]) -> Split:
+        # Where both occur in one text, the commas belong to names.
+        has_both = any("," in text and ";" in text for text in plain.values())
+        parts = {
+            text: [
+                name
+                for piece in _OTHERS.split(content)
+                for name in ([piece] if has_both else self._by_commas(piece))
+            ]
+            for text, content in plain.items()
+        }
+        if self._has_levels:
+            _keep_names(parts, counted)
+        marks = [
+            shown
+            for mark, shown in ((",", "comma"), (";", "semicolon"), ("\n", "line break"))
+            if any(mark in plain[text] and len(parts[text]) > 1 for text in plain)
+            and not (mark == "," and has_both)
+        ]
+        if marks:
+            self.remarks.read_as.append(
+                f"lists, split at each {' and '.join(marks)} "
+                f'(a guess: [separators] {self._name} = "" in the recipe keeps texts whole)'
+            )
+        return parts.__getitem__
+
+    def _by_commas(self, text: str) -> list[str]:
+        parts = _COMMA.split(text)
+        if len(parts) == 1 or (self._has_levels and _LISTING.fullmatch(parts[-1])):
+            return [text]
+        return [part.replace("\\,", ",") for part in parts]
+
+
+def _keep_names(parts: dict[str, list[str]], counted: Mapping[str, int]) -> None:
+    """Put texts together again that come often, but whose parts come in no other text."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for text, names in parts.items():
+        for name in names:
+            owners[name.strip()].add(text)
+    for text, names in parts.items():
+        apart = len(names) > 1 and counted[text] >= _OFTEN
+        if apart and all(owners[name.strip()] == {text} for name in names):
+            parts[text] = [text]
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...] | None:
+    texts = (plain_text(name).strip() for name in names)
+    return tuple(dict.fromkeys(text for text in texts if text)) or None

@@ -1,0 +1,47 @@
+"""Categories in the forms that exports have."""
+
+import pytest
+
+from app.domain.category_names import WrongCategoriesError, category_names
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("Tea|Herbal", ("Tea", "Herbal")),
+        ([{"id": 7, "name": "Drama"}, {"id": 9, "name": "War"}], ("Drama", "War")),
+        ([["Books", "Crime"], ["Books", "Gifts"]], ("Books", "Crime", "Gifts")),
+        ({"Title": "Sofas", "parent": {"title": "Furniture"}}, ("Furniture", "Sofas")),
+        ([{"name": "A", "children": [{"name": "B"}, {"name": "C"}]}], ("A", "B", "C")),
+        ("Home > Bath > Towels", ("Home", "Bath", "Towels")),
+        (["Home>Bath", "Home>Kitchen"], ("Home", "Bath", "Kitchen")),
+        ("Electronics › Audio", ("Electronics", "Audio")),
+        ("Salt &amp; Pepper", ("Salt & Pepper",)),
+        ("['soups', 'easy']", ("soups", "easy")),
+        ('[{"id": 18, "name": "Drama"}]', ("Drama",)),
+        ("[{'id': 16, 'name': 'Animation'}]", ("Animation",)),
+        ("Size >XL", ("Size >XL",)),
+        ("A -> B", ("A -> B",)),
+        ("[sic]", ("[sic]",)),
+        ([2019, 3.5], ("2019", "3.5")),
+        ([], None),
+        ([None, " "], None),
+        (" | ", None),
+    ],
+)
+def test_names_are_found(value: object, names: tuple[str, ...] | None) -> None:
+    assert category_names(value) == names
+
+
+@pytest.mark.parametrize("value", [7, True, {"id": 3}, [True], [{"name": 3}]])
+def test_what_names_no_categories(value: object) -> None:
+    with pytest.raises(WrongCategoriesError):
+        category_names(value)
+
+
+def test_endless_nesting_is_refused() -> None:
+    value: object = "x"
+    for _ in range(500):
+        value = [value]
+    with pytest.raises(WrongCategoriesError):
+        category_names(value)
