@@ -110,7 +110,7 @@ async def open_service(
     threadpool_limits(limits=1, user_api="blas")
     loader = Loader(settings)
     loaded = loader.load()
-    shared = _open_shared_cache(settings, metrics)
+    shared = await _open_shared_cache(settings, metrics)
     events = await open_event_store(settings)
     bundle_name = loaded.engine.info.bundle_name
     lag = LoopLag(metrics)
@@ -130,7 +130,10 @@ async def open_service(
         now=now,
     ) as service:
         del loaded  # otherwise the first bundle would stay in memory after it was replaced
-        log.info("ready: %s", service.engine)
+        info = service.engine.info
+        log.info(
+            "ready: serves %s, generation %s, %d items", info.bundle_name, info.bundle, info.n_items
+        )
         # The lag is measured last. Steps of the start block the event loop, `settled` longest; a
         # measurement that had begun before them would take that for overload, and the first
         # requests would be degraded or refused.
@@ -303,7 +306,7 @@ def _open_teacher(settings: Settings, bundle_name: str) -> Teacher | None:
     return Teacher(model, open_intent_store(settings, namespace), settings.llm_model)
 
 
-def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
+async def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
     if settings.cache_url is None:
         return None
     limits = RedisLimits(
@@ -312,7 +315,9 @@ def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
         max_connections=settings.cache_max_connections,
     )
     breaker = Breaker(_BREAKER_FAILURES, _BREAKER_PAUSE_S)
-    return RedisCache(open_client(settings.cache_url, limits), limits, breaker, metrics)
+    cache = RedisCache(open_client(settings.cache_url, limits), limits, breaker, metrics)
+    await cache.check()
+    return cache
 
 
 async def _close_users(current: CurrentEngine) -> None:

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from app.core.logs import configure_logging
 from app.core.own_package import python_module
-from app.core.telemetry import configure_logging
 
 TRAIN: Final = python_module("app.demo_training")
 """The command that trains the demo; the path of the bundle follows."""

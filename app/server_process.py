@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from app.api.fast_path import FastPathProtocol
 from app.bundle.reader import open_bundle
+from app.core.logs import configure_logging
 from app.core.memory import share_one_arena
 from app.core.settings import Settings
 from app.engine.encoding.device import require
@@ -53,6 +54,8 @@ def run(settings: Settings) -> int:
 
         check_language_model(settings)
     export_settings(settings)
+    if settings.workers > 1:  # this process starts them, and says so
+        configure_logging(settings.log_level, settings.log_format, workers=settings.workers)
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
     # without a handler of ours the process would end as if killed.
     signal.signal(signal.SIGTERM, _stop)

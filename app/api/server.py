@@ -26,8 +26,9 @@ from app.api.openapi import document, operation_id
 from app.api.reply import Outcomes
 from app.bootstrap import Service, open_service
 from app.core.errors import AppError
+from app.core.logs import configure_logging
 from app.core.settings import Settings
-from app.core.telemetry import Metrics, configure_logging
+from app.core.telemetry import Metrics
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 
@@ -37,7 +38,7 @@ def create_app(
 ) -> FastAPI:
     """Return the application; tests pass an `open_service` that wires fakes."""
     settings = settings or Settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, workers=settings.workers)
     metrics = Metrics(CollectorRegistry())
     outcomes = Outcomes(metrics)
     cors = None if settings.cors_origins is None else Cors(settings.cors_origins)

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from app.core.errors import UsageError
+from app.core.logs import LogFormat
 from app.core.types import Device, Retention
 
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
+    log_format: LogFormat = Field("pretty", description="How lines are logged: pretty or json.")
 
     threads: int = Field(
         0,

@@ -1,12 +1,9 @@
-"""Metrics on a registry that is passed in, the lag of the event loop, and logging.
+"""Metrics on a registry that is passed in, and the lag of the event loop.
 
 Nothing here is global, and nothing happens on import. The parts of the service do the counting.
 """
 
 import asyncio
-import json
-import logging
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -193,54 +190,6 @@ class LoopLag:
             late = max(0.0, clock() - due)
             self.seconds = max(late, (self.seconds + late) / 2)
             self._metrics.event_loop_lag_seconds.observe(late)
-
-
-_STANDARD: Final = frozenset(
-    (*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "message", "asctime", "taskName")
-)
-"""Attributes every record has; what is not among them was passed as `extra`."""
-
-
-class KeyValueFormatter(logging.Formatter):
-    """One line a record: `time=… level=… logger=… message=…`, `extra` fields, `error`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record on one line; its time is the record's own, in UTC."""
-        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        pairs: dict[str, object] = {
-            "time": f"{seconds}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        pairs.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
-        if record.exc_info:
-            pairs["error"] = self.formatException(record.exc_info)
-        return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items())
-
-
-def _quoted(value: object) -> str:
-    """Bare if it is one plain word, else a JSON string: a line break cannot forge a record."""
-    text = str(value)
-    plain = text.isascii() and text.isprintable() and text and not set(text) & set(' "=\\')
-    return text if plain else json.dumps(text, ensure_ascii=False)
-
-
-def configure_logging(level: str) -> None:
-    """Log records of at least `level` ("debug" … "error") to standard error, one line each.
-
-    Calling it again replaces the earlier set-up; handlers of others are left alone.
-    """
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if isinstance(h.formatter, KeyValueFormatter)]:
-        root.removeHandler(handler)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(KeyValueFormatter())
-    root.addHandler(handler)
-    root.setLevel(level.upper())
-    # At level info, FAISS logs which of its binaries it tried, and the HTTP client whom it calls.
-    for name in ("faiss", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 class Observed:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, TextIO
 
-from app.core.telemetry import KeyValueFormatter
+from app.core.logs import PrettyFormatter
 
 _ERASE_LINE: Final = "\r\x1b[K"
 
@@ -31,7 +31,7 @@ def logged_steps() -> Iterator[None]:
         yield
         return
     ours, handler = logging.getLogger("app"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(KeyValueFormatter())
+    handler.setFormatter(PrettyFormatter())
     level = ours.level
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)

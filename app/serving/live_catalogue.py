@@ -150,7 +150,7 @@ class LiveCatalogue:
             async with self._turn():
                 await self._catch_up()
         except StoreError as error:
-            _log.warning("serving without the changes of the catalogue: %s", error.message)
+            _log.warning("the catalogue may be behind: %s", error.message)
 
     async def watch(
         self, interval_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -27,7 +27,7 @@ from redis.exceptions import RedisError, ResponseError
 from app.core.telemetry import Metrics
 from app.core.types import CacheRead
 from app.serving.breaker import Breaker, Permit
-from app.serving.stores.redis_client import RedisLimits
+from app.serving.stores.redis_client import RedisLimits, address_of, cause_of
 from app.serving.turn import in_a_task
 
 _PREFIX: Final = b"recserve:1:"
@@ -98,6 +98,10 @@ class RedisCache:
     def __repr__(self) -> str:
         return f"<RedisCache {self._breaker!r}>"
 
+    async def check(self) -> None:
+        """Ask for a sign of life, so that the log says at the start if there is none."""
+        await self._command("PING")
+
     async def get(self, fingerprint: bytes, state: bytes = b"") -> CacheRead:
         """Return the value stored under exactly this fingerprint with this state, or a miss."""
         # GETRANGE and not GET: a foreign value may be large, and no more than this is sent.
@@ -163,10 +167,11 @@ class RedisCache:
                 raise asyncio.CancelledError
 
     def _failed(self, permit: Permit, error: Exception) -> None:
-        was_open = self._breaker.open
         self._breaker.failed(permit)
-        if self._breaker.open and not was_open:
-            _log.warning("the shared cache fails and is left alone for a while: %r", error)
+        _log.warning(
+            "the shared cache at %s cannot be used: %s. Until it can, answers are not shared",
+            *(address_of(self._client), cause_of(error)),
+        )
 
     def _counted(self, result: str, read: CacheRead) -> CacheRead:
         self._metrics.cache_reads.labels("shared", result).inc()

@@ -148,11 +148,9 @@ def _sqlite_intents(url: str, _settings: Settings, namespace: str) -> IntentStor
 async def _redis_event_store(url: str, settings: Settings, namespace: str) -> EventStore:
     client = _redis_client(url, settings)
     store = RedisEventStore(client, settings.retention(), namespace=namespace)
-    try:
+    with contextlib.suppress(StoreError):  # it was said
         for line in await store.warnings():
             log.warning("the event store may lose what was acknowledged: %s", line)
-    except StoreError:
-        log.warning("the event store does not answer; it is asked again for every request")
     return store
 
 

@@ -1,5 +1,10 @@
-"""A Redis client with strict limits: it never waits longer than its timeout, and never retries."""
+"""A Redis client with strict limits: it never waits longer than its timeout, and never retries.
 
+It also says in plain words which Redis it is and why a call failed, for the log.
+"""
+
+import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +12,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +62,29 @@ def open_client(url: str, limits: RedisLimits) -> Redis:
     except TypeError as error:
         raise ValueError("the Redis URL names an unknown option") from error
     return Redis.from_pool(pool)
+
+
+def address_of(client: Redis) -> str:
+    """Return where a Redis is, without its password: `host:port`, or the path of a socket."""
+    where = client.connection_pool.connection_kwargs
+    if "path" in where:
+        return str(where["path"])
+    return f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+
+
+def cause_of(error: BaseException) -> str:
+    """Return why a call failed, in plain words."""
+    if isinstance(error, AuthenticationError):
+        return "it does not take the password"
+    if isinstance(error, ResponseError):
+        return f"it says {error}"
+    if isinstance(error, TimeoutError | RedisTimeoutError):
+        return "no answer in time"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "its name is not known"
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return "the connection broke"

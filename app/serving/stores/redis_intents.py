@@ -188,7 +188,7 @@ class RedisIntentStore:
 
     async def state(self) -> LearnedState:
         """Return the highest number, and how often some left."""
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             read = await self._client.hmget(self._prefix + b":meta", ["newest", "removals"])
             newest, removals = [int(number or 0) for number in read]
             return LearnedState(newest, removals)
@@ -215,7 +215,7 @@ class RedisIntentStore:
             await self._client.aclose()
 
     async def _run(self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> Any:  # noqa: ANN401 - a reply
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             return await script(args=[self._prefix, *arguments])
 
 

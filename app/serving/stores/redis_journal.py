@@ -84,7 +84,7 @@ class RedisJournal:
 
     async def newest(self) -> int:
         """Return the highest number ever given."""
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             return int(await self._client.get(self._prefix + b":newest") or 0)
 
     async def aclose(self) -> None:
@@ -93,5 +93,5 @@ class RedisJournal:
             await self._client.aclose()
 
     async def _run(self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> Any:  # noqa: ANN401 - a reply
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             return await script(args=[self._prefix, *arguments])

@@ -21,6 +21,7 @@ from app.core.ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 from app.domain.named_values import read_back, written
 from app.serving.stores import redis_scripts as scripts
+from app.serving.stores.redis_client import address_of, cause_of
 from app.serving.stores.redis_namespaces import filled_namespaces, open_namespace
 from app.serving.stores.seen import united
 from app.serving.stores.user_identity import hashed_user, random_epoch
@@ -88,7 +89,7 @@ class RedisEventStore:
 
     async def version(self, user: str) -> bytes:
         """Return the version of a user."""
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             key = await self._prefix() + b"u:" + hashed_user(user).encode()
             reply: Any = await self._client.hmget(key, ["epoch", "n"])
         epoch, n = reply
@@ -155,7 +156,7 @@ class RedisEventStore:
         """Yield all users with attributes in no order."""
         cursor = 0
         while True:
-            with translated(_NAME):
+            with translated(_NAME, self._client):
                 users_of = await self._prefix() + b"u:*"
                 cursor, keys = await self._client.scan(cursor, match=users_of, count=_SCAN)
                 pipe = self._client.pipeline(transaction=False)
@@ -171,7 +172,7 @@ class RedisEventStore:
     async def compact(self) -> int:
         """Drop events beyond the retention, then let Redis rewrite its files."""
         dropped = 0
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             prefix = await self._prefix() + b"u:"
             async for key in self._client.scan_iter(match=prefix + b"*", count=_SCAN):
                 user = key.removeprefix(prefix)
@@ -183,7 +184,7 @@ class RedisEventStore:
         """Yield all events in no order."""
         cursor = 0
         while True:
-            with translated(_NAME):
+            with translated(_NAME, self._client):
                 events = await self._prefix() + b"events"
                 reply: Any = await self._client.hscan(events, cursor, count=_SCAN)
             cursor, values = reply
@@ -194,7 +195,7 @@ class RedisEventStore:
 
     async def namespaces(self) -> list[str]:
         """Return the names of the namespaces that hold events."""
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             await self._prefix()
             return await filled_namespaces(self._client)
 
@@ -204,7 +205,7 @@ class RedisEventStore:
         Raises:
             StoreError: it does not answer.
         """
-        with translated(_NAME), contextlib.suppress(ResponseError):
+        with translated(_NAME, self._client), contextlib.suppress(ResponseError):
             lines = []
             for name, durable, risk in _DURABLE_CONFIG:
                 value = (await self._client.config_get(name)).get(name)
@@ -226,7 +227,7 @@ class RedisEventStore:
         return self._retention.per_kind, repr(oldest) if oldest > float("-inf") else "-inf"
 
     async def _run(self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> Any:  # noqa: ANN401 - a reply
-        with translated(_NAME):
+        with translated(_NAME, self._client):
             return await script(args=[await self._prefix(), *arguments])
 
     async def _prefix(self) -> bytes:
@@ -252,12 +253,19 @@ class RedisEventStore:
 
 
 @contextlib.contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Turn errors of Redis into a `StoreError`. `name`: of the store, such as "the event store"."""
+def translated(name: str, client: Redis) -> Iterator[None]:
+    """Turn errors of a Redis into a `StoreError`, and log where it is and why it failed.
+
+    `name`: of the store, such as "the event store". One Redis has several, so the log names none.
+    """
     try:
         yield
     except (RedisError, OSError, TimeoutError, UnicodeError) as error:
-        _log.warning("%s does not answer: %r", name, error)
+        _log.warning(
+            "the store at %s cannot be used: %s. Until it can, events and changes of items get "
+            "503, and answers lack user state",
+            *(address_of(client), cause_of(error)),
+        )
         raise StoreError(f"{name} cannot be read or written") from error
 
 

@@ -83,5 +83,5 @@ def test_a_command_logs_its_steps_and_leaves_logging_as_it_was(capsys):
     with logged_steps(), step("words", LOG, io.StringIO()):
         pass
 
-    assert 'message="words: 0.0 s"' in capsys.readouterr().err
+    assert " words: 0.0 s\n" in capsys.readouterr().err
     assert (list(ours.handlers), ours.level) == before

@@ -1,0 +1,67 @@
+"""What a service says in its log: at the start, while Redis is down, and of each request."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import serving
+from tests.redis_server import free_port
+
+pytestmark = pytest.mark.e2e
+
+
+def records(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_a_start_is_told_in_a_few_lines_without_names_of_libraries(
+    bundle: Path, tmp_path: Path
+) -> None:
+    with serving(bundle, tmp_path) as service:
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(20)
+        text = service.log.read_text()
+
+    told = [line.split("INFO", 1)[1].strip() for line in text.splitlines()]
+    assert re.fullmatch(r"ready: serves small, generation \S+, 8 items", told[0])
+    assert told[1] == f"listening on {service.url}"
+    assert told[-1] == "stopping"
+    assert not re.search(r"uvicorn|redis\.|Error\b|object at|<", text, re.IGNORECASE)
+
+
+def test_redis_that_is_down_is_said_once_with_its_address(bundle: Path, tmp_path: Path) -> None:
+    cache, store = free_port(), free_port()
+    urls = ("--cache-url", f"redis://:geheim@127.0.0.1:{cache}/0")
+    urls += ("--store-url", f"redis://u:geheim@127.0.0.1:{store}/1")
+    flags = (*urls, "--watch-catalogue-ms", "10", "--log-format", "json")
+    with serving(bundle, tmp_path, *flags) as service:
+        for n in range(20):
+            assert service.recommend(query=f"film {n}", user_id="ann").status_code == 200
+        warnings = [each for each in records(service.log) if each["level"] == "warning"]
+        text = service.log.read_text()
+
+    assert [each["message"].partition(". Until")[0] for each in warnings] == [
+        f"the shared cache at 127.0.0.1:{cache} cannot be used: connection refused",
+        f"the store at 127.0.0.1:{store} cannot be used: connection refused",
+        "the catalogue may be behind: the journal cannot be read or written",
+        "recommending without user state: the event store cannot be read or written",
+    ]
+    assert "geheim" not in text
+
+
+def test_the_lines_of_workers_have_their_process(bundle: Path, tmp_path: Path) -> None:
+    flags = ("--workers", "2", "--log-format", "json")
+    with serving(bundle, tmp_path, *flags) as service:
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(30)
+        told = records(service.log)
+
+    ready = {each["pid"] for each in told if each["message"].startswith("ready: ")}
+    assert len(ready) == 2
+    assert [each["pid"] for each in told if each["message"].startswith("listening")] == [
+        service.process.pid
+    ]
