@@ -109,6 +109,22 @@ def _recipe(arguments: argparse.Namespace) -> "Recipe | None":
     return None if arguments.recipe is None else load_recipe(recipe_path(arguments.recipe))
 
 
+def _inspect(arguments: argparse.Namespace) -> int:
+    from app.offline.input.inspection import inspect, recipe_of
+    from app.offline.input.recipe import Recipe
+
+    if arguments.section is not None and len(arguments.files) > 1:
+        raise UsageError("--as goes with one file")
+    recipe = _recipe(arguments) or Recipe()
+    found = [inspect(path, recipe, arguments.section) for path in arguments.files]
+    text = recipe_of(found)
+    if arguments.json:
+        _print_json({"files": [each.facts() for each in found], "recipe": text})
+    else:
+        print(text, end="")
+    return 0
+
+
 def _build(arguments: argparse.Namespace) -> int:
     from app.evaluation.promotion_gate import PromotionGate
     from app.offline.build import build
@@ -179,10 +195,12 @@ def _enrich(arguments: argparse.Namespace) -> int:
     from app.commands import enrich, plan_enrichment
     from app.offline.enrichment.enrich import EnrichOptions, Prices
     from app.offline.enrichment.item_file import ItemFiles
+    from app.offline.input.fitted_columns import fitted
     from app.offline.input.recipe import Recipe
 
     recipe = _recipe(arguments) or Recipe()
-    files = ItemFiles(arguments.items, arguments.out, recipe.items.id, recipe.format.items)
+    names = fitted(arguments.items, recipe, "items")[0].items
+    files = ItemFiles(arguments.items, arguments.out, names.id, recipe.format.items)
     prices = Prices(arguments.price_prompt, arguments.price_answer)
     options = EnrichOptions(arguments.batch, prices)
     if arguments.dry_run:
@@ -276,6 +294,7 @@ _ABOUT: Final[Mapping[str, Callable[[CommandParser, argparse.Namespace], int]]] 
     "completion": _complete,
 }
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "inspect": _inspect,
     "build": _build,
     "train": _train,
     "enrich": _enrich,

@@ -99,6 +99,7 @@ def make_parser() -> CommandParser:
     parser = CommandParser("recserve", description="Recommendations in milliseconds.")
     parser.add_argument("--version", action="version", version=f"recserve {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_inspect(commands)
     _add_building(commands)
     _add_generations(commands)
     _add_serving(commands)
@@ -181,6 +182,18 @@ def _add_building(commands: Commands) -> None:
         text = f"price of a million {name} tokens, to show what it costs"
         enrich.add_argument(f"--price-{name}", type=float, default=0.0, help=text)
     _add_settings(enrich, _LANGUAGE_MODEL)
+
+
+def _add_inspect(commands: Commands) -> None:
+    inspect = commands.add_parser(
+        "inspect", help="show what files hold, and a recipe to build from them"
+    )
+    inspect.add_argument("files", type=Path, nargs="+", metavar="FILE", help=_FORMATS)
+    text = "what the file holds; default: guessed by its columns"
+    kinds = ("items", "events", "users", "judgements")
+    inspect.add_argument("--as", dest="section", choices=kinds, help=text)
+    _add_recipe(inspect, "what is known of the files already")
+    _add_json(inspect)
 
 
 def _add_generations(commands: Commands) -> None:

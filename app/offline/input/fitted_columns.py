@@ -35,6 +35,7 @@ from app.offline.input.recipe import (
 )
 
 Section: TypeAlias = Literal["items", "events", "users", "judgements"]
+SECTIONS: Final[tuple[Section, ...]] = ("items", "events", "users", "judgements")
 Columns: TypeAlias = ItemColumns | EventColumns | UserColumns | JudgementColumns
 
 RATING_COLUMNS: Final = ("rating", "stars", "star_rating")
@@ -54,13 +55,14 @@ _NEEDED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "judgements": (("query",), ("item_id",), ("grade",)),
 }
 """Of each group one field is needed."""
-_MEANINGS: Final = {
+MEANINGS: Final = {
     "id": "the id",
     "user_id": "the user",
     "item_id": "the item",
     "query": "the query",
     "grade": "the grade",
 }
+"""What a field that is needed is called in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +254,7 @@ def _contexts(resolved: Mapping[str, Any]) -> set[str]:
 
 def _missing(file: str, file_format: Format, fit: Fit) -> str:
     """Return what to say of a file that lacks fields: what it has, and lines for a recipe."""
-    lacking = " and ".join(_MEANINGS[field] for field in fit.missing)
+    lacking = " and ".join(MEANINGS[field] for field in fit.missing)
     free = [name for name in fit.columns if name not in fit.found.values()]
     nearest: dict[str, str] = {}
     for field in fit.missing:
