@@ -19,6 +19,7 @@ from app.api.cors import Cors
 from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, id_of
+from app.api.request_log import Answered, RequestLog
 
 _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
@@ -27,7 +28,13 @@ class Edge:
     """ASGI middleware around a whole application."""
 
     def __init__(
-        self, app: ASGIApp, outcomes: Outcomes, cors: Cors | None = None, root_path: str = ""
+        self,
+        app: ASGIApp,
+        outcomes: Outcomes,
+        *,
+        cors: Cors | None = None,
+        log: RequestLog | None = None,
+        root_path: str = "",
     ) -> None:
         """Wrap `app`.
 
@@ -35,11 +42,13 @@ class Edge:
             app: the application.
             outcomes: counts requests, by the route that the router chose.
             cors: who may read answers from other origins; None = nobody.
+            log: where requests are logged; None = nowhere.
             root_path: prefix under which a proxy serves the application.
         """
         self._app = app
         self._outcomes = outcomes
         self._cors = cors
+        self._log = log
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +75,10 @@ class Edge:
             await _send(problem_reply(translate(error), request_id), exchange.send)
         finally:
             route = str(getattr(scope.get("route"), "path", "unmatched"))
-            self._outcomes.count(route, exchange.status, perf_counter() - start)
+            end = perf_counter()
+            self._outcomes.count(route, exchange.status, end - start)
+            if self._log is not None and self._log.wants(end, end - start):
+                self._log.write(exchange.answered(request_id, route, end - start))
 
 
 class _Exchange:
@@ -80,17 +92,28 @@ class _Exchange:
     def __init__(self, method: str, send: Send, headers: Headers) -> None:
         self.status = 500
         self.headers = headers
-        self._without_body = method == "HEAD"
+        self._method = method
         self._send = send
+        self._sent_headers: Headers = []
+        self._body = b""
 
     async def send(self, message: Message) -> None:
         """Send a message of the application."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.headers]
-        elif self._without_body:
-            message["body"] = b""
+            self._sent_headers = [*message.get("headers", ()), *self.headers]
+            message["headers"] = self._sent_headers
+        else:
+            if self._method == "HEAD":
+                message["body"] = b""
+            self._body = message.get("body", b"")
         await self._send(message)
+
+    def answered(self, request_id: str, route: str, seconds: float) -> Answered:
+        """Return what is logged of the request."""
+        return Answered(
+            request_id, self._method, route, self.status, seconds, self._sent_headers, self._body
+        )
 
 
 async def _send(reply: Reply, send: Send) -> None:

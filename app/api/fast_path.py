@@ -63,6 +63,7 @@ from app.api.cors import Cors
 from app.api.paths import spellings
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, id_of
+from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
 from app.domain.request import RecommendRequest
 
@@ -72,6 +73,7 @@ ENDPOINT: Final = "recommend_endpoint"
 
 _MAX_DIGITS: Final = 9
 _MAX_REMEMBERED: Final = 65_536
+_NO_REPLY: Final = Reply(0, [], b"")
 _TIME_FIELDS: Final = (b"budget_ms", b"max_stale_ms", b"min_catalogue")
 
 
@@ -115,14 +117,28 @@ class OverloadGate:
 class RecommendEndpoint:
     """Turns a body of `POST /recommend` into a reply. Belongs to one event loop."""
 
-    def __init__(self, service: Service, outcomes: Outcomes, cors: Cors | None = None) -> None:
-        """Answer with `service`, count requests in `outcomes`; `cors`: who may read the replies."""
+    def __init__(
+        self,
+        service: Service,
+        outcomes: Outcomes,
+        cors: Cors | None = None,
+        log: RequestLog | None = None,
+    ) -> None:
+        """Answer with a service.
+
+        Args:
+            service: answers.
+            outcomes: counts requests.
+            cors: who may read replies from other origins; None = nobody.
+            log: where requests are logged; None = nowhere.
+        """
         self._recommend = service.recommender.recommend
         self._gate = OverloadGate(service.recommender.check_capacity)
         self._outcomes = outcomes
         self.max_body_bytes = service.settings.max_body_bytes
         self.urls = spellings(ROUTE, service.settings.root_path or "")
         self.cors = cors
+        self._log = log
 
     async def reply(self, body: bytes, request_id: str, address: str) -> Reply:
         """Return the reply to a body; every failure is a JSON problem. `address`: of the caller.
@@ -131,7 +147,7 @@ class RecommendEndpoint:
         is counted so.
         """
         start = perf_counter()
-        status = CALLER_LEFT
+        status, reply = CALLER_LEFT, _NO_REPLY
         try:
             self._gate.check(body)
             request = RecommendRequest.model_validate_json(body)
@@ -142,7 +158,13 @@ class RecommendEndpoint:
         else:
             status = 200
         finally:
-            self._outcomes.count(ROUTE, status, perf_counter() - start)
+            end = perf_counter()
+            seconds = end - start
+            self._outcomes.count(ROUTE, status, seconds)
+            if self._log is not None and self._log.wants(end, seconds):
+                self._log.write(
+                    Answered(request_id, "POST", ROUTE, status, seconds, reply.headers, reply.body)
+                )
         return reply
 
 

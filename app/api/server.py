@@ -24,6 +24,7 @@ from app.api.edge import Edge, http_exception_handler, problem_handler
 from app.api.fast_path import ENDPOINT, RecommendEndpoint
 from app.api.openapi import document, operation_id
 from app.api.reply import Outcomes
+from app.api.request_log import request_log
 from app.bootstrap import Service, open_service
 from app.core.errors import AppError
 from app.core.logs import configure_logging
@@ -42,13 +43,14 @@ def create_app(
     metrics = Metrics(CollectorRegistry())
     outcomes = Outcomes(metrics)
     cors = None if settings.cors_origins is None else Cors(settings.cors_origins)
+    log = request_log(settings.access_log_per_second, settings.slow_request_ms)
     root_path = settings.root_path or ""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
         async with open_service(settings, metrics) as service:
             app.state.service = service
-            yield {ENDPOINT: RecommendEndpoint(service, outcomes, cors)}
+            yield {ENDPOINT: RecommendEndpoint(service, outcomes, cors, log)}
 
     app: FastAPI = FastAPIOffline(
         title="recserve",
@@ -70,7 +72,7 @@ def create_app(
     app.add_exception_handler(HTTPException, http_exception_handler)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.add_route("/", _to_docs, include_in_schema=False)
-    app.add_middleware(Edge, outcomes=outcomes, cors=cors, root_path=root_path)
+    app.add_middleware(Edge, outcomes=outcomes, cors=cors, log=log, root_path=root_path)
     return app
 
 

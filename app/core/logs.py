@@ -92,7 +92,7 @@ class OncePerMinute(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is logged; add `repeated`, where earlier ones were left out."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or hasattr(record, "id"):  # one request: no repetition
             return True
         kind = record.exc_info[0] if record.exc_info else None
         trouble = (record.name, record.getMessage(), kind)

@@ -71,6 +71,18 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
+    access_log_per_second: int = Field(
+        50,
+        ge=0,
+        le=100_000,
+        description="Most requests that are logged in a second, per process; 0 = none.",
+    )
+    slow_request_ms: int = Field(
+        1000,
+        ge=0,
+        le=600_000,
+        description="Time from which on a request is logged with its stages, in ms; 0 = never.",
+    )
     log_format: LogFormat = Field("pretty", description="How lines are logged: pretty or json.")
 
     threads: int = Field(

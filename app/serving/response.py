@@ -8,7 +8,7 @@ the serialisation that a cache hit needs.
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 
@@ -17,6 +17,8 @@ from app.core.types import Generation, RankedItem, RankResult, StageTimings
 CacheWord = Literal["hit", "miss", "coalesced", "bypass"]
 
 NO_TIMINGS = StageTimings()
+
+_MAX_HEAD_BYTES: Final = 512
 
 # Seeded once by the system. Asking the system for each id would take a twentieth of a cache hit.
 _ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - unique, not secret
@@ -74,6 +76,16 @@ def _item(item: RankedItem) -> dict[str, object]:
     if item.seen:
         shown["seen"] = True
     return shown
+
+
+def timings_of(body: bytes) -> dict[str, float]:
+    """Return the stages that the head of an answer says, in milliseconds; none of other bodies."""
+    _, found, rest = body[:_MAX_HEAD_BYTES].partition(b'"timings_ms":')
+    end = rest.find(b"}")
+    if not found or end < 0:
+        return {}
+    timings: dict[str, float] = orjson.loads(rest[: end + 1])
+    return timings
 
 
 def write_head(

@@ -65,3 +65,36 @@ def test_the_lines_of_workers_have_their_process(bundle: Path, tmp_path: Path) -
     assert [each["pid"] for each in told if each["message"].startswith("listening")] == [
         service.process.pid
     ]
+
+
+@pytest.mark.parametrize("path", ["/recommend", "/v1/recommend/"], ids=["fast", "routed"])
+def test_each_request_is_a_line_on_both_ways(bundle: Path, tmp_path: Path, path: str) -> None:
+    flags = ("--log-format", "json", "--slow-request-ms", "0", "--access-log-per-second", "1000")
+    with serving(bundle, tmp_path, *flags) as service:
+        for n, body in enumerate(({"query": "crime"}, {"query": "crime"}, {"k": 0})):
+            service.client.post(path, json=body, headers={"x-request-id": f"r{n}"})
+        service.client.get("/items/none", headers={"x-request-id": "r3"})
+        told = [each for each in records(service.log) if each.get("id", "")[:1] == "r"]
+
+    shown = [[each.get(key) for key in ("id", "route", "status", "cache")] for each in told]
+    assert shown == [
+        ["r0", "/recommend", 200, "miss"],
+        ["r1", "/recommend", 200, "hit"],
+        ["r2", "/recommend", 422, None],
+        ["r3", "/items/{item_id}", 404, None],
+    ]
+    assert all(each["ms"] > 0 for each in told)
+
+
+def test_a_slow_request_is_logged_with_its_stages(bundle: Path, tmp_path: Path) -> None:
+    flags = ("--log-format", "json", "--slow-request-ms", "1", "--access-log-per-second", "0")
+    with serving(bundle, tmp_path, *flags) as service:
+        for n in range(3):
+            service.recommend(query=f"a long query about crime and romance number {n}")
+        slow = [each for each in records(service.log) if each["message"] == "slow request"]
+        told = [each for each in slow if each["route"] == "/recommend"]
+
+    assert told
+    for each in told:
+        stages = [each[f"{name}_ms"] for name in ("queue", "encode", "retrieve", "rerank")]
+        assert 0 < sum(stages) <= each["total_ms"] <= each["ms"]

@@ -1,0 +1,107 @@
+"""What the log of requests costs: cached answers with it (the default settings) and without it.
+
+    python -m loadtest.scenarios.request_log --bundle models/demo --rounds 40
+
+Two services run side by side and differ only in that. They are loaded in turn, for a second each,
+in an order that alternates from round to round. The machine may be shared, so the processor time of
+the event loop's thread is reported beside the rates, and each ratio is the median of the ratios of
+the rounds. Needs wrk. Prints one JSON line.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from loadtest.runners import machine, wrk
+from loadtest.runners.queries import demo_titles, unique_queries
+from loadtest.runners.services import Service, free_port
+from loadtest.runners.wrk import Bodies
+
+HOT_QUERIES: Final = 50
+CONNECTIONS: Final = (1, 32)
+WAYS: Final = {
+    "logged": {},
+    "not_logged": {"RECSERVE_ACCESS_LOG_PER_SECOND": "0", "RECSERVE_SLOW_REQUEST_MS": "0"},
+}
+"""Name -> settings."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        "python -m loadtest.scenarios.request_log", description=__doc__
+    )
+    parser.add_argument("--bundle", type=Path, default=Path("models/demo"))
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args(argv)
+    wrk.require()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        services = {way: _service(way, options.bundle, folder) for way in WAYS}
+        for service in services.values():
+            stack.enter_context(service)
+        texts = unique_queries(HOT_QUERIES, 1, demo_titles())
+        bodies = Bodies.write(folder / "hot", [{"query": text} for text in texts])
+        for service in services.values():
+            bodies.run(service.port, connections=1, seconds=2)  # fills the cache
+        report = {
+            f"{connections} connections": _summary(
+                [_round(services, bodies, connections, n) for n in range(options.rounds)]
+            )
+            for connections in CONNECTIONS
+        }
+    print(json.dumps({"loads": report, "rounds": options.rounds, "machine": machine.describe()}))
+
+
+def _service(way: str, bundle: Path, folder: Path) -> Service:
+    port = free_port()
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    settings = {
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "RECSERVE_BUNDLE": str(bundle.resolve()),
+        "RECSERVE_DATA_DIR": str(folder / way),
+        **WAYS[way],
+    }
+    return Service(way, command, port, folder / f"{way}.log", settings)
+
+
+Round = dict[str, tuple[float, float]]
+"""Of each way: answers per second, and microseconds of the event loop's thread per answer."""
+
+
+def _round(services: dict[str, Service], bodies: Bodies, connections: int, n: int) -> Round:
+    figures: Round = {}
+    for way in sorted(WAYS, reverse=n % 2 == 1):
+        service = services[way]
+        before = _loop_seconds(service)
+        run = bodies.run(service.port, connections=connections, seconds=1)
+        spent_us = 1e6 * (_loop_seconds(service) - before)
+        figures[way] = run.per_second, spent_us / run.answered
+    return figures
+
+
+def _loop_seconds(service: Service) -> float:
+    """Return how long the main thread of a service has been computing."""
+    file = Path(f"/proc/{service.pid}/task/{service.pid}/schedstat")
+    return int(file.read_text().split()[0]) / 1e9
+
+
+def _summary(rounds: Sequence[Round]) -> dict[str, float]:
+    found = {}
+    for column, name in enumerate(("per_second", "loop_us")):
+        for way in WAYS:
+            found[f"{way}_{name}"] = median(figures[way][column] for figures in rounds)
+        ratios = [each["logged"][column] / each["not_logged"][column] for each in rounds]
+        found[f"logged_to_not_logged_{name}"] = median(ratios)
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    main()
