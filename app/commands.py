@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,7 +19,7 @@ from app.offline.input.event_files import events_of
 from app.offline.input.events import TimeBounds
 from app.offline.input.exported_lines import line_of
 from app.offline.input.read_report import ReadReport
-from app.offline.input.recipe import EventColumns, FileFormat, Recipe
+from app.offline.input.recipe import EventColumns, Recipe
 from app.offline.promotion import Gate
 from app.store_commands import opened_store
 
@@ -53,13 +54,13 @@ def train_from_store(  # noqa: PLR0913 - each by its name
     with tempfile.TemporaryDirectory(prefix="recserve-") as folder:
         events = Path(folder) / "collected.jsonl"
         with events.open("wb") as file:
-            n = asyncio.run(_collect(settings, log, recipe, file))
+            n, report = asyncio.run(_collect(settings, log, recipe, file))
         if not n:
             raise BadDataError("the event store contains no events")
         # The file was written with our own column names, whatever those of the log are.
-        formats = recipe.format.model_copy(update={"events": FileFormat()})
-        ours = recipe.model_copy(update={"events": EventColumns(), "format": formats})
-        return retrain(bundle, events, ours, judgements=judgements, gate=gate)
+        ours = recipe.model_copy(update={"events": EventColumns()})
+        trained = retrain(bundle, events, ours, judgements=judgements, gate=gate)
+    return trained if report is None else replace(trained, reports=(report, *trained.reports))
 
 
 async def enrich(
@@ -101,11 +102,16 @@ def _check_batch(options: EnrichOptions) -> None:
         raise UsageError(f"--batch must be 1 to {_MAX_BATCH}")
 
 
-async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: BinaryIO) -> int:
-    """Write the events of an event file and of the store, each once; return how many."""
+async def _collect(
+    settings: Settings, log: Path | None, recipe: Recipe, file: BinaryIO
+) -> tuple[int, ReadReport | None]:
+    """Write the events of an event file and of the store, each once.
+
+    Returns how many there are, and what was counted while reading the file.
+    """
     written: set[str] = set()
-    if log is not None:
-        report = ReadReport(log.name)
+    report = None if log is None else ReadReport(log.name)
+    if log is not None and report is not None:
         # An event without a time is the oldest, as in a build.
         times = TimeBounds(now=time.time(), undated=0.0)
         for event in events_of(log, recipe, times, report):
@@ -118,4 +124,4 @@ async def _collect(settings: Settings, log: Path | None, recipe: Recipe, file: B
             others = [event for event in part if event.id not in written]
             file.writelines(map(line_of, others))
             n += len(others)
-    return n
+    return n, report

@@ -189,7 +189,7 @@ def read_files(items: Path, events: Path, recipe: Recipe) -> tuple[EvalCatalogue
     """
     catalogue, log = read_items(items, recipe), read_events(events, recipe)
     titles = [title or "" for title in catalogue.columns["title"]]
-    return EvalCatalogue(catalogue.ids, titles, items), log
+    return EvalCatalogue(catalogue.ids, titles, items, catalogue.report), log
 
 
 def _lines(path: Path) -> list[str]:

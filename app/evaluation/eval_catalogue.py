@@ -26,11 +26,13 @@ class EvalCatalogue:
         ids: the n ids.
         titles: n titles, which baselines read; "" where there is none.
         source: the file that a build reads, or the rows to write it from.
+        report: what was counted while reading a file; None = there was none.
     """
 
     ids: list[str]
     titles: list[str]
     source: Path | list[dict[str, Any]]
+    report: ReadReport | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -47,6 +47,7 @@ from app.evaluation.report import render, summary_lines
 from app.evaluation.search_cases import plan_of_search
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.events import Events, read_events
+from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe, load_recipe
 from app.offline.input.users import Users, read_users
 from app.offline.presets import DEMO, recipe_path
@@ -149,6 +150,7 @@ def plan_of(args: argparse.Namespace, recipe: Recipe, work: Path) -> tuple[EvalP
     else:
         items, log, name = args.items, args.events, args.events.name
     catalogue, events = read_files(items, log, recipe)
+    _say(catalogue.report, events.report)
     protocol: ProtocolName = args.protocol or ("all-but-last" if args.demo else "time-split")
     return _plan_of_log(protocol, catalogue, events, recipe, args), name
 
@@ -165,6 +167,7 @@ def _plan_of_log(
         return plan_of_search(catalogue=catalogue, events=events, weights=recipe.weights, seed=seed)
     if protocol == "newcomers":
         users = Users.none() if args.attributes is None else read_users(args.attributes, recipe)
+        _say(users.report)
         return plan_of_newcomers(catalogue, events, recipe.weights, users=users, seed=seed)
     return plan_of_events(
         protocol=protocol, catalogue=catalogue, events=events, weights=recipe.weights
@@ -204,6 +207,7 @@ def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:
     if split is None:
         split = float("-inf")  # the bundle has seen no events
     events = read_events(args.events, recipe)
+    _say(events.report)
     return plan_of_events(
         protocol="time-split",
         catalogue=catalogue_of(bundle),
@@ -211,6 +215,12 @@ def _plan_of_bundle(args: argparse.Namespace, recipe: Recipe) -> EvalPlan:
         weights=recipe.weights,
         split=split,
     )
+
+
+def _say(*reports: ReadReport | None) -> None:
+    """Say how files were read, on standard error: standard output is for the result."""
+    lines = [line for report in reports if report is not None for line in report.lines()]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def catalogue_of(bundle: Bundle) -> EvalCatalogue:

@@ -97,7 +97,21 @@ def shopify_variants() -> None:
     assert items.columns["Variant Price"] == [69.99, 20.0]
 
 
+def semicolon() -> None:
+    items = items_of("semicolon.csv")
+    assert items.columns["title"] == ["Oak lamp", "Pine shelf"]
+    assert items.columns["categories"] == [("Lighting",), ("Storage",)]
+    assert items.columns["price"] == [265.0, 1995.0]
+
+
+def header_case() -> None:
+    items = items_of("header_case.csv")
+    assert (items.ids, items.columns["title"]) == (["1", "2"], ["Oak lamp", "Pine shelf"])
+
+
 CHECKS: dict[str, Callable[[], None]] = {
+    "semicolon.csv": semicolon,
+    "header_case.csv": header_case,
     "latin1.csv": latin1,
     "tab.tsv": tab,
     "json_array.json": json_array,

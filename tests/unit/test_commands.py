@@ -310,7 +310,13 @@ def test_a_bundle_is_trained_from_what_was_collected(
 
     # With the log that it was built from, in its own columns; "e1" is in both and counts once.
     log = [{"who": "ann", "what": "a", "event_id": "e1"}, {"who": "bob", "what": "b"}]
+    capsys.readouterr()
     assert run(*flags, "--events", write_jsonl(tmp_path / "log.jsonl", log)) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:3] == [
+        "log.jsonl: 2 rows, 0 unusable, 0 duplicates",
+        "  read as: JSON Lines, UTF-8",
+    ]
     assert (open_bundle(shop).manifest.n_users, open_bundle(shop).manifest.n_events) == (3, 3)
 
 

@@ -7,7 +7,8 @@ sample of them. This module knows no names of columns.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from app.domain.values import Cell, Unusable, is_missing, parse_number, parse_time
+from app.domain.values import NO_VALUES, Cell, Unusable, is_missing, parse_number, parse_time
+from app.offline.input.date_columns import is_date
 
 _MOST_WRONG: Final = 0.2
 _LEAST_DISTINCT: Final = 0.5
@@ -41,7 +42,7 @@ def _nameless_items(values: Mapping[str, list[Cell]]) -> dict[str, str]:
         ("id", lambda v: are_ids(v) and len({str(x) for x in v}) == len(v)),
         ("title", lambda v: _are_texts(v) and are_ids(v) and not _are_addresses(v)),
         ("categories", lambda v: _are_texts(v) and _are_lists(v)),
-        ("published_at", lambda v: _are_times(v, years=True)),
+        ("published_at", _are_dates),
     ]
     for field, fits in tests:
         free = [name for name in values if name not in found.values()]
@@ -63,7 +64,11 @@ def _nameless_events(values: Mapping[str, list[Cell]]) -> dict[str, str]:
 
 
 def _present(values: Sequence[Cell]) -> list[Cell]:
-    return [value for value in values if not is_missing(value)]
+    return [
+        value
+        for value in values
+        if not is_missing(value) and not (isinstance(value, str) and value.strip() in NO_VALUES)
+    ]
 
 
 def _mostly(values: Sequence[Cell], test: Callable[[Cell], bool]) -> bool:
@@ -122,6 +127,11 @@ def _are_times(values: Sequence[Cell], *, years: bool) -> bool:
     return _mostly(values, lambda value: _is_time(value, years=years))
 
 
+def _are_dates(values: Sequence[Cell]) -> bool:
+    """Tell whether values are times, years, or dates as people write them."""
+    return _mostly(values, lambda value: is_date(value) or _is_time(value, years=True))
+
+
 def _is_time(value: Cell, *, years: bool) -> bool:
     try:
         moment = parse_time(value, "", years=years)
@@ -130,10 +140,6 @@ def _is_time(value: Cell, *, years: bool) -> bool:
     if moment is None or not _is_number(value):
         return moment is not None
     return moment.is_year or moment.seconds >= _FIRST_SECOND
-
-
-def _are_dates(values: Sequence[Cell]) -> bool:
-    return _are_times(values, years=True)
 
 
 def _are_moments(values: Sequence[Cell]) -> bool:

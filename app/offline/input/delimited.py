@@ -86,15 +86,15 @@ class DelimitedFile:
         records = self._records()
         if self.dialect.has_header:
             next(records, None)
-        width = len(self.names)
+        is_sound = self.encoding.is_sound
         nameless = "" in self.names
         for line, row in records:
             if isinstance(row, Unusable):
                 yield line, row
-            elif not self.encoding.is_sound and any(map(self.encoding.is_broken, row)):
+            elif not is_sound and any(map(self.encoding.is_broken, row)):
                 yield line, Unusable(f"the line is not {self.encoding.shown}")
             else:
-                cells = dict(zip(self.names, row[:width], strict=True))
+                cells = dict(zip(self.names, row, strict=False))
                 if nameless:
                     cells.pop("", None)
                 yield line, cells
@@ -102,23 +102,23 @@ class DelimitedFile:
     def _records(self) -> Iterator[tuple[int, list[str] | Unusable]]:
         with self.open_bytes() as stream, self.encoding.text(stream, newline="") as text:
             lines = _Lines(text, self.dialect.skipped)
+            records, width = self.dialect.records(lines), len(self.names)
             while True:
-                row: list[str] | Unusable
                 try:
-                    row = next(lines.records(self.dialect))
-                    if not row:
-                        lines.all()
-                        continue
-                    if self._fits(row):
-                        yield lines.all(), row
+                    row = next(records)
+                    if len(row) == width or not row or self._fits(row):
+                        line = lines.all()
+                        if row:
+                            yield line, row
                         continue
                     wrong = _WRONG_WIDTH
                 except StopIteration:
                     return
                 except csv.Error as error:
                     wrong = self._unusable(error, lines)
-                row = self._escaped(lines.taken) or wrong
-                yield lines.first(), row
+                escaped = self._escaped(lines.taken)
+                yield lines.first(), wrong if escaped is None else escaped
+                records = self.dialect.records(lines)
 
     def _unusable(self, error: csv.Error, lines: "_Lines") -> Unusable:
         """Return what is wrong with a row; raise if it took in all rows after it."""
@@ -164,14 +164,6 @@ class _Lines:
         self._taken.append(line)
         return line
 
-    def records(self, dialect: Dialect) -> Iterator[list[str]]:
-        """Return the iterator over the rows of the lines that are left."""
-        if self._records is None:
-            self._records = dialect.records(self)
-        return self._records
-
-    _records: Iterator[list[str]] | None = None
-
     @property
     def taken(self) -> str:
         """The first line taken."""
@@ -188,7 +180,6 @@ class _Lines:
         """Be done with the first line taken, give the others back; return its number."""
         self._again.extendleft(reversed(self._taken[1:]))
         self._taken.clear()
-        self._records = None
         self.number += 1
         return self.number - 1
 

@@ -34,8 +34,8 @@ _SAMPLE_ROWS: Final = 100
 _SAMPLE_CHARS: Final = 16 * 1024
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)
-# Bytes that could not be decoded.
-_BROKEN = re.compile(r"[\ud800-\udfff]")
+# Bytes that could not be decoded, and what clevercsv does not take.
+_BROKEN = re.compile(r"[\ud800-\udfff\x00]")
 # A date, a number, an address: no name of a column.
 _VALUE = re.compile(r"[-+$€£¥]?\d[\d.,:/ TZ-]*|\d{1,2}-[A-Z][a-z]{2}-\d{4}|https?://\S+")
 

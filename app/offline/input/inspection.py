@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import BadDataError, UsageError
-from app.domain.columns import TimeUnit
-from app.domain.values import Cell, Unusable, convert, infer_kind, is_missing
+from app.domain.values import Cell, Unusable, is_missing
 from app.offline.input.column_names import toml_table, toml_text
 from app.offline.input.fitted_columns import (
     MEANINGS,
@@ -25,7 +24,8 @@ from app.offline.input.fitted_columns import (
 )
 from app.offline.input.readers import Cells, Format, format_of, read_rows
 from app.offline.input.recipe import Recipe, Roles
-from app.offline.input.roles import guessed_column, guessed_unit_of
+from app.offline.input.roles import NUMERIC_ROLES, guessed_column, guessed_unit_of
+from app.offline.input.typed_columns import ReadColumn, read_column
 
 MAX_ROWS: Final = 10_000
 
@@ -151,7 +151,8 @@ def inspect(path: Path, recipe: Recipe, section: Section | None = None) -> Inspe
     fits = {each: fit_of(each, getattr(recipe, each), file_format, rows) for each in SECTIONS}
     fit = fits[section or _section_of(fits, has_names=file_format.settings.header is not False)]
     values = {name: [row.get(name) for row in rows] for name in fit.columns}
-    kinds = {n: infer_kind(v, text_cells=file_format.text_cells) for n, v in values.items()}
+    read = {name: _read(name, cells, file_format) for name, cells in values.items()}
+    kinds = {name: column.kind for name, column in read.items()}
     uses = {column: field for field, column in fit.found.items()}
     tables: dict[str, dict[str, str]] = {fit.section: _keys(fit)}
     if fit.section == "items":
@@ -159,7 +160,7 @@ def inspect(path: Path, recipe: Recipe, section: Section | None = None) -> Inspe
         roles = {role: guessed_column(role, free) for role in Roles.model_fields}
         tables["roles"] = {role: name for role, name in roles.items() if name is not None}
         tables["units"] = {
-            name: _unit(name, values[name])
+            name: guessed_unit_of(name, read[name].values)
             for role, name in tables["roles"].items()
             if role == "runtime"
         }
@@ -239,8 +240,10 @@ def _keys(fit: Fit) -> dict[str, str]:
     return {**fit.found, **also}
 
 
-def _unit(name: str, values: Sequence[Cell]) -> TimeUnit:
-    return guessed_unit_of(name, [convert(value, "number") for value in values])
+def _read(name: str, cells: Sequence[Cell], file_format: Format) -> ReadColumn:
+    """Read a column as a build does."""
+    is_number = any(guessed_column(role, {name: "number"}) for role in NUMERIC_ROLES)
+    return read_column(cells, text_cells=file_format.text_cells, is_number=is_number)
 
 
 def _filled(values: Sequence[Cell]) -> float:

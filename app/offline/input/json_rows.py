@@ -80,7 +80,7 @@ def read_json_document(open_bytes: OpenBytes, encoding: TextEncoding, file: str)
 
 
 def _byte_lines(file: IO[bytes], encoding: TextEncoding) -> Iterator[bytes]:
-    if encoding.codec in {"utf-8", "utf-8-sig"}:
+    if encoding.is_utf8:
         yield from file
         return
     with encoding.text(file) as text:

@@ -43,6 +43,7 @@ _NOT_READ: Final = {
     b"SQLite format 3": "is a database: export a table of it as CSV",
 }
 _QUOTES: Final = {"": "without quotes", "'": "single quotes"}
+_BOM_AND_BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
 _ARRAY = re.compile(r"\[\s*[{\]]")
 _BATCH_ROWS: Final = 4096
 _SAMPLE_CHARS: Final = 256 * 1024
@@ -124,6 +125,10 @@ def _recognised(path: Path, open_bytes: OpenBytes, wanted: FileFormat) -> Format
     if head.startswith(_PARQUET):
         return _parquet(path, open_bytes)
     encoding = encoding_of(open_bytes, wanted.encoding, path.name)
+    if wanted.encoding is not None and head.lstrip(_BOM_AND_BLANKS).startswith((b"{", b"[")):
+        # A recipe names the encoding of tables; what we export ourselves is always UTF-8.
+        found = encoding_of(open_bytes, None, path.name)
+        encoding = found if found.is_utf8 and found.is_sound else encoding
     with open_bytes() as stream, encoding.text(stream, newline="") as text:
         sample = _whole_lines(text.read(_SAMPLE_CHARS))
     start = sample.lstrip("\ufeff \t\r\n")

@@ -76,6 +76,11 @@ class TextEncoding:
     is_sound: bool
 
     @property
+    def is_utf8(self) -> bool:
+        """It is UTF-8, with or without a byte order mark."""
+        return self.codec in {"utf-8", "utf-8-sig"}
+
+    @property
     def errors(self) -> str:
         """How to decode a byte that does not belong, so that `is_broken` finds it."""
         return "replace" if self.codec.startswith(("utf-16", "utf-32")) else "surrogateescape"

@@ -90,7 +90,10 @@ def test_search_goes_with_folders_and_with_files(folder, files, tmp_path, capsys
 def test_files_by_leaving_one_out(files, capsys):
     flags = ("--items", files[0], "--events", files[1], "--protocol", "all-but-last", "--json", "-")
     assert run(*flags) == 0
-    assert result(capsys)["n_training_events"] == 80
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["n_training_events"] == 80
+    # How the files were read goes to standard error, beside the result.
+    assert printed.err.count("  read as: JSON Lines, UTF-8\n") == 2
 
 
 def test_the_demo_is_asked_about_the_last_item_of_each_user(tmp_path):

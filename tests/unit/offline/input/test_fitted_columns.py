@@ -84,6 +84,10 @@ def test_the_doctests():
             {"id": "商品编号", "title": "商品名称"},
         ),
         ("артикул;название;категория\nA1;Лампа;Свет\n", {"id": "артикул", "title": "название"}),
+        (
+            'id,name,Release Date\n1,Oak,"September 25, 2021"\n2,Elm,N/A\n3,Fir,25/09/2021\n',
+            {"id": "id", "title": "name", "published_at": "Release Date"},
+        ),
         ("url,name\nhttp://x/1,One talk\nhttp://x/2,Another\n", {"id": "url", "title": "name"}),
     ],
 )

@@ -41,6 +41,8 @@ def test_a_file_is_shown_with_columns_kinds_samples_and_uses(tmp_path):
     assert table[1] == ["Handle", "string", "100%", "id", "ring;", "chair"]
     assert table[2] == ["Title", "string", "67%", "title", "Ring;", "Chair;", "oak"]
     assert table[4] == ["Vendor", "string", "67%", "provider", "Acme;", "Öko"]
+    assert table[6] == ["Preis", "number", "100%", "price", "19,90;", "17,90;", "99,00"]
+    assert table[7] == ["Laufzeit", "(min)", "number", "33%", "runtime", "5"]
     assert table[8] == ["Note", "string", "67%", "x;", "yz"]
     assert '# encoding = "cp1252"' in lines
     assert '# delimiter = ";"' in lines

@@ -338,6 +338,14 @@ def test_json_lines_in_other_encodings(tmp_path):
         assert found == (f"JSON Lines, {shown}", [{"id": "é"}, {}])
 
 
+def test_an_encoding_of_a_recipe_is_not_for_json_in_utf8(tmp_path):
+    line = '{"id": "é"}\n'
+    found = read(tmp_path / "a.txt", line, encoding="cp1252")
+    assert found == ("JSON Lines, UTF-8", [{"id": "é"}])
+    found = read(tmp_path / "a.txt", line.encode("cp850"), encoding="cp850")
+    assert found == ("JSON Lines, CP850", [{"id": "é"}])
+
+
 def test_one_object_is_one_row_and_its_lists_are_no_rows(tmp_path):
     item = {"id": 1, "variants": [{"sku": "a"}, {"sku": "b"}]}
     assert read(tmp_path / "a.json", json.dumps(item))[1] == [item]
