@@ -22,7 +22,7 @@ def main() -> int:
 def foreign_app(folder: Path) -> str | None:
     """Return what is wrong if `import app` does not give the package in `folder`, else None."""
     ours, found = folder / "app", find_spec("app")
-    if not (ours / "cli.py").is_file() or found is None:
+    if not _is_ours(ours) or found is None:
         return f"its package 'app' is missing in {folder}, or overwritten: install recserve again"
     place = next(iter(found.submodule_search_locations or ()), found.origin or "")
     if Path(place).resolve() == ours:
@@ -31,6 +31,14 @@ def foreign_app(folder: Path) -> str | None:
         f"another package 'app' ({place}) hides that of recserve ({ours}): "
         "remove it from PYTHONPATH, or install recserve in an environment of its own"
     )
+
+
+def _is_ours(package: Path) -> bool:
+    """Tell whether a package is that of recserve. Another distribution may overwrite its files."""
+    try:
+        return "recserve" in (package / "__init__.py").read_text("utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 if __name__ == "__main__":

@@ -92,7 +92,13 @@ def test_our_own_package_is_known() -> None:
     assert recserve.foreign_app(ROOT) is None
 
 
-def test_a_package_that_is_not_there_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"__version__ = '1'", b"\xff recserve"])
+def test_a_package_that_is_not_there_or_overwritten_is_said(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "app").mkdir()
+        (tmp_path / "app" / "__init__.py").write_bytes(content)
     said = recserve.foreign_app(tmp_path)
     assert said is not None
     assert said.startswith("its package 'app' is missing in ")
