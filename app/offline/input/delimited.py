@@ -74,7 +74,10 @@ class DelimitedFile:
             found = [f"column_{number}" for number in range(1, len(found) + 1)]
         repeated = sorted({name for name in found if name and found.count(name) > 1})
         if repeated:
-            raise BadDataError(f"{file} has more than one column {repeated[0]!r}")
+            raise BadDataError(
+                f"{file} has more than one column {repeated[0]!r}; name all {len(found)} in a "
+                "recipe, for example in [format.items]: header = true, columns = [...]"
+            )
         return cls(file, open_bytes, encoding, dialect, tuple(found))
 
     def rows(self) -> TextRows:

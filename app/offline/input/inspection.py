@@ -24,7 +24,7 @@ from app.offline.input.fitted_columns import (
 )
 from app.offline.input.readers import Cells, Format, format_of, read_rows
 from app.offline.input.recipe import Recipe, Roles
-from app.offline.input.roles import NUMERIC_ROLES, guessed_column, guessed_unit_of
+from app.offline.input.roles import NUMERIC_ROLES, guessed_column, guessed_roles, guessed_unit_of
 from app.offline.input.typed_columns import ReadColumn, read_column
 
 MAX_ROWS: Final = 10_000
@@ -157,8 +157,8 @@ def inspect(path: Path, recipe: Recipe, section: Section | None = None) -> Inspe
     tables: dict[str, dict[str, str]] = {fit.section: _keys(fit)}
     if fit.section == "items":
         free = {name: kind for name, kind in kinds.items() if name not in uses}
-        roles = {role: guessed_column(role, free) for role in Roles.model_fields}
-        tables["roles"] = {role: name for role, name in roles.items() if name is not None}
+        as_read = {name: column.values for name, column in read.items()}
+        tables["roles"] = guessed_roles(Roles.model_fields, free, as_read)
         tables["units"] = {
             name: guessed_unit_of(name, read[name].values)
             for role, name in tables["roles"].items()

@@ -6,9 +6,9 @@ guessed is shown in the report of a build as lines of a recipe, so that a wrong 
 corrected.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -89,12 +89,8 @@ def choose_roles(items: Items, recipe: Recipe) -> ChosenRoles:
         if name not in {*FIELD_KINDS, *roles.values()}
         and any(v is not None for v in items.columns[name])
     }
-    guessed = {
-        role: column
-        for role in Roles.model_fields
-        if role not in recipe.roles.model_fields_set
-        and (column := guessed_column(role, free)) is not None
-    }
+    unset = [role for role in Roles.model_fields if role not in recipe.roles.model_fields_set]
+    guessed = guessed_roles(unset, free, items.columns)
     roles |= guessed
     runtime = roles.get("runtime")
     guessed_unit = runtime is not None and runtime not in units
@@ -120,6 +116,24 @@ def _checked(items: Items, recipe: Recipe, key: str, named: str, *, numeric: boo
     if numeric and items.kinds[name] != "number":
         raise UsageError(f"{recipe.file}: {key}: the column {name!r} holds no numbers")
     return name
+
+
+def guessed_roles(
+    roles: Iterable[str], kinds: Mapping[str, Kind], values: Mapping[str, Sequence[Any]]
+) -> dict[str, str]:
+    """Return role -> column, for the roles that some column most likely plays.
+
+    A column that is filled in half of the rows comes first: few products have a sale price.
+
+    kinds: column -> kind. values: column -> its values, None = missing.
+    """
+    filled = {
+        name: kind
+        for name, kind in kinds.items()
+        if 2 * sum(value is not None for value in values[name]) >= len(values[name])
+    }
+    columns = {role: guessed_column(role, filled) or guessed_column(role, kinds) for role in roles}
+    return {role: column for role, column in columns.items() if column is not None}
 
 
 def guessed_column(role: str, kinds: Mapping[str, Kind]) -> str | None:

@@ -74,6 +74,13 @@ def test_the_likeliest_name_wins_and_the_first_of_equal_ones():
     assert guessed_column("price", {"price_eur": "number", "price_usd": "number"}) == "price_eur"
 
 
+def test_a_column_that_is_mostly_filled_comes_before_a_likelier_name(tmp_path):
+    sale = [{"sale price": 3, "regular price": 5}, {"regular price": 6}, {"regular price": 7}]
+    assert built(tmp_path, *sale).bundle.manifest.roles == {"price": "regular price"}
+    assert built(tmp_path, sale[0]).bundle.manifest.roles == {"price": "sale price"}
+    assert built(tmp_path, {"price": 3}, {}, {}).bundle.manifest.roles == {"price": "price"}
+
+
 @pytest.mark.parametrize(
     ("name", "values", "unit"),
     [
