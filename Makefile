@@ -5,7 +5,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test quick lint bench evaluate evaluate-demo ablation evaluate-intent mending load chaos-living lock release clean
+.PHONY: serve test quick lint bench evaluate evaluate-demo ablation evaluate-intent mending load docs chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
@@ -49,6 +49,9 @@ evaluate-intent: .venv/.dev   ## how well queries are understood, on the labelle
 load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); starts the demo if none answers
 	$(BIN)/python -m loadtest.scenarios.load --host $(or $(HOST),http://127.0.0.1:$(PORT))
 
+docs: .venv/.dev              ## the pages of docs/ as a site, in site/; a warning fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items and bundles that change under load (some 9 minutes)
 	$(BIN)/python -m loadtest.scenarios.chaos_living
 	$(BIN)/python -m loadtest.scenarios.living
@@ -82,5 +85,5 @@ release: .venv/.dev           ## check version, changelog, tag, work tree and te
 	$(BIN)/python .ci/release.py --next
 
 clean:
-	rm -rf .venv tests/clients/.venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv site tests/clients/.venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache
 	find models -mindepth 1 -maxdepth 1 -type d ! -name presets -exec rm -rf {} +
