@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from app.api import item_schemas
 from app.api.body import read_body
-from app.api.item_input import parse_items, parse_patch
-from app.api.problems import read_as
-from app.api.routes import ServiceDep, as_json, responses, takes
+from app.api.item_input import nothing_kept, parse_items, parse_patch
+from app.api.problems import problem, read_as
+from app.api.routes import ServiceDep, as_json, described, responses, takes
 from app.bootstrap import Service
 from app.core.types import Facets, FieldFacts
 from app.domain.filters import filter_text, no_such_field
@@ -94,27 +94,31 @@ def _field(facts: FieldFacts) -> dict[str, object]:
     "/items",
     tags=["items"],
     summary="Add or replace items",
-    responses=responses(item_schemas.ITEMS_ANSWER, 413, 415, 422, 429, 503),
+    responses={
+        **responses(item_schemas.ITEMS_ANSWER, 413, 415, 429, 503),
+        422: described("No item can be used, or the body is wrong.", item_schemas.ITEMS_REFUSED),
+    },
     openapi_extra=takes(item_schemas.ITEMS_REQUEST, item_schemas.ITEM_EXAMPLES),
 )
 async def put_items(request: Request, service: ServiceDep) -> Response:
     """Store all valid items, and say what is wrong with the others.
 
-    Once this has answered, the accepted items are durable and can be recommended.
+    Once this has answered, the accepted items are durable and can be recommended. If none is
+    accepted, the status is 422.
     """
     body = await read_body(request, service.settings.max_body_bytes)
     parsed = parse_items(body, service.engine.info.attributes)
-    if parsed.records:
-        await service.catalogue.put(list(parsed.records.values()))
-    return as_json(
-        {
-            "accepted": len(parsed.records),
-            "duplicates": len(parsed.warnings),
-            "rejected": parsed.rejected,
-            "warnings": parsed.warnings,
-            "generation": _generation(service),
-        }
-    )
+    answer: dict[str, object] = {
+        "accepted": len(parsed.records),
+        "duplicates": len(parsed.repeated),
+        "rejected": parsed.rejected,
+        "warnings": sorted([*parsed.repeated, *parsed.unknown], key=lambda remark: remark.index),
+    }
+    if not parsed.records:
+        error = problem(nothing_kept(parsed.rejected), request.state.request_id)
+        return as_json({"error": error, **answer, "generation": _generation(service)}, status=422)
+    await service.catalogue.put(list(parsed.records.values()))
+    return as_json({**answer, "generation": _generation(service)})
 
 
 @router.patch(

@@ -4,6 +4,7 @@ Each event is judged by itself: a wrong one becomes a remark with the reason, an
 accepted. Values follow the rules of event files (`app.domain.values`).
 """
 
+import math
 import os
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -26,8 +27,39 @@ from app.core.types import Event
 from app.domain.event_rules import DEFAULT_KIND
 from app.domain.named_values import WrongValue, context_of
 from app.domain.request import MAX_EVENTS, EventKind, Id
-from app.domain.values import Unusable, limit_to_now, parse_event, parse_query, parse_time
+from app.domain.values import (
+    Unusable,
+    is_missing_id,
+    limit_to_now,
+    parse_event,
+    parse_number,
+    parse_query,
+    parse_time,
+)
 from app.serving.ingest import Remark
+
+
+def _present_id(value: object) -> object:
+    """Return None for what programs write where they have no id, such as `null`."""
+    return None if isinstance(value, str) and value and is_missing_id(value) else value
+
+
+def _some_id(value: object) -> object:
+    """Refuse what programs write where they have no id; see `_seconds`."""
+    if _present_id(value) is None:
+        raise ValueError("the id is missing")
+    return value
+
+
+def _number(value: object) -> object:
+    """Return the number that text spells, as in event files; see `_seconds`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = parse_number(value, "value")
+    except Unusable as reason:
+        raise ValueError(str(reason)) from reason
+    return None if math.isnan(number) else number
 
 
 def _seconds(value: object) -> object:
@@ -66,11 +98,13 @@ class EventInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    user_id: Id | None = None
-    session_id: Id | None = None
-    item_id: Id
+    user_id: Annotated[Id | None, BeforeValidator(_present_id)] = None
+    session_id: Annotated[Id | None, BeforeValidator(_present_id)] = None
+    item_id: Annotated[Id, BeforeValidator(_some_id)]
     event: Annotated[EventKind, BeforeValidator(_kind)] = DEFAULT_KIND
-    value: float | None = Field(default=None, allow_inf_nan=False)
+    value: Annotated[
+        Annotated[float, Field(allow_inf_nan=False)] | None, BeforeValidator(_number)
+    ] = None
     timestamp: Annotated[float | None, BeforeValidator(_seconds)] = None
     event_id: Id | None = None
     recommendation_id: Id | None = None

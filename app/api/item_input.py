@@ -1,16 +1,18 @@
 """Parsing the bodies of `PUT /items` (an array of items, or an object with `items`) and of patches.
 
 Each item is judged by itself: a wrong one becomes a remark with the reason, and the others are
-accepted. Values follow the rules of item files (`app.domain.values`), except that JSON has types: a
-number in quotes is not a number. This module knows the attributes of a catalogue, but not its
-items.
+accepted. A field that the catalogue does not have is kept for the next build, with a warning.
+Values follow the rules of item files (`app.domain.values`), except that JSON has types: a number
+in quotes is not a number. This module knows the attributes of a catalogue, but not its items.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, TypeAlias
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.api.problems import translate
@@ -32,6 +34,7 @@ Missing values are left out.
 _ALWAYS: Final = {"title": "string", "text": "string"}
 _CONTROLS: Final = {"hidden": "boolean", "available_from": "moment", "available_until": "moment"}
 _LARGEST_EXACT: Final = 2**53
+_MAX_NAME_CHARS: Final = 256
 
 _ID: Final[TypeAdapter[str]] = TypeAdapter(Id)
 _OBJECT: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
@@ -60,12 +63,14 @@ class ParsedItems:
     Attributes:
         records: position in the call, from 0 -> item.
         rejected: entries that are wrong, and why.
-        warnings: items whose id comes again later in the call; they are not in `records`.
+        repeated: items whose id comes again later in the call; they are not in `records`.
+        unknown: fields of the records that the catalogue does not have.
     """
 
     records: dict[int, ItemRecord]
     rejected: tuple[Remark, ...]
-    warnings: tuple[Remark, ...]
+    repeated: tuple[Remark, ...]
+    unknown: tuple[Remark, ...]
 
 
 def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
@@ -90,11 +95,25 @@ def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
             rejected.append(Remark(index, "invalid_item", error.message, error.field))
     repeated = _repeated(records)
     message = "the same id comes again in this call; the last item counts"
+    kept = {index: record for index, record in records.items() if index not in repeated}
     return ParsedItems(
-        {index: record for index, record in records.items() if index not in repeated},
+        kept,
         tuple(rejected),
-        tuple(Remark(index, "duplicate_item", message, "id") for index in repeated),
+        repeated=tuple(Remark(index, "duplicate_item", message, "id") for index in repeated),
+        unknown=tuple(
+            Remark(index, "unknown_field", _unknown_message(name, kinds), name)
+            for index, record in kept.items()
+            for name in record
+            if name != "id" and name not in kinds
+        ),
     )
+
+
+def nothing_kept(rejected: Sequence[Remark]) -> InvalidRequestError:
+    """Return the error for a call none of whose items can be used; it names the first reason."""
+    first = rejected[0]
+    field = str(first.index) if first.field is None else f"{first.index}.{first.field}"
+    return InvalidRequestError(f"no item can be used: {first.message}", field=field)
 
 
 def parse_patch(body: bytes, attributes: Mapping[str, str]) -> Mapping[str, object]:
@@ -111,7 +130,11 @@ def parse_patch(body: bytes, attributes: Mapping[str, str]) -> Mapping[str, obje
         raise InvalidRequestError("give at least one field to change")
     if "id" in entry:
         raise InvalidRequestError("the id of an item cannot be changed", field="id")
-    return _fields(entry, kinds_to_send(attributes))
+    kinds = kinds_to_send(attributes)
+    for name in entry.keys() - kinds:
+        names = ", ".join(["id", *kinds])
+        raise InvalidRequestError(f"there is no such field; there are: {names}", field=name)
+    return _fields(entry, kinds)
 
 
 def _record(entry: object, kinds: Mapping[str, str]) -> ItemRecord:
@@ -132,11 +155,8 @@ def _fields(entry: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, obj
     """Return the values as in a record, None = missing. Raises `InvalidRequestError`."""
     values: dict[str, object] = {}
     for name, value in entry.items():
-        if name not in kinds:
-            names = ", ".join(["id", *kinds])
-            raise InvalidRequestError(f"there is no such field; there are: {names}", field=name)
         try:
-            values[name] = _value(name, kinds[name], value)
+            values[name] = _value(name, kinds[name], value) if name in kinds else _kept(name, value)
         except Unusable as reason:
             raise InvalidRequestError(str(reason), field=name) from reason
     return values
@@ -148,6 +168,25 @@ def _value(name: str, kind: str, value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         raise Unusable(f"{name} is not a finite number")
     return _READ.get(kind, _text)(name, value)
+
+
+def _kept(name: str, value: object) -> object:
+    """Return the value of an unknown field as the journal stores it. Raises `Unusable`."""
+    if len(name) > _MAX_NAME_CHARS:
+        raise Unusable(f"the name of a field is longer than {_MAX_NAME_CHARS} characters")
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except (TypeError, orjson.JSONDecodeError) as error:
+        raise Unusable(f"{name[:_MAX_NAME_CHARS]} cannot be stored") from error
+
+
+def _unknown_message(name: str, kinds: Mapping[str, str]) -> str:
+    near = get_close_matches(name.lower(), kinds, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    return (
+        "the catalogue has no such field: it is kept for the next build, and until then neither "
+        f"searched nor filtered{hint}"
+    )
 
 
 def _boolean(name: str, value: object) -> bool:

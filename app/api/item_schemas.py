@@ -17,6 +17,7 @@ from app.api.schema_parts import (
     object_of,
     one_of,
 )
+from app.api.schemas import ERROR
 from app.domain.request import FILTER_SCHEMA
 
 ITEM: Final = object_of("Item", {"id": STRING, "title": TITLE, "fields": FIELDS})
@@ -67,15 +68,16 @@ FACETS_REQUEST: Final = object_of(
     optional=("fields", "filter", "limit"),
 )
 
-ITEMS_ANSWER: Final = object_of(
-    "ItemsAnswer",
-    {
-        "accepted": COUNT,
-        "duplicates": {**COUNT, "description": "items whose id comes again later in the call"},
-        "rejected": {**array_of(REMARK), "description": "items that were not stored, and why"},
-        "warnings": {**array_of(REMARK), "description": "items that were stored, but look wrong"},
-        "generation": GENERATION,
-    },
+_ITEMS_ANSWER: Final = {
+    "accepted": COUNT,
+    "duplicates": {**COUNT, "description": "items whose id comes again later in the call"},
+    "rejected": {**array_of(REMARK), "description": "items that were not stored, and why"},
+    "warnings": {**array_of(REMARK), "description": "items that were stored, but look wrong"},
+    "generation": GENERATION,
+}
+ITEMS_ANSWER: Final = object_of("ItemsAnswer", _ITEMS_ANSWER)
+ITEMS_REFUSED: Final = object_of(
+    "ItemsRefused", {**ERROR["properties"], **_ITEMS_ANSWER}, optional=tuple(_ITEMS_ANSWER)
 )
 
 _TEXT: Final[Schema] = {"type": ["string", "null"]}

@@ -47,7 +47,10 @@ EVENT: Final = object_of(
             "maxLength": MAX_KIND_CHARS,
             "description": "the kind of the event (default: click)",
         },
-        "value": {"type": ["number", "null"], "description": "such as the stars of a rating"},
+        "value": {
+            "type": ["number", "string", "null"],
+            "description": "such as the stars of a rating; text may spell it",
+        },
         "timestamp": {
             "type": ["string", "number", "null"],
             "description": "ISO 8601 or unix seconds (default: now)",

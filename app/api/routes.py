@@ -73,12 +73,13 @@ class _InterpretRequest(BaseModel):
     query: Query
 
 
+def described(meaning: str, body: Schema) -> dict[str, Any]:
+    """Return what OpenAPI says of one answer."""
+    return {"description": meaning, "content": {"application/json": {"schema": body}}}
+
+
 def responses(schema: Schema, *statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of a route's answers: the schema, and the statuses of failures."""
-
-    def described(meaning: str, body: Schema) -> dict[str, Any]:
-        return {"description": meaning, "content": {"application/json": {"schema": body}}}
-
     problems: dict[int | str, dict[str, Any]] = {
         code: described(MEANING[code], schemas.ERROR) for code in statuses
     }

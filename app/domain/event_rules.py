@@ -22,6 +22,10 @@ MOST_HALVINGS: Final = 4.0
 DAY_S: Final = 86_400.0
 
 
+_USUAL: Final = "click view cart purchase like dislike rating impression"
+_MOST_LISTED: Final = 12
+
+
 class EventRule(BaseModel):
     """How much an event of a kind counts.
 
@@ -82,16 +86,49 @@ class EventRule(BaseModel):
         return now - MOST_HALVINGS * self.half_life_s
 
 
-DEFAULT_EVENT_RULES: Final[Mapping[str, EventRule]] = {
-    "click": EventRule(weight=1.0),
-    "view": EventRule(weight=0.5),
-    "cart": EventRule(weight=2.0),
-    "purchase": EventRule(weight=3.0),
-    "like": EventRule(weight=2.0),
-    "dislike": EventRule(weight=-1.0),
-    "rating": EventRule(weight=1.0, positive_from=3.5),
-    "impression": EventRule(weight=0.0),
+_WEIGHTS: Final[Mapping[float, str]] = {
+    3.0: "purchase order transaction buy checkout booking",
+    2.0: "cart add_to_cart basket add_to_basket like favorite favourite love upvote follow "
+    "subscribe complete",
+    1.5: "wishlist add_to_wishlist bookmark save share download install",
+    1.0: "click play watch listen stream read open select_item",
+    0.5: "view page_view product_view detail_view view_item detail visit",
+    0.0: "impression exposure search remove_from_cart remove_from_wishlist unlike",
+    -0.5: "skip",
+    -1.0: "dislike downvote dismiss hide",
+    -2.0: "return refund",
 }
+"""What the kinds of events mean that shops, players and analytics programs usually send."""
+
+_STARS: Final = EventRule(weight=1.0, positive_from=3.5)
+
+DEFAULT_EVENT_RULES: Final[Mapping[str, EventRule]] = {
+    **{kind: EventRule(weight=w) for w, kinds in _WEIGHTS.items() for kind in kinds.split()},
+    RATING_KIND: _STARS,
+    "rate": _STARS,
+    "review": _STARS,
+}
+
+
+def known_spelling(kind: str, known: Collection[str]) -> str | None:
+    """Return the known kind that differs from `kind` at most by case, blanks and signs.
+
+    >>> known_spelling("Add to Cart", ["add_to_cart", "click"]), known_spelling("bought", ["buy"])
+    ('add_to_cart', None)
+    """
+    if kind in known:
+        return kind
+    like = [name for name in known if _joined(name) == _joined(kind)]
+    return like[0] if like else None
+
+
+def read_otherwise(kind: str, known: str) -> str:
+    """Return a warning for a kind of event that is read as a known one."""
+    return f"events of kind {kind!r} have no rule; they are read as {known!r}"
+
+
+def _joined(kind: str) -> str:
+    return re.sub(r"[\W_]+", "", kind.casefold())
 
 
 def without_rule(kind: str, known: Collection[str]) -> str:
@@ -100,11 +137,19 @@ def without_rule(kind: str, known: Collection[str]) -> str:
     >>> without_rule("add_to_Cart", ["cart", "click"])
     "events of kind 'add_to_Cart' have no rule, so they shape nothing; nearest kind: 'cart'"
     >>> without_rule("bought", ["click", "cart"])
-    "events of kind 'bought' have no rule, so they shape nothing; known kinds: cart, click"
+    "events of kind 'bought' have no rule, so they shape nothing; known kinds: click, cart"
     """
     nearest = _nearest(kind.casefold(), {name.casefold(): name for name in known})
-    hint = f"nearest kind: {nearest!r}" if nearest else f"known kinds: {', '.join(sorted(known))}"
+    hint = f"nearest kind: {nearest!r}" if nearest else f"known kinds: {_listed(known)}"
     return f"events of kind {kind!r} have no rule, so they shape nothing; {hint}"
+
+
+def _listed(kinds: Collection[str]) -> str:
+    """Return some kinds; those that most programs send come first."""
+    usual = [kind for kind in _USUAL.split() if kind in kinds]
+    names = [*usual, *sorted(set(kinds) - {*usual})][:_MOST_LISTED]
+    rest = len(kinds) - len(names)
+    return ", ".join(names) + (f" and {rest} more" if rest else "")
 
 
 def _nearest(kind: str, known: Mapping[str, str]) -> str | None:

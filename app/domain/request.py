@@ -30,6 +30,7 @@ from app.domain.named_values import (
     NAME_PATTERN,
 )
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
+from app.domain.values import BLANKS
 
 MAX_HISTORY: Final = 200
 MAX_CANDIDATES: Final = 1000
@@ -49,14 +50,16 @@ MAX_PER: Final = 100
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 
-def _integer_as_string(value: object) -> object:
-    """Ids may be sent as JSON integers; they become decimal strings (true and 1.5 do not)."""
-    return str(value) if type(value) is int else value
+def _id_as_sent(value: object) -> object:
+    """Take the blanks from around an id. A JSON integer becomes a decimal string."""
+    if type(value) is str:
+        return value.strip(BLANKS)
+    return str(value) if type(value) is int else value  # true and 1.5 are no ids
 
 
 Id = Annotated[
     str,
-    BeforeValidator(_integer_as_string),
+    BeforeValidator(_id_as_sent),
     StringConstraints(min_length=1, max_length=256, pattern=_NO_CONTROL_CHARACTERS),
     WithJsonSchema(
         {

@@ -24,6 +24,8 @@ Cell: TypeAlias = Any
 """A value as it was read: str, int, float, bool, list, dict or None; times as ISO 8601 text."""
 
 MAX_ID_CHARS = 256
+BLANKS = " \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
+"""What goes from around an id; line breaks and tabs are control characters, and wrong."""
 CLOCK_TOLERANCE_S = 86_400.0
 """How far the clock of a caller who reports an event may be ahead of ours, in seconds."""
 
@@ -80,7 +82,7 @@ def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     ('31', '31')
     """
     if isinstance(value, str):
-        value = value.strip()
+        value = value.strip(BLANKS)
     if is_missing_id(value):
         raise Unusable(f"{name} is missing")
     if isinstance(value, int) and not isinstance(value, bool):

@@ -29,6 +29,10 @@ from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.live_lexical import LiveLexicalIndex, Segment
 from app.engine.retrieval.sources import Source
 
+_OF_EVERY_ITEM: Final = frozenset(
+    ["id", "title", "text", "hidden", "available_from", "available_until"]
+)
+
 # From the records of a journal to items, and what the change of an item affects: its words, or only
 # its fields. This part reads an engine and changes nothing.
 
@@ -122,6 +126,7 @@ def record_of(item_id: str, raw: Mapping[str, object], parts: EngineParts) -> Re
         hidden=bool(raw.get("hidden", False)),
         start=float("-inf") if start is None else float(str(start)),
         end=float("inf") if end is None else float(str(end)),
+        others={k: v for k, v in raw.items() if k not in kinds and k not in _OF_EVERY_ITEM},
     )
 
 
@@ -134,6 +139,7 @@ def raw_of(item_id: str, catalogue: Catalogue) -> dict[str, object] | None:
     if item.title is not None:
         raw["title"] = item.title
     if record is not None:
+        raw |= record.others
         raw["hidden"] = record.hidden
         bounds = {"available_from": record.start, "available_until": record.end}
         raw |= {name: time for name, time in bounds.items() if np.isfinite(time)}

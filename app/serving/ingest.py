@@ -6,13 +6,13 @@ returns. This module knows neither JSON nor HTTP.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from app.core.ports import EventStore
 from app.core.telemetry import Metrics
 from app.core.types import Event, Retention
-from app.domain.event_rules import without_rule
+from app.domain.event_rules import known_spelling, read_otherwise, without_rule
 from app.serving.current_engine import CurrentEngine
 
 
@@ -89,7 +89,8 @@ class Ingest:
                 rejected.append(Remark(index, code="too_old", message=message, field="timestamp"))
             else:
                 valid[index] = entry
-        accepted = await self._append(list(valid.values()))
+        warnings = tuple(self._warnings(valid))
+        accepted = await self._append([self._spelled(event) for event in valid.values()])
         duplicates = len(valid) - accepted
         counted = {"accepted": accepted, "duplicate": duplicates, "rejected": len(rejected)}
         for result, n in counted.items():
@@ -98,8 +99,14 @@ class Ingest:
             accepted=accepted,
             duplicates=duplicates,
             rejected=tuple(rejected),
-            warnings=tuple(self._warnings(valid)),
+            warnings=warnings,
         )
+
+    def _spelled(self, event: Event) -> Event:
+        """Return an event with its kind as the rules spell it."""
+        rules = self._current.loaded.rules
+        known = None if event.kind in rules else known_spelling(event.kind, rules)
+        return event if known is None else replace(event, kind=known)
 
     async def _append(self, events: Sequence[Event]) -> int:
         """Store events; return how many of them were new."""
@@ -112,10 +119,10 @@ class Ingest:
             self._metrics.event_write_seconds.observe(self._clock() - start)
 
     def _warnings(self, valid: Mapping[int, Event]) -> Iterator[Remark]:
-        """Yield a warning for each stored event without effect: its item or kind is unknown."""
+        """Yield a warning for each event whose item or kind is unknown."""
         rules = self._current.loaded.rules
         kinds = {event.kind for event in valid.values()}
-        unknown_kinds = {kind: without_rule(kind, rules) for kind in kinds if kind not in rules}
+        unknown_kinds = {kind: _remark_on(kind, rules) for kind in kinds if kind not in rules}
         for index, event in valid.items():
             if not self._current.contains(event.item):
                 message = "the catalogue does not contain this item; the event is stored"
@@ -123,3 +130,8 @@ class Ingest:
             if event.kind in unknown_kinds:
                 message = unknown_kinds[event.kind]
                 yield Remark(index, code="unknown_event", message=message, field="event")
+
+
+def _remark_on(kind: str, rules: Collection[str]) -> str:
+    known = known_spelling(kind, rules)
+    return without_rule(kind, rules) if known is None else read_otherwise(kind, known)

@@ -124,12 +124,37 @@ async def test_the_good_items_of_a_call_are_kept(client: httpx.AsyncClient) -> N
     ]
     taken = await put(client, *items)
 
-    assert (taken["accepted"], taken["duplicates"]) == (1, 1)
+    assert (taken["accepted"], taken["duplicates"]) == (2, 1)
     wrong = [(remark["index"], remark["field"]) for remark in taken["rejected"]]
-    assert wrong == [(1, "colour"), (2, "year"), (3, "id")]
-    assert "categories, year" in taken["rejected"][0]["message"]
+    assert wrong == [(2, "year"), (3, "id")]
     assert (await client.get("/items/a")).json()["title"] == "second"
-    assert (await client.get("/items/b")).status_code == 404
+    assert (await client.get("/items/c")).status_code == 404
+    warned = [(remark["index"], remark["code"], remark["field"]) for remark in taken["warnings"]]
+    assert warned == [(0, "duplicate_item", "id"), (1, "unknown_field", "colour")]
+
+
+@pytest.mark.parametrize("form", ["array", "object"])
+async def test_a_call_that_keeps_nothing_is_refused(client: httpx.AsyncClient, form: str) -> None:
+    items = [{"title": "nameless"}, {"id": "c", "year": "old"}]
+    sent = items if form == "array" else {"items": items}
+    answer = await client.put("/items", json=sent)
+    assert answer.status_code == 422
+    body = answer.json()
+    jsonschema_rs.validate(item_schemas.ITEMS_REFUSED, body)
+    assert (body["error"]["code"], body["error"]["field"]) == ("invalid_request", "0.id")
+    assert body["error"]["message"] == "no item can be used: an item needs an id"
+    assert (body["accepted"], [r["index"] for r in body["rejected"]]) == (0, [0, 1])
+    assert (await client.put("/items", json=[])).status_code == 422
+
+
+async def test_an_unknown_field_is_neither_shown_nor_filtered(client: httpx.AsyncClient) -> None:
+    taken = await put(client, {"id": "n", "title": "walnut shelf", "maker": "Oak & Co"})
+    assert (taken["accepted"], len(taken["warnings"])) == (1, 1)
+    item = (await client.get("/items/n")).json()
+    assert item["title"] == "walnut shelf"
+    assert "maker" not in item["fields"]
+    filtered = await client.post("/recommend", json={"filter": {"maker": {"eq": "Oak & Co"}}})
+    assert (filtered.status_code, filtered.json()["error"]["field"]) == (422, "filter.maker")
 
 
 async def test_a_patch_changes_what_it_names_and_nothing_else(client: httpx.AsyncClient) -> None:

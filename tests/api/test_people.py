@@ -140,7 +140,10 @@ GOOD = {"user_id": "ann", "item_id": "alien"}
         ({**GOOD, "event": "a\x00"}, "event"),
         ({**GOOD, "value": "much"}, "value"),
         ({**GOOD, "value": True}, "value"),
-        ({**GOOD, "value": "5"}, "value"),
+        ({**GOOD, "value": "nan?"}, "value"),
+        ({**GOOD, "user_id": "null"}, "user_id"),
+        ({**GOOD, "user_id": r"\N"}, "user_id"),
+        ({**GOOD, "item_id": "undefined"}, "item_id"),
         ({**GOOD, "timestamp": 1767323045000}, "timestamp"),
         ({**GOOD, "timestamp": "yesterday"}, "timestamp"),
         ({**GOOD, "timestamp": True}, "timestamp"),
@@ -237,10 +240,10 @@ async def test_a_blank_kind_is_a_click(client: httpx.AsyncClient, kind: str | No
 @pytest.mark.parametrize(
     ("kind", "hint"),
     [
-        ("Purchase", "nearest kind: 'purchase'"),
-        ("add_to_cart", "nearest kind: 'cart'"),
-        ("page view", "nearest kind: 'view'"),
-        ("wishlist", "known kinds: cart, click, "),
+        ("purchases", "nearest kind: 'purchase'"),
+        ("put_in_cart", "nearest kind: "),
+        ("quick view", "nearest kind: "),
+        ("zap", "known kinds: click, view, cart, "),
     ],
 )
 async def test_a_kind_without_a_rule_is_kept_and_warned_of(
@@ -257,6 +260,61 @@ async def test_a_kind_without_a_rule_is_kept_and_warned_of(
     ]
     assert hint in taken["warnings"][0]["message"]
     assert (await user(client, "ann"))["counts"]["events"][kind] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [("Purchase", "purchase"), ("AddToCart", "add_to_cart"), ("page view", "page_view")],
+)
+async def test_a_kind_is_known_however_it_is_spelled(
+    client: httpx.AsyncClient, kind: str, known: str
+) -> None:
+    taken = await send(client, {**GOOD, "event": kind})
+
+    (warning,) = taken["warnings"]
+    assert (warning["code"], warning["field"]) == ("unknown_event", "event")
+    assert warning["message"].endswith(f"they are read as {known!r}")
+    found = await user(client, "ann")
+    assert (found["history"], found["counts"]["events"]) == (["alien"], {known: 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "history", "disliked"),
+    [
+        *((kind, ["alien"], []) for kind in ("order", "add_to_cart", "transaction", "play")),
+        *((kind, ["alien"], []) for kind in ("watch", "wishlist", "page_view", "booking")),
+        *((kind, [], ["alien"]) for kind in ("skip", "return", "downvote")),
+        *((kind, [], []) for kind in ("search", "remove_from_cart")),
+    ],
+)
+async def test_words_that_many_programs_send_have_weights(
+    client: httpx.AsyncClient, kind: str, history: list[str], disliked: list[str]
+) -> None:
+    assert (await send(client, {**GOOD, "event": kind}))["warnings"] == []
+    found = await user(client, "ann")
+    assert (found["history"], found["disliked"]) == (history, disliked)
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"), [("4.5", 4.5), (" 5 ", 5.0), ("4,5", 4.5), ("N/A", None), ("", None)]
+)
+async def test_a_value_may_be_text(
+    client: httpx.AsyncClient, value: str, stored: float | None
+) -> None:
+    assert (await send(client, {**GOOD, "event": "rating", "value": value}))["rejected"] == []
+    assert (await user(client, "ann"))["events"][0]["value"] == stored
+
+
+async def test_blanks_around_ids_go(client: httpx.AsyncClient) -> None:
+    taken = await send(client, {"user_id": " ann ", "item_id": "alien "})
+    assert (taken["accepted"], taken["warnings"]) == (1, [])
+    assert (await user(client, "ann"))["history"] == ["alien"]
+
+
+async def test_a_user_called_null_is_nobody(client: httpx.AsyncClient) -> None:
+    both = {"user_id": "null", "session_id": "s1", "item_id": "alien"}
+    assert (await send(client, both))["accepted"] == 1
+    assert (await client.get("/users/null")).status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["impression", "dislike", "rating"])

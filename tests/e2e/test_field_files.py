@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.offline.input.events import read_events
 from app.offline.input.items import Items, read_items
 from app.offline.input.recipe import Recipe
+from app.offline.learning.signals import log_of
 
 FIELD = Path(os.environ.get("RECSERVE_SHARED", "../shared")) / "field"
 
@@ -109,6 +111,21 @@ def header_case() -> None:
     assert (items.ids, items.columns["title"]) == (["1", "2"], ["Oak lamp", "Pine shelf"])
 
 
+def rating_column() -> None:
+    log = read_events(FIELD / "rating_column.csv", Recipe())
+    assert log.kinds == ["rating"]
+    assert log.value.tolist() == [0.5, 5.0]
+    learned = log_of(log, log.items, Recipe().weights)
+    assert (learned.weights > 0).tolist() == [False, True]
+
+
+def future_row() -> None:
+    log = read_events(FIELD / "future_row.csv", Recipe())
+    assert "P50" not in log.items
+    assert dict(log.report.reasons) == {"timestamp lies more than a day ahead": 1}
+    assert log.items[0] == "P1"
+
+
 CHECKS: dict[str, Callable[[], None]] = {
     "semicolon.csv": semicolon,
     "header_case.csv": header_case,
@@ -126,6 +143,8 @@ CHECKS: dict[str, Callable[[], None]] = {
     "id_blanks.csv": id_blanks,
     "html_text.csv": html_text,
     "shopify_variants.csv": shopify_variants,
+    "rating_column.csv": rating_column,
+    "future_row.csv": future_row,
 }
 
 

@@ -6,7 +6,7 @@ This module knows no vectors, scores or requests.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import filterfalse
 
 import numpy as np
@@ -31,6 +31,7 @@ class Record:
         text: the text that it is found by.
         hidden: whether it must not be recommended.
         start, end: unix seconds from which and until which it may be.
+        others: its fields that the bundle does not have: they are kept, and nothing reads them.
     """
 
     item: Item
@@ -39,6 +40,7 @@ class Record:
     hidden: bool = False
     start: float = float("-inf")
     end: float = float("inf")
+    others: Mapping[str, object] = field(default_factory=dict)
 
     def visible(self, now: float) -> bool:
         """Tell whether it may be recommended at a moment in unix seconds."""

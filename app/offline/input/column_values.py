@@ -136,7 +136,7 @@ def _is_time(value: Cell, *, years: bool) -> bool:
     try:
         moment = parse_time(value, "", years=years)
     except Unusable:
-        return False
+        return is_date(value)
     if moment is None or not _is_number(value):
         return moment is not None
     return moment.is_year or moment.seconds >= _FIRST_SECOND

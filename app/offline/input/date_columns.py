@@ -44,10 +44,10 @@ def read_published(
     are dates.
     """
     first = days_first(_texts(cells), remarks, day_first)
-    digits = _all_digits(cells)
+    digits = all_digits(cells)
 
     def read(cell: Cell) -> Instant | None:
-        instant = date_of_digits(_digits(cell)) if digits and _is_integer(cell) else None
+        instant = date_of_digits(digits_of(cell)) if digits and _is_integer(cell) else None
         if instant is None and isinstance(cell, str):
             instant = iso_time(cell)
         return instant or _published(cell, first)
@@ -133,15 +133,17 @@ def _is_integer(cell: Cell) -> bool:
     return isinstance(cell, int | float) and not isinstance(cell, bool) and cell == cell // 1
 
 
-def _digits(cell: Cell) -> str:
+def digits_of(cell: Cell) -> str:
+    """Return the digits of a whole number."""
     return str(cell).strip().removesuffix(".0")
 
 
-def _all_digits(cells: Sequence[Cell]) -> bool:
+def all_digits(cells: Iterable[Cell]) -> bool:
+    """Return whether all whole numbers of a column are dates such as 20210925."""
     found = False
     for cell in cells:
         if not is_missing(cell) and _is_integer(cell):
-            if date_of_digits(_digits(cell)) is None:
+            if date_of_digits(digits_of(cell)) is None:
                 return False
             found = True
     return found

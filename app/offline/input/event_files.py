@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.core.types import Event
 from app.domain.values import Unusable
-from app.offline.input.events import EventParser, EventRow, TimeBounds
+from app.offline.input.events import EventParser, EventRow, TimeBounds, times_of
 from app.offline.input.fitted_columns import fitted
 from app.offline.input.read_report import ReadReport, counted_rows
 from app.offline.input.recipe import Recipe
@@ -24,7 +24,7 @@ def events_of(path: Path, recipe: Recipe, times: TimeBounds, report: ReadReport)
         UsageError: the recipe does not fit the file.
     """
     recipe, file_format, report.guessed = fitted(path, recipe, "events")
-    parser = EventParser(recipe, file_format)
+    parser = EventParser(recipe, file_format, times_of(path, recipe, file_format))
     for line, cells in counted_rows(path, file_format, report):
         try:
             row = parser.parse(cells)

@@ -10,6 +10,7 @@ import math
 import time
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -19,23 +20,25 @@ import numpy.typing as npt
 
 from app.core.ports import user_key
 from app.core.types import Context
-from app.domain.event_rules import RATING_KIND
+from app.domain.event_rules import RATING_KIND, known_spelling, read_otherwise
 from app.domain.values import (
+    MISSING_WORDS,
     Cell,
     Unusable,
     is_missing,
+    is_missing_id,
     limit_to_now,
     parse_event,
     parse_id,
     parse_number,
     parse_query,
-    parse_time,
 )
 from app.offline.input.context_columns import ContextColumns
 from app.offline.input.context_log import ContextLog, ContextLogger
+from app.offline.input.event_times import EventTimes
 from app.offline.input.fitted_columns import RATING_COLUMNS, fitted
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format
+from app.offline.input.readers import Cells, Format, read_rows
 from app.offline.input.recipe import EventColumns, Recipe
 
 _MOST_NAMED: Final = 10
@@ -137,9 +140,10 @@ class EventParser:
     `value` from such a column and names no `default_event`.
     """
 
-    def __init__(self, recipe: Recipe, file_format: Format) -> None:
-        """Parse rows of a format by the columns of a recipe."""
+    def __init__(self, recipe: Recipe, file_format: Format, times: EventTimes) -> None:
+        """Parse rows of a format by the columns of a recipe; `times` reads their times."""
         self._recipe = recipe
+        self._times = times
         self._names = names = recipe.events
         self._file_format = file_format
         has_default = "default_event" in names.model_fields_set
@@ -147,6 +151,8 @@ class EventParser:
         self._context = ContextColumns(names.context, file_format)
         self._columns: set[str] = set()
         self._stars: Counter[str] = Counter()  # column -> rows whose value it gave
+        self._kinds: dict[str, str] = {}  # as sent -> as the rules spell it
+        self._read_otherwise: Counter[str] = Counter()
 
     def parse(self, cells: Cells) -> EventRow:
         """Return the event of a row. Raises `Unusable`."""
@@ -155,12 +161,11 @@ class EventParser:
         user = _user(cells, names, file_format)
         item = _first(cells, names.item_id, "item_id", "item")
         item_id = parse_id(item, "item_id", whole_floats=file_format.whole_floats)
-        moment = parse_time(cells.get(names.timestamp), "timestamp")
+        timestamp = self._times.seconds(cells.get(names.timestamp))
         event_id = _id_or_none(cells.get(names.event_id), "event_id", file_format)
         recommendation = cells.get(names.recommendation_id)
         answer_id = _id_or_none(recommendation, "recommendation_id", file_format)
         event, value = self._kind_and_value(cells)
-        timestamp = math.nan if moment is None else moment.seconds
         return EventRow(
             user=user,
             item=item_id,
@@ -183,6 +188,9 @@ class EventParser:
             least = self._recipe.weights[RATING_KIND].positive_from
             sense = "" if least is None else f"; a value from {least:g} is positive"
             report.notes.append(f"column {column!r} was read as the value of {n} ratings{sense}")
+        for sent, n in self._read_otherwise.items():
+            report.notes.append(f"{n} × {read_otherwise(sent, self._kinds[sent])}")
+        report.note_column(self._names.timestamp, self._times.remarks)
         unused = sorted(self._columns - self._used())
         if unused:
             more = "" if len(unused) <= _MOST_NAMED else f" and {len(unused) - _MOST_NAMED} more"
@@ -192,7 +200,7 @@ class EventParser:
     def _kind_and_value(self, cells: Cells) -> tuple[str, float]:
         """Return what kind of event a row is, and its value; NaN if it has none."""
         names = self._names
-        kind = parse_event(cells.get(names.event), "") or None
+        kind = self._kind(cells.get(names.event))
         column = names.value
         may_be_stars = kind in {None, RATING_KIND}
         if may_be_stars and is_missing(cells.get(column)):
@@ -204,6 +212,18 @@ class EventParser:
             return RATING_KIND, value
         return kind or names.default_event, value
 
+    def _kind(self, cell: Cell) -> str | None:
+        """Return a kind as the rules spell it, None if there is none. Raises `Unusable`."""
+        sent = parse_event(cell, "")
+        if not sent or sent in MISSING_WORDS:
+            return None
+        if sent not in self._kinds:
+            self._kinds[sent] = known_spelling(sent, self._recipe.weights) or sent
+        kind = self._kinds[sent]
+        if kind != sent:
+            self._read_otherwise[sent] += 1
+        return kind
+
     def _used(self) -> set[str]:
         names = self._names
         apart = {"path", "default_event", "user_id", "item_id", "context"}
@@ -213,8 +233,22 @@ class EventParser:
         return {"", *mapped.values(), *users, *items, *self._stars, *self._context.used}
 
 
+def times_of(path: Path, recipe: Recipe, file_format: Format) -> EventTimes:
+    """Return what reads the times of a file. `recipe`: with the columns that the file has."""
+    name = recipe.events.timestamp
+
+    def column() -> Iterator[Cell]:
+        for _, cells in read_rows(path, file_format):
+            if not isinstance(cells, Unusable):
+                yield cells.get(name)
+
+    return EventTimes(column, recipe.day_first)
+
+
 def _id_or_none(cell: Cell, name: str, file_format: Format) -> str | None:
-    return None if is_missing(cell) else parse_id(cell, name, whole_floats=file_format.whole_floats)
+    return (
+        None if is_missing_id(cell) else parse_id(cell, name, whole_floats=file_format.whole_floats)
+    )
 
 
 def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
@@ -230,7 +264,7 @@ def read_events(path: Path, recipe: Recipe, now: float | None = None) -> Events:
     report = ReadReport(path.name)
     times = TimeBounds(now=time.time() if now is None else now)
     recipe, file_format, report.guessed = fitted(path, recipe, "events")
-    parser = EventParser(recipe, file_format)
+    parser = EventParser(recipe, file_format, times_of(path, recipe, file_format))
     log, row_of = _Log(), dict[str, int]()
     replaced: list[int] = []
     for line, cells in counted_rows(path, file_format, report):
@@ -346,10 +380,10 @@ def _compact(
 def _user(cells: Cells, names: EventColumns, file_format: Format) -> str:
     user_id = _first(cells, names.user_id, "user_id", "user")
     session_id = cells.get(names.session_id)
-    if is_missing(user_id) == is_missing(session_id):
-        number = "neither" if is_missing(user_id) else "both"
+    if is_missing_id(user_id) == is_missing_id(session_id):
+        number = "neither" if is_missing_id(user_id) else "both"
         raise Unusable(f"exactly one of user_id and session_id is needed, not {number}")
-    if is_missing(session_id):
+    if is_missing_id(session_id):
         key = user_key(parse_id(user_id, "user_id", whole_floats=file_format.whole_floats), None)
     else:
         key = user_key(
@@ -362,4 +396,4 @@ def _first(cells: Cells, mapped: str | None, *names: str) -> Cell:
     """Return the cell of the column `mapped`; without one, of the first name with a value."""
     if mapped is not None:
         return cells.get(mapped)
-    return next((cells[name] for name in names if not is_missing(cells.get(name))), None)
+    return next((cells[name] for name in names if not is_missing_id(cells.get(name))), None)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from app.core.errors import BadDataError
 from app.domain.named_values import ID_NAMES
-from app.domain.values import Cell, Unusable, is_missing
+from app.domain.values import Cell, Unusable, is_missing_id
 from app.offline.input.column_names import (
     field_rank,
     known_names,
@@ -213,7 +213,7 @@ class _Guesser:
     def both_filled(self, one: str, other: str) -> bool:
         """Tell whether most rows have a value in both columns."""
         pairs = zip(self._values[one], self._values[other], strict=True)
-        both = sum(not is_missing(a) and not is_missing(b) for a, b in pairs)
+        both = sum(not is_missing_id(a) and not is_missing_id(b) for a, b in pairs)
         return 2 * both > len(self._values[one])
 
 

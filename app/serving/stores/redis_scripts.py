@@ -134,23 +134,30 @@ if ARGV[4] == '1' then
 else
   for i = first, #ARGV do kinds[#kinds + 1] = ARGV[i] end
 end
+-- There are many more rules than kinds that one user has.
+local present = {}
+for _, kind in ipairs(head[1] and kinds_of(h) or {}) do present[kind] = true end
 for _, kind in ipairs(head[1] and kinds or {}) do
   local z = set_of(h, kind)
-  for _, member in ipairs(redis.call('ZREVRANGEBYSCORE', z, '+inf', oldest, 'LIMIT', 0, most)) do
+  local newest = present[kind]
+    and redis.call('ZREVRANGEBYSCORE', z, '+inf', oldest, 'LIMIT', 0, most) or {}
+  for _, member in ipairs(newest) do
     events[#events + 1] = member
     events[#events + 1] = redis.call('HGET', E, string.sub(member, 17))
   end
 end
 local seen = {}
 for i = 6, head[1] and first - 1 or 0 do
-  local ids = redis.call('ZRANGEBYSCORE', set_of(h, ARGV[i]), oldest, '+inf')
+  local ids = present[ARGV[i]]
+    and redis.call('ZRANGEBYSCORE', set_of(h, ARGV[i]), oldest, '+inf') or {}
   local values = {}
   for at = 1, #ids, 1000 do
     local part = {}
     for j = at, math.min(at + 999, #ids) do part[#part + 1] = string.sub(ids[j], 17) end
     for _, value in ipairs(redis.call('HMGET', E, unpack(part))) do values[#values + 1] = value end
   end
-  seen[#seen + 1] = {ARGV[i], values, redis.call('HGETALL', seen_of(h, ARGV[i]))}
+  local dropped = present[ARGV[i]] and redis.call('HGETALL', seen_of(h, ARGV[i])) or {}
+  seen[#seen + 1] = {ARGV[i], values, dropped}
 end
 return {head, counts, events, seen}
 """

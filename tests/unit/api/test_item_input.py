@@ -167,8 +167,8 @@ def test_values_as_they_are_kept(name: str, value: object, kept: object) -> None
             "available_until looks like milliseconds; unix seconds are wanted",
         ),
         ("available_from", 10**400, "available_from is neither ISO 8601 nor unix seconds"),
-        ("prize", 1, THERE),
-        ("", 1, THERE),
+        ("prize", 10**400, "prize cannot be stored"),
+        ("x" * 257, 1, "the name of a field is longer than 256 characters"),
     ],
 )
 def test_wrong_values_are_refused_by_name(name: str, value: object, message: str) -> None:
@@ -199,11 +199,35 @@ def test_text_is_always_a_field_other_attributes_are_the_catalogues() -> None:
     assert parsed({"id": "a", "text": "x"}, attributes=bare).records == {
         0: {"id": "a", "text": "x"}
     }
-    remark = refused(bare, categories=["a"])
+    found = parsed({"id": "a", "categories": ["a"]}, attributes=bare)
+    assert found.records == {0: {"id": "a", "categories": ["a"]}}
+    assert [(r.index, r.code, r.field) for r in found.unknown] == [
+        (0, "unknown_field", "categories")
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", ["Oak & Co", 7, 0.5, True, ["a"], {"x": [1, None]}, 2**60, "", "null"]
+)
+def test_an_unknown_field_is_kept_as_it_was_sent(value: object) -> None:
+    found = parsed({"id": "a", "title": "x", "maker": value})
+    assert found.records == {0: {"id": "a", "title": "x", "maker": value}}
+    assert found.rejected == ()
+    (remark,) = found.unknown
+    assert (remark.index, remark.code, remark.field) == (0, "unknown_field", "maker")
     assert remark.message == (
-        "there is no such field; there are: id, title, text, hidden, available_from, "
-        "available_until"
+        "the catalogue has no such field: it is kept for the next build, and until then neither "
+        "searched nor filtered"
     )
+
+
+def test_an_unknown_field_names_the_nearest_one_and_null_is_no_field() -> None:
+    (remark,) = parsed({"id": "a", "Brandd": "x", "more": None}).unknown
+    assert remark.message.endswith("; did you mean `brand`?")
+
+
+def test_ids_lose_the_blanks_around_them() -> None:
+    assert list(parsed({"id": " A1 "}).records.values()) == [{"id": "A1"}]
 
 
 def test_of_one_id_the_last_item_counts() -> None:
@@ -221,7 +245,7 @@ def test_of_one_id_the_last_item_counts() -> None:
         4: "3",
         5: "4",
     }
-    assert [(r.index, r.code, r.field) for r in found.warnings] == [
+    assert [(r.index, r.code, r.field) for r in found.repeated] == [
         (0, "duplicate_item", "id"),
         (2, "duplicate_item", "id"),
         (3, "duplicate_item", "id"),
@@ -325,7 +349,7 @@ ITEMS = st.dictionaries(
 @given(st.lists(ITEMS, min_size=1, max_size=4))
 def test_whatever_is_sent_is_kept_as_json_or_refused(entries: list[dict[str, Any]]) -> None:
     found = parsed(*entries)
-    places = [*found.records, *(remark.index for remark in (*found.rejected, *found.warnings))]
+    places = [*found.records, *(remark.index for remark in (*found.rejected, *found.repeated))]
     assert sorted(places) == list(range(len(entries)))
     for record in found.records.values():
         # JSON and back, and through the columns of a bundle and back.

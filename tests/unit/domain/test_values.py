@@ -25,7 +25,7 @@ from app.domain.values import (
     ("value", "expected"),
     [
         *(("a", "a"), (31, "31"), (-4, "-4"), ("x" * 256, "x" * 256), ("5.0", "5.0")),
-        *((" A1 ", "A1"), ("\u00a0B 2\n", "B 2"), ("\t7", "7"), (" " * 9 + "x" * 256, "x" * 256)),
+        *((" A1 ", "A1"), ("\u00a0B 2\u3000", "B 2"), (" " * 9 + "x" * 256, "x" * 256)),
     ],
 )
 def test_an_id_is_text_or_an_integer(value, expected):
@@ -43,6 +43,8 @@ def test_an_id_is_text_or_an_integer(value, expected):
         ("x" * 257, "longer"),
         (10**256, "longer"),
         ("a\nb", "control"),
+        ("a\n", "control"),
+        ("\ta", "control"),
         ("a\x7fb", "control"),
         ("a\x85b", "control"),
         (True, "neither"),

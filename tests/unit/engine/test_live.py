@@ -52,6 +52,18 @@ def test_a_new_item_is_found_by_its_words_at_once(engine: RankEngine) -> None:
     )
 
 
+def test_a_field_that_the_bundle_lacks_stays_in_the_record(engine: RankEngine) -> None:
+    change(engine, ("new", {"title": "submarine chase", "maker": "Oak & Co", "hidden": False}))
+
+    record = engine.record("new")
+    assert record is not None
+    assert (record["maker"], record["title"]) == ("Oak & Co", "submarine chase")
+    item = engine.item("new")
+    assert item is not None
+    assert "maker" not in item.fields
+    assert ids(engine, query="oak")[0] != "new"
+
+
 def test_an_answer_shows_the_new_fields(engine: RankEngine) -> None:
     change(engine, ("star", {"title": "star peace", "year": 2001}))
     request = RankRequest(query="star", k=1, fields=("year", "categories"))

@@ -7,6 +7,7 @@ import pytest
 
 from app.core.errors import BadDataError, UsageError
 from app.core.types import Event
+from app.domain.columns import Instant
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.offline.input.event_files import events_of as events_to_import
 from app.offline.input.events import Events, TimeBounds, read_events
@@ -366,10 +367,14 @@ def test_an_event_has_the_same_id_whenever_its_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "nearest"),
     [
-        ("Purchase", "nearest kind: 'purchase'"),
-        ("add_to_cart", "nearest kind: 'cart'"),
+        ("purchases", "nearest kind: 'purchase'"),
+        ("put_in_basket", "nearest kind: 'basket'"),
         ("dislikes", "nearest kind: 'dislike'"),
-        ("wishlist", "known kinds: cart, click, dislike, impression, like, purchase, rating, view"),
+        (
+            "zap",
+            "known kinds: click, view, cart, purchase, like, dislike, rating, impression, "
+            "add_to_basket, add_to_cart, add_to_wishlist, basket and 44 more",
+        ),
     ],
 )
 def test_a_kind_without_a_rule_is_warned_about(tmp_path, kind, nearest):
@@ -379,6 +384,33 @@ def test_a_kind_without_a_rule_is_warned_about(tmp_path, kind, nearest):
     assert log.events.report.notes == [f"warning: 2 × {message}"]
     assert log.events.report.counts("event")["unknown_event"] == 2
     assert f"  warning: 2 × {message}" in log.events.report.lines()
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [("Purchase", "purchase"), ("ADD TO CART", "add_to_cart"), ("addtocart", "add_to_cart")],
+)
+def test_a_kind_is_known_however_it_is_spelled(tmp_path, kind, known):
+    log = events_of(tmp_path, [{**CLICK, "event": kind}, {**CLICK, "event": known}])
+    assert log.kinds == [known]
+    assert log.report.notes == [
+        f"1 × events of kind {kind!r} have no rule; they are read as {known!r}"
+    ]
+
+
+def test_a_rule_of_the_recipe_keeps_its_spelling(tmp_path):
+    recipe = Recipe.model_validate({"weights": {"AddToCart": {"weight": 5.0}}})
+    assert events_of(tmp_path, [{**CLICK, "event": "AddToCart"}], recipe).kinds == ["AddToCart"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight"),
+    [("order", 3.0), ("transaction", 3.0), ("add_to_cart", 2.0), ("play", 1.0), ("page_view", 0.5)],
+)
+def test_words_that_many_programs_send_have_weights(tmp_path, kind, weight):
+    log = log_of(events_of(tmp_path, [{**CLICK, "event": kind}]), ["i"], Recipe().weights)
+    assert log.weights.tolist() == [weight]
+    assert log.events.report.notes == []
 
 
 @pytest.mark.parametrize("kind", ["impression", "seen", "click"])
@@ -392,3 +424,67 @@ def test_a_kind_with_a_rule_is_known_whatever_its_weight(tmp_path, kind):
 def test_a_blank_kind_is_the_default_one(tmp_path, kind):
     rows = [{**CLICK, "event": kind}, {**CLICK, "event": "like"}]
     assert kinds_and_values(events_of(tmp_path, rows)) == [("click", None), ("like", None)]
+
+
+# --- ids, values and times as programs and people write them
+
+
+def test_nobody_is_called_null(tmp_path):
+    nobody = ["null", "NULL", "\\N", "None", "nan", "undefined", "  ", ""]
+    rows = "".join(f"{user},i\n" for user in nobody)
+    known = "".join(f" u{n} , i\n" for n in range(9))
+    log = csv_events(tmp_path, f"user_id,item_id\n{rows}{known}")
+    assert log.users == [f"u:u{n}" for n in range(9)]
+    assert log.items == ["i"]
+    reason = "exactly one of user_id and session_id is needed, not neither"
+    assert dict(log.report.reasons) == {reason: 8}
+
+
+def test_a_session_stands_in_for_a_user_called_null(tmp_path):
+    text = "user_id,session_id,item_id\nnull,s1,a\nu1,\\N,a\nu2,NULL,null\nu3,,b\n"
+    log = csv_events(tmp_path, text)
+    assert log.users == ["s:s1", "u:u1", "u:u3"]
+    assert dict(log.report.reasons) == {"item_id is missing": 1}
+
+
+def test_values_may_be_money_or_missing(tmp_path):
+    text = 'user_id,item_id,event,value\nu,a,order,$12.50\nu,b,order,N/A\nu,c,order,"4,5"\n'
+    log = csv_events(tmp_path, text)
+    assert kinds_and_values(log) == [("order", 12.5), ("order", None), ("order", 4.5)]
+
+
+@pytest.mark.parametrize(
+    ("times", "days"),
+    [
+        (["31/03/2019", "04/05/2019"], ["2019-03-31", "2019-05-04"]),
+        (["04/05/2019", "03/31/2019 4:00 PM"], ["2019-04-05", "2019-03-31"]),
+        (["March 3, 2019", "Sun, 03 Mar 2019 08:30:00 +0000"], ["2019-03-03"] * 2),
+        (["20190331", "20190401"], ["2019-03-31", "2019-04-01"]),
+        (["20190331", "1553990400"], ["1970-08-22", "2019-03-31"]),
+        (["N/A", "\\N"], [None, None]),
+    ],
+)
+def test_times_as_people_write_them(tmp_path, times, days):
+    rows = "".join(f'u,i,"{time}"\n' for time in times)
+    log = csv_events(tmp_path, f"user_id,item_id,timestamp\n{rows}")
+    shown = [None if math.isnan(t) else Instant(t).shown()[:10] for t in log.timestamp.tolist()]
+    assert shown == days
+    assert log.report.rejected == 0
+
+
+def test_times_that_nothing_tells_are_said_once(tmp_path):
+    rows = [{**CLICK, "timestamp": "04/05/2019"}, {**CLICK, "timestamp": "05/04/2019"}]
+    (note,) = events_of(tmp_path, rows).report.notes
+    assert "no date tells whether the day or the month comes first" in note
+    log = events_of(tmp_path, rows, Recipe(day_first=False))
+    assert [Instant(t).shown()[:10] for t in log.timestamp.tolist()] == ["2019-04-05", "2019-05-04"]
+    assert log.report.notes == []
+
+
+def test_a_row_of_the_future_is_counted_and_counts_for_nothing(tmp_path):
+    rows = [CLICK, {**CLICK, "item_id": "new", "timestamp": "2099-01-01"},
+            {**CLICK, "item_id": "newer", "timestamp": "31/12/2098"}]  # fmt: skip
+    rows += [CLICK] * 3
+    log = events_of(tmp_path, rows)
+    assert log.items == ["i"]
+    assert dict(log.report.reasons) == {"timestamp lies more than a day ahead": 2}

@@ -88,7 +88,7 @@ def test_an_encoder_may_be_a_folder_seen_from_the_recipe(tmp_path):
         ("[weights]\nbuy = 5", r"weights\.buy"),
         ("weights = 5", "weights"),
         ("[weights.buy]\nweight = inf", r"weights\.buy\.weight"),
-        ("[weights.buy]\nhalf_life_days = 1", r"weights\.buy\.weight"),
+        ("[weights.glance]\nhalf_life_days = 1", r"weights\.glance\.weight"),
         ("[weights.view]\nhalf_life_days = 0", r"weights\.view\.half_life_days"),
         ("[weights.view]\nhalf_life_days = -7", r"weights\.view\.half_life_days"),
         ("[weights.view]\nhalf_life_days = inf", r"weights\.view\.half_life_days"),
