@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import serving
+from tests.e2e.conftest import Running, serving
 from tests.redis_server import free_port
 
 pytestmark = pytest.mark.e2e
 
 
-def records(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines()]
+def stopped(service: Running) -> list[dict[str, Any]]:
+    """Stop a service, and return its whole log: a line may follow the reply that it is about."""
+    service.process.send_signal(signal.SIGTERM)
+    service.process.wait(30)
+    return [json.loads(line) for line in service.log.read_text().splitlines()]
 
 
 def test_a_start_is_told_in_a_few_lines_without_names_of_libraries(
@@ -41,7 +44,7 @@ def test_redis_that_is_down_is_said_once_with_its_address(bundle: Path, tmp_path
     with serving(bundle, tmp_path, *flags) as service:
         for n in range(20):
             assert service.recommend(query=f"film {n}", user_id="ann").status_code == 200
-        warnings = [each for each in records(service.log) if each["level"] == "warning"]
+        warnings = [each for each in stopped(service) if each["level"] == "warning"]
         text = service.log.read_text()
 
     assert [each["message"].partition(". Until")[0] for each in warnings] == [
@@ -56,9 +59,7 @@ def test_redis_that_is_down_is_said_once_with_its_address(bundle: Path, tmp_path
 def test_the_lines_of_workers_have_their_process(bundle: Path, tmp_path: Path) -> None:
     flags = ("--workers", "2", "--log-format", "json")
     with serving(bundle, tmp_path, *flags) as service:
-        service.process.send_signal(signal.SIGTERM)
-        service.process.wait(30)
-        told = records(service.log)
+        told = stopped(service)
 
     ready = {each["pid"] for each in told if each["message"].startswith("ready: ")}
     assert len(ready) == 2
@@ -74,7 +75,7 @@ def test_each_request_is_a_line_on_both_ways(bundle: Path, tmp_path: Path, path:
         for n, body in enumerate(({"query": "crime"}, {"query": "crime"}, {"k": 0})):
             service.client.post(path, json=body, headers={"x-request-id": f"r{n}"})
         service.client.get("/items/none", headers={"x-request-id": "r3"})
-        told = [each for each in records(service.log) if each.get("id", "")[:1] == "r"]
+        told = [each for each in stopped(service) if each.get("id", "")[:1] == "r"]
 
     shown = [[each.get(key) for key in ("id", "route", "status", "cache")] for each in told]
     assert shown == [
@@ -91,7 +92,7 @@ def test_a_slow_request_is_logged_with_its_stages(bundle: Path, tmp_path: Path) 
     with serving(bundle, tmp_path, *flags) as service:
         for n in range(3):
             service.recommend(query=f"a long query about crime and romance number {n}")
-        slow = [each for each in records(service.log) if each["message"] == "slow request"]
+        slow = [each for each in stopped(service) if each["message"] == "slow request"]
         told = [each for each in slow if each["route"] == "/recommend"]
 
     assert told
