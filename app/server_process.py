@@ -3,12 +3,17 @@
 import asyncio
 import errno
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -20,12 +25,18 @@ from app.bundle.reader import open_bundle
 from app.core.logs import configure_logging
 from app.core.memory import share_one_arena
 from app.core.settings import Settings
+from app.core.shared_tallies import SharedTallies
 from app.engine.encoding.device import require
 from app.serving.stores.opening import check_event_store
 
 _SWITCH_S: Final = 0.0001
 """Seconds after which a thread asks for the interpreter while another one holds it. A pass asks
 several times while the event loop is busy. Python's default is fifty times as long."""
+
+_METRICS_FOLDER: Final = "_RECSERVE_METRICS"
+"""The variable that tells workers where they count; no setting."""
+
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - a folder of our own is made there
 
 _EVERYWHERE: Final = ("", "::")
 """Hosts that mean all addresses of the machine, those of IPv4 too."""
@@ -59,6 +70,11 @@ def run(settings: Settings) -> int:
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
     # without a handler of ours the process would end as if killed.
     signal.signal(signal.SIGTERM, _stop)
+    with _shared_metrics(settings):
+        return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
     try:
         uvicorn.run(
             "app.server_process:application",
@@ -132,12 +148,31 @@ def application() -> ASGIApp:
         threading.Thread(
             target=_follow, args=(parent,), name="recserve-parent", daemon=True
         ).start()
-    return create_app()
+    folder = os.environ.get(_METRICS_FOLDER)
+    return create_app(tallies=None if folder is None else SharedTallies(Path(folder)))
+
+
+@contextmanager
+def _shared_metrics(settings: Settings) -> Iterator[None]:
+    """Make a folder in which several workers count, if there are several; remove it at the end."""
+    if settings.workers == 1:
+        yield
+        return
+    # In memory, where the system has such a place: nothing of it is worth a disk.
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="recserve-metrics-", dir=place) as folder:
+        os.environ[_METRICS_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_METRICS_FOLDER]
 
 
 def _follow(parent: BaseProcess) -> None:
     # A parent that is killed stops nobody, and its workers would keep the port.
     parent.join()
+    if folder := os.environ.get(_METRICS_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

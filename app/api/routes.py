@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -276,5 +276,5 @@ async def get_info(service: ServiceDep) -> Response:
     },
 )
 async def get_metrics(service: ServiceDep) -> Response:
-    """Return all `recserve_…` metrics of this process."""
-    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Return all metrics, over all workers."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

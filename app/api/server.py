@@ -3,8 +3,9 @@
 Importing this module loads neither torch, faiss nor onnxruntime; opening the service does.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -25,22 +26,29 @@ from app.api.fast_path import ENDPOINT, RecommendEndpoint
 from app.api.openapi import document, operation_id
 from app.api.reply import Outcomes
 from app.api.request_log import request_log
+from app.api.served_info import ServedInfo
 from app.bootstrap import Service, open_service
 from app.core.errors import AppError
 from app.core.logs import configure_logging
 from app.core.settings import Settings
+from app.core.tallies import Tallies
 from app.core.telemetry import Metrics
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 
 
 def create_app(
-    settings: Settings | None = None, open_service: OpenService = open_service
+    settings: Settings | None = None,
+    open_service: OpenService = open_service,
+    tallies: Tallies | None = None,
 ) -> FastAPI:
-    """Return the application; tests pass an `open_service` that wires fakes."""
+    """Return the application; tests pass an `open_service` that wires fakes.
+
+    `tallies`: where metrics are counted, if several processes show theirs together.
+    """
     settings = settings or Settings()
     configure_logging(settings.log_level, settings.log_format, workers=settings.workers)
-    metrics = Metrics(CollectorRegistry())
+    metrics = Metrics(CollectorRegistry(), tallies)
     outcomes = Outcomes(metrics)
     cors = None if settings.cors_origins is None else Cors(settings.cors_origins)
     log = request_log(settings.access_log_per_second, settings.slow_request_ms)
@@ -50,7 +58,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
         async with open_service(settings, metrics) as service:
             app.state.service = service
-            yield {ENDPOINT: RecommendEndpoint(service, outcomes, cors, log)}
+            with _shown(service, metrics, to_others=tallies is not None):
+                yield {ENDPOINT: RecommendEndpoint(service, outcomes, cors, log)}
 
     app: FastAPI = FastAPIOffline(
         title="recserve",
@@ -74,6 +83,21 @@ def create_app(
     app.add_route("/", _to_docs, include_in_schema=False)
     app.add_middleware(Edge, outcomes=outcomes, cors=cors, log=log, root_path=root_path)
     return app
+
+
+@contextmanager
+def _shown(service: Service, metrics: Metrics, *, to_others: bool) -> Iterator[None]:
+    """Show what is served in the metrics, and this process's gauges to other workers."""
+    info, task = ServedInfo(service.engine), None
+    metrics.registry.register(info)
+    if to_others:
+        task = asyncio.create_task(metrics.publish_gauges(), name="recserve-gauges")
+    try:
+        yield
+    finally:
+        metrics.registry.unregister(info)
+        if task is not None:
+            task.cancel()
 
 
 async def _to_docs(request: Request) -> Response:

@@ -8,31 +8,60 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, generate_latest
 
-from app.core.tallies import Counter, Counters, Histogram, Histograms
+from app.core.process_metrics import ProcessMetrics
+from app.core.tallies import (
+    Counter,
+    Counters,
+    Gauge,
+    Gauges,
+    Histogram,
+    Histograms,
+    LocalTallies,
+    Tallies,
+)
 from app.core.types import StageTimings
 
 _SECONDS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+_GAUGES_S: Final = 1.0
 _POWERS_OF_TWO: Final = tuple(float(2**power) for power in range(11))
 
 
 class Metrics:
-    """Every `recserve_…` metric of one process.
+    """Every `recserve_…` metric: of one process, or summed over all that share their tallies.
 
     Label values are fixed words, never input of a caller, so the number of series is bounded.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, tallies: Tallies | None = None) -> None:
+        """Register all metrics. `tallies`: where they lie; None = in this process."""
         self.registry = registry
+        self._tallies = tallies or LocalTallies()
+        self._gauges: list[Gauge] = []
+        registry.register(ProcessMetrics(self._tallies.pids))
         self._http()
         self._batching()
         self._caching()
         self._events()
         self._language_model()
+
+    def text(self) -> bytes:
+        """Return all metrics in the format of Prometheus."""
+        self._tallies.refresh()
+        return generate_latest(self.registry)
+
+    async def publish_gauges(
+        self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Put all gauges where other processes read them, every second, for ever."""
+        while True:
+            for gauge in self._gauges:
+                gauge.refresh()
+            await sleep(_GAUGES_S)
 
     def _http(self) -> None:
         self.requests = self._counters("requests", "HTTP requests answered.", "route", "status")
@@ -68,7 +97,7 @@ class Metrics:
         )
         self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")
         self.coalesced = self._counter("coalesced", "Requests that joined identical work.")
-        self.engine_up = self._gauge("engine_up", "1 while the engine takes work.")
+        self.engine_up = self._gauge("engine_up", "1 while the engine takes work.", min)
         self.reloads = self._counters(
             "reloads", "Bundles that were to take over, by result: done, refused.", "result"
         )
@@ -85,7 +114,7 @@ class Metrics:
             "cache_write_errors", "Answers that the shared cache did not take."
         )
         self.cache_breaker_open = self._gauge(
-            "cache_breaker_open", "1 while the shared cache is being left alone."
+            "cache_breaker_open", "1 while the shared cache is being left alone.", max
         )
 
     def _events(self) -> None:
@@ -114,7 +143,7 @@ class Metrics:
             "llm_calls_in_flight", "Calls of the language model that run now."
         )
         self.llm_breaker_open = self._gauge(
-            "llm_breaker_open", "1 while the language model is being left alone."
+            "llm_breaker_open", "1 while the language model is being left alone.", max
         )
         self.intents_learned = self._counter(
             "intents_learned", "Queries of which the language model taught something."
@@ -133,20 +162,24 @@ class Metrics:
         )
 
     def _counters(self, name: str, text: str, *labels: str) -> Counters:
-        family = Counters(f"recserve_{name}", text, labels)
+        family = Counters(f"recserve_{name}", text, labels, self._tallies)
         self.registry.register(family)
         return family
 
     def _counter(self, name: str, text: str) -> Counter:
         return self._counters(name, text).labels()
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"recserve_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, join: Callable[[Sequence[float]], float] = sum) -> Gauge:
+        """Return a gauge. `join`: makes one number of those of several workers."""
+        family = Gauges(f"recserve_{name}", text, join, self._tallies)
+        self.registry.register(family)
+        self._gauges.append(family.labels())
+        return self._gauges[-1]
 
     def _histograms(
         self, name: str, text: str, *labels: str, bounds: Sequence[float] = _SECONDS
     ) -> Histograms:
-        family = Histograms(f"recserve_{name}", text, labels, bounds)
+        family = Histograms(f"recserve_{name}", text, labels, bounds, self._tallies)
         self.registry.register(family)
         return family
 
