@@ -28,8 +28,9 @@ def are_ids(values: Sequence[Cell]) -> bool:
 def nameless_fields(section: str, values: Mapping[str, list[Cell]]) -> dict[str, str]:
     """Return field -> column of a file whose columns have no names, by the values alone.
 
-    Of items the first column that differs in all rows is the id, and the next one of texts the
-    title. Of events the user comes before the item, as in all data sets known to us.
+    Of items the first column that differs in all rows is the id, and the next one of different
+    texts the title, of several words if there is such a one. Of events the user comes before the
+    item, as in all data sets known to us.
     """
     if section == "items":
         return _nameless_items(values)
@@ -40,12 +41,13 @@ def _nameless_items(values: Mapping[str, list[Cell]]) -> dict[str, str]:
     found: dict[str, str] = {}
     tests: list[tuple[str, Callable[[Sequence[Cell]], bool]]] = [
         ("id", lambda v: are_ids(v) and len({str(x) for x in v}) == len(v)),
-        ("title", lambda v: _are_texts(v) and are_ids(v) and not _are_addresses(v)),
+        ("title", lambda v: _are_titles(v) and _mostly(v, lambda cell: " " in str(cell).strip())),
+        ("title", _are_titles),
         ("categories", lambda v: _are_texts(v) and _are_lists(v)),
         ("published_at", _are_dates),
     ]
     for field, fits in tests:
-        free = [name for name in values if name not in found.values()]
+        free = [name for name in values if field not in found and name not in found.values()]
         column = next((name for name in free if fits(values[name])), None)
         if column is not None:
             found[field] = column
@@ -94,6 +96,10 @@ def _has_letters(value: Cell) -> bool:
 def _are_kinds(values: Sequence[Cell]) -> bool:
     """Tell whether there are few different texts."""
     return _are_texts(values) and len({str(value) for value in values}) <= _MOST_KINDS
+
+
+def _are_titles(values: Sequence[Cell]) -> bool:
+    return _are_texts(values) and are_ids(values) and not _are_addresses(values)
 
 
 def _are_addresses(values: Sequence[Cell]) -> bool:

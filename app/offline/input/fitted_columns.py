@@ -148,7 +148,7 @@ def fit_of(section: Section, names: Columns, file_format: Format, sample: Sequen
         if name in columns and name not in named.values()
     }
     guesser = _Guesser(section, values, {*named.values(), *own.values(), *_contexts(resolved)})
-    if file_format.settings.header is False and not own and not named:
+    if file_format.has_no_names and not named:
         guessed = nameless_fields(section, values)
     else:
         guessed = guesser.guesses([field for field in unset if field not in own])

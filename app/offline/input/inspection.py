@@ -149,7 +149,7 @@ def inspect(path: Path, recipe: Recipe, section: Section | None = None) -> Inspe
     if not rows:
         raise BadDataError(f"{path.name} has no rows that can be read ({file_format.shown})")
     fits = {each: fit_of(each, getattr(recipe, each), file_format, rows) for each in SECTIONS}
-    fit = fits[section or _section_of(fits, has_names=file_format.settings.header is not False)]
+    fit = fits[section or _section_of(fits, has_names=not file_format.has_no_names)]
     values = {name: [row.get(name) for row in rows] for name in fit.columns}
     read = {name: _read(name, cells, file_format) for name, cells in values.items()}
     kinds = {name: column.kind for name, column in read.items()}

@@ -69,6 +69,11 @@ class Format:
     columns: tuple[str, ...] | None
     settings: FileFormat
 
+    @property
+    def has_no_names(self) -> bool:
+        """Its columns have no names: neither a header nor a recipe gives them any."""
+        return self.settings.header is False and self.settings.columns is None
+
 
 def format_of(path: Path, wanted: FileFormat | None = None) -> Format:
     """Recognise what a file is. `wanted`: what a recipe sets for it; the rest is recognised.
@@ -177,7 +182,7 @@ def _delimited(
         dialect.shown,
         encoding.shown,
         *([] if dialect.has_header else ["no header"]),
-        *([] if dialect.quote == '"' else [_QUOTES[dialect.quote]]),
+        *([] if dialect.quote == '"' or len(dialect.delimiter) > 1 else [_QUOTES[dialect.quote]]),
         f"{n} column{'' if n == 1 else 's'}",
     ]
     columns = tuple(name for name in table.names if name)
@@ -192,6 +197,7 @@ def _delimited(
             delimiter=dialect.delimiter,
             quote=dialect.quote,
             header=dialect.has_header,
+            columns=wanted.columns,
         ),
     )
 

@@ -174,6 +174,7 @@ def test_the_fields_of_events(tmp_path, content, expected, more):
     [
         ("1::Heat (1995)::Crime|Drama\n2::Up (2009)::Animation|Drama\n", "items", [1, 2, 3]),
         ("7|Oak lamp|1999\n8|Pine shelf|2003\n", "items", [1, 2, None, 3]),
+        ("N5\tnews\tworld\tA long day\t7\nN6\thealth\tfood\tEat well\t8\n", "items", [1, 4]),
         ("1::1193::5::978300760\n1::661::3::978302109\n", "events", [1, 2, 3, 4]),
         ("881250949\t196\t242\n891717742\t186\t302\n", "events", [2, 3, None, 1]),
     ],

@@ -15,6 +15,7 @@ import pytest
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable
 from app.offline.input import dialect, json_rows, text_encoding
+from app.offline.input.items import read_items
 from app.offline.input.readers import format_of, read_rows
 from app.offline.input.recipe import FileFormat, Recipe, load_recipe
 
@@ -249,9 +250,7 @@ def test_a_column_without_a_name_is_not_read(tmp_path):
 )
 def test_files_without_a_header(tmp_path, content, names):
     shown, rows = read(tmp_path / "a.dat", content)
-    assert f"no header, {names} columns" in shown or shown.endswith(
-        f"no header, without quotes, {names} columns"
-    )
+    assert shown.endswith(f", no header, {names} columns")
     assert len(rows) == content.count("\n")
     assert list(rows[0]) == [f"column_{n}" for n in range(1, names + 1)]
 
@@ -285,6 +284,13 @@ def test_a_recipe_sets_what_is_guessed_wrong(tmp_path):
         {"column_1": "1", "column_2": '"x'},
         {"column_1": "2", "column_2": "y"},
     ]
+
+
+def test_columns_that_a_recipe_names_are_taken_by_their_names(tmp_path):
+    path = write(tmp_path / "a.dat", "Oak lamp::17\nPine shelf::18\n")
+    recipe = Recipe.model_validate({"format": {"items": {"columns": ["name", "sku"]}}})
+    items = read_items(path, recipe)
+    assert (items.ids, items.columns["title"]) == (["17", "18"], ["Oak lamp", "Pine shelf"])
 
 
 def test_a_recipe_whose_columns_do_not_fit_is_refused(tmp_path):
