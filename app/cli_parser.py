@@ -129,7 +129,7 @@ def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None
     group = parser.add_argument_group("settings")
     for name in names:
         field = Settings.model_fields[name]
-        default = "" if field.default is None else f" Default: {field.default}."
+        default = "" if field.default is None else f" (default: {field.default})"
         text = f"{field.description}{default} [env: RECSERVE_{name.upper()}]"
         group.add_argument(
             f"--{name.replace('_', '-')}",
