@@ -23,6 +23,7 @@ from app.offline.input.column_names import (
     rating_rank,
     same_name,
     toml_table,
+    toml_text,
 )
 from app.offline.input.column_values import FITS, are_ids, nameless_fields
 from app.offline.input.readers import Cells, Format, format_of, read_rows
@@ -262,11 +263,9 @@ def _missing(file: str, file_format: Format, fit: Fit) -> str:
         likest = (near for name in names if (near := nearest_name(name, free)))
         nearest[field] = next(likest, free[0] if free else "…")
         free = [name for name in free if name != nearest[field]]
-    return "\n".join(
-        [
-            f"{file}: no column is known as {lacking}. It has {listed(fit.columns)} "
-            f"(read as: {file_format.shown}).",
-            "Name yours in a recipe (--recipe FILE), for example:",
-            *toml_table(fit.section, nearest),
-        ]
+    keys = ", ".join(f"{field} = {toml_text(name)}" for field, name in nearest.items())
+    return (
+        f"{file}: no column is known as {lacking}. It has {listed(fit.columns)} "
+        f"(read as: {file_format.shown}). Name yours in a recipe, for example: "
+        f"[{fit.section}] {keys}"
     )

@@ -241,15 +241,20 @@ class Recipe(_RecipePart):
             UsageError: names key, column and file.
         """
         columns: _RecipePart = getattr(self, section)
-        for field in sorted(columns.model_fields_set - {"path", "default_event"}):
-            for column in _columns_of(getattr(columns, field)):
-                if seen and column and column not in seen:
-                    near = nearest_name(column, sorted(seen))
-                    line = f"; nearest: {field} = {toml_text(near)}" if near else ""
-                    raise UsageError(
-                        f"{self.file}: {section}.{field} names the column {column!r}, "
-                        f"which {file} does not have. It has {listed(sorted(seen))}{line}"
-                    )
+        wrong = [
+            (field, column)
+            for field in sorted(columns.model_fields_set - {"path", "default_event"})
+            for column in _columns_of(getattr(columns, field))
+            if seen and column and column not in seen
+        ]
+        if wrong:
+            named = ", ".join(f"{section}.{field} names the column {c!r}" for field, c in wrong)
+            near = {field: nearest_name(column, sorted(seen)) for field, column in wrong}
+            lines = [f"{field} = {toml_text(name)}" for field, name in near.items() if name]
+            raise UsageError(
+                f"{self.file}: {named}, which {file} does not have. It has {listed(sorted(seen))}"
+                + (f"; nearest: {', '.join(lines)}" if lines else "")
+            )
 
     def check_defaults(self, fields: Set[str]) -> None:
         """Refuse a default for a field that the items do not have. Raises `UsageError`."""

@@ -256,7 +256,7 @@ def test_a_text_may_name_a_column_that_was_guessed_also_when_trained_again(tmp_p
     ("content", "message"),
     [
         ("a,b\n1,2\n", "no column is known as the id. It has 'a', 'b' (read as: comma, UTF-8"),
-        ("Idd,b\nx,2\n", '[items]\n  id = "Idd"'),
+        ("Idd,b\nx,2\n", '[items] id = "Idd"'),
         ("price;colour\n1;2\n", "(read as: semicolon, UTF-8, 2 columns)"),
     ],
 )
@@ -271,7 +271,7 @@ def test_other_files_without_a_field_are_refused_with_one_message(tmp_path):
     with pytest.raises(BadDataError) as refused:
         read_events(lines, Recipe(), NOW)
     assert str(refused.value).startswith("a.csv: no column is known as the user and the item. It ")
-    assert '  [events]\n  user_id = "' in str(refused.value)
+    assert '[events] user_id = "' in str(refused.value)
     with pytest.raises(BadDataError, match="known as the id"):
         read_users(lines, Recipe())
     with pytest.raises(BadDataError, match="known as the query and the item and the grade"):
@@ -286,7 +286,12 @@ def test_other_files_without_a_field_are_refused_with_one_message(tmp_path):
             "items.id names the column 'skuu', which a.csv does not have. "
             "It has 'name', 'price', 'sku'; nearest: id = \"sku\"",
         ),
-        ({"title": "Nmae"}, 'nearest: title = "name"'),
+        (
+            {"title": "Nmae", "id": "zzz", "text": "prize"},
+            "items.id names the column 'zzz', items.text names the column 'prize', items.title "
+            "names the column 'Nmae', which a.csv does not have. It has 'name', 'price', 'sku'; "
+            'nearest: text = "price", title = "name"',
+        ),
         ({"text": "zzz"}, "It has 'name', 'price', 'sku'"),
     ],
 )

@@ -114,9 +114,8 @@ def test_a_file_without_a_column_is_refused_with_what_to_do(tmp_path, column):
     has = ", ".join(repr(name) for name in rows[0])
     assert str(refused.value) == (
         f"judged.jsonl: no column is known as the {meaning}. It has {has} "
-        "(read as: JSON Lines, UTF-8).\n"
-        "Name yours in a recipe (--recipe FILE), for example:\n"
-        f'  [judgements]\n  {column} = "…"'
+        "(read as: JSON Lines, UTF-8). Name yours in a recipe, for example: "
+        f'[judgements] {column} = "…"'
     )
 
 
