@@ -63,7 +63,7 @@ async def count_facets(request: Request, service: ServiceDep) -> Response:
     known = service.engine.info.attributes
     for name in facets_request.fields:
         if name not in known:
-            raise no_such_field(known, "fields")
+            raise no_such_field(name, known, "fields")
     text = filter_text(facets_request.filter)
     if text:
         service.engine.check_filter(text)

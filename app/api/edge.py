@@ -60,8 +60,8 @@ class Edge:
         request_id = scope.setdefault("state", {})["request_id"] = id_of(scope["headers"])
         exchange = _Exchange(scope["method"], send, [(b"x-request-id", request_id.encode())])
         scope = routed(scope, self._root_path)
+        preflight = None
         try:
-            preflight = None
             if self._cors is not None:
                 exchange.headers += self._cors.headers(scope["headers"])
                 preflight = self._cors.preflight(scope["method"], scope["headers"])
@@ -74,7 +74,8 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             await _send(problem_reply(translate(error), request_id), exchange.send)
         finally:
-            route = str(getattr(scope.get("route"), "path", "unmatched"))
+            otherwise = "unmatched" if preflight is None else "preflight"
+            route = str(getattr(scope.get("route"), "path", otherwise))
             end = perf_counter()
             self._outcomes.count(route, exchange.status, end - start)
             if self._log is not None and self._log.wants(end, end - start):

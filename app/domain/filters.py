@@ -10,6 +10,7 @@ operator except `not` and `exists: false`. This module does not know where items
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -153,7 +154,7 @@ class _Parser:
             return _GROUPS[name](tuple(parts))
         kind = self._kinds.get(name)
         if kind is None:
-            raise no_such_field(self._kinds, where)
+            raise no_such_field(name, self._kinds, where)
         if not isinstance(value, dict) or not value:
             raise _wrong('this must be an object such as {"any": [...]}', where)
         tests = [
@@ -240,10 +241,12 @@ def _list(operand: object, where: str) -> list[object]:
     return operand
 
 
-def no_such_field(known: Iterable[str], where: str) -> InvalidRequestError:
+def no_such_field(sent: str, known: Iterable[str], where: str) -> InvalidRequestError:
     """Return the error for a name, in the request field `where`, that is no field of the items."""
-    fields = ", ".join(sorted(known)) or "none"
-    return _wrong(f"no such field; there are: {fields}", where)
+    names = sorted(known)
+    near = get_close_matches(sent[:_MOST_NAMED], names, n=1)
+    meant = f" did you mean `{near[0]}`?" if near else ""
+    return _wrong(f"no such field;{meant} there are: {', '.join(names) or 'none'}", where)
 
 
 def _wrong(message: str, where: str) -> InvalidRequestError:

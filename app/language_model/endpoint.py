@@ -59,7 +59,11 @@ class HttpLanguageModel:
         self._thread = LoopThread("recserve-llm")
 
     def __repr__(self) -> str:
-        return f"<HttpLanguageModel {self._model}>"
+        return f"<HttpLanguageModel {self}>"
+
+    def __str__(self) -> str:
+        """Return which model it is, and where, for the log."""
+        return f"{self._model} at {urlsplit(self._url).netloc.rpartition('@')[2]}"
 
     async def ask(self, question: ModelQuestion) -> ModelAnswer:
         """Return the model's answer. Raises `LanguageModelError`."""

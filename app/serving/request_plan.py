@@ -214,10 +214,10 @@ class Planner:
         known = self._engine.info.attributes
         for name in ask.fields:
             if name not in known:
-                raise no_such_field(known, "fields")
+                raise no_such_field(name, known, "fields")
         for name in ask.max_per or ():
             if name not in known and name != _TITLE:
-                raise no_such_field((*known, _TITLE), "max_per")
+                raise no_such_field(name, (*known, _TITLE), "max_per")
 
     def _page(self, ask: RecommendRequest) -> Page:
         if ask.cursor is None:

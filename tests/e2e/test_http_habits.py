@@ -71,8 +71,10 @@ async def test_options_names_the_methods(path: str, allow: str) -> None:
 async def test_a_preflight_is_answered(path: str, origins: str) -> None:
     async with running(cors_origins=origins) as server, client(server) as http:
         answer = await http.options(path, headers={"origin": SHOP, **ASKED})
+        metrics = (await http.get("/metrics")).text
 
     assert (answer.status_code, answer.content) == (204, b"")
+    assert 'recserve_requests_total{route="preflight",status="204"} 1.0' in metrics
     assert answer.headers["access-control-allow-origin"] == ("*" if origins == "*" else SHOP)
     assert answer.headers["access-control-allow-headers"] == "content-type"
     assert "POST" in answer.headers["access-control-allow-methods"]

@@ -153,7 +153,7 @@ class Asker:
         except LanguageModelError as error:
             parts.breaker.failed(permit)
             metrics.llm_calls.labels(error.reason).inc()
-            _log.warning("%s", error.message)
+            _log.warning("%s (%s)", error.message, parts.model)
             if error.retry_after_s:
                 self._pause(error.retry_after_s)
             self._retry(words, note)

@@ -123,6 +123,9 @@ def test_one_item_and_all_of_them_are_judged_alike(raw: dict[str, object]) -> No
     ("raw", "field", "said"),
     [
         ({"colour": {"eq": "red"}}, "filter.colour", "brand, genres, made, price, sale"),
+        ({"prices": {"lte": 5}}, "filter.prices", "no such field; did you mean `price`? there are"),
+        ({"$or": [{"Brand": {"eq": "x"}}]}, "filter.$or.0.Brand", "did you mean `brand`?"),
+        ({"genre": {"any": ["x"]}}, "filter.genre", "did you mean `genres`?"),
         ({"brand": "x"}, "filter.brand", "object"),
         ({"brand": {}}, "filter.brand", "object"),
         ({"brand": {"eq": 5}}, "filter.brand.eq", "string"),

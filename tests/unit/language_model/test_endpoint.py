@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from app.core.errors import LanguageModelError, UsageError
+from app.core.logs import configure_logging
 from app.core.settings import Settings
-from app.core.telemetry import configure_logging
 from app.core.types import ModelQuestion
 from app.language_model.endpoint import (
     MAX_BYTES,
