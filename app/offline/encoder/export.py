@@ -28,6 +28,7 @@ import onnx
 from safetensors.numpy import save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from app.bundle.encoder_info import INFO_FILE, EncoderInfo
 from app.core.errors import BundleError
@@ -143,6 +144,9 @@ def _open(name: str, folder: str) -> _Opened:
 
 def _load(name: str, folder: str) -> Any:  # noqa: ANN401 - its modules are bare torch modules
     local = from_this_machine(folder)
+    if local:
+        # The weights of this machine are there at once; only a download takes time.
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return SentenceTransformer(folder, device="cpu", local_files_only=local)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
