@@ -105,12 +105,13 @@ def unique_levels(names: Iterable[str]) -> tuple[str, ...] | None:
     """
     found: dict[str, None] = {}
     for name in names:
-        text = plain_text(name)
-        for level in _LEVELS.split(text) if _may_be_path(text) else (text,):
-            if level := level.strip():
-                found[level] = None
+        for level in levels_of(plain_text(name)):
+            found[level] = None
     return tuple(found) or None
 
 
-def _may_be_path(text: str) -> bool:
-    return ">" in text or "»" in text or "›" in text or "→" in text
+def levels_of(text: str) -> list[str]:
+    """Return the levels of a path, without blanks around them."""
+    is_path = ">" in text or "»" in text or "›" in text or "→" in text
+    levels = _LEVELS.split(text) if is_path else [text]
+    return [level for part in levels if (level := part.strip())]

@@ -36,6 +36,8 @@ _GROUPED: Final = {
     ".": re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+"),
 }
 _OTHER: Final = {",": ".", ".": ","}
+_RANGE: Final = re.compile(r"\s*(?:[-–—]|\bto\b|\bbis\b|\bà\b)\s*")
+_FROM: Final = re.compile(r"^(?:from|starting at|ab|dès|desde|da|vanaf|från)\s+", re.IGNORECASE)
 _MAX_CHARS: Final = 64
 _MOST_DIGITS: Final = 15  # float64 keeps them all; longer ones are codes
 _PLAIN: Final = re.compile(r"[0-9.,]*[0-9]")
@@ -85,6 +87,20 @@ def written(text: str) -> Written | None:
     if found["whole"] and body[-1] in ".,":  # "12,-"
         body = body[:-1]
     return _split(sign, body, currency)
+
+
+def lowest_written(text: str) -> Written | None:
+    """Return how a text spells the lower end of a range, or a price that is "from" so much.
+
+    >>> number = lowest_written("$11.99 - $19.99")
+    >>> number.digits, lowest_written("from 5 EUR").digits, lowest_written("2019-03-31")
+    ('11.99', '5', None)
+    """
+    if len(text) > _MAX_CHARS:
+        return None
+    ends = _RANGE.split(_FROM.sub("", text.strip()))
+    found = [written(end) for end in ends]
+    return found[0] if len(found) <= 2 and all(found) else None
 
 
 def _split(sign: str, body: str, currency: str) -> Written | None:

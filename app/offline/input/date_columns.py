@@ -19,6 +19,7 @@ _LEAST_YEAR: Final = 1000
 _MOST_YEAR: Final = 2999
 _YEAR_DIGITS: Final = 4
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+_YEAR: Final = re.compile(r"[12][0-9]{3}")
 _HALF_DAY: Final = re.compile(r"[0-9]\s*[ap]\.?m\b", re.IGNORECASE)
 
 
@@ -27,12 +28,23 @@ def is_date(cell: Cell) -> bool:
     return isinstance(cell, str) and bool(iso_time(cell) or written_date(cell))
 
 
+def is_year(cell: Cell) -> bool:
+    """Return whether a cell is the text of a year from 1000 to 2999."""
+    return isinstance(cell, str) and bool(_YEAR.fullmatch(cell.strip()))
+
+
 def read_dates(
     cells: Sequence[Cell], remarks: ColumnRemarks, day_first: bool | None
 ) -> list[Instant | None]:
     """Return the instants of a column of texts; those that cannot be read are remarked on."""
     first = days_first(_texts(cells), remarks, day_first)
-    return _each(cells, remarks, lambda cell: iso_time(cell) or _written(cell, first))
+
+    def read(cell: Cell) -> Instant | None:
+        if is_year(cell):
+            return Instant.of_year(int(cell))
+        return iso_time(cell) or _written(cell, first) if isinstance(cell, str) else None
+
+    return _each(cells, remarks, read)
 
 
 def read_published(

@@ -2,16 +2,16 @@
 
 A cell may be a list, a list as text (`['a', 'b']`), or text with separators. The recipe may name
 the separator of a column. Otherwise it is guessed: `|` if any cell has one, else semicolons,
-commas and line breaks. A comma within a name is recognised: `Arts, Crafts & Sewing`, or texts that
-come often but whose parts come nowhere else.
+commas and line breaks. Commas within names are recognised: all texts with commas are like `Arts,
+Crafts & Sewing`, or a text comes often, and its parts come in no other text.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from app.domain.category_names import WrongCategoriesError, listed, named, unique_levels
+from app.domain.category_names import WrongCategoriesError, levels_of, listed, named, unique_levels
 from app.domain.markup import plain_text
 from app.domain.values import NO_VALUES, Cell, is_missing
 from app.offline.input.column_remarks import MISSING, UNREADABLE, ColumnRemarks
@@ -100,15 +100,18 @@ class ListColumn:
         return self._guessed({text: plain_text(text) for text in counted}, counted)
 
     def _guessed(self, plain: Mapping[str, str], counted: Mapping[str, int]) -> Split:
+        pieces = {text: _OTHERS.split(content) for text, content in plain.items()}
         # Where both occur in one text, the commas belong to names.
-        has_both = any("," in text and ";" in text for text in plain.values())
+        commas_separate = not any("," in text and ";" in text for text in plain.values()) and (
+            not self._has_levels or _commas_separate(pieces.values())
+        )
         parts = {
             text: [
                 name
-                for piece in _OTHERS.split(content)
-                for name in ([piece] if has_both else self._by_commas(piece))
+                for piece in each
+                for name in (_by_commas(piece) if commas_separate else [piece])
             ]
-            for text, content in plain.items()
+            for text, each in pieces.items()
         }
         if self._has_levels:
             _keep_names(parts, counted)
@@ -116,7 +119,7 @@ class ListColumn:
             shown
             for mark, shown in ((",", "comma"), (";", "semicolon"), ("\n", "line break"))
             if any(mark in plain[text] and len(parts[text]) > 1 for text in plain)
-            and not (mark == "," and has_both)
+            and (mark != "," or commas_separate)
         ]
         if marks:
             self.remarks.read_as.append(
@@ -125,11 +128,19 @@ class ListColumn:
             )
         return parts.__getitem__
 
-    def _by_commas(self, text: str) -> list[str]:
-        parts = _COMMA.split(text)
-        if len(parts) == 1 or (self._has_levels and _LISTING.fullmatch(parts[-1])):
-            return [text]
-        return [part.replace("\\,", ",") for part in parts]
+
+def _by_commas(text: str) -> list[str]:
+    return [part.replace("\\,", ",") for part in _COMMA.split(text)]
+
+
+def _commas_separate(pieces: Iterable[Sequence[str]]) -> bool:
+    """Tell whether some text with commas is a list, and not a name such as `Food, Drink & Tea`."""
+    levels = {level for texts in pieces for text in texts for level in levels_of(text)}
+    listed_parts = [_COMMA.split(level) for level in levels if "," in level]
+    if any(not _LISTING.fullmatch(parts[-1]) for parts in listed_parts):
+        return True
+    # A part of such a name that is a category by itself shows that it is a list after all.
+    return any(part.strip() in levels for parts in listed_parts for part in parts)
 
 
 def _keep_names(parts: dict[str, list[str]], counted: Mapping[str, int]) -> None:

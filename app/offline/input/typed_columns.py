@@ -24,9 +24,9 @@ from app.domain.values import (
     is_missing,
     plain_number,
 )
-from app.domain.written_numbers import NumberStyle, Written, written
+from app.domain.written_numbers import NumberStyle, Written, lowest_written, written
 from app.offline.input.column_remarks import MISSING, UNREADABLE, ColumnRemarks
-from app.offline.input.date_columns import is_date, read_dates
+from app.offline.input.date_columns import is_date, is_year, read_dates
 
 _SAMPLE: Final = 64
 _LEAST_SHARE: Final = 0.8
@@ -121,7 +121,7 @@ def _numbers(
     """Read numbers as people write them."""
     enough = _LEAST_SHARE_BY_ROLE if is_number else _LEAST_SHARE
     for some in (told[:_SAMPLE], told):
-        forms = {cell: _form(cell) for cell in set(_only_texts(some))}
+        forms = {cell: _form(cell, is_number) for cell in set(_only_texts(some))}
         n_read = sum(
             (forms[cell] if isinstance(cell, str) else plain_number(cell)) is not None
             for cell in some
@@ -145,9 +145,10 @@ def _numbers(
     return "number", [_number(cell, values, remarks) for cell in cells]
 
 
-def _form(text: str) -> Written | float | None:
+def _form(text: str, is_number: bool) -> Written | float | None:
     """Return how a text spells a number; a number where only a program writes so, as 1e5."""
-    return written(text) or plain_number(text)
+    form = written(text) or plain_number(text)
+    return lowest_written(text) if form is None and is_number else form
 
 
 def _number(cell: Cell, values: Mapping[str, float | None], remarks: ColumnRemarks) -> float | None:
@@ -177,7 +178,8 @@ def _times(
 ) -> Found | None:
     """Read dates as people write them; ISO 8601 among them."""
     for some in (told[:_SAMPLE], told):
-        if not some or sum(map(is_date, some)) < _LEAST_SHARE * len(some):
+        n_dates, n_years = sum(map(is_date, some)), sum(map(is_year, some))
+        if 2 * n_dates <= len(some) or n_dates + n_years < _LEAST_SHARE * len(some):
             return None
     remarks.read_as.append("times")
     return "time", read_dates(cells, remarks, day_first)

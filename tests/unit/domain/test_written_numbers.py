@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.written_numbers import NumberStyle, number_of, written
+from app.domain.written_numbers import NumberStyle, lowest_written, number_of, written
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,18 @@ def test_the_others_tell_what_a_separator_means(texts: list[str], numbers: list[
     forms = [form for text in texts if (form := written(text)) is not None]
     style = NumberStyle.of(forms)
     assert [style.number(form) for form in forms] == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        *(("£5 – £9", "5"), ("5-10", "5"), ("12,90 € bis 15,90 €", "12.90"), ("ab 12 €", "12")),
+        *(("From $3", "3"), ("$4", "4"), ("1-2-3", None), ("cheap - $5", None), ("", None)),
+    ],
+)
+def test_the_lower_end_of_a_range(text: str, digits: str | None) -> None:
+    form = lowest_written(text)
+    assert (None if form is None else form.digits) == digits
 
 
 @given(st.text(max_size=30))

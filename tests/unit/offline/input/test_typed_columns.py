@@ -75,6 +75,8 @@ def test_a_role_that_asks_for_numbers_takes_half_of_them() -> None:
     assert column(*cells)[0] == "string"
     assert column(*cells, is_number=True)[1] == [12.0, None, 15.0]
     assert column("12", "ask", "us", is_number=True)[0] == "string"
+    assert column("$5 - $9", "ask", "from $3", is_number=True)[1] == [5.0, None, 3.0]
+    assert column("$5 - $9", "$4")[0] == "string"
 
 
 def test_json_texts_are_numbers_only_where_numbers_are_meant() -> None:
@@ -104,6 +106,9 @@ def test_dates() -> None:
     assert values[4] is None
     assert said == "column 'c': times; 1 not readable, so missing ('soon')"
     assert column("31/03/2019", "soon", "later")[0] == "string"
+    years = column("31/03/2019", "March 31, 2019", "2019")[1]
+    assert [found.shown() for found in years] == [day.shown(), day.shown(), 2019]
+    assert column("2019", "2020", "31/03/2019")[0] == "string"
 
 
 def test_texts() -> None:
