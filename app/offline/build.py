@@ -51,6 +51,7 @@ from app.offline.bundle_files import (
 from app.offline.input.events import Events, read_events
 from app.offline.input.items import read_items
 from app.offline.input.judgements import Judgements, read_judgements
+from app.offline.input.rating_scale import with_rating_scale
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
 from app.offline.input.roles import choose_roles
@@ -186,7 +187,9 @@ def build(  # noqa: PLR0913 - all but two have defaults
         if catalogue.names != recipe.items:
             recipe = recipe.model_copy(update={"items": catalogue.names})
         described = describe(columns, recipe)
-        log = log_of(_read_log(events, recipe), described.ids, recipe.weights)
+        happened = _read_log(events, recipe)
+        recipe = with_rating_scale(recipe, happened)
+        log = log_of(happened, described.ids, recipe.weights)
         people = _read_people(users, recipe)
         judged = _read_judgements(judgements, recipe, described.ids)
         chosen = choose_roles(catalogue, recipe)
@@ -284,8 +287,10 @@ def retrain(  # noqa: PLR0913 - all but two have defaults
         built_by = Recipe.model_validate(old.manifest.recipe)
         columns = columns_of(old)
         described = describe(columns, built_by)
-        recipe = recipe or built_by
-        log = log_of(read_events(events, recipe), described.ids, recipe.weights)
+        stored, recipe = recipe is None, recipe or built_by
+        happened = read_events(events, recipe)
+        scaled = with_rating_scale(recipe, happened, stored=stored)
+        log = log_of(happened, described.ids, scaled.weights)
         people = Users.of_bundle(old)
         judged = _read_judgements(judgements, recipe, described.ids)
 
@@ -320,6 +325,8 @@ def retrain(  # noqa: PLR0913 - all but two have defaults
             "features_version": FEATURES_VERSION,
             **_of_events(log, known),
         }
+        if scaled is not recipe:  # serving must judge ratings alike
+            fresh["recipe"] = old.manifest.recipe | {"weights": scaled.shown()["weights"]}
         return BundleFacts(**facts | fresh)
 
     published = write_bundle(old.path.parent, fill, promotion.accept)

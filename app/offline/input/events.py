@@ -42,6 +42,7 @@ from app.offline.input.readers import Cells, Format, read_rows
 from app.offline.input.recipe import EventColumns, Recipe
 
 _MOST_NAMED: Final = 10
+_MOST_STARS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class EventParser:
         self._context = ContextColumns(names.context, file_format)
         self._columns: set[str] = set()
         self._stars: Counter[str] = Counter()  # column -> rows whose value it gave
+        self._highest = 0.0
         self._kinds: dict[str, str] = {}  # as sent -> as the rules spell it
         self._read_otherwise: Counter[str] = Counter()
 
@@ -186,7 +188,9 @@ class EventParser:
         """Note which column of stars was used, and which columns were not used at all."""
         for column, n in self._stars.items():
             least = self._recipe.weights[RATING_KIND].positive_from
-            sense = "" if least is None else f"; a value from {least:g} is positive"
+            # In a higher scale the build finds another bound, and says so.
+            is_said = least is not None and self._highest <= _MOST_STARS
+            sense = f"; a value from {least:g} is positive" if is_said else ""
             report.notes.append(f"column {column!r} was read as the value of {n} ratings{sense}")
         for sent, n in self._read_otherwise.items():
             report.notes.append(f"{n} × {read_otherwise(sent, self._kinds[sent])}")
@@ -209,6 +213,7 @@ class EventParser:
         given = not math.isnan(value)
         if may_be_stars and given and (column != names.value or self._value_is_stars):
             self._stars[column] += 1
+            self._highest = max(self._highest, value)
             return RATING_KIND, value
         return kind or names.default_event, value
 

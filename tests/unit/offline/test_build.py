@@ -45,7 +45,7 @@ def column(bundle, name):
 def test_a_build_names_kinds_without_a_rule_and_what_stars_were_taken_for(tmp_path):
     events = [
         {"user_id": 1, "item_id": 1, "rating": 0.5},
-        {"user_id": 1, "item_id": 2, "event": "Purchase", "shop": "x"},
+        {"user_id": 1, "item_id": 2, "event": "purchases", "shop": "x"},
     ]
     done = build(
         write_jsonl(tmp_path / "items.jsonl", ITEMS),
@@ -60,10 +60,28 @@ def test_a_build_names_kinds_without_a_rule_and_what_stars_were_taken_for(tmp_pa
     )
     assert "  columns that were not used: 'shop'" in lines
     assert (
-        "  warning: 1 × events of kind 'Purchase' have no rule, so they shape nothing; "
+        "  warning: 1 × events of kind 'purchases' have no rule, so they shape nothing; "
         "nearest kind: 'purchase'"
     ) in lines
     assert load_arrays(done.bundle, "signals.safetensors")["popularity"].tolist() == [0, 0, 0]
+
+
+def test_ratings_of_ten_are_judged_by_their_scale_in_building_and_serving(tmp_path):
+    items = write_jsonl(tmp_path / "items.jsonl", ITEMS)
+    ratings = [
+        {"user_id": user, "item_id": item, "rating": value}
+        for user, item, value in [(1, 1, 9), (2, 2, 5), (3, 1, 7)]
+    ]
+    events = write_jsonl(tmp_path / "events.jsonl", ratings)
+    done = build(items, events, Recipe(), tmp_path / "shop", fake_encoder)
+    assert load_arrays(done.bundle, "signals.safetensors")["popularity"].tolist() == [1.0, 0.0, 0.0]
+    again = retrain(tmp_path / "shop", events, open_encoder=fake_opened)
+    build(items, None, Recipe(), tmp_path / "later", fake_encoder)
+    later = retrain(tmp_path / "later", events, open_encoder=fake_opened)
+    for bundle in (done.bundle, again.bundle, later.bundle):
+        rule = bundle.manifest.recipe["weights"]["rating"]
+        assert rule == {"weight": 1.0, "positive_from": 7.0}
+    assert str(later).count("ratings: a value from 7 is positive") == 1
 
 
 def test_the_items_of_a_bundle(report, tmp_path):
