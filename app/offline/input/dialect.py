@@ -131,7 +131,17 @@ def _delimiter_of(text: str) -> str:
     whole = _BROKEN.sub("x", _shortened(text))
     found = clevercsv.Detector().detect(whole, delimiters=_DELIMITERS)
     # A single column has none, and is read as well by any.
-    return (found.delimiter if found else None) or ","
+    likeliest = (found.delimiter if found else None) or ","
+    if not _is_table(text, likeliest):
+        others = [delimiter for delimiter in _DELIMITERS if _is_table(text, delimiter)]
+        return others[0] if len(others) == 1 else likeliest
+    return likeliest
+
+
+def _is_table(text: str, delimiter: str) -> bool:
+    """Tell whether all rows have as many cells as the header, and more than one."""
+    rows = _sample_rows(text, Dialect(delimiter, '"', has_header=True, skipped=0))
+    return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
 
 
 def _shortened(text: str) -> str:

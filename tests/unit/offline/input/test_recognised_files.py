@@ -75,6 +75,7 @@ def test_the_ending_does_not_matter(tmp_path, delimiter, name, ending):
         ("id,at\n1,2021-09-25 10:00:00\n2,2021-09-26 11:30:00\n", "comma", 2),
         ("sku;url\nA;http://x.y/a?b=1&c=2\nB;http://x.y/a?b=2&c=3\n", "semicolon", 2),
         ("id,title\n1,Oak\n", "comma", 2),
+        ("title;tags\nOak, big;a,b,c\nElm, x;d,e,f\n", "semicolon", 2),
         ("id;title\n1;Oak, big\n", "semicolon", 2),
         ("id,title,price\n", "comma", 3),
         ("sku\nA1\nA2\n", "comma", 1),
