@@ -60,19 +60,3 @@ def test_a_link_to_nothing_fails_the_build(tmp_path: Path, link: str, complaint:
     done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
     assert done.returncode == 1
     assert complaint in done.stdout + done.stderr
-
-
-def _slug(heading: str) -> str:
-    """Return the id that GitHub gives to a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
-
-
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
-def test_links_of_the_pages_outside_of_the_site_lead_somewhere(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for path, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
-        target = ROOT / path if path else ROOT / name
-        assert target.exists(), path
-        if heading:
-            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert heading in map(_slug, headings), f"{path}#{heading}"
