@@ -18,7 +18,7 @@ from app.domain.markup import plain_text
 
 Cell: TypeAlias = Any
 
-_NAME_KEYS: Final = ("name", "title", "label", "value", "term")
+_NAME_KEYS: Final = ("name", "title", "label", "value", "term", "category", "genre")
 _CHILDREN_KEYS: Final = ("children", "subcategories")
 _MAX_DEPTH: Final = 8
 _MAX_LITERAL_CHARS: Final = 65_536
@@ -34,7 +34,7 @@ def category_names(value: Cell) -> tuple[str, ...] | None:
     """Return the names in a list or in text like `a|b`, each level once; None without any.
 
     Raises:
-        WrongCategoriesError: there are no names in it.
+        WrongCategoriesError: some part of it has no name.
 
     >>> category_names([{"id": 3, "name": "Drinks"}, "Kitchen > Cups"])
     ('Drinks', 'Kitchen', 'Cups')
@@ -43,10 +43,10 @@ def category_names(value: Cell) -> tuple[str, ...] | None:
     """
     if isinstance(value, str):
         found = listed(value)
-        return unique_levels(value.split("|") if found is None else named(found))
+        return unique_levels(value.split("|") if found is None else named(found, strict=True))
     if isinstance(value, int | float):  # it could be anything
         raise WrongCategoriesError
-    return unique_levels(named(value))
+    return unique_levels(named(value, strict=True))
 
 
 def listed(text: str) -> list[Any] | None:
@@ -56,6 +56,8 @@ def listed(text: str) -> list[Any] | None:
     (['a', 'b'], [{'name': 'a'}], None)
     """
     text = text.strip()
+    if text[:2] == "c(" and text[-1:] == ")":  # as R writes it
+        text = f"[{text[2:-1]}]"
     if not (text[:1] == "[" and text[-1:] == "]"):
         return None
     try:
@@ -68,33 +70,61 @@ def listed(text: str) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def named(value: Cell, depth: int = 0) -> Iterator[str]:
-    """Yield the names in nested lists, and in objects that have one. Raises as above."""
-    if value is None:
-        return
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield f"{value:.15g}" if isinstance(value, float) else str(value)
-    elif isinstance(value, list | tuple) and depth < _MAX_DEPTH:
-        for part in value:
-            yield from named(part, depth + 1)
-    elif isinstance(value, dict) and depth < _MAX_DEPTH:
-        yield from _named_object(value, depth)
-    else:
+def named(value: Cell, *, strict: bool = False) -> Iterator[str]:
+    """Yield the names in nested lists, and in objects that have one.
+
+    Parts without a name are left out, if there are others that have one and this is not `strict`.
+
+    Raises:
+        WrongCategoriesError: there is something, but no names in it.
+    """
+    found = _Names()
+    found.add(value, 0)
+    if found.is_wrong and (strict or not found.names):
         raise WrongCategoriesError
+    yield from found.names
 
 
-def _named_object(value: dict[str, Any], depth: int) -> Iterator[str]:
-    lower = {str(key).lower(): part for key, part in value.items()}
-    name = next((lower[key] for key in _NAME_KEYS if isinstance(lower.get(key), str)), None)
-    if name is None:
-        raise WrongCategoriesError
-    if lower.get("parent"):
-        yield from named(lower["parent"], depth + 1)
-    yield name
-    for key in _CHILDREN_KEYS:
-        yield from named(lower.get(key), depth + 1)
+class _Names:
+    """The names that were found so far, and whether anything had none."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.is_wrong = False
+
+    def add(self, value: Cell, depth: int) -> None:
+        """Add the names in a value."""
+        if isinstance(value, str):
+            self.names.append(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            self.names.append(f"{value:.15g}" if isinstance(value, float) else str(value))
+        elif isinstance(value, list | tuple) and depth < _MAX_DEPTH:
+            for part in value:
+                self.add(part, depth + 1)
+        elif isinstance(value, dict) and depth < _MAX_DEPTH:
+            self._add_object(value, depth)
+        elif value is not None:
+            self.is_wrong = True
+
+    def _add_object(self, value: dict[str, Any], depth: int) -> None:
+        lower = {str(key).lower(): part for key, part in value.items()}
+        name = _name_of(lower)
+        if name is not None:
+            self.add(lower.get("parent"), depth + 1)
+            self.names.append(name)
+            for key in _CHILDREN_KEYS:
+                self.add(lower.get(key), depth + 1)
+            return
+        inner = [part for part in value.values() if isinstance(part, dict | list)]
+        self.is_wrong = self.is_wrong or not inner
+        for part in inner:
+            self.add(part, depth + 1)
+
+
+def _name_of(lower: dict[str, Any]) -> str | None:
+    """Return the name of an object: under a usual key, else under one such as `categoryName`."""
+    keys = [*_NAME_KEYS, *(key for key in lower if key.endswith("name"))]
+    return next((lower[key] for key in keys if isinstance(lower.get(key), str)), None)
 
 
 def unique_levels(names: Iterable[str]) -> tuple[str, ...] | None:

@@ -1,7 +1,7 @@
 """Plain text out of HTML: tags, scripts, comments and entities go, the words stay.
 
 What only looks like HTML stays as it is: `a < b`, `x<3`, `AT&T`. Only elements that HTML has count
-as tags, and only entities that end with a semicolon are replaced.
+as tags. Entities end with a semicolon, but for the most frequent ones.
 
 Every search goes forward from one `<` to the next, so the time is linear in the text. That is why
 no parser is used: on 100 kB of crafted text `html.parser` takes a minute, and on deeply nested
@@ -44,7 +44,10 @@ _END: Final = {
     "style": re.compile(r"</style\s*>", re.IGNORECASE),
 }
 _CLOSING: Final = re.compile(rf"</(?:{_NAMES})\s*>", re.IGNORECASE)
-_ENTITY: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ENTITY: Final = re.compile(
+    r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+    r"|&(?:amp|lt|gt|quot|nbsp)(?![A-Za-z0-9=])"
+)
 _BLANKS: Final = re.compile(r"\s+")
 _DROPPED: Final = str.maketrans({"\xa0": " ", "\xad": None, "\u200b": None, "\x00": None})
 

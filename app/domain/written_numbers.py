@@ -38,6 +38,12 @@ _GROUPED: Final = {
 _OTHER: Final = {",": ".", ".": ","}
 _RANGE: Final = re.compile(r"\s*(?:[-–—]|\bto\b|\bbis\b|\bà\b)\s*")
 _FROM: Final = re.compile(r"^(?:from|starting at|ab|dès|desde|da|vanaf|från)\s+", re.IGNORECASE)
+_SAME: Final = {
+    **dict.fromkeys(("USD", "US$", "USD$", "USD $", "DOLLAR", "DOLLARS"), "$"),
+    **dict.fromkeys(("EUR", "EURO", "EUROS", "EUR€", "EUR €"), "€"),
+    **dict.fromkeys(("GBP", "GBP£", "GBP £"), "£"),
+}
+"""Names of one currency -> the shortest; others stay as they are written."""
 _MAX_CHARS: Final = 64
 _MOST_DIGITS: Final = 15  # float64 keeps them all; longer ones are codes
 _PLAIN: Final = re.compile(r"[0-9.,]*[0-9]")
@@ -79,7 +85,8 @@ def written(text: str) -> Written | None:
     found = _MONEY.fullmatch(text.strip())
     if found is None or (found["sign"] and found["sign2"]):
         return None
-    currency = (found["before"] or found["after"] or "").strip(". ")
+    beside = (found["before"] or found["after"] or "").strip(". ")
+    currency = _SAME.get(beside.upper(), beside)
     sign = "-" if (found["sign"] or found["sign2"]) in {"-", "−"} else ""
     body = found["body"].strip(" \u00a0\u202f")
     if sum(map(str.isdigit, body)) > _MOST_DIGITS:

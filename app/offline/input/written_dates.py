@@ -18,6 +18,7 @@ from typing import Final
 from dateutil import parser as dateutil
 
 from app.domain.columns import Instant
+from app.domain.values import iso_time
 
 _TIME = (
     r"(?:(?:[T,]|\s)\s*(?:(?:at|um|à)\s+)?(?P<hour>[0-9]{1,2})[:.h](?P<minute>[0-9]{2})"
@@ -115,6 +116,8 @@ def written_date(text: str, *, day_first: bool = True) -> Instant | None:
     text = text.strip()
     if not 6 <= len(text) <= _MAX_CHARS:
         return None
+    if text[-1] == "]":  # Java adds the name of the zone: 2021-09-25T10:00:00Z[UTC]
+        return iso_time(text.partition("[")[0])
     try:
         if found := _YEAR_FIRST.fullmatch(text):
             month, day = found["a"] or found["c"], found["b"] or found["d"] or "1"

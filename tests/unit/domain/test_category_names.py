@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.category_names import WrongCategoriesError, category_names
+from app.domain.category_names import WrongCategoriesError, category_names, named
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ from app.domain.category_names import WrongCategoriesError, category_names
         ("['soups', 'easy']", ("soups", "easy")),
         ('[{"id": 18, "name": "Drama"}]', ("Drama",)),
         ("[{'id': 16, 'name': 'Animation'}]", ("Animation",)),
+        ('c("Dessert", "Easy")', ("Dessert", "Easy")),
+        ("c(minor)", ("c(minor)",)),
+        ([{"categoryName": "Toys", "id": 9}], ("Toys",)),
+        ({"main": {"name": "Books"}, "others": [{"name": "Crime"}]}, ("Books", "Crime")),
         ("Size >XL", ("Size >XL",)),
         ("A -> B", ("A -> B",)),
         ("[sic]", ("[sic]",)),
@@ -33,8 +37,15 @@ def test_names_are_found(value: object, names: tuple[str, ...] | None) -> None:
     assert category_names(value) == names
 
 
-@pytest.mark.parametrize("value", [7, True, {"id": 3}, [True], [{"name": 3}]])
+@pytest.mark.parametrize("value", [7, True, {"id": 3}, [True], [{"name": 3}], {"a": {}}])
 def test_what_names_no_categories(value: object) -> None:
+    with pytest.raises(WrongCategoriesError):
+        category_names(value)
+
+
+def test_parts_without_a_name_are_left_out_where_others_have_one() -> None:
+    value = [{"name": "Kitchen"}, {"name": None}, {"id": 3}, True, "Cups"]
+    assert list(named(value)) == ["Kitchen", "Cups"]
     with pytest.raises(WrongCategoriesError):
         category_names(value)
 

@@ -24,6 +24,7 @@ from app.domain.markup import plain_text
         ("5&nbsp;kg&#x20AC;", "5 kg€"),
         ("Salt &amp;amp; Pepper &amp;nbsp;", "Salt & Pepper"),
         ("&lt;p&gt;Escaped &lt;i&gt;twice&lt;/i&gt;&lt;/p&gt;", "Escaped twice"),
+        ("Black &amp White &lt 3", "Black & White < 3"),
         ("<p></p>", ""),
     ],
 )
@@ -35,7 +36,19 @@ def test_html_goes_and_text_stays(text: str, plain: str) -> None:
     "text",
     [
         *("a < b", "x<3 y", "I <3 tea", "5 <10 and 10> 5", "if a<b and c>d", "AT&T", "R & D"),
-        *("Q&A;", "&nosuch;", "a&copy=2", "List<String>", "<unknown>", "--> x", "<3", "&", "<"),
+        *(
+            "Q&A;",
+            "&nosuch;",
+            "a&copy=2",
+            "?a=1&lt=3",
+            "&ampere",
+            "List<String>",
+            "<unknown>",
+            "--> x",
+            "<3",
+            "&",
+            "<",
+        ),
         *("Tom & Jerry", "  blanks  stay ", "line\nbreak", "<!-- never ends", "1 >> 0"),
     ],
 )

@@ -27,7 +27,7 @@ def column(*cells: Any, text_cells: bool = True, **more: Any) -> tuple[str, list
         (
             ["12,90 EUR", "1.250,00 EUR", "none"],
             [12.9, 1250.0, None],
-            "column 'c': numbers (money in EUR; a comma marks decimals); 1 missing ('none')",
+            "column 'c': numbers (money in €; a comma marks decimals); 1 missing ('none')",
         ),
         (
             ["1,299", "899"],
@@ -46,6 +46,7 @@ def column(*cells: Any, text_cells: bool = True, **more: Any) -> tuple[str, list
             [1.0, 2.0, 3.0, 4.0, None],
             "column 'c': numbers (money in £); 1 not readable, so missing ('call us')",
         ),
+        (["USD 3", "$4", "5 usd"], [3.0, 4.0, 5.0], "column 'c': numbers (money in $)"),
         (["1", "2", "3"], [1.0, 2.0, 3.0], None),
     ],
 )

@@ -33,6 +33,7 @@ from app.offline.input.written_dates import date_of_digits, is_unsure, order_tol
         ("1er août 2019", "2019-08-01T00:00:00Z"),
         ("5 de enero de 2019", "2019-01-05T00:00:00Z"),
         ("5 gennaio 2019", "2019-01-05T00:00:00Z"),
+        ("2019-03-03T08:30:00+01:00[Europe/Paris]", "2019-03-03T07:30:00Z"),
         ("April 1, 1066", "1066-04-01T00:00:00Z"),
     ],
 )
