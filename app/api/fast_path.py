@@ -161,8 +161,14 @@ class RecommendEndpoint:
             end = perf_counter()
             seconds = end - start
             self._outcomes.count(ROUTE, status, seconds)
-            if self._log is not None and self._log.wants(end, seconds):
-                self._log.write(
+            log = self._log
+            # The method is called for few requests only: a call for each would be felt.
+            if (
+                log is not None
+                and (end >= log.wake or seconds >= log.slow_s)
+                and log.wants(end, seconds)
+            ):
+                log.write(
                     Answered(request_id, "POST", ROUTE, status, seconds, reply.headers, reply.body)
                 )
         return reply

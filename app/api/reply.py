@@ -71,6 +71,10 @@ class Outcomes:
         self._metrics = metrics
         self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
+    def total(self) -> float:
+        """Return how many requests were counted."""
+        return sum(counter.value for counter, _ in self._bound.values())
+
     def count(self, route: str, status: int, seconds: float) -> None:
         """Count one request; metrics are looked up once, because that costs more than counting."""
         metrics = self._bound.get((route, status))

@@ -51,7 +51,7 @@ def create_app(
     metrics = Metrics(CollectorRegistry(), tallies)
     outcomes = Outcomes(metrics)
     cors = None if settings.cors_origins is None else Cors(settings.cors_origins)
-    log = request_log(settings.access_log_per_second, settings.slow_request_ms)
+    log = request_log(settings.access_log_per_second, settings.slow_request_ms, outcomes.total)
     root_path = settings.root_path or ""
 
     @asynccontextmanager

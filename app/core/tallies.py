@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from math import inf
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from prometheus_client.core import (
@@ -73,6 +74,11 @@ class Counter:
         """Count in one cell."""
         self._cells = cells
 
+    @property
+    def value(self) -> float:
+        """What was counted."""
+        return self._cells[0]
+
     def inc(self, amount: float = 1) -> None:
         """Count, ≥ 0."""
         self._cells[0] += amount
@@ -84,15 +90,16 @@ class Histogram:
     __slots__ = ("_bounds", "_cells")
 
     def __init__(self, bounds: Sequence[float], cells: Cells) -> None:
-        """Take the upper bounds, rising, and a cell for each, one for more, and one for the sum."""
-        self._bounds = bounds
+        """Take the upper bounds, rising, and a cell for the sum, for each bound, and for more."""
+        # The first bound is below all values, so that they count from the second cell on.
+        self._bounds = (-inf, *bounds)
         self._cells = cells
 
     def observe(self, value: float) -> None:
         """Count a value."""
         cells = self._cells
+        cells[0] += value
         cells[bisect_left(self._bounds, value)] += 1
-        cells[-1] += value
 
 
 class Gauge:
@@ -195,11 +202,11 @@ class Histograms(_Family[Histogram]):
         shown = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         names = [
             floatToGoString(bound)  # type: ignore[no-untyped-call]
-            for bound in (*self._bounds, float("inf"))
+            for bound in (*self._bounds, inf)
         ]
         for values, cells in self._summed().items():
-            buckets = list(zip(names, accumulate(cells[:-1]), strict=True))
-            shown.add_metric(values, buckets, cells[-1])
+            buckets = list(zip(names, accumulate(cells[1:]), strict=True))
+            shown.add_metric(values, buckets, cells[0])
         yield shown
 
 

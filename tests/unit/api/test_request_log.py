@@ -32,19 +32,23 @@ def _everything(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_above_a_rate_requests_are_counted_instead(caplog: pytest.LogCaptureFixture) -> None:
-    log = RequestLog(per_second=2, slow_ms=0)
-    wanted = []
+    wanted: list[bool] = []
+    log = RequestLog(per_second=2, slow_ms=0, counted=lambda: len(wanted) + 1)
     for tenth in range(25):
+        assert (100 + tenth / 10 >= log.wake) == (tenth % 10 < 2)
         wanted.append(log.wants(100 + tenth / 10, 0.01))
-        if wanted[-1]:
+        if wanted.pop():
             log.write(answered())
+            wanted.append(True)
+        else:
+            wanted.append(False)
 
     assert [n for n, yes in enumerate(wanted) if yes] == [0, 1, 10, 11, 20, 21]
     assert [each.get("left_out") for each in said(caplog)] == [None, None, 8, None, 8, None]
 
 
 def test_a_line_says_what_there_is_to_say(caplog: pytest.LogCaptureFixture) -> None:
-    log = RequestLog(per_second=9, slow_ms=1000)
+    log = RequestLog(per_second=9, slow_ms=1000, counted=float)
     log.write(answered(0.0123456, headers=[(b"x-cache", b"hit"), (b"x-degraded", b"encoder")]))
     log.write(answered(route="/items/{item_id:path}", method="GET", status=404, headers=[]))
 
@@ -64,7 +68,7 @@ def test_a_line_says_what_there_is_to_say(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_slow_request_is_a_warning_with_its_stages(caplog: pytest.LogCaptureFixture) -> None:
-    log = RequestLog(per_second=0, slow_ms=1000)
+    log = RequestLog(per_second=0, slow_ms=1000, counted=lambda: 9)
     assert not log.wants(1.0, 0.999)
     assert log.wants(1.0, 1.0)
     log.write(answered(1.0))
@@ -77,16 +81,16 @@ def test_a_slow_request_is_a_warning_with_its_stages(caplog: pytest.LogCaptureFi
 
 
 def test_slow_requests_are_limited_too() -> None:
-    log = RequestLog(per_second=0, slow_ms=1)
+    log = RequestLog(per_second=0, slow_ms=1, counted=float)
 
     assert sum(log.wants(5.0, 1.0) for _ in range(1000)) == 10
     assert log.wants(6.0, 1.0)
 
 
 def test_both_can_be_switched_off() -> None:
-    assert request_log(0, 0) is None
-    assert request_log(0, 1) is not None
-    assert request_log(1, 0) is not None
+    assert request_log(0, 0, float) is None
+    assert request_log(0, 1, float) is not None
+    assert request_log(1, 0, float) is not None
 
 
 def test_only_answers_have_stages() -> None:
