@@ -111,7 +111,8 @@ class DelimitedFile:
                     row = next(records)
                     if len(row) == width or not row or self._fits(row):
                         line = lines.all()
-                        if row:
+                        # Spreadsheets write the empty rows below a table, too.
+                        if any(row):
                             yield line, row
                         continue
                     wrong = _WRONG_WIDTH

@@ -175,7 +175,7 @@ def _sample_rows(text: str, dialect: Dialect) -> list[list[str]]:
     rows: list[list[str]] = []
     try:
         for row in dialect.records(_lines(text)):
-            if row:
+            if any(row):
                 rows.append([cell.strip() for cell in row])
             if len(rows) == _SAMPLE_ROWS:
                 break

@@ -221,6 +221,7 @@ def test_a_recipe_may_spell_columns_otherwise_and_switch_a_guess_off(tmp_path):
     assert items.report.guessed[-1] == '  id = "SKU"'
 
 
+@pytest.mark.learning
 def test_a_build_says_what_it_guessed_and_its_lines_are_a_recipe(tmp_path):
     items = write(tmp_path / "i.csv", "sku,Name,tags,price\n1,Oak,a|b,3\n2,Pine,b,4\n")
     events = write(tmp_path / "e.csv", "customer,sku,action\n7,1,click\n8,2,purchase\n")
@@ -242,6 +243,7 @@ def test_a_build_says_what_it_guessed_and_its_lines_are_a_recipe(tmp_path):
     )
 
 
+@pytest.mark.learning
 def test_a_text_may_name_a_column_that_was_guessed_also_when_trained_again(tmp_path):
     items = write(tmp_path / "i.csv", "sku,name,brand\n1,Oak,Acme\n")
     events = write(tmp_path / "e.csv", "user,item\n7,1\n")

@@ -231,6 +231,15 @@ def test_empty_cells_may_follow_a_row(tmp_path):
     assert rows == [{"id": "1", "title": "Oak"}, {"id": "2", "title": "Pine"}, wrong, wrong]
 
 
+def test_rows_without_any_value_are_no_rows(tmp_path):
+    content = ";;\n\nid;title;n\n1;Oak;5\n;;\n" + '2;Elm;"6"\n' + " ;;\n" * 50
+    found = format_of(write(tmp_path / "a.csv", content))
+    assert [*read_rows(tmp_path / "a.csv", found)] == [
+        (4, {"id": "1", "title": "Oak", "n": "5"}),
+        (6, {"id": "2", "title": "Elm", "n": "6"}),
+    ]
+
+
 def test_a_column_without_a_name_is_not_read(tmp_path):
     shown, rows = read(tmp_path / "a.csv", ",id,title\n0,1,Oak\n1,2,Pine\n")
     assert shown == "comma, UTF-8, 3 columns"
