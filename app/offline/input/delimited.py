@@ -21,6 +21,9 @@ from app.offline.input.text_encoding import OpenBytes, TextEncoding
 TextRows: TypeAlias = Iterator[tuple[int, dict[str, str] | Unusable]]
 
 _NOT_CSV: Final = Unusable("the line is not CSV")
+_TAKES_IN: Final = Unusable("a quote opens in the line, and takes in rows after it")
+_LEAST_TAKEN_IN: Final = 3
+_LEAST_DELIMITERS: Final = 2
 _WRONG_WIDTH: Final = Unusable("the row has more or fewer cells than the header")
 
 
@@ -109,13 +112,16 @@ class DelimitedFile:
             while True:
                 try:
                     row = next(records)
-                    if len(row) == width or not row or self._fits(row):
+                    if lines.n_taken >= _LEAST_TAKEN_IN and self._takes_in_rows(lines):
+                        wrong = _TAKES_IN
+                    elif len(row) == width or not row or self._fits(row):
                         line = lines.all()
                         # Spreadsheets write the empty rows below a table, too.
                         if any(row):
                             yield line, row
                         continue
-                    wrong = _WRONG_WIDTH
+                    else:
+                        wrong = _WRONG_WIDTH
                 except StopIteration:
                     return
                 except csv.Error as error:
@@ -123,6 +129,16 @@ class DelimitedFile:
                 escaped = self._escaped(lines.taken)
                 yield lines.first(), wrong if escaped is None else escaped
                 records = self.dialect.records(lines)
+
+    def _takes_in_rows(self, lines: "_Lines") -> bool:
+        """Tell whether each line of a row is a whole row itself: a quote opens there by mistake.
+
+        In lines of a text that stand in quotes the delimiter would have to come as often by chance.
+        """
+        delimiters = len(self.names) - 1
+        return delimiters >= _LEAST_DELIMITERS and lines.all_have(
+            self.dialect.delimiter, delimiters
+        )
 
     def _unusable(self, error: csv.Error, lines: "_Lines") -> Unusable:
         """Return what is wrong with a row; raise if it took in all rows after it."""
@@ -167,6 +183,15 @@ class _Lines:
         line = self._again.popleft() if self._again else next(self._text)
         self._taken.append(line)
         return line
+
+    @property
+    def n_taken(self) -> int:
+        """How many lines are taken."""
+        return len(self._taken)
+
+    def all_have(self, delimiter: str, n: int) -> bool:
+        """Tell whether each line taken has a delimiter n times."""
+        return all(line.count(delimiter) == n for line in self._taken)
 
     @property
     def taken(self) -> str:

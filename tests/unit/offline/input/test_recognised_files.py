@@ -211,6 +211,22 @@ def test_a_stray_quote_costs_one_row_and_not_those_after_it(tmp_path):
     assert found[800]["title"] == 'a "b" c"'
 
 
+def test_a_stray_quote_that_another_one_closes_costs_one_row(tmp_path):
+    rows = [f"{n},Title {n},{n}" for n in range(50)]
+    rows[20], rows[30] = '20,"Title,20', '30,Title",30'
+    _, found = read(tmp_path / "a.csv", "\n".join(["id,title,n", *rows, '50,"a, b",5', ""]))
+    unusable = [(n, row) for n, row in enumerate(found) if isinstance(row, str)]
+    assert unusable == [(20, "a quote opens in the line, and takes in rows after it")]
+    assert (len(found), found[30]["title"]) == (51, 'Title"')
+
+
+def test_lines_of_a_text_in_quotes_stay_one_cell(tmp_path):
+    text = "one, two\nthree\n\nfour, five, six\nseven, eight"
+    content = f'id,title,text\n1,Oak,"{text}"\n2,Elm,"a\nb"\n'
+    _, found = read(tmp_path / "a.csv", content)
+    assert [row["text"] for row in found] == [text, "a\nb"]
+
+
 def test_quotes_may_be_escaped_by_a_backslash(tmp_path):
     content = (
         'id;title;by\n"1";"Real \\"J. Peterman\\" through";"x"\n"2";"C:\\dir";"y"\n'
