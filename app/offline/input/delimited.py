@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable
+from app.offline.input.column_names import listed
 from app.offline.input.dialect import Dialect
 from app.offline.input.recipe import FileFormat
 from app.offline.input.text_encoding import OpenBytes, TextEncoding
@@ -70,7 +71,7 @@ class DelimitedFile:
             if len(wanted.columns) != len(found):
                 raise UsageError(
                     f"the recipe names {len(wanted.columns)} columns of {file}, "
-                    f"which has {len(found)}: {_listed(found)}"
+                    f"which has {len(found)}: {listed(found)}"
                 )
             found = wanted.columns
         elif not dialect.has_header:
@@ -108,11 +109,11 @@ class DelimitedFile:
     def _records(self) -> Iterator[tuple[int, list[str] | Unusable]]:
         with self.open_bytes() as stream, self.encoding.text(stream, newline="") as text:
             lines = _Lines(text, self.dialect.skipped)
-            records, width = self.dialect.records(lines), len(self.names)
+            records, width, taken = self.dialect.records(lines), len(self.names), lines.taken
             while True:
                 try:
                     row = next(records)
-                    if lines.n_taken >= _LEAST_TAKEN_IN and self._takes_in_rows(lines):
+                    if len(taken) >= _LEAST_TAKEN_IN and self._takes_in_rows(lines):
                         wrong = _TAKES_IN
                     elif len(row) == width or not row or self._fits(row):
                         line = lines.all()
@@ -126,7 +127,7 @@ class DelimitedFile:
                     return
                 except csv.Error as error:
                     wrong = self._unusable(error, lines)
-                escaped = self._escaped(lines.taken)
+                escaped = self._escaped(lines.taken[0])
                 yield lines.first(), wrong if escaped is None else escaped
                 records = self.dialect.records(lines)
 
@@ -142,7 +143,7 @@ class DelimitedFile:
 
     def _unusable(self, error: csv.Error, lines: "_Lines") -> Unusable:
         """Return what is wrong with a row; raise if it took in all rows after it."""
-        if "unexpected end" in str(error) and self._escaped(lines.taken) is None:
+        if "unexpected end" in str(error) and self._escaped(lines.taken[0]) is None:
             raise BadDataError(
                 f"{self.file}: a quote in line {lines.number} never ends; if quotes enclose no "
                 'cells there, set quote = "" in the recipe, for example in [format.items]'
@@ -166,12 +167,17 @@ class DelimitedFile:
 
 
 class _Lines:
-    """Lines that can be taken back while a row is cut out of them."""
+    """Lines that can be taken back while a row is cut out of them.
+
+    Attributes:
+        number: of the first line taken.
+        taken: the lines that the row consists of.
+    """
 
     def __init__(self, text: Iterator[str], skipped: int) -> None:
         self._text = text
         self._again = deque[str]()
-        self._taken: list[str] = []
+        self.taken: list[str] = []
         self.number = 1 + skipped
         for _ in range(skipped):
             next(text, None)
@@ -181,37 +187,23 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._text)
-        self._taken.append(line)
+        self.taken.append(line)
         return line
-
-    @property
-    def n_taken(self) -> int:
-        """How many lines are taken."""
-        return len(self._taken)
 
     def all_have(self, delimiter: str, n: int) -> bool:
         """Tell whether each line taken has a delimiter n times."""
-        return all(line.count(delimiter) == n for line in self._taken)
-
-    @property
-    def taken(self) -> str:
-        """The first line taken."""
-        return self._taken[0]
+        return all(line.count(delimiter) == n for line in self.taken)
 
     def all(self) -> int:
         """Be done with all lines taken; return the number of the first."""
         number = self.number
-        self.number += len(self._taken)
-        self._taken.clear()
+        self.number += len(self.taken)
+        self.taken.clear()
         return number
 
     def first(self) -> int:
         """Be done with the first line taken, give the others back; return its number."""
-        self._again.extendleft(reversed(self._taken[1:]))
-        self._taken.clear()
+        self._again.extendleft(reversed(self.taken[1:]))
+        self.taken.clear()
         self.number += 1
         return self.number - 1
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)
