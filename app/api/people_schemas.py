@@ -180,6 +180,8 @@ USER: Final = object_of(
     },
 )
 
+EVENT_UNDONE: Final = object_of("UndoneEvent", {"event_id": STRING})
+
 USER_DELETED: Final = object_of(
     "DeletedUser",
     {"user_id": STRING, "deleted": object_of("DeletedEvents", {"store": COUNT, "bundle": COUNT})},

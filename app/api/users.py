@@ -57,6 +57,23 @@ async def send_events(request: Request, service: ServiceDep) -> Response:
     return as_json(dataclasses.asdict(taken))
 
 
+@router.delete(
+    "/events/{event_id:path}",
+    tags=["events"],
+    summary="Take an event back",
+    responses=responses(people_schemas.EVENT_UNDONE, 404, 422, 429, 503),
+)
+async def undo_event(event_id: str, service: ServiceDep) -> Response:
+    """Delete one event, as if it had never been sent, now and in every process.
+
+    It works for events that were sent to this service. What a bundle has learned of an event stays
+    until the bundle is built or trained again.
+    """
+    if not await service.users.events.undo(_valid(event_id, "event_id")):
+        raise NotFoundError("no event of this id is stored", field="event_id")
+    return as_json({"event_id": event_id})
+
+
 @router.get(
     "/users/{user_id:path}",
     tags=["users"],
@@ -139,10 +156,14 @@ def _refuse_merge(request: Request) -> None:
 
 
 def _key(user_id: str) -> str:
+    return str(user_key(_valid(user_id, "user_id"), None))
+
+
+def _valid(given: str, field: str) -> str:
     try:
-        return str(user_key(_ID.validate_python(user_id), None))
+        return _ID.validate_python(given)
     except ValidationError as error:
-        raise InvalidRequestError("this is not an id", field="user_id") from error
+        raise InvalidRequestError("this is not an id", field=field) from error
 
 
 def _shown(user_id: str, state: UserState, service: Service) -> dict[str, Any]:

@@ -317,6 +317,13 @@ class EventStore(Protocol):
         """Delete a user at once, return how many events that were. `read` then says `deleted`."""
         ...
 
+    async def undo(self, event_id: str) -> bool:
+        """Delete one event, as if it had never been sent; False if none of this id is stored.
+
+        What the store remembers of older events of the same item stays.
+        """
+        ...
+
     async def put_attributes(self, user: str, attributes: Attributes) -> None:
         """Store the attributes of a user, in place of all those that were put before.
 

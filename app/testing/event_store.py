@@ -142,6 +142,17 @@ class MemoryEventStore:
         self._users[user] = _User(deleted=True)
         return len(gone)
 
+    async def undo(self, event_id: str) -> bool:
+        """Delete one event."""
+        self._check()
+        for held in self._users.values():
+            left = [event for event in held.events if event.id != event_id]
+            if len(left) < len(held.events):
+                held.events, held.n = left, held.n + 1
+                self._ids.remove(event_id)
+                return True
+        return False
+
     async def put_attributes(self, user: str, attributes: Attributes) -> None:
         """Store the attributes of a user."""
         self._check()

@@ -54,6 +54,25 @@ async def test_a_click_is_in_the_very_next_answer(client: httpx.AsyncClient) -> 
     assert "alien" in await recommended(client, user_id="bob")
 
 
+async def test_a_like_that_is_taken_back_changes_the_very_next_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    before = await recommended(client, user_id="ann")
+    await send(client, {"user_id": "ann", "item_id": "alien", "event": "like", "event_id": "a/1"})
+    assert "alien" not in await recommended(client, user_id="ann")
+
+    gone = await client.delete("/events/a/1")
+    assert (gone.status_code, gone.json()) == (200, {"event_id": "a/1"})
+    jsonschema_rs.validate(people_schemas.EVENT_UNDONE, gone.json())
+    assert await recommended(client, user_id="ann") == before
+    assert (await client.get("/users/ann")).status_code == 404
+
+    again = await client.delete("/events/a/1")
+    assert again.status_code == 404
+    assert again.json()["error"]["field"] == "event_id"
+    assert (await client.delete(f"/events/{'x' * 257}")).status_code == 422
+
+
 async def test_a_dislike_pushes_away_what_is_like_it(client: httpx.AsyncClient) -> None:
     async def scores() -> dict[str, float]:
         said = {"user_id": "ann", "query": "crime space drama", "k": 7}

@@ -195,6 +195,41 @@ async def test_a_deleted_user_is_gone_and_known_to_be(store: EventStore) -> None
     assert ([kept.item for kept in back.events], back.deleted) == (["new"], True)
 
 
+async def test_an_event_that_is_undone_was_never_sent(store: EventStore) -> None:
+    sent = [event("1"), event("2:x", item="b", kind="like"), event("3", "u:bob")]
+    await store.append(sent)
+    before, bob = await store.version("u:ann"), await store.read("u:bob")
+    assert await store.undo("2:x")
+
+    left = await store.read("u:ann", seen=["like"])
+    assert (left.events, dict(left.counts)) == ((sent[0],), {"click": 1})
+    assert left.seen == {"like": []}
+    assert left.version not in {before, b""}
+    assert await store.version("u:ann") == left.version
+    assert await store.read("u:bob") == bob
+    assert await everything(store) == {sent[0], sent[2]}
+
+    assert not await store.undo("2:x")
+    assert not await store.undo("nothing")
+    assert await store.version("u:ann") == left.version
+    assert await store.append([sent[1]]) == (True,)
+
+
+async def test_an_event_of_a_session_that_became_a_user_can_be_undone(store: EventStore) -> None:
+    await store.append([event("1", "s:x"), event("2", "s:x", item="b")])
+    await store.merge("s:x", "u:ann")
+    assert await store.undo("1")
+    assert await items(store) == ["b"]
+    assert await items(store, "s:x") == []
+
+
+async def test_of_many_that_undo_an_event_one_does(store: EventStore) -> None:
+    await store.append([event(str(n), item=str(n)) for n in range(20)])
+    done = await asyncio.gather(*(store.undo(str(n % 10)) for n in range(40)))
+    assert sum(done) == 10
+    assert await items(store) == [str(n) for n in range(10, 20)]
+
+
 async def test_deleting_somebody_unknown_is_remembered(store: EventStore) -> None:
     assert await store.delete("u:bundle-only") == 0
     assert (await store.read("u:bundle-only")).deleted

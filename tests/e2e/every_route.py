@@ -19,7 +19,7 @@ BODIES = {
     "/recommend": {"query": "crime"},
     "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
     "/interpret": {"query": "newest crime"},
-    "/events": [{"user_id": "ann", "item_id": "1"}],
+    "/events": [{"user_id": "ann", "item_id": "1", "event_id": "e"}],
     "/users/{user_id}/merge": {"session_id": "s"},
     "/items": [{"id": "1", "title": "Heat"}],
     "/facets": {"filter": {"published_at": {"gte": 1900}}},
@@ -40,7 +40,7 @@ async def main(bundle: Path, data: Path) -> None:
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path, methods in paths.items():
             for method in methods:
-                url = path.replace("{item_id}", "1").replace("{user_id}", "ann")
+                url = path.format(item_id="1", user_id="ann", event_id="e")
                 body = CHANGES.get((method, path), BODIES.get(path))
                 answer = await client.request(method, url, json=body)
                 answer.raise_for_status()

@@ -231,6 +231,22 @@ return forget(ARGV[1], ARGV[2])
 """
 )
 
+UNDO: Final = (
+    _COMMON
+    + """
+-- hash, key of the user, event id; returns 0 if this is not, or no longer, an event of this user
+local value = redis.call('HGET', E, ARGV[3])
+local cut = value and string.find(value, '\\n', 1, true)
+if not value or string.sub(value, 1, cut - 1) ~= ARGV[2] then return 0 end
+local event = cjson.decode(string.sub(value, cut + 1))
+for _, member in ipairs(redis.call('ZRANGE', set_of(ARGV[1], event[2]), 0, -1)) do
+  if string.sub(member, 17) == ARGV[3] then drop(ARGV[1], event[2], {member}) end
+end
+redis.call('HINCRBY', meta(ARGV[1]), 'n', 1)
+return 1
+"""
+)
+
 TRIM: Final = (
     _COMMON
     + """

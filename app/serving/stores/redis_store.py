@@ -72,6 +72,7 @@ class RedisEventStore:
         self._read = client.register_script(scripts.READ)
         self._merge = client.register_script(scripts.MERGE)
         self._put_attributes = client.register_script(scripts.PUT_ATTRIBUTES)
+        self._undo = client.register_script(scripts.UNDO)
         self._delete = client.register_script(scripts.DELETE)
         self._trim = client.register_script(scripts.TRIM)
 
@@ -146,6 +147,19 @@ class RedisEventStore:
     async def delete(self, user: str) -> int:
         """Delete a user."""
         return int(await self._run(self._delete, [hashed_user(user), self._epoch()]))
+
+    async def undo(self, event_id: str) -> bool:
+        """Delete one event."""
+        while True:
+            with translated(_NAME, self._client):
+                reply: Any = self._client.hget(await self._prefix() + b"events", event_id)
+                value: bytes | None = await reply
+            if value is None:
+                return False
+            user = value.partition(b"\n")[0].decode()
+            # A session may become a user meanwhile: then the event has another owner.
+            if await self._run(self._undo, [hashed_user(user), user, event_id]):
+                return True
 
     async def put_attributes(self, user: str, attributes: Attributes) -> None:
         """Store the attributes of a user."""

@@ -269,6 +269,19 @@ def delete(connection: sqlite3.Connection, namespace: str, user: str, epoch: byt
     return gone.rowcount
 
 
+def undo(connection: sqlite3.Connection, namespace: str, event_id: str, epoch: bytes) -> bool:
+    """Delete one event, which is a change of its user; return whether it was there."""
+    by_id = (namespace, event_id)
+    owner = connection.execute(
+        "SELECT user FROM events WHERE namespace = ? AND id = ?", by_id
+    ).fetchone()
+    if owner is None:
+        return False
+    connection.execute("DELETE FROM events WHERE namespace = ? AND id = ?", by_id)
+    _count_changes(connection, namespace, owner[0], n=1, epoch=epoch)
+    return True
+
+
 def put_attributes(
     connection: sqlite3.Connection, namespace: str, user: str, attributes: Attributes, epoch: bytes
 ) -> None:

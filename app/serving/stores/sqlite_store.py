@@ -106,6 +106,13 @@ class SqliteEventStore:
         delete = partial(sql.delete, namespace=self._namespace, user=user, epoch=self._new_epoch())
         return await self._file.written(delete)
 
+    async def undo(self, event_id: str) -> bool:
+        """Delete one event."""
+        undo = partial(
+            sql.undo, namespace=self._namespace, event_id=event_id, epoch=self._new_epoch()
+        )
+        return await self._file.written(undo)
+
     async def put_attributes(self, user: str, attributes: Attributes) -> None:
         """Store the attributes of a user."""
         put = partial(
