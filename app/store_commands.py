@@ -7,7 +7,7 @@ no package of the extra `train`.
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from app.core.errors import UsageError
 from app.core.ports import EventStore
 from app.core.settings import Settings
 from app.offline.input.exported_lines import line_of, user_line
-from app.serving.stores.opening import open_event_store
+from app.serving.stores.opening import open_event_store, open_filled_store
 
 
 async def compact(settings: Settings) -> str:
@@ -25,7 +25,7 @@ async def compact(settings: Settings) -> str:
 
     Returns a sentence that says how many events were dropped.
     """
-    async with opened_store(settings) as store:
+    async with opened_store(settings, open_filled_store) as store:
         return f"{await store.compact():,} events dropped, the store is compacted"
 
 
@@ -38,7 +38,7 @@ async def export_events(settings: Settings, out: Path) -> Exported:
     """
     _check_ending(out)
     n = 0
-    async with opened_store(settings) as store:
+    async with opened_store(settings, open_filled_store) as store:
         with _written(out) as file:
             async for events in store.scan():
                 file.writelines(map(line_of, events))
@@ -50,7 +50,7 @@ async def export_users(settings: Settings, out: Path) -> Exported:
     """Write the attributes that were put of users as JSON Lines; as `export_events`."""
     _check_ending(out)
     n = 0
-    async with opened_store(settings) as store:
+    async with opened_store(settings, open_filled_store) as store:
         with _written(out) as file:
             async for users in store.scan_attributes():
                 file.writelines(user_line(user, attributes) for user, attributes in users)
@@ -64,13 +64,15 @@ def _check_ending(out: Path) -> None:
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[EventStore]:
+async def opened_store(
+    settings: Settings, opening: Callable[[Settings], Awaitable[EventStore]] = open_event_store
+) -> AsyncIterator[EventStore]:
     """Open the event store of the settings, and close it at the end of the block.
 
     Raises:
-        UsageError, StoreError: as `open_event_store`.
+        UsageError, StoreError: as `opening`.
     """
-    store = await open_event_store(settings)
+    store = await opening(settings)
     try:
         yield store
     finally:

@@ -79,7 +79,9 @@ def test_the_walk_through_of_the_readme(bundle: Path, tmp_path: Path) -> None:
         assert ids(service, user_id="ann the second") == after
         # Beside a service that runs:
         exported = recserve("export", "events", "--data-dir", str(tmp_path / "data"))
-        compacted = recserve("compact", "--data-dir", str(tmp_path / "data"))
+        compacted = recserve(
+            "compact", "--bundle", str(bundle), "--data-dir", str(tmp_path / "data")
+        )
         assert ids(service, user_id="ann the second") == after
 
     assert exported.stdout.count('"user_id":"ann the second"') == 3

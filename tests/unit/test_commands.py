@@ -159,7 +159,7 @@ def test_an_import_says_what_it_made_of_a_file(
     log = tmp_path / "log.csv"
     log.write_text(
         "user_id,item_id,event,stars,timestamp,page\n"
-        "7,a,,0.5,2024-01-01,1\n7,b,Purchase,,2024-01-02,2\n7,c,click,,2099-01-01,3\n"
+        "7,a,,0.5,2024-01-01,1\n7,b,purchaes,,2024-01-02,2\n7,c,click,,2099-01-01,3\n"
     )
     assert run("import", "events", log, "--data-dir", data) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -167,7 +167,7 @@ def test_an_import_says_what_it_made_of_a_file(
     found = sync(held(data))
     assert [(e.item, e.kind, e.value) for e in found] == [
         ("a", "rating", 0.5),
-        ("b", "Purchase", None),
+        ("b", "purchaes", None),
     ]
     assert lines == [
         "2 events imported",
@@ -177,7 +177,7 @@ def test_an_import_says_what_it_made_of_a_file(
         "    line 4: timestamp lies more than a day ahead",
         "  column 'stars' was read as the value of 1 ratings; a value from 3.5 is positive",
         "  columns that were not used: 'page'",
-        "  warning: 1 × events of kind 'Purchase' have no rule, so they shape nothing; "
+        "  warning: 1 × events of kind 'purchaes' have no rule, so they shape nothing; "
         "nearest kind: 'purchase'",
     ]
 
@@ -255,6 +255,28 @@ def test_a_bundle_has_events_of_its_own(
     said = capsys.readouterr()
     assert (said.out, "0 events exported" in said.err) == ("", True)
     assert run("export", "events", *flags, "models/other", "--store-namespace", "shop") == 0
+    assert "1 events exported" in capsys.readouterr().err
+
+
+def test_without_a_bundle_named_the_only_one_with_events_is_meant(
+    data: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = ("--data-dir", data)
+    sync(filled(data, EVENTS, "shop"))
+    assert run("export", "events", *flags) == 0
+    assert "2 events exported" in capsys.readouterr().err
+    assert caplog.messages == [
+        "no bundle was named: these are the events of 'shop', the only ones there"
+    ]
+    assert run("compact", *flags, "--store-max-age-days", 1) == 0
+    assert "2 events dropped" in capsys.readouterr().out
+
+    for name in ("shop", "films"):
+        sync(filled(data, EVENTS, name))
+    assert run("export", "events", *flags) == 2
+    assert "events of 'films', 'shop': name one of these" in capsys.readouterr().err
+    sync(filled(data, EVENTS[:1], "demo"))  # the bundle of the default
+    assert run("export", "events", *flags) == 0
     assert "1 events exported" in capsys.readouterr().err
 
 

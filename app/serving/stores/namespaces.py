@@ -20,13 +20,13 @@ def empty_beside(namespace: str, filled: Sequence[str]) -> str | None:
 
     `filled`: the names of all namespaces with events.
 
-    >>> empty_beside("shop", ["films"])
-    "the event store has no events of 'shop', but of 'films': RECSERVE_STORE_NAMESPACE chooses"
+    >>> empty_beside("shop", ["films"]).partition(":")[0]
+    "the event store has no events of 'shop', but of 'films'"
     """
     if not filled or namespace in filled:
         return None
     others = ", ".join(map(repr, filled[:5])) + (", …" if len(filled) > 5 else "")
     return (
         f"the event store has no events of {namespace!r}, but of {others}: "
-        "RECSERVE_STORE_NAMESPACE chooses"
+        "--bundle or RECSERVE_STORE_NAMESPACE chooses"
     )

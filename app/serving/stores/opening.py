@@ -66,6 +66,35 @@ async def open_event_store(settings: Settings) -> EventStore:
     return store
 
 
+async def open_filled_store(settings: Settings) -> EventStore:
+    """Open the event store for a command that only means what is there.
+
+    Where neither a bundle nor a namespace was named, and the bundle of the default has no events,
+    it is the only namespace that has some.
+
+    Raises:
+        UsageError: the URL names no store; or nothing was named, and several have events.
+        StoreError: the store cannot be used.
+    """
+    if settings.store_namespace or "bundle" in settings.model_fields_set:
+        return await open_event_store(settings)
+    url, scheme = _store_of(settings)
+    store = await scheme.event_store(url, settings, store_namespace(settings))
+    try:
+        names = await store.namespaces()
+    except StoreError:
+        await store.aclose()
+        raise
+    if not names or store_namespace(settings) in names:
+        return store
+    await store.aclose()
+    if len(names) > 1:
+        there = ", ".join(map(repr, names[:5]))
+        raise UsageError(f"there are events of {there}: name one of these bundles by --bundle")
+    log.warning("no bundle was named: these are the events of %r, the only ones there", names[0])
+    return await scheme.event_store(url, settings, names[0])
+
+
 def store_namespace(settings: Settings) -> str:
     """Return the namespace of events, users and journal: that of the settings, or the bundle's."""
     return settings.store_namespace or bundle_name(settings.bundle)

@@ -118,7 +118,7 @@ async def test_a_namespace_without_events_beside_others_is_said(
         await films.append(EVENTS)
         await films.aclose()
         await (await opened(url, "shop")).aclose()
-        said = "no events of 'shop', but of 'films': RECSERVE_STORE_NAMESPACE chooses"
+        said = "no events of 'shop', but of 'films': --bundle or RECSERVE_STORE_NAMESPACE chooses"
         assert caplog.text.count(said) == 1
         caplog.clear()
 
