@@ -33,10 +33,12 @@ _MISSING = r"\N NULL null NaN nan N/A n/a #N/A <NA> <null> (null) [null] undefin
 _NO_VALUE = "NA na None none nil - – — -- ? TBA tba TBD"
 MISSING_WORDS = frozenset(_MISSING.split())
 """Texts by which programs write that a value is missing; none is a word of a language."""
+LONGEST_WORD = 12
+"""Characters of the longest of these words: to look up a long text takes time."""
 NO_VALUES = MISSING_WORDS | frozenset(_NO_VALUE.split())
 """Texts that stand for no number, no date and neither true nor false. NA is Namibia as well."""
 
-_MISSING_IDS = MISSING_WORDS | {"None", "Null"}
+_MISSING_IDS = MISSING_WORDS | {"", "None", "Null"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
@@ -67,7 +69,7 @@ def is_missing(value: Cell) -> bool:
 
 def is_missing_id(value: Cell) -> bool:
     """Tell whether a cell holds no id: it is empty, or has one of the words for that."""
-    return is_missing(value) or (isinstance(value, str) and value.strip() in _MISSING_IDS)
+    return value.strip() in _MISSING_IDS if isinstance(value, str) else is_missing(value)
 
 
 def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:

@@ -118,19 +118,17 @@ def _each(
     cells: Sequence[Cell], remarks: ColumnRemarks, read: Callable[[Cell], Instant | None]
 ) -> list[Instant | None]:
     """Read each different cell once: dates come again and again."""
-    known: dict[tuple[type, Cell], Instant | None] = {}
+    known: dict[str, Instant | None] = {}  # of texts that are dates
     instants: list[Instant | None] = []
     for cell in cells:
-        instant = None
-        if isinstance(cell, str) and cell.strip() in NO_VALUES:
-            remarks.lose(MISSING, cell)
-        elif not is_missing(cell):
-            key = (type(cell), cell if isinstance(cell, str | int | float) else repr(cell))
-            if key not in known:
-                known[key] = read(cell)
-            instant = known[key]
-            if instant is None:
+        instant = known.get(cell) if isinstance(cell, str) else None
+        if instant is None and not is_missing(cell):
+            if isinstance(cell, str) and cell.strip() in NO_VALUES:
+                remarks.lose(MISSING, cell)
+            elif (instant := read(cell)) is None:
                 remarks.lose(UNREADABLE, cell)
+            elif isinstance(cell, str):
+                known[cell] = instant
         instants.append(instant)
     return instants
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.core.errors import BadDataError, UsageError
 from app.domain.columns import Kind
 from app.domain.markup import plain_text
-from app.domain.values import MISSING_WORDS, Cell, Unusable, parse_id, parse_text
+from app.domain.values import LONGEST_WORD, MISSING_WORDS, Cell, Unusable, parse_id, parse_text
 from app.offline.input.column_names import joined
 from app.offline.input.column_remarks import OUTSIDE, UNREADABLE, ColumnRemarks
 from app.offline.input.date_columns import read_published
@@ -87,7 +87,8 @@ def _text(cell: Cell, name: str) -> str | None:
     if name == "text" and isinstance(cell, list) and all(isinstance(part, str) for part in cell):
         cell = "\n".join(cell)
     text = parse_text(cell, name)
-    return None if text in MISSING_WORDS else text
+    is_word = text is not None and len(text) <= LONGEST_WORD and text in MISSING_WORDS
+    return None if is_word else text
 
 
 class _Columns:
@@ -155,7 +156,7 @@ class _Columns:
     ) -> tuple[Kind, list[Any]]:
         column = self._lists.get(name)
         if column is not None:
-            lists = column.finish(cells)
+            lists = column.finish(cells) if column.has_parts(cells) else []
             if column.is_list or any(len(names) > 1 for names in lists if names):
                 report.note_column(name, column.remarks)
                 return "strings", [None if names is None else list(names) for names in lists]

@@ -28,6 +28,7 @@ _LISTING: Final = re.compile(
 """The last part of a name such as `Arts, Crafts & Sewing`."""
 _COMMA: Final = re.compile(r"(?<!\\),")
 _OTHERS: Final = re.compile(r"[;\n]")
+_MARKS: Final = "|;,\n"
 _OFTEN: Final = 10
 
 
@@ -56,38 +57,51 @@ class ListColumn:
         """Return the names in a cell; those in text are not separated yet. None without any."""
         if is_missing(cell):
             return None
-        if isinstance(cell, str):
-            if cell.strip() in NO_VALUES:
-                self.remarks.lose(MISSING, cell)
-                return None
-            found: Cell = listed(cell)
-            if found is None:
-                return (cell,)
-        else:
-            found = cell
+        if isinstance(cell, str) and cell.strip() in NO_VALUES:
+            self.remarks.lose(MISSING, cell)
+            return None
+        found: Cell = listed(cell) if isinstance(cell, str) else cell
+        if found is None:
+            return (cell,)
         if isinstance(found, int | float) and not isinstance(found, bool):
             return (f"{found:.15g}",)
-        try:
-            names = tuple(named(found))
-        except WrongCategoriesError:
-            self.remarks.lose(UNREADABLE, cell)
-            return None
-        self._has_lists = self.is_list = True
+        names = self._named(found)
+        if names is not None:
+            self._has_lists = self.is_list = True
         return names or None
+
+    def _named(self, found: Cell) -> tuple[str, ...] | None:
+        """Return the names in a list, None if there is something without a name."""
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return tuple(found)  # by far the most frequent form
+        try:
+            return tuple(named(found))
+        except WrongCategoriesError:
+            self.remarks.lose(UNREADABLE, found)
+            return None
 
     def finish(self, cells: Sequence[tuple[str, ...] | None]) -> list[tuple[str, ...] | None]:
         """Return the names in each cell, separated, each once."""
-        counted = Counter(text for names in cells for text in names or ())
+        n_cells = Counter(cells)
+        n_cells.pop(None, None)
+        counted = Counter[str]()
+        for names, n in n_cells.items():
+            for text in names or ():
+                counted[text] += n
         split = self._split(counted)
-        parts = {text: split(text) for text in counted}
         read = unique_levels if self._has_levels else _unique
-        known: dict[tuple[str, ...] | None, tuple[str, ...] | None] = {None: None}
-        values = []
-        for names in cells:
-            if names not in known:
-                known[names] = read([part for text in names or () for part in parts[text]])
-            values.append(known[names])
-        return values
+        parts = {text: read(split(text)) or () for text in counted}
+        known = {
+            names: tuple(dict.fromkeys(part for text in names or () for part in parts[text]))
+            for names in n_cells
+        }
+        return [None if names is None else known[names] or None for names in cells]
+
+    def has_parts(self, cells: Sequence[tuple[str, ...] | None]) -> bool:
+        """Return whether a cell has more than one name, or may have when it is split."""
+        return self.is_list or any(
+            len(names) > 1 or any(mark in names[0] for mark in _MARKS) for names in cells if names
+        )
 
     def _split(self, counted: Mapping[str, int]) -> Split:
         mark = self._separator

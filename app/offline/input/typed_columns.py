@@ -10,12 +10,14 @@ missing then. So a table of sizes ("38", "40", "M") stays text.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from app.domain.category_names import WrongCategoriesError, listed, named
 from app.domain.columns import Kind
 from app.domain.markup import plain_text
 from app.domain.values import (
+    LONGEST_WORD,
     MISSING_WORDS,
     NO_VALUES,
     Cell,
@@ -71,7 +73,10 @@ def read_column(
     kind = infer_kind(cells, text_cells=text_cells)
     if kind != "string":
         return ReadColumn(kind, [convert(cell, kind) for cell in cells], remarks)
-    told = [cell for cell in cells if not is_missing(cell) and not _is_no_value(cell)]
+    sample = list(islice(filter(_is_told, cells), _SAMPLE))
+    if not any(_may_be_more(cell, text_cells, is_number) for cell in sample):
+        return read_texts(cells)
+    told = list(filter(_is_told, cells))
     found = (
         _plain(cells, told, remarks, text_cells=text_cells)
         or _numbers(cells, told, remarks, text_cells=text_cells, is_number=is_number)
@@ -81,6 +86,17 @@ def read_column(
     return ReadColumn(*found, remarks) if found else read_texts(cells)
 
 
+def _is_told(cell: Cell) -> bool:
+    return not is_missing(cell) and not _is_no_value(cell)
+
+
+def _may_be_more(cell: Cell, text_cells: bool, is_number: bool) -> bool:
+    """Tell whether a cell may be anything but text."""
+    if not isinstance(cell, str) or infer_kind([cell], text_cells=text_cells) != "string":
+        return True
+    return bool(_form(cell, is_number) or is_date(cell) or cell.lstrip()[:1] in ("[", "c"))
+
+
 def read_texts(cells: Sequence[Cell]) -> ReadColumn:
     """Return the values of a column as texts, without HTML."""
     remarks = ColumnRemarks()
@@ -88,7 +104,7 @@ def read_texts(cells: Sequence[Cell]) -> ReadColumn:
     for row, text in enumerate(texts):
         if text is None:
             continue
-        if text in MISSING_WORDS:
+        if len(text) <= LONGEST_WORD and text in MISSING_WORDS:
             remarks.lose(MISSING, text)
             texts[row] = None
         elif "<" in text or "&" in text:
@@ -206,7 +222,9 @@ def _lists(cells: Sequence[Cell], told: Sequence[Cell], remarks: ColumnRemarks) 
 
 
 def _is_no_value(cell: Cell) -> bool:
-    return isinstance(cell, str) and cell.strip() in NO_VALUES
+    if not isinstance(cell, str) or (len(cell) > LONGEST_WORD and cell[0] > " "):
+        return False
+    return cell.strip() in NO_VALUES
 
 
 def _remark_words(cells: Sequence[Cell], remarks: ColumnRemarks) -> None:
