@@ -1,11 +1,12 @@
 """What the log of requests costs: cached answers with it (the default settings) and without it.
 
-    python -m loadtest.scenarios.request_log --bundle models/demo --rounds 40
+    python -m loadtest.scenarios.request_log --bundle models/demo --starts 6 --rounds 8
 
 Two services run side by side and differ only in that. They are loaded in turn, for a second each,
 in an order that alternates from round to round. The machine may be shared, so the processor time of
-the event loop's thread is reported beside the rates, and each ratio is the median of the ratios of
-the rounds. Needs wrk. Prints one JSON line.
+the event loop's thread is reported beside the rates. Two processes of the same program may differ
+by a few percent for as long as they live, so both are started anew several times. Each ratio is
+that of the medians over all rounds. Needs wrk. Prints one JSON line.
 """
 
 import argparse
@@ -39,25 +40,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         "python -m loadtest.scenarios.request_log", description=__doc__
     )
     parser.add_argument("--bundle", type=Path, default=Path("models/demo"))
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--starts", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=8, help="after each start (8)")
     options = parser.parse_args(argv)
     wrk.require()
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
-        services = {way: _service(way, options.bundle, folder) for way in WAYS}
-        for service in services.values():
-            stack.enter_context(service)
+    found: dict[int, list[Round]] = {connections: [] for connections in CONNECTIONS}
+    for start in range(options.starts):
+        with tempfile.TemporaryDirectory() as folder:
+            _measure(options.bundle, Path(folder), start, options.rounds, found)
+    report = {f"{n} connections": _summary(rounds) for n, rounds in found.items()}
+    how = {"starts": options.starts, "rounds": options.rounds}
+    print(json.dumps({"loads": report, **how, "machine": machine.describe()}))
+
+
+Round = dict[str, tuple[float, float]]
+"""Of each way: answers per second, and microseconds of the event loop's thread per answer."""
+
+
+def _measure(
+    bundle: Path, folder: Path, start: int, rounds: int, found: dict[int, list[Round]]
+) -> None:
+    """Start both services, and add the rounds of each number of connections to `found`."""
+    with ExitStack() as stack:
+        order = sorted(WAYS, reverse=start % 2 == 1)
+        services = {way: stack.enter_context(_service(way, bundle, folder)) for way in order}
         texts = unique_queries(HOT_QUERIES, 1, demo_titles())
         bodies = Bodies.write(folder / "hot", [{"query": text} for text in texts])
         for service in services.values():
             bodies.run(service.port, connections=1, seconds=2)  # fills the cache
-        report = {
-            f"{connections} connections": _summary(
-                [_round(services, bodies, connections, n) for n in range(options.rounds)]
-            )
-            for connections in CONNECTIONS
-        }
-    print(json.dumps({"loads": report, "rounds": options.rounds, "machine": machine.describe()}))
+        for n in range(rounds):
+            for connections, so_far in found.items():
+                so_far.append(_round(services, bodies, connections, n))
 
 
 def _service(way: str, bundle: Path, folder: Path) -> Service:
@@ -70,10 +83,6 @@ def _service(way: str, bundle: Path, folder: Path) -> Service:
         **WAYS[way],
     }
     return Service(way, command, port, folder / f"{way}.log", settings)
-
-
-Round = dict[str, tuple[float, float]]
-"""Of each way: answers per second, and microseconds of the event loop's thread per answer."""
 
 
 def _round(services: dict[str, Service], bodies: Bodies, connections: int, n: int) -> Round:
@@ -96,10 +105,9 @@ def _loop_seconds(service: Service) -> float:
 def _summary(rounds: Sequence[Round]) -> dict[str, float]:
     found = {}
     for column, name in enumerate(("per_second", "loop_us")):
-        for way in WAYS:
-            found[f"{way}_{name}"] = median(figures[way][column] for figures in rounds)
-        ratios = [each["logged"][column] / each["not_logged"][column] for each in rounds]
-        found[f"logged_to_not_logged_{name}"] = median(ratios)
+        middle = {way: median(figures[way][column] for figures in rounds) for way in WAYS}
+        found |= {f"{way}_{name}": value for way, value in middle.items()}
+        found[f"logged_to_not_logged_{name}"] = middle["logged"] / middle["not_logged"]
     return {name: round(value, 3) for name, value in found.items()}
 
 
