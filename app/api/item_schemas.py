@@ -85,12 +85,24 @@ _MOMENT: Final[Schema] = {
     "type": ["string", "number", "null"],
     "description": "ISO 8601 or unix seconds",
 }
+_CATEGORY: Final = [
+    {"type": ["string", "number"]},
+    {
+        "title": "NamedCategory",
+        "type": "object",
+        "properties": {"name": STRING},
+        "required": ["name"],
+    },
+]
 _SENT_FIELDS: Final[Schema] = {
     "title": {**_TEXT, "description": "what the item is found by, with its text"},
     "text": _TEXT,
     "categories": {
-        "anyOf": [{"type": ["string", "null"]}, array_of(STRING)],
-        "description": "a list, or text like a|b",
+        "anyOf": [
+            {"type": ["string", "null"]},
+            array_of({"anyOf": [*_CATEGORY, array_of({"anyOf": _CATEGORY})]}),
+        ],
+        "description": "a list, or text like a|b; each level of a path A > B is a category",
     },
     "published_at": {**_MOMENT, "description": "ISO 8601, unix seconds or a year"},
     "hidden": {

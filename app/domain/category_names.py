@@ -8,6 +8,7 @@ a whole column.
 """
 
 import ast
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
@@ -21,6 +22,7 @@ Cell: TypeAlias = Any
 _NAME_KEYS: Final = ("name", "title", "label", "value", "term", "category", "genre")
 _CHILDREN_KEYS: Final = ("children", "subcategories")
 _MAX_DEPTH: Final = 8
+_MOST_LISTS_OF_API: Final = 2
 _MAX_LITERAL_CHARS: Final = 65_536
 # Blanks on both sides or on none: "Size >XL" is a name.
 _LEVELS: Final = re.compile(r"\s+[>»›→]\s+|(?<=[^\s>\-=])[>»›→](?=[^\s>=])")
@@ -78,44 +80,54 @@ def named(value: Cell, *, strict: bool = False) -> Iterator[str]:
     Raises:
         WrongCategoriesError: there is something, but no names in it.
     """
-    found = _Names()
-    found.add(value, 0)
+    found = _Names(strict=strict)
+    found.add(value)
     if found.is_wrong and (strict or not found.names):
         raise WrongCategoriesError
     yield from found.names
 
 
 class _Names:
-    """The names that were found so far, and whether anything had none."""
+    """The names that were found so far, and whether anything had none.
 
-    def __init__(self) -> None:
+    `strict`: as the schema of the API describes it: lists within a list at most, and no gaps.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
         self.names: list[str] = []
         self.is_wrong = False
+        self._strict = strict
+        self._most_lists = _MOST_LISTS_OF_API if strict else _MAX_DEPTH
 
-    def add(self, value: Cell, depth: int) -> None:
-        """Add the names in a value."""
+    def add(self, value: Cell, depth: int = 0, lists: int = 0) -> None:
+        """Add the names in a value. `lists`: how many lists are directly around it."""
         if isinstance(value, str):
             self.names.append(value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            self.names.append(f"{value:.15g}" if isinstance(value, float) else str(value))
-        elif isinstance(value, list | tuple) and depth < _MAX_DEPTH:
+        elif isinstance(value, int) and not isinstance(value, bool):
+            self.names.append(str(value))
+        elif isinstance(value, float) and math.isfinite(value):
+            self.names.append(f"{value:.15g}")
+        elif isinstance(value, list | tuple) and lists < self._most_lists and depth < _MAX_DEPTH:
             for part in value:
-                self.add(part, depth + 1)
+                self.add(part, depth + 1, lists + 1)
         elif isinstance(value, dict) and depth < _MAX_DEPTH:
             self._add_object(value, depth)
-        elif value is not None:
+        elif value is not None or self._strict:
             self.is_wrong = True
 
     def _add_object(self, value: dict[str, Any], depth: int) -> None:
         lower = {str(key).lower(): part for key, part in value.items()}
         name = _name_of(lower)
         if name is not None:
-            self.add(lower.get("parent"), depth + 1)
+            if lower.get("parent") is not None:
+                self.add(lower["parent"], depth + 1)
             self.names.append(name)
             for key in _CHILDREN_KEYS:
-                self.add(lower.get(key), depth + 1)
+                if lower.get(key) is not None:
+                    self.add(lower[key], depth + 1)
             return
         inner = [part for part in value.values() if isinstance(part, dict | list)]
+        inner = [] if self._strict else inner
         self.is_wrong = self.is_wrong or not inner
         for part in inner:
             self.add(part, depth + 1)

@@ -23,13 +23,11 @@ from app.domain.category_names import WrongCategoriesError, category_names, name
         ('c("Dessert", "Easy")', ("Dessert", "Easy")),
         ("c(minor)", ("c(minor)",)),
         ([{"categoryName": "Toys", "id": 9}], ("Toys",)),
-        ({"main": {"name": "Books"}, "others": [{"name": "Crime"}]}, ("Books", "Crime")),
         ("Size >XL", ("Size >XL",)),
         ("A -> B", ("A -> B",)),
         ("[sic]", ("[sic]",)),
         ([2019, 3.5], ("2019", "3.5")),
         ([], None),
-        ([None, " "], None),
         (" | ", None),
     ],
 )
@@ -37,7 +35,9 @@ def test_names_are_found(value: object, names: tuple[str, ...] | None) -> None:
     assert category_names(value) == names
 
 
-@pytest.mark.parametrize("value", [7, True, {"id": 3}, [True], [{"name": 3}], {"a": {}}])
+@pytest.mark.parametrize(
+    "value", [7, True, {"id": 3}, [True], [None], [{"name": 3}], {"a": {}}, [[["a"]]]]
+)
 def test_what_names_no_categories(value: object) -> None:
     with pytest.raises(WrongCategoriesError):
         category_names(value)
@@ -46,6 +46,9 @@ def test_what_names_no_categories(value: object) -> None:
 def test_parts_without_a_name_are_left_out_where_others_have_one() -> None:
     value = [{"name": "Kitchen"}, {"name": None}, {"id": 3}, True, "Cups"]
     assert list(named(value)) == ["Kitchen", "Cups"]
+    assert list(named([None, [[["a"]]]])) == ["a"]
+    inner = {"main": {"name": "Books"}, "others": [{"name": "Crime"}]}
+    assert list(named(inner)) == ["Books", "Crime"]
     with pytest.raises(WrongCategoriesError):
         category_names(value)
 
