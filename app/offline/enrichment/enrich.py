@@ -17,7 +17,7 @@ from app.core.errors import LanguageModelError
 from app.core.ports import LanguageModel
 from app.offline.enrichment.item_file import ItemFiles, PartFile
 from app.offline.enrichment.questions import PROMPT_VERSION, Enriched, answers_in, question
-from app.offline.input.readers import Cells
+from app.offline.input.files.readers import Cells
 
 AT_ONCE: Final = 4
 """Calls that run at the same time."""

@@ -16,7 +16,7 @@ import orjson
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable, parse_id
 from app.offline.enrichment.questions import COLUMNS, Enriched
-from app.offline.input.readers import Cells, format_of, read_rows
+from app.offline.input.files.readers import Cells, format_of, read_rows
 from app.offline.input.recipe import FileFormat
 
 _JOINED: Final = "; "

@@ -10,7 +10,7 @@ import orjson
 from app.core.types import ModelQuestion
 from app.domain.intent import TONES
 from app.domain.query_text import normalised_query
-from app.offline.input.readers import Cells
+from app.offline.input.files.readers import Cells
 
 PROMPT_VERSION: Final = "1"
 """A run that began under another version is not resumed. A test knows the prompt of this one."""

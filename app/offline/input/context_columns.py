@@ -11,7 +11,7 @@ from typing import Final
 from app.core.types import Context
 from app.domain.named_values import WrongValue, context_of
 from app.domain.values import Unusable, spelled
-from app.offline.input.readers import Cells, Format
+from app.offline.input.files.readers import Cells, Format
 
 _OBJECT: Final = "context"
 _PREFIX: Final = "context."

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Final
 
 from app.domain.values import MISSING_WORDS, Cell, Unusable, parse_time
-from app.offline.input.column_remarks import ColumnRemarks
-from app.offline.input.date_columns import all_digits, days_first, digits_of
-from app.offline.input.written_dates import date_of_digits, is_unsure, written_date
+from app.offline.input.values.column_remarks import ColumnRemarks
+from app.offline.input.values.date_columns import all_digits, days_first, digits_of
+from app.offline.input.values.written_dates import date_of_digits, is_unsure, written_date
 
 _NAME: Final = "timestamp"
 _DIGITS: Final = 8

@@ -36,9 +36,9 @@ from app.domain.values import (
 from app.offline.input.context_columns import ContextColumns
 from app.offline.input.context_log import ContextLog, ContextLogger
 from app.offline.input.event_times import EventTimes
+from app.offline.input.files.readers import Cells, Format, read_rows
 from app.offline.input.fitted_columns import RATING_COLUMNS, fitted
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format, read_rows
 from app.offline.input.recipe import EventColumns, Recipe
 
 _MOST_NAMED: Final = 10

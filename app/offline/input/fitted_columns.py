@@ -25,8 +25,7 @@ from app.offline.input.column_names import (
     toml_table,
     toml_text,
 )
-from app.offline.input.column_values import FITS, are_ids, nameless_fields
-from app.offline.input.readers import Cells, Format, format_of, read_rows
+from app.offline.input.files.readers import Cells, Format, format_of, read_rows
 from app.offline.input.recipe import (
     EventColumns,
     ItemColumns,
@@ -34,6 +33,7 @@ from app.offline.input.recipe import (
     Recipe,
     UserColumns,
 )
+from app.offline.input.values.column_values import FITS, are_ids, nameless_fields
 
 Section: TypeAlias = Literal["items", "events", "users", "judgements"]
 SECTIONS: Final[tuple[Section, ...]] = ("items", "events", "users", "judgements")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Cell, Unusable, is_missing
 from app.offline.input.column_names import toml_table, toml_text
+from app.offline.input.files.readers import Cells, Format, format_of, read_rows
 from app.offline.input.fitted_columns import (
     MEANINGS,
     RATING_COLUMNS,
@@ -22,10 +23,9 @@ from app.offline.input.fitted_columns import (
     Section,
     fit_of,
 )
-from app.offline.input.readers import Cells, Format, format_of, read_rows
 from app.offline.input.recipe import Recipe, Roles
 from app.offline.input.roles import NUMERIC_ROLES, guessed_column, guessed_roles, guessed_unit_of
-from app.offline.input.typed_columns import ReadColumn, read_column
+from app.offline.input.values.typed_columns import ReadColumn, read_column
 
 MAX_ROWS: Final = 10_000
 

@@ -13,17 +13,17 @@ from app.domain.columns import Kind
 from app.domain.markup import plain_text
 from app.domain.values import LONGEST_WORD, MISSING_WORDS, Cell, Unusable, parse_id, parse_text
 from app.offline.input.column_names import joined
-from app.offline.input.column_remarks import OUTSIDE, UNREADABLE, ColumnRemarks
-from app.offline.input.date_columns import read_published
+from app.offline.input.files.readers import Cells, Format
 from app.offline.input.fitted_columns import fitted
 from app.offline.input.item_table import FIELD_KINDS, Items
-from app.offline.input.list_columns import LIST_NAMES, ListColumn
 from app.offline.input.merged_rows import MergedRows
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format
 from app.offline.input.recipe import ItemColumns, Recipe
 from app.offline.input.roles import NUMERIC_ROLES, guessed_column
-from app.offline.input.typed_columns import read_column
+from app.offline.input.values.column_remarks import OUTSIDE, UNREADABLE, ColumnRemarks
+from app.offline.input.values.date_columns import read_published
+from app.offline.input.values.list_columns import LIST_NAMES, ListColumn
+from app.offline.input.values.typed_columns import read_column
 
 _CATEGORIES: Final = "categories"
 MAX_COLUMNS = 256

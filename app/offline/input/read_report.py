@@ -14,8 +14,8 @@ from tqdm import tqdm
 from app.core.errors import BadDataError
 from app.domain.event_rules import without_rule
 from app.domain.values import Unusable
-from app.offline.input.column_remarks import ColumnRemarks
-from app.offline.input.readers import Cells, Format, read_rows
+from app.offline.input.files.readers import Cells, Format, read_rows
+from app.offline.input.values.column_remarks import ColumnRemarks
 
 MAX_EXAMPLES = 20
 _MOST_UNUSABLE = 0.5

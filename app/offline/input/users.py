@@ -27,12 +27,12 @@ from app.domain.named_values import (
     is_name,
 )
 from app.domain.values import Cell, Unusable, is_missing_id, parse_id
+from app.offline.input.files.readers import Cells, Format
 from app.offline.input.fitted_columns import fitted
 from app.offline.input.merged_rows import MergedRows
 from app.offline.input.read_report import ReadReport, counted_rows
-from app.offline.input.readers import Cells, Format
 from app.offline.input.recipe import Recipe, UserColumns
-from app.offline.input.typed_columns import read_column, read_texts
+from app.offline.input.values.typed_columns import read_column, read_texts
 
 _KEY: Final = "user"
 """The column of keys while a file is read: no attribute has this name."""

@@ -10,10 +10,10 @@ from app.core.errors import BadDataError, UsageError
 from app.offline.build import build, retrain
 from app.offline.input import column_names
 from app.offline.input.events import read_events
+from app.offline.input.files.readers import format_of
 from app.offline.input.fitted_columns import fit_of, sample_of
 from app.offline.input.items import read_items
 from app.offline.input.judgements import read_judgements
-from app.offline.input.readers import format_of
 from app.offline.input.recipe import Recipe, load_recipe
 from app.offline.input.users import read_users
 from tests.bundles import fake_encoder, fake_opened, write_jsonl

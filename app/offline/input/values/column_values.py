@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from app.domain.values import NO_VALUES, Cell, Unusable, is_missing, parse_number, parse_time
-from app.offline.input.date_columns import is_date
+from app.offline.input.values.date_columns import is_date
 
 _MOST_WRONG: Final = 0.2
 _LEAST_DISTINCT: Final = 0.5

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.offline.input.column_remarks import ColumnRemarks
-from app.offline.input.date_columns import read_dates, read_published
+from app.offline.input.values.column_remarks import ColumnRemarks
+from app.offline.input.values.date_columns import read_dates, read_published
 
 
 def published(*cells: Any, day_first: bool | None = None) -> tuple[list[Any], str | None]:

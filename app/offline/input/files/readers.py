@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 
 from app.core.errors import BadDataError
 from app.domain.values import Cell, Unusable
-from app.offline.input.delimited import DelimitedFile
-from app.offline.input.dialect import dialect_of, keeps_rows_on_lines
-from app.offline.input.json_rows import is_json_lines, read_json_document, read_json_lines
+from app.offline.input.files.delimited import DelimitedFile
+from app.offline.input.files.dialect import dialect_of, keeps_rows_on_lines
+from app.offline.input.files.json_rows import is_json_lines, read_json_document, read_json_lines
+from app.offline.input.files.text_encoding import OpenBytes, TextEncoding, encoding_of
 from app.offline.input.recipe import FileFormat
-from app.offline.input.text_encoding import OpenBytes, TextEncoding, encoding_of
 
 Cells: TypeAlias = dict[str, Cell]
 Rows: TypeAlias = Iterator[tuple[int, Cells | Unusable]]

@@ -12,8 +12,13 @@ from typing import Final
 
 from app.domain.columns import Instant
 from app.domain.values import NO_VALUES, Cell, Unusable, is_missing, iso_time, parse_time
-from app.offline.input.column_remarks import MISSING, OUTSIDE, UNREADABLE, ColumnRemarks
-from app.offline.input.written_dates import date_of_digits, is_unsure, order_told, written_date
+from app.offline.input.values.column_remarks import MISSING, OUTSIDE, UNREADABLE, ColumnRemarks
+from app.offline.input.values.written_dates import (
+    date_of_digits,
+    is_unsure,
+    order_told,
+    written_date,
+)
 
 _LEAST_YEAR: Final = 1000
 _MOST_YEAR: Final = 2999

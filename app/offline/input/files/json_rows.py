@@ -15,7 +15,7 @@ import orjson
 
 from app.core.errors import BadDataError
 from app.domain.values import Cell, Unusable
-from app.offline.input.text_encoding import OpenBytes, TextEncoding
+from app.offline.input.files.text_encoding import OpenBytes, TextEncoding
 
 JsonRows: TypeAlias = Iterator[tuple[int, dict[str, Cell] | Unusable]]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.offline.input.list_columns import ListColumn
+from app.offline.input.values.list_columns import ListColumn
 
 
 def read(*cells: Any, separator: str | None = None, has_levels: bool = True) -> list[Any]:

@@ -15,9 +15,9 @@ from typing import Final, TypeAlias
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable
 from app.offline.input.column_names import listed
-from app.offline.input.dialect import Dialect
+from app.offline.input.files.dialect import Dialect
+from app.offline.input.files.text_encoding import OpenBytes, TextEncoding
 from app.offline.input.recipe import FileFormat
-from app.offline.input.text_encoding import OpenBytes, TextEncoding
 
 TextRows: TypeAlias = Iterator[tuple[int, dict[str, str] | Unusable]]
 

@@ -27,8 +27,8 @@ from app.domain.values import (
     plain_number,
 )
 from app.domain.written_numbers import NumberStyle, Written, lowest_written, written
-from app.offline.input.column_remarks import MISSING, UNREADABLE, ColumnRemarks
-from app.offline.input.date_columns import is_date, is_year, read_dates
+from app.offline.input.values.column_remarks import MISSING, UNREADABLE, ColumnRemarks
+from app.offline.input.values.date_columns import is_date, is_year, read_dates
 
 _SAMPLE: Final = 64
 _LEAST_SHARE: Final = 0.8

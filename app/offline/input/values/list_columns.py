@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from app.domain.category_names import WrongCategoriesError, levels_of, listed, named, unique_levels
 from app.domain.markup import plain_text
 from app.domain.values import NO_VALUES, Cell, is_missing
-from app.offline.input.column_remarks import MISSING, UNREADABLE, ColumnRemarks
+from app.offline.input.values.column_remarks import MISSING, UNREADABLE, ColumnRemarks
 
 Split: TypeAlias = Callable[[str], list[str]]
 

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.offline.input.written_dates import date_of_digits, is_unsure, order_told, written_date
+from app.offline.input.values.written_dates import (
+    date_of_digits,
+    is_unsure,
+    order_told,
+    written_date,
+)
 
 
 @pytest.mark.parametrize(

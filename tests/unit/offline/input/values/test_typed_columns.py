@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.columns import Instant
-from app.offline.input.typed_columns import read_column
+from app.offline.input.values.typed_columns import read_column
 
 
 def column(*cells: Any, text_cells: bool = True, **more: Any) -> tuple[str, list[Any], str | None]:

@@ -11,8 +11,8 @@ import pytest
 from app.core.errors import BadDataError
 from app.domain.columns import Instant
 from app.domain.values import Unusable, is_missing
+from app.offline.input.files.readers import format_of, read_rows
 from app.offline.input.items import read_items
-from app.offline.input.readers import format_of, read_rows
 from app.offline.input.recipe import Recipe
 
 
