@@ -14,7 +14,7 @@ import pytest
 
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable
-from app.offline.input import dialect, json_rows, text_encoding
+from app.offline.input.files import dialect, json_rows, text_encoding
 from app.offline.input.files.readers import format_of, read_rows
 from app.offline.input.items import read_items
 from app.offline.input.recipe import FileFormat, Recipe, load_recipe
