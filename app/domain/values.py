@@ -5,6 +5,7 @@ Each function takes one cell (an id, a time, a text, a number) and returns its v
 the same ones. This module knows neither file formats nor the meaning of a column.
 """
 
+import json
 import math
 import re
 import sys
@@ -311,7 +312,12 @@ def _shown(value: Cell) -> str:
     """Return any other JSON value as text, spelled as in JSON; 1984.0 becomes "1984"."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value) if type(value) is int else orjson.dumps(value, default=str).decode()
+    if type(value) is int:
+        return str(value)
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # an integer of more than 64 bits, somewhere within
+        return json.dumps(value, default=str)
 
 
 def _number_of(value: Cell) -> float | None:

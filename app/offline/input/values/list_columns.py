@@ -64,7 +64,7 @@ class ListColumn:
         if found is None:
             return (cell,)
         if isinstance(found, int | float) and not isinstance(found, bool):
-            return (f"{found:.15g}",)
+            return (str(found) if isinstance(found, int) else f"{found:.15g}",)
         names = self._named(found)
         if names is not None:
             self._has_lists = self.is_list = True

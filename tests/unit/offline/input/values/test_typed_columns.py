@@ -3,8 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.domain.columns import Instant
+from app.domain.columns import Instant, encode_column
+from app.offline.input.values.column_remarks import ColumnRemarks
+from app.offline.input.values.date_columns import read_published
+from app.offline.input.values.list_columns import ListColumn
 from app.offline.input.values.typed_columns import read_column
 
 
@@ -124,3 +129,22 @@ def test_lists_as_text_and_of_objects() -> None:
     objects = [[{"id": 1, "name": "Pixar"}], None]
     assert column(*objects, text_cells=False)[1] == [["Pixar"], None]
     assert column([{"id": 1}], text_cells=False)[0] == "string"
+
+
+TEXTS = st.text(max_size=12) | st.from_regex(r"[$€]?[0-9]{1,4}([.,/-][0-9]{1,4}){0,3} ?[a-z]?")
+CELLS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.lists(CELLS, max_size=6) | st.lists(TEXTS, max_size=6), st.booleans())
+def test_any_column_is_read(cells: list[Any], is_number: bool) -> None:
+    text_cells = all(isinstance(cell, str) for cell in cells)
+    read = read_column(cells, text_cells=text_cells, is_number=is_number)
+    assert len(read.values) == len(cells)
+    encode_column(read.kind, read.values)
+    encode_column("time", read_published(cells, ColumnRemarks(), None))
+    names = ListColumn("categories", None, has_levels=True)
+    encode_column("strings", names.finish([names.take(cell) for cell in cells]))
