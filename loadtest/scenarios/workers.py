@@ -89,8 +89,7 @@ def _side(
     bundle = options.bundle.absolute()
     service = services.recserve(own / "log", bundle=bundle, workers=workers, device=options.device)
     unique = Bodies.write(own / "unique.jsonl", map(ask, texts), fresh=True)
-    # With several processes GET /metrics shows only one of them, so encodes cannot be counted.
-    side = Side(stack.enter_context(service), unique, encodes=workers == 1)
+    side = Side(stack.enter_context(service), unique, encodes=True)
     side.add(start_s=service.start_s)
     return side
 
