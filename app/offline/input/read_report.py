@@ -92,10 +92,14 @@ class ReadReport:
 
     def lines(self) -> list[str]:
         """Return a few readable lines: totals, how it was read, reasons, notes."""
+        if not self.rows and not self.read_as:
+            return [self.file]  # no file was given
         total = (
             f"{self.file}: {self.rows} rows, {self.rejected} unusable, {self.duplicates} duplicates"
         )
-        noted = "".join(f", {n} {name}" for name, n in sorted(self.noted.items()) if n)
+        noted = "".join(
+            f", {n} {name.replace('_', ' ')}" for name, n in sorted(self.noted.items()) if n
+        )
         reasons = [f"  {n} × {reason}" for reason, n in self.reasons.most_common()]
         examples = [f"    {example}" for example in self.examples]
         read_as = [f"  read as: {self.read_as}"] if self.read_as else []

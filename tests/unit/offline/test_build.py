@@ -168,7 +168,9 @@ async def test_histories_are_oldest_first_and_keep_unknown_items(report):
 
 def test_a_build_without_events(tmp_path):
     items = write_jsonl(tmp_path / "items.jsonl", ITEMS)
-    bundle = build(items, None, Recipe(), tmp_path / "shop", fake_encoder).bundle
+    report = build(items, None, Recipe(), tmp_path / "shop", fake_encoder)
+    assert str(report).splitlines()[3] == "no events"
+    bundle = report.bundle
     assert (bundle.manifest.n_users, bundle.manifest.n_events) == (0, 0)
     assert bundle.manifest.trained_until is None
     assert not load_arrays(bundle, "signals.safetensors")["popularity"].any()
@@ -180,9 +182,9 @@ def test_the_report_is_a_few_readable_lines(report):
     assert head.startswith("shop/")
     assert head.endswith("3 items, 2 users, 4 events, encoder hash-8 (8)")
     assert items == (
-        "items.jsonl: 3 rows, 0 unusable, 0 duplicates, 1 missing_title, 1 missing_title_and_text"
+        "items.jsonl: 3 rows, 0 unusable, 0 duplicates, 1 missing title, 1 missing title and text"
     )
-    assert events == "events.jsonl: 4 rows, 0 unusable, 0 duplicates, 1 unknown_item"
+    assert events == "events.jsonl: 4 rows, 0 unusable, 0 duplicates, 1 unknown item"
     assert read_as == same == "  read as: JSON Lines, UTF-8"
     assert list(report.seconds) == [
         "read",
@@ -360,8 +362,8 @@ def test_judgements_are_reported_by_builds_and_by_training(tmp_path):
     file.write_text('[judgements]\npath = "graded.jsonl"\ngrade = "relevance"\n')
     built = build_small(tmp_path, tmp_path / "shop", load_recipe(file))
     said = (
-        "graded.jsonl: 3 rows, 1 unusable, 0 duplicates, 1 judged_query_of_one_grade, "
-        "1 unknown_judged_item"
+        "graded.jsonl: 3 rows, 1 unusable, 0 duplicates, 1 judged query of one grade, "
+        "1 unknown judged item"
     )
     assert said in str(built).splitlines()
     assert "path" not in built.bundle.manifest.recipe["judgements"]

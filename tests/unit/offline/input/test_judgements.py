@@ -81,8 +81,8 @@ def test_unknown_items_are_counted_and_the_first_are_named(tmp_path):
     assert found.queries == ["red sofa"]
     named = ", ".join(f"'x{n}'" for n in range(10))
     assert found.report.lines() == [
-        "judged.jsonl: 14 rows, 0 unusable, 0 duplicates, 1 judged_query_of_one_grade, "
-        "13 unknown_judged_item",
+        "judged.jsonl: 14 rows, 0 unusable, 0 duplicates, 1 judged query of one grade, "
+        "13 unknown judged item",
         "  read as: JSON Lines, UTF-8",
         f"  judged items that the catalogue does not have: {named} and 2 more",
         "  1 of 1 queries teach nothing: their items all have one grade",
