@@ -30,10 +30,11 @@ BLANKS = " \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u2
 CLOCK_TOLERANCE_S = 86_400.0
 """How far the clock of a caller who reports an event may be ahead of ours, in seconds."""
 
-_MISSING = r"\N NULL null NaN nan N/A n/a #N/A <NA> <null> (null) [null] undefined"
-_NO_VALUE = "NA na None none nil - – — -- ? TBA tba TBD"
-MISSING_WORDS = frozenset(_MISSING.split())
-"""Texts by which programs write that a value is missing; none is a word of a language."""
+_MISSING = r"\N NULL null NaN nan NaT N/A n/a #N/A <NA> <null> (null) [null] undefined"
+_ERRORS = "#DIV/0! #NAME? #NULL! #NUM! #REF! #VALUE! #NV #N/D #WERT! #BEZUG! #VALEUR! #VALOR!"
+_NO_VALUE = "NA na None none nil - – — -- ? TBA tba TBD n.a. N.A. n/d n.d. k.A."
+MISSING_WORDS = frozenset(f"{_MISSING} {_ERRORS}".split())
+"""Texts by which programs write that a value is missing, or that a formula failed."""
 LONGEST_WORD = 12
 """Characters of the longest of these words: to look up a long text takes time."""
 NO_VALUES = MISSING_WORDS | frozenset(_NO_VALUE.split())
@@ -79,13 +80,14 @@ def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     `whole_floats`: 31.0 means 31, because the format turns integer columns with missing values into
     floats (Parquet, CSV). In other formats a float is not an id.
 
-    Blanks around it go. What programs write where they have none is no id, such as `null`.
+    Blanks around it go; in such formats line breaks and tabs, too. What programs write where they
+    have none is no id, such as `null`.
 
     >>> parse_id(31, "id", whole_floats=False), parse_id(" 31.0", "id", whole_floats=True)
     ('31', '31')
     """
     if isinstance(value, str):
-        value = value.strip(BLANKS)
+        value = value.strip(BLANKS + "\t\r\n" if whole_floats else BLANKS)
     if is_missing_id(value):
         raise Unusable(f"{name} is missing")
     if isinstance(value, int) and not isinstance(value, bool):

@@ -7,6 +7,7 @@ thousands in money, which hardly has three of them. This module does not know wh
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -86,6 +87,8 @@ def written(text: str) -> Written | None:
     if found is None or (found["sign"] and found["sign2"]):
         return None
     beside = (found["before"] or found["after"] or "").strip(". ")
+    # Wide signs of Chinese and Japanese keyboards become the usual ones.
+    beside = unicodedata.normalize("NFKC", beside)
     currency = _SAME.get(beside.upper(), beside)
     sign = "-" if (found["sign"] or found["sign2"]) in {"-", "−"} else ""
     body = found["body"].strip(" \u00a0\u202f")

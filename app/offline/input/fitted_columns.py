@@ -17,6 +17,7 @@ from app.domain.named_values import ID_NAMES
 from app.domain.values import Cell, Unusable, is_missing_id
 from app.offline.input.column_names import (
     field_rank,
+    joined,
     known_names,
     listed,
     nearest_name,
@@ -196,7 +197,7 @@ class _Guesser:
             for name, values in self._values.items()
             if name not in self.taken
             and (rank := field_rank(self._section, field, name)) is not None
-            and fits(values)
+            and (joined(name) == joined(field) or fits(values))
         }
         return min(ranks, key=ranks.__getitem__, default=None)
 

@@ -63,6 +63,11 @@ def test_integers_of_a_column_with_gaps_may_come_as_floats(value, expected):
     assert parse_id(value, "id", whole_floats=True) == expected
 
 
+@pytest.mark.parametrize("value", ["https://a.example/x\n", "\thttps://a.example/x\r\n"])
+def test_line_breaks_around_an_id_of_a_table_go(value):
+    assert parse_id(value, "id", whole_floats=True) == "https://a.example/x"
+
+
 def test_a_float_with_a_fraction_is_never_an_id():
     with pytest.raises(Unusable):
         parse_id(31.5, "id", whole_floats=True)

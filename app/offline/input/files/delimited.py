@@ -7,6 +7,7 @@ up, and the others are read again.
 """
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ _TAKES_IN: Final = Unusable("a quote opens in the line, and takes in rows after 
 _LEAST_TAKEN_IN: Final = 3
 _LEAST_DELIMITERS: Final = 2
 _WRONG_WIDTH: Final = Unusable("the row has more or fewer cells than the header")
+_HEADER_AGAIN: Final = Unusable("the row is the header again")
+# So spreadsheets are kept from reading a code as a number.
+_FORMULA: Final = re.compile(r'^\s*="([^"]*)"\s*$')
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,14 @@ class DelimitedFile:
             BadDataError: a quote is never closed.
         """
         records = self._records()
-        if self.dialect.has_header:
-            next(records, None)
+        _, header = next(records, (0, None)) if self.dialect.has_header else (0, None)
         is_sound = self.encoding.is_sound
         nameless = "" in self.names
         for line, row in records:
             if isinstance(row, Unusable):
                 yield line, row
+            elif row == header:
+                yield line, _HEADER_AGAIN
             elif not is_sound and any(map(self.encoding.is_broken, row)):
                 yield line, Unusable(f"the line is not {self.encoding.shown}")
             else:
@@ -116,6 +121,8 @@ class DelimitedFile:
                     if len(taken) >= _LEAST_TAKEN_IN and self._takes_in_rows(lines):
                         wrong = _TAKES_IN
                     elif len(row) == width or not row or self._fits(row):
+                        if '="' in "".join(taken):
+                            row = [_FORMULA.sub(r"\1", cell) for cell in row]
                         line = lines.all()
                         # Spreadsheets write the empty rows below a table, too.
                         if any(row):
@@ -187,6 +194,8 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._text)
+        # Files that were put together have a byte order mark within.
+        line = line.removeprefix("\ufeff")
         self.taken.append(line)
         return line
 

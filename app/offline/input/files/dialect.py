@@ -34,6 +34,7 @@ _SAMPLE_ROWS: Final = 100
 _SAMPLE_CHARS: Final = 16 * 1024
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)
+_COMMENTS = re.compile(r"(?:#[^\r\n]*[\r\n]+)+")
 # Bytes that could not be decoded, and what clevercsv does not take.
 _BROKEN = re.compile(r"[\ud800-\udfff\x00]")
 # A date, a number, an address: no name of a column.
@@ -94,13 +95,24 @@ def dialect_of(sample: str, wanted: FileFormat) -> Dialect:
     'double colon'
     """
     separator = _SEP_LINE.match(sample)
-    skipped = 1 if separator else 0
-    text = sample[separator.end() :] if separator else sample
+    start = separator.end() if separator else _end_of_comments(sample, wanted)
+    skipped = sum(1 for _ in _lines(sample[:start]))
+    text = sample[start:]
     delimiter = wanted.delimiter or (separator[1] if separator else _delimiter_of(text))
     quote = _quote_of(text, delimiter) if wanted.quote is None else wanted.quote
     bare = Dialect(delimiter, quote, has_header=True, skipped=skipped)
     has_header = _has_header(_sample_rows(text, bare), wanted)
     return Dialect(delimiter, quote, has_header, skipped)
+
+
+def _end_of_comments(sample: str, wanted: FileFormat) -> int:
+    """Return where lines end that begin with # and have fewer cells than the rows after them."""
+    comments = _COMMENTS.match(sample)
+    if comments is None or not (rest := sample[comments.end() :]):
+        return 0
+    delimiter = wanted.delimiter or _delimiter_of(rest)
+    most = max(line.count(delimiter) for line in _lines(comments[0]))
+    return comments.end() if most < next(_lines(rest)).count(delimiter) else 0
 
 
 def keeps_rows_on_lines(lines: Iterable[str], dialect: Dialect) -> bool:

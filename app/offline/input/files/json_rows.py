@@ -1,8 +1,8 @@
 """Rows of JSON: a line for each (JSON Lines), or one document with all of them.
 
-A document is an array of objects, an object that holds one such array (`{"products": [...]}`), or
-objects one after another. It is read piece by piece, so a large array does not lie in memory.
-Python writes NaN, which is no JSON: such a value is read as missing.
+A document is an array of objects, an object that holds one such array (`{"products": [...]}`, also
+`{"data": {"products": [...]}}`), or objects one after another. It is read piece by piece, so a
+large array does not lie in memory. Python writes NaN, which is no JSON: such a value is missing.
 """
 
 import json
@@ -22,6 +22,7 @@ JsonRows: TypeAlias = Iterator[tuple[int, dict[str, Cell] | Unusable]]
 _BOM: Final = b"\xef\xbb\xbf"
 _CHUNK_CHARS: Final = 1 << 20
 _EXACT_DIGITS: Final = 18
+_MOST_WRAPPERS: Final = 3
 _OUR_IDS: Final = frozenset(["id", "title", "name", "item_id", "item", "user_id", "user"])
 """An object with one of these is a row itself, whatever lists it has."""
 
@@ -119,8 +120,17 @@ def _wrapped(value: Any) -> list[Any] | None:  # noqa: ANN401
     """Return the rows that an object wraps: its only list of objects; None = it is a row."""
     if not isinstance(value, dict) or not _OUR_IDS.isdisjoint(map(str.casefold, value)):
         return None
-    lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    lists = _lists_of_objects(value, _MOST_WRAPPERS)
     return lists[0] if len(lists) == 1 else None
+
+
+def _lists_of_objects(value: dict[str, Any], depth: int) -> list[list[Any]]:
+    """Return the lists of objects in an object, and in the objects in it down to a depth."""
+    found = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if found or depth == 1:
+        return found
+    inner = (v for v in value.values() if isinstance(v, dict))
+    return [each for v in inner for each in _lists_of_objects(v, depth - 1)]
 
 
 class _Values:

@@ -44,7 +44,8 @@ _NOT_READ: Final = {
 }
 _QUOTES: Final = {"": "without quotes", "'": "single quotes"}
 _BOM_AND_BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
-_ARRAY = re.compile(r"\[\s*[{\]]")
+_MARKUP = re.compile(r"<(?:!doctype|\?xml|html|rss|feed)\b", re.IGNORECASE)
+_ARRAY = re.compile(r"\[\s*[{\[\]]")
 _BATCH_ROWS: Final = 4096
 _SAMPLE_CHARS: Final = 256 * 1024
 
@@ -137,6 +138,8 @@ def _recognised(path: Path, open_bytes: OpenBytes, wanted: FileFormat) -> Format
     with open_bytes() as stream, encoding.text(stream, newline="") as text:
         sample = _whole_lines(text.read(_SAMPLE_CHARS))
     start = sample.lstrip("\ufeff \t\r\n")
+    if _MARKUP.match(start):
+        raise BadDataError(f"{path.name} is HTML or XML: save what it shows as CSV or JSON")
     if start.startswith("{"):
         is_lines = is_json_lines(sample)
     elif _ARRAY.match(start):

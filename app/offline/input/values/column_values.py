@@ -7,10 +7,13 @@ sample of them. This module knows no names of columns.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from app.domain.event_rules import DEFAULT_EVENT_RULES, known_spelling
 from app.domain.values import NO_VALUES, Cell, Unusable, is_missing, parse_number, parse_time
-from app.offline.input.values.date_columns import is_date
+from app.offline.input.values.date_columns import digits_of, is_date
+from app.offline.input.values.written_dates import date_of_digits
 
 _MOST_WRONG: Final = 0.2
+_LEAST_DATES: Final = 0.5
 _LEAST_DISTINCT: Final = 0.5
 _MOST_KINDS: Final = 100
 _FIRST_SECOND: Final = 100_000_000.0
@@ -44,7 +47,7 @@ def _nameless_items(values: Mapping[str, list[Cell]]) -> dict[str, str]:
         ("title", lambda v: _are_titles(v) and _mostly(v, lambda cell: " " in str(cell).strip())),
         ("title", _are_titles),
         ("categories", lambda v: _are_texts(v) and _are_lists(v)),
-        ("published_at", _are_dates),
+        ("published_at", lambda v: _mostly(v, _may_be_date)),
     ]
     for field, fits in tests:
         free = [name for name in values if field not in found and name not in found.values()]
@@ -60,7 +63,10 @@ def _nameless_events(values: Mapping[str, list[Cell]]) -> dict[str, str]:
     if len(rest) < 2:
         return {}
     found = {"user_id": rest[0], "item_id": rest[1]}
-    if len(rest) > 2 and _are_ratings(values[rest[2]]):
+    kind = next((name for name in rest[2:] if _has_known_kind(values[name])), None)
+    if kind is not None:
+        found["event"] = kind
+    elif len(rest) > 2 and _are_ratings(values[rest[2]]):
         found |= {"value": rest[2], "default_event": "rating"}
     return found if when is None else {**found, "timestamp": when}
 
@@ -96,6 +102,12 @@ def _has_letters(value: Cell) -> bool:
 def _are_kinds(values: Sequence[Cell]) -> bool:
     """Tell whether there are few different texts."""
     return _are_texts(values) and len({str(value) for value in values}) <= _MOST_KINDS
+
+
+def _has_known_kind(values: Sequence[Cell]) -> bool:
+    """Tell whether there are few different texts, and one of them is a usual kind of event."""
+    kinds = {str(value).strip() for value in _present(values)}
+    return _are_kinds(values) and any(known_spelling(kind, DEFAULT_EVENT_RULES) for kind in kinds)
 
 
 def _are_titles(values: Sequence[Cell]) -> bool:
@@ -134,8 +146,16 @@ def _are_times(values: Sequence[Cell], *, years: bool) -> bool:
 
 
 def _are_dates(values: Sequence[Cell]) -> bool:
-    """Tell whether values are times, years, or dates as people write them."""
-    return _mostly(values, lambda value: is_date(value) or _is_time(value, years=True))
+    """Tell whether at least half of the values are times, years, or dates as people write them.
+
+    The name of the column says it, too, and what is no date is only missing.
+    """
+    present = _present(values)
+    return bool(present) and sum(map(_may_be_date, present)) >= _LEAST_DATES * len(present)
+
+
+def _may_be_date(value: Cell) -> bool:
+    return is_date(value) or _is_time(value, years=True)
 
 
 def _is_time(value: Cell, *, years: bool) -> bool:
@@ -145,7 +165,9 @@ def _is_time(value: Cell, *, years: bool) -> bool:
         return is_date(value)
     if moment is None or not _is_number(value):
         return moment is not None
-    return moment.is_year or moment.seconds >= _FIRST_SECOND
+    if moment.is_year or moment.seconds >= _FIRST_SECOND:
+        return True
+    return date_of_digits(digits_of(value)) is not None
 
 
 def _are_moments(values: Sequence[Cell]) -> bool:

@@ -108,7 +108,7 @@ def read_texts(cells: Sequence[Cell]) -> ReadColumn:
             remarks.lose(MISSING, text)
             texts[row] = None
         elif "<" in text or "&" in text:
-            texts[row] = plain_text(text)
+            texts[row] = plain_text(text) or None
     return ReadColumn("string", texts, remarks)
 
 

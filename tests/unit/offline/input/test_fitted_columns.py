@@ -336,3 +336,36 @@ def test_rows_of_json_may_have_a_column_later(tmp_path):
     recipe = Recipe.model_validate({"items": {"text": "colour"}})
     items = read_items(write_jsonl(tmp_path / "i.jsonl", rows), recipe)
     assert items.columns["text"][-1] == "red"
+
+
+@pytest.mark.parametrize("column", ["Released", "Year of publication", "Date de parution"])
+@pytest.mark.parametrize("lost", ["soon", "0", "-700"])
+def test_a_column_named_as_dates_is_one_where_half_of_it_are_dates(tmp_path, column, lost):
+    content = f"id,{column}\n1,1999\n2,{lost}\n3,2004\n4,{lost}\n"
+    assert found(tmp_path / "a.csv", content, "items")[0]["published_at"] == column
+    wrong = f"id,{column}\n1,{lost}\n2,{lost}\n3,2004\n"
+    assert "published_at" not in found(tmp_path / "b.csv", wrong, "items")[0]
+
+
+def test_columns_of_web_analytics_are_known(tmp_path):
+    content = "event_date,event_name,user_pseudo_id,item_id\n20240115,purchase,12.34,A1\n"
+    assert found(tmp_path / "a.csv", content, "events")[0] == {
+        "user_id": "user_pseudo_id",
+        "item_id": "item_id",
+        "event": "event_name",
+        "timestamp": "event_date",
+    }
+
+
+@pytest.mark.parametrize("column", [" Published_At ", "PUBLISHED AT", "publishedAt"])
+def test_our_own_name_is_known_in_any_spelling_whatever_the_values(tmp_path, column):
+    content = f"ID;{column}\n1;975\n2;0\n3;2020\n"
+    assert found(tmp_path / "a.csv", content, "items")[0]["published_at"] == column.strip()
+
+
+@pytest.mark.parametrize(("kind", "event"), [("buy", True), ("Add to Cart", True), ("red", False)])
+def test_a_column_of_usual_kinds_of_events_needs_no_name(tmp_path, kind, event):
+    rows = [("1", "22", "pv", "1511544070"), ("2", "23", kind, "1511544071")]
+    fields, _ = found(tmp_path / "a.csv", "".join(",".join(r) + "\n" for r in rows), "events")
+    assert fields.get("event") == ("column_3" if event else None)
+    assert (fields["user_id"], fields["item_id"]) == ("column_1", "column_2")

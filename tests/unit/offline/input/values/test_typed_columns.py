@@ -148,3 +148,21 @@ def test_any_column_is_read(cells: list[Any], is_number: bool) -> None:
     encode_column("time", read_published(cells, ColumnRemarks(), None))
     names = ListColumn("categories", None, has_levels=True)
     encode_column("strings", names.finish([names.take(cell) for cell in cells]))
+
+
+@pytest.mark.parametrize("word", ["#DIV/0!", "#VALUE!", "#NV", "NaT", "n.a.", "k.A.", "n/d"])
+def test_a_failed_formula_and_no_statement_are_missing_in_a_column_of_numbers(word):
+    read = read_column(["5", word, "7.5", ""], text_cells=True)
+    assert (read.kind, read.values) == ("number", [5.0, None, 7.5, None])
+    assert read.remarks.line("stock") == f"column 'stock': numbers; 1 missing ({word!r})"
+
+
+def test_a_text_of_html_alone_is_missing():
+    assert read_column(["Mug", "&nbsp;", "<br>"], text_cells=True).values == ["Mug", None, None]
+
+
+@pytest.mark.parametrize("sign", ["¥", "￥"])
+def test_wide_signs_of_a_currency_are_the_usual_ones(sign):
+    read = read_column(["¥12.90", f"{sign}15.00"], text_cells=True)
+    assert read.values == [12.9, 15.0]
+    assert read.remarks.line("p") == "column 'p': numbers (money in ¥)"
