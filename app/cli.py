@@ -7,20 +7,22 @@ The arguments are in `app.cli_parser`. Each command imports what it needs when i
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from pydantic import ValidationError
 
-from app.cli_parser import EXIT_CODES, CommandParser, make_parser, settings_of
+from app.cli_parser import EXIT_CODES, CommandParser, make_parser, path_of, settings_of
 from app.core.errors import AppError, BadDataError, UsageError
+from app.core.logs import OncePerMinute
 from app.core.own_package import missing_package
 from app.core.setting_names import check_variables, nearest
 from app.core.settings import Settings
+from app.core.validation_words import words_for
 
 if TYPE_CHECKING:
     from app.offline.build import BuildReport
@@ -42,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # torch and FAISS read this when they load: threads that wait for each other sleep. Spinning
         # threads take the cores from those they wait for (four times slower on a busy machine).
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        _say_troubles_once()
         return _COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
         return 130
@@ -58,6 +61,10 @@ def _failed(error: Exception, *, as_json: bool) -> int:
         if (error.name or "app").partition(".")[0] == "app":
             raise error
         message = missing_package(error.name)
+    elif isinstance(error, OSError) and error.strerror is not None:
+        # Without the number that Python puts before it.
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        message = f"{where}{error.strerror}"
     _say(message)
     if as_json:
         kind = error.code if isinstance(error, AppError) else "failed"
@@ -69,13 +76,20 @@ def _wrong_setting(error: ValidationError) -> str:
     wrong = error.errors(include_url=False)[0]
     name = ".".join(map(str, wrong["loc"]))
     if wrong["type"] != "extra_forbidden":
-        return f"setting {name}: {wrong['msg']}"
+        return f"setting {name}: {words_for(wrong)}"
     near = nearest(name, Settings.model_fields)
     return f"there is no setting {name}" + (f": did you mean {near}?" if near else "")
 
 
 def _say(text: str) -> None:
     print(f"recserve: {text}", file=sys.stderr)
+
+
+def _say_troubles_once() -> None:
+    """Keep commands that do not set up the log from repeating a warning at each try."""
+    last = logging.lastResort
+    if last is not None and not any(isinstance(each, OncePerMinute) for each in last.filters):
+        last.addFilter(OncePerMinute())
 
 
 def _print_json(facts: Mapping[str, Any]) -> None:
@@ -95,7 +109,7 @@ def _complete(parser: CommandParser, arguments: argparse.Namespace) -> int:
 
     for command in parser.commands.values():
         for action in command._actions:  # noqa: SLF001 - there is no other way to list flags
-            if action.type is Path or action.metavar == "PATH":
+            if action.type is path_of or action.metavar == "PATH":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab looks for it
     print(shtab.complete(parser, arguments.shell))
     return 0

@@ -94,6 +94,13 @@ class CommandParser(argparse.ArgumentParser):
         return choices
 
 
+def path_of(text: str) -> Path:
+    """Return the path that an argument names. An empty one is a shell variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)
+
+
 def make_parser() -> CommandParser:
     """Return the parser of `recserve`; `command` says which command was called."""
     parser = CommandParser("recserve", description="Recommendations in milliseconds.")
@@ -144,13 +151,13 @@ def _metavar(kind: object) -> str:
 
 def _add_building(commands: Commands) -> None:
     build = commands.add_parser("build", help="build a bundle from item and event files")
-    build.add_argument("--items", type=Path, metavar="FILE", help=f"items: {_FORMATS}")
-    build.add_argument("--events", type=Path, metavar="FILE", help=f"events: {_FORMATS}")
-    build.add_argument("--users", type=Path, metavar="FILE", help=f"who users are: {_FORMATS}")
+    build.add_argument("--items", type=path_of, metavar="FILE", help=f"items: {_FORMATS}")
+    build.add_argument("--events", type=path_of, metavar="FILE", help=f"events: {_FORMATS}")
+    build.add_argument("--users", type=path_of, metavar="FILE", help=f"who users are: {_FORMATS}")
     _add_judgements(build)
     _add_recipe(build, "column names, weights, text")
     build.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="bundle folder, models/NAME"
+        "--out", type=path_of, required=True, metavar="FOLDER", help="bundle folder, models/NAME"
     )
     build.add_argument("--no-learn", action="store_true", help="do not train; `train` can do it")
     _add_force(build)
@@ -160,7 +167,7 @@ def _add_building(commands: Commands) -> None:
         "train", help="train an existing bundle again, from events", epilog=_PRECEDENCE
     )
     _add_bundle(train)
-    train.add_argument("--events", type=Path, metavar="FILE", help=f"events: {_FORMATS}")
+    train.add_argument("--events", type=path_of, metavar="FILE", help=f"events: {_FORMATS}")
     _add_judgements(train)
     collected = "train from the events of the store, and from --events if given"
     train.add_argument("--events-from-store", action="store_true", help=collected)
@@ -172,9 +179,9 @@ def _add_building(commands: Commands) -> None:
     enrich = commands.add_parser(
         "enrich", help="let a language model add columns to items", epilog=_PRECEDENCE
     )
-    enrich.add_argument("--items", type=Path, required=True, metavar="FILE", help=_FORMATS)
+    enrich.add_argument("--items", type=path_of, required=True, metavar="FILE", help=_FORMATS)
     text = "file to write: .csv for CSV and its like, otherwise .jsonl"
-    enrich.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
+    enrich.add_argument("--out", type=path_of, required=True, metavar="FILE", help=text)
     _add_recipe(enrich, "which column is the id")
     enrich.add_argument("--batch", type=int, default=8, help="items in one call, 1 to 64 (8)")
     enrich.add_argument("--dry-run", action="store_true", help="ask nothing; estimate tokens, time")
@@ -188,7 +195,7 @@ def _add_inspect(commands: Commands) -> None:
     inspect = commands.add_parser(
         "inspect", help="show what files hold, and a recipe to build from them"
     )
-    inspect.add_argument("files", type=Path, nargs="+", metavar="FILE", help=_FORMATS)
+    inspect.add_argument("files", type=path_of, nargs="+", metavar="FILE", help=_FORMATS)
     text = "what the file holds; default: guessed by its columns"
     kinds = ("items", "events", "users", "judgements")
     inspect.add_argument("--as", dest="section", choices=kinds, help=text)
@@ -229,7 +236,7 @@ def _add_store_commands(commands: Commands) -> None:
     )
     export.add_argument("what", choices=what)
     export.add_argument(
-        "--out", type=Path, default=Path("-"), metavar="FILE", help="FILE.jsonl (default: -)"
+        "--out", type=path_of, default=Path("-"), metavar="FILE", help="FILE.jsonl (default: -)"
     )
     _add_json(export)
     _add_settings(export, _STORE)
@@ -238,7 +245,7 @@ def _add_store_commands(commands: Commands) -> None:
         "import", help="add a file of events or users to the store", epilog=_PRECEDENCE
     )
     importing.add_argument("what", choices=what)
-    importing.add_argument("file", type=Path, help=_FORMATS)
+    importing.add_argument("file", type=path_of, help=_FORMATS)
     _add_recipe(importing, "names of the columns")
     _add_json(importing)
     _add_settings(importing, _STORE)
@@ -256,17 +263,17 @@ def _add_help(commands: Commands) -> None:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     text = "bundle folder, models/NAME"
-    parser.add_argument("--bundle", type=Path, required=True, metavar="FOLDER", help=text)
+    parser.add_argument("--bundle", type=path_of, required=True, metavar="FOLDER", help=text)
 
 
 def _add_recipe(parser: argparse.ArgumentParser, says: str) -> None:
     text = f"recipe (TOML), or the name of a preset such as shop: {says}"
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--recipe", type=path_of, metavar="FILE", help=text)
 
 
 def _add_judgements(parser: argparse.ArgumentParser) -> None:
     text = f"queries, items and grades to learn from: {_FORMATS}"
-    parser.add_argument("--judgements", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--judgements", type=path_of, metavar="FILE", help=text)
 
 
 def _add_force(parser: argparse.ArgumentParser) -> None:

@@ -70,6 +70,10 @@ def run(settings: Settings) -> int:
     # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
     # without a handler of ours the process would end as if killed.
     signal.signal(signal.SIGTERM, _stop)
+    # A terminal that closes stops it in order, too; nohup, which ignores the signal, is obeyed.
+    # Several workers are restarted one after the other by it: that is the library's own meaning.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _hang_up)
     with _shared_metrics(settings):
         return _serve(settings)
 
@@ -125,7 +129,10 @@ def check_address(settings: Settings) -> None:
     """
     kind = socket.SOCK_STREAM
     host = None if settings.host in _EVERYWHERE else settings.host
-    found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(error.errno, f"the host {settings.host}: {error.strerror}") from None
     for family, _, protocol, _, address in found:
         try:  # the system may lack a family that a name has: so the socket is made here as well
             with socket.socket(family, kind, protocol) as probe:
@@ -173,6 +180,10 @@ def _follow(parent: BaseProcess) -> None:
     parent.join()
     if folder := os.environ.get(_METRICS_FOLDER):
         shutil.rmtree(folder, ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _hang_up(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 

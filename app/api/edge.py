@@ -5,6 +5,7 @@ requests, and turns failures into JSON. It is plain ASGI, because Starlette's `B
 costs up to three times as much as a cheap route.
 """
 
+from difflib import get_close_matches
 from time import perf_counter
 from typing import Final
 
@@ -20,6 +21,9 @@ from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, id_of
 from app.api.request_log import Answered, RequestLog
+
+_SIMILAR: Final = 0.7
+"""Least similarity of two paths, by `difflib`, that one is taken for a slip of the other."""
 
 _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
@@ -145,8 +149,20 @@ async def http_exception_handler(request: Request, error: Exception) -> Response
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
     code = _ROUTER_CODES.get(error.status_code, "invalid_request")
-    body = {"code": code, "message": error.detail, "request_id": request.state.request_id}
+    message = error.detail
+    if error.status_code == 404:
+        message = _no_such_path(request)
+    elif error.status_code == 405:
+        message = f"this path does not take {request.method}; it takes {headers['Allow']}"
+    body = {"code": code, "message": message, "request_id": request.state.request_id}
     return JSONResponse({"error": body}, error.status_code, headers)
+
+
+def _no_such_path(request: Request) -> str:
+    """Return the message for a path that no route has; it names the nearest one."""
+    paths = [route.path for route in request.app.state.routes if isinstance(route, Route)]
+    near = get_close_matches(request.scope["path"].lower(), paths, n=1, cutoff=_SIMILAR)
+    return f"there is no such path; {f'did you mean {near[0]}?' if near else 'see /docs'}"
 
 
 def _allowed(request: Request, otherwise: str) -> str:

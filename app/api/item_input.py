@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from app.api.problems import translate
+from app.api.problems import read_as, translate
 from app.core.errors import InvalidRequestError
 from app.domain.markup import plain_text
 from app.domain.request import Id
@@ -33,6 +33,8 @@ Missing values are left out.
 
 _ALWAYS: Final = {"title": "string", "text": "string"}
 _CONTROLS: Final = {"hidden": "boolean", "available_from": "moment", "available_until": "moment"}
+_LIKE_ID: Final = {"id", "_id", "item_id", "itemid", "item", "product_id", "productid", "sku"}
+"""Names under which an id is sent by mistake, in lower case."""
 _LARGEST_EXACT: Final = 2**53
 _MAX_NAME_CHARS: Final = 256
 
@@ -84,7 +86,7 @@ def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
     if body.lstrip(b" \t\r\n").startswith(b"["):
         entries = _ARRAY.validate_json(body)
     else:
-        entries = _ItemsBody.model_validate_json(body).items
+        entries = read_as(_ItemsBody, body).items
     records: dict[int, ItemRecord] = {}
     rejected: list[Remark] = []
     kinds = kinds_to_send(attributes)
@@ -133,7 +135,8 @@ def parse_patch(body: bytes, attributes: Mapping[str, str]) -> Mapping[str, obje
     kinds = kinds_to_send(attributes)
     for name in entry.keys() - kinds:
         names = ", ".join(["id", *kinds])
-        raise InvalidRequestError(f"there is no such field; there are: {names}", field=name)
+        message = f"there is no such field{_nearest(name, kinds) or ';'} there are: {names}"
+        raise InvalidRequestError(message, field=name)
     return _fields(entry, kinds)
 
 
@@ -141,7 +144,9 @@ def _record(entry: object, kinds: Mapping[str, str]) -> ItemRecord:
     if not isinstance(entry, dict):
         raise InvalidRequestError("an item is a JSON object")
     if "id" not in entry:
-        raise InvalidRequestError("an item needs an id", field="id")
+        near = next((name for name in entry if name.lower() in _LIKE_ID), None)
+        hint = "" if near is None else f": send `{near}` as `id`"
+        raise InvalidRequestError(f"an item needs an id{hint}", field="id")
     try:
         item_id = _ID.validate_python(entry["id"], strict=True)
     except ValidationError as error:
@@ -174,6 +179,8 @@ def _kept(name: str, value: object) -> object:
     """Return the value of an unknown field as the journal stores it. Raises `Unusable`."""
     if len(name) > _MAX_NAME_CHARS:
         raise Unusable(f"the name of a field is longer than {_MAX_NAME_CHARS} characters")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unusable(f"{name} is not a finite number")
     try:
         return orjson.loads(orjson.dumps(value))
     except (TypeError, orjson.JSONDecodeError) as error:
@@ -181,12 +188,15 @@ def _kept(name: str, value: object) -> object:
 
 
 def _unknown_message(name: str, kinds: Mapping[str, str]) -> str:
-    near = get_close_matches(name.lower(), kinds, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
     return (
         "the catalogue has no such field: it is kept for the next build, and until then neither "
-        f"searched nor filtered{hint}"
+        f"searched nor filtered{_nearest(name, kinds)}"
     )
+
+
+def _nearest(name: str, kinds: Mapping[str, str]) -> str:
+    near = get_close_matches(name.lower(), kinds, n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _boolean(name: str, value: object) -> bool:
@@ -197,7 +207,7 @@ def _boolean(name: str, value: object) -> bool:
 
 def _number(name: str, value: object) -> int | float:
     if isinstance(value, str):
-        raise Unusable(f"{name} is not a number")
+        raise Unusable(f"{name} is not a number: send it without quotes and currency, such as 39.9")
     number = parse_number(value, name)
     # Whole numbers stay integers as far as float64, which columns have, can tell them apart.
     return value if isinstance(value, int) and abs(value) <= _LARGEST_EXACT else number

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.api.reply import Reply, json_reply
-from app.api.unknown_fields import unknown_field
 from app.core import errors
+from app.core.unknown_fields import unknown_field
+from app.core.validation_words import words_for
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +48,6 @@ MEANING: Final[Mapping[int, str]] = {
     503: "Starting, stopping, or the engine is gone.",
     504: "The time budget ran out.",
 }
-
-_EXPECTED: Final[Mapping[str, str]] = {
-    "model_type": "an object",
-    "dict_type": "an object",
-    "tuple_type": "an array",
-    "list_type": "an array",
-}
-"""What was expected, by the kind of pydantic's error."""
 
 
 def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
@@ -109,20 +102,18 @@ def read_as(model: type[T], body: bytes) -> T:
 
 def _invalid(error: ValidationError, model: type[BaseModel] | None) -> errors.InvalidRequestError:
     """Return the first error of a validation; the input itself is never sent back."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or None
+    first = _telling(error.errors(include_url=False))
+    field = ".".join(str(part) for part in first["loc"]) or first.get("ctx", {}).get("field")
     if model is not None and first["type"] == "extra_forbidden":
         return errors.InvalidRequestError(unknown_field(model, first["loc"]), field=field)
-    return errors.InvalidRequestError(_message(first), field=field)
+    return errors.InvalidRequestError(words_for(first), field=field)
 
 
-def _message(error: ErrorDetails) -> str:
-    """Return what is wrong in terms of JSON; pydantic also knows "Tuple should have …"."""
-    if error["type"] in _EXPECTED:
-        return f"Input should be {_EXPECTED[error['type']]}"
-    unit = "character" if isinstance(error["input"], str) else "item"
-    for kind, bound in (("too_long", "most"), ("too_short", "least")):
-        if error["type"] == kind:
-            n = error["ctx"]["max_length" if bound == "most" else "min_length"]
-            return f"Input should have at {bound} {n} {unit}{'' if n == 1 else 's'}"
-    return error["msg"].removeprefix("Value error, ")
+def _telling(found: Sequence[ErrorDetails]) -> ErrorDetails:
+    """Return the first error; but where a field is missing, an unknown one beside it says more."""
+    first = found[0]
+    if first["type"] == "missing":
+        for each in found:
+            if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1]:
+                return each
+    return first

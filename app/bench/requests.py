@@ -63,13 +63,15 @@ def read_queries(path: Path) -> list[str]:
     """Return the different queries of a text file with a query a line; blank lines are skipped.
 
     Raises:
-        BadDataError: not UTF-8, no query, or a query longer than the service accepts.
-        OSError: the file cannot be read.
+        BadDataError: it cannot be read, is not UTF-8, or has no query or one that is longer than
+            the service accepts.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path.name}: not a text file in UTF-8") from error
+    except OSError as error:
+        raise BadDataError(f"{path.name} cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
         if len(line.strip()) > MAX_QUERY_CHARACTERS:
             raise BadDataError(

@@ -48,7 +48,9 @@ def _checked_origins(text: str) -> str | None:
 class Settings(BaseSettings):
     """Everything that can be set; each field says what it is for, in which unit."""
 
-    model_config = SettingsConfigDict(env_prefix="RECSERVE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RECSERVE_", env_ignore_empty=True, extra="forbid", frozen=True
+    )
 
     bundle: Path = Field(
         Path("models/demo"), description="Bundle to serve: NAME or NAME/GENERATION."
@@ -239,5 +241,7 @@ def _config_file(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
         return TomlConfigSettingsSource(settings_cls, path)
     except OSError as error:
         raise UsageError(f"{path.name} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path.name} is not TOML: it is not UTF-8") from error
+    except ValueError as error:  # TOMLDecodeError
         raise UsageError(f"{path.name} is not TOML: {error}") from error

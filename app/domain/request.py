@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from app.domain.event_rules import MAX_KIND_CHARS
 from app.domain.filters import filter_text
@@ -246,6 +247,11 @@ def _intent_of(value: object) -> object:
     raise ValueError("Input should be true, false or an object")
 
 
+def _wrong(field: str, message: str) -> PydanticCustomError:
+    """Return an error of a whole request that names one of its fields."""
+    return PydanticCustomError("wrong_together", "{said}", {"said": message, "field": field})
+
+
 class RecommendRequest(BaseModel):
     """One request for recommendations: words, a user, both or neither."""
 
@@ -363,9 +369,9 @@ class RecommendRequest(BaseModel):
     @model_validator(mode="after")
     def _one_who(self) -> Self:
         if self.user_id is not None and self.session_id is not None:
-            raise ValueError("give user_id or session_id, not both")
+            raise _wrong("session_id", "give user_id or session_id, not both")
         if self.candidates is None and self.k is not None and self.k > MAX_K:
-            raise ValueError(f"k may be at most {MAX_K} without candidates")
+            raise _wrong("k", f"k may be at most {MAX_K} without candidates")
         return self
 
     @property

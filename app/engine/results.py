@@ -47,7 +47,9 @@ def results_of(
             chosen = np.flatnonzero(np.isin(rows[position], named_rows))
             rows[position], scores[position] = rows[position][chosen], scores[position][chosen]
         if (least := each.asked.request.min_score) is not None:
-            enough = np.flatnonzero(scored[position].log_odds(scores[position]) >= least)
+            # As float64: a bound may lie beyond what float32 can hold.
+            shown = scored[position].log_odds(scores[position])
+            enough = np.flatnonzero(shown >= np.float64(least))
             rows[position], scores[position] = rows[position][enough], scores[position][enough]
     best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
     tops = [Hits(some.take(hits.rows), hits.scores) for some, hits in zip(rows, best, strict=True)]

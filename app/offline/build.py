@@ -28,7 +28,7 @@ from app.bundle.manifest import (
 )
 from app.bundle.reader import Bundle, load_vectors, open_bundle
 from app.bundle.writer import write_bundle
-from app.core.errors import UsageError
+from app.core.errors import BadDataError, UsageError
 from app.core.ports import Encoder
 from app.core.types import Matrix
 from app.domain.columns import decode_column, encode_column
@@ -277,7 +277,8 @@ def retrain(  # noqa: PLR0913 - all but two have defaults
     Raises:
         PromotionError: the gate refused it.
         BundleError: the bundle is damaged.
-        BadDataError: the file is unreadable, or more than half of its rows are unusable.
+        BadDataError: the file is unreadable or has no events, or more than half of its rows are
+            unusable.
         UsageError: the recipe does not fit the data.
     """
     times = StageTimes(_log)
@@ -289,6 +290,8 @@ def retrain(  # noqa: PLR0913 - all but two have defaults
         described = describe(columns, built_by)
         stored, recipe = recipe is None, recipe or built_by
         happened = read_events(events, recipe)
+        if not len(happened.user):
+            raise BadDataError(f"{events.name} contains no events to learn from")
         scaled = with_rating_scale(recipe, happened, stored=stored)
         log = log_of(happened, described.ids, scaled.weights)
         people = Users.of_bundle(old)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, TextIO
 
-from app.core.logs import PrettyFormatter
+from app.core.logs import OncePerMinute, PrettyFormatter
 
 _ERASE_LINE: Final = "\r\x1b[K"
 
@@ -32,6 +32,7 @@ def logged_steps() -> Iterator[None]:
         return
     ours, handler = logging.getLogger("app"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrettyFormatter())
+    handler.addFilter(OncePerMinute())
     level = ours.level
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)

@@ -335,3 +335,32 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
     assert "https://" not in page
     script = page.split('<script src="')[1].split('"')[0]
     assert (await client.get(script)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/recomend", "there is no such path; did you mean /recommend?"),
+        ("/v1/Catalog", "there is no such path; did you mean /catalogue?"),
+        ("/nothing-like-it", "there is no such path; see /docs"),
+    ],
+)
+async def test_an_unknown_path_names_the_nearest(
+    client: httpx.AsyncClient, path: str, said: str
+) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, said)
+
+
+async def test_a_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/recommend")
+    assert answer.status_code == 405
+    said = answer.json()["error"]["message"]
+    assert said == "this path does not take GET; it takes OPTIONS, POST"
+
+
+async def test_a_bound_beyond_float32_is_a_bound(client: httpx.AsyncClient) -> None:
+    high = await client.post("/recommend", json={"min_score": 1e308})
+    low = await client.post("/recommend", json={"min_score": -1e308, "k": 3})
+    assert (high.status_code, high.json()["items"]) == (200, [])
+    assert len(low.json()["items"]) == 3

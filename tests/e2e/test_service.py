@@ -141,9 +141,12 @@ def test_redis_that_stops_and_returns_costs_no_request(
         assert service.client.get("/readyz").status_code == 200
 
 
-def test_sigterm_ends_with_zero(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_with_zero(bundle: Path, tmp_path: Path, stop: signal.Signals) -> None:
+    if signal.getsignal(stop) is signal.SIG_IGN:
+        pytest.skip("the tests run under nohup")
     with serving(bundle, tmp_path) as service:
-        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(stop)
 
         assert service.process.wait(20) == 0
 

@@ -80,7 +80,7 @@ def test_a_flag_is_taken_as_it_is_written(value: str) -> None:
     [
         (["--port", "99999"], "setting port: Input should be less than or equal to 65535"),
         (["--log-level", "loud"], "setting log_level: Input should be 'debug'"),
-        (["--cache-url", "http://x"], "setting cache_url: String should match pattern"),
+        (["--cache-url", "http://x"], "setting cache_url: it must begin with redis://"),
     ],
 )
 def test_a_wrong_setting_is_a_usage_error_that_names_it(
@@ -105,6 +105,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (["build", "--item=x"], "recserve build: the following arguments are required: --out"),
         (["export", "events", "--port", "1"], "recserve: export does not know --port: see "),
         (["serve", "extra"], "recserve: serve does not know extra: see recserve serve --help"),
+        (["build", "--out", ""], "recserve build: argument --out: it is empty"),
+        (["bench", "--seconds", "x"], "recserve bench: argument --seconds: 'x' is not a number"),
+        (
+            ["build", "--items", "x", "--out", "b", "--recipe", "shopp"],
+            "recserve: there is neither a file nor a preset shopp; presets: ",
+        ),
         (["servee"], "recserve: argument COMMAND: invalid choice: 'servee'"),
         ([], "recserve: the following arguments are required: COMMAND"),
     ],
@@ -244,3 +250,47 @@ def test_an_error_is_json_too_where_json_was_asked_for(
     assert error["code"] == "bad_data"
     assert "absent" in error["message"]
     assert items.exists()
+
+
+def test_an_error_of_the_system_names_the_file_and_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items, taken = write_jsonl(tmp_path / "items.jsonl", ITEMS), tmp_path / "taken"
+    taken.write_text("a file")
+
+    assert main(["build", "--items", str(items), "--no-learn", "--out", str(taken)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"recserve: {taken}: File exists"
+
+
+def test_a_folder_is_no_file_of_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--items", str(tmp_path), "--out", str(tmp_path / "b")]) == 3
+    assert said(capsys) == f"recserve: {tmp_path.name} is a folder, not a file"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[items]\nidd = "x"\n', "items.idd: there is no such key; did you mean `id`?"),
+        ("itmes = 1\n", "itmes: there is no such key; did you mean `items`?"),
+    ],
+)
+def test_a_misspelt_key_of_a_recipe_names_the_nearest(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "my.toml"
+    recipe.write_text(text)
+
+    code = main(["build", "--items", "x", "--recipe", str(recipe), "--out", str(tmp_path / "b")])
+
+    assert (code, said(capsys)) == (2, f"recserve: my.toml: {message}")
+
+
+def test_a_store_that_is_down_is_said_once() -> None:
+    command = ["compact", "--store-url", "redis://127.0.0.1:1/0"]
+    code = f"import sys; from app.cli import main; sys.exit(main({command}))"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
+        "the store at 127.0.0.1",
+        "recserve",
+    ]

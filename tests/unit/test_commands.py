@@ -383,3 +383,9 @@ def test_there_must_be_something_to_learn_from(
     assert "--events-from-store" in capsys.readouterr().err
     assert run("train", "--bundle", shop, "--events-from-store", "--data-dir", data) == 3
     assert "contains no events" in capsys.readouterr().err
+    empty = data / "empty.jsonl"
+    empty.write_bytes(b"")
+    before = (shop / "current").readlink()
+    assert run("train", "--bundle", shop, "--events", empty) == 3
+    assert "empty.jsonl contains no events to learn from" in capsys.readouterr().err
+    assert (shop / "current").readlink() == before

@@ -78,3 +78,8 @@ def test_workers_read_all_settings_from_the_environment_the_key_as_well():
         [sys.executable, "-c", EXPORT], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["very-secret", "http://h/v1", "7"]
+
+
+def test_an_unknown_host_is_named():
+    with pytest.raises(OSError, match=r"the host no\.such\.host\.invalid: "):
+        check_address(Settings(host="no.such.host.invalid", port=0))

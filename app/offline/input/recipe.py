@@ -33,6 +33,8 @@ from pydantic import (
 )
 
 from app.core.errors import UsageError
+from app.core.unknown_fields import unknown_field
+from app.core.validation_words import words_for
 from app.domain.columns import TimeUnit
 from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRule
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
@@ -305,8 +307,12 @@ def load_recipe(path: Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the recipe"
-        raise UsageError(f"{path.name}: {key}: {first['msg']}") from error
-    except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
+        unknown = first["type"] == "extra_forbidden"
+        said = unknown_field(Recipe, first["loc"], noun="key") if unknown else words_for(first)
+        raise UsageError(f"{path.name}: {key}: {said}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path.name} is not TOML: it is not UTF-8") from error
+    except ValueError as error:  # TOMLDecodeError
         raise UsageError(f"{path.name} is not TOML: {error}") from error
     found: dict[str, Any] = {
         "items": _resolved(recipe.items, path.parent),

@@ -268,7 +268,9 @@ def _connect(path: Path, tables: _Tables, name: str, patience_s: float) -> sqlit
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"the folder of {path.name} cannot be made") from error
+        raise StoreError(
+            f"the folder of {path.name} (data_dir, or store_url) cannot be made: {error.strerror}"
+        ) from error
     try:
         connection = sqlite3.connect(
             path, timeout=patience_s, isolation_level=None, check_same_thread=False

@@ -30,6 +30,7 @@ ATTRIBUTES: dict[str, Kind] = {
 NO_CATEGORIES = (
     "categories are neither a list of names or of objects with a name, nor text like a|b"
 )
+NO_NUMBER = "price is not a number: send it without quotes and currency, such as 39.9"
 THERE = (
     "there is no such field; there are: id, title, text, categories, published_at, price, brand, "
     "colours, in_stock, added, hidden, available_from, available_until"
@@ -137,8 +138,9 @@ def test_values_as_they_are_kept(name: str, value: object, kept: object) -> None
         ("colours", "red|blue", "colours is not a list of texts"),
         ("colours", [None], "colours is not a list of texts"),
         ("colours", {"a": "b"}, "colours is not a list of texts"),
-        ("price", "9", "price is not a number"),
-        ("price", "", "price is not a number"),
+        ("price", "9", NO_NUMBER),
+        ("price", "", NO_NUMBER),
+        ("price", "39,90 €", NO_NUMBER),
         ("price", True, "price is not a number"),
         ("price", [], "price is not a number"),
         ("price", 10**400, "price is not a number"),
@@ -284,7 +286,7 @@ def test_an_array_or_an_object_with_items() -> None:
     ],
 )
 def test_bodies_that_are_wrong_as_a_whole(body: bytes) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises((ValidationError, InvalidRequestError)):
         parse_items(body, ATTRIBUTES)
 
 
@@ -326,7 +328,7 @@ def test_wrong_patches_are_refused(body: bytes, field: str | None) -> None:
 
 def test_an_unknown_field_of_a_patch_says_which_there_are() -> None:
     with pytest.raises(InvalidRequestError) as refusal:
-        parse_patch(b'{"prize": null}', ATTRIBUTES)
+        parse_patch(b'{"zone": null}', ATTRIBUTES)
     assert refusal.value.message == THERE
 
 
@@ -399,3 +401,30 @@ def test_html_goes_out_of_texts_as_in_files() -> None:
 def test_categories_have_the_forms_of_files() -> None:
     sent = [{"id": 4, "name": "Kitchen"}, ["Home > Bath"], 7]
     assert record_of(categories=sent) == {"categories": ["Kitchen", "Home", "Bath", "7"]}
+
+
+@pytest.mark.parametrize("name", ["ID", "item_id", "sku", "product_id"])
+def test_an_id_under_another_name_is_recognised(name: str) -> None:
+    (remark,) = parsed({name: "1", "title": "x"}).rejected
+    assert remark == Remark(0, "invalid_item", f"an item needs an id: send `{name}` as `id`", "id")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400"])
+def test_no_unknown_field_is_dropped_in_silence(value: str) -> None:
+    body = f'[{{"id":"1","stock":{value}}}]'.encode()
+    (remark,) = parse_items(body, ATTRIBUTES).rejected
+    assert (remark.message, remark.field) == ("stock is not a finite number", "stock")
+
+
+def test_a_single_item_is_told_what_a_body_is() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_items(b'{"id":"1","title":"x"}', ATTRIBUTES)
+    assert caught.value.message == "there is no such field; there are: items"
+
+
+@pytest.mark.parametrize("name", ["titel", "Title"])
+def test_a_patch_names_the_nearest_field(name: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_patch(f'{{"{name}":"x"}}'.encode(), ATTRIBUTES)
+    assert caught.value.message.startswith("there is no such field; did you mean `title`?")
+    assert caught.value.field == name

@@ -85,6 +85,8 @@ def format_of(path: Path, wanted: FileFormat | None = None) -> Format:
     """
     with _translated(path):
         if path.exists() and not path.is_file():
+            if path.is_dir():
+                raise BadDataError(f"{path.name or path} is a folder, not a file")
             raise BadDataError(f"{path.name} is not a file that can be read more than once")
         with path.open("rb") as file:
             packed = file.read(len(_GZIP)) == _GZIP

@@ -447,7 +447,7 @@ def test_files_of_another_kind_say_what_they_are(tmp_path):
     ):
         with pytest.raises(BadDataError, match=message):
             read(tmp_path / "a.csv", content)
-    with pytest.raises(BadDataError, match="not a file that can be read more than once"):
+    with pytest.raises(BadDataError, match="is a folder, not a file"):
         format_of(tmp_path)
 
 

@@ -16,6 +16,11 @@ from app.domain.request import RecommendRequest
         (RecommendRequest, b'{"q":"x"}', "q", "query"),
         (RecommendRequest, b'{"userId":"7"}', "userId", "user_id"),
         (RecommendRequest, b'{"limit":5}', "limit", "k"),
+        (RecommendRequest, b'{"sort":"price"}', "sort", "intent"),
+        (RecommendRequest, b'{"page":2}', "page", "cursor"),
+        (EventInput, b'{"item_id":"1","event_type":"view"}', "event_type", "event"),
+        (EventInput, b'{"item_id":"1","rating":5}', "rating", "value"),
+        (EventInput, b'{"item_id":"1","ts":5}', "ts", "timestamp"),
         (RecommendRequest, b'{"likes":["1"]}', "likes", "like"),
         (RecommendRequest, b'{"intent":{"filter":{}}}', "intent.filter", "filters"),
         (
@@ -50,4 +55,4 @@ def test_without_the_model_nothing_is_guessed() -> None:
     with pytest.raises(ValidationError) as caught:
         RecommendRequest.model_validate_json(b'{"quary":1}')
 
-    assert translate(caught.value).message == "Extra inputs are not permitted"
+    assert translate(caught.value).message == "there is no such field"
