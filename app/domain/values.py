@@ -32,7 +32,10 @@ CLOCK_TOLERANCE_S = 86_400.0
 
 _MISSING = r"\N NULL null NaN nan NaT N/A n/a #N/A <NA> <null> (null) [null] undefined"
 _ERRORS = "#DIV/0! #NAME? #NULL! #NUM! #REF! #VALUE! #NV #N/D #WERT! #BEZUG! #VALEUR! #VALOR!"
-_NO_VALUE = "NA na None none nil - – — -- ? TBA tba TBD n.a. N.A. n/d n.d. k.A."
+_NO_VALUE = (
+    "NA na None none nil - – — -- ? TBA tba TBD n.a. N.A. n/d n.d. k.A. unknown Unknown UNKNOWN "
+    "inf -inf Inf -Inf -Infinity"
+)
 MISSING_WORDS = frozenset(f"{_MISSING} {_ERRORS}".split())
 """Texts by which programs write that a value is missing, or that a formula failed."""
 LONGEST_WORD = 12

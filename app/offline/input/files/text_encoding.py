@@ -12,6 +12,7 @@ A file of UTF-8 with a few broken bytes stays UTF-8; the rows with those bytes a
 import codecs
 import io
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Final, TypeAlias
@@ -42,6 +43,7 @@ _SHOWN: Final = {
 }
 _WESTERN: Final = "cp1252"
 _CENTRAL: Final = "cp1250"
+_TURKISH: Final = "cp1254"
 _ASIAN: Final = "big5 cp932 cp949 euc_jp euc_kr gb18030 gb2312 gbk shift_jis cp874 tis-620"
 _CYRILLIC: Final = "cp1251 cp866 iso8859-5 koi8-r koi8-u"
 _OTHER: Final = "cp1253 iso8859-7 cp1255 iso8859-8 cp1256 iso8859-6"
@@ -59,6 +61,8 @@ _RUN = re.compile(r"[^\x00-\x7f]+")
 _TOUCHING = re.compile(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]")
 # In Windows-1252 these signs are where Central European letters are in Windows-1250.
 _SIGN_IN_WORD = re.compile(r"[^\W\d_][³¹¿¾Ÿ¥£](?=[^\W\d_])")
+# These are Turkish letters in Windows-1254.
+_ICELANDIC = re.compile(r"[ýþðÝÞÐ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,8 @@ def _older_codec(sample: bytes) -> str:
     western = sample.decode(_WESTERN, "replace")
     if guess == _CENTRAL and _SIGN_IN_WORD.search(western):
         return _CENTRAL
+    if guess == _TURKISH and _ICELANDIC.search(western):
+        return _TURKISH
     return _WESTERN
 
 
@@ -197,7 +203,8 @@ def _is_script(sample: bytes, codec: str) -> bool:
         return False
     runs = _RUN.findall(text)
     letters = "".join(runs)
-    n_words = sum(letter.isalpha() for letter in letters)
+    # The vowels of Thai are marks.
+    n_words = sum(unicodedata.category(letter)[0] in "LM" for letter in letters)
     return (
         n_words > len(letters) * 0.7
         and len(letters) >= _LEAST_RUN * len(runs)

@@ -58,7 +58,7 @@ def _nameless_items(values: Mapping[str, list[Cell]]) -> dict[str, str]:
 
 
 def _nameless_events(values: Mapping[str, list[Cell]]) -> dict[str, str]:
-    when = next((name for name, v in values.items() if _are_times(v, years=False)), None)
+    when = next((name for name, v in values.items() if _are_times(v)), None)
     rest = [name for name, v in values.items() if name != when and _is_filled(v)]
     if len(rest) < 2:
         return {}
@@ -82,6 +82,11 @@ def _present(values: Sequence[Cell]) -> list[Cell]:
 def _mostly(values: Sequence[Cell], test: Callable[[Cell], bool]) -> bool:
     present = _present(values)
     return bool(present) and sum(map(test, present)) >= (1 - _MOST_WRONG) * len(present)
+
+
+def _half(values: Sequence[Cell], test: Callable[[Cell], bool]) -> bool:
+    present = _present(values)
+    return bool(present) and sum(map(test, present)) >= _LEAST_DATES * len(present)
 
 
 def _is_filled(values: Sequence[Cell]) -> bool:
@@ -141,8 +146,8 @@ def _is_number(value: Cell) -> bool:
         return False
 
 
-def _are_times(values: Sequence[Cell], *, years: bool) -> bool:
-    return _mostly(values, lambda value: _is_time(value, years=years))
+def _are_times(values: Sequence[Cell]) -> bool:
+    return _mostly(values, lambda value: _is_time(value, years=False))
 
 
 def _are_dates(values: Sequence[Cell]) -> bool:
@@ -150,8 +155,7 @@ def _are_dates(values: Sequence[Cell]) -> bool:
 
     The name of the column says it, too, and what is no date is only missing.
     """
-    present = _present(values)
-    return bool(present) and sum(map(_may_be_date, present)) >= _LEAST_DATES * len(present)
+    return _half(values, _may_be_date)
 
 
 def _may_be_date(value: Cell) -> bool:
@@ -171,7 +175,7 @@ def _is_time(value: Cell, *, years: bool) -> bool:
 
 
 def _are_moments(values: Sequence[Cell]) -> bool:
-    return _are_times(values, years=False)
+    return _half(values, lambda value: _is_time(value, years=False))
 
 
 FITS: Final[Mapping[tuple[str, str], Callable[[Sequence[Any]], bool]]] = {

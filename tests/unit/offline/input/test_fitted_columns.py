@@ -369,3 +369,25 @@ def test_a_column_of_usual_kinds_of_events_needs_no_name(tmp_path, kind, event):
     fields, _ = found(tmp_path / "a.csv", "".join(",".join(r) + "\n" for r in rows), "events")
     assert fields.get("event") == ("column_3" if event else None)
     assert (fields["user_id"], fields["item_id"]) == ("column_1", "column_2")
+
+
+@pytest.mark.parametrize("item", ["artist", "Track", "song"])
+def test_what_is_played_is_the_item(tmp_path, item):
+    fields, _ = found(tmp_path / "a.csv", f"user,{item},plays\nu1,Muse,100\nu2,Muse,3\n", "events")
+    assert fields == {"user_id": "user", "item_id": item}
+
+
+@pytest.mark.parametrize("column", ["google product category", "Category Path", "breadcrumbs"])
+def test_columns_of_paths_are_categories(tmp_path, column):
+    content = f"id\ttitle\t{column}\n1\tMug\tHome & Garden > Kitchen\n2\tCap\tClothing\n"
+    assert found(tmp_path / "a.txt", content, "items")[0]["categories"] == column
+    categories = read_items(tmp_path / "a.txt", Recipe()).columns["categories"]
+    assert categories == [("Home & Garden", "Kitchen"), ("Clothing",)]
+
+
+@pytest.mark.parametrize(("wrong", "is_time"), [(1, True), (2, True), (3, False)])
+def test_times_of_events_are_known_where_half_of_them_can_be_read(tmp_path, wrong, is_time):
+    cells = ["never"] * wrong + ["2024-01-05"] * (4 - wrong)
+    content = "user;item;order date\n" + "".join(f"u{n};A;{cell}\n" for n, cell in enumerate(cells))
+    fields, _ = found(tmp_path / "a.csv", content, "events")
+    assert fields.get("timestamp") == ("order date" if is_time else None)

@@ -88,3 +88,22 @@ def test_an_array_of_arrays_has_no_items(tmp_path):
     path = write(tmp_path / "a.json", '[["id", "title"], [1, "Mug"]]')
     with pytest.raises(BadDataError, match="2 × the element is not a JSON object"):
         read_items(path, Recipe())
+
+
+@pytest.mark.parametrize(
+    ("codec", "title"),
+    [
+        ("cp1254", "Kırmızı sandalye, İğne"),
+        ("cp1254", "Şişli düğmeli gömlek"),
+        ("cp874", "เก้าอี้สีแดง"),
+        ("cp874", "โต๊ะสีน้ำเงิน"),
+        ("cp1252", "Rauður stóll þægilegur"),
+        ("cp1252", "Það er þýðing"),
+        ("cp1252", "Føroyskur bátur við ár"),
+        ("cp1252", "Größe, façade, señor"),
+    ],
+)
+def test_letters_of_some_more_languages_are_recognised_in_short_files(tmp_path, codec, title):
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"id;title\n1;{title}\n2;Mug\n".encode(codec))
+    assert read_items(path, Recipe()).columns["title"] == [title, "Mug"]

@@ -150,7 +150,9 @@ def test_any_column_is_read(cells: list[Any], is_number: bool) -> None:
     encode_column("strings", names.finish([names.take(cell) for cell in cells]))
 
 
-@pytest.mark.parametrize("word", ["#DIV/0!", "#VALUE!", "#NV", "NaT", "n.a.", "k.A.", "n/d"])
+@pytest.mark.parametrize(
+    "word", ["#DIV/0!", "#VALUE!", "#NV", "NaT", "n.a.", "k.A.", "n/d", "Unknown", "-inf"]
+)
 def test_a_failed_formula_and_no_statement_are_missing_in_a_column_of_numbers(word):
     read = read_column(["5", word, "7.5", ""], text_cells=True)
     assert (read.kind, read.values) == ("number", [5.0, None, 7.5, None])
