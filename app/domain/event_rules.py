@@ -87,16 +87,18 @@ class EventRule(BaseModel):
 
 
 _WEIGHTS: Final[Mapping[float, str]] = {
-    3.0: "purchase order transaction buy checkout booking",
+    3.0: "purchase order transaction buy checkout booking purchased ordered bought "
+    "order_completed order_placed",
     2.0: "cart add_to_cart basket add_to_basket like favorite favourite love upvote follow "
-    "subscribe complete",
-    1.5: "wishlist add_to_wishlist bookmark save share download install",
-    1.0: "click play watch listen stream read open select_item",
-    0.5: "view page_view product_view detail_view view_item detail visit",
-    0.0: "impression exposure search remove_from_cart remove_from_wishlist unlike",
-    -0.5: "skip",
-    -1.0: "dislike downvote dismiss hide",
-    -2.0: "return refund",
+    "subscribe complete product_added begin_checkout liked loved fav completed",
+    1.5: "wishlist add_to_wishlist bookmark save share download install saved shared downloaded",
+    1.0: "click play watch listen stream read open select_item clicked played watched listened",
+    0.5: "view page_view product_view detail_view view_item detail visit viewed product_viewed pv",
+    0.0: "impression exposure search remove_from_cart remove_from_wishlist unlike product_removed "
+    "view_item_list",
+    -0.5: "skip skipped",
+    -1.0: "dislike downvote dismiss hide disliked dismissed hidden",
+    -2.0: "return refund returned refunded",
 }
 """What the kinds of events mean that shops, players and analytics programs usually send."""
 

@@ -107,3 +107,16 @@ def test_a_dislike_fades_from_a_log_when_it_fades_from_a_taste(age_days: float) 
     now, then = float(events.timestamp[1]), float(events.timestamp[0])
     telling = then >= rule.telling_since(now)
     assert negative_events(events, {"dislike": rule})[0] == telling == (age_days <= 4)
+
+
+@pytest.mark.parametrize(
+    ("past", "present"),
+    [
+        *(("purchased", "purchase"), ("order_completed", "order"), ("returned", "return")),
+        *(("viewed", "view"), ("pv", "view"), ("played", "play"), ("skipped", "skip")),
+        *(("product_added", "add_to_cart"), ("product_removed", "remove_from_cart")),
+        *(("liked", "like"), ("fav", "like")),
+    ],
+)
+def test_what_was_done_means_what_doing_it_means(past: str, present: str) -> None:
+    assert DEFAULT_EVENT_RULES[past] == DEFAULT_EVENT_RULES[present]

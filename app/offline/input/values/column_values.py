@@ -18,6 +18,8 @@ _LEAST_DISTINCT: Final = 0.5
 _MOST_KINDS: Final = 100
 _FIRST_SECOND: Final = 100_000_000.0
 """Unix seconds from which a number is taken for a time (1973); smaller ones count something."""
+_LEAST_SECONDS: Final = 10_000.0
+"""Numbers below it are years, or nothing."""
 _HIGHEST_RATING: Final = 100.0
 
 
@@ -153,9 +155,15 @@ def _are_times(values: Sequence[Cell]) -> bool:
 def _are_dates(values: Sequence[Cell]) -> bool:
     """Tell whether at least half of the values are times, years, or dates as people write them.
 
-    The name of the column says it, too, and what is no date is only missing.
+    The name of the column says it, too, and what is no date is only missing. Where some are years,
+    other small numbers are years that cannot be one, such as 0 or -700.
     """
-    return _half(values, _may_be_date)
+    large = [value for value in values if _may_be_date(value) or not _is_small(value)]
+    return _half(large, _may_be_date)
+
+
+def _is_small(value: Cell) -> bool:
+    return _is_number(value) and abs(parse_number(value, "")) < _LEAST_SECONDS
 
 
 def _may_be_date(value: Cell) -> bool:

@@ -343,8 +343,11 @@ def test_rows_of_json_may_have_a_column_later(tmp_path):
 def test_a_column_named_as_dates_is_one_where_half_of_it_are_dates(tmp_path, column, lost):
     content = f"id,{column}\n1,1999\n2,{lost}\n3,2004\n4,{lost}\n"
     assert found(tmp_path / "a.csv", content, "items")[0]["published_at"] == column
-    wrong = f"id,{column}\n1,{lost}\n2,{lost}\n3,2004\n"
-    assert "published_at" not in found(tmp_path / "b.csv", wrong, "items")[0]
+    more = f"id,{column}\n1,{lost}\n2,{lost}\n3,2004\n"
+    named = found(tmp_path / "b.csv", more, "items")[0].get("published_at")
+    assert named == (None if lost == "soon" else column)
+    none = f"id,{column}\n1,{lost}\n2,1\n3,0\n"
+    assert "published_at" not in found(tmp_path / "c.csv", none, "items")[0]
 
 
 def test_columns_of_web_analytics_are_known(tmp_path):
@@ -365,7 +368,7 @@ def test_our_own_name_is_known_in_any_spelling_whatever_the_values(tmp_path, col
 
 @pytest.mark.parametrize(("kind", "event"), [("buy", True), ("Add to Cart", True), ("red", False)])
 def test_a_column_of_usual_kinds_of_events_needs_no_name(tmp_path, kind, event):
-    rows = [("1", "22", "pv", "1511544070"), ("2", "23", kind, "1511544071")]
+    rows = [("1", "22", "blue", "1511544070"), ("2", "23", kind, "1511544071")]
     fields, _ = found(tmp_path / "a.csv", "".join(",".join(r) + "\n" for r in rows), "events")
     assert fields.get("event") == ("column_3" if event else None)
     assert (fields["user_id"], fields["item_id"]) == ("column_1", "column_2")
