@@ -65,7 +65,9 @@ from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, id_of
 from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
+from app.core.errors import InvalidRequestError
 from app.domain.request import RecommendRequest
+from app.serving.response import fresh_id
 
 ROUTE: Final = "/recommend"
 ENDPOINT: Final = "recommend_endpoint"
@@ -227,6 +229,15 @@ class FastPathProtocol(HttpToolsProtocol):
             address = self.client[0] if self.client else ""
             cycle.work = cycle.endpoint.reply(body, cycle.request_id, address)
             self._step(cycle)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's own words
+        """Refuse bytes that are no sound HTTP request as a problem in JSON, and hang up."""
+        reply = problem_reply(InvalidRequestError("this is not a sound HTTP request"), fresh_id())
+        head = b"".join(b"%b: %b\r\n" % header for header in reply.headers)
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\n%bconnection: close\r\n\r\n%b" % (head, reply.body)
+        )
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, for as long as a connection may be idle.

@@ -125,6 +125,8 @@ class ServerWords(logging.Filter):
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             worker = message.partition("[")[2].partition("]")[0]
             record.msg, record.args = f"worker {worker} ended; another one is started", None
+        elif message == "Invalid HTTP request received.":
+            record.msg, record.args = "bytes that are not a sound HTTP request were refused", None
         elif message == "Shutting down":
             record.msg, record.args = "stopping", None
         else:

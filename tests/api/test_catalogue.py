@@ -200,7 +200,7 @@ async def test_a_request_may_insist_on_a_catalogue(client: httpx.AsyncClient) ->
     ("call", "body", "status", "field"),
     [
         ("PUT /items", [], 422, None),
-        ("PUT /items", {"things": []}, 422, "items"),
+        ("PUT /items", {"things": []}, 422, "things"),
         ("PUT /items", [{"id": "x"}] * 1001, 422, None),
         ("PATCH /items/star", {"colour": "red"}, 422, "colour"),
         ("PATCH /items/star", {}, 422, None),

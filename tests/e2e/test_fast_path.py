@@ -387,3 +387,27 @@ async def test_during_overload_a_known_body_is_answered_and_a_new_one_refused() 
         assert new.status == unread.status == 429
         assert new.json()["error"]["code"] == "overloaded"
         assert server.counted(429) >= 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"FOO /recommend HTTP/1.1\r\nhost: test\r\n\r\n",
+        post(b"{}", "transfer-encoding: chunked"),
+    ],
+    ids=["no request", "no method", "two lengths"],
+)
+async def test_what_is_no_sound_request_gets_a_problem_and_the_connection_is_closed(
+    sent: bytes,
+) -> None:
+    async with running() as server:
+        caller = await server.call()
+        await caller.send(sent)
+        reply = await caller.reply()
+
+        assert (reply.status, reply.headers["content-type"]) == (400, "application/json")
+        error = reply.json()["error"]
+        assert (error["code"], len(error["request_id"])) == ("invalid_request", 32)
+        assert error["message"] == "this is not a sound HTTP request"
+        assert await caller.closed()

@@ -258,6 +258,16 @@ def test_a_bundle_has_events_of_its_own(
     assert "1 events exported" in capsys.readouterr().err
 
 
+def test_a_misspelt_folder_is_told_to_have_no_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "daat"
+    assert run("export", "events", "--data-dir", folder) == 0
+    assert "0 events exported" in capsys.readouterr().err
+    made = f"there is no event store {folder / 'store.sqlite'} yet: an empty one is made"
+    assert caplog.messages == [made]
+
+
 def test_without_a_bundle_named_the_only_one_with_events_is_meant(
     data: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -76,6 +76,9 @@ async def open_filled_store(settings: Settings) -> EventStore:
         UsageError: the URL names no store; or nothing was named, and several have events.
         StoreError: the store cannot be used.
     """
+    url, _ = _store_of(settings)
+    if url.startswith(_SQLITE_PREFIX) and not (file := _sqlite_path(url)).exists():
+        log.warning("there is no event store %s yet: an empty one is made", file)
     if settings.store_namespace or "bundle" in settings.model_fields_set:
         return await open_event_store(settings)
     url, scheme = _store_of(settings)

@@ -102,6 +102,11 @@ def test_the_memory_for_trouble_is_bounded():
         ),
         ("Child process [7] died", (), "worker 7 ended; another one is started"),
         ("Shutting down", (), "stopping"),
+        (
+            "Invalid HTTP request received.",
+            (),
+            "bytes that are not a sound HTTP request were refused",
+        ),
         ("Waiting for application startup.", (), None),
         ("Started server process [%d]", (7,), None),
     ],
