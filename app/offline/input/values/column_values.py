@@ -18,7 +18,7 @@ _LEAST_DISTINCT: Final = 0.5
 _MOST_KINDS: Final = 100
 _FIRST_SECOND: Final = 100_000_000.0
 """Unix seconds from which a number is taken for a time (1973); smaller ones count something."""
-_LEAST_SECONDS: Final = 10_000.0
+_LEAST_SECONDS: Final = 100_000.0
 """Numbers below it are years, or nothing."""
 _HIGHEST_RATING: Final = 100.0
 

@@ -22,7 +22,7 @@ from app.offline.input.values.written_dates import (
 
 _LEAST_YEAR: Final = 1000
 _MOST_YEAR: Final = 2999
-_YEAR_DIGITS: Final = 4
+_LEAST_SECONDS: Final = 100_000.0
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _YEAR: Final = re.compile(r"[12][0-9]{3}")
 _HALF_DAY: Final = re.compile(r"[0-9]\s*[ap]\.?m\b", re.IGNORECASE)
@@ -109,8 +109,9 @@ def _published(cell: Cell, day_first: bool) -> Instant | None:
         instant = parse_time(cell, "published_at", years=True)
     except Unusable:
         return _written(cell, day_first)
-    # So small a number counts no seconds: it is a year that cannot be one, as 0 or 975.
-    if instant is not None and not instant.is_year and abs(instant.seconds) < 10**_YEAR_DIGITS:
+    # So small a number counts no seconds: it is a year that cannot be one, as 0, 975 or 12021, or
+    # days, as spreadsheets count them.
+    if instant is not None and not instant.is_year and abs(instant.seconds) < _LEAST_SECONDS:
         return _BEFORE
     return instant
 

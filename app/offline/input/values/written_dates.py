@@ -6,8 +6,8 @@
 Dates in digits are read here. Which of two small numbers is the day is ambiguous, so a caller says
 it, and `order_told` returns what a single date tells. Dates with the name of a month are read by
 python-dateutil: it is well kept and reads the forms of many programs. dateparser knows more
-languages, but needs about a millisecond a date; here the names of months of six more languages are
-given to dateutil. It fills in what a text lacks, so it only gets texts with a month and a year.
+languages, but needs about a millisecond a date; here the names of months of eight more languages
+are given to dateutil. It fills in what a text lacks, so it only gets texts with a month and a year.
 """
 
 import re
@@ -23,7 +23,7 @@ from app.domain.values import iso_time
 _TIME = (
     r"(?:(?:[T,]|\s)\s*(?:(?:at|um|à)\s+)?(?P<hour>[0-9]{1,2})[:.h](?P<minute>[0-9]{2})"
     r"(?::(?P<second>[0-9]{2})(?:[.,](?P<part>[0-9]{1,9}))?)?"
-    r"\s*(?P<half>[ap]\.?m\.?)?\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"(?:\s*Uhr)?\s*(?P<half>[ap]\.?m\.?)?\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 _SMALL_FIRST: Final = re.compile(
     r"(?P<a>[0-9]{1,2})(?P<sep>[/.\-])\s?(?P<b>[0-9]{1,2})(?P=sep)\s?(?P<year>[0-9]{4}|[0-9]{2})"
@@ -48,21 +48,24 @@ _ZONES: Final = {
 
 
 _MONTHS: Final = (
-    "jan january januar janvier enero ene gennaio gen janeiro januari jänner",
-    "feb february februar février fevrier fév févr febrero febbraio fevereiro fev februari",
-    "mar march märz maerz mär mrz mars marzo março marco maart mrt",
-    "apr april avril avr abril abr aprile",
-    "may mai mayo maggio mag maio mei",
-    "jun june juni juin junio giugno giu junho",
-    "jul july juli juillet juil julio luglio lug julho",
-    "aug august août aout agosto ago augustus",
-    "sep sept september septembre septiembre settembre set setembro",
-    "oct october oktober okt octobre octubre ottobre ott outubro out",
-    "nov november novembre noviembre novembro",
-    "dec december dezember dez décembre decembre déc diciembre dic dicembre dezembro",
+    "jan january januar janvier enero ene gennaio gen janeiro januari jänner "
+    "января янв stycznia sty",
+    "feb february februar février fevrier fév févr febrero febbraio fevereiro fev februari "
+    "февраля фев lutego lut",
+    "mar march märz maerz mär mrz mars marzo março marco maart mrt марта мар marca",
+    "apr april avril avr abril abr aprile апреля апр kwietnia kwi",
+    "may mai mayo maggio mag maio mei мая maja",
+    "jun june juni juin junio giugno giu junho июня июн czerwca cze",
+    "jul july juli juillet juil julio luglio lug julho июля июл lipca lip",
+    "aug august août aout agosto ago augustus августа авг sierpnia sie",
+    "sep sept september septembre septiembre settembre set setembro сентября сен сент września wrz",
+    "oct october oktober okt octobre octubre ottobre ott outubro out октября окт października paź",
+    "nov november novembre noviembre novembro ноября ноя listopada lis",
+    "dec december dezember dez décembre decembre déc diciembre dic dicembre dezembro "
+    "декабря дек grudnia gru",
 )
-"""English, German, French, Spanish, Italian, Portuguese and Dutch."""
-_FILLERS: Final = "de del of the um à uhr le den er"
+"""English, German, French, Spanish, Italian, Portuguese, Dutch; Russian and Polish."""
+_FILLERS: Final = "de del of the um à uhr le den er г года r roku"
 
 
 class _Words(dateutil.parserinfo):  # type: ignore[misc]  # it has no types

@@ -82,3 +82,11 @@ def test_attributes_keep_far_times() -> None:
     (instant,) = read_dates(["9999-12-31"], ColumnRemarks(), None)
     assert instant is not None
     assert instant.shown() == "9999-12-31T00:00:00Z"
+
+
+@pytest.mark.parametrize("cell", [12021, "12021", "44464", 44464.0, -12021])
+def test_numbers_too_small_for_seconds_are_no_times(cell: Any) -> None:
+    days, said = published(cell, 1999)
+    assert days == [None, 1999]
+    assert said is not None
+    assert "1 outside the years 1000 to 2999, so missing" in said

@@ -83,3 +83,25 @@ def test_eight_digits_are_a_date() -> None:
 def test_any_text_is_read_or_not(text: str) -> None:
     moment = written_date(text)
     assert moment is None or moment.shown()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "25 сентября 2021",
+        "25 сентября 2021 г.",
+        "25 сен 2021",
+        "25 września 2021",
+        "25 wrz 2021 r.",
+    ],
+)
+def test_months_in_russian_and_polish(text: str) -> None:
+    found = written_date(text)
+    assert found is not None
+    assert found.shown() == "2021-09-25T00:00:00Z"
+
+
+def test_a_german_time_may_end_with_its_word() -> None:
+    found = written_date("25.9.2021 14:30 Uhr")
+    assert found is not None
+    assert found.shown() == "2021-09-25T14:30:00Z"
