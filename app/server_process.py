@@ -125,7 +125,7 @@ def check_address(settings: Settings) -> None:
     The server itself reports anything else that is wrong with an address.
 
     Raises:
-        OSError: it is taken, or its name is unknown.
+        OSError: it is taken, not one of this machine, or its name is unknown.
     """
     kind = socket.SOCK_STREAM
     host = None if settings.host in _EVERYWHERE else settings.host
@@ -133,6 +133,7 @@ def check_address(settings: Settings) -> None:
         found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise OSError(error.errno, f"the host {settings.host}: {error.strerror}") from None
+    where, unusable = f"{settings.host} port {settings.port}", list[OSError]()
     for family, _, protocol, _, address in found:
         try:  # the system may lack a family that a name has: so the socket is made here as well
             with socket.socket(family, kind, protocol) as probe:
@@ -142,8 +143,10 @@ def check_address(settings: Settings) -> None:
                 probe.bind(address)
         except OSError as error:
             if error.errno in _TAKEN:
-                where = f"{settings.host} port {settings.port}"
                 raise OSError(error.errno, f"{error.strerror}: {where}") from None
+            unusable.append(error)
+    if len(unusable) == len(found):
+        raise OSError(unusable[0].errno, f"{unusable[0].strerror}: {where}")
 
 
 def application() -> ASGIApp:

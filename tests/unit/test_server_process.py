@@ -83,3 +83,8 @@ def test_workers_read_all_settings_from_the_environment_the_key_as_well():
 def test_an_unknown_host_is_named():
     with pytest.raises(OSError, match=r"the host no\.such\.host\.invalid: "):
         check_address(Settings(host="no.such.host.invalid", port=0))
+
+
+def test_an_address_of_another_machine_is_refused():
+    with pytest.raises(OSError, match=r"address: 192\.0\.2\.1 port 0"):
+        check_address(Settings(host="192.0.2.1", port=0))
