@@ -45,7 +45,6 @@ _REMEMBER: Final = """INSERT INTO seen (namespace, user, kind, item, time, value
 _BEYOND_LIMIT: Final = """SELECT seq FROM events WHERE namespace = ? AND user = ? AND kind = ?
     ORDER BY time DESC, seq DESC LIMIT -1 OFFSET ?"""
 # `+` keeps SQLite from the index by namespace: its rows would have to be sorted for every page.
-# `+` keeps SQLite from the index by namespace: its rows would have to be sorted for every page.
 _AFTER: Final = """SELECT
     seq, id, user, item, kind, time, value, recommendation, query, context
     FROM events WHERE seq > ? AND +namespace = ? ORDER BY seq LIMIT ?"""
