@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from app.bundle.generations import is_generation
 from app.bundle.training_lock import is_training
 from app.core.memory import settled
-from app.core.ports import Cache, Engine, EventStore, Journal, LiveEngine, UserStore
+from app.core.ports import Cache, Engine, LiveEngine
+from app.core.ranking import RankRequest, RankResult
 from app.core.settings import Settings
+from app.core.store_ports import EventStore, Journal, UserStore
 from app.core.telemetry import LoopLag, Metrics
-from app.core.types import RankRequest, RankResult
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.loading import Loader, warm_up_batches
 from app.serving.batching.batcher import Batcher

@@ -14,8 +14,8 @@ from app.bundle.reader import Bundle, open_bundle
 from app.core.errors import BundleError
 from app.core.memory import settle
 from app.core.ports import Engine
+from app.core.ranking import RankRequest
 from app.core.settings import Settings
-from app.core.types import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.serving.current_engine import LoadedBundle
 from app.serving.intents.facts import count_values

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from app.command_results import Exported
 from app.core.errors import UsageError
-from app.core.ports import EventStore
 from app.core.settings import Settings
+from app.core.store_ports import EventStore
 from app.offline.input.exported_lines import line_of, user_line
 from app.serving.stores.opening import open_event_store, open_filled_store
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 
+from app.core.ranking import RankRequest
 from app.core.telemetry import Metrics
-from app.core.types import RankRequest
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
 from app.testing.fakes import GatedEngine

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from app.bundle.reader import load_arrays, open_bundle
-from app.core.types import (
+from app.core.ranking import (
     BatchResult,
-    Context,
-    EngineInfo,
     RankedItem,
     RankRequest,
     RankResult,
     SourceHit,
     StageTimings,
 )
+from app.core.types import Context, EngineInfo
 from app.evaluation.command import add_arguments
 from app.evaluation.evaluate import OpenEngine
 from app.evaluation.run_command import catalogue_of

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.core.ports import EventStore
+from app.core.store_ports import EventStore
 from app.core.types import Event, Retention
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_store import RedisEventStore

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from app.core.ports import IntentStore, LanguageModel
+from app.core.ports import LanguageModel
+from app.core.store_ports import IntentStore
 from app.core.types import ModelAnswer, ModelQuestion
 from app.serving.intents.learning import Teacher
 from app.testing.fakes import GatedEngine

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.core.ports import IntentStore
+from app.core.store_ports import IntentStore
 from app.domain.use_counts import MOST_LEARNED
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_intents import RedisIntentStore

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.core.ports import Journal
+from app.core.store_ports import Journal
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_journal import RedisJournal
 from app.serving.stores.sqlite_journal import SqliteJournal

@@ -10,8 +10,9 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from app.bootstrap import Service, wire
-from app.core.ports import Cache, UserStore
+from app.core.ports import Cache
 from app.core.settings import Settings
+from app.core.store_ports import UserStore
 from app.core.telemetry import Metrics
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import RecommendRequest

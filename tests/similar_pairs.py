@@ -16,7 +16,7 @@ from typing import get_args
 
 import numpy as np
 
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.engine import RankEngine
 from app.engine.kernels.topk import Exclusion
 from app.engine.open import open_engine

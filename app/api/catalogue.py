@@ -17,7 +17,8 @@ from app.api.routes import ServiceDep, as_json, described, responses, takes
 from app.bootstrap import Service
 from app.core.types import Facets, FieldFacts
 from app.domain.filters import filter_text, no_such_field
-from app.domain.request import MAX_FIELDS, FieldNames
+from app.domain.request import MAX_FIELDS
+from app.domain.request_parts import FieldNames
 
 router = APIRouter()
 

@@ -22,11 +22,12 @@ from pydantic import (
 
 from app.api.problems import read_as, translate
 from app.core.errors import InvalidRequestError
-from app.core.ports import user_key
+from app.core.store_ports import user_key
 from app.core.types import Event
 from app.domain.event_rules import DEFAULT_KIND
 from app.domain.named_values import WrongValue, context_of
-from app.domain.request import MAX_EVENTS, EventKind, Id
+from app.domain.request import MAX_EVENTS
+from app.domain.request_parts import EventKind, Id
 from app.domain.values import (
     Unusable,
     is_missing_id,

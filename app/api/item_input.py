@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from app.api.problems import read_as, translate
 from app.core.errors import InvalidRequestError
 from app.domain.markup import plain_text
-from app.domain.request import Id
+from app.domain.request_parts import Id
 from app.domain.values import Unusable, parse_categories, parse_number, parse_text, parse_time
 from app.serving.ingest import Remark
 

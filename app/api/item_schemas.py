@@ -18,7 +18,7 @@ from app.api.schema_parts import (
     one_of,
 )
 from app.api.schemas import ERROR
-from app.domain.request import FILTER_SCHEMA
+from app.domain.request_parts import FILTER_SCHEMA
 
 ITEM: Final = object_of("Item", {"id": STRING, "title": TITLE, "fields": FIELDS})
 

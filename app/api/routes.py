@@ -32,7 +32,8 @@ from app.bootstrap import Service
 from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
 from app.domain.query_text import MAX_QUERY_CHARACTERS
-from app.domain.request import Query, RecommendRequest
+from app.domain.request import RecommendRequest
+from app.domain.request_parts import MAX_HISTORY, MAX_K, Query
 from app.serving.stores.opening import is_shared
 
 router = APIRouter()
@@ -252,11 +253,11 @@ async def get_info(service: ServiceDep) -> Response:
             "store": {"shared": is_shared(settings)},
             "limits": {
                 "query_characters": MAX_QUERY_CHARACTERS,
-                "history": limits.MAX_HISTORY,
+                "history": MAX_HISTORY,
                 "candidates": limits.MAX_CANDIDATES,
                 "exclude": limits.MAX_EXCLUDE,
                 "fields": limits.MAX_FIELDS,
-                "k": limits.MAX_K,
+                "k": MAX_K,
                 "batch": limits.MAX_BATCH,
                 "events": limits.MAX_EVENTS,
                 "events_per_kind": settings.store_events_per_kind,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from app.domain.request import Id
+from app.domain.request_parts import Id
 
 Schema = dict[str, Any]
 

@@ -23,7 +23,8 @@ from app.api.schema_parts import (
     one_of,
 )
 from app.domain.intent import SORTS, TONES
-from app.domain.request import FILTER_SCHEMA, MAX_BATCH, MAX_K, Query, RecommendRequest
+from app.domain.request import MAX_BATCH, RecommendRequest
+from app.domain.request_parts import FILTER_SCHEMA, MAX_K, Query
 
 _SOURCE: Final = object_of(
     "Source", {"name": STRING, "rank": {"type": "integer", "minimum": 1}, "score": NUMBER}

@@ -16,10 +16,10 @@ from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.bootstrap import Service
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.core.ports import user_key
+from app.core.store_ports import user_key
 from app.core.types import Event
 from app.domain.named_values import WrongValue, attributes_of, shown
-from app.domain.request import Id
+from app.domain.request_parts import Id
 from app.serving.user_state import UserState, taste_of
 
 router = APIRouter()

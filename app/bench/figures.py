@@ -10,7 +10,8 @@ from statistics import mean
 from typing import Final, TypeAlias
 
 from app.bench.parsing import ParseTimes
-from app.core.types import EngineInfo, StageTimings
+from app.core.ranking import StageTimings
+from app.core.types import EngineInfo
 
 KINDS: Final = ("words", "user", "both")
 """The kinds of requests. A mix is a third of each."""

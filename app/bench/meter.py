@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from app.bench.figures import KINDS, Cost, Costs, Curve
 from app.bench.requests import Requests
 from app.core.ports import Engine
-from app.core.types import RankRequest, StageTimings
+from app.core.ranking import RankRequest, StageTimings
 
 _REQUESTS_IN_TURN: Final = 8
 """A turn of small batches has several passes, up to this many requests: single requests differ a

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import BadDataError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.stores.bundle_users import BundleUserStore
 

@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, generate_latest
 
 from app.core.process_metrics import ProcessMetrics
+from app.core.ranking import StageTimings
 from app.core.tallies import (
     Counter,
     Counters,
@@ -21,7 +22,6 @@ from app.core.tallies import (
     LocalTallies,
     Tallies,
 )
-from app.core.types import StageTimings
 
 _SECONDS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),

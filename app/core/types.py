@@ -1,12 +1,12 @@
 """The data types that the parts of the service hand to each other; all are immutable.
 
 They hold data and small values derived from it. This module knows neither where the data comes from
-(HTTP, files) nor how it is computed.
+(HTTP, files) nor how it is computed. What the engine is asked and answers is in `app.core.ranking`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -47,130 +47,6 @@ ContextValue: TypeAlias = str | float | bool
 Context: TypeAlias = tuple[tuple[str, ContextValue], ...]
 """Where, when and on what it happened: pairs of name and value, each name once, sorted by name."""
 
-_NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class RankRequest:
-    """What one request asks of the engine, after the user's state has been read.
-
-    Attributes:
-        query: the words; "" = none.
-        history: ids of items that the user took, oldest first; they shape the taste.
-        like, dislike: ids of items that shape the taste as well, for and against.
-        exclude: ids of items that must not come back.
-        seen: ids of items that come back only if the query is their title.
-        candidates: if given, exactly those of them that are known and not excluded are ranked.
-        k: how many items to return.
-        fields: names of the fields to return with each item.
-        filter: a condition on the items' fields, as `app.domain.filters.filter_text` writes it;
-            "" = none.
-        on_empty: what follows when fewer than `k` items pass the filter: "popular" (popular
-            items), "relax" (items that fit the request but fail the filter) or "none".
-        intent: what the query asks for: JSON text as `app.domain.intent` writes it, "off" (its own
-            words and nothing else), or "" (the engine parses the query).
-        k_is_default: the caller has not said how many items, so the query may.
-        now: unix seconds, for words such as "last year". The same request at another moment is
-            still the same request.
-        max_per: field -> how many items with the same value of that field may come back.
-        shown: ids of the items that earlier pages have shown, which `max_per` counts too.
-        repeat: items that the intent names may come back.
-        context: where, when and on what it is asked, in buckets
-            (`app.domain.named_values.bucketed`).
-        attributes: who the user is; () where nobody is named, or nothing is known.
-        fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
-        min_score: items with a lower score stay out; None = all are good enough.
-    """
-
-    query: str = ""
-    history: tuple[str, ...] = ()
-    like: tuple[str, ...] = ()
-    dislike: tuple[str, ...] = ()
-    exclude: frozenset[str] = frozenset()
-    seen: frozenset[str] = frozenset()
-    candidates: tuple[str, ...] | None = None
-    k: int = 10
-    fields: tuple[str, ...] = ()
-    filter: str = ""
-    on_empty: str = "none"
-    intent: str = ""
-    k_is_default: bool = False
-    now: float = 0.0
-    max_per: tuple[tuple[str, int], ...] = ()
-    shown: tuple[str, ...] = ()
-    repeat: bool = False
-    context: Context = ()
-    attributes: Attributes = ()
-    fast_encoding: bool = False
-    min_score: float | None = None
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """The items that the request names, but for those that must not come back."""
-        return (*self.history, *self.like, *self.dislike, *(self.candidates or ()))
-
-
-class SourceHit(NamedTuple):
-    """A source that found the candidate: its name, the rank in it (from 1), the score in it."""
-
-    name: str
-    rank: int
-    score: float
-
-
-class RankedItem(NamedTuple):
-    """One item of an answer.
-
-    `score` has no bounds. Where the scorer was learned, sigmoid(score) is the share of such items
-    that is taken. `seen`: the user has taken the item; it is here
-    because the query is its title.
-    """
-
-    id: str
-    score: float
-    title: str | None
-    fields: Mapping[str, JsonValue] = _NO_FIELDS
-    sources: tuple[SourceHit, ...] = ()
-    seen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RankResult:
-    """The engine's answer to one `RankRequest`.
-
-    Attributes:
-        items: best first.
-        missing_ids: ids in history, like, dislike or candidates that are not in the catalogue.
-        degraded: names of the parts that were left out, so that the list may be worse.
-        passing: how many items, from the first, meet the filter and the demands of the intent, if
-            others follow them; None if all do.
-        intent: JSON text of what the query was taken to ask for; "" = there was no query.
-        count: how many items the query asks for ("five comedies"); None = it does not say.
-        weak: whether little of the query was understood.
-        valid_until: unix seconds until which the same words mean the same.
-        depends_on_catalogue: any change of the catalogue may change the answer, not only one of its
-            items: the query named filters or titles.
-    """
-
-    items: tuple[RankedItem, ...]
-    missing_ids: tuple[str, ...] = ()
-    degraded: tuple[str, ...] = ()
-    passing: int | None = None
-    intent: str = ""
-    count: int | None = None
-    weak: bool = False
-    valid_until: float = float("inf")
-    depends_on_catalogue: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StageTimings:
-    """Milliseconds spent in each stage of one engine pass over a whole batch."""
-
-    encode_ms: float = 0.0
-    retrieve_ms: float = 0.0
-    rerank_ms: float = 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -186,15 +62,6 @@ class Generation:
     catalogue: int
     moment: int = 0
     visible_since_seq: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """The results of a pass in the order of its batch, its timings, and the data it used."""
-
-    results: tuple[RankResult, ...]
-    timings: StageTimings
-    generation: Generation
 
 
 @dataclass(frozen=True, slots=True)

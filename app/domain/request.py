@@ -5,11 +5,9 @@ Whether an id or a field name exists is checked later.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,23 +19,28 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.domain.event_rules import MAX_KIND_CHARS
-from app.domain.filters import filter_text
-from app.domain.intent import MAX_SPANS, MAX_WITHOUT, TONES, Intent, Sort, Span, Tone
 from app.domain.named_values import (
     MAX_NAME_CHARS,
     MAX_NAMES,
     MAX_TEXT_CHARS,
     NAME_PATTERN,
 )
-from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
-from app.domain.values import BLANKS
+from app.domain.request_parts import (
+    MAX_HISTORY,
+    MAX_K,
+    EventKind,
+    FieldName,
+    FieldNames,
+    Id,
+    Ids,
+    ItemFilter,
+    Query,
+)
+from app.domain.sent_intent import SWITCHED_OFF, SentIntent, sent_intent_of
 
-MAX_HISTORY: Final = 200
 MAX_CANDIDATES: Final = 1000
 MAX_EXCLUDE: Final = 1000
 MAX_FIELDS: Final = 64
-MAX_K: Final = 100
 DEFAULT_K: Final = 10
 DEFAULT_BUDGET_MS: Final = 1000
 MAX_BATCH: Final = 64
@@ -48,57 +51,9 @@ MAX_CURSOR_CHARACTERS: Final = 32_768
 MAX_GROUPED_FIELDS: Final = 4
 MAX_PER: Final = 100
 
-_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
-
-
-def _id_as_sent(value: object) -> object:
-    """Take the blanks from around an id. A JSON integer becomes a decimal string."""
-    if type(value) is str:
-        return value.strip(BLANKS)
-    return str(value) if type(value) is int else value  # true and 1.5 are no ids
-
-
-Id = Annotated[
-    str,
-    BeforeValidator(_id_as_sent),
-    StringConstraints(min_length=1, max_length=256, pattern=_NO_CONTROL_CHARACTERS),
-    WithJsonSchema(
-        {
-            "type": ["string", "integer"],
-            "minLength": 1,
-            "maxLength": 256,
-            "pattern": _NO_CONTROL_CHARACTERS,
-        }
-    ),
-]
-
-# A list may stand for a tuple, also where a request is part of an already parsed batch.
-Ids = Annotated[tuple[Id, ...], Strict(strict=False)]
-
-FieldName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-
-FieldNames = Annotated[tuple[FieldName, ...], Strict(strict=False)]
-
-Query = Annotated[
-    str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(normalised_query)
-]
-
-
-EventKind = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=MAX_KIND_CHARS, pattern=_NO_CONTROL_CHARACTERS),
-]
-
-_MAX_SPAN_END: Final = 4 * MAX_QUERY_CHARACTERS
-_MAX_LANGUAGE: Final = 35  # of a code by RFC 5646
-
 _WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-
-FILTER_SCHEMA: Final = {"title": "ItemFilter", "type": "object", "additionalProperties": True}
-
-_Filter = Annotated[dict[str, Any], WithJsonSchema(FILTER_SCHEMA)]
 
 CONTEXT_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [
@@ -154,97 +109,6 @@ def _rule_of(value: object) -> object:
     if isinstance(value, bool):
         return SEEN_ALL if value else SEEN_NOTHING
     return value
-
-
-class SentSpan(BaseModel):
-    """Characters of a query and what they mean: shown to callers, and sent back by them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    start: int = Field(ge=0, le=_MAX_SPAN_END)
-    end: int = Field(ge=0, le=_MAX_SPAN_END)
-    means: Annotated[str, StringConstraints(max_length=MAX_QUERY_CHARACTERS)]
-
-
-class SentIntent(BaseModel):
-    """The `intent` that a caller sends: one that an answer had, or part of one, edited or not.
-
-    A key that is absent demands nothing.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    sort: Sort = Field(
-        default="relevance", title="SortOrder", description="Order of the answer; strict."
-    )
-    filters: _Filter = Field(
-        default={}, description="What the fields of items must be, as in `filter`."
-    )
-    prefers: _Filter = Field(
-        default={}, description="As `filter`: items that pass come before others of like score."
-    )
-    without: Annotated[
-        tuple[Annotated[Query, StringConstraints(min_length=1)], ...], Strict(strict=False)
-    ] = Field(
-        default=(),
-        max_length=MAX_WITHOUT,
-        description="Words that must not stand in the text of an item.",
-    )
-    like: Ids = Field(default=(), max_length=MAX_HISTORY, description="More like these items.")
-    dislike: Ids = Field(default=(), max_length=MAX_HISTORY, description="Less like these items.")
-    tone: Annotated[tuple[Annotated[Tone, Field(title="Tone")], ...], Strict(strict=False)] = Field(
-        default=(), max_length=len(TONES), description="Audience and tone."
-    )
-    count: int | None = Field(
-        default=None, ge=1, le=MAX_K, description="Items wanted, where `k` is not sent."
-    )
-    residual_text: Query = Field(default="", description="The words to search by.")
-    language: Annotated[str, StringConstraints(max_length=_MAX_LANGUAGE)] = Field(
-        default="", description="Code of the language of the query."
-    )
-    confidence: float = Field(
-        default=1.0, ge=0, le=1, allow_inf_nan=False, description="How sure the reading is."
-    )
-    spans: Annotated[
-        tuple[Annotated[SentSpan, WithJsonSchema(SentSpan.model_json_schema())], ...],
-        Strict(strict=False),
-    ] = Field(
-        default=(), max_length=MAX_SPANS, description="Which characters of the query said what."
-    )
-    title: bool = Field(
-        default=False, description="Items that have the query as their title come first."
-    )
-
-    def meaning(self) -> Intent:
-        """Return the intent. Raises `InvalidRequestError` for a filter that is not JSON."""
-        return Intent(
-            sort=self.sort,
-            filters=filter_text(self.filters, "intent.filters"),
-            prefers=filter_text(self.prefers, "intent.prefers"),
-            without=self.without,
-            like=self.like,
-            dislike=self.dislike,
-            tone=self.tone,
-            count=self.count,
-            residual_text=self.residual_text,
-            language=self.language,
-            confidence=self.confidence,
-            spans=tuple([Span(span.start, span.end, span.means) for span in self.spans]),
-            title=self.title,
-        )
-
-
-SWITCHED_OFF: Final = SentIntent()
-"""This very object stands for `intent: false`: the query means its own words."""
-
-
-def _intent_of(value: object) -> object:
-    """Spell the two short forms out: true is as if it were not sent, false switches it off."""
-    if isinstance(value, bool):
-        return None if value else SWITCHED_OFF
-    if value is None or isinstance(value, Mapping | SentIntent):
-        return value
-    raise ValueError("Input should be true, false or an object")
 
 
 def _wrong(field: str, message: str) -> PydanticCustomError:
@@ -314,7 +178,7 @@ class RecommendRequest(BaseModel):
         pattern=r"^[A-Za-z0-9_-]+$",
         description="next_cursor of an answer: what was shown up to there does not come back.",
     )
-    filter: _Filter | None = Field(
+    filter: ItemFilter | None = Field(
         default=None,
         description="What the fields of items must be (see docs/api.md); empty = anything.",
     )
@@ -330,7 +194,7 @@ class RecommendRequest(BaseModel):
     )
     intent: Annotated[
         SentIntent | None,
-        BeforeValidator(_intent_of),
+        BeforeValidator(sent_intent_of),
         WithJsonSchema({"anyOf": [{"type": "boolean"}, SentIntent.model_json_schema()]}),
     ] = Field(
         default=None,

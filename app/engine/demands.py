@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 
 from app.core.errors import InvalidRequestError
-from app.core.types import RankRequest, Rows
+from app.core.ranking import RankRequest
+from app.core.types import Rows
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
 from app.engine.intent.denials import denies

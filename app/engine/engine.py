@@ -15,19 +15,8 @@ from time import perf_counter
 import numpy as np
 
 from app.core.errors import EngineError
-from app.core.types import (
-    BatchResult,
-    Change,
-    Context,
-    EngineInfo,
-    Facets,
-    Item,
-    RankRequest,
-    RankResult,
-    Rows,
-    StageTimings,
-    Vector,
-)
+from app.core.ranking import BatchResult, RankRequest, RankResult, StageTimings
+from app.core.types import Change, Context, EngineInfo, Facets, Item, Rows, Vector
 from app.domain.filters import parse_filter
 from app.domain.intent import INTENT_OFF, Intent, intent_of
 from app.engine import live

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from app.core.types import RankRequest, RankResult, Rows, StageTimings
+from app.core.ranking import RankRequest, RankResult, StageTimings
+from app.core.types import Rows
 from app.domain.filters import filter_text
 from app.domain.intent import Intent
 from app.engine.catalogue.catalogue import Catalogue

@@ -11,7 +11,7 @@ digit counts as no query.
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.domain.intent import INTENT_OFF, Intent, intent_of
 from app.engine.catalogue.catalogue import Record
 

@@ -6,7 +6,8 @@ from itertools import repeat
 
 import numpy as np
 
-from app.core.types import RankedItem, RankResult, Rows, SourceHit, Vector
+from app.core.ranking import RankedItem, RankResult, SourceHit
+from app.core.types import Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.demands import Asked, Posed
 from app.engine.interpretation import NO_QUERY

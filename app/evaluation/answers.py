@@ -13,7 +13,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from app.core.ports import Engine
-from app.core.types import Matrix, RankRequest, RankResult, Rows
+from app.core.ranking import RankRequest, RankResult
+from app.core.types import Matrix, Rows
 from app.evaluation.protocols import LIST_SIZE, Case
 from app.offline.metrics.ranking import Numbers, ranks_in
 

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from app.core.errors import BadDataError, UsageError
-from app.core.ports import user_key
+from app.core.store_ports import user_key
 from app.evaluation.eval_catalogue import Anonymiser, EvalCatalogue, events_of
 from app.offline.input.events import Events, read_events
 from app.offline.input.items import read_items

@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from app.core.ports import Encoder, Engine
-from app.core.types import EngineInfo, Mask, Matrix, RankRequest, Rows, TextRole, Vector
+from app.core.ranking import RankRequest
+from app.core.types import EngineInfo, Mask, Matrix, Rows, TextRole, Vector
 from app.evaluation.answers import (
     Answers,
     Numbering,

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from app.bundle.reader import open_bundle
 from app.core.errors import BadDataError
 from app.core.ports import Engine
-from app.core.types import Attributes, Context, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import Attributes, Context
 from app.domain.event_rules import EventRule
 from app.domain.named_values import bucketed, context_of
 from app.evaluation.answers import Answers, Numbering, ask_engine, lists_of

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import BadDataError, UsageError
-from app.core.ports import user_key
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
+from app.core.store_ports import user_key
 from app.domain.event_rules import EventRule
 from app.evaluation.dataset_readers import Impression
 from app.evaluation.eval_catalogue import EvalCatalogue, events_of

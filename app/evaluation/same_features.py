@@ -14,7 +14,7 @@ import numpy as np
 
 from app.bundle.reader import Bundle, load_arrays, load_vectors
 from app.core.errors import EngineError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.catalogue.behaviour import behaviour_of
 from app.engine.engine import RankEngine
 from app.engine.kernels.features import Features

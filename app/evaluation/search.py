@@ -15,7 +15,8 @@ import numpy as np
 
 from app.bundle.reader import open_bundle
 from app.core.ports import Engine
-from app.core.types import RankRequest, Rows
+from app.core.ranking import RankRequest
+from app.core.types import Rows
 from app.evaluation.answers import Answers, Numbering, ask_engine, lists_of
 from app.evaluation.protocols import Case
 from app.evaluation.text_names import BundleTexts, drawn_names, names_found

@@ -15,7 +15,8 @@ import numpy as np
 
 from app.bundle.reader import Bundle, load_arrays
 from app.core.ports import Engine
-from app.core.types import JsonValue, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import JsonValue
 from app.domain.columns import Column
 from app.engine.open import columns_of, render_of
 from app.engine.retrieval.lexical import LexicalIndex

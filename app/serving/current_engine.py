@@ -7,8 +7,10 @@ when to replace one: see `app.serving.reloader`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.core.ports import LiveEngine, UserStore
-from app.core.types import BatchResult, Context, EngineInfo, Facets, Item, RankRequest
+from app.core.ports import LiveEngine
+from app.core.ranking import BatchResult, RankRequest
+from app.core.store_ports import UserStore
+from app.core.types import Context, EngineInfo, Facets, Item
 from app.domain.event_rules import EventRule
 
 

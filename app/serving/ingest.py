@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.core.ports import EventStore
+from app.core.store_ports import EventStore
 from app.core.telemetry import Metrics
 from app.core.types import Event, Retention
 from app.domain.event_rules import known_spelling, read_otherwise, without_rule

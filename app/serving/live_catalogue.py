@@ -25,7 +25,8 @@ from app.core.errors import (
     OverloadedError,
     StoreError,
 )
-from app.core.ports import Journal, LiveEngine
+from app.core.ports import LiveEngine
+from app.core.store_ports import Journal
 from app.core.telemetry import Metrics
 from app.core.types import Change
 from app.serving.batching.worker import NewThread, background_thread

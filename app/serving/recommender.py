@@ -14,8 +14,8 @@ from typing import Final
 
 from app.core.errors import AppError
 from app.core.ports import Engine
+from app.core.ranking import RankRequest, RankResult, StageTimings
 from app.core.telemetry import Metrics, Observed
-from app.core.types import RankRequest, RankResult, StageTimings
 from app.domain.request import DEFAULT_BUDGET_MS, RecommendRequest
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.queue import Submitted

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from app.core.errors import BundleError, NotReadyError, StoreError
 from app.core.ports import LiveEngine
+from app.core.ranking import RankRequest, RankResult
 from app.core.telemetry import Metrics
-from app.core.types import Generation, RankRequest, RankResult
+from app.core.types import Generation
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.worker import NewThread, ThreadDiedError, background_thread
 from app.serving.current_engine import CurrentEngine, LoadedBundle

@@ -15,12 +15,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.core.errors import InvalidRequestError, StoreError
-from app.core.ports import Engine, user_key
-from app.core.types import Context, RankRequest
+from app.core.ports import Engine
+from app.core.ranking import RankRequest
+from app.core.store_ports import user_key
+from app.core.types import Context
 from app.domain.filters import filter_text, no_such_field
 from app.domain.intent import INTENT_OFF
 from app.domain.named_values import WrongValue, bucketed, context_of
-from app.domain.request import MAX_HISTORY, SWITCHED_OFF, RecommendRequest
+from app.domain.request import RecommendRequest
+from app.domain.request_parts import MAX_HISTORY
+from app.domain.sent_intent import SWITCHED_OFF
 from app.serving.caching.answers import CacheLookup
 from app.serving.caching.keys import fingerprint, state_of
 from app.serving.cursor import Page, owned_by, read_cursor

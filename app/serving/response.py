@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import orjson
 
-from app.core.types import Generation, RankedItem, RankResult, StageTimings
+from app.core.ranking import RankedItem, RankResult, StageTimings
+from app.core.types import Generation
 
 CacheWord = Literal["hit", "miss", "coalesced", "bypass"]
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from app.core.errors import StoreError
-from app.core.ports import EventStore, UserStore
+from app.core.store_ports import EventStore, UserStore
 from app.core.types import Attributes, SeenItem, StoredUser
 from app.domain.event_rules import EventRule
-from app.domain.request import MAX_HISTORY, SeenRule
+from app.domain.request import SeenRule
+from app.domain.request_parts import MAX_HISTORY
 from app.serving.current_engine import CurrentEngine
 from app.serving.turn import in_a_task
 

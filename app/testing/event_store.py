@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.core.errors import StoreError
-from app.core.ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 
 

@@ -10,9 +10,16 @@ from functools import partial
 from typing import Final
 
 from app.core.errors import EngineError, StoreError
+from app.core.ranking import (
+    BatchResult,
+    RankedItem,
+    RankRequest,
+    RankResult,
+    SourceHit,
+    StageTimings,
+)
 from app.core.types import (
     Attributes,
-    BatchResult,
     CacheRead,
     Change,
     Context,
@@ -21,11 +28,6 @@ from app.core.types import (
     FieldFacts,
     Generation,
     Item,
-    RankedItem,
-    RankRequest,
-    RankResult,
-    SourceHit,
-    StageTimings,
 )
 from app.domain.filters import matches, parse_filter
 from app.domain.intent import INTENT_OFF, Intent, intent_of

@@ -28,7 +28,8 @@ import numpy as np
 
 from app.bundle.reader import load_vectors, open_bundle
 from app.core.ports import Encoder
-from app.core.types import Mask, Matrix, RankRequest, Rows, TextRole, Vector
+from app.core.ranking import RankRequest
+from app.core.types import Mask, Matrix, Rows, TextRole, Vector
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.open import index_of, open_engine
 from app.engine.retrieval.index import (

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.bundle.reader import Bundle, open_bundle
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.engine import RankEngine
 from app.engine.open import engine_of
 from app.engine.scoring.modes import MODES, Mode

@@ -24,7 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from app.bundle.reader import load_arrays, open_bundle
 from app.core.ports import Encoder
-from app.core.types import Mask, Matrix, RankRequest, TextRole
+from app.core.ranking import RankRequest
+from app.core.types import Mask, Matrix, TextRole
 from app.engine.engine import RankEngine
 from app.engine.open import engine_of
 from loadtest.runners import machine

@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.domain.intent import INTENT_OFF
 from app.engine.open import open_engine
 from app.evaluation.dataset_readers import read_pairs

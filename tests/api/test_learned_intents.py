@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from app.api import schemas
-from app.core.ports import IntentStore
+from app.core.store_ports import IntentStore
 from app.serving.intents.learning import Teacher
 from app.testing.intent_store import MemoryIntentStore
 from tests.api_rig import served

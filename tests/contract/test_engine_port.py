@@ -9,7 +9,7 @@ import pytest
 
 from app.core.errors import InvalidRequestError
 from app.core.ports import Engine
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.domain.intent import INTENT_OFF, Intent, intent_of
 from app.serving.current_engine import CurrentEngine, LoadedBundle

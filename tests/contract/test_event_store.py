@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreError
-from app.core.ports import MOST_MERGED, NEWEST_EVENTS, EventStore
+from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS, EventStore
 from app.core.types import Attributes, Event, Retention, StoredUser
 from app.testing.event_store import MemoryEventStore
 from tests.clock import Clock

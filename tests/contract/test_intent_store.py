@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreError
-from app.core.ports import IntentStore
+from app.core.store_ports import IntentStore
 from app.core.types import LearnedIntent, LearnedState
 from app.domain.use_counts import HALF_LIFE_S, UNUSED_S
 from app.testing.intent_store import MemoryIntentStore

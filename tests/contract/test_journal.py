@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreError
-from app.core.ports import Journal
+from app.core.store_ports import Journal
 from app.core.types import Change
 from app.testing.journal import MemoryJournal
 from tests.journals import OpenJournal, in_memory, in_redis, in_sqlite

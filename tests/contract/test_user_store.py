@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreError
-from app.core.ports import UserStore
+from app.core.store_ports import UserStore
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from app.serving.stores.bundle_users import BundleUserStore

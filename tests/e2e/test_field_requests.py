@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from app.bundle.reader import open_bundle
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.open import open_engine
 from app.offline.build import build

@@ -17,8 +17,8 @@ import pytest
 
 from app.bundle.generations import generation_at, publish
 from app.bundle.writer import point_current_to
+from app.core.ranking import RankRequest
 from app.core.settings import Settings
-from app.core.types import RankRequest
 from app.loading import Loader
 from loadtest.scenarios import living
 from tests.e2e.conftest import FILMS, Running, recserve, serving, write_data

@@ -25,7 +25,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.core.types import Mask, Rows, SourceHit, Vector
+from app.core.ranking import SourceHit
+from app.core.types import Mask, Rows, Vector
 from app.engine.kernels.loader import (
     Signature,
     Unavailable,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from app.core.types import Codes, Mask, Matrix, RankRequest, Rows, Vector
+from app.core.ranking import RankRequest
+from app.core.types import Codes, Mask, Matrix, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.catalogue.side_values import SideValues
 from app.engine.kernels.topk import Exclusion, Hits

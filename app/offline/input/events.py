@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.core.ports import user_key
+from app.core.store_ports import user_key
 from app.core.types import Context
 from app.domain.event_rules import RATING_KIND, known_spelling, read_otherwise
 from app.domain.values import (

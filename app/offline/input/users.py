@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from app.bundle.reader import Bundle, load_arrays
 from app.core.errors import BadDataError
-from app.core.ports import user_key
+from app.core.store_ports import user_key
 from app.core.types import Attributes
 from app.domain.columns import Kind, decode_column, encode_column, parts_of, prefixed
 from app.domain.named_values import (

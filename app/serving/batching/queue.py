@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.core.errors import AppError, EngineError
-from app.core.types import Generation, StageTimings
+from app.core.ranking import StageTimings
+from app.core.types import Generation
 
 T = TypeVar("T")
 R = TypeVar("R")

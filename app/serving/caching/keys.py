@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.domain.query_text import normalised_query
 
 _VERSION: Final = "recserve fingerprint 7"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import AppError, LanguageModelError
-from app.core.ports import IntentStore, LanguageModel
+from app.core.ports import LanguageModel
+from app.core.store_ports import IntentStore
 from app.core.telemetry import Metrics
 from app.core.types import ModelAnswer
 from app.serving.breaker import Breaker, Permit

@@ -23,7 +23,7 @@ from app.core.errors import InvalidRequestError
 from app.domain.filters import And, Filter, Range, filter_text, parse_filter
 from app.domain.intent import SORTS, TONES, Intent, Span
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
-from app.domain.request import MAX_K
+from app.domain.request_parts import MAX_K
 from app.serving.intents.facts import CatalogueFacts
 
 MOST_TEXTS: Final = 8

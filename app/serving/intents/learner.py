@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from app.core.errors import AppError
-from app.core.ports import IntentStore
+from app.core.store_ports import IntentStore
 from app.core.telemetry import Metrics
 from app.core.types import LearnedIntent, LearnedState
 from app.serving.batching.worker import NewThread, background_thread

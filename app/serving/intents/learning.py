@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from app.core.errors import AppError
-from app.core.ports import Engine, IntentStore, LanguageModel
+from app.core.ports import Engine, LanguageModel
 from app.core.settings import Settings
+from app.core.store_ports import IntentStore
 from app.core.telemetry import Metrics
 from app.serving.breaker import Breaker
 from app.serving.current_engine import CurrentEngine

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from app.bundle.reader import bundle_name
 from app.core.errors import StoreError, UsageError
-from app.core.ports import EventStore, IntentStore, Journal
 from app.core.settings import Settings
+from app.core.store_ports import EventStore, IntentStore, Journal
 from app.serving.stores.namespaces import empty_beside
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_intents import RedisIntentStore

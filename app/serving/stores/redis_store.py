@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.core.errors import StoreError
-from app.core.ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 from app.domain.named_values import read_back, written
 from app.serving.stores import redis_scripts as scripts

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.core.ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, SeenItem, StoredUser
 from app.domain.named_values import read_back, written
 from app.serving.stores.seen import united

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.api.request_log import Answered, RequestLog, request_log
-from app.core.types import StageTimings
+from app.core.ranking import StageTimings
 from app.serving.response import timings_of, write_head
 
 BODY = write_head("r1", "miss", 1.5, StageTimings(2.0, 3.0, 4.0), 11.25) + b'"items":[]}'

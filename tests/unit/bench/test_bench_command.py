@@ -41,7 +41,8 @@ from app.bench.requests import (
 from app.bundle.reader import open_bundle
 from app.cli import main
 from app.core.errors import BadDataError, UsageError
-from app.core.types import BatchResult, Generation, StageTimings
+from app.core.ranking import BatchResult, StageTimings
+from app.core.types import Generation
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from app.serving.stores.bundle_users import BundleUserStore

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from app.core.errors import InvalidRequestError
 from app.domain.intent import SORTS, TONES, Intent, Span, intent_of
 from app.domain.query_text import normalised_query
-from app.domain.request import RecommendRequest, SentIntent
+from app.domain.request import RecommendRequest
+from app.domain.sent_intent import SentIntent
 
 
 def parse(**fields: object) -> RecommendRequest:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from app.core.types import Change, RankRequest, RankResult
+from app.core.ranking import RankRequest, RankResult
+from app.core.types import Change
 from app.domain.columns import Instant
 from app.domain.filters import filter_text
 from app.domain.intent import Intent

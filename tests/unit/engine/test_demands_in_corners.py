@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.core.types import Change, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import Change
 from app.domain.filters import MAX_DEPTH, MAX_TESTS, filter_text
 from app.domain.intent import Intent
 from app.engine.engine import RankEngine

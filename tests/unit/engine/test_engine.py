@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import RankRequest, RankResult
+from app.core.ranking import RankRequest, RankResult
 from app.engine.retrieval.index import FlatIndex
 from tests.small_engine import TITLES, small_engine
 

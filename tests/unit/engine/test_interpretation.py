@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.types import RankRequest, RankResult
+from app.core.ranking import RankRequest, RankResult
 from app.domain.filters import filter_text
 from app.domain.intent import INTENT_OFF, MAX_SPANS, MAX_TITLES, MAX_WITHOUT, Intent, Span
 from app.domain.request import RecommendRequest

@@ -11,7 +11,7 @@ from app.bundle.manifest import BundleFacts, LearnedFacts
 from app.bundle.reader import load_arrays, open_bundle
 from app.bundle.writer import write_bundle
 from app.core.errors import BundleError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine import open as opening
 from app.engine.kernels.features import feature_names
 from app.engine.kernels.topk import NumpyTopK

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import Change, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import Change
 from app.domain.filters import filter_text
 from app.engine.engine import RankEngine
 from app.engine.parts import assemble

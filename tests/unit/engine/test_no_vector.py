@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import Change, Mask, Matrix, RankRequest, RankResult, TextRole
+from app.core.ranking import RankRequest, RankResult
+from app.core.types import Change, Mask, Matrix, TextRole
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.engine import RankEngine
 from app.testing.encoder import HashEncoder

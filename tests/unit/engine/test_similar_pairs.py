@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import BundleError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.open import open_engine
 from tests.similar_pairs import answered, judge, pairs_of, similar
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.core.types import Change, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import Change
 from app.engine.engine import RankEngine
 from app.testing.encoder import HashEncoder
 from tests.small_engine import small_engine

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.core.types import RankedItem, RankRequest, RankResult, SourceHit
+from app.core.ranking import RankedItem, RankRequest, RankResult, SourceHit
 from app.evaluation.answer_metrics import (
     ListContext,
     by_history,

@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.errors import EngineError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.scoring.modes import MODES
 from app.evaluation.same_features import SCORE_TOLERANCE, TOLERANCE, compare_features
 from tests.learned_rig import N_RING, build_ring, engine_over, ring_name

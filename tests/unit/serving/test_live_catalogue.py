@@ -13,8 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.core.errors import DeadlineExceededError, NotFoundError, OverloadedError, StoreError
+from app.core.ranking import RankRequest
 from app.core.telemetry import Metrics
-from app.core.types import Change, RankRequest
+from app.core.types import Change
 from app.engine.engine import RankEngine
 from app.serving.live_catalogue import LiveCatalogue
 from app.testing.journal import MemoryChanges, MemoryJournal

@@ -14,8 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.core.errors import BundleError
+from app.core.ranking import RankRequest
 from app.core.telemetry import Metrics
-from app.core.types import Generation, RankRequest
+from app.core.types import Generation
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import SeenRule
 from app.serving.batching.batcher import Batcher

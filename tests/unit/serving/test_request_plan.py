@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from app.core.errors import NotReadyError
-from app.core.types import Change, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import Change
 from app.domain.intent import INTENT_OFF, Intent
 from app.serving.caching.keys import fingerprint
 from app.testing.fakes import GatedEngine, MemoryCache

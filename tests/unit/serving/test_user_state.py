@@ -7,7 +7,8 @@ import pytest
 from app.core.errors import StoreError
 from app.core.types import Event, SeenItem, StoredUser
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
-from app.domain.request import MAX_HISTORY, RecommendRequest, SeenRule
+from app.domain.request import RecommendRequest, SeenRule
+from app.domain.request_parts import MAX_HISTORY
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.user_state import UserState, UserStates, seen_items, taste_of
 from app.testing.event_store import MemoryEventStore

@@ -11,7 +11,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from app.core.errors import BundleError, EngineError
-from app.core.types import Matrix, RankRequest, TextRole
+from app.core.ranking import RankRequest
+from app.core.types import Matrix, TextRole
 from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.engine.encoding.text_vectors import text_vectors

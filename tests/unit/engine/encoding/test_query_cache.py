@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.types import Change, Matrix, RankRequest, TextRole
+from app.core.ranking import RankRequest
+from app.core.types import Change, Matrix, TextRole
 from app.engine.encoding.query_cache import RememberedQueries
 from app.engine.engine import RankEngine
 from app.testing.encoder import HashEncoder

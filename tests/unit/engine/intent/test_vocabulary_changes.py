@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from app.core.types import Change, Item, RankRequest
+from app.core.ranking import RankRequest
+from app.core.types import Change, Item
 from app.engine.catalogue.catalogue import Record
 from app.engine.intent.parser import QueryParser, intent_parser_of
 from tests.intent_catalogues import FILM_KINDS, FILMS, NOW, catalogue_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.core.types import SourceHit
+from app.core.ranking import SourceHit
 from app.engine.kernels.loader import Unavailable, load_library
 from app.engine.kernels.topk import Exclusion, Gather, Hits, KernelTopK, NumpyTopK, Piece
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from app.core.errors import DeviceError, InvalidRequestError
-from app.core.types import Matrix, RankRequest, RankResult
+from app.core.ranking import RankRequest, RankResult
+from app.core.types import Matrix
 from app.domain.filters import filter_text
 from app.engine.retrieval.gpu_index import DeviceIndex
 from app.engine.retrieval.index import FlatIndex, ListIndex, VectorIndex

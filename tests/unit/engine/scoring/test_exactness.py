@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.engine.retrieval.word_cutting import STOP_WORDS, words_of
 from app.engine.scoring.exactness import FEW, RARE_SHARE
 from tests.exact_catalogues import N_ITEMS, NAMES, engine_of, items_of, text_of, trained

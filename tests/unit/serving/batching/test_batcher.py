@@ -14,8 +14,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.core.errors import EngineError, InvalidRequestError
+from app.core.ranking import BatchResult, RankRequest, StageTimings
 from app.core.telemetry import Metrics
-from app.core.types import BatchResult, RankRequest, StageTimings
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
 from app.testing.fakes import GatedEngine

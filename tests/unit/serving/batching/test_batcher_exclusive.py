@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from app.core.errors import NotReadyError, OverloadedError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from tests.batcher_rig import FAR, Rig, outcomes, rig
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.core.errors import DeadlineExceededError, NotReadyError, OverloadedError
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from tests.batcher_rig import FAR, Rig, outcomes, rig
 
 # 3. a dead loop or thread is seen by everybody

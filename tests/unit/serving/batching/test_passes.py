@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.core.errors import EngineError, NotReadyError
+from app.core.ranking import BatchResult, RankRequest
 from app.core.telemetry import Metrics
-from app.core.types import BatchResult, RankRequest
 from app.serving.batching.batcher import Batcher
 from app.testing.fakes import GatedEngine
 from tests.batcher_rig import FAR, LIMITS, outcomes

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from app.core.ranking import RankRequest
 from app.core.telemetry import Metrics
-from app.core.types import RankRequest
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.worker import ThreadDiedError, WorkerThread
 from app.testing.fakes import GatedEngine

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.types import RankRequest
+from app.core.ranking import RankRequest
 from app.domain.query_text import normalised_query
 from app.serving.caching.keys import fingerprint, state_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import OverloadedError, StoreError
-from app.core.ports import Journal
 from app.core.settings import Settings
+from app.core.store_ports import Journal
 from app.core.types import Change
 from app.serving.stores.opening import open_journal
 from app.serving.stores.redis_client import RedisLimits, open_client

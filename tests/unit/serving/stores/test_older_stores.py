@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.ports import EventStore
 from app.core.settings import Settings
+from app.core.store_ports import EventStore
 from app.serving.stores.opening import open_event_store, open_journal
 from app.serving.stores.sqlite_store import SqliteEventStore
 from app.serving.stores.user_identity import hashed_user
