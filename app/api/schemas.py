@@ -42,8 +42,20 @@ _RANKED_ITEM: Final = object_of(
             "type": "boolean",
             "description": "true: the user has taken it; it is here because the query is its title",
         },
+        "placed_by": {
+            **STRING,
+            "description": "what put the item at its place, where its score did not: explore, "
+            "exposure, promotion:<rule> or pin:<rule>",
+        },
+        "propensity": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "description": "with explore: the probability with which the item came to its place, "
+            "given the places before",
+        },
     },
-    optional=("seen",),
+    optional=("seen", "placed_by", "propensity"),
 )
 
 ERROR: Final = object_of(

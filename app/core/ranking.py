@@ -84,8 +84,9 @@ class RankedItem(NamedTuple):
     """One item of an answer.
 
     `score` has no bounds. Where the scorer was learned, sigmoid(score) is the share of such items
-    that is taken. `seen`: the user has taken the item; it is here
-    because the query is its title.
+    that is taken. `seen`: the user has taken the item; it is here because the query is its title.
+    `propensity`: the probability with which the item came to its place, given the places before;
+    None = nothing was drawn. `placed_by`: what put it there, "" = its score.
     """
 
     id: str
@@ -94,6 +95,8 @@ class RankedItem(NamedTuple):
     fields: Mapping[str, JsonValue] = _NO_FIELDS
     sources: tuple[SourceHit, ...] = ()
     seen: bool = False
+    propensity: float | None = None
+    placed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ A request whose query asks for nothing but its words passes through untouched.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -18,9 +18,10 @@ from app.core.ranking import RankRequest
 from app.core.types import Rows
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
+from app.engine.arranging.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
+from app.engine.arranging.posed import Asked, Posed
 from app.engine.intent.denials import denies
 from app.engine.kernels.topk import Hits
-from app.engine.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.title_lookup import rows_of_titles, titled
@@ -30,23 +31,6 @@ _TITLE_UNKNOWN: Final = 0.5
 """What the confidence of an intent is multiplied by that names no item by its title."""
 _MOST_READ: Final = 500
 """Texts that are read to see whether they have an unwanted word only to deny it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What one pass is to answer for a request.
-
-    Attributes:
-        request: the request with what the intent adds: filter, items to resemble, k.
-        intent: with the ids of the items that it names.
-        own_filter: the filter of the caller alone.
-        weak: see `RankResult`.
-    """
-
-    request: RankRequest
-    intent: Intent
-    own_filter: str
-    weak: bool = False
 
 
 def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked:
@@ -90,18 +74,6 @@ def _is_weak(request: RankRequest, intent: Intent, parts: EngineParts) -> bool:
     if request.intent or not intent.is_weak:
         return False
     return not parts.texts.words.coded(request.query).size
-
-
-@dataclass(frozen=True, slots=True)
-class Posed:
-    """A request as a pass works on it: what is asked, in the terms of the catalogue, its order.
-
-    `ordering`: None = by score alone.
-    """
-
-    asked: Asked
-    resolved: ResolvedRequest
-    ordering: Ordering | None = None
 
 
 def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:

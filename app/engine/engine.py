@@ -20,8 +20,10 @@ from app.core.types import Change, Context, EngineInfo, Facets, Item, Rows, Vect
 from app.domain.filters import parse_filter
 from app.domain.intent import INTENT_OFF, Intent, intent_of
 from app.engine import live
+from app.engine.arranging.posed import Posed
+from app.engine.arranging.results import ScoredCandidates, results_of
 from app.engine.catalogue.facets import field_facts
-from app.engine.demands import Posed, asked_for, ids_of_titles, posed
+from app.engine.demands import asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.filling import STEPS, Short, joined, missing, summed
@@ -29,7 +31,6 @@ from app.engine.interpretation import NO_QUERY, Parser, interpret
 from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import EngineParts
-from app.engine.results import ScoredCandidates, results_of
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import Source, retrieval_order, retrieve
 from app.engine.scoring.calibration import Calibration

@@ -76,6 +76,10 @@ def _item(item: RankedItem) -> dict[str, object]:
     }
     if item.seen:
         shown["seen"] = True
+    if item.placed_by:
+        shown["placed_by"] = item.placed_by
+    if item.propensity is not None:
+        shown["propensity"] = item.propensity
     return shown
 
 

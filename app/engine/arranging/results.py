@@ -8,11 +8,11 @@ import numpy as np
 
 from app.core.ranking import RankedItem, RankResult, SourceHit
 from app.core.types import Rows, Vector
+from app.engine.arranging.posed import Asked, Posed
+from app.engine.arranging.stages import Arranged, arranged, is_arranged
 from app.engine.catalogue.catalogue import Catalogue
-from app.engine.demands import Asked, Posed
 from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
-from app.engine.ordering import is_ordered, ordered
 from app.engine.scoring.calibration import Calibration
 
 _NOTHING = Exclusion()
@@ -53,49 +53,48 @@ def results_of(
             enough = np.flatnonzero(shown >= np.float64(least))
             rows[position], scores[position] = rows[position][enough], scores[position][enough]
     best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
-    tops = [Hits(some.take(hits.rows), hits.scores) for some, hits in zip(rows, best, strict=True)]
+    answers = [
+        Arranged(Hits(some.take(hits.rows), hits.scores))
+        for some, hits in zip(rows, best, strict=True)
+    ]
     for position, each in enumerate(batch):
-        if each.ordering is not None and not is_ordered(tops[position], each.ordering):
-            tops[position] = ordered(
-                rows[position], scores[position], each.resolved.k, each.ordering, catalogue
-            )
-    positions = topk.positions([top.rows for top in tops], [each.hits for each in scored])
+        if not is_arranged(each, answers[position].hits):
+            answers[position] = arranged(each, rows[position], scores[position], catalogue)
+    positions = topk.positions(
+        [answer.hits.rows for answer in answers], [each.hits for each in scored]
+    )
     return tuple(
-        _result(
-            catalogue,
-            each.asked,
-            Hits(top.rows, candidates.log_odds(top.scores)),
-            sources,
-            candidates.degraded,
-        )
-        for each, top, sources, candidates in zip(batch, tops, positions, scored, strict=True)
+        _result(catalogue, each.asked, answer, sources, candidates)
+        for each, answer, sources, candidates in zip(batch, answers, positions, scored, strict=True)
     )
 
 
 def _result(
     catalogue: Catalogue,
     asked: Asked,
-    top: Hits,
+    answer: Arranged,
     sources: Sequence[tuple[SourceHit, ...]],
-    degraded: tuple[str, ...],
+    candidates: ScoredCandidates,
 ) -> RankResult:
     request, intent = asked.request, asked.intent
-    rows = top.rows.tolist()
+    rows = answer.hits.rows.tolist()
     ids = [*map(catalogue.id, rows)]
     # Every new query pays for its items: one by one with named fields, they cost a third more.
     items = map(
         RankedItem,
         ids,
-        top.scores.tolist(),
+        candidates.log_odds(answer.hits.scores).tolist(),
         map(catalogue.title, rows),
         [catalogue.fields(row, request.fields) for row in rows] if request.fields else repeat({}),
         sources,
         map(request.seen.__contains__, ids),
+        answer.propensities or repeat(None),
+        answer.placed_by or repeat(""),
     )
     return RankResult(
         items=tuple(items),
         missing_ids=tuple(catalogue.unknown(request.named)),
-        degraded=degraded,
+        degraded=candidates.degraded,
         intent="" if intent is NO_QUERY else intent.text(),
         count=intent.count,
         weak=asked.weak,

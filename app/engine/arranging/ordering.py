@@ -6,8 +6,7 @@ A sort is strict: the best by date, price, rating or popularity come first, and 
 ties. Items without the value come last.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +15,7 @@ import numpy as np
 from app.core.types import Rows, Vector
 from app.domain.columns import Floats
 from app.domain.intent import Sort
+from app.engine.arranging.capping import capped
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Hits
 
@@ -121,7 +121,14 @@ def ordered(rows: Rows, scores: Vector, size: int, order: Ordering, catalogue: C
         is_first = np.isin(rows[by_score], order.first)
         by_score = np.concatenate([by_score[is_first], by_score[~is_first]])
     if order.max_per:
-        by_score = _capped(rows, by_score, size, order, catalogue)
+        kept = capped(
+            rows[by_score],
+            size,
+            max_per=order.max_per,
+            counted=order.counted,
+            catalogue=catalogue,
+        )
+        by_score = by_score[kept]
     by_score = by_score[:size]
     return Hits(rows[by_score], scores[by_score])
 
@@ -131,38 +138,3 @@ def _windows(rows: Rows, before: Rows, first: int) -> Rows:
     early = np.isin(rows, before)
     windows = (np.cumsum(~early) - 1 - first) // MOST_RELEVANT
     return np.where(early, -2, windows)
-
-
-def _capped(rows: Rows, positions: Rows, size: int, order: Ordering, catalogue: Catalogue) -> Rows:
-    """Return the positions without those whose value has come often enough already."""
-    limits = [
-        (value_of(field, catalogue), most, Counter[object]()) for field, most in order.max_per
-    ]
-    for row in order.counted.tolist():
-        for values_of, _, counts in limits:
-            counts.update(values_of(row))
-    kept: list[int] = []
-    for position in positions.tolist():
-        if len(kept) == size:
-            break
-        row = int(rows[position])
-        found = [(values_of(row), most, counts) for values_of, most, counts in limits]
-        if all(counts[value] < most for values, most, counts in found for value in values):
-            kept.append(position)
-            for values, _, counts in found:
-                counts.update(values)
-    return np.array(kept, np.int64)
-
-
-def value_of(field: str, catalogue: Catalogue) -> Callable[[int], tuple[object, ...]]:
-    """Return a function from a row to the values that it has in a field; () = it stands alone."""
-
-    def values(row: int) -> tuple[object, ...]:
-        value = catalogue.value(row, field)
-        if value is None:
-            return ()
-        if isinstance(value, str):
-            return (value.casefold(),)
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-    return values

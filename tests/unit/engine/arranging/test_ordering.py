@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from app.domain.columns import decode_column, encode_column
+from app.engine.arranging.ordering import Ordering, is_ordered, ordered
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Hits
-from app.engine.ordering import Ordering, is_ordered, ordered
 
 ROWS = np.array([7, 3, 5, 9])
 SCORES = np.array([0.1, 0.9, 0.5, 0.5], np.float32)

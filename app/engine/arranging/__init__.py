@@ -1,0 +1,1 @@
+"""From scored candidates to the items of an answer, in their order."""
