@@ -13,14 +13,17 @@ from typing import Final
 from redis.asyncio import Redis
 
 from app.bundle.reader import bundle_name
+from app.core.control_port import ControlStore
 from app.core.errors import StoreError, UsageError
 from app.core.settings import Settings
 from app.core.store_ports import EventStore, IntentStore, Journal
 from app.serving.stores.namespaces import empty_beside
 from app.serving.stores.redis_client import RedisLimits, open_client
+from app.serving.stores.redis_control import RedisControlStore
 from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_journal import RedisJournal
 from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_control import SqliteControlStore
 from app.serving.stores.sqlite_intents import SqliteIntentStore
 from app.serving.stores.sqlite_journal import SqliteJournal
 from app.serving.stores.sqlite_store import SqliteEventStore
@@ -40,12 +43,14 @@ class _Scheme:
         event_store: opens the events of a URL and a namespace.
         journal: opens the journal of a URL and a namespace.
         intents: opens the learned intents of a URL and a namespace.
+        control: opens the rules and scenarios of a URL and a namespace.
     """
 
     shared: bool
     event_store: Callable[[str, Settings, str], Awaitable[EventStore]]
     journal: Callable[[str, Settings, str], Journal]
     intents: Callable[[str, Settings, str], IntentStore]
+    control: Callable[[str, Settings, str], ControlStore]
 
 
 async def open_event_store(settings: Settings) -> EventStore:
@@ -123,6 +128,15 @@ def open_intent_store(settings: Settings, namespace: str) -> IntentStore:
     return scheme.intents(url, settings, namespace)
 
 
+def open_control_store(settings: Settings, namespace: str) -> ControlStore:
+    """Open the rules and scenarios of a namespace, beside the events; within a running event loop.
+
+    Raises: as `open_journal`.
+    """
+    url, scheme = _store_of(settings)
+    return scheme.control(url, settings, namespace)
+
+
 async def check_event_store(settings: Settings) -> None:
     """Check that the event store of the settings can be used, as far as that shows at the start.
 
@@ -177,6 +191,10 @@ def _sqlite_intents(url: str, _settings: Settings, namespace: str) -> IntentStor
     return SqliteIntentStore(_sqlite_path(url), namespace)
 
 
+def _sqlite_control(url: str, _settings: Settings, namespace: str) -> ControlStore:
+    return SqliteControlStore(_sqlite_path(url), namespace)
+
+
 async def _redis_event_store(url: str, settings: Settings, namespace: str) -> EventStore:
     client = _redis_client(url, settings)
     store = RedisEventStore(client, settings.retention(), namespace=namespace)
@@ -194,6 +212,10 @@ def _redis_intents(url: str, settings: Settings, namespace: str) -> IntentStore:
     return RedisIntentStore(_redis_client(url, settings), namespace)
 
 
+def _redis_control(url: str, settings: Settings, namespace: str) -> ControlStore:
+    return RedisControlStore(_redis_client(url, settings), namespace)
+
+
 def _redis_client(url: str, settings: Settings) -> Redis:
     # A longer timeout than for a cache, and no circuit breaker: events must not be lost.
     timeout_s = settings.store_timeout_ms / 1e3
@@ -205,11 +227,13 @@ _SQLITE: Final = _Scheme(
     event_store=_sqlite_event_store,
     journal=_sqlite_journal,
     intents=_sqlite_intents,
+    control=_sqlite_control,
 )
 _REDIS: Final = _Scheme(
     shared=True,
     event_store=_redis_event_store,
     journal=_redis_journal,
     intents=_redis_intents,
+    control=_redis_control,
 )
 _SCHEMES: Final = {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS}

@@ -14,12 +14,15 @@ from app.offline.input.recipe import EventRule, Recipe
 from app.serving.stores.opening import (
     check_event_store,
     is_shared,
+    open_control_store,
     open_event_store,
     open_intent_store,
     store_namespace,
 )
+from app.serving.stores.redis_control import RedisControlStore
 from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_control import SqliteControlStore
 from app.serving.stores.sqlite_intents import SqliteIntentStore
 from app.serving.stores.sqlite_store import SqliteEventStore
 from tests.bundles import build_small
@@ -51,6 +54,20 @@ async def test_intents_lie_beside_the_events(tmp_path: Path, redis_server: Redis
 
     shared = open_intent_store(Settings(store_url=redis_server.url), "films")
     assert isinstance(shared, RedisIntentStore)
+    await shared.aclose()
+
+
+async def test_rules_lie_beside_the_events(tmp_path: Path, redis_server: RedisServer) -> None:
+    store = open_control_store(Settings(data_dir=tmp_path), "films")
+    assert isinstance(store, SqliteControlStore)
+    await store.put("rule", [("a", "{}")], 0.0)
+    await store.aclose()
+    same = open_control_store(Settings(store_url=f"sqlite:///{tmp_path}/store.sqlite"), "films")
+    assert await same.number() == 1
+    await same.aclose()
+
+    shared = open_control_store(Settings(store_url=redis_server.url), "films")
+    assert isinstance(shared, RedisControlStore)
     await shared.aclose()
 
 
