@@ -74,6 +74,29 @@ def chat(content: Any, **usage: int) -> bytes:
     return http(200, orjson.dumps(reply), "content-type: application/json")
 
 
+def event(data: Any) -> bytes:
+    """One server-sent event with JSON, or with a text as it is."""
+    text = data if isinstance(data, str) else orjson.dumps(data).decode()
+    return f"data: {text}\n\n".encode()
+
+
+def piece(text: str) -> bytes:
+    return event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+async def streamed(request: ChatRequest, *pieces: bytes | Awaitable[bytes]) -> bytes:
+    """Send a stream of raw pieces, each by itself, then close the connection."""
+    request.writer.write(STREAM_HEAD)
+    for part in pieces:
+        request.writer.write(part if isinstance(part, bytes) else await part)
+        await request.writer.drain()
+    request.writer.close()
+    return b""
+
+
 @asynccontextmanager
 async def chatting(answer: Answer) -> AsyncIterator[ChatServer]:
     chat_server = ChatServer(answer)

@@ -4,7 +4,7 @@ Real parts and the fakes of `app.testing` pass the same suites in `tests/contrac
 what is kept are in `app.core.store_ports`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from app.core.ranking import BatchResult, RankRequest
@@ -19,6 +19,7 @@ from app.core.types import (
     Matrix,
     ModelAnswer,
     ModelQuestion,
+    TextQuestion,
     TextRole,
     Vector,
 )
@@ -236,6 +237,25 @@ class LanguageModel(Protocol):
 
     async def ask(self, question: ModelQuestion) -> ModelAnswer:
         """Return its answer, within its timeout. Raises `LanguageModelError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the running calls and release all resources; later calls fail. Idempotent."""
+        ...
+
+
+class TextModel(Protocol):
+    """A language model that writes text. It may be slow, down or wrong, as a `LanguageModel`.
+
+    Calls may run at the same time. None of them occupies the event loop for long.
+    """
+
+    def write(self, question: TextQuestion) -> AsyncGenerator[str, None]:
+        """Yield what it writes, piece by piece, none of them empty.
+
+        Closing the generator ends the call at the endpoint. Raises `LanguageModelError`, also after
+        some pieces.
+        """
         ...
 
     async def aclose(self) -> None:

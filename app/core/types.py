@@ -275,6 +275,21 @@ class ModelQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class TextQuestion:
+    """What a language model is asked to write.
+
+    Attributes:
+        instructions: what it is to do; ours.
+        text: what it is to do that with; anybody may have written it.
+        max_tokens: most tokens of what it writes.
+    """
+
+    instructions: str
+    text: str
+    max_tokens: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class ModelAnswer:
     """What a language model answered: an object that may fit the schema or not.
 

@@ -1,7 +1,8 @@
-"""The language model over HTTP: `LanguageModel` at an OpenAI-compatible endpoint.
+"""The language model over HTTP: `LanguageModel` and `TextModel` at an OpenAI-compatible endpoint.
 
-One call is one `POST …/chat/completions` that demands JSON by schema. A server that refuses that is
-asked once more in the plainest way, with the schema in words, and from then on only so.
+One call is one `POST …/chat/completions`. To `ask` demands JSON by schema; to `write` asks for a
+stream of text. A server that refuses that is asked once more in the plainest way, with the schema
+in words, and from then on only so.
 
 The server is not trusted: no redirect is followed, no more than `MAX_BYTES` of an answer are read,
 a call ends with its timeout, and compressed answers are refused. The key is in no log or message.
@@ -10,7 +11,7 @@ a call ends with its timeout, and compressed answers are refused. The key is in 
 import asyncio
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -20,7 +21,8 @@ import orjson
 
 from app.core.errors import LanguageModelError, UsageError
 from app.core.settings import Settings
-from app.core.types import ModelAnswer, ModelQuestion
+from app.core.types import ModelAnswer, ModelQuestion, TextQuestion
+from app.language_model.chat_stream import TextReader
 from app.language_model.loop_thread import LoopThread
 
 MAX_BYTES: Final = 262_144
@@ -35,7 +37,7 @@ _FENCED: Final = re.compile(r"\A\s*```[a-z]*\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 
 
 class HttpLanguageModel:
-    """`LanguageModel` at an endpoint. Belongs to no event loop: its calls have a thread."""
+    """Both ports at an endpoint. Belongs to no event loop: its calls have a thread."""
 
     def __init__(self, url: str, model: str, key: str | None, timeout_s: float) -> None:
         """Connect nothing yet.
@@ -53,7 +55,7 @@ class HttpLanguageModel:
         self._headers = {"Accept-Encoding": "identity"}
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
-        self._plain = False
+        self._plain = self._plain_text = False
         self._closed = threading.Event()
         self._client: httpx.AsyncClient | None = None
         self._thread = LoopThread("recserve-llm")
@@ -77,6 +79,27 @@ class HttpLanguageModel:
                 raise _failed("is closed", "unreachable") from None
             raise
 
+    async def write(self, question: TextQuestion) -> AsyncGenerator[str, None]:
+        """Yield what the model writes. Raises `LanguageModelError`."""
+        if self._closed.is_set():
+            raise _failed("is closed", "unreachable")
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def put(piece: str) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        call = asyncio.ensure_future(self._thread.run(lambda: self._write(question, put)))
+        call.add_done_callback(lambda _: pieces.put_nowait(None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            if call.cancelled():  # nobody but `aclose` cancels it before it is awaited
+                raise _failed("is closed", "unreachable")
+            await call
+        finally:
+            call.cancel()
+
     async def aclose(self) -> None:
         """End the running calls, close all connections and the thread. Idempotent."""
         if self._closed.is_set():
@@ -99,11 +122,8 @@ class HttpLanguageModel:
                     if status not in _REFUSES_SCHEMA:
                         raise _refused(status)
                 status, answer = await self._call(_plainly(self._model, question))
-        except TimeoutError as error:
-            raise _failed("does not answer in time", "timeout") from error
-        except httpx.HTTPError as error:
-            reason = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
-            raise _failed("cannot be reached", reason) from error
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise _unanswered(error) from error
         if answer is None:
             raise _refused(status)
         self._plain = True
@@ -111,6 +131,31 @@ class HttpLanguageModel:
 
     async def _call(self, body: Mapping[str, Any]) -> tuple[int, ModelAnswer | None]:
         """Return the status, and the answer if the server has not refused the request."""
+        read = bytearray()
+        status = await self._read(body, read.extend)
+        return status, _answer(bytes(read)) if status == 200 else None
+
+    async def _write(self, question: TextQuestion, put: Callable[[str], None]) -> None:
+        reader = TextReader(put)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                status = 0
+                if not self._plain_text:
+                    status = await self._read(_streamed(self._model, question), reader.take)
+                    if status not in _REFUSES_SCHEMA | {200}:
+                        raise _refused(status)
+                if status != 200:
+                    body = _plainly_streamed(self._model, question)
+                    if (status := await self._read(body, reader.take)) != 200:
+                        raise _refused(status)
+                    self._plain_text = True
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise _unanswered(error) from error
+        if not reader.complete():
+            raise _failed("breaks its text off", "wrong_json")
+
+    async def _read(self, body: Mapping[str, Any], take: Callable[[bytes], object]) -> int:
+        """Call the endpoint; hand over what it sends with status 200, and return the status."""
         request = self._opened().stream(
             "POST", self._url, content=orjson.dumps(body), headers=self._headers
         )
@@ -121,15 +166,16 @@ class HttpLanguageModel:
             if 300 <= status < 400:
                 raise _failed("answers with a redirect", "redirected")
             if status != 200:
-                return status, None
+                return status
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise _failed("compresses its answers", "wrong_json")
-            read = bytearray()
+            size = 0
             async for part in response.aiter_raw():
-                read += part
-                if len(read) > MAX_BYTES:
+                size += len(part)
+                if size > MAX_BYTES:
                     raise _failed("sends too much", "too_large")
-            return status, _answer(bytes(read))
+                take(part)
+            return status
 
     def _opened(self) -> httpx.AsyncClient:
         # Made at the first call and in the thread: to read the certificates takes long.
@@ -221,6 +267,27 @@ def _plainly(model: str, question: ModelQuestion) -> dict[str, Any]:
     }
 
 
+def _streamed(model: str, question: TextQuestion) -> dict[str, Any]:
+    """Return a request for a stream of text that is the same each time."""
+    return {
+        "model": model,
+        "messages": _messages(question.instructions, question.text),
+        "temperature": 0,
+        "max_tokens": question.max_tokens,
+        "stream": True,
+    }
+
+
+def _plainly_streamed(model: str, question: TextQuestion) -> dict[str, Any]:
+    """Return a request for a stream of text that any server understands."""
+    return {
+        "model": model,
+        "messages": _messages(question.instructions, question.text),
+        "max_completion_tokens": question.max_tokens,
+        "stream": True,
+    }
+
+
 def _messages(instructions: str, text: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
 
@@ -249,6 +316,13 @@ def _tokens(said: object) -> int:
 def _pause_s(response: httpx.Response) -> float:
     said = response.headers.get("retry-after", "")
     return min(float(said), _MAX_PAUSE_S) if said.isascii() and said.isdigit() else 0.0
+
+
+def _unanswered(error: Exception) -> LanguageModelError:
+    if isinstance(error, TimeoutError):
+        return _failed("does not answer in time", "timeout")
+    reason = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
+    return _failed("cannot be reached", reason)
 
 
 def _refused(status: int) -> LanguageModelError:
