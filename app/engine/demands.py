@@ -15,7 +15,7 @@ import numpy as np
 
 from app.core.errors import InvalidRequestError
 from app.core.ranking import RankRequest
-from app.core.types import Rows
+from app.core.types import Rows, Vector
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
 from app.engine.arranging.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
@@ -79,17 +79,16 @@ def _is_weak(request: RankRequest, intent: Intent, parts: EngineParts) -> bool:
 def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
     """Put a resolved request under the demands of its intent, and say how it is ordered."""
     intent, max_per = asked.intent, asked.request.max_per
-    if intent.is_plain and not max_per:
+    if intent.is_plain and not (intent.tone or max_per):
         return Posed(asked, resolved)
     if intent.without:
         resolved = _without(resolved, intent.without, parts)
-    if intent.prefers:
-        failing = parts.catalogue.blocked(intent.prefers)
-        resolved = replace(resolved, preferred=None if failing is None else ~failing)
+    if intent.prefers or intent.tone:
+        resolved = replace(resolved, preferred=_preferred(intent, parts))
     key = sort_key(intent.sort, parts.catalogue, parts.signals, parts.roles)
     if key is not None and resolved.preferred is not None:
         # What is preferred is sorted; the rest follows, by its score.
-        key = np.where(resolved.preferred, key, -np.inf)
+        key = np.where(resolved.preferred > 0.0, key, -np.inf)
     ordering = Ordering(
         key=key,
         first=_titled(resolved, asked, parts) if intent.title else _NO_ROWS,
@@ -107,6 +106,16 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
         ones = np.ones(len(ordering.first), np.float32)
         resolved = replace(resolved, extra={**resolved.extra, "title": Hits(ordering.first, ones)})
     return Posed(asked, resolved, ordering)
+
+
+def _preferred(intent: Intent, parts: EngineParts) -> Vector | None:
+    """Return float32[n]: 1 for each row with the values asked for, and the share of the tones."""
+    shares = parts.tones.shares(intent.tone) if intent.tone else None
+    failing = parts.catalogue.blocked(intent.prefers) if intent.prefers else None
+    if failing is None:
+        return shares
+    valued = (~failing).astype(np.float32)
+    return valued if shares is None else valued + shares
 
 
 def _sorted(

@@ -20,6 +20,7 @@ from app.engine.scoring.learned import LearnedScorer
 from app.engine.scoring.modes import Mode
 from app.engine.scoring.pair_features import PairFeatures, TextSide
 from app.engine.scoring.scorer import Scorer
+from app.engine.tones.item_tones import ItemTones
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class EngineParts:
         topk: chooses among the rows.
         learned: None where nothing was learned from behaviour.
         scorer: the networks that order candidates; it may have none.
+        tones: tells which items have a tone.
         fast_encoder: encodes fast, in the space of the encoder; None where the bundle has none.
         parser: understands queries; None = they mean their own words only.
         roles: which attribute is the price, rating, brand, provider or runtime.
@@ -85,6 +87,7 @@ class EngineParts:
     blend: Blend
     topk: TopK
     scorer: LearnedScorer
+    tones: ItemTones
     learned: LearnedParts | None = None
     fast_encoder: Encoder | None = None
     parser: Parser | None = None
@@ -136,6 +139,7 @@ def assemble(  # noqa: PLR0913 - each is another part
         scorer=LearnedScorer(
             _pair_features(texts, signals, learned), networks or {}, len(catalogue)
         ),
+        tones=ItemTones(catalogue, texts.words),
         learned=learned,
     )
 

@@ -99,5 +99,5 @@ def _result(
         count=intent.count,
         weak=asked.weak,
         valid_until=intent.valid_until,
-        depends_on_catalogue=bool(request.max_per) or intent.has_demands,
+        depends_on_catalogue=bool(request.max_per or intent.tone) or intent.has_demands,
     )

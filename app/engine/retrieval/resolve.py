@@ -49,7 +49,8 @@ class ResolvedRequest:
             gets; None where there are none.
         named: int64[c], rows to rank and nothing else; None = find candidates.
         extra: name -> hits that the demands of the request bring beside the sources.
-        preferred: bool[n], rows that come before others of like relevance; None = no preference.
+        preferred: float32[n], how much each row comes before others of like relevance; 0 = not.
+            None = no preference.
         k: how many items are asked for.
     """
 
@@ -66,7 +67,7 @@ class ResolvedRequest:
     blocked: Mask | None = None
     named: Rows | None = None
     extra: Mapping[str, Hits] = field(default_factory=dict)
-    preferred: Mask | None = None
+    preferred: Vector | None = None
     k: int = 10
 
     @property
@@ -78,7 +79,7 @@ class ResolvedRequest:
     def preferred_only(self) -> "ResolvedRequest":
         """The same request for the preferred rows alone."""
         assert self.preferred is not None  # noqa: S101 - asked where there is a preference
-        others = ~self.preferred
+        others = self.preferred <= 0.0
         blocked = others if self.blocked is None else others | self.blocked
         return replace(self, blocked=blocked)
 

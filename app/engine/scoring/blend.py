@@ -47,7 +47,8 @@ DISLIKE_WEIGHT = 0.4
 SIGNAL_WEIGHTS = {"popularity": 0.15, "trending": 0.1, "freshness": 0.05}
 
 PREFERENCE_WEIGHT = 0.5
-"""What an item gains that has a value which the query names, where that value is no filter."""
+"""What an item gains that has a value which the query names, where that value is no filter; and as
+much again for all the tones that it asks for."""
 
 LEARNED_MATCH_WEIGHT = 10.0
 """Weight of a match beside the learned score, a logarithm of odds: the query decides first."""
