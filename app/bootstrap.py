@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from app.bundle.generations import is_generation
 from app.bundle.training_lock import is_training
+from app.core.control_port import ControlStore
 from app.core.memory import settled
 from app.core.ports import Cache, Engine, LiveEngine
 from app.core.ranking import RankRequest, RankResult
@@ -28,6 +29,7 @@ from app.serving.caching.answers import Caches
 from app.serving.caching.local import LocalCache
 from app.serving.caching.redis import RedisCache
 from app.serving.caching.single_flight import SingleFlight
+from app.serving.control.control import Control
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.cursor import LIFE_S
 from app.serving.ingest import Ingest
@@ -45,6 +47,7 @@ from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.request_plan import Planner
 from app.serving.stores.opening import (
+    open_control_store,
     open_event_store,
     open_intent_store,
     open_journal,
@@ -74,6 +77,7 @@ class Service:
     ingest: Ingest
     catalogue: LiveCatalogue
     reloader: Reloader
+    control: Control
     intents: IntentLearner | None = None
 
     @property
@@ -123,6 +127,7 @@ async def open_service(
         shared,
         events=events,
         journal=open_journal(settings, store_namespace(settings)),
+        control=open_control_store(settings, store_namespace(settings)),
         teacher=_open_teacher(settings, bundle_name),
         rules=loaded.rules,
         source=loader.source(),
@@ -177,6 +182,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
     *,
     events: EventStore,
     journal: Journal,
+    control: ControlStore,
     teacher: Teacher | None = None,
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     source: BundleSource | None = None,
@@ -194,6 +200,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         shared: the shared cache; None = in-process only.
         events: where the events of users are stored.
         journal: where changes of items are stored.
+        control: where rules and scenarios are stored.
         teacher: a language model that learns queries, and the store of that; None = nobody does.
         rules: what each kind of event says about an item.
         source: where other generations of the bundle come from; None = there are no others.
@@ -214,6 +221,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         stack.push_async_callback(_close_users, current)
         stack.push_async_callback(events.aclose)
         stack.push_async_callback(journal.aclose)
+        stack.push_async_callback(control.aclose)
         if shared is not None:
             stack.push_async_callback(shared.aclose)
         batcher: Batcher[RankRequest, RankResult] = Batcher(
@@ -248,7 +256,8 @@ async def wire(  # noqa: PLR0913 - one argument a part
             )
             stack.push_async_callback(learning.aclose)
         words = None if learning is None else learning.words
-        planner = Planner(current, states, life_s, now, words=words)
+        controls = Control(control, current, metrics, now)
+        planner = Planner(current, states, life_s, now, control=controls, words=words)
         parts = RecommenderParts(
             engine=current,
             planner=planner,
@@ -269,6 +278,9 @@ async def wire(  # noqa: PLR0913 - one argument a part
         await catalogue.open()
         watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
         stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)
+        await controls.open()
+        look = controls.watch(settings.watch_catalogue_ms / 1e3)
+        stack.callback(asyncio.create_task(look, name="recserve-control").cancel)
         if learning is not None:
             await learning.start()
         ingest = Ingest(
@@ -292,6 +304,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             ingest=ingest,
             catalogue=catalogue,
             reloader=reloader,
+            control=controls,
             intents=None if learning is None else learning.learner,
         )
 

@@ -11,6 +11,7 @@ from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.intents.learning import Teacher
+from app.testing.control_store import MemoryControlStore
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import MemoryUserStore
 from app.testing.journal import MemoryChanges, MemoryJournal
@@ -23,6 +24,7 @@ async def served(
     events: MemoryEventStore | None = None,
     changes: dict[str, MemoryChanges] | None = None,
     teacher: Teacher | None = None,
+    control: MemoryControlStore | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve an engine; `changes` outlive the service, as a journal on a disk does."""
@@ -33,7 +35,15 @@ async def served(
         users = MemoryUserStore({"u:7": ["heist"]}, {"u:7": (("age", 31.0), ("country", "NZ"))})
         journal = MemoryJournal("films", changes)
         async with wire(
-            settings, metrics, engine, users, None, events=events, journal=journal, teacher=teacher
+            settings,
+            metrics,
+            engine,
+            users,
+            None,
+            events=events,
+            journal=journal,
+            control=control or MemoryControlStore(),
+            teacher=teacher,
         ) as service:
             yield service
 

@@ -17,6 +17,7 @@ from app.core.telemetry import Metrics
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import RecommendRequest
 from app.serving.intents.learning import Teacher
+from app.testing.control_store import MemoryControlStore
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
@@ -61,6 +62,7 @@ async def rig(
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     *,
     teacher: Teacher | None = None,
+    control: MemoryControlStore | None = None,
     now: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
@@ -76,6 +78,7 @@ async def rig(
         shared,
         events=events,
         journal=MemoryJournal("films"),
+        control=control or MemoryControlStore(),
         teacher=teacher,
         rules=rules,
         now=now,

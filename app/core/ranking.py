@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from app.core.rank_rules import NO_RULES, RankRules
 from app.core.types import Attributes, Context, Generation, JsonValue
 
 _NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
@@ -42,6 +43,7 @@ class RankRequest:
         attributes: who the user is; () where nobody is named, or nothing is known.
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
         min_score: items with a lower score stay out; None = all are good enough.
+        rules: what operators have set that may apply.
     """
 
     query: str = ""
@@ -65,6 +67,7 @@ class RankRequest:
     attributes: Attributes = ()
     fast_encoding: bool = False
     min_score: float | None = None
+    rules: RankRules = NO_RULES
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -115,6 +118,7 @@ class RankResult:
         valid_until: unix seconds until which the same words mean the same.
         depends_on_catalogue: any change of the catalogue may change the answer, not only one of its
             items: the query named filters or titles.
+        rules: ids of the rules that applied.
     """
 
     items: tuple[RankedItem, ...]
@@ -126,6 +130,7 @@ class RankResult:
     weak: bool = False
     valid_until: float = float("inf")
     depends_on_catalogue: bool = False
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

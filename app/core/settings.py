@@ -59,7 +59,8 @@ class Settings(BaseSettings):
         250,
         ge=10,
         le=60_000,
-        description="How often changes of items by other processes are looked for, in ms.",
+        description="How often changes of items, rules and scenarios by other processes are "
+        "looked for, in ms.",
     )
     watch_bundle_ms: int = Field(
         1000,

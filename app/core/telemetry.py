@@ -47,6 +47,7 @@ class Metrics:
         self._batching()
         self._caching()
         self._events()
+        self._control()
         self._language_model()
 
     def text(self) -> bytes:
@@ -127,6 +128,17 @@ class Metrics:
 
         self.catalogue_changes = self._counter(
             "catalogue_changes", "Changes of items that this process acknowledged."
+        )
+
+    def _control(self) -> None:
+        self.rules_applied = self._counters(
+            "rules_applied",
+            "Computed answers to which a rule applied, by its id; hits of a cache do not count. "
+            "The first 100 rules that apply have a series each, all others are `other`.",
+            "rule",
+        )
+        self.control_read_errors = self._counter(
+            "control_read_errors", "Looks at the rules and scenarios that failed."
         )
 
     def _language_model(self) -> None:

@@ -27,6 +27,7 @@ _PATTERNS: Final = (
     (r"^[^\x00-\x1f", "it has a control character, such as a line break"),
     ("^([1-9][0-9]{0,5})", "Input should be a number and s, m, h, d or w, such as 30d"),
     ("^[A-Za-z0-9_-]+$", "this is no cursor of an answer"),
+    ("^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "a name has letters, digits, . _ and -, at most 64"),
     ("^(rediss?|unix)://", "it must begin with redis://, rediss:// or unix://"),
     ("^https?://", "it must begin with http:// or https://"),
 )

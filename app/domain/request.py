@@ -28,6 +28,7 @@ from app.domain.named_values import (
 from app.domain.request_parts import (
     MAX_HISTORY,
     MAX_K,
+    ControlName,
     EventKind,
     FieldName,
     FieldNames,
@@ -225,6 +226,11 @@ class RecommendRequest(BaseModel):
     context: Annotated[dict[str, Any] | None, WithJsonSchema(CONTEXT_SCHEMA)] = Field(
         default=None,
         description="Where, when and on what it is asked: name -> text, number, true or false.",
+    )
+    scenario: ControlName | None = Field(
+        default=None,
+        description="Name of a scenario: its fields are the defaults of those not sent here, and "
+        "its filter is demanded too.",
     )
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."

@@ -54,6 +54,11 @@ EventKind = Annotated[
     StringConstraints(min_length=1, max_length=MAX_KIND_CHARS, pattern=_NO_CONTROL_CHARACTERS),
 ]
 
+CONTROL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+"""What the name of a rule or a scenario is: it stands in addresses and in metrics."""
+
+ControlName = Annotated[str, StringConstraints(pattern=CONTROL_NAME)]
+
 FILTER_SCHEMA: Final = {"title": "ItemFilter", "type": "object", "additionalProperties": True}
 
 ItemFilter = Annotated[dict[str, Any], WithJsonSchema(FILTER_SCHEMA)]

@@ -93,7 +93,7 @@ class Recommender:
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
-                fit it, a cursor that is not valid any more (422).
+                fit it, a cursor that is not valid any more, an unknown scenario (422).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
@@ -101,6 +101,7 @@ class Recommender:
         """
         # 1. Plan. The deadline is absolute from here on; what can never work is refused.
         start = self._clock()
+        ask = self._parts.planner.completed(ask)
         deadline = start + ask.budget_ms / 1e3
         if ask.min_catalogue > self._parts.engine.info.catalogue:
             await self._parts.reach(ask.min_catalogue, deadline)

@@ -27,6 +27,8 @@ from app.domain.request_parts import MAX_HISTORY
 from app.domain.sent_intent import SWITCHED_OFF
 from app.serving.caching.answers import CacheLookup
 from app.serving.caching.keys import fingerprint, state_of
+from app.serving.control.control import Control
+from app.serving.control.rules import Rules
 from app.serving.cursor import Page, owned_by, read_cursor
 from app.serving.intents.words import Words
 from app.serving.user_state import UserStates, seen_items, taste_of
@@ -74,13 +76,14 @@ class RequestPlan:
 class Planner:
     """Makes plans. All methods belong to one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the clock is injected
         self,
         engine: Engine,
         users: UserStates,
         cursor_life_s: float,
         now: Callable[[], float] = time.time,
         *,
+        control: Control,
         words: Words | None = None,
     ) -> None:
         """Plan for `engine` and `users`.
@@ -88,16 +91,25 @@ class Planner:
         Args:
             engine: knows the fields of the catalogue, and its generation.
             users: reads what users did.
+            control: knows the scenarios, and which rules may apply.
             cursor_life_s: age up to which a cursor is valid, in seconds.
             now: unix seconds.
             words: what was learned of the words of queries; None = nothing is learned.
         """
         self._engine, self._users = engine, users
         self._cursor_life_s, self._now = cursor_life_s, now
-        self._words = words
+        self._control, self._words = control, words
+
+    def completed(self, ask: RecommendRequest) -> RecommendRequest:
+        """Return a request with the fields of its scenario; this comes before everything else.
+
+        Raises:
+            InvalidRequestError: there is no such scenario.
+        """
+        return self._control.scenarios.completed(ask)
 
     async def plan(self, ask: RecommendRequest, deadline: float, address: str = "") -> RequestPlan:
-        """Return the plan of a request, without what its user did.
+        """Return the plan of a request that is `completed`, without what its user did.
 
         A user store that cannot be read costs the personal part, not the answer. `deadline`:
         monotonic seconds. `address`: of the caller.
@@ -133,6 +145,7 @@ class Planner:
             now=self._now(),
             max_per=info.max_per,
             context=self._context_of(ask.context) if ask.context else (),
+            rules=self._control.rules,
         )
         generation = info.generation
         lookup = CacheLookup(
@@ -243,11 +256,12 @@ def _request_of(  # noqa: PLR0913 - one argument a part
     now: float,
     max_per: tuple[tuple[str, int], ...],
     context: Context,
+    rules: Rules,
 ) -> RankRequest:
     """Return what the engine is asked for nobody in particular.
 
     `max_per`: the default of the recipe, for a request that says nothing of it. `context`: in
-    buckets.
+    buckets. `rules`: finds those that may apply.
     """
     named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
     interpreted = bool(intent or ask.query) and intent != INTENT_OFF
@@ -276,6 +290,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         repeat=ask.repeats,
         min_score=ask.min_score,
         context=context,
+        rules=rules.matching(ask.query, ask.scenario, interpreted=interpreted),
     )
 
 

@@ -17,6 +17,7 @@ from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.stores.opening import open_event_store
+from app.testing.control_store import MemoryControlStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
 
@@ -26,7 +27,14 @@ async def _opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
     events = await open_event_store(settings)
     engine, users = GatedEngine(), MemoryUserStore({})
     async with wire(
-        settings, metrics, engine, users, None, events=events, journal=MemoryJournal("films")
+        settings,
+        metrics,
+        engine,
+        users,
+        None,
+        events=events,
+        journal=MemoryJournal("films"),
+        control=MemoryControlStore(),
     ) as service:
         yield service
 

@@ -17,6 +17,7 @@ from app.core.telemetry import Metrics
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.serving.current_engine import LoadedBundle
 from app.serving.reloader import BundleSource
+from app.testing.control_store import MemoryControlStore
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
@@ -42,7 +43,11 @@ async def served(bundles: Bundles) -> AsyncIterator[httpx.AsyncClient]:
         source = BundleSource(lambda: bundles.points_to, bundles.load)
         parts = (settings, metrics, GatedEngine(), MemoryUserStore({}), None)
         async with wire(
-            *parts, events=MemoryEventStore(), journal=MemoryJournal("films"), source=source
+            *parts,
+            events=MemoryEventStore(),
+            journal=MemoryJournal("films"),
+            control=MemoryControlStore(),
+            source=source,
         ) as service:
             yield service
 

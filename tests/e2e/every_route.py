@@ -24,7 +24,10 @@ BODIES = {
     "/items": [{"id": "1", "title": "Heat"}],
     "/facets": {"filter": {"published_at": {"gte": 1900}}},
 }
+RULE = {"boost": {"filter": {"published_at": {"gte": 1990}}, "weight": 1}}
 CHANGES = {
+    ("put", "/admin/rules"): {"rules": [{"id": "new", **RULE}]},
+    ("put", "/admin/rules/{rule_id}"): RULE,
     ("patch", "/items/{item_id}"): {"title": "Heat, again"},
     ("put", "/users/{user_id}"): {"attributes": {"country": "NZ"}},
 }
@@ -40,7 +43,7 @@ async def main(bundle: Path, data: Path) -> None:
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path, methods in paths.items():
             for method in methods:
-                url = path.format(item_id="1", user_id="ann", event_id="e")
+                url = path.format(item_id="1", user_id="ann", event_id="e", rule_id="r")
                 body = CHANGES.get((method, path), BODIES.get(path))
                 answer = await client.request(method, url, json=body)
                 answer.raise_for_status()

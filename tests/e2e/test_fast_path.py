@@ -14,6 +14,7 @@ from app.api.server import create_app
 from app.bootstrap import Service, wire
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
+from app.testing.control_store import MemoryControlStore
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
 from app.testing.journal import MemoryJournal
@@ -94,7 +95,14 @@ async def running(*, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Ru
     async def open_service(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
         users, events = MemoryUserStore({"u:7": ["i1"]}), MemoryEventStore()
         async with wire(
-            settings, metrics, engine, users, None, events=events, journal=MemoryJournal("films")
+            settings,
+            metrics,
+            engine,
+            users,
+            None,
+            events=events,
+            journal=MemoryJournal("films"),
+            control=MemoryControlStore(),
         ) as service:
             found.metrics = metrics
             yield service

@@ -14,6 +14,7 @@ from typing import Final
 
 import orjson
 
+from app.core.rank_rules import RankRules
 from app.core.ranking import RankRequest
 from app.domain.query_text import normalised_query
 
@@ -51,6 +52,8 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
             continue
         if type(value) is frozenset:
             value = sorted(value)
+        elif type(value) is RankRules:
+            value = value.key
         elif type(value) not in _PLAIN:
             raise TypeError(f"no canonical form for {type(value).__name__}")
         parts += (name, value)

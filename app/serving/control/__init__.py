@@ -1,0 +1,1 @@
+"""What operators set while the service runs: rules and scenarios, kept and applied."""
