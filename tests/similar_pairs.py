@@ -16,11 +16,11 @@ from typing import get_args
 
 import numpy as np
 
-from app.core.ranking import RankRequest
+from app.core.ranking import By, RankRequest
 from app.engine.engine import RankEngine
 from app.engine.kernels.topk import Exclusion
 from app.engine.open import open_engine
-from app.engine.retrieval.similar import By, Liked
+from app.engine.retrieval.similar import Liked
 
 FIRST = 20
 

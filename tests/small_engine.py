@@ -41,6 +41,7 @@ def small_engine(
     popularity: dict[str, float] | None = None,
     copies: int = 0,
     *,
+    trending: Mapping[str, float] | None = None,
     titles: dict[str, str | None] = TITLES,
     encoder: Encoder | None = None,
     extra: Mapping[str, tuple[Kind, Sequence[JsonValue]]] | None = None,
@@ -71,10 +72,11 @@ def small_engine(
     texts = [title or "" for title in titles.values()]
     vectors = text_vectors(texts, encoder)
     shares = np.array([(popularity or {}).get(name, 0.0) for name in titles], np.float32)
+    lately = np.array([(trending or {}).get(name, 0.0) for name in titles], np.float32)
     years = np.array([YEARS.get(name, np.nan) for name in titles])
     signals = {
         "popularity": shares,
-        "trending": np.zeros_like(shares),
+        "trending": lately,
         "freshness": freshness_of(years),
     }
     names = [[name] for name in titles]

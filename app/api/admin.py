@@ -1,15 +1,16 @@
 """The routes for operators. They contain no logic of their own."""
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api import schemas
 from app.api.body import read_body
-from app.api.problems import read_as, translate
+from app.api.parameters import parameters, read_parameters
+from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.intents.learner import ShownIntent
@@ -47,27 +48,6 @@ class _Chosen(BaseModel):
     )
 
 
-T = TypeVar("T", bound=BaseModel)
-
-
-def _read(model: type[T], request: Request) -> T:
-    """Return the part of an address after `?`. Raises `InvalidRequestError`."""
-    try:
-        return model.model_validate(dict(request.query_params))
-    except ValidationError as error:
-        raise translate(error, model) from error
-
-
-def _parameters(model: type[BaseModel]) -> dict[str, Any]:
-    """Return what OpenAPI says of the part of an address after `?`."""
-    fields = model.model_json_schema()["properties"]
-    parameters = []
-    for name, field in fields.items():
-        del field["title"]
-        parameters.append({"name": name, "in": "query", "required": False, "schema": field})
-    return {"parameters": parameters}
-
-
 @router.post(
     "/reload",
     summary="Serve the generation that `current` points to",
@@ -103,11 +83,11 @@ async def reload_bundle(request: Request, service: ServiceDep) -> Response:
     "/intents",
     summary="What a language model has taught",
     responses=responses(schemas.LEARNED_INTENTS, 422, 503),
-    openapi_extra=_parameters(_Page),
+    openapi_extra=parameters(_Page),
 )
 async def list_learned_intents(request: Request, service: ServiceDep) -> Response:
     """Return the learned intents, in the order in which they were learned."""
-    asked = _read(_Page, request)
+    asked = read_parameters(_Page, request)
     learner, model = service.intents, service.settings.llm_model
     if learner is None:
         return as_json({"enabled": False, "model": None, "intents": [], "next": None})
@@ -121,11 +101,11 @@ async def list_learned_intents(request: Request, service: ServiceDep) -> Respons
     "/intents",
     summary="Forget what a language model has taught",
     responses=responses(schemas.FORGOTTEN_INTENTS, 422, 503),
-    openapi_extra=_parameters(_Chosen),
+    openapi_extra=parameters(_Chosen),
 )
 async def forget_learned_intents(request: Request, service: ServiceDep) -> Response:
     """Forget what was learned of the words of a query, or everything."""
-    words = _read(_Chosen, request).words
+    words = read_parameters(_Chosen, request).words
     if service.intents is None:
         return as_json({"removed": 0})
     one = None if words is None else words_of(words)

@@ -116,7 +116,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     # Most requests are answered by `app.api.fast_path` and never come here.
     body = await read_body(request, service.settings.max_body_bytes)
     ask = read_as(RecommendRequest, body)
-    answer = await unless_left(request, service.recommender.recommend(ask, _address(request)))
+    answer = await unless_left(request, service.recommender.recommend(ask, address_of(request)))
     return response_of(answer_reply(answer))
 
 
@@ -135,12 +135,13 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     body = await read_body(request, service.settings.max_body_bytes)
     batch = read_as(_BatchRequest, body)
     request_id: str = request.state.request_id
-    answers = _all(service, batch, request_id, _address(request))
+    answers = _all(service, batch, request_id, address_of(request))
     results = await unless_left(request, answers)
     return Response(results, media_type="application/json")
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Return the address of the caller; "" where there is none."""
     return request.client.host if request.client else ""
 
 

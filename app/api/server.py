@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
-from app.api import admin, catalogue, routes, rules
+from app.api import admin, catalogue, lists, routes, rules
 from app.api import users as people
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
@@ -72,7 +72,14 @@ def create_app(
         # Its own tracing reads the environment at every request; `Edge` counts requests anyway.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    routers = (routes.router, people.router, catalogue.router, admin.router, rules.router)
+    routers = (
+        routes.router,
+        lists.router,
+        people.router,
+        catalogue.router,
+        admin.router,
+        rules.router,
+    )
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]

@@ -5,10 +5,13 @@ The other data types that the parts of the service hand to each other are in `ap
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from app.core.rank_rules import NO_RULES, RankRules
 from app.core.types import Attributes, Context, Generation, JsonValue
+
+By: TypeAlias = Literal["content", "behaviour", "both"]
+"""What makes items similar: their texts, what users took together, or both."""
 
 _NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
 
@@ -44,6 +47,7 @@ class RankRequest:
         fast_encoding: the query may be encoded by fast encoding; `degraded` then says so.
         min_score: items with a lower score stay out; None = all are good enough.
         rules: what operators have set that may apply.
+        by: what makes items similar to those in `like`; where nothing was learned, their texts do.
     """
 
     query: str = ""
@@ -68,6 +72,7 @@ class RankRequest:
     fast_encoding: bool = False
     min_score: float | None = None
     rules: RankRules = NO_RULES
+    by: By = "both"
 
     @property
     def named(self) -> tuple[str, ...]:

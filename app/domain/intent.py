@@ -19,9 +19,13 @@ import orjson
 from app.domain.filters import filter_text
 
 Sort: TypeAlias = Literal[
-    "relevance", "newest", "oldest", "popular", "rated", "cheapest", "dearest"
+    "relevance", "newest", "oldest", "popular", "trending", "rated", "cheapest", "dearest"
 ]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
+
+SPOKEN_SORTS: Final = tuple([sort for sort in SORTS if sort != "trending"])
+"""The sorts that words may mean. "Trending" in a query means popular; only a sent intent tells the
+two apart."""
 
 Tone: TypeAlias = Literal[
     "kids",

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.core.ranking import By
 from app.domain.named_values import (
     MAX_NAME_CHARS,
     MAX_NAMES,
@@ -134,6 +135,11 @@ class RecommendRequest(BaseModel):
     )
     like: Ids = Field(default=(), max_length=MAX_HISTORY, description="More like these items.")
     dislike: Ids = Field(default=(), max_length=MAX_HISTORY, description="Less like these items.")
+    by: Annotated[By, Field(title="SimilarBy")] = Field(
+        default="both",
+        description="What makes items similar to `like`: their texts (content), what users took "
+        "together (behaviour), or both.",
+    )
     k: int | None = Field(
         default=None,
         ge=1,

@@ -289,6 +289,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         shown=page.shown,
         repeat=ask.repeats,
         min_score=ask.min_score,
+        by=ask.by,
         context=context,
         rules=rules.matching(ask.query, ask.scenario, interpreted=interpreted),
     )

@@ -19,6 +19,7 @@ BODIES = {
     "/recommend": {"query": "crime"},
     "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
     "/interpret": {"query": "newest crime"},
+    "/similar": {"item_id": "1"},
     "/events": [{"user_id": "ann", "item_id": "1", "event_id": "e"}],
     "/users/{user_id}/merge": {"session_id": "s"},
     "/items": [{"id": "1", "title": "Heat"}],

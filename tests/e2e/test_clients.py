@@ -91,7 +91,9 @@ def test_a_python_client_reads_well(python_client: Path) -> None:
 
     assert calls == {
         *("recommendations.recommend", "recommendations.recommend_batch"),
-        *("recommendations.interpret", "events.send_events", "events.undo_event"),
+        *("recommendations.interpret", "recommendations.find_similar"),
+        *("recommendations.list_popular", "recommendations.list_trending"),
+        *("recommendations.list_newest", "events.send_events", "events.undo_event"),
         *("users.get_user", "users.put_user", "users.delete_user", "users.merge_session"),
         *("items.get_item", "items.put_items", "items.patch_item", "items.delete_item"),
         *("items.get_catalogue", "items.count_facets"),

@@ -32,6 +32,7 @@ _ROLES: Final[Mapping[Sort, tuple[str, float]]] = {
     "cheapest": ("price", -1.0),
     "dearest": ("price", 1.0),
 }
+_SIGNALS: Final[Mapping[Sort, str]] = {"popular": "popularity", "trending": "trending"}
 _DATES: Final[Mapping[Sort, float]] = {"newest": 1.0, "oldest": -1.0}
 _DATE_FIELD: Final = "published_at"
 
@@ -67,8 +68,8 @@ def sort_key(
     """
     if sort == "relevance":
         return None
-    if sort == "popular":
-        values = np.asarray(signals["popularity"], np.float64)
+    if sort in _SIGNALS:
+        values = np.asarray(signals[_SIGNALS[sort]], np.float64)
     elif sort in _DATES:
         values = _DATES[sort] * catalogue.numbers(_DATE_FIELD)
     else:

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from app.domain.intent import SORTS, TONES
+from app.domain.intent import SPOKEN_SORTS, TONES
 
 SHARED: Final = "any"
 """Code of the pack that is part of every language."""
@@ -28,7 +28,7 @@ SLOTS: Final = frozenset(
 _SLOT: Final = re.compile(r"\{(\w*)\}")
 _PACKAGE: Final = "app.engine.intent"
 
-_SORTS: Final = frozenset(SORTS) - {"relevance"}
+_SORTS: Final = frozenset(SPOKEN_SORTS) - {"relevance"}
 _ROLES: Final = frozenset({"price", "rating", "runtime"})
 _BOUNDS: Final = frozenset({"most", "least", "between", "about", "vague"})
 _SECTIONS: Final[Mapping[str, frozenset[str] | None]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from app.core.ranking import RankRequest
+from app.core.ranking import By, RankRequest
 from app.core.types import Codes, Mask, Matrix, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.catalogue.side_values import SideValues
@@ -41,6 +41,8 @@ class ResolvedRequest:
         sides: int32[s], codes of who asks, and where (`app.engine.catalogue.side_values`).
         liked: the items that the answer shall be similar to: those in `like`, and those of the
             history that came after something was learned; None without any.
+        by: what makes items similar to the liked ones.
+        similar_only: nothing but the items in `like` and `dislike` says what is wanted.
         taste_vector: float32[dim] of unit norm, the texts of the items taken; None without any, or
             where taste is learned from behaviour.
         disliked: the same of the items disliked.
@@ -61,6 +63,8 @@ class ResolvedRequest:
     length: int = 0
     sides: Codes = field(default_factory=lambda: _NO_CODES)
     liked: Liked | None = None
+    by: By = "both"
+    similar_only: bool = False
     taste_vector: Vector | None = None
     disliked: Vector | None = None
     hidden: Rows = field(default_factory=lambda: _NO_ROWS)
@@ -138,14 +142,17 @@ def resolve(  # noqa: PLR0913 - each by its name
         taste_vector = _taste_vector(vectors, history)
     if request.dislike:
         disliked = _unit(vectors[catalogue.rows(request.dislike)].sum(axis=0))
+    liked, codes = catalogue.rows(dict.fromkeys(request.like)), _codes(request, sides)
     return ResolvedRequest(
         query=query.text,
         query_vector=query.vector,
         cosines=query.cosines,
         recent=history[::-1],
         length=max(len(history), 1),
-        sides=_codes(request, sides),
-        liked=_liked(catalogue.rows(dict.fromkeys(request.like)), new),
+        sides=codes,
+        liked=_liked(liked, new),
+        by=request.by,
+        similar_only=bool(liked.size) and not (query.text or request.history or codes.size),
         taste_vector=taste_vector,
         disliked=disliked,
         hidden=hidden,

@@ -9,7 +9,7 @@ The one meaning of "like" for `like` in a request, and for whatever else asks fo
 `follows` is how strongly j stands among the neighbours of i in the strongest table, divided by the
 fourth root of how often j was taken: else what is popular would follow everything. The strongest
 neighbour of i has 1. Where i or j came after the behaviour was learned, 0.35 · content
-takes the place of behaviour.
+takes the place of behaviour. Where nothing was learned at all, `both` and `behaviour` are content.
 
 Near to several items means near to each of them, not to their mean, which may be like none:
 
@@ -23,17 +23,15 @@ several of the items comes before what is near to one. The numbers were chosen o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 
+from app.core.ranking import By
 from app.core.types import Matrix, Rows, Vector
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.kernels.topk import Exclusion, Hits
 from app.engine.retrieval.index import VectorIndex
-
-By: TypeAlias = Literal["content", "behaviour", "both"]
-"""What makes items similar."""
 
 MOST_LIKED: Final = 20
 """How many items of one request are looked at: each of them costs a search."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from app.core.ranking import By
 from app.core.types import Rows, Vector
 from app.engine.catalogue.behaviour import RECENT, Neighbours, TasteSpace
 from app.engine.catalogue.side_values import SideValues
@@ -30,6 +31,7 @@ _MOST_HOLDERS = 20_000
 _SMALL, _TIE, _LAST = 1e-2, 1e-4, 1e-6
 """Weights of the history, of popularity and of nearness to the query among them: a sum stays below
 1, where it is cut."""
+_NO_HITS = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class Source(Protocol):
@@ -185,9 +187,18 @@ class SimilarSource:
         return hits_where(lambda request: request.liked is not None, requests, self._nearest)
 
     def _nearest(self, requests: Sequence[ResolvedRequest]) -> list[Hits]:
-        liked = [request.liked for request in requests if request.liked is not None]
-        exclusions = [request.exclusion for request in requests]
-        return self._similarity.similar(liked, exclusions, self._size)
+        groups: dict[By, list[int]] = {}
+        for position, request in enumerate(requests):
+            groups.setdefault(request.by, []).append(position)
+        hits: list[Hits] = [_NO_HITS] * len(requests)
+        for by, positions in groups.items():
+            some = [requests[position] for position in positions]
+            liked = [request.liked for request in some if request.liked is not None]
+            exclusions = [request.exclusion for request in some]
+            found = self._similarity.similar(liked, exclusions, self._size, by)
+            for position, each in zip(positions, found, strict=True):
+                hits[position] = each
+        return hits
 
 
 class FixedSource:

@@ -8,6 +8,9 @@
     unlearned  = match + 0.5 · cos(taste, item)
                + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
 
+Where likes and dislikes are all that a request says, popularity, trending and freshness only decide
+between items that are equally near: they count a hundred-thousandth of that.
+
 The weight l of likes is 0.3 beside a query, 2 beside what was learned from a history, else 1: the
 query decides first, then the likes, then the history.
 
@@ -45,6 +48,9 @@ LIKE_WEIGHT_BESIDE_QUERY = 0.3
 LIKE_WEIGHT_BESIDE_LEARNED = 2.0
 DISLIKE_WEIGHT = 0.4
 SIGNAL_WEIGHTS = {"popularity": 0.15, "trending": 0.1, "freshness": 0.05}
+
+TIE_WEIGHT = 1e-5
+"""Share of the signals that is left where the score is the similarity to liked items."""
 
 PREFERENCE_WEIGHT = 0.5
 """What an item gains that has a value which the query names, where that value is no filter; and as
@@ -117,6 +123,8 @@ class Blend:
             score, is_open = scores[position], open_words[position]
             if is_open and request.query_vector is not None and request.cosines is None:
                 score += self._cosines(rows, request.query_vector)
+            if request.similar_only:
+                score *= np.float32(TIE_WEIGHT)
             self._add_named(score, request, rows, learned=known is not None)
             if known is not None:
                 scores[position] = known.values + LEARNED_MATCH_WEIGHT * score
@@ -150,7 +158,7 @@ class Blend:
             score[np.isin(rows, coded)] += CODE_WEIGHT
         if request.liked is not None:
             weight = _like_weight(request, learned=learned)
-            score += weight * self._similarity.scores(request.liked, rows)
+            score += weight * self._similarity.scores(request.liked, rows, request.by)
         if request.disliked is not None:
             score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)
         if request.preferred is not None:

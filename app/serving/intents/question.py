@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from app.core.types import FieldFacts, ModelQuestion
-from app.domain.intent import SORTS, TONES
+from app.domain.intent import SPOKEN_SORTS, TONES
 from app.serving.intents.facts import CatalogueFacts
 
 PROMPT_VERSION: Final = "1"
@@ -88,7 +88,7 @@ def intent_schema(facts: CatalogueFacts) -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": {name: {"type": "string"} for name in (*_QUOTED, *fields)},
             },
-            "sort": {"type": "string", "enum": list(SORTS)},
+            "sort": {"type": "string", "enum": list(SPOKEN_SORTS)},
             "filters": {"type": "object", "additionalProperties": False, "properties": fields},
             "without": _TEXTS,
             "like": _TEXTS,

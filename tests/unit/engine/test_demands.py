@@ -25,6 +25,7 @@ FILMS = {
 DATES = [1979, 1986, 1977, 2020, 2020, 1990, None, 2001]
 PRICES = [9.0, 12.0, 7.0, None, 3.0, 5.0, 4.0, 8.0]
 STARS = [4.5, 4.0, 4.8, 3.0, 2.0, 5.0, None, 4.1]
+TRENDING = {"love": 0.8, "cook": 0.9, "star": 0.1}
 POPULARITY = {"alien": 0.9, "star": 1.0, "mob": 0.5, "love": 0.4, "cook": 0.1}
 
 
@@ -32,6 +33,7 @@ POPULARITY = {"alien": 0.9, "star": 1.0, "mob": 0.5, "love": 0.4, "cook": 0.1}
 def engine() -> RankEngine:
     return small_engine(
         POPULARITY,
+        trending=TRENDING,
         titles=FILMS,
         extra={
             "published_at": (
@@ -65,6 +67,7 @@ def genre(name: str) -> dict[str, object]:
         ("newest", {"robot", "cook"}, "love"),
         ("oldest", {"star", "alien"}, "love"),
         ("popular", {"star", "alien"}, None),
+        ("trending", {"cook", "love"}, None),
         ("rated", {"mob", "star"}, "love"),
         ("cheapest", {"cook", "love"}, "robot"),
         ("dearest", {"aliens", "alien"}, "robot"),

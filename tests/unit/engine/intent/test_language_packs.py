@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.intent import SORTS, TONES
+from app.domain.intent import SPOKEN_SORTS, TONES
 from app.engine.intent import cutting, fields, phrases, slots, vocabulary
 from app.engine.intent.packs import PackError, pack_of, packs, read_pack
 from app.engine.intent.phrases import phrase_books, tokens_of
@@ -28,7 +28,7 @@ def test_the_packs_of_the_program_are_sound() -> None:
 @pytest.mark.parametrize("code", ["en", "zh"])
 def test_a_main_language_says_every_sort_and_tone(code: str) -> None:
     pack = next(pack for pack in packs() if pack.code == code)
-    assert set(pack.section("sort")) == set(SORTS) - {"relevance"}
+    assert set(pack.section("sort")) == set(SPOKEN_SORTS) - {"relevance"}
     assert set(pack.section("tone")) == set(TONES)
 
 
