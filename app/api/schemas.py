@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from app.api.explanation_schemas import CONTRIBUTIONS, EVIDENCE
 from app.api.schema_parts import (
     COUNT,
     FIELDS,
@@ -54,8 +55,18 @@ _RANKED_ITEM: Final = object_of(
             "description": "with explore: the probability with which the item came to its place, "
             "given the places before",
         },
+        "contributions": {
+            **CONTRIBUTIONS,
+            "description": "explain: what each group of signals adds; with `baseline` they add up "
+            "to `score`",
+        },
+        "evidence": {**EVIDENCE, "description": "explain: the facts behind it"},
+        "reason": {
+            "type": ["string", "null"],
+            "description": "explain: one sentence; null: it was not scored",
+        },
     },
-    optional=("seen", "placed_by", "propensity"),
+    optional=("seen", "placed_by", "propensity", "contributions", "evidence", "reason"),
 )
 
 ERROR: Final = object_of(
@@ -137,7 +148,12 @@ ANSWER: Final = object_of(
             "description": "what the query was taken to ask for; null: there was none",
         },
         "next_cursor": {"type": ["string", "null"]},
+        "baseline": {
+            "type": ["number", "null"],
+            "description": "explain: the score that contributions are counted from",
+        },
     },
+    optional=("baseline",),
 )
 
 BATCH_ANSWER: Final = object_of("BatchAnswer", {"results": array_of({"anyOf": [ANSWER, ERROR]})})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from app.core.explanation import Explanation
 from app.core.rank_rules import NO_RULES, RankRules
 from app.core.types import Attributes, Context, Generation, JsonValue
 
@@ -48,6 +49,8 @@ class RankRequest:
         min_score: items with a lower score stay out; None = all are good enough.
         rules: what operators have set that may apply.
         by: what makes items similar to those in `like`; where nothing was learned, their texts do.
+        explain: the first items come with an explanation.
+        language: code of the language of explanations, where the query does not tell it.
     """
 
     query: str = ""
@@ -73,6 +76,8 @@ class RankRequest:
     min_score: float | None = None
     rules: RankRules = NO_RULES
     by: By = "both"
+    explain: bool = False
+    language: str = ""
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -95,6 +100,7 @@ class RankedItem(NamedTuple):
     that is taken. `seen`: the user has taken the item; it is here because the query is its title.
     `propensity`: the probability with which the item came to its place, given the places before;
     None = nothing was drawn. `placed_by`: what put it there, "" = its score.
+    `explanation`: None = it is not explained.
     """
 
     id: str
@@ -105,6 +111,7 @@ class RankedItem(NamedTuple):
     seen: bool = False
     propensity: float | None = None
     placed_by: str = ""
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,8 @@ class RankResult:
         depends_on_catalogue: any change of the catalogue may change the answer, not only one of its
             items: the query named filters or titles.
         rules: ids of the rules that applied.
+        baseline: what the contributions of an explained item are counted from; None = nothing is
+            explained.
     """
 
     items: tuple[RankedItem, ...]
@@ -136,6 +145,7 @@ class RankResult:
     valid_until: float = float("inf")
     depends_on_catalogue: bool = False
     rules: tuple[str, ...] = ()
+    baseline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,6 +241,11 @@ class RecommendRequest(BaseModel):
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."
     )
+    explain: bool = Field(
+        default=False,
+        description="true: the first 20 items say what adds to their score, the facts behind it, "
+        "and one of them as a sentence.",
+    )
 
     @model_validator(mode="after")
     def _one_who(self) -> Self:

@@ -26,6 +26,7 @@ from app.engine.catalogue.facets import field_facts
 from app.engine.demands import asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
+from app.engine.explaining.explainer import explained
 from app.engine.filling import STEPS, Short, joined, missing, summed
 from app.engine.interpretation import NO_QUERY, Parser, interpret
 from app.engine.kernels.topk import Hits
@@ -33,7 +34,6 @@ from app.engine.live import raw_of
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import Source, retrieval_order, retrieve
-from app.engine.scoring.calibration import Calibration
 from app.engine.scoring.learned import ScoredPairs
 
 log = logging.getLogger(__name__)
@@ -304,9 +304,13 @@ class RankEngine:
         requests = [each.resolved for each in posed_requests]
         hits, rows = self._retrieve(requests)
         retrieved = perf_counter()
-        scored = self._score(requests, rows, hits, encoded.fast_encoding)
+        to_explain = frozenset([n for n, request in enumerate(batch) if request.explain])
+        scored = self._score(requests, rows, hits, encoded.fast_encoding, to_explain)
+        results = results_of(parts.catalogue, parts.topk, posed_requests, scored)
+        if to_explain:
+            results = explained(parts, posed_requests, scored, results)
         return _Pass(
-            results=results_of(parts.catalogue, parts.topk, posed_requests, scored),
+            results=results,
             sizes=[request.k for request in requests],
             candidates=[
                 some if request.named is None else request.named
@@ -400,17 +404,16 @@ class RankEngine:
         rows: Sequence[Rows],
         hits: Sequence[Mapping[str, Hits]],
         fast_encoding: Set[str],
+        to_explain: frozenset[int],
     ) -> list[ScoredCandidates]:
         """Score all candidates; if scoring fails, they keep the order of retrieval."""
         failed: tuple[str, ...] = ()
-        calibrations: list[Calibration | None] = [None] * len(requests)
         try:
-            learned = self._parts.scorer.scores(requests, rows)
+            learned = self._parts.scorer.scores(requests, rows, to_explain)
             scores = self._parts.blend.scores(requests, rows, learned)
-            calibrations = [None if each is None else each.calibration for each in learned]
         except (EngineError, ArithmeticError, ValueError, IndexError):
             log.exception("scoring failed: answering in the order of retrieval")
-            failed = ("rerank",)
+            failed, learned = ("rerank",), [None] * len(requests)
             scores = [retrieval_order(*each) for each in zip(rows, hits, strict=True)]
         return [
             ScoredCandidates(
@@ -418,9 +421,9 @@ class RankEngine:
                 scores=score,
                 hits=by_source,
                 degraded=("encoder", *failed) if request.query in fast_encoding else failed,
-                calibration=calibration,
+                learned=known,
             )
-            for request, some, score, by_source, calibration in zip(
-                requests, rows, scores, hits, calibrations, strict=True
+            for request, some, score, by_source, known in zip(
+                requests, rows, scores, hits, learned, strict=True
             )
         ]

@@ -19,6 +19,7 @@ from app.core.types import Rows
 from app.domain.filters import filter_text
 from app.domain.intent import Intent
 from app.engine.catalogue.catalogue import Catalogue
+from app.engine.explaining.later_passes import behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,15 @@ def joined(short: Short, rest: RankResult, candidates: Rows, step: Step) -> Shor
     passing = result.passing
     if passing is None and step is not look_further:
         passing = len(result.items)
+    items = rest.items
+    if short.request.explain:
+        items = behind(result, rest)
     result = replace(
         result,
-        items=(*result.items, *rest.items),
+        items=(*result.items, *items),
         degraded=tuple(dict.fromkeys((*result.degraded, *rest.degraded))),
         passing=passing,
+        baseline=rest.baseline if result.baseline is None else result.baseline,
     )
     return replace(short, result=result, candidates=candidates)
 

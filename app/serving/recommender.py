@@ -193,6 +193,7 @@ class Recommender:
             batch_size=done.batch_size,
             generation=done.generation,
             next_cursor=cursor,
+            explain=plan.request.explain,
         )
 
         # Two kinds of answers are not cached: degraded ones, and those that another bundle or a

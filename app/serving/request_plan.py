@@ -36,6 +36,8 @@ from app.serving.user_state import UserStates, seen_items, taste_of
 _FIRST_PAGE: Final = Page()
 _NEVER: Final = float("inf")
 _TITLE: Final = "title"
+_LANGUAGE_NAMES: Final = ("language", "lang", "locale")
+"""Names under which a context may say the language of the caller."""
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +294,18 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         by=ask.by,
         context=context,
         rules=rules.matching(ask.query, ask.scenario, interpreted=interpreted),
+        explain=ask.explain,
+        language=_language_of(ask) if ask.explain else "",
     )
+
+
+def _language_of(ask: RecommendRequest) -> str:
+    """Return the code of the language that the context names, such as "es" of "es-MX"."""
+    for name in _LANGUAGE_NAMES:
+        value = (ask.context or {}).get(name)
+        if isinstance(value, str):
+            return value.casefold().replace("_", "-").partition("-")[0]
+    return ""
 
 
 def _who(user: str | None, ask: RecommendRequest) -> tuple[str, ...]:

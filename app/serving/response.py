@@ -48,9 +48,14 @@ class Answer:
 
 
 def write_tail(
-    result: RankResult, batch_size: int, generation: Generation, next_cursor: str | None
+    result: RankResult,
+    batch_size: int,
+    generation: Generation,
+    next_cursor: str | None,
+    *,
+    explain: bool = False,
 ) -> bytes:
-    """Return the JSON of the tail, without an opening brace."""
+    """Return the JSON of the tail, without an opening brace. `explain`: it was asked for."""
     tail = {
         "batch_size": batch_size,
         "items": [_item(item) for item in result.items],
@@ -61,6 +66,8 @@ def write_tail(
         "intent": orjson.Fragment(result.intent) if result.intent else None,
         "next_cursor": next_cursor,
     }
+    if explain:
+        tail["baseline"] = result.baseline
     return orjson.dumps(tail)[1:]
 
 
@@ -80,6 +87,10 @@ def _item(item: RankedItem) -> dict[str, object]:
         shown["placed_by"] = item.placed_by
     if item.propensity is not None:
         shown["propensity"] = item.propensity
+    if item.explanation is not None:
+        shown["contributions"] = item.explanation.contributions
+        shown["evidence"] = item.explanation.evidence
+        shown["reason"] = item.explanation.reason
     return shown
 
 

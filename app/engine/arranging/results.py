@@ -14,6 +14,7 @@ from app.engine.catalogue.catalogue import Catalogue
 from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
 from app.engine.scoring.calibration import Calibration
+from app.engine.scoring.learned import LearnedScore
 
 _NOTHING = Exclusion()
 
@@ -22,14 +23,19 @@ _NOTHING = Exclusion()
 class ScoredCandidates:
     """The candidates of one request: int64[n] rows, float32[n] scores, and the hits they are of.
 
-    `degraded`: see `RankResult`. `calibration`: of the scores; None = they have none.
+    `degraded`: see `RankResult`. `learned`: what the network gave; None = none scored them.
     """
 
     rows: Rows
     scores: Vector
     hits: Mapping[str, Hits]
     degraded: tuple[str, ...] = ()
-    calibration: Calibration | None = None
+    learned: LearnedScore | None = None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the scores; None = they have none."""
+        return None if self.learned is None else self.learned.calibration
 
     def log_odds(self, scores: Vector) -> Vector:
         """Return some of the scores, float32[m], as the answer gives them."""

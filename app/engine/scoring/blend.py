@@ -24,7 +24,7 @@ The others are not tuned on any data: taste changes the order of similar matches
 popular, trending or new decides between nearly equal ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -99,37 +99,62 @@ class Blend:
             candidates: int64[c] for each request.
             learned: of each request; None where no network has scored it.
         """
-        # Where a network has read the query, its words and its vector do not count again.
-        open_words = [
-            bool(request.query) and not (known is not None and known.reads_words)
-            for request, known in zip(requests, learned, strict=True)
-        ]
+        open_words = [*map(_is_open, requests, learned)]
+        signals = [self._signals if known is None else None for known in learned]
+        scores = self._matches(requests, candidates, open_words, signals)
+        for position, (request, rows, known) in enumerate(
+            zip(requests, candidates, learned, strict=True)
+        ):
+            score = scores[position]
+            if request.similar_only:
+                score *= np.float32(TIE_WEIGHT)
+            for _, values in self._named(request, rows, learned=known is not None):
+                score += values
+            if known is not None:
+                scores[position] = known.values + LEARNED_MATCH_WEIGHT * score
+        return scores
+
+    def terms(
+        self, request: ResolvedRequest, rows: Rows, known: LearnedScore | None
+    ) -> dict[str, Vector]:
+        """Return float32[c] by name: the parts of the score of each candidate but for the signals.
+
+        Arguments as of one request of `scores`. The names: match, code, likes, dislikes,
+        preferences, taste. A part that the request does not have is left out.
+        """
+        terms: dict[str, Vector] = {}
+        if _is_open(request, known):
+            (terms["match"],) = self._matches([request], [rows], [True], [None])
+        terms |= self._named(request, rows, learned=known is not None)
+        if known is None:
+            return terms
+        return {name: LEARNED_MATCH_WEIGHT * values for name, values in terms.items()}
+
+    def _matches(
+        self,
+        requests: Sequence[ResolvedRequest],
+        candidates: Sequence[Rows],
+        open_words: Sequence[bool],
+        signals: Sequence[Vector | None],
+    ) -> list[Vector]:
+        """Return float32[c] of each request: how its open words match, and the signals."""
         gathers = [
             Gather(
                 rows=rows,
                 base=request.cosines if is_open else None,
                 summands=self._words.titles(request.query) if is_open else (),
-                more=self._signals if known is None else None,
+                more=more,
             )
-            for request, rows, known, is_open in zip(
-                requests, candidates, learned, open_words, strict=True
+            for request, rows, is_open, more in zip(
+                requests, candidates, open_words, signals, strict=True
             )
         ]
         scores = self._gathered(requests, gathers, open_words)
         self._add_exactness(scores, requests, candidates, open_words)
-        for position, (request, rows, known) in enumerate(
-            zip(requests, candidates, learned, strict=True)
-        ):
-            score, is_open = scores[position], open_words[position]
-            if is_open and request.query_vector is not None and request.cosines is None:
-                score += self._cosines(rows, request.query_vector)
-            if request.similar_only:
-                score *= np.float32(TIE_WEIGHT)
-            self._add_named(score, request, rows, learned=known is not None)
-            if known is not None:
-                scores[position] = known.values + LEARNED_MATCH_WEIGHT * score
-            elif request.taste_vector is not None:
-                score += TASTE_WEIGHT * self._cosines(rows, request.taste_vector)
+        for position, (request, rows) in enumerate(zip(requests, candidates, strict=True)):
+            vector = request.query_vector
+            if open_words[position] and vector is not None and request.cosines is None:
+                scores[position] += self._cosines(rows, vector)
         return scores
 
     def _add_exactness(
@@ -150,19 +175,23 @@ class Blend:
         for position, term in zip(asked, np.split(terms, ends[:-1]), strict=True):
             scores[position] += term
 
-    def _add_named(
-        self, score: Vector, request: ResolvedRequest, rows: Rows, *, learned: bool
-    ) -> None:
-        """Add what the request names to float32[c]: a code, likes, dislikes, preferences."""
+    def _named(
+        self, request: ResolvedRequest, rows: Rows, *, learned: bool
+    ) -> Iterator[tuple[str, Vector]]:
+        """Yield float32[c] by name: what the request names adds to the match of its words."""
         if request.query and (coded := self._words.coded(request.query)).size:
-            score[np.isin(rows, coded)] += CODE_WEIGHT
+            yield "code", np.where(np.isin(rows, coded), np.float32(CODE_WEIGHT), np.float32(0))
         if request.liked is not None:
             weight = _like_weight(request, learned=learned)
-            score += weight * self._similarity.scores(request.liked, rows, request.by)
+            yield "likes", weight * self._similarity.scores(request.liked, rows, request.by)
         if request.disliked is not None:
-            score -= DISLIKE_WEIGHT * np.maximum(self._cosines(rows, request.disliked), 0.0)
+            near = np.maximum(self._cosines(rows, request.disliked), 0.0)
+            yield "dislikes", np.float32(-DISLIKE_WEIGHT) * near
         if request.preferred is not None:
-            score += np.float32(PREFERENCE_WEIGHT) * request.preferred[rows]
+            weights = np.float32(PREFERENCE_WEIGHT) * request.preferred[rows]
+            yield "preferences", weights.astype(np.float32, copy=False)
+        if not learned and request.taste_vector is not None:
+            yield "taste", TASTE_WEIGHT * self._cosines(rows, request.taste_vector)
 
     def _gathered(
         self,
@@ -195,6 +224,11 @@ class Blend:
     def _cosines(self, rows: Rows, vector: Vector) -> Vector:
         cosines: Vector = self._vectors.take(rows, axis=0) @ vector
         return cosines
+
+
+def _is_open(request: ResolvedRequest, known: LearnedScore | None) -> bool:
+    """Tell whether the query counts here: where a network has read it, it does not count again."""
+    return bool(request.query) and not (known is not None and known.reads_words)
 
 
 def _like_weight(request: ResolvedRequest, *, learned: bool) -> float:

@@ -21,13 +21,20 @@ class LearnedScore:
 
     Attributes:
         values: float32[c].
-        reads_words: the query counts in it, where there is one.
+        mode: whose network gave it.
         calibration: of the whole score that the values are a part of.
+        features: float32[f, c], what the network read; None = they were not kept.
     """
 
     values: Vector
-    reads_words: bool
+    mode: Mode
     calibration: Calibration | None
+    features: Matrix | None = None
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the query counts in it, where there is one."""
+        return self.mode != "history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +60,17 @@ class LearnedScorer:
     ) -> None:
         """Take the network of each mode that has one; the others have no learned score."""
         self.features, self.networks, self._n_items = features, networks, n_items
-        self._lexical = {
+        self._lexical: dict[Mode, int] = {
             mode: features.names(mode).index(f"lexical.{LEXICAL_FEATURES[0]}")
             for mode in MODES
             if mode != "history" and mode in networks
         }
 
     def scores(
-        self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]
+        self,
+        requests: Sequence[ResolvedRequest],
+        candidates: Sequence[Rows],
+        kept: frozenset[int] = frozenset(),
     ) -> list[LearnedScore | None]:
         """Return the score of each candidate of each request; None where no network applies.
 
@@ -69,16 +79,19 @@ class LearnedScorer:
         Args:
             requests: of a batch.
             candidates: int64[c] rows of each, each row once.
+            kept: positions of requests whose features come with the score.
         """
         scores: list[LearnedScore | None] = [None] * len(requests)
         for pairs in self.pairs(requests, candidates):
             mode = pairs.mode
             ends = np.cumsum([len(candidates[position]) for position in pairs.positions])[:-1]
             parts = np.split(self.score(mode, pairs.features), ends)
-            for position, part in zip(pairs.positions, parts, strict=True):
-                scores[position] = LearnedScore(
-                    part, mode != "history", self.networks[mode].calibration
-                )
+            read: Sequence[Matrix | None] = [None] * len(parts)
+            if not kept.isdisjoint(pairs.positions):
+                read = np.split(pairs.features, ends, axis=1)
+            calibration = self.networks[mode].calibration
+            for position, part, features in zip(pairs.positions, parts, read, strict=True):
+                scores[position] = LearnedScore(part, mode, calibration, features)
         return scores
 
     def pairs(
@@ -107,6 +120,16 @@ class LearnedScorer:
             return network.score(columns)
         return searched_score(network, columns, self._lexical[mode], self._n_items)
 
+    def network_score(self, mode: Mode, columns: Matrix) -> Vector:
+        """Return the part of `score` that the network gives. Raises `EngineError`."""
+        score = self.networks[mode].score(columns)
+        return score if mode == "history" else _bounded(score)
+
+    def exactness(self, mode: Mode, columns: Matrix) -> Vector:
+        """Return the part of `score` that exact words give, for a mode with words."""
+        first = self._lexical[mode]
+        return exactness(columns[first : first + len(LEXICAL_FEATURES)], self._n_items)
+
 
 def searched_score(network: Scorer, columns: Matrix, first: int, n_items: int) -> Vector:
     """Return float32[N], what a network and the exactness of the words give together.
@@ -117,7 +140,12 @@ def searched_score(network: Scorer, columns: Matrix, first: int, n_items: int) -
         first: the line of the first lexical feature.
         n_items: size of the catalogue.
     """
-    score = network.score(columns)
-    np.clip(score, -RANGE, RANGE, out=score)
+    score = _bounded(network.score(columns))
     score += exactness(columns[first : first + len(LEXICAL_FEATURES)], n_items)
+    return score
+
+
+def _bounded(score: Vector) -> Vector:
+    """Keep the score of a network of words within its range, in place."""
+    np.clip(score, -RANGE, RANGE, out=score)
     return score

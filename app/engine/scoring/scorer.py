@@ -27,6 +27,7 @@ class Scorer:
     score = W₃ relu(W₂ relu(W₁ x + b₁) + b₂), x = clip((features − mean) / deviation, ±6).
 
     Attributes:
+        reads: bool[f], which features have any weight.
         calibration: of the score of an item, once all is added to it; None = it has none.
     """
 
@@ -50,6 +51,7 @@ class Scorer:
             self._w1 = np.concatenate([w1, b1[:, None]], axis=1)
             w2 = np.concatenate([arrays["w2"], arrays["b2"][:, None]], axis=1)
             self._w2, self._w3 = w2, arrays["w3"]
+            self.reads = (arrays["w1"] != 0.0).any(axis=0)
             self._inputs = np.ones((n_features + 1, _BLOCK), np.float32)
             self._first = np.ones((len(w1) + 1, _BLOCK), np.float32)
             self._second = np.empty((len(w2), _BLOCK), np.float32)

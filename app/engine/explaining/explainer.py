@@ -1,0 +1,165 @@
+"""Explains the first items of an answer, once they are known.
+
+    scored candidates ▸ the score by groups ▸ Shapley values ▸ contributions of each item
+
+It reads what the pass has computed anyway: the candidates, and the features that the network read.
+An answer whose scoring failed has no contributions. An explanation that cannot be made costs the
+explanation, never the answer.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Final
+
+import numpy as np
+
+from app.core.errors import EngineError
+from app.core.explanation import GROUPS, MOST_EXPLAINED, Explanation, Group
+from app.core.ranking import RankedItem, RankResult
+from app.engine.arranging.posed import Posed
+from app.engine.arranging.results import ScoredCandidates
+from app.engine.explaining.grouped_score import GroupedScore, NetworkScore, Summand, adding_up
+from app.engine.explaining.groups import group_of_feature
+from app.engine.parts import EngineParts
+from app.engine.scoring.blend import SIGNAL_WEIGHTS, TIE_WEIGHT
+
+log = logging.getLogger(__name__)
+
+_GROUP_OF_SIGNAL: Final[dict[str, Group]] = {
+    "popularity": "popularity",
+    "trending": "popularity",
+    "freshness": "freshness",
+}
+_DIGITS: Final = 6
+"""Digits behind the point; scores are float32, and have no more that mean something."""
+_NOT_EXPLAINED: Final = Explanation({})
+
+
+def explained(
+    parts: EngineParts,
+    batch: Sequence[Posed],
+    scored: Sequence[ScoredCandidates],
+    results: Sequence[RankResult],
+) -> tuple[RankResult, ...]:
+    """Return the results of a pass, with explanations where they are asked for.
+
+    Args:
+        parts: of the engine.
+        batch: the requests of the pass.
+        scored: the candidates of each.
+        results: of each.
+    """
+    return tuple(
+        _explained(parts, posed, candidates, result) if posed.asked.request.explain else result
+        for posed, candidates, result in zip(batch, scored, results, strict=True)
+    )
+
+
+def _explained(
+    parts: EngineParts, posed: Posed, scored: ScoredCandidates, result: RankResult
+) -> RankResult:
+    items = result.items[:MOST_EXPLAINED]
+    try:
+        baseline, explanations = _explanations(parts, posed, scored, items)
+    except (EngineError, ArithmeticError, ValueError, IndexError):
+        log.exception("an answer cannot be explained")
+        baseline, explanations = None, [_NOT_EXPLAINED] * len(items)
+    with_reasons = [
+        item._replace(explanation=explanation)
+        for item, explanation in zip(items, explanations, strict=True)
+    ]
+    return replace(result, items=(*with_reasons, *result.items[MOST_EXPLAINED:]), baseline=baseline)
+
+
+def _explanations(
+    parts: EngineParts, posed: Posed, scored: ScoredCandidates, items: Sequence[RankedItem]
+) -> tuple[float | None, list[Explanation]]:
+    if "rerank" in scored.degraded or not items:
+        return None, [_NOT_EXPLAINED] * len(items)
+    rows = parts.catalogue.rows([item.id for item in items])
+    order = np.argsort(scored.rows)
+    positions = order[np.searchsorted(scored.rows, rows, sorter=order)]
+    exact, shares = grouped_score(parts, posed, scored).contributions(positions)
+    baseline = round(exact, _DIGITS)
+    present = groups_of(parts, posed, scored)
+    explanations = []
+    for n, item in enumerate(items):
+        contributions = {
+            group: round(float(shares[group][n]), _DIGITS) + 0.0 if group in shares else 0.0
+            for group in GROUPS
+            if group in present
+        }
+        explanations.append(Explanation(adding_up(baseline, contributions, item.score)))
+    return baseline, explanations
+
+
+def groups_of(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Set[Group]:
+    """Return the groups that a request has: those that could tell its candidates apart."""
+    network = _features(parts, scored)
+    present = {group for group, _ in _terms(parts, posed, scored)}
+    if network is not None:
+        absent = set[Group]()
+        if not posed.resolved.recent.size:
+            absent |= {"taste", "behaviour"}
+        if not posed.resolved.sides.size:
+            absent.add("context")
+        present |= set(network.groups) - absent
+    return present
+
+
+def grouped_score(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> GroupedScore:
+    """Return the score of the candidates of a request as a function of groups."""
+    return GroupedScore(
+        network=_features(parts, scored),
+        terms=tuple(_terms(parts, posed, scored)),
+        calibration=scored.calibration,
+    )
+
+
+def _features(parts: EngineParts, scored: ScoredCandidates) -> NetworkScore | None:
+    learned = scored.learned
+    if learned is None or learned.features is None:
+        return None
+    return NetworkScore(
+        features=learned.features,
+        groups=_groups_of_features(parts.scorer.features.names(learned.mode)),
+        reads=parts.scorer.networks[learned.mode].reads,
+        score=partial(parts.scorer.network_score, learned.mode),
+    )
+
+
+@lru_cache
+def _groups_of_features(names: tuple[str, ...]) -> tuple[Group, ...]:
+    return tuple(map(group_of_feature, names))
+
+
+def _terms(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Iterator[Summand]:
+    """Yield what is added to the network's score, or is the score where there is no network."""
+    learned, request = scored.learned, posed.resolved
+    if learned is None:
+        part = TIE_WEIGHT if request.similar_only else 1.0
+        for name, weight in SIGNAL_WEIGHTS.items():
+            values = parts.signals[name][scored.rows]
+            yield _GROUP_OF_SIGNAL[name], np.float32(part * weight) * values
+    elif learned.features is not None and learned.reads_words:
+        yield "words", parts.scorer.exactness(learned.mode, learned.features)
+    for name, values in parts.blend.terms(request, scored.rows, learned).items():
+        yield _group_of_term(name, posed), values
+
+
+def _group_of_term(name: str, posed: Posed) -> Group:
+    request, intent = posed.asked.request, posed.asked.intent
+    match name:
+        case "match" | "code":
+            return "words"
+        case "preferences":
+            return "intent"
+        # What the intent likes or dislikes stands behind what the caller does.
+        case "likes" if intent.like and request.like == intent.like:
+            return "intent"
+        case "dislikes" if intent.dislike and request.dislike == intent.dislike:
+            return "intent"
+        case _:
+            return "taste"

@@ -1,0 +1,161 @@
+"""The score of a request's candidates as a function of the groups of signals that take part.
+
+    score = calibrated(network(features) + terms) + additions
+
+A group that is absent takes the mean over all candidates, of its features and of its terms. So the
+score of nobody, the baseline, is the same for all of them. What a group contributes is its Shapley
+value (`app.engine.explaining.shapley`). Terms need no coalitions where nothing calibrates them, as
+the Shapley value of a sum is the sum of the Shapley values; additions never need them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import fsum
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from app.core.explanation import GROUPS, Group
+from app.core.types import Mask, Matrix, Rows, Vector
+from app.domain.columns import Floats
+from app.engine.explaining.shapley import coalitions, shapley_values
+from app.engine.scoring.calibration import Calibration
+
+Shares: TypeAlias = dict[Group, Floats]
+Summand: TypeAlias = tuple[Group, Vector]
+"""A group, and float32[c], what it adds to the score of each candidate."""
+
+_ADJUSTED: Final = 8
+"""How often the last digits of a sum are mended, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkScore:
+    """The learned part of a score.
+
+    Attributes:
+        features: float32[f, c], of all candidates.
+        groups: of each feature.
+        reads: bool[f], whether the network reads a feature at all.
+        score: float32[N] of float32[f, N].
+    """
+
+    features: Matrix
+    groups: Sequence[Group]
+    reads: Mask
+    score: Callable[[Matrix], Vector]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedScore:
+    """The score of the c candidates of one request.
+
+    Attributes:
+        network: None where no network scored them.
+        terms: what is added to it.
+        calibration: of the sum; None = the sum is the score.
+        additions: what is added after that.
+    """
+
+    network: NetworkScore | None = None
+    terms: Sequence[Summand] = ()
+    calibration: Calibration | None = None
+    additions: Sequence[Summand] = field(default=())
+
+    def contributions(self, positions: Rows) -> tuple[float, Shares]:
+        """Return the baseline, and of each group what it adds to int64[m] of the candidates.
+
+        A group that the network does not read, and that adds nothing, is left out.
+        """
+        terms, additions = _by_group(self.terms), _by_group(self.additions)
+        shares: Shares = {}
+        baseline = _add_up(shares, additions, positions)
+        if self.calibration is None:
+            baseline += _add_up(shares, terms, positions)
+            terms = {}
+        if self.network is None and self.calibration is None:
+            return baseline, shares
+        players = [group for group in GROUPS if group in terms or self._in_network(group)]
+        values = self._values(players, terms, positions)
+        for group, share in zip(players, shapley_values(values), strict=True):
+            shares[group] = shares.get(group, 0.0) + share
+        return baseline + float(values[0, 0]), shares
+
+    def _in_network(self, group: Group) -> bool:
+        network = self.network
+        if network is None:
+            return False
+        lines = [line for line, each in enumerate(network.groups) if each == group]
+        some = network.features[lines][network.reads[lines]]
+        return bool((some != some[:, :1]).any())
+
+    def _values(
+        self, players: Sequence[Group], terms: Mapping[Group, Floats], positions: Rows
+    ) -> Floats:
+        """Return float64[2ⁿ, m]: the score of each candidate for each coalition of n players."""
+        members = coalitions(len(players))
+        values = np.zeros((len(members), len(positions)))
+        if self.network is not None:
+            values += self._network_values(self.network, players, members, positions)
+        for group, term in terms.items():
+            present = members[:, players.index(group)][:, None]
+            values += np.where(present, term[positions], term.mean())
+        if self.calibration is not None:
+            flat = values.ravel().astype(np.float32)
+            values = self.calibration.log_odds(flat).astype(np.float64).reshape(values.shape)
+        return values
+
+    @staticmethod
+    def _network_values(
+        network: NetworkScore, players: Sequence[Group], members: Mask, positions: Rows
+    ) -> Floats:
+        of_items = network.features.take(positions, axis=1)
+        means = network.features.mean(axis=1, dtype=np.float64).astype(np.float32)
+        inputs = np.repeat(of_items[:, None], len(members), axis=1)
+        for group, present in zip(players, members.T, strict=True):
+            lines = np.array([n for n, each in enumerate(network.groups) if each == group], np.intp)
+            if lines.size:
+                inputs[np.ix_(lines, ~present)] = means[lines][:, None, None]
+        scores = network.score(inputs.reshape(len(means), -1))
+        values: Floats = scores.astype(np.float64).reshape(len(members), len(positions))
+        return values
+
+
+def _by_group(summands: Sequence[Summand]) -> dict[Group, Floats]:
+    """Return the sum of the summands of each group."""
+    sums: dict[Group, Floats] = {}
+    for group, values in summands:
+        sums[group] = sums.get(group, 0.0) + values.astype(np.float64)
+    return sums
+
+
+def _add_up(shares: Shares, sums: Mapping[Group, Floats], positions: Rows) -> float:
+    """Add what each sum gives the candidates beyond its mean; return the sum of the means."""
+    baseline = 0.0
+    for group, values in sums.items():
+        mean = float(values.mean())
+        shares[group] = shares.get(group, 0.0) + values[positions] - mean
+        baseline += mean
+    return baseline
+
+
+def adding_up(
+    baseline: float, contributions: Mapping[Group, float], score: float
+) -> dict[Group, float]:
+    """Return contributions whose sum with the baseline is the score to the last digit.
+
+    What rounding has left, the largest contribution takes.
+
+    >>> adding_up(1.0, {"words": 0.5, "taste": 0.25}, 1.75000001)
+    {'words': 0.50000001, 'taste': 0.25}
+    """
+    mended = dict(contributions)
+    if not mended:
+        return mended
+    largest = max(mended, key=lambda group: abs(mended[group]))
+    for _ in range(_ADJUSTED):
+        rest = score - fsum([baseline, *mended.values()])
+        if not rest:
+            break
+        mended[largest] += rest
+    return mended
