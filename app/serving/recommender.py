@@ -6,11 +6,11 @@ store stands behind them is decided in `app.bootstrap`.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from app.core.errors import AppError
 from app.core.ports import Engine
@@ -25,6 +25,8 @@ from app.serving.cursor import write_cursor
 from app.serving.intents.words import Words
 from app.serving.request_plan import Planner, RequestPlan
 from app.serving.response import NO_TIMINGS, Answer, CacheWord, fresh_id, write_head, write_tail
+
+T = TypeVar("T")
 
 _MAX_REFRESHES: Final = 8
 """Most stale answers that are refreshed at the same time, in the background."""
@@ -57,6 +59,17 @@ class Computed:
     degraded: tuple[str, ...]
     queue_ms: float
     stages: StageTimings
+
+
+class _Prepared(NamedTuple):
+    """A request that is not cached: when it came, in monotonic seconds, and what it needs.
+
+    `trouble`: a cache failed.
+    """
+
+    start: float
+    plan: RequestPlan
+    trouble: bool
 
 
 class Recommender:
@@ -99,6 +112,25 @@ class Recommender:
             NotReadyError: stopping, or the engine is lost (503).
             EngineError: the model failed on this request (500).
         """
+        prepared = await self._prepared(ask, address)
+        return prepared if isinstance(prepared, Answer) else await self._finished(prepared)
+
+    async def recommend_together(
+        self, asks: Sequence[RecommendRequest], address: str = ""
+    ) -> list[Answer | Exception]:
+        """Answer several requests; those that are not cached go into one batch, if it has room.
+
+        Returns for each request its answer, or what `recommend` would raise.
+        """
+        prepared = await _all_of(self._prepared(ask, address) for ask in asks)
+        # All of them begin in one turn of the event loop, before the batcher has its turn.
+        misses = [each for each in prepared if isinstance(each, _Prepared)]
+        begun = [self._finished(each, follows=n > 0) for n, each in enumerate(misses)]
+        computed = iter(await _all_of(begun))
+        return [next(computed) if isinstance(each, _Prepared) else each for each in prepared]
+
+    async def _prepared(self, ask: RecommendRequest, address: str) -> "Answer | _Prepared":
+        """Return the answer if it is cached, else all that the engine has to know."""
         # 1. Plan. The deadline is absolute from here on; what can never work is refused.
         start = self._clock()
         ask = self._parts.planner.completed(ask)
@@ -117,12 +149,17 @@ class Recommender:
             if ask.max_stale_ms and (tail := self._stale(plan)) is not None:
                 return self._answer(start, "hit", tail, x_cache="stale")
 
-        # 3. Join and batch: the engine works once for all identical requests in flight. The
-        #    batcher refuses before any work: a refusal must cost little when there are many.
-        plan = await self._parts.planner.resolve(plan)
-        shared = await self._run(plan)
+        # 3. Resolve: only a miss reads what the user did.
+        return _Prepared(start, await self._parts.planner.resolve(plan), trouble)
 
-        # 4. Answer.
+    async def _finished(self, prepared: _Prepared, *, follows: bool = False) -> Answer:
+        start, plan, trouble = prepared
+
+        # 4. Join and batch: the engine works once for all identical requests in flight. The
+        #    batcher refuses before any work: a refusal must cost little when there are many.
+        shared = await self._run(plan, follows=follows)
+
+        # 5. Answer.
         word: CacheWord = "bypass" if plan.degraded else "miss" if shared.leader else "coalesced"
         x_cache = "error" if trouble else ""
         return self._answer(start, word, shared.value.tail, computed=shared.value, x_cache=x_cache)
@@ -173,8 +210,8 @@ class Recommender:
         with suppress(AppError):
             await self._run(await self._parts.planner.resolve(plan))
 
-    async def _run(self, plan: RequestPlan) -> Shared[Computed]:
-        begin = partial(self._parts.batcher.begin, plan.request, plan.deadline)
+    async def _run(self, plan: RequestPlan, *, follows: bool = False) -> Shared[Computed]:
+        begin = partial(self._parts.batcher.begin, plan.request, plan.deadline, follows=follows)
         finish = partial(self._computed, plan)
         return await self._parts.flights.run(
             plan.flight_key, plan.deadline, begin=begin, finish=finish
@@ -243,6 +280,20 @@ class Recommender:
             total_ms=total * 1e3,
         )
         return Answer(head + tail, x_cache or word, degraded)
+
+
+async def _all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+    """Return for each call what it returns or raises. What is no `Exception` ends all of them."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_caught(call)) for call in calls]
+    return [task.result() for task in tasks]
+
+
+async def _caught(call: Coroutine[Any, Any, T]) -> T | Exception:
+    try:
+        return await call
+    except Exception as error:  # noqa: BLE001 - a failure is the answer of its own request
+        return error
 
 
 def _wanted(plan: RequestPlan, result: RankResult) -> int:

@@ -122,12 +122,15 @@ class Batcher(Generic[T, R]):
             wait_s += abs(self._times.seconds(self._passes.tokens) - elapsed_s)
         return wait_s
 
-    def begin(self, item: T, deadline: float) -> "asyncio.Future[Submitted[R]]":
+    def begin(
+        self, item: T, deadline: float, *, follows: bool = False
+    ) -> "asyncio.Future[Submitted[R]]":
         """Queue one item and return the future of its result; cancel that to withdraw the item.
 
         Args:
             item: what to run.
             deadline: monotonic seconds by which the answer must be there.
+            follows: whether the item belongs into the pass of the one that was begun before it.
 
         Raises:
             OverloadedError: the queue is full or the deadline cannot be met; nothing was started.
@@ -141,7 +144,7 @@ class Batcher(Generic[T, R]):
         wait_s = self.admitted(now, deadline)
         sized_item, cost = self._sized(item, wait_s, deadline - now)
         entry: QueueEntry[T, R] = QueueEntry(
-            item=sized_item, cost=cost, deadline=deadline, submitted_at=now
+            item=sized_item, cost=cost, deadline=deadline, submitted_at=now, follows=follows
         )
         self._enqueue(entry)
         # Only for answering in time if the engine hangs: this timer forms no batches.

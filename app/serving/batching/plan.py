@@ -62,6 +62,11 @@ class Pending(Protocol):
         """Whether the request needs a pass of its own, because a shared pass failed."""
         ...
 
+    @property
+    def follows(self) -> bool:
+        """Whether the request belongs into the pass of the one before it, asked with it."""
+        ...
+
 
 PendingT = TypeVar("PendingT", bound=Pending)
 
@@ -130,6 +135,8 @@ def next_batch(
     quarter of `limits.max_requests`: during an overload all deadlines are near, and tiny batches
     would miss more of them than they meet.
 
+    Requests that were asked together stay together: `max_requests` does not part them.
+
     Args:
         pending: the waiting requests, oldest first.
         now: monotonic seconds.
@@ -150,7 +157,8 @@ def next_batch(
             expired.append(entry)
             continue
         end = now + (tokens + entry.cost) * seconds_per_token
-        full = tokens + entry.cost > limits.max_tokens or len(take) == max_requests
+        most = limits.max_requests if entry.follows else max_requests
+        full = tokens + entry.cost > limits.max_tokens or len(take) >= most
         late = end > earliest_deadline and len(take) >= limits.max_requests // 4
         if take and (full or late or entry.retry_alone or take[0].retry_alone):
             break

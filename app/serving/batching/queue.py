@@ -65,15 +65,21 @@ class Submitted(Generic[R]):
 class QueueEntry(Generic[T, R]):
     """One waiting request. Compared by identity; its answer is set at most once."""
 
-    __slots__ = ("answer", "cost", "deadline", "item", "retry_alone", "submitted_at")
+    __slots__ = (
+        *("answer", "cost", "deadline", "follows", "item"),
+        *("retry_alone", "submitted_at"),
+    )
 
-    def __init__(self, item: T, cost: int, deadline: float, submitted_at: float) -> None:
+    def __init__(
+        self, item: T, cost: int, deadline: float, submitted_at: float, *, follows: bool = False
+    ) -> None:
         """Make a promise on the running event loop; both times are monotonic seconds."""
         self.item = item
         self.cost = cost
         self.deadline = deadline
         self.submitted_at = submitted_at
         self.retry_alone = False
+        self.follows = follows
         self.answer: asyncio.Future[Submitted[R]] = asyncio.get_running_loop().create_future()
 
     @property

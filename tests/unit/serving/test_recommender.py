@@ -3,13 +3,14 @@
 import asyncio
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from app.core.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
 from app.core.types import Generation
 from app.serving.current_engine import CurrentEngine
 from app.testing.fakes import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
-from tests.recommender_rig import begun_ahead, rig, settled
+from tests.recommender_rig import ask, begun_ahead, rig, settled
 
 
 async def test_the_second_identical_answer_is_a_hit_with_a_fresh_head() -> None:
@@ -274,3 +275,19 @@ async def test_only_so_many_new_answers_are_made_for_nobody():
         r.engine.release()
         await settled(lambda: not r.service.recommender._refreshes)
         assert len(r.asked) == 20 + 8
+
+
+async def test_requests_asked_together_go_into_one_batch_and_fail_alone() -> None:
+    async with rig() as r:
+        cached = await r.get(query="cached")
+        batches = len(r.engine.batches)
+        asks = [ask(query="one"), ask(query="cached"), ask(fields=["no"]), ask(query="two")]
+        asks = [each.model_copy(update={"budget_ms": 10_000}) for each in asks]
+        one, hit, wrong, two = await r.service.recommender.recommend_together(asks)
+
+    assert [[each.query for each in batch] for batch in r.engine.batches[batches:]] == [
+        ["one", "two"]
+    ]
+    assert isinstance(wrong, InvalidRequestError)
+    assert [each.x_cache for each in (one, hit, two)] == ["miss", "hit", "miss"]
+    assert orjson.loads(hit.body)["items"] == cached["items"]

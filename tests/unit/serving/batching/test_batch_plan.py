@@ -19,6 +19,7 @@ class WaitingRequest:
     deadline: float = 1e9
     abandoned: bool = False
     retry_alone: bool = False
+    follows: bool = False
 
 
 def names(entries) -> str:
@@ -37,6 +38,13 @@ def test_nothing_waiting_gives_an_empty_plan():
 
 def test_takes_in_order_up_to_the_request_limit():
     assert names(plan(*map(WaitingRequest, "abcdef")).take) == "abcd"
+
+
+def test_what_was_asked_together_is_not_parted_by_the_share_but_by_the_limit():
+    waiting = [WaitingRequest(name, follows=name in "cdef") for name in "abcdef"]
+    assert names(next_batch(waiting, 0.0, LIMITS, 1).take) == "a"
+    assert names(next_batch(waiting, 0.0, LIMITS, 2).take) == "abcd"
+    assert names(next_batch(waiting[1:4], 0.0, LIMITS, 1).take) == "bcd"
 
 
 def test_stops_at_the_first_that_exceeds_the_tokens_even_if_a_later_one_would_fit():
