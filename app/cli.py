@@ -285,6 +285,35 @@ def _import(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _keys(arguments: argparse.Namespace) -> int:
+    from app.key_commands import added, key_file_of, listed, revoked
+
+    path = key_file_of(settings_of(arguments))
+    if (arguments.what == "revoke") != (arguments.id is not None):
+        raise UsageError("recserve keys revoke ID; add and list take no id")
+    if arguments.what == "add":
+        sent, facts = added(path, arguments.role, arguments.note)
+        if arguments.json:
+            _print_json({"key": sent, **facts})
+        else:
+            _say(f"key {facts['id']} with the role {facts['role']}; it is shown this once:")
+            print(sent)
+    elif arguments.what == "list":
+        keys = listed(path)
+        if arguments.json:
+            _print_json({"keys": keys})
+        else:
+            for each in keys:
+                print("  ".join(map(str, each.values())))
+    else:
+        said = revoked(path, arguments.id)
+        if arguments.json:
+            _print_json({"revoked": arguments.id})
+        else:
+            print(said)
+    return 0
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     from app.server_process import run
 
@@ -319,6 +348,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "compact": _compact,
     "export": _export,
     "import": _import,
+    "keys": _keys,
     "evaluate": _evaluate,
     "bench": _bench,
 }

@@ -15,6 +15,7 @@ from app.core.errors import UsageError
 from app.core.setting_names import nearest
 from app.core.settings import Settings
 from app.evaluation.command import add_arguments as add_evaluate_arguments
+from app.serving.access.keys import ROLES
 
 _FORMATS: Final = "CSV and its like, JSON Lines, JSON or Parquet"
 _PRECEDENCE: Final = (
@@ -111,6 +112,7 @@ def make_parser() -> CommandParser:
     _add_generations(commands)
     _add_serving(commands)
     _add_store_commands(commands)
+    _add_keys(commands)
     add_evaluate_arguments(commands.add_parser("evaluate", help="measure on held-out data"))
     bench = commands.add_parser(
         "bench", help="measure requests on this machine", epilog=_PRECEDENCE
@@ -138,11 +140,13 @@ def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None
         field = Settings.model_fields[name]
         default = "" if field.default is None else f" (default: {field.default})"
         text = f"{field.description}{default} [env: RECSERVE_{name.upper()}]"
-        group.add_argument(
+        flag = group.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=_metavar(field.annotation),
             help=text.replace("%", "%%"),
         )
+        if field.annotation is bool:  # it may stand alone, and means yes
+            flag.nargs, flag.const = "?", "true"
 
 
 def _metavar(kind: object) -> str:
@@ -249,6 +253,17 @@ def _add_store_commands(commands: Commands) -> None:
     _add_recipe(importing, "names of the columns")
     _add_json(importing)
     _add_settings(importing, _STORE)
+
+
+def _add_keys(commands: Commands) -> None:
+    keys = commands.add_parser("keys", help="add, list or revoke API keys", epilog=_PRECEDENCE)
+    keys.add_argument("what", choices=("add", "list", "revoke"))
+    keys.add_argument("id", nargs="?", help="of the key to revoke, as list shows it")
+    text = "what the holder of a new key may do (default: read)"
+    keys.add_argument("--role", choices=ROLES, default="read", help=text)
+    keys.add_argument("--note", default="", help="whose the new key is")
+    _add_json(keys)
+    _add_settings(keys, ("api_keys_file",))
 
 
 def _add_help(commands: Commands) -> None:

@@ -27,6 +27,7 @@ from app.core.memory import share_one_arena
 from app.core.settings import Settings
 from app.core.shared_tallies import SharedTallies
 from app.engine.encoding.device import require
+from app.serving.access.opening import check_access
 from app.serving.stores.opening import check_event_store
 
 _SWITCH_S: Final = 0.0001
@@ -52,8 +53,10 @@ def run(settings: Settings) -> int:
 
     Raises:
         OSError: the address is taken, or its name unknown.
+        UsageError: other machines reach the address, and nobody needs a key.
         AppError: the bundle, the device or the event store cannot be used.
     """
+    check_access(settings)
     check_address(settings)
     share_one_arena()
     # Verified here for a plain message; each worker verifies again what it loads.

@@ -1,10 +1,12 @@
 """The outermost ASGI layer: what holds for every route.
 
-It finds the route that a path means, answers HEAD and CORS preflights, adds the request id, counts
-requests, and turns failures into JSON. It is plain ASGI, because Starlette's `BaseHTTPMiddleware`
+It finds the route that a path means, lets callers in by their key, answers HEAD and CORS
+preflights, adds the request id, counts requests, writes the audit log, and turns failures into
+JSON. It is plain ASGI, because Starlette's `BaseHTTPMiddleware`
 costs up to three times as much as a cheap route.
 """
 
+import logging
 from difflib import get_close_matches
 from time import perf_counter
 from typing import Final
@@ -15,27 +17,33 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.access import role_of
 from app.api.body import CallerLeftError
 from app.api.cors import Cors
 from app.api.paths import routed
 from app.api.problems import problem_reply, translate
-from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, id_of
+from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
 from app.api.request_log import Answered, RequestLog
+from app.serving.access.key_ring import KeyRing
 
+_AUDITED: Final = "/admin/"
 _SIMILAR: Final = 0.7
 """Least similarity of two paths, by `difflib`, that one is taken for a slip of the other."""
 
 _ROUTER_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
+_audit = logging.getLogger("app.audit")
+
 
 class Edge:
     """ASGI middleware around a whole application."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is another part
         self,
         app: ASGIApp,
         outcomes: Outcomes,
         *,
+        ring: KeyRing,
         cors: Cors | None = None,
         log: RequestLog | None = None,
         root_path: str = "",
@@ -45,12 +53,14 @@ class Edge:
         Args:
             app: the application.
             outcomes: counts requests, by the route that the router chose.
+            ring: says who may call what.
             cors: who may read answers from other origins; None = nobody.
             log: where requests are logged; None = nowhere.
             root_path: prefix under which a proxy serves the application.
         """
         self._app = app
         self._outcomes = outcomes
+        self._ring = ring
         self._cors = cors
         self._log = log
         self._root_path = root_path
@@ -72,6 +82,7 @@ class Edge:
             if preflight is not None:
                 await _send(preflight, exchange.send)
             else:
+                self._admit(scope, exchange)
                 await self._app(scope, receive, exchange.send)
         except CallerLeftError:
             exchange.status = CALLER_LEFT
@@ -82,20 +93,44 @@ class Edge:
             route = str(getattr(scope.get("route"), "path", otherwise))
             end = perf_counter()
             self._outcomes.count(route, exchange.status, end - start)
+            if exchange.audited:
+                _audit.info(
+                    "audit",
+                    extra={
+                        "key": exchange.key,
+                        "id": request_id,
+                        "method": scope["method"],
+                        "path": scope["path"],
+                        "status": exchange.status,
+                    },
+                )
             if self._log is not None and self._log.wants(end, end - start):
                 self._log.write(exchange.answered(request_id, route, end - start))
+
+    def _admit(self, scope: Scope, exchange: "_Exchange") -> None:
+        """Let a request pass that has the role it needs. Raises `AppError`."""
+        path, method = scope["path"].removeprefix(self._root_path), scope["method"]
+        needed = role_of(method, path)
+        if needed == "public":
+            return
+        exchange.audited = method == "DELETE" or path.startswith(_AUDITED)
+        exchange.key = self._ring.check(header(scope["headers"], b"authorization"), needed)
 
 
 class _Exchange:
     """The reply to one request on its way out.
 
     Attributes:
+        key: id of the caller's key; "" = there is none.
+        audited: whether the audit log has a line for it.
         status: what was sent, or stands for it.
         headers: those that every reply to this request has.
     """
 
     def __init__(self, method: str, send: Send, headers: Headers) -> None:
         self.status = 500
+        self.key = ""
+        self.audited = False
         self.headers = headers
         self._method = method
         self._send = send

@@ -59,14 +59,16 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from app.api.access import RECOMMEND
 from app.api.cors import Cors
 from app.api.paths import spellings
 from app.api.problems import problem_reply, translate
-from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, id_of
+from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, header, id_of
 from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
 from app.core.errors import InvalidRequestError
 from app.domain.request import RecommendRequest
+from app.serving.access.key_ring import KeyRing
 from app.serving.response import fresh_id
 
 ROUTE: Final = "/recommend"
@@ -125,6 +127,7 @@ class RecommendEndpoint:
         outcomes: Outcomes,
         cors: Cors | None = None,
         log: RequestLog | None = None,
+        ring: KeyRing | None = None,
     ) -> None:
         """Answer with a service.
 
@@ -133,7 +136,9 @@ class RecommendEndpoint:
             outcomes: counts requests.
             cors: who may read replies from other origins; None = nobody.
             log: where requests are logged; None = nowhere.
+            ring: says who may call; None = everybody may.
         """
+        self.ring = ring
         self._recommend = service.recommender.recommend
         self._gate = OverloadGate(service.recommender.check_capacity)
         self._outcomes = outcomes
@@ -142,8 +147,12 @@ class RecommendEndpoint:
         self.cors = cors
         self._log = log
 
-    async def reply(self, body: bytes, request_id: str, address: str) -> Reply:
+    async def reply(
+        self, body: bytes, request_id: str, address: str, authorization: bytes | None = None
+    ) -> Reply:
         """Return the reply to a body; every failure is a JSON problem. `address`: of the caller.
+
+        `authorization`: value of that header; None without it.
 
         It may be started outside a task. If it is cancelled, the caller has left, and the request
         is counted so.
@@ -151,6 +160,8 @@ class RecommendEndpoint:
         start = perf_counter()
         status, reply = CALLER_LEFT, _NO_REPLY
         try:
+            if self.ring is not None:
+                self.ring.check(authorization, RECOMMEND)
             self._gate.check(body)
             request = RecommendRequest.model_validate_json(body)
             reply = answer_reply(await self._recommend(request, address))
@@ -227,7 +238,9 @@ class FastPathProtocol(HttpToolsProtocol):
                 cycle.cors_headers = cycle.endpoint.cors.headers(self.headers)
             body, cycle.body = bytes(cycle.body), bytearray()  # an idle connection holds no body
             address = self.client[0] if self.client else ""
-            cycle.work = cycle.endpoint.reply(body, cycle.request_id, address)
+            endpoint = cycle.endpoint
+            key = None if endpoint.ring is None else header(self.headers, b"authorization")
+            cycle.work = endpoint.reply(body, cycle.request_id, address, key)
             self._step(cycle)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's own words

@@ -12,7 +12,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from app.api.access import role_of
+from app.api.problems import MEANING
+from app.api.routes import described
 from app.api.schema_parts import Schema
+from app.api.schemas import ERROR
 
 TAGS: Final = [
     {"name": "recommendations", "description": "Ask for items."},
@@ -23,6 +27,7 @@ TAGS: Final = [
     {"name": "admin", "description": "For operators."},
 ]
 
+_KEYS: Final = {"key": {"type": "http", "scheme": "bearer"}}
 _PLAIN: Final = {"string", "number", "integer", "boolean", "null"}
 _NOT_SCHEMAS: Final = {"example", "examples", "enum", "required"}
 
@@ -48,9 +53,24 @@ def _made(app: FastAPI) -> dict[str, Any]:
         tags=TAGS,
     )
     named: dict[str, Schema] = {}
-    paths = _read(_without_guesses(found["paths"]), named)
-    found |= {"paths": paths, "components": {"schemas": dict(sorted(named.items()))}}
+    paths = _read(_with_roles(_without_guesses(found["paths"])), named)
+    schemas = dict(sorted(named.items()))
+    found |= {"paths": paths, "components": {"schemas": schemas, "securitySchemes": _KEYS}}
     return found
+
+
+def _with_roles(paths: dict[str, Any]) -> dict[str, Any]:
+    """Say of each operation which role it needs, and how a key that does not reach is refused."""
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            role = role_of(method.upper(), path)
+            if role == "public":
+                continue
+            # A service without a file of keys needs none.
+            operation |= {"security": [{}, {"key": []}], "x-role": role}
+            for status in (401, 403):
+                operation["responses"].setdefault(str(status), described(MEANING[status], ERROR))
+    return paths
 
 
 def _without_guesses(paths: dict[str, Any]) -> dict[str, Any]:

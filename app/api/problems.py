@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.InvalidRequestError: 422,
+    errors.UnauthenticatedError: 401,
+    errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
     errors.BodyTooLargeError: 413,
     errors.UnsupportedEncodingError: 415,
@@ -38,6 +40,8 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
 }
 
 MEANING: Final[Mapping[int, str]] = {
+    401: "An API key is needed, or it is not valid.",
+    403: "The role of the key does not reach.",
     404: "There is no such thing.",
     409: "The bundle cannot serve; the one before serves on.",
     413: "The body is larger than the limit.",
@@ -64,6 +68,8 @@ def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
 def problem_reply(error: errors.AppError, request_id: str) -> Reply:
     """Return the reply for one failure."""
     status, body = STATUS[type(error)], orjson.dumps({"error": problem(error, request_id)})
+    if isinstance(error, errors.UnauthenticatedError):
+        return json_reply(status, body, (b"www-authenticate", b"Bearer"))
     if isinstance(error, errors.UnsupportedEncodingError):
         return json_reply(status, body, (b"accept-encoding", b"gzip"))
     if not isinstance(error, errors.OverloadedError):

@@ -33,6 +33,7 @@ from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.core.tallies import Tallies
 from app.core.telemetry import Metrics
+from app.serving.access.opening import following, key_ring
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 
@@ -50,6 +51,7 @@ def create_app(
     configure_logging(settings.log_level, settings.log_format, workers=settings.workers)
     metrics = Metrics(CollectorRegistry(), tallies)
     outcomes = Outcomes(metrics)
+    ring = key_ring(settings)
     cors = None if settings.cors_origins is None else Cors(settings.cors_origins)
     log = request_log(settings.access_log_per_second, settings.slow_request_ms, outcomes.total)
     root_path = settings.root_path or ""
@@ -58,8 +60,16 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
         async with open_service(settings, metrics) as service:
             app.state.service = service
-            with _shown(service, metrics, to_others=tallies is not None):
-                yield {ENDPOINT: RecommendEndpoint(service, outcomes, cors, log)}
+            closed = ring.anonymous is None
+            with (
+                _shown(service, metrics, to_others=tallies is not None),
+                following(ring, settings),
+            ):
+                yield {
+                    ENDPOINT: RecommendEndpoint(
+                        service, outcomes, cors, log, ring if closed else None
+                    )
+                }
 
     app: FastAPI = FastAPIOffline(
         title="recserve",
@@ -88,7 +98,7 @@ def create_app(
     app.add_exception_handler(HTTPException, http_exception_handler)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.add_route("/", _to_docs, include_in_schema=False)
-    app.add_middleware(Edge, outcomes=outcomes, cors=cors, log=log, root_path=root_path)
+    app.add_middleware(Edge, outcomes=outcomes, ring=ring, cors=cors, log=log, root_path=root_path)
     return app
 
 

@@ -34,6 +34,18 @@ class NotFoundError(AppError):
     code = "not_found"
 
 
+class UnauthenticatedError(AppError):
+    """The caller has to say who it is, with a valid key."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(AppError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
 class BodyTooLargeError(AppError):
     """The request body is larger than the configured limit."""
 

@@ -113,6 +113,15 @@ class Settings(BaseSettings):
         5000, ge=0, le=60_000, description="Time given to requests in flight when stopping, in ms."
     )
 
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of API keys, made by recserve keys add; unset = nobody has a key.",
+    )
+    allow_anonymous: bool = Field(
+        False,
+        description="Answer callers without a key: those who read, where there is a file of keys; "
+        "else all but administrators, also when listening beyond this machine.",
+    )
     root_path: Annotated[str, AfterValidator(_checked_root_path)] | None = Field(
         None, description="Prefix under which a proxy serves this, such as /shop; unset = none."
     )

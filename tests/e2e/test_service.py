@@ -183,7 +183,9 @@ def test_two_workers_answer(bundle: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_two_colons_listen_to_both_families(bundle: Path, tmp_path: Path, workers: str) -> None:
-    with serving(bundle, tmp_path, "--host", "::", "--workers", workers) as service:
+    with serving(
+        bundle, tmp_path, "--host", "::", "--workers", workers, "--allow-anonymous"
+    ) as service:
         port = httpx.URL(service.url).port
         found = [httpx.get(f"http://{host}:{port}/livez") for host in ("127.0.0.1", "[::1]")]
 

@@ -1,0 +1,46 @@
+"""What `recserve keys` does: add, list and revoke the API keys of a file."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.core.errors import UsageError
+from app.core.settings import Settings
+from app.serving.access.key_file import add_key, read_keys, revoke_key
+from app.serving.access.keys import ApiKey, Role, new_key
+
+
+def key_file_of(settings: Settings) -> Path:
+    """Return the file of keys. Raises `UsageError` if neither flag nor setting names one."""
+    if settings.api_keys_file is None:
+        raise UsageError("which file of keys? give --api-keys-file or set RECSERVE_API_KEYS_FILE")
+    return settings.api_keys_file
+
+
+def added(path: Path, role: Role, note: str) -> tuple[str, Mapping[str, Any]]:
+    """Add a new key to a file, and return what its holder sends, and what `listed` shows of it.
+
+    Raises:
+        UsageError: the file cannot be read or written.
+    """
+    sent, key = new_key(role, note, time.time())
+    add_key(path, key)
+    return sent, _facts(key)
+
+
+def listed(path: Path) -> list[Mapping[str, Any]]:
+    """Return what is known of each key of a file. Raises `UsageError`."""
+    return [_facts(key) for key in read_keys(path)]
+
+
+def revoked(path: Path, key_id: str) -> str:
+    """Take a key out of a file, and return a sentence. Raises `UsageError`."""
+    revoke_key(path, key_id)
+    return f"key {key_id} is revoked; running services refuse it within a second"
+
+
+def _facts(key: ApiKey) -> Mapping[str, Any]:
+    created = datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec="seconds")
+    return {"id": key.id, "role": key.role, "created_at": created, "note": key.note}

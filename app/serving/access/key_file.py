@@ -1,0 +1,127 @@
+"""The file of API keys: JSON, readable by its owner only, replaced as a whole.
+
+    {"keys": [{"id", "role", "digest", "created_at", "note"}]}
+
+`recserve keys` writes it, and the service reads it again when it has changed.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.core.errors import UsageError
+from app.serving.access.keys import ApiKey, Role
+
+_DIGEST_DIGITS: Final = 128
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+    role: Role
+    digest: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_DIGEST_DIGITS}}}$")]
+    created_at: Annotated[float, Field(allow_inf_nan=False)]
+    note: str = ""
+
+
+class _KeptKeys(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    keys: list[_Kept]
+
+
+def read_keys(path: Path) -> tuple[ApiKey, ...]:
+    """Return the keys of a file, in the order in which they were added.
+
+    Raises:
+        UsageError: it cannot be read, is no file of keys, or others may write it.
+    """
+    try:
+        with path.open("rb") as file:
+            # A file that others can write lets them in; of what they may read they learn little.
+            if os.fstat(file.fileno()).st_mode & 0o022:
+                raise UsageError(f"{path}: others may write this file of keys; chmod 600 it")
+            text = file.read()
+    except OSError as error:
+        raise UsageError(f"{path}: the file of keys cannot be read: {error.strerror}") from error
+    try:
+        kept = _KeptKeys.model_validate_json(text).keys
+    except ValidationError as error:
+        raise UsageError(f"{path}: this is no file of keys; recserve keys add makes one") from error
+    return tuple(
+        [ApiKey(k.id, k.role, bytes.fromhex(k.digest), k.created_at, k.note) for k in kept]
+    )
+
+
+def add_key(path: Path, key: ApiKey) -> None:
+    """Add a key to a file, which is made if it is missing. Raises `UsageError`."""
+    _change(path, lambda keys: (*keys, key), may_be_missing=True)
+
+
+def revoke_key(path: Path, key_id: str) -> None:
+    """Take a key out of a file. Raises `UsageError`, also if it has no such key."""
+
+    def without(keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        rest = tuple([key for key in keys if key.id != key_id])
+        if len(rest) == len(keys):
+            raise UsageError(f"{path}: there is no key {key_id}; recserve keys list shows them")
+        return rest
+
+    _change(path, without, may_be_missing=False)
+
+
+def _change(
+    path: Path,
+    change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]],
+    *,
+    may_be_missing: bool,
+) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            keys = () if may_be_missing and not path.exists() else read_keys(path)
+            _write(path, change(keys))
+    except OSError as error:
+        raise UsageError(f"{path}: the file of keys cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let no other command change the file meanwhile."""
+    lock = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _write(path: Path, keys: Iterable[ApiKey]) -> None:
+    shown = [
+        {
+            "id": key.id,
+            "role": key.role,
+            "digest": key.digest.hex(),
+            "created_at": key.created_at,
+            "note": key.note,
+        }
+        for key in keys
+    ]
+    # The temporary file is readable by its owner only, from its first moment.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps({"keys": shown}, option=orjson.OPT_INDENT_2) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""From settings to the keys of a service: who may call it, and where it may listen.
+
+no file of keys    callers without a key may do everything on this machine; beyond it they are
+answered only if the settings say so, and are never administrators
+a file of keys     callers need a key; if the settings say so, without one they may read
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.core.errors import UsageError
+from app.core.settings import Settings
+from app.serving.access.key_file import read_keys
+from app.serving.access.key_ring import KeyRing, follow_file
+from app.serving.access.keys import Role
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_access(settings: Settings) -> None:
+    """Refuse to listen beyond this machine where nobody needs a key.
+
+    Raises:
+        UsageError: the settings allow that, or the file of keys cannot be used.
+    """
+    if settings.api_keys_file is not None:
+        read_keys(settings.api_keys_file)
+    elif not is_loopback(settings.host) and not settings.allow_anonymous:
+        raise UsageError(
+            f"{settings.host} is reached by other machines, and nobody needs a key: make one with "
+            "recserve keys add --file FILE and set RECSERVE_API_KEYS_FILE, or set "
+            "RECSERVE_ALLOW_ANONYMOUS=1"
+        )
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Return the keys of the settings. Raises `UsageError`."""
+    if settings.api_keys_file is not None:
+        anonymous: Role | None = "read" if settings.allow_anonymous else None
+        return KeyRing(read_keys(settings.api_keys_file), anonymous)
+    return KeyRing((), "admin" if is_loopback(settings.host) else "write")
+
+
+@contextmanager
+def following(ring: KeyRing, settings: Settings) -> Iterator[None]:
+    """Follow the changes of the file of keys, if there is one, while the block runs."""
+    path = settings.api_keys_file
+    if path is None:
+        yield
+        return
+    task = asyncio.create_task(follow_file(ring, path), name="recserve-keys")
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,97 @@
+"""Who gets in: keys, roles, and callers without a key."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ForbiddenError, UnauthenticatedError
+from app.serving.access.key_file import add_key
+from app.serving.access.key_ring import KeyRing, follow_file
+from app.serving.access.keys import ROLES, Role, new_key, reaches
+from tests.turns import Turns
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("needed", ROLES)
+def test_a_key_gets_as_far_as_its_role(role: Role, needed: Role) -> None:
+    sent, key = new_key(role, "", 0.0)
+    ring = KeyRing([key])
+    authorization = f"Bearer {sent}".encode()
+    if reaches(role, needed):
+        assert ring.check(authorization, needed) == key.id
+    else:
+        with pytest.raises(ForbiddenError, match=f"the role {needed}; the key has the role {role}"):
+            ring.check(authorization, needed)
+
+
+def test_the_scheme_is_read_in_any_case() -> None:
+    sent, key = new_key("read", "", 0.0)
+    assert KeyRing([key]).check(f"bEARER  {sent} ".encode(), "read") == key.id
+
+
+@pytest.mark.parametrize("head", ["", "Basic ", "Bearer", "Token "])
+def test_another_scheme_is_refused(head: str) -> None:
+    sent, key = new_key("read", "", 0.0)
+    with pytest.raises(UnauthenticatedError):
+        KeyRing([key]).check(f"{head}{sent}".encode(), "read")
+
+
+def test_a_key_of_the_right_id_with_another_secret_is_refused() -> None:
+    (sent, key), (other, _) = new_key("admin", "", 0.0), new_key("admin", "", 0.0)
+    forged = sent[: len("rsk_00000000_")] + other[len("rsk_00000000_") :]
+    with pytest.raises(UnauthenticatedError, match="not valid"):
+        KeyRing([key]).check(f"Bearer {forged}".encode(), "read")
+
+
+def test_a_wrong_key_is_refused_even_where_none_is_needed() -> None:
+    with pytest.raises(UnauthenticatedError):
+        KeyRing([], "admin").check(b"Bearer rsk_nonsense", "read")
+
+
+def test_without_a_key_the_role_of_strangers_counts() -> None:
+    _, key = new_key("admin", "", 0.0)
+    with pytest.raises(UnauthenticatedError):
+        KeyRing([key]).check(None, "read")
+    open_to_read = KeyRing([key], "read")
+    assert open_to_read.check(None, "read") == ""
+    with pytest.raises(UnauthenticatedError):
+        open_to_read.check(None, "write")
+    with pytest.raises(ForbiddenError, match="recserve keys add"):
+        KeyRing([], "write").check(None, "admin")
+
+
+async def test_a_file_that_changes_takes_effect_and_a_broken_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    path, turns = tmp_path / "keys.json", Turns()
+    sent, key = new_key("read", "", 0.0)
+    later, more = new_key("write", "", 0.0)
+    add_key(path, key)
+    ring = KeyRing([key])
+    following = asyncio.create_task(follow_file(ring, path, turns.sleep))
+    await turns.first()
+    assert not _gets_in(ring, later)
+
+    add_key(path, more)
+    await turns.next()
+    assert _gets_in(ring, later)
+
+    for spoil in (lambda: path.write_text("no keys"), path.unlink):
+        spoil()
+        await turns.next()
+        assert _gets_in(ring, sent)
+
+    add_key(path, more)
+    await turns.next()
+    assert not _gets_in(ring, sent)
+    assert _gets_in(ring, later)
+    following.cancel()
+
+
+def _gets_in(ring: KeyRing, sent: str) -> bool:
+    try:
+        ring.check(f"Bearer {sent}".encode(), "read")
+    except UnauthenticatedError:
+        return False
+    return True
