@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from app.bundle.generations import is_generation
 from app.bundle.training_lock import is_training
+from app.core.answer_port import AnswerStore
 from app.core.control_port import ControlStore
 from app.core.memory import settled
 from app.core.ports import Cache, Engine, LiveEngine
@@ -42,11 +43,14 @@ from app.serving.intents.learning import (
     learning_limits,
     namespace_of,
 )
+from app.serving.kept_answers.keeper import OTHERS_WRITE_S, AnswerKeeper
 from app.serving.live_catalogue import LiveCatalogue
 from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.request_plan import Planner
 from app.serving.stores.opening import (
+    is_shared,
+    open_answer_store,
     open_control_store,
     open_event_store,
     open_intent_store,
@@ -79,6 +83,7 @@ class Service:
     reloader: Reloader
     control: Control
     intents: IntentLearner | None = None
+    answers: AnswerKeeper | None = None
 
     @property
     def ready(self) -> bool:
@@ -128,6 +133,7 @@ async def open_service(
         events=events,
         journal=open_journal(settings, store_namespace(settings)),
         control=open_control_store(settings, store_namespace(settings)),
+        answers=await open_answer_store(settings),
         teacher=_open_teacher(settings, bundle_name),
         rules=loaded.rules,
         source=loader.source(),
@@ -183,6 +189,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
     events: EventStore,
     journal: Journal,
     control: ControlStore,
+    answers: AnswerStore | None = None,
     teacher: Teacher | None = None,
     rules: Mapping[str, EventRule] = DEFAULT_EVENT_RULES,
     source: BundleSource | None = None,
@@ -201,6 +208,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         events: where the events of users are stored.
         journal: where changes of items are stored.
         control: where rules and scenarios are stored.
+        answers: where answers are kept; None = they are not.
         teacher: a language model that learns queries, and the store of that; None = nobody does.
         rules: what each kind of event says about an item.
         source: where other generations of the bundle come from; None = there are no others.
@@ -257,6 +265,8 @@ async def wire(  # noqa: PLR0913 - one argument a part
             stack.push_async_callback(learning.aclose)
         words = None if learning is None else learning.words
         controls = Control(control, current, metrics, now)
+        keeping = _keeping(answers, settings, metrics, now=now, clock=clock)
+        keeper = await stack.enter_async_context(keeping)
         planner = Planner(current, states, life_s, now, control=controls, words=words)
         parts = RecommenderParts(
             engine=current,
@@ -267,6 +277,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             metrics=metrics,
             reach=catalogue.reach,
             words=words,
+            answers=keeper,
         )
         recommender = Recommender(parts, clock, now)
         stack.push_async_callback(recommender.aclose)
@@ -306,7 +317,31 @@ async def wire(  # noqa: PLR0913 - one argument a part
             reloader=reloader,
             control=controls,
             intents=None if learning is None else learning.learner,
+            answers=keeper,
         )
+
+
+@asynccontextmanager
+async def _keeping(
+    answers: AnswerStore | None,
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    now: Callable[[], float],
+    clock: Callable[[], float],
+) -> AsyncIterator[AnswerKeeper | None]:
+    """Keep answers in a store, if there is one."""
+    if answers is None:
+        yield None
+        return
+    alone = settings.workers == 1 and not is_shared(settings)
+    patience_s = 0.0 if alone else OTHERS_WRITE_S
+    keeper = AnswerKeeper(answers, metrics, now=now, clock=clock, patience_s=patience_s)
+    keeper.start()
+    try:
+        yield keeper
+    finally:
+        await keeper.aclose()
 
 
 def _open_teacher(settings: Settings, bundle_name: str) -> Teacher | None:

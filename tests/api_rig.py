@@ -8,6 +8,7 @@ import httpx
 
 from app.api.server import create_app
 from app.bootstrap import Service, wire
+from app.core.answer_port import AnswerStore
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.intents.learning import Teacher
@@ -23,8 +24,10 @@ async def served(
     engine: Any = None,
     events: MemoryEventStore | None = None,
     changes: dict[str, MemoryChanges] | None = None,
+    *,
     teacher: Teacher | None = None,
     control: MemoryControlStore | None = None,
+    answers: AnswerStore | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve an engine; `changes` outlive the service, as a journal on a disk does."""
@@ -43,6 +46,7 @@ async def served(
             events=events,
             journal=journal,
             control=control or MemoryControlStore(),
+            answers=answers,
             teacher=teacher,
         ) as service:
             yield service

@@ -10,6 +10,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from app.bootstrap import Service, wire
+from app.core.answer_port import AnswerStore
 from app.core.ports import Cache
 from app.core.settings import Settings
 from app.core.store_ports import UserStore
@@ -63,6 +64,7 @@ async def rig(
     *,
     teacher: Teacher | None = None,
     control: MemoryControlStore | None = None,
+    answers: AnswerStore | None = None,
     now: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
@@ -79,6 +81,7 @@ async def rig(
         events=events,
         journal=MemoryJournal("films"),
         control=control or MemoryControlStore(),
+        answers=answers,
         teacher=teacher,
         rules=rules,
         now=now,

@@ -156,6 +156,19 @@ ANSWER: Final = object_of(
     optional=("baseline",),
 )
 
+KEPT_ANSWER: Final = object_of(
+    "KeptAnswer",
+    {
+        **ANSWER["properties"],
+        "given_at": SECONDS,
+        "request": {
+            **RecommendRequest.model_json_schema(),
+            "description": "the fields that were sent, with those of the scenario",
+        },
+    },
+    optional=tuple(ANSWER["properties"].keys() - set(ANSWER["required"])),
+)
+
 BATCH_ANSWER: Final = object_of("BatchAnswer", {"results": array_of({"anyOf": [ANSWER, ERROR]})})
 
 BATCH_REQUEST: Final = object_of(

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
-from app.api import admin, catalogue, lists, routes, rules
+from app.api import admin, catalogue, kept_answers, lists, routes, rules
 from app.api import users as people
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
@@ -89,6 +89,7 @@ def create_app(
         catalogue.router,
         admin.router,
         rules.router,
+        kept_answers.router,
     )
     for router in routers:
         app.include_router(router)

@@ -121,12 +121,19 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
     """Make everything that is known of a user unreachable, now and in every process.
 
     The values leave the store's files with `recserve compact`, and the bundle when it is next
-    built. Cached answers cannot be reached any more, and expire.
+    built. Cached answers cannot be reached any more, and expire. Kept answers are erased.
     """
     _refuse_merge(request)
     user = _key(user_id)
-    frozen = (await service.users.read_all(user)).frozen
+    state = await service.users.read_all(user)
+    frozen, users = state.frozen, (user, *state.stored.merged)
+    # First, because the user's sessions are known until the events are gone: if this fails, the
+    # call can be repeated. Then again, for what was answered in between.
+    if service.answers is not None:
+        await service.answers.erase(users)
     gone = await service.users.events.delete(user)
+    if service.answers is not None:
+        await service.answers.erase(users)
     return as_json({"user_id": user_id, "deleted": {"store": gone, "bundle": len(frozen)}})
 
 

@@ -186,6 +186,15 @@ class Settings(BaseSettings):
         0, ge=0, le=36_500, description="Age beyond which events are dropped, in days; 0 = none."
     )
 
+    keep_answers_hours: int = Field(
+        0, ge=0, le=8760, description="How long answers are kept, in hours; 0 = not at all."
+    )
+    keep_answers_bytes: int = Field(
+        1_073_741_824,
+        ge=1_048_576,
+        description="Size of the kept answers, in bytes; beyond it the oldest leave.",
+    )
+
     llm_url: str | None = Field(
         None,
         pattern=r"^https?://",

@@ -48,6 +48,7 @@ class Metrics:
         self._caching()
         self._events()
         self._control()
+        self._kept_answers()
         self._language_model()
 
     def text(self) -> bytes:
@@ -140,6 +141,14 @@ class Metrics:
         self.control_read_errors = self._counter(
             "control_read_errors", "Looks at the rules and scenarios that failed."
         )
+
+    def _kept_answers(self) -> None:
+        self.answers_kept = self._counters(
+            "answers_kept",
+            "Answers that were to be kept, by result: kept, dropped (too many waited), failed.",
+            "result",
+        )
+        self.answers_waiting = self._gauge("answers_waiting", "Answers that wait to be kept.")
 
     def _language_model(self) -> None:
         self.llm_calls = self._counters(

@@ -23,6 +23,7 @@ from app.serving.caching.answers import Caches, Validity
 from app.serving.caching.single_flight import Shared, SingleFlight
 from app.serving.cursor import write_cursor
 from app.serving.intents.words import Words
+from app.serving.kept_answers.keeper import AnswerKeeper
 from app.serving.request_plan import Planner, RequestPlan
 from app.serving.response import NO_TIMINGS, Answer, CacheWord, fresh_id, write_head, write_tail
 
@@ -39,6 +40,7 @@ class RecommenderParts:
     Attributes:
         reach: waits until a change of the catalogue is applied, `LiveCatalogue.reach`.
         words: where queries are noted that were not understood; None = nothing is learned.
+        answers: keeps the answers that are given; None = they are not kept.
     """
 
     engine: Engine
@@ -49,6 +51,7 @@ class RecommenderParts:
     metrics: Metrics
     reach: Callable[[int, float], Awaitable[None]]
     words: Words | None = None
+    answers: AnswerKeeper | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +148,9 @@ class Recommender:
         if not plan.degraded:
             tail, trouble = await self._parts.caches.get(plan.lookup)
             if tail is not None:
-                return self._answer(start, "hit", tail)
+                return self._answer(ask, start, "hit", tail)
             if ask.max_stale_ms and (tail := self._stale(plan)) is not None:
-                return self._answer(start, "hit", tail, x_cache="stale")
+                return self._answer(ask, start, "hit", tail, x_cache="stale")
 
         # 3. Resolve: only a miss reads what the user did.
         return _Prepared(start, await self._parts.planner.resolve(plan), trouble)
@@ -162,7 +165,8 @@ class Recommender:
         # 5. Answer.
         word: CacheWord = "bypass" if plan.degraded else "miss" if shared.leader else "coalesced"
         x_cache = "error" if trouble else ""
-        return self._answer(start, word, shared.value.tail, computed=shared.value, x_cache=x_cache)
+        made = shared.value
+        return self._answer(plan.ask, start, word, made.tail, computed=made, x_cache=x_cache)
 
     async def interpret(self, query: str) -> str:
         """Return the JSON text of what a query asks for now, as an answer would show it.
@@ -259,11 +263,13 @@ class Recommender:
         shown = [*plan.page.shown, *[item.id for item in result.items]]
         return write_cursor(shown, plan.page.owner, self._now())
 
-    def _answer(
+    def _answer(  # noqa: PLR0913 - what an answer is made of
         self,
+        ask: RecommendRequest,
         start: float,
         word: CacheWord,
         tail: bytes,
+        *,
         computed: Computed | None = None,
         x_cache: str = "",
     ) -> Answer:
@@ -272,13 +278,16 @@ class Recommender:
         queue_ms = computed.queue_ms if computed else 0.0
         degraded = computed.degraded if computed else ()
         self._observed.count(total, queue_ms, stages, degraded, worked=computed is not None)
+        answer_id = self._new_id()
         head = write_head(
-            recommendation_id=self._new_id(),
+            recommendation_id=answer_id,
             cache=word,
             queue_ms=queue_ms,
             stages=stages,
             total_ms=total * 1e3,
         )
+        if self._parts.answers is not None:
+            self._parts.answers.note(answer_id, ask, head, tail)
         return Answer(head + tail, x_cache or word, degraded)
 
 

@@ -79,7 +79,7 @@ def test_no_torch_after_every_route(bundle: Path, tmp_path: Path) -> None:
     )
 
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.split() == ["17", "routes", "[]"]
+    assert shown.stdout.split() == ["24", "routes", "[]"]
 
 
 def test_two_processes_share_answers_through_redis(

@@ -13,16 +13,19 @@ from typing import Final
 from redis.asyncio import Redis
 
 from app.bundle.reader import bundle_name
+from app.core.answer_port import AnswerBounds, AnswerStore
 from app.core.control_port import ControlStore
 from app.core.errors import StoreError, UsageError
 from app.core.settings import Settings
 from app.core.store_ports import EventStore, IntentStore, Journal
 from app.serving.stores.namespaces import empty_beside
+from app.serving.stores.redis_answers import RedisAnswerStore
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.stores.redis_control import RedisControlStore
 from app.serving.stores.redis_intents import RedisIntentStore
 from app.serving.stores.redis_journal import RedisJournal
 from app.serving.stores.redis_store import RedisEventStore
+from app.serving.stores.sqlite_answers import SqliteAnswerStore
 from app.serving.stores.sqlite_control import SqliteControlStore
 from app.serving.stores.sqlite_intents import SqliteIntentStore
 from app.serving.stores.sqlite_journal import SqliteJournal
@@ -44,6 +47,7 @@ class _Scheme:
         journal: opens the journal of a URL and a namespace.
         intents: opens the learned intents of a URL and a namespace.
         control: opens the rules and scenarios of a URL and a namespace.
+        answers: opens the kept answers of a URL and a namespace.
     """
 
     shared: bool
@@ -51,6 +55,7 @@ class _Scheme:
     journal: Callable[[str, Settings, str], Journal]
     intents: Callable[[str, Settings, str], IntentStore]
     control: Callable[[str, Settings, str], ControlStore]
+    answers: Callable[[str, Settings, str], AnswerStore]
 
 
 async def open_event_store(settings: Settings) -> EventStore:
@@ -137,6 +142,23 @@ def open_control_store(settings: Settings, namespace: str) -> ControlStore:
     return scheme.control(url, settings, namespace)
 
 
+async def open_answer_store(settings: Settings) -> AnswerStore | None:
+    """Open the kept answers, beside the events; None, and nothing is kept, if they are off.
+
+    What was kept before they were switched off is erased then.
+
+    Raises: as `open_journal`.
+    """
+    url, scheme = _store_of(settings)
+    store = scheme.answers(url, settings, store_namespace(settings))
+    if settings.keep_answers_hours:
+        return store
+    with contextlib.suppress(StoreError):  # a Redis that is down: that was said
+        await store.clear()
+    await store.aclose()
+    return None
+
+
 async def check_event_store(settings: Settings) -> None:
     """Check that the event store of the settings can be used, as far as that shows at the start.
 
@@ -195,6 +217,10 @@ def _sqlite_control(url: str, _settings: Settings, namespace: str) -> ControlSto
     return SqliteControlStore(_sqlite_path(url), namespace)
 
 
+def _sqlite_answers(url: str, settings: Settings, namespace: str) -> AnswerStore:
+    return SqliteAnswerStore(_sqlite_path(url), namespace, _answer_bounds(settings))
+
+
 async def _redis_event_store(url: str, settings: Settings, namespace: str) -> EventStore:
     client = _redis_client(url, settings)
     store = RedisEventStore(client, settings.retention(), namespace=namespace)
@@ -216,6 +242,15 @@ def _redis_control(url: str, settings: Settings, namespace: str) -> ControlStore
     return RedisControlStore(_redis_client(url, settings), namespace)
 
 
+def _redis_answers(url: str, settings: Settings, namespace: str) -> AnswerStore:
+    return RedisAnswerStore(_redis_client(url, settings), namespace, _answer_bounds(settings))
+
+
+def _answer_bounds(settings: Settings) -> AnswerBounds:
+    # A life of 0 is never used: nothing is kept then.
+    return AnswerBounds(settings.keep_answers_hours * 3600.0, settings.keep_answers_bytes)
+
+
 def _redis_client(url: str, settings: Settings) -> Redis:
     # A longer timeout than for a cache, and no circuit breaker: events must not be lost.
     timeout_s = settings.store_timeout_ms / 1e3
@@ -228,6 +263,7 @@ _SQLITE: Final = _Scheme(
     journal=_sqlite_journal,
     intents=_sqlite_intents,
     control=_sqlite_control,
+    answers=_sqlite_answers,
 )
 _REDIS: Final = _Scheme(
     shared=True,
@@ -235,5 +271,6 @@ _REDIS: Final = _Scheme(
     journal=_redis_journal,
     intents=_redis_intents,
     control=_redis_control,
+    answers=_redis_answers,
 )
 _SCHEMES: Final = {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS}
