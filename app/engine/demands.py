@@ -79,6 +79,7 @@ def _is_weak(request: RankRequest, intent: Intent, parts: EngineParts) -> bool:
 def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
     """Put a resolved request under the demands of its intent, and say how it is ordered."""
     intent, max_per = asked.intent, asked.request.max_per
+    resolved = _with_tone_taste(resolved, asked, parts)
     if intent.is_plain and not (intent.tone or max_per):
         return Posed(asked, resolved)
     if intent.without:
@@ -106,6 +107,16 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
         ones = np.ones(len(ordering.first), np.float32)
         resolved = replace(resolved, extra={**resolved.extra, "title": Hits(ordering.first, ones)})
     return Posed(asked, resolved, ordering)
+
+
+def _with_tone_taste(
+    resolved: ResolvedRequest, asked: Asked, parts: EngineParts
+) -> ResolvedRequest:
+    """Add the tones of what was taken lately, where items have some and the query asks for none."""
+    if asked.intent.tone or not (parts.tones.has_field and asked.request.history):
+        return resolved
+    history = parts.catalogue.rows(asked.request.history)
+    return replace(resolved, tone_taste=parts.tones.taste(history))
 
 
 def _preferred(intent: Intent, parts: EngineParts) -> Vector | None:

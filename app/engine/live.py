@@ -273,10 +273,10 @@ def perform(update: CatalogueUpdate) -> EngineParts:
     if len(update.renamed):
         parts.texts.vectors[update.renamed] = update.vectors
         parts.texts.index.put(update.renamed)
-        parts.tones.forget()
     if parts.learned is not None and update.taste is not None:
         targets, rows = update.taste
         parts.learned.behaviour.taste.targets[rows] = targets
+    parts.tones.change(update.rows)
     parts = replace(parts, parser=update.parser)
     if not len(update.redated):
         return parts

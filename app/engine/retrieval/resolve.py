@@ -12,6 +12,7 @@ from app.core.ranking import By, RankRequest
 from app.core.types import Codes, Mask, Matrix, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.catalogue.side_values import SideValues
+from app.engine.catalogue.tone_taste import ToneTaste
 from app.engine.kernels.topk import Exclusion, Hits
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.similar import MOST_LIKED, Liked
@@ -53,6 +54,8 @@ class ResolvedRequest:
         extra: name -> hits that the demands of the request bring beside the sources.
         preferred: float32[n], how much each row comes before others of like relevance; 0 = not.
             None = no preference.
+        tone_taste: the tones of what was taken lately, where items have tones and the query asks
+            for none; None = nothing is known of them.
         k: how many items are asked for.
     """
 
@@ -72,6 +75,7 @@ class ResolvedRequest:
     named: Rows | None = None
     extra: Mapping[str, Hits] = field(default_factory=dict)
     preferred: Vector | None = None
+    tone_taste: ToneTaste | None = None
     k: int = 10
 
     @property

@@ -5,6 +5,7 @@
     match      = cos(query, item) + 0.3 · coverage(query, title) + exactness / 10 + nearness
     nearness   = l · similarity(liked, item) − 0.4 · max(0, cos(disliked, item))
                + 20, where the whole query is an id or another code of the item
+               + 0.5 · preference(item) + 0.03 · cos(tones taken lately, tones of the item)
     unlearned  = match + 0.5 · cos(taste, item)
                + 0.15 · popularity(item) + 0.1 · trending(item) + 0.05 · freshness(item)
 
@@ -15,7 +16,8 @@ The weight l of likes is 0.3 beside a query, 2 beside what was learned from a hi
 query decides first, then the likes, then the history.
 
 Cosines are in [-1, 1], all other parts in [0, 1], but the similarity of the most similar items may
-be above 1 (`app.engine.retrieval.similar`). A missing part adds nothing, the cosine of a text
+be above 1 (`app.engine.retrieval.similar`), and a preference up to 2: 1 for the values, 1 for the
+tones that the query names. A missing part adds nothing, the cosine of a text
 without a vector too. Where the query or the item has no vector, coverage counts 1: nothing else
 says that they fit, and a popular item must not come before one that does. Exactness
 (`app.engine.scoring.exactness`) is more than all the others together. The weight of coverage was
@@ -55,6 +57,10 @@ TIE_WEIGHT = 1e-5
 PREFERENCE_WEIGHT = 0.5
 """What an item gains that has a value which the query names, where that value is no filter; and as
 much again for all the tones that it asks for."""
+
+TONE_TASTE_WEIGHT = 0.03
+"""What an item gains whose tones are those of what somebody took lately: little, 0.3 beside the
+learned score."""
 
 LEARNED_MATCH_WEIGHT = 10.0
 """Weight of a match beside the learned score, a logarithm of odds: the query decides first."""
@@ -120,7 +126,7 @@ class Blend:
         """Return float32[c] by name: the parts of the score of each candidate but for the signals.
 
         Arguments as of one request of `scores`. The names: match, code, likes, dislikes,
-        preferences, taste. A part that the request does not have is left out.
+        preferences, tones, taste. A part that the request does not have is left out.
         """
         terms: dict[str, Vector] = {}
         if _is_open(request, known):
@@ -190,6 +196,8 @@ class Blend:
         if request.preferred is not None:
             weights = np.float32(PREFERENCE_WEIGHT) * request.preferred[rows]
             yield "preferences", weights.astype(np.float32, copy=False)
+        if request.tone_taste is not None:
+            yield "tones", np.float32(TONE_TASTE_WEIGHT) * request.tone_taste.likeness(rows)
         if not learned and request.taste_vector is not None:
             yield "taste", TASTE_WEIGHT * self._cosines(rows, request.taste_vector)
 

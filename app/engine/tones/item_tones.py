@@ -4,22 +4,45 @@
     lexicon            of every other item, by the words of its title, text and categories
 
 An item whose field is an empty list has no tone: whoever filled it in has said so. The words are
-looked up when a tone is asked for the first time, and kept until items change.
+looked up when a tone is asked for the first time, and kept until items change. What a user took
+lately has tones by the attribute alone: words are too rare for that.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from app.core.types import Mask, Vector
-from app.domain.filters import filter_text
+from app.core.types import JsonValue, Mask, Rows, Vector
+from app.domain.intent import TONES
 from app.engine.catalogue.catalogue import Catalogue
+from app.engine.catalogue.tone_taste import ToneTaste
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.tones.lexicon import lexicon
 
 TONE_FIELD: Final = "tone"
-_HAS_FIELD: Final = filter_text({TONE_FIELD: {"exists": True}})
+RECENT: Final = 10
+"""How many of the newest items of a history say which tones somebody likes at the moment."""
+
+_NUMBER: Final[dict[str, int]] = {tone: number for number, tone in enumerate(TONES)}
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldTones:
+    """The attribute `tone`: bool[n, tones], and bool[n], which items have the field."""
+
+    having: npt.NDArray[np.bool_]
+    has_field: Mask
+
+    def put(self, row: int, value: JsonValue) -> None:
+        self.has_field[row] = value is not None
+        self.having[row] = False
+        for tone in value if isinstance(value, list) else [value]:
+            number = _NUMBER.get(str(tone))
+            if number is not None:
+                self.having[row, number] = True
 
 
 class ItemTones:
@@ -28,7 +51,8 @@ class ItemTones:
     def __init__(self, catalogue: Catalogue, words: LexicalSearch) -> None:
         """Take the items, and what finds them by words."""
         self._catalogue, self._words = catalogue, words
-        self._has_field = catalogue.attributes.get(TONE_FIELD) in {"string", "strings"}
+        self.has_field = catalogue.attributes.get(TONE_FIELD) in {"string", "strings"}
+        self._by_field: _FieldTones | None = None
         self._by_words: dict[str, Mask] = {}
 
     def shares(self, tones: Sequence[str]) -> Vector | None:
@@ -42,21 +66,32 @@ class ItemTones:
         shares /= len(tones)
         return shares if shares.any() else None
 
-    def forget(self) -> None:
-        """Look the words up again, because the texts of some items have changed."""
+    def taste(self, history: Rows) -> ToneTaste | None:
+        """Return the tones of int64[h] rows taken, oldest first; None where they have none."""
+        if not (self.has_field and history.size):
+            return None
+        having = self._field_tones().having
+        mean = having[history[-RECENT:]].mean(axis=0, dtype=np.float32)
+        length = float(np.linalg.norm(mean))
+        return ToneTaste(having, mean / np.float32(length)) if length else None
+
+    def change(self, rows: Rows) -> None:
+        """Read some rows (int64[c]) again, because their items have changed."""
         self._by_words.clear()
+        if self._by_field is not None:
+            for row in rows.tolist():
+                self._by_field.put(row, self._changed_value(row))
 
     def _having(self, tone: str) -> Mask:
         """Return bool[n]: the items with a tone."""
         if tone not in self._by_words:
             self._by_words[tone] = self._with_words_of(tone)
-        by_words = self._by_words[tone]
-        if not self._has_field:
-            return by_words
-        lacking = self._catalogue.blocked(filter_text({TONE_FIELD: {"any": [tone]}}))
-        unsaid = self._catalogue.blocked(_HAS_FIELD)
-        assert lacking is not None and unsaid is not None  # noqa: S101, PT018 - of filters
-        having: Mask = ~lacking | (unsaid & by_words)
+        if not self.has_field:
+            return self._by_words[tone]
+        by_field = self._field_tones()
+        having: Mask = by_field.having[:, _NUMBER[tone]] | (
+            ~by_field.has_field & self._by_words[tone]
+        )
         return having
 
     def _with_words_of(self, tone: str) -> Mask:
@@ -64,3 +99,21 @@ class ItemTones:
         for phrase in lexicon().get(tone, ()):
             mask[self._words.rows_with(phrase)] = True
         return mask
+
+    def _field_tones(self) -> _FieldTones:
+        if self._by_field is None:
+            table, n = self._catalogue.table, len(self._catalogue)
+            found = _FieldTones(np.zeros((n, len(TONES)), np.bool_), np.zeros(n, np.bool_))
+            found.has_field[: table.n_rows] = table.present(TONE_FIELD)
+            values = table.values(TONE_FIELD)
+            numbers = np.array([_NUMBER.get(str(name), -1) for name in values.names] or [-1])
+            known = numbers[values.codes] >= 0
+            found.having[values.rows[known], numbers[values.codes[known]]] = True
+            for row in self._catalogue.records():
+                found.put(row, self._changed_value(row))
+            self._by_field = found
+        return self._by_field
+
+    def _changed_value(self, row: int) -> JsonValue:
+        record = self._catalogue.records().get(row)
+        return None if record is None else record.values.get(TONE_FIELD)

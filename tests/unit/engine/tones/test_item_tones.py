@@ -107,3 +107,58 @@ def test_a_sort_goes_through_the_items_of_that_tone_first() -> None:
     assert asked(engine, "popular light books", intent=intent)[:2] == ["war", "farm"]
     engine = engine_of([None, None, ["light"], ["light"]])
     assert asked(engine, "popular light books", intent=intent)[:2] == ["farm", "city"]
+
+
+def test_tones_taken_lately_count_a_little_where_the_query_asks_for_none() -> None:
+    engine = engine_of([["light"], ["light", "funny"], ["sad"], None])
+
+    def scores(*history: str, **more: str) -> dict[str, float]:
+        request = RankRequest(history=history, repeat=True, k=4, **more)  # type: ignore[arg-type]
+        (result,) = engine.rank([request]).results
+        return {item.id: item.score for item in result.items}
+
+    plain = engine_of()
+    (result,) = plain.rank([RankRequest(history=("war",), repeat=True, k=4)]).results
+    before, after = {item.id: item.score for item in result.items}, scores("war")
+    assert {name: round(after[name] - before[name], 4) for name in BOOKS} == {
+        "war": 0.03,
+        "sea": round(0.03 / 2**0.5, 4),
+        "farm": 0.0,
+        "city": 0.0,
+    }
+    # A query that asks for a tone asks for this one, whatever was taken.
+    intent = '{"tone":["sad"]}'
+    assert scores("war", query="sad", intent=intent)["war"] == pytest.approx(before["war"])
+
+
+def test_tones_taken_lately_follow_changes() -> None:
+    tones = engine_of([["light"], None, ["sad"], "no tone"])._parts.tones
+    rows = np.arange(4)
+    taste = tones.taste(np.array([0, 2]))
+    assert taste is not None
+    assert taste.likeness(rows).tolist() == pytest.approx([0.5**0.5, 0.0, 0.5**0.5, 0.0])
+    assert tones.taste(np.array([1])) is None
+    assert tones.taste(np.array([], np.int64)) is None
+    assert engine_of()._parts.tones.taste(np.array([0])) is None
+
+    engine = engine_of([["light"], None, ["sad"], None])
+    assert engine._parts.tones.taste(np.array([1])) is None
+    engine.plan([Change(1, "sea", {"title": "sea", "tone": ["sad"]})], 1.0)()
+    engine.plan([Change(2, "farm", {"title": "farm"})], 1.0)()
+    taste = engine._parts.tones.taste(np.array([1]))
+    assert taste is not None
+    assert taste.likeness(rows).tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_an_explanation_has_tones_in_it() -> None:
+    engine = engine_of([["light"], ["light", "funny"], ["sad"], None])
+    for more in ({"history": ("war",)}, {"query": "sea", "intent": '{"tone":["sad"]}'}):
+        (result,) = engine.rank([RankRequest(k=4, repeat=True, explain=True, **more)]).results  # type: ignore[arg-type]
+        for item in result.items:
+            assert item.explanation is not None
+            assert result.baseline is not None
+            total = result.baseline + sum(item.explanation.contributions.values())
+            assert total == pytest.approx(item.score, abs=1e-5)
+        groups = {item.id: item.explanation.contributions for item in result.items}  # type: ignore[union-attr]
+        group = "taste" if "history" in more else "intent"
+        assert groups["farm"][group] != groups["city"][group]
