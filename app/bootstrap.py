@@ -48,6 +48,7 @@ from app.serving.live_catalogue import LiveCatalogue
 from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.request_plan import Planner
+from app.serving.shelves.shelves import ShelfFiller
 from app.serving.stores.opening import (
     is_shared,
     open_answer_store,
@@ -82,6 +83,7 @@ class Service:
     catalogue: LiveCatalogue
     reloader: Reloader
     control: Control
+    shelves: ShelfFiller
     intents: IntentLearner | None = None
     answers: AnswerKeeper | None = None
 
@@ -316,6 +318,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             catalogue=catalogue,
             reloader=reloader,
             control=controls,
+            shelves=ShelfFiller(current, recommender, states, now),
             intents=None if learning is None else learning.learner,
             answers=keeper,
         )

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
-from app.api import admin, catalogue, kept_answers, lists, routes, rules
+from app.api import admin, catalogue, kept_answers, lists, routes, rules, shelves
 from app.api import users as people
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
@@ -85,6 +85,7 @@ def create_app(
     routers = (
         routes.router,
         lists.router,
+        shelves.router,
         people.router,
         catalogue.router,
         admin.router,

@@ -6,7 +6,7 @@ below say what a state means for a request. This module knows neither caches nor
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -81,13 +81,15 @@ class UserStates:
         """
         return await self._in_time(lambda: self.events.version(user))
 
-    async def read(self, user: str, rule: SeenRule) -> UserState:
+    async def read(self, user: str, rule: SeenRule, kinds: Collection[str] = ()) -> UserState:
         """Return a user's state: events with a sign, all items that `rule` calls seen, attributes.
+
+        `kinds`: kinds of events that are read beside those with a sign.
 
         Raises:
             StoreError: it cannot be read, or not in time.
         """
-        return await self._in_time(lambda: self._read(user, rule))
+        return await self._in_time(lambda: self._read(user, rule, kinds))
 
     async def read_all(self, user: str) -> UserState:
         """Return a user's state with events of all kinds, their counts, and the attributes.
@@ -106,10 +108,10 @@ class UserStates:
         except TimeoutError as error:
             raise StoreError("user state cannot be read in time") from error
 
-    async def _read(self, user: str, rule: SeenRule) -> UserState:
+    async def _read(self, user: str, rule: SeenRule, more: Collection[str]) -> UserState:
         while True:
             loaded = self._current.loaded
-            kinds = _kinds_with_a_sign(loaded.rules)
+            kinds = list(dict.fromkeys((*_kinds_with_a_sign(loaded.rules), *more)))
             stored = await self.events.read(user, kinds, seen=_seen_kinds(rule, loaded.rules))
             state = await _layered(loaded.users, user, stored, with_seen=rule.everything)
             # If another bundle took over meanwhile, its rules may ask for other events.

@@ -20,6 +20,7 @@ BODIES = {
     "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
     "/interpret": {"query": "newest crime"},
     "/similar": {"item_id": "1"},
+    "/shelves": {"user_id": "ann", "shelves": [{"name": "a", "kind": "because"}, {"name": "b"}]},
     "/events": [{"user_id": "ann", "item_id": "1", "event_id": "e"}],
     "/users/{user_id}/merge": {"session_id": "s"},
     "/items": [{"id": "1", "title": "Heat"}],

@@ -92,6 +92,7 @@ def test_a_python_client_reads_well(python_client: Path) -> None:
     assert calls == {
         *("recommendations.recommend", "recommendations.recommend_batch"),
         *("recommendations.interpret", "recommendations.find_similar"),
+        *("recommendations.fill_shelves",),
         *("recommendations.list_popular", "recommendations.list_trending"),
         *("recommendations.list_newest", "events.send_events", "events.undo_event"),
         *("users.get_user", "users.put_user", "users.delete_user", "users.merge_session"),

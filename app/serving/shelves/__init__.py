@@ -1,0 +1,1 @@
+"""Shelves: several named rows of items for one user, in one pass of the engine."""
