@@ -122,6 +122,29 @@ INTENT: Final = object_of(
     },
 )
 
+_SHARE: Final[Schema] = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+
+_EXPOSURE: Final = object_of(
+    "ExposureReport",
+    {
+        "field": {**STRING, "description": "the field of the items that tells the groups apart"},
+        "groups": {
+            "type": "object",
+            "additionalProperties": object_of(
+                "GroupShare",
+                {
+                    "share": {"type": "number", "minimum": 0, "maximum": 1},
+                    "wanted": object_of("WantedShare", {"min": _SHARE, "max": _SHARE}),
+                    "met": {
+                        "type": "boolean",
+                        "description": "whether so many whole items are within what was wanted",
+                    },
+                },
+            ),
+        },
+    },
+)
+
 ANSWER: Final = object_of(
     "Answer",
     {
@@ -152,8 +175,9 @@ ANSWER: Final = object_of(
             "type": ["number", "null"],
             "description": "explain: the score that contributions are counted from",
         },
+        "exposure": _EXPOSURE,
     },
-    optional=("baseline",),
+    optional=("baseline", "exposure"),
 )
 
 KEPT_ANSWER: Final = object_of(
@@ -281,6 +305,8 @@ EXAMPLES: Final = {
     },
     "words only": {"value": {"query": "newest comedies", "intent": False}},
     "one of a title": {"value": {"query": "hamlet", "max_per": {"title": 1}}},
+    "unlike each other": {"value": {"query": "space", "diversity": 0.5}},
+    "with draws": {"value": {"user_id": "7", "explore": 0.1, "popularity_bias": -0.3}},
 }
 INTERPRET_EXAMPLES: Final = {"demands": {"value": {"query": "newest comedies from the 90s"}}}
 

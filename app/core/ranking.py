@@ -51,6 +51,14 @@ class RankRequest:
         by: what makes items similar to those in `like`; where nothing was learned, their texts do.
         explain: the first items come with an explanation.
         language: code of the language of explanations, where the query does not tell it.
+        diversity: how much unlike each other the items shall be, in [0, 1]; 0 = by score.
+        popularity_bias: in [-1, 1], below 0 for items that few took; a part of the score.
+        explore: probability with which a place is filled by a draw, in [0, 1].
+        seed: of those draws.
+        exposure: which shares of the places groups must and may have, as
+            `app.domain.exposure.checked_exposure` writes it; "" = any.
+        placed: ids of the items that further items are to follow in the same answer, which
+            `exposure` counts too.
     """
 
     query: str = ""
@@ -78,6 +86,12 @@ class RankRequest:
     by: By = "both"
     explain: bool = False
     language: str = ""
+    diversity: float = 0.0
+    popularity_bias: float = 0.0
+    explore: float = 0.0
+    seed: int = 0
+    exposure: str = ""
+    placed: tuple[str, ...] = ()
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -114,6 +128,28 @@ class RankedItem(NamedTuple):
     explanation: Explanation | None = None
 
 
+class GroupShare(NamedTuple):
+    """A group of an `exposure` in an answer.
+
+    `share`: of the items; `least`, `most`: the shares that were asked for, None = any; `met`:
+    whether the number of items is within them, as whole items.
+    """
+
+    name: str
+    share: float
+    least: float | None
+    most: float | None
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureReport:
+    """What an `exposure` came to: the field, and each group that was asked for."""
+
+    field: str
+    groups: tuple[GroupShare, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RankResult:
     """The engine's answer to one `RankRequest`.
@@ -133,6 +169,7 @@ class RankResult:
         rules: ids of the rules that applied.
         baseline: what the contributions of an explained item are counted from; None = nothing is
             explained.
+        exposure: what the request's `exposure` came to; None = it had none.
     """
 
     items: tuple[RankedItem, ...]
@@ -146,6 +183,7 @@ class RankResult:
     depends_on_catalogue: bool = False
     rules: tuple[str, ...] = ()
     baseline: float | None = None
+    exposure: ExposureReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class EngineInfo:
         scorer: "learned" from behaviour, or the fixed "blend".
         attributes: the kind of each field that `fields` may name.
         user_attributes: the kind of each attribute that the bundle has of users.
+        roles: which attribute is the price, rating, brand, provider or runtime.
         max_per: what `RankRequest.max_per` is where a request does not say; sorted by field.
         moment: when an item last became visible or invisible by its own times, unix milliseconds.
         visible_since_seq: number of the newest change that may have brought an item into answers
@@ -107,6 +108,7 @@ class EngineInfo:
     scorer: str
     attributes: Mapping[str, str]
     user_attributes: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
     max_per: tuple[tuple[str, int], ...] = ()
     moment: int = 0
     visible_since_seq: int = 0

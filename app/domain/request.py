@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.core.ranking import By
+from app.domain.exposure import ExposureWish
 from app.domain.named_values import (
     MAX_NAME_CHARS,
     MAX_NAMES,
@@ -52,6 +53,7 @@ MAX_CURSOR_ITEMS: Final = 1000
 MAX_CURSOR_CHARACTERS: Final = 32_768
 MAX_GROUPED_FIELDS: Final = 4
 MAX_PER: Final = 100
+MAX_SEED: Final = 2**53
 
 _WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -215,6 +217,41 @@ class RecommendRequest(BaseModel):
         default=None,
         max_length=MAX_GROUPED_FIELDS,
         description="Field -> how many items with the same value of it may come back.",
+    )
+    diversity: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How much unlike each other the items shall be: 0 (by score) to 1.",
+    )
+    popularity_bias: float = Field(
+        default=0.0,
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="-1 favours items that few took, 1 those that many took; a part of the score.",
+    )
+    explore: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="With this probability a place is filled by a draw; `propensity` says how "
+        "likely each item was. Such an answer is never cached.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="Of the draws of explore: the same seed draws the same; by default a new one.",
+    )
+    exposure: Annotated[
+        ExposureWish | None,
+        WithJsonSchema({"anyOf": [ExposureWish.model_json_schema(), {"type": "null"}]}),
+    ] = Field(
+        default=None,
+        description="Which share of the places groups of items must and may have.",
     )
     min_catalogue: int = Field(
         default=0,

@@ -19,7 +19,7 @@ from app.core.types import Rows, Vector
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
 from app.engine.arranging.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
-from app.engine.arranging.posed import Asked, Posed
+from app.engine.arranging.posed import Asked, Posed, arrangement_of
 from app.engine.intent.denials import denies
 from app.engine.kernels.topk import Hits
 from app.engine.parts import EngineParts
@@ -80,12 +80,12 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
     """Put a resolved request under the demands of its intent, and say how it is ordered."""
     intent, max_per = asked.intent, asked.request.max_per
     resolved = _with_tone_taste(resolved, asked, parts)
+    arrangement = arrangement_of(asked.request, parts.catalogue)
+    if arrangement is not None:
+        resolved = replace(resolved, needed=arrangement.needed)
     if intent.is_plain and not (intent.tone or max_per):
-        return Posed(asked, resolved)
-    if intent.without:
-        resolved = _without(resolved, intent.without, parts)
-    if intent.prefers or intent.tone:
-        resolved = replace(resolved, preferred=_preferred(intent, parts))
+        return Posed(asked, resolved, arrangement=arrangement)
+    resolved = _demanded(resolved, intent, parts)
     key = sort_key(intent.sort, parts.catalogue, parts.signals, parts.roles)
     if key is not None and resolved.preferred is not None:
         # What is preferred is sorted; the rest follows, by its score.
@@ -101,12 +101,20 @@ def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
         more = ordering.first[~np.isin(ordering.first, resolved.named)]
         resolved = replace(resolved, named=np.concatenate([resolved.named, more]))
     elif ordering.key is not None:
-        shown = parts.catalogue.rows(asked.request.shown)
-        resolved, ordering = _sorted(resolved, ordering, ordering.key, shown, parts)
+        resolved, ordering = _sorted(resolved, ordering, ordering.key, asked.request, parts)
     if ordering.first.size:
         ones = np.ones(len(ordering.first), np.float32)
         resolved = replace(resolved, extra={**resolved.extra, "title": Hits(ordering.first, ones)})
-    return Posed(asked, resolved, ordering)
+    return Posed(asked, resolved, ordering, arrangement)
+
+
+def _demanded(resolved: ResolvedRequest, intent: Intent, parts: EngineParts) -> ResolvedRequest:
+    """Return a request with the words that no item may have, and what is preferred."""
+    if intent.without:
+        resolved = _without(resolved, intent.without, parts)
+    if intent.prefers or intent.tone:
+        resolved = replace(resolved, preferred=_preferred(intent, parts))
+    return resolved
 
 
 def _with_tone_taste(
@@ -133,13 +141,11 @@ def _sorted(
     resolved: ResolvedRequest,
     ordering: Ordering,
     key: Floats,
-    shown: Rows,
+    request: RankRequest,
     parts: EngineParts,
 ) -> tuple[ResolvedRequest, Ordering]:
-    """Name the rows that a sort chooses from, or limit the sort to the most relevant ones.
-
-    `shown`: int64[s], the rows of earlier pages.
-    """
+    """Name the rows that a sort chooses from, or limit the sort to the most relevant ones."""
+    shown = parts.catalogue.rows(request.shown)
     pool = _holding_all_words(resolved, parts)
     if resolved.query and len(pool) < resolved.k:
         n_before = 0
@@ -153,10 +159,14 @@ def _sorted(
             resolved = replace(resolved, extra={"sort": _hits_by(key, pool)})
         window = MOST_RELEVANT - (len(shown) - n_before) % MOST_RELEVANT
         return resolved, replace(ordering, window=window)
-    # A value that may come only so often needs more rows than are asked for.
-    size = len(pool) if ordering.max_per else resolved.k
-    pool = pool_of(key, pool, size, parts.signals["popularity"])
-    named = np.union1d(ordering.first, pool)
+    popularity = parts.signals["popularity"]
+    # What is not taken for its place alone needs more rows than are asked for.
+    wide = request.max_per or request.explore or request.exposure
+    named = pool_of(key, pool, len(pool) if wide else resolved.k, popularity)
+    for needed in resolved.needed:
+        more = pool_of(key, pool[needed.rows[pool]], needed.least, popularity)
+        named = np.union1d(named, more)
+    pool, named = named, np.union1d(ordering.first, named)
     return replace(resolved, named=named, extra={"sort": _hits_by(key, pool)}), ordering
 
 

@@ -35,6 +35,7 @@ from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import Source, retrieval_order, retrieve
 from app.engine.scoring.learned import ScoredPairs
+from app.engine.scoring.popularity_bias import popularity_term
 
 log = logging.getLogger(__name__)
 
@@ -306,7 +307,9 @@ class RankEngine:
         retrieved = perf_counter()
         to_explain = frozenset([n for n, request in enumerate(batch) if request.explain])
         scored = self._score(requests, rows, hits, encoded.fast_encoding, to_explain)
-        results = results_of(parts.catalogue, parts.topk, posed_requests, scored)
+        results = results_of(
+            parts.catalogue, parts.topk, posed_requests, scored, vectors=parts.texts.vectors
+        )
         if to_explain:
             results = explained(parts, posed_requests, scored, results)
         return _Pass(
@@ -370,7 +373,31 @@ class RankEngine:
             for position, fallback_hits in zip(short, more, strict=True):
                 hits[position] |= fallback_hits
             candidates = self._candidates(requests, hits)
+        if any(request.needed for request in requests):
+            self._add_needed(requests, hits, candidates)
+            candidates = self._candidates(requests, hits)
         return hits, candidates
+
+    def _add_needed(
+        self,
+        requests: Sequence[ResolvedRequest],
+        hits: Sequence[dict[str, Hits]],
+        candidates: Sequence[Rows],
+    ) -> None:
+        """Ask all sources for the rows of which the candidates of a request have too few."""
+        lacking = [
+            (position, replace(request.only(needed.rows), k=needed.least))
+            for position, request in enumerate(requests)
+            for needed in request.needed
+            if request.named is None
+            and np.count_nonzero(needed.rows[candidates[position]]) < needed.least
+        ]
+        narrowed = [request for _, request in lacking]
+        for sources in (self._parts.sources, self._parts.fallback):
+            for (position, _), more in zip(lacking, self._hits(narrowed, sources), strict=True):
+                for name, some in more.items():
+                    before = hits[position].get(name)
+                    hits[position][name] = some if before is None else before.followed_by(some)
 
     @staticmethod
     def _hits(
@@ -411,6 +438,14 @@ class RankEngine:
         try:
             learned = self._parts.scorer.scores(requests, rows, to_explain)
             scores = self._parts.blend.scores(requests, rows, learned)
+            for position, request in enumerate(requests):
+                if request.popularity_bias:
+                    scores[position] += popularity_term(
+                        request.popularity_bias,
+                        self._parts.signals["popularity"],
+                        rows[position],
+                        learned=learned[position] is not None,
+                    )
         except (EngineError, ArithmeticError, ValueError, IndexError):
             log.exception("scoring failed: answering in the order of retrieval")
             failed, learned = ("rerank",), [None] * len(requests)

@@ -54,6 +54,7 @@ class Short:
             k_is_default=False,
             exclude=self.request.exclude.union(ids),
             shown=(*self.request.shown, *ids),
+            placed=(*self.request.placed, *ids) if self.request.exposure else (),
         )
 
 
@@ -155,6 +156,7 @@ def joined(short: Short, rest: RankResult, candidates: Rows, step: Step) -> Shor
         degraded=tuple(dict.fromkeys((*result.degraded, *rest.degraded))),
         passing=passing,
         baseline=rest.baseline if result.baseline is None else result.baseline,
+        exposure=result.exposure if rest.exposure is None else rest.exposure,
     )
     return replace(short, result=result, candidates=candidates)
 

@@ -233,5 +233,6 @@ def info_of(bundle: Bundle) -> EngineInfo:
         scorer="blend" if manifest.learned is None else "learned",
         attributes={k: v for k, v in manifest.attributes.items() if k not in {"id", "title"}},
         user_attributes=manifest.user_attributes,
+        roles=manifest.roles,
         max_per=tuple(sorted(manifest.recipe.get("defaults", {}).get("max_per", {}).items())),
     )

@@ -145,7 +145,7 @@ class Recommender:
         # 2. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state never answers a request that has it, nor the other way round.
         trouble = False
-        if not plan.degraded:
+        if not (plan.degraded or plan.explores):
             tail, trouble = await self._parts.caches.get(plan.lookup)
             if tail is not None:
                 return self._answer(ask, start, "hit", tail)
@@ -163,7 +163,9 @@ class Recommender:
         shared = await self._run(plan, follows=follows)
 
         # 5. Answer.
-        word: CacheWord = "bypass" if plan.degraded else "miss" if shared.leader else "coalesced"
+        word: CacheWord = "miss" if shared.leader else "coalesced"
+        if plan.degraded or plan.explores:
+            word = "bypass"
         x_cache = "error" if trouble else ""
         made = shared.value
         return self._answer(plan.ask, start, word, made.tail, computed=made, x_cache=x_cache)
@@ -217,9 +219,11 @@ class Recommender:
     async def _run(self, plan: RequestPlan, *, follows: bool = False) -> Shared[Computed]:
         begin = partial(self._parts.batcher.begin, plan.request, plan.deadline, follows=follows)
         finish = partial(self._computed, plan)
-        return await self._parts.flights.run(
-            plan.flight_key, plan.deadline, begin=begin, finish=finish
-        )
+        key = plan.flight_key
+        if plan.explores:
+            # What is drawn is of one answer: nobody joins its flight, with the same seed neither.
+            key += self._new_id().encode()
+        return await self._parts.flights.run(key, plan.deadline, begin=begin, finish=finish)
 
     def _computed(self, plan: RequestPlan, done: Submitted[RankResult]) -> Computed:
         """Make the answer of one flight, and put it into the caches."""
@@ -237,10 +241,11 @@ class Recommender:
             explain=plan.request.explain,
         )
 
-        # Two kinds of answers are not cached: degraded ones, and those that another bundle or a
-        # later state ranked than their key names, because the request waited.
+        # Three kinds of answers are not cached: degraded ones, those in which something was drawn,
+        # and those that another bundle or a later state ranked than their key names, because the
+        # request waited.
         now = replace(plan.lookup.generation, catalogue=done.generation.catalogue)
-        if not result.degraded and done.generation == now:
+        if not result.degraded and done.generation == now and not plan.explores:
             validity = Validity(
                 catalogue_seq=now.catalogue,
                 valid_until=min(plan.valid_until, result.valid_until),

@@ -9,6 +9,7 @@ look for a cached answer. `resolve` adds what the user did; only a cache miss pa
 """
 
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,10 +20,11 @@ from app.core.ports import Engine
 from app.core.ranking import RankRequest
 from app.core.store_ports import user_key
 from app.core.types import Context
+from app.domain.exposure import checked_exposure
 from app.domain.filters import filter_text, no_such_field
 from app.domain.intent import INTENT_OFF
 from app.domain.named_values import WrongValue, bucketed, context_of
-from app.domain.request import RecommendRequest
+from app.domain.request import MAX_SEED, RecommendRequest
 from app.domain.request_parts import MAX_HISTORY
 from app.domain.sent_intent import SWITCHED_OFF
 from app.serving.caching.answers import CacheLookup
@@ -38,6 +40,9 @@ _NEVER: Final = float("inf")
 _TITLE: Final = "title"
 _LANGUAGE_NAMES: Final = ("language", "lang", "locale")
 """Names under which a context may say the language of the caller."""
+
+# Seeded once by the system: what one answer has drawn tells nothing of the next.
+_seeds = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - draws, not secrets
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,11 @@ class RequestPlan:
     degraded: tuple[str, ...] = ()
     valid_until: float = _NEVER
     caller: str = ""
+
+    @property
+    def explores(self) -> bool:
+        """Whether places are drawn: such an answer is of this request alone."""
+        return self.request.explore > 0
 
     @property
     def flight_key(self) -> bytes:
@@ -148,6 +158,12 @@ class Planner:
             max_per=info.max_per,
             context=self._context_of(ask.context) if ask.context else (),
             rules=self._control.rules,
+            exposure=(
+                ""
+                if ask.exposure is None
+                else checked_exposure(ask.exposure, info.attributes, info.roles)
+            ),
+            seed=_seed_of(ask),
         )
         generation = info.generation
         lookup = CacheLookup(
@@ -249,6 +265,13 @@ def _caller(ask: RecommendRequest, address: str) -> str:
     return user_key(ask.user_id, ask.session_id) or f"a:{address}"
 
 
+def _seed_of(ask: RecommendRequest) -> int:
+    """Return the seed of the draws: 0 where nothing is drawn, so that it makes no other key."""
+    if not ask.explore:
+        return 0
+    return _seeds.randrange(MAX_SEED) if ask.seed is None else ask.seed
+
+
 def _request_of(  # noqa: PLR0913 - one argument a part
     ask: RecommendRequest,
     *,
@@ -259,11 +282,14 @@ def _request_of(  # noqa: PLR0913 - one argument a part
     max_per: tuple[tuple[str, int], ...],
     context: Context,
     rules: Rules,
+    exposure: str,
+    seed: int,
 ) -> RankRequest:
     """Return what the engine is asked for nobody in particular.
 
     `max_per`: the default of the recipe, for a request that says nothing of it. `context`: in
     buckets. `rules`: finds those that may apply.
+    buckets. `exposure`: checked. `seed`: of the draws.
     """
     named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
     interpreted = bool(intent or ask.query) and intent != INTENT_OFF
@@ -296,6 +322,11 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         rules=rules.matching(ask.query, ask.scenario, interpreted=interpreted),
         explain=ask.explain,
         language=_language_of(ask) if ask.explain else "",
+        diversity=ask.diversity,
+        popularity_bias=ask.popularity_bias,
+        explore=ask.explore,
+        seed=seed,
+        exposure=exposure,
     )
 
 

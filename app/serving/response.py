@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import orjson
 
-from app.core.ranking import RankedItem, RankResult, StageTimings
+from app.core.ranking import ExposureReport, RankedItem, RankResult, StageTimings
 from app.core.types import Generation
 
 CacheWord = Literal["hit", "miss", "coalesced", "bypass"]
@@ -56,7 +56,7 @@ def write_tail(
     explain: bool = False,
 ) -> bytes:
     """Return the JSON of the tail, without an opening brace. `explain`: it was asked for."""
-    tail = {
+    tail: dict[str, object] = {
         "batch_size": batch_size,
         "items": [_item(item) for item in result.items],
         "degraded": result.degraded,
@@ -68,7 +68,21 @@ def write_tail(
     }
     if explain:
         tail["baseline"] = result.baseline
+    if result.exposure is not None:
+        tail["exposure"] = _exposure(result.exposure)
     return orjson.dumps(tail)[1:]
+
+
+def _exposure(report: ExposureReport) -> dict[str, object]:
+    groups = {
+        group.name: {
+            "share": group.share,
+            "wanted": {"min": group.least, "max": group.most},
+            "met": group.met,
+        }
+        for group in report.groups
+    }
+    return {"field": report.field, "groups": groups}
 
 
 def _item(item: RankedItem) -> dict[str, object]:

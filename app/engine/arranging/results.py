@@ -7,8 +7,8 @@ from itertools import repeat
 import numpy as np
 
 from app.core.ranking import RankedItem, RankResult, SourceHit
-from app.core.types import Rows, Vector
-from app.engine.arranging.posed import Asked, Posed
+from app.core.types import Matrix, Rows, Vector
+from app.engine.arranging.posed import Posed
 from app.engine.arranging.stages import Arranged, arranged, is_arranged
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.interpretation import NO_QUERY
@@ -43,9 +43,17 @@ class ScoredCandidates:
 
 
 def results_of(
-    catalogue: Catalogue, topk: TopK, batch: Sequence[Posed], scored: Sequence[ScoredCandidates]
+    catalogue: Catalogue,
+    topk: TopK,
+    batch: Sequence[Posed],
+    scored: Sequence[ScoredCandidates],
+    *,
+    vectors: Matrix,
 ) -> tuple[RankResult, ...]:
-    """Return the first items of each request; of equal scores, the first candidate comes first."""
+    """Return the first items of each request; of equal scores, the first candidate comes first.
+
+    `vectors`: float32[n, dim], of the items of the catalogue.
+    """
     rows, scores = [each.rows for each in scored], [each.scores for each in scored]
     for position, each in enumerate(batch):
         named_rows = each.resolved.named
@@ -65,23 +73,24 @@ def results_of(
     ]
     for position, each in enumerate(batch):
         if not is_arranged(each, answers[position].hits):
-            answers[position] = arranged(each, rows[position], scores[position], catalogue)
+            answers[position] = arranged(each, rows[position], scores[position], catalogue, vectors)
     positions = topk.positions(
         [answer.hits.rows for answer in answers], [each.hits for each in scored]
     )
     return tuple(
-        _result(catalogue, each.asked, answer, sources, candidates)
+        _result(catalogue, each, answer, sources, candidates)
         for each, answer, sources, candidates in zip(batch, answers, positions, scored, strict=True)
     )
 
 
 def _result(
     catalogue: Catalogue,
-    asked: Asked,
+    posed: Posed,
     answer: Arranged,
     sources: Sequence[tuple[SourceHit, ...]],
     candidates: ScoredCandidates,
 ) -> RankResult:
+    asked, wanted = posed.asked, posed.arrangement
     request, intent = asked.request, asked.intent
     rows = answer.hits.rows.tolist()
     ids = [*map(catalogue.id, rows)]
@@ -105,5 +114,12 @@ def _result(
         count=intent.count,
         weak=asked.weak,
         valid_until=intent.valid_until,
-        depends_on_catalogue=bool(request.max_per or intent.tone) or intent.has_demands,
+        depends_on_catalogue=(
+            bool(request.max_per or request.exposure or intent.tone) or intent.has_demands
+        ),
+        exposure=(
+            None
+            if wanted is None or wanted.exposure is None
+            else wanted.exposure.report(answer.hits.rows)
+        ),
     )

@@ -1,24 +1,32 @@
 """The stages that the scored candidates of one request go through, walked top to bottom.
 
-    sort ▸ titles first ▸ max_per ▸ promoted share ▸ pins
+    sort ▸ titles first ▸ max_per ▸ diversity ▸ explore, within exposure ▸ promoted share ▸ pins
 
 Candidates below `min_score` are gone before (`app.engine.arranging.results`). A request that asks
 for none of the stages does not come here: its best candidates by score are its answer. No stage
 alters a score.
 """
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from app.core.types import Rows, Vector
+from app.core.types import Matrix, Rows, Vector
+from app.engine.arranging.diversity import POOL, Before, diverse
+from app.engine.arranging.exploring import drawn
+from app.engine.arranging.exposing import PlacesByKind, chosen
 from app.engine.arranging.ordering import Ordering, is_ordered, ordered
-from app.engine.arranging.posed import Posed
+from app.engine.arranging.posed import Arrangement, ExposureGoal, Posed
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Hits
 
-_BY_SCORE = Ordering(
+EXPLORE: Final = "explore"
+EXPOSURE: Final = "exposure"
+
+_BY_SCORE: Final = Ordering(
     key=None, first=np.empty(0, np.int64), max_per=(), counted=np.empty(0, np.int64)
 )
 
@@ -40,12 +48,94 @@ class Arranged:
 
 def is_arranged(posed: Posed, best: Hits) -> bool:
     """Tell whether the best candidates by score, best first, are the answer as they are."""
+    if posed.arrangement is not None:
+        return False
     return posed.ordering is None or is_ordered(best, posed.ordering)
 
 
-def arranged(posed: Posed, rows: Rows, scores: Vector, catalogue: Catalogue) -> Arranged:
-    """Return the first k of int64[c] candidates with float32[c] scores, stage after stage."""
+def arranged(
+    posed: Posed, rows: Rows, scores: Vector, catalogue: Catalogue, vectors: Matrix
+) -> Arranged:
+    """Return the first k of int64[c] candidates with float32[c] scores, stage after stage.
+
+    `vectors`: float32[n, dim], of the items of the catalogue.
+    """
+    k, wanted = posed.resolved.k, posed.arrangement
+    order = posed.ordering or _BY_SCORE
     # Sort, titles first, max_per.
-    hits = ordered(rows, scores, posed.resolved.k, posed.ordering or _BY_SCORE, catalogue)
+    if wanted is None:
+        answer = Arranged(ordered(rows, scores, k, order, catalogue))
+    else:
+        size = max(k, POOL) if wanted.exposure is None else len(rows)
+        hits = ordered(rows, scores, size, order, catalogue)
+        n_titles = int(np.isin(hits.rows[: len(order.first)], order.first).sum())
+        # Diversity.
+        is_by_score = order.key is None and not n_titles
+        if wanted.diversity and order.key is None:
+            before = Before(wanted.shown, n_titles)
+            hits = diverse(hits, k, wanted.diversity, vectors, before)
+            is_by_score = False
+        # Explore, within exposure.
+        answer = _placed(hits, k, wanted, n_titles=n_titles, is_by_score=is_by_score)
     # Promoted share and pins come here, last of all.
-    return Arranged(hits)
+    return answer
+
+
+def _placed(
+    hits: Hits, k: int, wanted: Arrangement, *, n_titles: int, is_by_score: bool
+) -> Arranged:
+    """Fill the places of an answer, so that groups have their shares, by draws where wanted.
+
+    Args:
+        hits: the candidates in their order.
+        k: the number of places.
+        wanted: what is asked of them.
+        n_titles: so many of the first candidates have the query as their title.
+        is_by_score: the order is that of the scores.
+    """
+    within = None
+    if wanted.exposure is not None:
+        within = _within(hits, k, wanted.exposure, is_by_score=is_by_score)
+    if not wanted.explore:
+        positions = list(range(min(k, len(hits.rows))))
+        if within is not None:
+            positions = within.positions.tolist()
+        return _answer(hits, k, positions)
+    pool = np.arange(min(max(k, POOL), len(hits.rows)))
+    if within is not None:
+        pool = np.union1d(pool, within.positions)
+        within = replace(within, kinds=within.kinds[pool])
+        n_titles = int(np.isin(np.arange(n_titles), within.positions).sum())
+    draws = drawn(
+        hits.scores[pool].astype(np.float64),
+        k,
+        explore=wanted.explore,
+        # Each page, and each further pass that fills an answer up, has draws of its own.
+        source=random.Random(f"{wanted.seed} {len(wanted.shown)}"),  # noqa: S311 - no secret
+        fixed=n_titles,
+        within=within,
+    )
+    by_draw = set(np.flatnonzero(draws.by_draw).tolist())
+    answer = _answer(hits, k, pool[draws.positions].tolist())
+    placed_by = [EXPLORE if place in by_draw else by for place, by in enumerate(answer.placed_by)]
+    return replace(answer, placed_by=placed_by, propensities=draws.propensities)
+
+
+def _answer(hits: Hits, k: int, positions: list[int]) -> Arranged:
+    """Return the candidates at some positions; those from the k-th on are there by exposure."""
+    return Arranged(
+        Hits(hits.rows[positions], hits.scores[positions]),
+        placed_by=["" if position < k else EXPOSURE for position in positions],
+    )
+
+
+def _within(hits: Hits, k: int, goal: ExposureGoal, *, is_by_score: bool) -> PlacesByKind:
+    """Choose k candidates that give the groups their shares, at the least loss.
+
+    What is lost is counted in scores; in places, where the candidates are in another order.
+    """
+    values = hits.scores.astype(np.float64)
+    if not is_by_score:
+        values = -np.arange(len(values), dtype=np.float64)
+    members = np.stack([each[hits.rows] for each in goal.members])
+    return chosen(values, members, goal.bounds(), k)

@@ -24,6 +24,7 @@ from app.engine.explaining.grouped_score import GroupedScore, NetworkScore, Summ
 from app.engine.explaining.groups import group_of_feature
 from app.engine.parts import EngineParts
 from app.engine.scoring.blend import SIGNAL_WEIGHTS, TIE_WEIGHT
+from app.engine.scoring.popularity_bias import popularity_term
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,16 @@ def _terms(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Iterat
             yield _GROUP_OF_SIGNAL[name], np.float32(part * weight) * values
     elif learned.features is not None and learned.reads_words:
         yield "words", parts.scorer.exactness(learned.mode, learned.features)
+    if request.popularity_bias:
+        yield (
+            "popularity",
+            popularity_term(
+                request.popularity_bias,
+                parts.signals["popularity"],
+                scored.rows,
+                learned=learned is not None,
+            ),
+        )
     for name, values in parts.blend.terms(request, scored.rows, learned).items():
         yield _group_of_term(name, posed), values
 

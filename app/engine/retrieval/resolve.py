@@ -29,6 +29,14 @@ _FIRST = np.ones(1, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
+class Needed:
+    """Rows, bool[n], of which at least `least` are needed among the candidates."""
+
+    rows: Mask
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedRequest:
     """One request, resolved.
 
@@ -57,6 +65,8 @@ class ResolvedRequest:
         tone_taste: the tones of what was taken lately, where items have tones and the query asks
             for none; None = nothing is known of them.
         k: how many items are asked for.
+        popularity_bias: see `RankRequest`.
+        needed: what the candidates must have enough of.
     """
 
     query: str = ""
@@ -77,6 +87,8 @@ class ResolvedRequest:
     preferred: Vector | None = None
     tone_taste: ToneTaste | None = None
     k: int = 10
+    popularity_bias: float = 0.0
+    needed: tuple[Needed, ...] = ()
 
     @property
     def exclusion(self) -> Exclusion:
@@ -87,8 +99,11 @@ class ResolvedRequest:
     def preferred_only(self) -> "ResolvedRequest":
         """The same request for the preferred rows alone."""
         assert self.preferred is not None  # noqa: S101 - asked where there is a preference
-        others = self.preferred <= 0.0
-        blocked = others if self.blocked is None else others | self.blocked
+        return self.only(self.preferred > 0.0)
+
+    def only(self, rows: Mask) -> "ResolvedRequest":
+        """Return the same request for some rows, bool[n], alone."""
+        blocked = ~rows if self.blocked is None else ~rows | self.blocked
         return replace(self, blocked=blocked)
 
 
@@ -163,6 +178,7 @@ def resolve(  # noqa: PLR0913 - each by its name
         blocked=blocked,
         named=named,
         k=request.k,
+        popularity_bias=request.popularity_bias,
     )
 
 

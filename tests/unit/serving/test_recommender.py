@@ -291,3 +291,20 @@ async def test_requests_asked_together_go_into_one_batch_and_fail_alone() -> Non
     assert isinstance(wrong, InvalidRequestError)
     assert [each.x_cache for each in (one, hit, two)] == ["miss", "hit", "miss"]
     assert orjson.loads(hit.body)["items"] == cached["items"]
+
+
+async def test_draws_join_no_flight_and_each_has_a_seed_of_its_own():
+    async with rig() as r:
+        r.engine.hold()
+        same = [asyncio.create_task(r.get(query="a", explore=0.5, seed=3)) for _ in range(2)]
+        drawn = [asyncio.create_task(r.get(query="a", explore=0.5)) for _ in range(2)]
+        await asyncio.to_thread(r.engine.wait_entered, r.warm_up + 1)
+        r.engine.release()
+        answers = await asyncio.gather(*same, *drawn)
+
+    assert [answer["x_cache"] for answer in answers] == ["bypass"] * 4
+    assert len(r.asked) == 4
+    seeds = [request.seed for request in r.asked]
+    assert seeds.count(3) == 2
+    assert len(set(seeds)) == 3
+    assert r.metric("coalesced_requests_total") == 0
