@@ -31,6 +31,16 @@ def test_no_two_modules_have_a_class_of_the_same_name() -> None:
     assert {name: paths for name, paths in modules.items() if len(paths) > 1} == {}
 
 
+def test_no_two_test_modules_have_the_same_name() -> None:
+    # pytest would take one for the other. Those of packages are told apart by it.
+    packages = {path.parent for path in (ROOT / "tests").rglob("__init__.py")}
+    found = defaultdict(list)
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if path.parent not in packages and ".venv" not in path.parts:
+            found[path.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
 @pytest.mark.process
 def test_importing_the_server_loads_no_model_library() -> None:
     code = (

@@ -195,7 +195,7 @@ async def test_an_extreme_event_harms_no_answer_then_or_after_a_restart(
         # Its spelling is what is stored, and that has three characters for each of these.
         ({"query": "\U0001d160" * 171}, "query"),
         ({"context": {"a": 10**400}}, "context.a"),
-        ({"timestamp": time.time() + 2 * DAY_S}, "timestamp"),
+        pytest.param({"timestamp": time.time() + 2 * DAY_S}, "timestamp", id="in two days"),
     ],
     ids=lambda said: repr(said)[:60],
 )

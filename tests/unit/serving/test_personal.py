@@ -112,7 +112,7 @@ async def test_what_was_said_of_an_item_counts_more_than_what_is_stored() -> Non
         ({"candidates": ["i1"], "exclude_seen": {"events": ["impression"]}}, {"shown"}),
         ({"personalize": False}, set()),
     ],
-    ids=str,
+    ids=lambda said: str(sorted(said) if isinstance(said, set) else said),
 )
 async def test_what_may_not_come_back(said: dict[str, Any], excluded: set[str]) -> None:
     async with rig(users=MemoryUserStore({"u:ann": ["frozen"]})) as r:

@@ -138,7 +138,7 @@ SEEN = state(
         ({"events": ["dislike"], "within": "1m"}, {"bad"}),
         (None, {"old", "new", "frozen"}),
     ],
-    ids=str,
+    ids=lambda said: str(sorted(said) if isinstance(said, set) else said),
 )
 def test_what_counts_as_seen(rule, items: set[str]) -> None:
     ask = RecommendRequest.model_validate({"exclude_seen": rule})
