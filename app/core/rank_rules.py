@@ -36,11 +36,6 @@ class RankRule:
     sort: str = ""
     demands: tuple[tuple[str, DemandedValue], ...] = ()
 
-    @property
-    def is_conditional(self) -> bool:
-        """Whether it applies only where the query asks for something."""
-        return bool(self.sort or self.demands)
-
 
 @dataclass(frozen=True, slots=True)
 class RankRules:
@@ -55,6 +50,11 @@ class RankRules:
     def __bool__(self) -> bool:
         """Return whether there are any."""
         return bool(self.key)
+
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """The ids of the items that they pin."""
+        return tuple([rule.item for rule in self.rules if rule.action == "pin"])
 
 
 NO_RULES: Final = RankRules()

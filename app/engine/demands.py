@@ -19,12 +19,15 @@ from app.core.types import Rows, Vector
 from app.domain.columns import Floats
 from app.domain.intent import Intent, all_of
 from app.engine.arranging.ordering import MOST_RELEVANT, Ordering, pool_of, sort_key
+from app.engine.arranging.placing import free_places, needed_by
 from app.engine.arranging.posed import Asked, Posed, arrangement_of
 from app.engine.intent.denials import denies
 from app.engine.kernels.topk import Hits
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.retrieval.title_lookup import rows_of_titles, titled
+from app.engine.rules.applied import AppliedRules, Pin, applied
+from app.engine.rules.conditions import applying
 
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 _TITLE_UNKNOWN: Final = 0.5
@@ -34,10 +37,23 @@ _MOST_READ: Final = 500
 
 
 def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked:
-    """Return what a request and its intent ask for together.
+    """Return what a request and its intent ask for together, under the rules that apply.
 
     What does not fit the catalogue, because another bundle has taken over meanwhile, is left out.
     """
+    asked = _with_demands(request, intent, parts)
+    if not request.rules:
+        return asked
+    rules = applied(applying(request.rules, asked.intent), parts.catalogue)
+    return replace(
+        asked,
+        request=replace(asked.request, filter=all_of(asked.request.filter, rules.blocks)),
+        own_filter=all_of(asked.own_filter, rules.blocks),
+        rules=rules,
+    )
+
+
+def _with_demands(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked:
     own_filter = request.filter
     if not intent.has_demands:
         return Asked(request, intent, own_filter, weak=_is_weak(request, intent, parts))
@@ -78,11 +94,19 @@ def _is_weak(request: RankRequest, intent: Intent, parts: EngineParts) -> bool:
 
 def posed(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
     """Put a resolved request under the demands of its intent, and say how it is ordered."""
+    found = _ordered(asked, resolved, parts)
+    return found if asked.rules is None else _ruled(found, asked.rules)
+
+
+def _ordered(asked: Asked, resolved: ResolvedRequest, parts: EngineParts) -> Posed:
     intent, max_per = asked.intent, asked.request.max_per
     resolved = _with_tone_taste(resolved, asked, parts)
     arrangement = arrangement_of(asked.request, parts.catalogue)
     if arrangement is not None:
         resolved = replace(resolved, needed=arrangement.needed)
+    if asked.rules is not None and asked.rules.promotions:
+        needed = needed_by(asked.rules.promotions, resolved.k)
+        resolved = replace(resolved, needed=(*resolved.needed, *needed))
     if intent.is_plain and not (intent.tone or max_per):
         return Posed(asked, resolved, arrangement=arrangement)
     resolved = _demanded(resolved, intent, parts)
@@ -125,6 +149,31 @@ def _with_tone_taste(
         return resolved
     history = parts.catalogue.rows(asked.request.history)
     return replace(resolved, tone_taste=parts.tones.taste(history))
+
+
+def _ruled(found: Posed, rules: AppliedRules) -> Posed:
+    """Give a request the rows that rules put into it: those that may come back."""
+    resolved, request = found.resolved, found.asked.request
+    pins: tuple[Pin, ...] = ()
+    if rules.pins and not request.shown:
+        candidates = None if request.candidates is None else resolved.named
+        some = [pin for pin in rules.pins if _may_come(pin.row, resolved, candidates)]
+        pins = free_places(some, resolved.k)
+    rules = rules.with_pins(pins)
+    extra, named = resolved.extra, resolved.named
+    rows = np.array([pin.row for pin in pins], np.int64)
+    if rows.size:
+        extra = {**extra, "pin": Hits(rows, np.ones(len(rows), np.float32))}
+    if named is not None and request.candidates is None:
+        named = np.union1d(named, rows)  # a sort has named the rows that it chooses from
+    return replace(found, resolved=replace(resolved, rules=rules, extra=extra, named=named))
+
+
+def _may_come(row: int, resolved: ResolvedRequest, candidates: Rows | None) -> bool:
+    """Tell whether a row may come back. `candidates`: int64[c], all that may; None = any."""
+    if resolved.blocked is not None and resolved.blocked[row]:
+        return False
+    return row not in resolved.hidden and (candidates is None or row in candidates)
 
 
 def _preferred(intent: Intent, parts: EngineParts) -> Vector | None:

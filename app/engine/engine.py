@@ -34,6 +34,7 @@ from app.engine.live import raw_of
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
 from app.engine.retrieval.sources import Source, retrieval_order, retrieve
+from app.engine.scoring.boosts import add_boosts
 from app.engine.scoring.learned import ScoredPairs
 from app.engine.scoring.popularity_bias import popularity_term
 
@@ -450,6 +451,7 @@ class RankEngine:
             log.exception("scoring failed: answering in the order of retrieval")
             failed, learned = ("rerank",), [None] * len(requests)
             scores = [retrieval_order(*each) for each in zip(rows, hits, strict=True)]
+        boosts = [()] * len(requests) if failed else add_boosts(scores, requests, rows, learned)
         return [
             ScoredCandidates(
                 rows=some,
@@ -457,8 +459,9 @@ class RankEngine:
                 hits=by_source,
                 degraded=("encoder", *failed) if request.query in fast_encoding else failed,
                 learned=known,
+                boosts=added,
             )
-            for request, some, score, by_source, known in zip(
-                requests, rows, scores, hits, learned, strict=True
+            for request, some, score, by_source, known, added in zip(
+                requests, rows, scores, hits, learned, boosts, strict=True
             )
         ]

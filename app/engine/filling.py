@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from app.core.rank_rules import RankRules
 from app.core.ranking import RankRequest, RankResult, StageTimings
 from app.core.types import Rows
 from app.domain.filters import filter_text
@@ -55,6 +56,24 @@ class Short:
             exclude=self.request.exclude.union(ids),
             shown=(*self.request.shown, *ids),
             placed=(*self.request.placed, *ids) if self.request.exposure else (),
+            rules=self._rules,
+        )
+
+    @property
+    def _rules(self) -> RankRules:
+        """The rules that applied in the first pass; pins have had their turn."""
+        rules, applied = self.request.rules, self.result.rules
+        if not rules:
+            return rules
+        return RankRules(
+            f"{rules.key} {applied}",
+            tuple(
+                [
+                    replace(rule, sort="", demands=())
+                    for rule in rules.rules
+                    if rule.id in applied and rule.action != "pin"
+                ]
+            ),
         )
 
 

@@ -21,6 +21,7 @@ from app.serving.batching.batcher import Batcher
 from app.serving.batching.queue import Submitted
 from app.serving.caching.answers import Caches, Validity
 from app.serving.caching.single_flight import Shared, SingleFlight
+from app.serving.control.rule_counts import RuleCounts
 from app.serving.cursor import write_cursor
 from app.serving.intents.words import Words
 from app.serving.kept_answers.keeper import AnswerKeeper
@@ -99,6 +100,7 @@ class Recommender:
         self._new_id = new_id
         self._refreshes: set[asyncio.Task[None]] = set()
         self._observed = Observed(parts.metrics)
+        self._rule_counts = RuleCounts(parts.metrics)
 
     def __repr__(self) -> str:
         parts = self._parts
@@ -230,6 +232,7 @@ class Recommender:
         result = done.result
         if result.weak and plan.caller and self._parts.words is not None:
             self._parts.words.note(plan.request.query, plan.caller)
+        self._rule_counts.count(result.rules)
         if plan.degraded:
             result = replace(result, degraded=(*plan.degraded, *result.degraded))
         cursor = self._next_cursor(result, plan)
@@ -249,7 +252,7 @@ class Recommender:
             validity = Validity(
                 catalogue_seq=now.catalogue,
                 valid_until=min(plan.valid_until, result.valid_until),
-                depends_on=plan.request.named,
+                depends_on=(*plan.request.named, *plan.request.rules.pinned),
                 # The answer says how many items pass a filter, and any change may alter that.
                 depends_on_catalogue=result.depends_on_catalogue or bool(plan.request.filter),
             )

@@ -14,6 +14,7 @@ from app.domain.intent import Intent
 from app.engine.arranging.ordering import Ordering
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.retrieval.resolve import Needed, ResolvedRequest
+from app.engine.rules.applied import AppliedRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class Asked:
         intent: with the ids of the items that it names.
         own_filter: the filter of the caller alone.
         weak: see `RankResult`.
+        rules: those that apply, with all that they block in both filters; None without any.
     """
 
     request: RankRequest
     intent: Intent
     own_filter: str
     weak: bool = False
+    rules: AppliedRules | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from app.engine.arranging.stages import Arranged, arranged, is_arranged
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
+from app.engine.scoring.boosts import Boost
 from app.engine.scoring.calibration import Calibration
 from app.engine.scoring.learned import LearnedScore
 
@@ -24,6 +25,7 @@ class ScoredCandidates:
     """The candidates of one request: int64[n] rows, float32[n] scores, and the hits they are of.
 
     `degraded`: see `RankResult`. `learned`: what the network gave; None = none scored them.
+    `boosts`: what rules have added. The scores contain it, and are calibrated then.
     """
 
     rows: Rows
@@ -31,15 +33,18 @@ class ScoredCandidates:
     hits: Mapping[str, Hits]
     degraded: tuple[str, ...] = ()
     learned: LearnedScore | None = None
+    boosts: tuple[Boost, ...] = ()
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the scores; None = they have none."""
+        """Of the scores without boosts; None = they have none."""
         return None if self.learned is None else self.learned.calibration
 
     def log_odds(self, scores: Vector) -> Vector:
         """Return some of the scores, float32[m], as the answer gives them."""
-        return scores if self.calibration is None else self.calibration.log_odds(scores)
+        if self.boosts or self.calibration is None:
+            return scores
+        return self.calibration.log_odds(scores)
 
 
 def results_of(
@@ -64,7 +69,10 @@ def results_of(
         if (least := each.asked.request.min_score) is not None:
             # As float64: a bound may lie beyond what float32 can hold.
             shown = scored[position].log_odds(scores[position])
-            enough = np.flatnonzero(shown >= np.float64(least))
+            is_enough = shown >= np.float64(least)
+            if (rules := each.resolved.rules) is not None:
+                is_enough |= np.isin(rows[position], [pin.row for pin in rules.pins])
+            enough = np.flatnonzero(is_enough)
             rows[position], scores[position] = rows[position][enough], scores[position][enough]
     best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
     answers = [
@@ -122,4 +130,5 @@ def _result(
             if wanted is None or wanted.exposure is None
             else wanted.exposure.report(answer.hits.rows)
         ),
+        rules=() if posed.resolved.rules is None else posed.resolved.rules.ids,
     )

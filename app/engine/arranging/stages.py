@@ -10,6 +10,7 @@ alters a score.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from app.engine.arranging.diversity import POOL, Before, diverse
 from app.engine.arranging.exploring import drawn
 from app.engine.arranging.exposing import PlacesByKind, chosen
 from app.engine.arranging.ordering import Ordering, is_ordered, ordered
+from app.engine.arranging.placing import Placed, in_places
 from app.engine.arranging.posed import Arrangement, ExposureGoal, Posed
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.kernels.topk import Hits
@@ -48,7 +50,8 @@ class Arranged:
 
 def is_arranged(posed: Posed, best: Hits) -> bool:
     """Tell whether the best candidates by score, best first, are the answer as they are."""
-    if posed.arrangement is not None:
+    rules = posed.resolved.rules
+    if posed.arrangement is not None or (rules is not None and rules.arranges):
         return False
     return posed.ordering is None or is_ordered(best, posed.ordering)
 
@@ -60,6 +63,54 @@ def arranged(
 
     `vectors`: float32[n, dim], of the items of the catalogue.
     """
+    rules = posed.resolved.rules
+    if rules is None or not rules.arranges:
+        return _as_asked(posed, rows, scores, catalogue, vectors)
+    # Promoted share and pins, last of all.
+    is_pinned = np.isin(rows, [pin.row for pin in rules.pins])
+    others, other_scores = rows[~is_pinned], scores[~is_pinned]
+    items = _one_by_one(_as_asked(posed, others, other_scores, catalogue, vectors))
+    if rules.promotions:
+        # A promoted item may stand anywhere behind them.
+        order = posed.ordering or _BY_SCORE
+        whole = ordered(others, other_scores, len(others), order, catalogue)
+        there = {item.row for item in items}
+        items += [item for item in _one_by_one(Arranged(whole)) if item.row not in there]
+    own = dict(zip(rows[is_pinned].tolist(), scores[is_pinned].tolist(), strict=True))
+    pins = {
+        pin.place: Placed(pin.row, own[pin.row], f"pin:{pin.rule}")
+        for pin in rules.pins
+        if pin.row in own
+    }
+    items = in_places(items, posed.resolved.k, rules.promotions, pins)
+    return Arranged(
+        Hits(
+            np.array([item.row for item in items], np.int64),
+            np.array([item.score for item in items], np.float32),
+        ),
+        placed_by=[item.by for item in items],
+        propensities=[item.propensity for item in items],
+    )
+
+
+def _one_by_one(answer: Arranged) -> list[Placed]:
+    """Return the items of an answer."""
+    hits = answer.hits
+    return list(
+        map(
+            Placed,
+            hits.rows.tolist(),
+            hits.scores.tolist(),
+            answer.placed_by or repeat(""),
+            answer.propensities or repeat(None),
+        )
+    )
+
+
+def _as_asked(
+    posed: Posed, rows: Rows, scores: Vector, catalogue: Catalogue, vectors: Matrix
+) -> Arranged:
+    """Return the first k candidates after all stages but the last two, those of rules."""
     k, wanted = posed.resolved.k, posed.arrangement
     order = posed.ordering or _BY_SCORE
     # Sort, titles first, max_per.
@@ -77,7 +128,6 @@ def arranged(
             is_by_score = False
         # Explore, within exposure.
         answer = _placed(hits, k, wanted, n_titles=n_titles, is_by_score=is_by_score)
-    # Promoted share and pins come here, last of all.
     return answer
 
 

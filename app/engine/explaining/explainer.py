@@ -100,6 +100,8 @@ def groups_of(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Set
     """Return the groups that a request has: those that could tell its candidates apart."""
     network = _features(parts, scored)
     present = {group for group, _ in _terms(parts, posed, scored)}
+    if scored.boosts:
+        present.add("boosts")
     if network is not None:
         absent = set[Group]()
         if not posed.resolved.recent.size:
@@ -116,6 +118,7 @@ def grouped_score(parts: EngineParts, posed: Posed, scored: ScoredCandidates) ->
         network=_features(parts, scored),
         terms=tuple(_terms(parts, posed, scored)),
         calibration=scored.calibration,
+        additions=tuple([("boosts", boost.added) for boost in scored.boosts]),
     )
 
 

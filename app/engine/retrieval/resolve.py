@@ -16,6 +16,7 @@ from app.engine.catalogue.tone_taste import ToneTaste
 from app.engine.kernels.topk import Exclusion, Hits
 from app.engine.retrieval.lexical import LexicalSearch
 from app.engine.retrieval.similar import MOST_LIKED, Liked
+from app.engine.rules.applied import AppliedRules
 
 TASTE_DECAY = 0.85
 """Weight of the history item before the last, relative to it, and so on backwards."""
@@ -67,6 +68,7 @@ class ResolvedRequest:
         k: how many items are asked for.
         popularity_bias: see `RankRequest`.
         needed: what the candidates must have enough of.
+        rules: those of operators that apply; None without any.
     """
 
     query: str = ""
@@ -89,6 +91,7 @@ class ResolvedRequest:
     k: int = 10
     popularity_bias: float = 0.0
     needed: tuple[Needed, ...] = ()
+    rules: AppliedRules | None = None
 
     @property
     def exclusion(self) -> Exclusion:

@@ -11,6 +11,7 @@ from app.bundle.manifest import BundleFacts, LearnedFacts
 from app.bundle.reader import load_arrays, open_bundle
 from app.bundle.writer import write_bundle
 from app.core.errors import BundleError
+from app.core.rank_rules import RankRule, RankRules
 from app.core.ranking import RankRequest
 from app.engine import open as opening
 from app.engine.kernels.features import feature_names
@@ -243,6 +244,18 @@ def retrained(folder, bundle):
     return retrain(
         folder / "shop", write_walks(folder / "back.jsonl", -1), Recipe(), open_encoder=fake_opened
     ).bundle
+
+
+def test_a_boost_is_added_to_calibrated_scores(engine):
+    boost = RankRule("red", "boost", '{"categories":{"any":["red"]}}', 0.75)
+    plain, boosted = engine.rank(
+        [after(20, k=30), after(20, k=30, rules=RankRules("red", (boost,)))]
+    ).results
+    before = {item.id: item.score for item in plain.items}
+    common = [item for item in boosted.items if item.id in before]
+    added = {item.id: round(item.score - before[item.id], 4) for item in common}
+    assert set(added.values()) == {0.0, 0.75}
+    assert added == {name: 0.0 if int(name[1:]) % 3 == 0 else 0.75 for name in added}
 
 
 def test_without_a_recipe_the_log_is_read_as_the_bundle_was_built(folder, bundle):

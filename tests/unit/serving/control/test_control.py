@@ -15,6 +15,7 @@ from app.core.types import EngineInfo
 from app.domain.rule import Rule
 from app.serving.control import rules as limits
 from app.serving.control.control import Control
+from app.serving.control.rule_counts import RuleCounts
 from app.testing.control_store import MemoryControl, MemoryControlStore
 from app.testing.fakes import GatedEngine
 from tests.clock import Clock
@@ -167,3 +168,26 @@ async def test_a_scenario_completes_a_request() -> None:
     with pytest.raises(InvalidRequestError, match="there are: home") as caught:
         one.scenarios.completed(ask(scenario="hoem"))
     assert caught.value.field == "scenario"
+
+
+async def test_applied_rules_are_counted_in_a_bounded_number_of_series() -> None:
+    metrics = Metrics(CollectorRegistry())
+    counts = RuleCounts(metrics, most=2)
+    for rules in (("a", "b"), ("c", "a"), ("d",), ()):
+        counts.count(rules)
+
+    def counted(name: str) -> float | None:
+        return metrics.registry.get_sample_value("recserve_rules_applied_total", {"rule": name})
+
+    assert [counted(name) for name in ("a", "b", "c", "d", "other")] == [2, 1, None, None, 2]
+
+
+async def test_an_answer_depends_on_the_items_that_rules_pin() -> None:
+    async with rig() as r:
+        await r.service.control.put_rules([rule("p", pin={"item_id": "i200", "place": 1})])
+        assert (await r.get(k=2))["cache"] == "miss"
+        assert (await r.get(k=2))["cache"] == "hit"
+        await r.service.catalogue.delete("i100")
+        assert (await r.get(k=2))["cache"] == "hit"
+        await r.service.catalogue.delete("i200")
+        assert (await r.get(k=2))["cache"] == "miss"

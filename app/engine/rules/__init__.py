@@ -1,0 +1,1 @@
+"""Rules of operators, in the terms of the catalogue."""
