@@ -79,3 +79,19 @@ async def test_the_default_of_the_recipe_leaves_one_vase(shop: RankEngine) -> No
         assert set(candidates) == set(PRICES)
         cheapest = await found(client, intent={"sort": "cheapest"}, k=6)
         assert cheapest == ["bowl", "blue", "lamp"]
+
+
+async def test_a_role_names_the_field_of_an_exposure(shop: RankEngine) -> None:
+    wanted = {"field": "brand", "groups": {"Lux": {"min": 0.25}, "Acme": {"max": 0.5}}}
+    said = {"query": "ceramic vase", "k": 4, "max_per": {}}
+    async with served(shop) as client:
+        assert "lamp" not in await found(client, **said)
+        answer = (await client.post("/recommend", json={**said, "exposure": wanted})).json()
+    # There is one lamp, and all other brands are Acme: its cap cannot be kept.
+    assert "lamp" in [item["id"] for item in answer["items"]]
+    report = answer["exposure"]
+    assert report["field"] == "Marke"
+    assert {name: (each["share"], each["met"]) for name, each in report["groups"].items()} == {
+        "Lux": (0.25, True),
+        "Acme": (0.75, False),
+    }

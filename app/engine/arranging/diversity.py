@@ -1,14 +1,15 @@
 """The stage `diversity`: items that are unlike each other come before more of the same.
 
     each place:  the highest (1 − d) · relevance − d · likeness to what is chosen already
-    relevance  = 1 − log(1 + rank) / log(1 + candidates)
+    relevance  = the mean of 1 − log(1 + rank) / log(1 + candidates), with ranks from 0,
+                 and (score − lowest) / (highest − lowest)
     likeness   = the mean of the highest cosine and the mean cosine
 
 This is maximal marginal relevance (MMR, Carbonell and Goldstein 1998) among the best candidates.
-What earlier pages have shown is chosen already. Relevance comes from the rank and not from the
-score: a rank means the same for log odds and for a blend, and a few exact titles, which score far
-above all others, do not make the rest look alike. The highest cosine keeps twins apart, the mean
-one spreads the list. docs/diversity.md compares this with other ways, on films.
+What earlier pages have shown is chosen already. Both halves of the relevance mean the same for log
+odds and for a blend. The score knows where good candidates end. The rank still tells candidates
+apart where a few exact titles score far above all others. The highest cosine keeps twins apart, the
+mean one spreads the list. docs/diversity.md compares this with other ways, on films.
 
 An item without a vector is neither like nor unlike others: it counts as the mean of those that have
 one.
@@ -24,6 +25,9 @@ from app.engine.kernels.topk import Hits
 
 POOL: Final = 100
 """So many of the best candidates are chosen from, or k if that is more."""
+
+_NO_SPREAD: Final = 1e-9
+"""Scores that differ by less are equal."""
 
 _MOST_SHOWN: Final = 200
 """So many items of earlier pages count, the last ones shown."""
@@ -53,8 +57,7 @@ def diverse(hits: Hits, k: int, weight: float, vectors: Matrix, before: Before) 
     """
     size = min(max(k, POOL), len(hits.rows))
     pool = vectors.take(hits.rows[:size], axis=0)
-    relevance = 1.0 - np.log1p(np.arange(size)) / np.log1p(size)
-    gain = ((1.0 - weight) * relevance).astype(np.float32)
+    gain = np.float32(1.0 - weight) * _relevance(hits.scores[:size])
     likeness = _Likeness(pool, vectors.take(before.shown[-_MOST_SHOWN:], axis=0))
     chosen: list[int] = []
     for place in range(min(k, size)):
@@ -69,6 +72,15 @@ def diverse(hits: Hits, k: int, weight: float, vectors: Matrix, before: Before) 
     rest[chosen] = False
     positions = np.concatenate([np.array(chosen, np.int64), np.flatnonzero(rest)])
     return Hits(hits.rows[positions], hits.scores[positions])
+
+
+def _relevance(scores: Vector) -> Vector:
+    """Return float32[c] in [0, 1] for the scores of candidates in their order."""
+    by_rank = 1.0 - np.log1p(np.arange(len(scores))) / np.log1p(len(scores))
+    above = scores.astype(np.float64) - scores.min(initial=np.inf)
+    by_score = above / max(above.max(initial=0.0), _NO_SPREAD)
+    relevance: Vector = ((by_rank + by_score) / 2).astype(np.float32)
+    return relevance
 
 
 class _Likeness:

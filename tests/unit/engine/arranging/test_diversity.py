@@ -100,9 +100,25 @@ def test_zero_is_the_order_as_it_is_and_one_raises_the_mean_distance(seed: int) 
     assert distance(vectors, order(vectors, 10, 1.0)[:10]) > distance(vectors, list(range(10)))
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e4])
-def test_the_scale_of_the_scores_does_not_count(scale: float) -> None:
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-3, -8.0), (1e4, 500.0)])
+def test_the_scale_of_the_scores_does_not_count(scale: float, shift: float) -> None:
     vectors = random_vectors(5, 50)
     hits = hits_of(50)
-    scaled = Hits(hits.rows, hits.scores * np.float32(scale))
+    scaled = Hits(hits.rows, hits.scores * np.float32(scale) + np.float32(shift))
     assert diverse(scaled, 10, 0.5, vectors, NOTHING).rows.tolist() == order(vectors, 10, 0.5)
+
+
+def test_good_candidates_are_not_left_for_bad_ones_that_are_unlike_them() -> None:
+    good = random_vectors(8, 1).repeat(8, axis=0) + 0.7 * random_vectors(9, 8)
+    vectors = unit(*np.concatenate([good, random_vectors(10, 40)]).tolist())
+    cliff = Hits(np.arange(48), np.r_[np.full(8, 0.9), np.full(40, 0.1)].astype(np.float32))
+    assert set(diverse(cliff, 6, 0.3, vectors, NOTHING).rows[:6].tolist()) <= set(range(8))
+
+
+def test_behind_a_few_exact_titles_the_rest_still_has_an_order() -> None:
+    vectors = random_vectors(11, 60)
+    scores = np.linspace(1.0, 0.0, 60, dtype=np.float32)
+    outliers = Hits(np.arange(60), np.r_[[100.0, 99.0], scores[2:]].astype(np.float32))
+    chosen = diverse(outliers, 10, 0.4, vectors, NOTHING).rows[:10].tolist()
+    assert chosen[:2] == [0, 1]
+    assert np.mean(chosen) < 15
