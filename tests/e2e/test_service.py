@@ -79,7 +79,9 @@ def test_no_torch_after_every_route(bundle: Path, tmp_path: Path) -> None:
     )
 
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.split() == ["24", "routes", "[]"]
+    number, *rest = shown.stdout.split()
+    assert int(number) >= 25
+    assert rest == ["routes", "[]"]
 
 
 def test_two_processes_share_answers_through_redis(
