@@ -59,6 +59,7 @@ from app.serving.stores.opening import (
     store_namespace,
 )
 from app.serving.stores.redis_client import RedisLimits, open_client
+from app.serving.telling.teller import Teller, TextWriter, text_limits
 from app.serving.user_state import UserStates
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Service:
     reloader: Reloader
     control: Control
     shelves: ShelfFiller
+    teller: Teller
     intents: IntentLearner | None = None
     answers: AnswerKeeper | None = None
 
@@ -270,6 +272,9 @@ async def wire(  # noqa: PLR0913 - one argument a part
         keeping = _keeping(answers, settings, metrics, now=now, clock=clock)
         keeper = await stack.enter_async_context(keeping)
         planner = Planner(current, states, life_s, now, control=controls, words=words)
+        teller = Teller(
+            current, _writer_of(teacher), text_limits(settings), metrics, clock=clock, now=now
+        )
         parts = RecommenderParts(
             engine=current,
             planner=planner,
@@ -278,10 +283,12 @@ async def wire(  # noqa: PLR0913 - one argument a part
             caches=caches,
             metrics=metrics,
             reach=catalogue.reach,
+            with_text=teller.with_text,
             words=words,
             answers=keeper,
         )
         recommender = Recommender(parts, clock, now)
+        stack.push_async_callback(teller.aclose)
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()
@@ -319,6 +326,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             reloader=reloader,
             control=controls,
             shelves=ShelfFiller(current, recommender, states, now),
+            teller=teller,
             intents=None if learning is None else learning.learner,
             answers=keeper,
         )
@@ -355,7 +363,14 @@ def _open_teacher(settings: Settings, bundle_name: str) -> Teacher | None:
 
     model = open_language_model(settings)
     namespace = namespace_of(bundle_name, settings.llm_model)
-    return Teacher(model, open_intent_store(settings, namespace), settings.llm_model)
+    store = open_intent_store(settings, namespace)
+    return Teacher(model, store, settings.llm_model, writer=model)
+
+
+def _writer_of(teacher: Teacher | None) -> TextWriter | None:
+    if teacher is None or teacher.writer is None:
+        return None
+    return TextWriter(teacher.writer, teacher.store)
 
 
 async def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:

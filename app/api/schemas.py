@@ -171,13 +171,18 @@ ANSWER: Final = object_of(
             "description": "what the query was taken to ask for; null: there was none",
         },
         "next_cursor": {"type": ["string", "null"]},
+        "text": {**STRING, "description": "text: a short text about the first items"},
+        "text_by": {
+            **one_of("model", "template", "both"),
+            "description": "text: who wrote it: the language model, the template, or both",
+        },
         "baseline": {
             "type": ["number", "null"],
             "description": "explain: the score that contributions are counted from",
         },
         "exposure": _EXPOSURE,
     },
-    optional=("baseline", "exposure"),
+    optional=("baseline", "exposure", "text", "text_by"),
 )
 
 KEPT_ANSWER: Final = object_of(
@@ -191,6 +196,22 @@ KEPT_ANSWER: Final = object_of(
         },
     },
     optional=tuple(ANSWER["properties"].keys() - set(ANSWER["required"])),
+)
+
+SENTENCE: Final = object_of(
+    "Sentence",
+    {
+        "text": STRING,
+        "by": {"title": "Writer", **one_of("model", "template")},
+    },
+)
+
+TEXT_DONE: Final = object_of(
+    "TextDone",
+    {
+        "sentences": {**COUNT, "description": "how many were sent"},
+        "by_model": {**COUNT, "description": "how many of them the language model wrote"},
+    },
 )
 
 BATCH_ANSWER: Final = object_of("BatchAnswer", {"results": array_of({"anyOf": [ANSWER, ERROR]})})

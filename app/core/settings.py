@@ -198,8 +198,8 @@ class Settings(BaseSettings):
     llm_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="Language model that learns queries: base URL of an OpenAI-compatible "
-        "endpoint, such as http://localhost:8080/v1; unset = none.",
+        description="Language model that learns queries and writes texts: base URL of an "
+        "OpenAI-compatible endpoint, such as http://localhost:8080/v1; unset = none.",
     )
     llm_model: str = Field(
         "default", min_length=1, max_length=256, description="Name of the model at that endpoint."
@@ -215,6 +215,12 @@ class Settings(BaseSettings):
     )
     llm_max_per_minute: int = Field(
         20, ge=1, le=10_000, description="Most calls of the language model a minute, all replicas."
+    )
+    llm_text_tokens: int = Field(
+        200, ge=16, le=4096, description="Most tokens of a text that it writes about an answer."
+    )
+    llm_text_ms: int = Field(
+        10_000, ge=100, le=600_000, description="Longest time of such a text, in ms."
     )
     llm_min_callers: int = Field(
         3,

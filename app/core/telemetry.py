@@ -166,6 +166,11 @@ class Metrics:
         self.llm_breaker_open = self._gauge(
             "llm_breaker_open", "1 while the language model is being left alone.", max
         )
+        self.text_sentences = self._counters(
+            "text_sentences",
+            "Sentences told about answers, by who wrote them: model, template.",
+            "by",
+        )
         self.intents_learned = self._counter(
             "intents_learned", "Queries of which the language model taught something."
         )

@@ -278,6 +278,10 @@ class RecommendRequest(BaseModel):
     personalize: bool = Field(
         default=True, description="false: no state of the user is read, whoever is named."
     )
+    text: bool = Field(
+        default=False,
+        description="true: the answer has a short text about its first items.",
+    )
     explain: bool = Field(
         default=False,
         description="true: the first 20 items say what adds to their score, the facts behind it, "

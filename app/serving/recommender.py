@@ -40,6 +40,7 @@ class RecommenderParts:
 
     Attributes:
         reach: waits until a change of the catalogue is applied, `LiveCatalogue.reach`.
+        with_text: adds a text to the JSON of an answer to a query, `Teller.with_text`.
         words: where queries are noted that were not understood; None = nothing is learned.
         answers: keeps the answers that are given; None = they are not kept.
     """
@@ -51,6 +52,7 @@ class RecommenderParts:
     caches: Caches
     metrics: Metrics
     reach: Callable[[int, float], Awaitable[None]]
+    with_text: Callable[[bytes, str], bytes]
     words: Words | None = None
     answers: AnswerKeeper | None = None
 
@@ -296,7 +298,10 @@ class Recommender:
         )
         if self._parts.answers is not None:
             self._parts.answers.note(answer_id, ask, head, tail)
-        return Answer(head + tail, x_cache or word, degraded)
+        body = head + tail
+        if ask.text:
+            body = self._parts.with_text(body, ask.query)
+        return Answer(body, x_cache or word, degraded)
 
 
 async def _all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:

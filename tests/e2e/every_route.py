@@ -19,6 +19,7 @@ BODIES = {
     "/recommend": {"query": "crime"},
     "/recommend/batch": {"requests": [{"query": "space"}, {"user_id": "ann"}]},
     "/interpret": {"query": "newest crime"},
+    "/recommend/stream": {"query": "crime"},
     "/similar": {"item_id": "1"},
     "/shelves": {"user_id": "ann", "shelves": [{"name": "a", "kind": "because"}, {"name": "b"}]},
     "/events": [{"user_id": "ann", "item_id": "1", "event_id": "e"}],

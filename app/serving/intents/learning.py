@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from app.core.errors import AppError
-from app.core.ports import Engine, LanguageModel
+from app.core.ports import Engine, LanguageModel, TextModel
 from app.core.settings import Settings
 from app.core.store_ports import IntentStore
 from app.core.telemetry import Metrics
@@ -38,11 +38,15 @@ _LEASE_MARGIN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A language model, the store of what it teaches, and the name of the model."""
+    """A language model, the store of what it teaches, and the name of the model.
+
+    `writer`: the same model, where it also writes texts; None = it does not.
+    """
 
     model: LanguageModel
     store: IntentStore
     name: str
+    writer: TextModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
