@@ -26,7 +26,8 @@ expected-statuses = ["2xx", "3xx", "4xx", "504"]
 # A wrong event, item or request of a list is refused by itself, and the call succeeds. Categories
 # may come in more forms than the schema tells.
 [[operations]]
-include-operation-id = ["send_events", "put_items", "patch_item", "recommend_batch"]
+include-operation-id = ["send_events", "put_items", "patch_item", "recommend_batch",
+    "fill_shelves"]
 checks.negative_data_rejection.enabled = false
 """
 

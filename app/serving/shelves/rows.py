@@ -169,8 +169,7 @@ class RowMaker:
 
     def _popular(self, shelf: Shelf) -> Row:
         is_near = self._is_known(shelf.context or self._wanted.context)
-        filtered = self._wanted.filter or shelf.filter
-        title = self._title("popular_near_you" if is_near or filtered else "popular")
+        title = self._title("popular_near_you" if is_near else "popular")
         if not is_near:
             return self._made(shelf, title, intent=_POPULAR)
         # What is taken in such a place: a history would make it what suits the user.
