@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=Path("-"), help="file, or - (default)")
     options = parser.parse_args(argv)
     threadpool_limits(limits=1, user_api="blas")  # as the service does
-    engine, requests_by_kind = _prepared(options.bundle, options.requests, options.seed)
+    engine, requests_by_kind = prepared(options.bundle, options.requests, options.seed)
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": machine.commit(),
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options.json.write_text(line)
 
 
-def _prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list[RankRequest]]]:
+def prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list[RankRequest]]]:
     """Return an engine with precomputed query vectors, and the requests of each kind."""
     bundle = open_bundle(path)
     engine = engine_of(bundle, 1)
