@@ -1,14 +1,15 @@
 """The stage `explore`: fills each place by a draw, with the probability that the request names.
 
-    each place:  with probability e     a draw among all that are left: softmax(score / spread)
+    each place:  with probability e     a draw among all that are left: softmax(logits)
                  otherwise              the first one that is left
 
     propensity of an item at a place = e · softmax(item) + (1 − e) · [it is the first one left]
 
 The propensity is exact, given the places before: what estimates of other rankings are made from
-(inverse propensity scoring). The spread is that of the scores of the candidates, so that
-probabilities do not depend on whether scores are log odds or a blend. It is a difference of
-quartiles: a few exact titles, which score far above all others, do not count in it.
+(inverse propensity scoring). The logits are the scores. Log odds are taken as they are: items are
+drawn by their odds of being taken. A blend is divided by its spread, the difference of its
+quartiles, in which a few exact titles far above all others do not count. No logit is more than 10
+below the highest: every candidate can be drawn.
 """
 
 import random
@@ -17,9 +18,11 @@ from typing import Final
 
 import numpy as np
 
+from app.core.types import Vector
 from app.domain.columns import Floats
 from app.engine.arranging.exposing import PlacesByKind
 
+_FARTHEST: Final = 10.0
 _QUARTILES: Final = 1.349
 """The distance of the quartiles of a normal distribution, in standard deviations."""
 
@@ -37,7 +40,7 @@ class Drawn:
 
 
 def drawn(  # noqa: PLR0913 - each by its name
-    scores: Floats,
+    logits: Floats,
     k: int,
     *,
     explore: float,
@@ -48,15 +51,14 @@ def drawn(  # noqa: PLR0913 - each by its name
     """Fill up to k places with candidates.
 
     Args:
-        scores: float64[c], of the candidates in their order.
+        logits: float64[c], of the candidates in their order.
         k: the number of places.
         explore: probability of a draw, in [0, 1].
         source: what is random.
         fixed: so many of the first candidates keep their places.
         within: how many places each kind of candidate has; None = kinds do not matter.
     """
-    logits = _logits(scores)
-    free = np.ones(len(scores), np.bool_)
+    free = np.ones(len(logits), np.bool_)
     left = None if within is None else within.quotas.copy()
     result = Drawn([], [], [])
     for place in range(k):
@@ -67,7 +69,7 @@ def drawn(  # noqa: PLR0913 - each by its name
         best = at = int(open_[0])
         propensity = 1.0
         if place >= fixed:
-            shares = np.exp(logits[open_] - logits[open_].max())
+            shares = np.exp(np.maximum(logits[open_] - logits[open_].max(), -_FARTHEST))
             shares /= shares.sum()
             number = 0
             if source.random() < explore:
@@ -88,8 +90,11 @@ def _pick(shares: Floats, number: float) -> int:
     return min(int(np.searchsorted(shares.cumsum(), number, side="right")), len(shares) - 1)
 
 
-def _logits(scores: Floats) -> Floats:
-    """Return the scores in units of their spread."""
-    low, high = np.quantile(scores, [0.25, 0.75]) if len(scores) else (0.0, 0.0)
+def logits_of(scores: Vector, *, is_log_odds: bool) -> Floats:
+    """Return float64[c] for the scores of candidates, float32[c]."""
+    logits = scores.astype(np.float64)
+    if is_log_odds or not len(logits):
+        return logits
+    low, high = np.quantile(logits, [0.25, 0.75])
     spread = (high - low) / _QUARTILES
-    return scores / (spread if spread > 0 else 1.0)
+    return logits / spread if spread > 0 else logits

@@ -76,12 +76,21 @@ def results_of(
             rows[position], scores[position] = rows[position][enough], scores[position][enough]
     best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
     answers = [
-        Arranged(Hits(some.take(hits.rows), hits.scores))
-        for some, hits in zip(rows, best, strict=True)
+        Arranged(Hits(some.take(hits.rows), candidates.log_odds(hits.scores)))
+        for some, hits, candidates in zip(rows, best, scored, strict=True)
     ]
     for position, each in enumerate(batch):
         if not is_arranged(each, answers[position].hits):
-            answers[position] = arranged(each, rows[position], scores[position], catalogue, vectors)
+            # Sorted before: two scores may be one as the answer gives them.
+            best_first = np.argsort(-scores[position], kind="stable")
+            shown = scored[position].log_odds(scores[position][best_first])
+            answers[position] = arranged(
+                each,
+                Hits(rows[position][best_first], shown),
+                catalogue,
+                vectors,
+                is_log_odds=scored[position].calibration is not None,
+            )
     positions = topk.positions(
         [answer.hits.rows for answer in answers], [each.hits for each in scored]
     )
@@ -106,7 +115,7 @@ def _result(
     items = map(
         RankedItem,
         ids,
-        candidates.log_odds(answer.hits.scores).tolist(),
+        answer.hits.scores.tolist(),
         map(catalogue.title, rows),
         [catalogue.fields(row, request.fields) for row in rows] if request.fields else repeat({}),
         sources,

@@ -15,9 +15,10 @@ from typing import Final
 
 import numpy as np
 
-from app.core.types import Matrix, Rows, Vector
+from app.core.types import Matrix, Rows
+from app.domain.columns import Floats
 from app.engine.arranging.diversity import POOL, Before, diverse
-from app.engine.arranging.exploring import drawn
+from app.engine.arranging.exploring import drawn, logits_of
 from app.engine.arranging.exposing import PlacesByKind, chosen
 from app.engine.arranging.ordering import Ordering, is_ordered, ordered
 from app.engine.arranging.placing import Placed, in_places
@@ -57,23 +58,29 @@ def is_arranged(posed: Posed, best: Hits) -> bool:
 
 
 def arranged(
-    posed: Posed, rows: Rows, scores: Vector, catalogue: Catalogue, vectors: Matrix
+    posed: Posed, candidates: Hits, catalogue: Catalogue, vectors: Matrix, *, is_log_odds: bool
 ) -> Arranged:
-    """Return the first k of int64[c] candidates with float32[c] scores, stage after stage.
+    """Return the first k of the candidates, stage after stage.
 
-    `vectors`: float32[n, dim], of the items of the catalogue.
+    Args:
+        posed: what is asked.
+        candidates: best first, with their scores as the answer gives them.
+        catalogue: of which they are.
+        vectors: float32[n, dim], of its items.
+        is_log_odds: what the scores are; they are a blend otherwise.
     """
     rules = posed.resolved.rules
     if rules is None or not rules.arranges:
-        return _as_asked(posed, rows, scores, catalogue, vectors)
+        return _as_asked(posed, candidates, catalogue, vectors, is_log_odds=is_log_odds)
     # Promoted share and pins, last of all.
+    rows, scores = candidates.rows, candidates.scores
     is_pinned = np.isin(rows, [pin.row for pin in rules.pins])
-    others, other_scores = rows[~is_pinned], scores[~is_pinned]
-    items = _one_by_one(_as_asked(posed, others, other_scores, catalogue, vectors))
+    others = Hits(rows[~is_pinned], scores[~is_pinned])
+    items = _one_by_one(_as_asked(posed, others, catalogue, vectors, is_log_odds=is_log_odds))
     if rules.promotions:
         # A promoted item may stand anywhere behind them.
         order = posed.ordering or _BY_SCORE
-        whole = ordered(others, other_scores, len(others), order, catalogue)
+        whole = ordered(others.rows, others.scores, len(others.rows), order, catalogue)
         there = {item.row for item in items}
         items += [item for item in _one_by_one(Arranged(whole)) if item.row not in there]
     own = dict(zip(rows[is_pinned].tolist(), scores[is_pinned].tolist(), strict=True))
@@ -108,11 +115,12 @@ def _one_by_one(answer: Arranged) -> list[Placed]:
 
 
 def _as_asked(
-    posed: Posed, rows: Rows, scores: Vector, catalogue: Catalogue, vectors: Matrix
+    posed: Posed, candidates: Hits, catalogue: Catalogue, vectors: Matrix, *, is_log_odds: bool
 ) -> Arranged:
     """Return the first k candidates after all stages but the last two, those of rules."""
     k, wanted = posed.resolved.k, posed.arrangement
     order = posed.ordering or _BY_SCORE
+    rows, scores = candidates.rows, candidates.scores
     # Sort, titles first, max_per.
     if wanted is None:
         answer = Arranged(ordered(rows, scores, k, order, catalogue))
@@ -127,55 +135,68 @@ def _as_asked(
             hits = diverse(hits, k, wanted.diversity, vectors, before)
             is_by_score = False
         # Explore, within exposure.
-        answer = _placed(hits, k, wanted, n_titles=n_titles, is_by_score=is_by_score)
+        within = None
+        if wanted.exposure is not None:
+            within = _within(hits, k, wanted.exposure, is_by_score=is_by_score)
+        if wanted.explore:
+            logits = logits_of(hits.scores, is_log_odds=is_log_odds)
+            answer = _drawn(hits, k, wanted, logits, fixed=n_titles, within=within)
+        else:
+            answer = _answer(hits, k, _first(hits, k) if within is None else within.positions)
     return answer
 
 
-def _placed(
-    hits: Hits, k: int, wanted: Arrangement, *, n_titles: int, is_by_score: bool
+def _drawn(  # noqa: PLR0913 - each by its name
+    hits: Hits,
+    k: int,
+    wanted: Arrangement,
+    logits: Floats,
+    *,
+    fixed: int,
+    within: PlacesByKind | None,
 ) -> Arranged:
-    """Fill the places of an answer, so that groups have their shares, by draws where wanted.
+    """Fill k places by draws among the best candidates, and those that `within` has chosen.
 
     Args:
         hits: the candidates in their order.
         k: the number of places.
-        wanted: what is asked of them.
-        n_titles: so many of the first candidates have the query as their title.
-        is_by_score: the order is that of the scores.
+        wanted: how it is drawn.
+        logits: float64[c], of the probabilities of the candidates.
+        fixed: so many of the first candidates have the query as their title.
+        within: how many places each kind of candidate has; None = kinds do not matter.
     """
-    within = None
-    if wanted.exposure is not None:
-        within = _within(hits, k, wanted.exposure, is_by_score=is_by_score)
-    if not wanted.explore:
-        positions = list(range(min(k, len(hits.rows))))
-        if within is not None:
-            positions = within.positions.tolist()
-        return _answer(hits, k, positions)
-    pool = np.arange(min(max(k, POOL), len(hits.rows)))
+    pool = _first(hits, max(k, POOL))
     if within is not None:
         pool = np.union1d(pool, within.positions)
+        fixed = int(np.isin(np.arange(fixed), within.positions).sum())
         within = replace(within, kinds=within.kinds[pool])
-        n_titles = int(np.isin(np.arange(n_titles), within.positions).sum())
     draws = drawn(
-        hits.scores[pool].astype(np.float64),
+        logits[pool],
         k,
         explore=wanted.explore,
         # Each page, and each further pass that fills an answer up, has draws of its own.
         source=random.Random(f"{wanted.seed} {len(wanted.shown)}"),  # noqa: S311 - no secret
-        fixed=n_titles,
+        fixed=fixed,
         within=within,
     )
-    by_draw = set(np.flatnonzero(draws.by_draw).tolist())
-    answer = _answer(hits, k, pool[draws.positions].tolist())
-    placed_by = [EXPLORE if place in by_draw else by for place, by in enumerate(answer.placed_by)]
+    answer = _answer(hits, k, pool[draws.positions])
+    placed_by = [
+        EXPLORE if by_draw else by
+        for by_draw, by in zip(draws.by_draw, answer.placed_by, strict=True)
+    ]
     return replace(answer, placed_by=placed_by, propensities=draws.propensities)
 
 
-def _answer(hits: Hits, k: int, positions: list[int]) -> Arranged:
+def _first(hits: Hits, n: int) -> Rows:
+    """Return the positions of the first n candidates, or of all."""
+    return np.arange(min(n, len(hits.rows)))
+
+
+def _answer(hits: Hits, k: int, positions: Rows) -> Arranged:
     """Return the candidates at some positions; those from the k-th on are there by exposure."""
     return Arranged(
         Hits(hits.rows[positions], hits.scores[positions]),
-        placed_by=["" if position < k else EXPOSURE for position in positions],
+        placed_by=["" if position < k else EXPOSURE for position in positions.tolist()],
     )
 
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.arranging.exploring import Drawn, drawn
+from app.engine.arranging.exploring import Drawn, drawn, logits_of
 from app.engine.arranging.exposing import PlacesByKind
 
-SCORES = np.array([3.0, 2.5, 2.4, 1.0, 0.5, 0.0])
+LOGITS = np.array([3.0, 2.5, 2.4, 1.0, 0.5, 0.0])
 ROUNDS = 8_000
 
 
 def draw(seed: int, explore: float, k: int = 3, **more: object) -> Drawn:
-    return drawn(SCORES, k, explore=explore, source=random.Random(seed), **more)  # type: ignore[arg-type]
+    return drawn(LOGITS, k, explore=explore, source=random.Random(seed), **more)  # type: ignore[arg-type]
 
 
 def test_without_draws_the_order_stays_and_is_certain() -> None:
@@ -107,15 +107,32 @@ def test_a_draw_that_finds_the_best_one_left_is_no_draw() -> None:
 
 @pytest.mark.parametrize("scores", [[1.0], [2.0] * 5, [100.0, 1.0, 0.9, 0.8, 0.7], [-1e30, 1e30]])
 def test_any_scores_have_propensities(scores: list[float]) -> None:
+    logits = logits_of(np.array(scores, np.float32), is_log_odds=False)
     for seed in range(20):
-        found = drawn(np.array(scores), 9, explore=1.0, source=random.Random(seed))
+        found = drawn(logits, 9, explore=1.0, source=random.Random(seed))
         assert sorted(found.positions) == list(range(len(scores)))
         assert all(0.0 < each <= 1.0 for each in found.propensities)
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1), st.integers(0, 8), st.integers(1, 9))
 def test_nothing_is_lost_or_doubled(seed: int, explore: float, k: int, n: int) -> None:
-    scores = np.sort(np.random.default_rng(seed).standard_normal(n))[::-1]
-    found = drawn(scores, k, explore=explore, source=random.Random(seed))
+    logits = np.sort(np.random.default_rng(seed).standard_normal(n))[::-1]
+    found = drawn(logits, k, explore=explore, source=random.Random(seed))
     assert len(found.positions) == len(set(found.positions)) == min(k, n)
     assert len(found.propensities) == len(found.by_draw) == len(found.positions)
+
+
+def test_log_odds_are_drawn_by_their_odds_and_a_blend_by_its_spread() -> None:
+    scores = np.array([9.0, 0.3, 0.2, 0.1, 0.0, -0.1], np.float32)
+    assert logits_of(scores, is_log_odds=True).tolist() == pytest.approx(scores.tolist())
+    one = logits_of(scores, is_log_odds=False)
+    other = logits_of(scores * np.float32(100), is_log_odds=False)
+    assert one.tolist() == pytest.approx(other.tolist(), rel=1e-5)
+    # What lies far above all others does not make them equal.
+    assert one[1] - one[2] > 0.3
+    last = [draw.propensities[0] for draw in (_first_place(one, seed) for seed in range(5))]
+    assert min(last) >= 1e-6
+
+
+def _first_place(logits: np.ndarray, seed: int) -> Drawn:
+    return drawn(logits, 1, explore=1.0, source=random.Random(seed))
