@@ -33,6 +33,7 @@ from app.serving.caching.single_flight import SingleFlight
 from app.serving.control.control import Control
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.cursor import LIFE_S
+from app.serving.dry_run import DryRun
 from app.serving.ingest import Ingest
 from app.serving.intents.facts import count_values
 from app.serving.intents.learner import IntentLearner
@@ -48,6 +49,7 @@ from app.serving.live_catalogue import LiveCatalogue
 from app.serving.recommender import Computed, Recommender, RecommenderParts
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.request_plan import Planner
+from app.serving.scenario_desk import ScenarioDesk
 from app.serving.shelves.shelves import ShelfFiller
 from app.serving.stores.opening import (
     is_shared,
@@ -84,6 +86,8 @@ class Service:
     catalogue: LiveCatalogue
     reloader: Reloader
     control: Control
+    scenarios: ScenarioDesk
+    dry_run: DryRun
     shelves: ShelfFiller
     teller: Teller
     intents: IntentLearner | None = None
@@ -325,6 +329,8 @@ async def wire(  # noqa: PLR0913 - one argument a part
             catalogue=catalogue,
             reloader=reloader,
             control=controls,
+            scenarios=ScenarioDesk(controls, planner, current),
+            dry_run=DryRun(controls, planner, batcher, clock),
             shelves=ShelfFiller(current, recommender, states, now),
             teller=teller,
             intents=None if learning is None else learning.learner,

@@ -2,8 +2,11 @@
 
 from typing import Any, Final
 
-from app.api.schema_parts import COUNT, SECONDS, STRING, Schema, array_of, object_of
+from app.api.schema_parts import COUNT, NUMBER, SECONDS, STRING, TITLE, Schema, array_of, object_of
+from app.domain.request import RecommendRequest
+from app.domain.request_parts import CONTROL_NAME
 from app.domain.rule import Rule
+from app.serving.control.scenarios import OWN_FIELDS
 
 
 def _inlined(schema: Schema) -> Schema:
@@ -109,6 +112,159 @@ RULES_EXAMPLES: Final = {
                 {"id": "newer", **RULE_EXAMPLES["boost"]["value"]},
                 {"id": "space", **RULE_EXAMPLES["pin"]["value"]},
             ]
+        }
+    }
+}
+
+
+SCENARIO_FIELDS: Final = {
+    **RecommendRequest.model_json_schema(),
+    "title": "ScenarioFields",
+    "description": "Fields of a request, which are the defaults of those that name the scenario.",
+}
+for _own in OWN_FIELDS:
+    del SCENARIO_FIELDS["properties"][_own]
+
+SCENARIOS_REQUEST: Final = object_of(
+    "PutScenarios",
+    {
+        "scenarios": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": CONTROL_NAME},
+            "additionalProperties": SCENARIO_FIELDS,
+            "description": "name -> its fields; all or none are put",
+        }
+    },
+)
+
+SCENARIOS_PUT: Final = object_of(
+    "ScenariosPut",
+    {
+        "number": _NUMBER,
+        "versions": {
+            "type": "object",
+            "additionalProperties": COUNT,
+            "description": "name -> the new version",
+        },
+        "warnings": _WARNINGS,
+    },
+)
+
+_SCENARIO: Final = {
+    "name": STRING,
+    "version": {**COUNT, "description": "number of the change that put it"},
+    "put_at": SECONDS,
+    "request": {"title": "RequestFields", "type": "object", "additionalProperties": True},
+}
+
+SCENARIOS: Final = object_of(
+    "Scenarios",
+    {"number": _NUMBER, "scenarios": array_of(object_of("Scenario", _SCENARIO))},
+)
+
+SCENARIO_VERSIONS: Final = object_of(
+    "ScenarioVersions",
+    {
+        **_SCENARIO,
+        "versions": {
+            **array_of(object_of("ScenarioVersion", {"version": COUNT, "put_at": SECONDS})),
+            "description": "those that are kept, newest first",
+        },
+    },
+)
+
+SCENARIO_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "home": {"value": {"k": 20, "diversity": 0.3, "max_per": {"title": 1}}},
+    "new things": {"value": {"intent": {"sort": "newest"}, "k": 12}},
+}
+SCENARIOS_EXAMPLES: Final = {
+    "two": {"value": {"scenarios": {"home": {"k": 20, "diversity": 0.3}, "cart": {"k": 4}}}}
+}
+
+_LISTED: Final = object_of(
+    "ListedItem",
+    {
+        "id": STRING,
+        "title": TITLE,
+        "score": NUMBER,
+        "placed_by": {**STRING, "description": "what put it there; empty: its score"},
+    },
+)
+
+_PLACE: Final[Schema] = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "description": "from 1; null: not in the list",
+}
+
+DRY_RUN: Final = object_of(
+    "DryRunAnswer",
+    {
+        "results": {
+            **array_of(
+                {
+                    "anyOf": [
+                        object_of(
+                            "DryRunResult",
+                            {
+                                "before": array_of(_LISTED),
+                                "after": array_of(_LISTED),
+                                "changes": array_of(
+                                    object_of(
+                                        "PlaceChange",
+                                        {"id": STRING, "before": _PLACE, "after": _PLACE},
+                                    )
+                                ),
+                                "rules": {
+                                    **array_of(STRING),
+                                    "description": "ids of all rules that apply afterwards",
+                                },
+                            },
+                        ),
+                        object_of(
+                            "DryRunError",
+                            {
+                                "error": object_of(
+                                    "DryRunProblem",
+                                    {"code": STRING, "message": STRING, "field": STRING},
+                                    optional=("field",),
+                                )
+                            },
+                        ),
+                    ]
+                }
+            ),
+            "description": "in the order of the requests",
+        },
+        "warnings": _WARNINGS,
+    },
+)
+
+MOST_TRIED: Final = 20
+
+DRY_RUN_REQUEST: Final = object_of(
+    "DryRunRequest",
+    {
+        "rules": {
+            **array_of(RULE),
+            "minItems": 1,
+            "maxItems": MOST_TRIED,
+            "description": "beside those in force, or in the place of those with the same id",
+        },
+        "requests": {
+            **array_of(RecommendRequest.model_json_schema()),
+            "minItems": 1,
+            "maxItems": MOST_TRIED,
+        },
+    },
+)
+
+DRY_RUN_EXAMPLES: Final = {
+    "one": {
+        "value": {
+            "rules": [{"id": "newer", **RULE_EXAMPLES["boost"]["value"]}],
+            "requests": [{"k": 5}, {"query": "space", "k": 5}],
         }
     }
 }

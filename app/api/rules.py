@@ -12,9 +12,12 @@ from app.api import control_schemas
 from app.api.body import read_body
 from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
-from app.core.errors import InvalidRequestError
+from app.core.errors import AppError, InvalidRequestError
+from app.core.ranking import RankedItem
+from app.domain.request import RecommendRequest
 from app.domain.rule import Rule
 from app.serving.control.rules import MOST_RULES, ShownRule
+from app.serving.dry_run import Compared
 
 router = APIRouter(prefix="/admin/rules", tags=["admin"])
 
@@ -25,6 +28,13 @@ class _Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     rules: list[Rule] = Field(min_length=1, max_length=MOST_RULES)
+
+
+class _DryRun(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rules: list[Rule] = Field(min_length=1, max_length=control_schemas.MOST_TRIED)
+    requests: list[RecommendRequest] = Field(min_length=1, max_length=control_schemas.MOST_TRIED)
 
 
 @router.put(
@@ -68,6 +78,27 @@ async def delete_rules(service: ServiceDep) -> Response:
     """Delete all rules, at once here, and within a second in every other process."""
     deleted = await service.control.delete_rules(None)
     return as_json({"number": service.control.number, "deleted": deleted})
+
+
+@router.post(
+    "/dry-run",
+    summary="How rules would change some answers",
+    responses=responses(control_schemas.DRY_RUN, 413, 415, 422, 503),
+    openapi_extra=takes(control_schemas.DRY_RUN_REQUEST, control_schemas.DRY_RUN_EXAMPLES),
+)
+async def try_rules(request: Request, service: ServiceDep) -> Response:
+    """Return the list of each request before and after, and what changes; nothing is stored.
+
+    A request that fails has an error in its position.
+    """
+    sent = read_as(_DryRun, await read_body(request, service.settings.max_body_bytes))
+    results, warnings = await service.dry_run.run(sent.rules, sent.requests, _LIST)
+    return as_json(
+        {
+            "results": [_compared(each) for each in results],
+            "warnings": [dataclasses.asdict(each) for each in warnings],
+        }
+    )
 
 
 @router.put(
@@ -128,4 +159,25 @@ def _shown(shown: ShownRule) -> dict[str, object]:
         "put_at": shown.put_at,
         "active": shown.active,
         "problem": shown.problem,
+    }
+
+
+def _compared(result: Compared | AppError) -> dict[str, object]:
+    if isinstance(result, AppError):
+        error = {"code": result.code, "message": result.message}
+        return {"error": error if result.field is None else {**error, "field": result.field}}
+    return {
+        "before": [_listed(item) for item in result.before.items],
+        "after": [_listed(item) for item in result.after.items],
+        "changes": [dataclasses.asdict(change) for change in result.changes],
+        "rules": result.after.rules,
+    }
+
+
+def _listed(item: RankedItem) -> dict[str, object]:
+    return {
+        "id": item.id,
+        "title": item.title,
+        "score": item.score,
+        "placed_by": item.placed_by,
     }

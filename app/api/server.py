@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
-from app.api import admin, catalogue, kept_answers, lists, routes, rules, shelves, stream
+from app.api import admin, catalogue, kept_answers, lists, routes, rules, scenarios, shelves, stream
 from app.api import users as people
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
@@ -91,6 +91,7 @@ def create_app(
         catalogue.router,
         admin.router,
         rules.router,
+        scenarios.router,
         kept_answers.router,
     )
     for router in routers:

@@ -329,6 +329,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
     assert set(paths) == {
         *("/recommend", "/recommend/batch", "/interpret", "/items", "/items/{item_id}"),
         *("/catalogue", "/facets", "/admin/rules", "/admin/rules/{rule_id}"),
+        *("/admin/rules/dry-run", "/admin/scenarios", "/admin/scenarios/{name}"),
         *("/similar", "/popular", "/trending", "/newest", "/shelves"),
         "/recommendations/{recommendation_id}",
         *("/events", "/events/{event_id}", "/users/{user_id}", "/users/{user_id}/merge"),

@@ -78,6 +78,16 @@ class Control:
             self.scenarios.take([entry for entry in state.entries if entry.kind == "scenario"])
             self.number = state.number
 
+    def check_rules(self, rules: Sequence[Rule], where: str = "") -> list[ControlWarning]:
+        """Check rules together with those in force; return what looks wrong. See `Rules.check`."""
+        warnings = self.rules.check(rules, where)
+        for position, rule in enumerate(rules):
+            if rule.scenario is not None and rule.scenario not in self.scenarios:
+                message = "there is no such scenario yet"
+                field = f"{where}.{position}.scenario" if where else "scenario"
+                warnings.append(ControlWarning(rule.id, message, field))
+        return warnings
+
     async def put_rules(self, rules: Sequence[Rule], where: str = "") -> list[ControlWarning]:
         """Store rules, all or none, and use them from now on; return what looks wrong.
 
@@ -86,7 +96,7 @@ class Control:
             StoreError, OverloadedError: they could not be stored.
         """
         await self.catch_up()
-        warnings = self.rules.check(rules, where)
+        warnings = self.check_rules(rules, where)
         await self._store.put("rule", [(rule.id, rule.text()) for rule in rules], self._now())
         await self._try_to_catch_up()
         return warnings
@@ -104,14 +114,15 @@ class Control:
             raise NotFoundError("there is no such rule", field="rule_id")
         return gone
 
-    async def put_scenarios(self, texts: Sequence[tuple[str, str]]) -> None:
+    async def put_scenarios(self, texts: Sequence[tuple[str, str]]) -> tuple[ControlEntry, ...]:
         """Store checked scenarios, all or none, as (name, JSON text), and use them from now on.
 
         Raises:
             StoreError, OverloadedError: they could not be stored.
         """
-        await self._store.put("scenario", texts, self._now())
+        put = await self._store.put("scenario", texts, self._now())
         await self._try_to_catch_up()
+        return put
 
     async def delete_scenario(self, name: str) -> None:
         """Delete a scenario with all its versions.

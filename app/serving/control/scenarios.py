@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from app.core.control_port import ControlEntry
 from app.core.errors import InvalidRequestError
 from app.domain.request import RecommendRequest
@@ -63,6 +61,10 @@ class Scenarios:
     def __repr__(self) -> str:
         return f"<Scenarios: {', '.join(self._by_name)}>"
 
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a scenario of this name."""
+        return name in self._by_name
+
     def take(self, entries: Sequence[ControlEntry]) -> None:
         """Use exactly these scenarios."""
         found: dict[str, Scenario] = {}
@@ -94,8 +96,3 @@ class Scenarios:
                 f"there is no such scenario; there are: {there}", field="scenario"
             )
         return scenario.completed(ask)
-
-
-def scenario_text(fields: Mapping[str, Any]) -> str:
-    """Return the JSON text of a scenario's fields, as they were sent."""
-    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
