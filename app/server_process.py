@@ -90,6 +90,7 @@ def _serve(settings: Settings) -> int:
             port=settings.port,
             workers=settings.workers,
             http=FastPathProtocol,
+            ws="none",
             loop="uvloop",
             access_log=False,
             server_header=False,

@@ -41,17 +41,17 @@ async def read_body(request: Request, limit: int) -> bytes:
     declared = header(request.scope["headers"], b"content-length") or b"0"
     if not declared.isdigit():
         raise InvalidRequestError("content-length is not a number")
-    size = int(declared)
     chunks: list[bytes] = []
+    size, received = int(declared), 0
     more = size <= limit
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise CallerLeftError
         chunks.append(message.get("body", b""))
-        size = sum(map(len, chunks)) if len(chunks) > 1 else len(chunks[0])
-        more = message.get("more_body", False) and size <= limit
-    if size > limit:
+        received += len(chunks[-1])
+        more = message.get("more_body", False) and received <= limit
+    if max(size, received) > limit:
         raise BodyTooLargeError(f"the body may have at most {limit} bytes")
     body = b"".join(chunks)
     return body if coding in _PLAIN else _inflated(body, limit)

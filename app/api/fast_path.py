@@ -55,21 +55,19 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
-    HttpToolsProtocol,
     RequestResponseCycle,
 )
 
 from app.api.access import RECOMMEND
+from app.api.connection import Connection
 from app.api.cors import Cors
 from app.api.paths import spellings
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, header, id_of
 from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
-from app.core.errors import InvalidRequestError
 from app.domain.request import RecommendRequest
 from app.serving.access.key_ring import KeyRing
-from app.serving.response import fresh_id
 
 ROUTE: Final = "/recommend"
 ENDPOINT: Final = "recommend_endpoint"
@@ -208,20 +206,18 @@ class _Cycle(RequestResponseCycle):
         self.response_started = self.response_complete = False
 
 
-class FastPathProtocol(HttpToolsProtocol):
+class FastPathProtocol(Connection):
     """The server's protocol for one connection, with the fast path for one route."""
 
     _current: _Cycle | None = None  # the request on the fast path that is under way
     _reusable: _Cycle | None = None
-    _idle_timer: asyncio.TimerHandle | None = None
-    _idle_since = 0.0
 
-    def on_headers_complete(self) -> None:
+    def begin_request(self) -> None:
         """Begin a request: on the fast path, or the server's way."""
         # The server hands over the state of the application's lifespan.
         endpoint: RecommendEndpoint | None = self.app_state.get(ENDPOINT)
         if endpoint is None or not self._is_plain(endpoint):
-            super().on_headers_complete()
+            super().begin_request()
             return
         if self._reusable is None:
             self._reusable = self._new_cycle()
@@ -243,35 +239,9 @@ class FastPathProtocol(HttpToolsProtocol):
             cycle.work = endpoint.reply(body, cycle.request_id, address, key)
             self._step(cycle)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's own words
-        """Refuse bytes that are no sound HTTP request as a problem in JSON, and hang up."""
-        reply = problem_reply(InvalidRequestError("this is not a sound HTTP request"), fresh_id())
-        head = b"".join(b"%b: %b\r\n" % header for header in reply.headers)
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\n%bconnection: close\r\n\r\n%b" % (head, reply.body)
-        )
-        self.transport.close()
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request, for as long as a connection may be idle.
-
-        One timer serves the connection from its first reply on: the server's own way cancels one
-        and starts another for every request.
-        """
-        if self.pipeline or self.transport.is_closing():
-            super().on_response_complete()
-            return
-        self.server_state.total_requests += 1
-        self.flow.resume_reading()
-        self._idle_since = self.loop.time()
-        if self._idle_timer is None:
-            self._close_if_idle()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the work that nobody waits for any more."""
         super().connection_lost(exc)
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         cycle, self._current = self._current, None
         if cycle is None:
             return
@@ -295,23 +265,12 @@ class FastPathProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
 
-    def _close_if_idle(self) -> None:
-        """Close the connection if it has been idle for too long, else look again when it may be."""
-        now, cycle = self.loop.time(), self.cycle
-        idle = cycle is None or cycle.response_complete
-        since = self._idle_since if idle else now
-        remaining_s = since + self.timeout_keep_alive - now
-        if remaining_s <= 0:
-            self.timeout_keep_alive_handler()
-        else:
-            self._idle_timer = self.loop.call_later(remaining_s, self._close_if_idle)
-
     def _is_plain(self, endpoint: RecommendEndpoint) -> bool:
         """Tell whether the request whose headers were read can take the fast path."""
         parser, cycle = self.parser, self.cycle
         if self.url not in endpoint.urls or parser.get_method() != b"POST":
             return False
-        if parser.get_http_version() != "1.1" or parser.should_upgrade():
+        if parser.get_http_version() != "1.1":
             return False
         size = None
         for name, value in self.headers:

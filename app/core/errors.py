@@ -52,6 +52,30 @@ class BodyTooLargeError(AppError):
     code = "body_too_large"
 
 
+class TargetTooLongError(AppError):
+    """The address of a request is longer than the limit."""
+
+    code = "target_too_long"
+
+
+class HeadTooLargeError(AppError):
+    """The headers of a request are too many, or too large together."""
+
+    code = "headers_too_large"
+
+
+class ReceiveTimeoutError(AppError):
+    """The request did not arrive in time."""
+
+    code = "receive_timeout"
+
+
+class ConnectionLimitError(AppError):
+    """Too many connections are open, and all of them are being answered."""
+
+    code = "too_many_connections"
+
+
 class UnsupportedEncodingError(AppError):
     """The request body is compressed in a way that is not read."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.api.connection import Connection
 from app.api.fast_path import FastPathProtocol
 from app.api.server import create_app
 from app.bootstrap import Service, wire
@@ -87,7 +88,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(*, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    *, keep_alive_s: int = 5, protocol: type[Connection] = FastPathProtocol, **settings: Any
+) -> AsyncIterator[Running]:
     engine, port = GatedEngine(), free_port()
     engine.release()
 
@@ -112,7 +115,8 @@ async def running(*, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Ru
         uvicorn.Config(
             app,
             port=port,
-            http=FastPathProtocol,
+            http=protocol,
+            ws="none",
             log_config=None,
             timeout_graceful_shutdown=5,
             timeout_keep_alive=keep_alive_s,
