@@ -41,6 +41,7 @@ from app.domain.request_parts import (
 from app.domain.sent_intent import SentIntent
 
 _CURSOR: Final = r"^[A-Za-z0-9_-]+$"
+_EXPLAIN: Final = "true: the first 20 items say why they are there."
 _NEXT_PAGE: Final = "next_cursor of an answer: asks for the page after it."
 
 
@@ -78,6 +79,14 @@ class SimilarRequest(BaseModel):
         max_length=MAX_GROUPED_FIELDS,
         description="Field -> how many items with the same value of it may come back.",
     )
+    diversity: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How much unlike each other the items shall be: 0 (by score) to 1.",
+    )
+    explain: bool = Field(default=False, description=_EXPLAIN)
     cursor: str | None = Field(
         default=None, max_length=MAX_CURSOR_CHARACTERS, pattern=_CURSOR, description=_NEXT_PAGE
     )
@@ -113,7 +122,7 @@ class SimilarRequest(BaseModel):
 
 
 _SAME: Final = (
-    *("filter", "fields", "exclude", "max_per"),
+    *("filter", "fields", "exclude", "max_per", "diversity", "explain"),
     *("cursor", "min_catalogue", "budget_ms"),
 )
 
@@ -159,6 +168,7 @@ class ListRequest(BaseModel):
         max_length=MAX_FIELDS,
         description="Item fields to return (see /info), separated by commas.",
     )
+    explain: bool = Field(default=False, description=_EXPLAIN)
     cursor: str | None = Field(
         default=None, max_length=MAX_CURSOR_CHARACTERS, pattern=_CURSOR, description=_NEXT_PAGE
     )
@@ -170,5 +180,6 @@ class ListRequest(BaseModel):
             k=self.k,
             filter=self.filter,
             fields=self.fields,
+            explain=self.explain,
             cursor=self.cursor,
         )

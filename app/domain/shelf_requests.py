@@ -5,6 +5,7 @@ A shelf is a request for recommendations with a name. Its kind fills some fields
 that it is, in its place.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -45,6 +46,9 @@ _OF_THE_WHOLE: Final = (
     *("budget_ms", "min_catalogue", "personalize"),
 )
 """Fields that hold for all shelves together. There are no pages of a shelf."""
+
+_OF_A_LIST: Final = ("text", "exposure")
+"""Fields that are about a list as a whole: other items would be in the row."""
 
 _FILLED: Final[dict[ShelfKind, tuple[str, ...]]] = {
     "continue": ("candidates", "query", "intent", "repeat"),
@@ -102,23 +106,29 @@ class Shelf(RecommendRequest):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        sent = self.model_fields_set
-        for field in _OF_THE_WHOLE:
-            if field in sent:
-                raise _wrong(field, "this field belongs to the whole request, not to a shelf")
-        for field in _FILLED[self.kind] if self.kind is not None else ():
-            if field in sent:
-                raise _wrong(field, f"a shelf of kind {self.kind} fills this field itself")
-        for field, kind in _ONLY_FOR.items():
-            if field in sent and self.kind != kind:
-                raise _wrong(field, f"only a shelf of kind {kind} has this field")
+        for field, said in self._refused():
+            if field in self.model_fields_set:
+                raise _wrong(field, said)
         return self
+
+    def _refused(self) -> Iterator[tuple[str, str]]:
+        """Yield each field that may not be sent, and why."""
+        for field in _OF_THE_WHOLE:
+            yield field, "this field belongs to the whole request, not to a shelf"
+        for field in _OF_A_LIST:
+            yield field, "a shelf is a part of a longer list, and cannot have this"
+        if self.kind is not None:
+            for field in _FILLED[self.kind]:
+                yield field, f"a shelf of kind {self.kind} fills this field itself"
+        for field, kind in _ONLY_FOR.items():
+            if self.kind != kind:
+                yield field, f"only a shelf of kind {kind} has this field"
 
     @classmethod
     def schema_of_fields(cls) -> dict[str, Any]:
         """Return the JSON schema of a shelf, without the fields of the whole request."""
         schema = cls.model_json_schema()
-        for field in _OF_THE_WHOLE:
+        for field in (*_OF_THE_WHOLE, *_OF_A_LIST):
             del schema["properties"][field]
         return schema
 

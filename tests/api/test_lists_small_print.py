@@ -40,6 +40,19 @@ async def test_similar_is_a_request_with_likes(client: httpx.AsyncClient) -> Non
     assert both.headers["x-cache"] == "miss"
 
 
+async def test_similar_items_and_lists_are_explained_if_asked(client: httpx.AsyncClient) -> None:
+    sent = {"item_id": "alien", "explain": True, "diversity": 0.2}
+    similar = await client.post("/similar", json=sent)
+    popular = await client.get("/popular", params={"explain": "true"})
+
+    for answer in (similar, popular):
+        assert ids(answer)
+        baseline = answer.json()["baseline"]
+        for item in answer.json()["items"]:
+            total = baseline + sum(item["contributions"].values())
+            assert total == pytest.approx(item["score"], abs=1e-4)
+
+
 async def test_named_items_never_come_back_and_unknown_ones_are_named(
     client: httpx.AsyncClient,
 ) -> None:

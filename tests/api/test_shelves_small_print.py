@@ -159,6 +159,15 @@ async def test_popular_where_the_context_is_known_asks_what_is_taken_there() -> 
     assert request.exclude == {"i1", "i2", "i3"}
 
 
+async def test_a_row_may_be_explained(client: httpx.AsyncClient) -> None:
+    shelf = {"name": "like", "kind": "because", "item_id": "alien", "explain": True, "k": 2}
+    row = (await asked(client, shelf))["shelves"][0]
+
+    for item in row["items"]:
+        total = row["baseline"] + sum(item["contributions"].values())
+        assert total == pytest.approx(item["score"], abs=1e-4)
+
+
 async def test_filters_of_the_whole_and_of_a_row_are_both_demanded(
     client: httpx.AsyncClient,
 ) -> None:
@@ -191,6 +200,7 @@ async def test_without_a_user_rows_that_need_one_are_left_out(client: httpx.Asyn
         ({"name": "x", "kind": "old"}, "kind", "invalid_request"),
         ({"name": "x", "user_id": "7"}, "user_id", "invalid_request"),
         ({"name": "x", "cursor": "abc"}, "cursor", "invalid_request"),
+        ({"name": "x", "text": True}, "text", "invalid_request"),
         ({"name": "x", "kind": "new", "query": "space"}, "query", "invalid_request"),
         ({"name": "x", "kind": "new", "item_id": "star"}, "item_id", "invalid_request"),
         ({"name": "x", "begun": ["play"]}, "begun", "invalid_request"),
