@@ -134,5 +134,12 @@ def test_rows_of_nobody_and_wrong_rows(service: Running) -> None:
 
 
 def test_a_row_of_a_scenario(service: Running) -> None:
-    found = shelves(service, {"name": "home", "scenario": "nobody put it"})
-    assert found["shelves"][0]["error"]["field"] == "scenario"
+    put = service.client.put(
+        "/admin/scenarios/crooks", json={"query": "crime", "filter": json.loads(DRAMA), "k": 5}
+    )
+    assert put.status_code == 200, put.text
+    rows = [{"name": "crooks", "scenario": "crooks"}, {"name": "gone", "scenario": "gone"}]
+    found = shelves(service, *rows, k=2)
+
+    assert row_titles(found["shelves"][0])[0] == "Goodfellas"
+    assert found["shelves"][1]["error"]["field"] == "scenario"
