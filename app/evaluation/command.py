@@ -51,6 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure what each piece of learning brings, not the engine (--dataset or --items)",
     )
+    parser.add_argument(
+        "--fairness",
+        action="store_true",
+        help="also measure which items are shown, whom the service serves how well, and what it "
+        "costs to show more of the catalogue",
+    )
+    parser.add_argument(
+        "--exposure-field",
+        default="",
+        metavar="FIELD",
+        help="with --fairness: a field of the items, such as provider, whose values are groups",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - = to stdout")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report as HTML")
 

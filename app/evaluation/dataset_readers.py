@@ -189,7 +189,8 @@ def read_files(items: Path, events: Path, recipe: Recipe) -> tuple[EvalCatalogue
     """
     catalogue, log = read_items(items, recipe), read_events(events, recipe)
     titles = [title or "" for title in catalogue.columns["title"]]
-    return EvalCatalogue(catalogue.ids, titles, items, catalogue.report), log
+    kinds = {k: v for k, v in catalogue.kinds.items() if k not in {"id", "title"}}
+    return EvalCatalogue(catalogue.ids, titles, items, catalogue.report, kinds), log
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,8 +6,8 @@ lines follows something that gives the answer away. This module does not know pr
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ class EvalCatalogue:
         titles: n titles, which baselines read; "" where there is none.
         source: the file that a build reads, or the rows to write it from.
         report: what was counted while reading a file; None = there was none.
+        kinds: field -> kind of its values, of the fields beside id and title.
     """
 
     ids: list[str]
     titles: list[str]
     source: Path | list[dict[str, Any]]
     report: ReadReport | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,7 +117,7 @@ def write_events(path: Path, events: Events) -> Path:
         prefix, _, name = events.users[user].partition(":")
         row = {id_fields[prefix]: name, "item_id": events.items[item], "event": events.kinds[kind]}
         numbers = {"value": value[position], "timestamp": time[position]}
-        row |= {field: number for field, number in numbers.items() if not math.isnan(number)}
+        row |= {name: number for name, number in numbers.items() if not math.isnan(number)}
         if query[position] >= 0:
             row["query"] = events.queries[query[position]]
         if events.context.codes:

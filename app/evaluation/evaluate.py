@@ -28,6 +28,7 @@ from app.evaluation import answer_metrics
 from app.evaluation.answers import Answers, Numbering
 from app.evaluation.baselines.base import TrainingData, UnavailableError
 from app.evaluation.baselines.registry import BASELINES, suited_baselines
+from app.evaluation.fairness.trial import FairnessTrial
 from app.evaluation.graded import GradedTrial
 from app.evaluation.model_runs import (
     BaselineRunner,
@@ -44,6 +45,7 @@ from app.evaluation.same_features import MOST_REQUESTS, compare_features
 from app.evaluation.search import SearchTrial
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.recipe import Recipe
+from app.offline.input.users import Users, read_users
 from app.offline.metrics.intervals import Estimate
 from app.offline.metrics.ranking import Numbers
 
@@ -74,6 +76,8 @@ class Options:
         baselines: names of the baselines to run.
         bundle: evaluate this bundle instead of building one.
         users: a file of users to build with.
+        fairness: whether to measure who and what is served how well.
+        exposure_field: a field of the items that groups them for it; "" = by popularity alone.
         make_encoder, open_engine: how encoders are made and bundles opened; tests pass fakes.
         open_blend: how a bundle is opened with the fixed blend for words, to compare it with the
             learned order in the protocol `search`; None = it is not asked.
@@ -84,6 +88,8 @@ class Options:
     baselines: Sequence[str] = ()
     bundle: Path | None = None
     users: Path | None = None
+    fairness: bool = False
+    exposure_field: str = ""
     make_encoder: MakeEncoder = packed_encoder
     open_engine: OpenEngine = open_served
     open_blend: OpenEngine | None = None
@@ -134,6 +140,8 @@ def evaluate(plan: EvalPlan, dataset: str, options: Options) -> Document:
                 options.make_encoder,
                 options.open_engine,
             )
+        if options.fairness:
+            document["fairness"] = _fairness(measurer, responses, path, options)
         runner = BaselineRunner(plan, training_data, _query_vectors(cases, encoder))
         names = suited_baselines(options.baselines, words=plan.protocol == "graded")
         document["baselines"] = _baselines(names, runner, measurer)
@@ -209,17 +217,17 @@ class _Measurer:
     def __init__(
         self, plan: EvalPlan, cases: Sequence[Case], data: TrainingData, seed: int
     ) -> None:
-        self._plan, self._cases, self._seed = plan, cases, seed
-        self._numbering = Numbering.of(plan.catalogue.ids)
-        histories = _padded([self._numbering.rows(case.request.history) for case in cases])
-        self._context = answer_metrics.ListContext(data.counts(), data.vectors, histories)
+        self._plan, self.cases, self._seed = plan, cases, seed
+        self.numbering = Numbering.of(plan.catalogue.ids)
+        histories = _padded([self.numbering.rows(case.request.history) for case in cases])
+        self.context = answer_metrics.ListContext(data.counts(), data.vectors, histories)
 
     def table(self, answer_sets: Sequence[Answers]) -> dict[str, Numbers]:
         """Return the accuracy of each case."""
         if self._plan.protocol == "graded":
             judged, retrieved = answer_sets
             return answer_metrics.graded_table(
-                judged=judged, retrieved=retrieved, cases=self._cases, numbering=self._numbering
+                judged=judged, retrieved=retrieved, cases=self.cases, numbering=self.numbering
             )
         return answer_metrics.next_item_table(answer_sets[0])
 
@@ -230,11 +238,11 @@ class _Measurer:
             # Every list is the given candidates, whoever ranks them: it tells nothing of exposure.
             summary = answer_metrics.summary(table, self._seed)
             return {"metrics": _documents(summary), "exposure": {}}
-        table |= answer_metrics.list_table(lists, self._context)
+        table |= answer_metrics.list_table(lists, self.context)
         metrics = answer_metrics.summary(table, self._seed)
-        if self._context.counts.any():
+        if self.context.counts.any():
             metrics["popularity_lift@10"] = answer_metrics.popularity_lift(
-                lists, self._context, self._seed
+                lists, self.context, self._seed
             )
         return {
             "metrics": _documents(metrics),
@@ -245,7 +253,26 @@ class _Measurer:
         """Return the metrics by length of the history; nothing where queries have none."""
         if self._plan.protocol == "graded":
             return []
-        return answer_metrics.by_history(self.table(answer_sets), self._cases, self._seed)
+        return answer_metrics.by_history(self.table(answer_sets), self.cases, self._seed)
+
+
+def _fairness(
+    measurer: _Measurer, responses: Responses, bundle: Path, options: Options
+) -> Document:
+    users = Users.none() if options.users is None else read_users(options.users, options.recipe)
+    known = {key: users.of(row) for row, key in enumerate(users.keys)}
+    trial = FairnessTrial(
+        bundle=bundle,
+        cases=measurer.cases,
+        numbering=measurer.numbering,
+        counts=measurer.context.counts,
+        vectors=measurer.context.vectors,
+        histories=measurer.context.histories,
+        attributes=[known.get(case.user, ()) for case in measurer.cases],
+        field=options.exposure_field,
+        seed=options.seed,
+    )
+    return trial.document(responses.answer_sets[0], options.open_engine)
 
 
 def _padded(lists: Sequence[Rows]) -> Rows:

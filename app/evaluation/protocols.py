@@ -46,11 +46,13 @@ class Case:
         request: what the model is asked.
         grades: item id -> grade; where there is one target, it has grade 1 and is alone here.
         history_length: items of the user's history, also those beyond `MAX_HISTORY`.
+        user: key of the user; "" = nobody.
     """
 
     request: RankRequest
     grades: Mapping[str, float]
     history_length: int = 0
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def leave_one_out(
         if len(positions) > n_held_out:
             keep[rows[positions[-n_held_out] :]] = False
             ids = [events.items[item] for item in events.item[rows[positions]]]
-            cases.append(next_item(ids[:-1], ids[-1]))
+            cases.append(next_item(ids[:-1], ids[-1], _user(events, rows)))
     return keep, cases
 
 
@@ -212,7 +214,7 @@ def time_split(
         ids = [events.items[item] for item in events.item[taken]]
         for position in np.flatnonzero(~keep[taken]).tolist():
             if ids[position] not in ids[:position]:
-                cases.append(next_item(ids[:position], ids[position]))
+                cases.append(next_item(ids[:position], ids[position], _user(events, rows)))
                 break
     return keep, cases
 
@@ -270,12 +272,17 @@ def plan_of_impressions(catalogue: EvalCatalogue, impressions: Sequence[Impressi
     return EvalPlan("mind", catalogue, (Fold(events, cases),))
 
 
-def next_item(history: Sequence[str], target: str) -> Case:
-    """Return the case of a history, oldest first, and the item that came next."""
+def next_item(history: Sequence[str], target: str, user: str = "") -> Case:
+    """Return the case of a user's history, oldest first, and the item that came next."""
     request = RankRequest(
         history=tuple(history[-MAX_HISTORY:]), exclude=frozenset(history), k=LIST_SIZE
     )
-    return Case(request, {target: 1.0}, len(history))
+    return Case(request, {target: 1.0}, len(history), user)
+
+
+def _user(events: Events, rows: npt.NDArray[np.int64]) -> str:
+    user: str = events.users[events.user[rows[0]]]
+    return user
 
 
 def by_user(events: Events) -> Iterator[npt.NDArray[np.int64]]:

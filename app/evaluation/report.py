@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, TypeAlias
 
+from app.evaluation.fairness.pictures import fairness_figures, fairness_lines, fairness_table
 from app.evaluation.report_page import PAGE, Bar, bar_chart
 
 Document: TypeAlias = Mapping[str, Any]
@@ -46,6 +47,7 @@ def summary_lines(document: Document) -> list[str]:
             f"serving and training compute the same features: {same['pairs']:,} pairs, apart by at "
             f"most {same['feature_difference']:.4f} standard deviations"
         )
+    lines += fairness_lines(document.get("fairness", {}))
     lines += [f"{b['shown']:<24}  not run: {b['unavailable']}" for b in _not_run(document)]
     timing = document["timings"]["rank_ms_per_request"]
     lines.append(f"{document['seconds']:.0f} s in all, {timing:.2f} ms a request in the engine")
@@ -109,6 +111,7 @@ def render(document: Document) -> str:
         protocol=escape(_PROTOCOLS[document["protocol"]]),
         figures="".join(figures),
         table=_full_table(document),
+        fairness=fairness_table(document.get("fairness", {})),
         missing=_missing(document),
         facts="".join(facts),
     )
@@ -147,6 +150,7 @@ def _figures(document: Document) -> Iterable[Figure]:
     yield from _history(document)
     yield from _sources(document)
     yield from _lists(document)
+    yield from fairness_figures(document.get("fairness", {}))
 
 
 def _accuracy(document: Document) -> Iterable[Figure]:

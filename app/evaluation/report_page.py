@@ -104,6 +104,11 @@ svg { max-width: 100%; height: auto; font: 13px system-ui, sans-serif; }
 svg .label { text-anchor: end; fill: var(--ink); } svg .value { fill: var(--soft); }
 svg .bar { fill: var(--bar); } svg .strong { fill: var(--strong); }
 svg .whisker { stroke: var(--ink); stroke-width: 1.5; fill: none; }
+svg .axis { stroke: var(--line); fill: none; } svg .tick { fill: var(--soft); }
+svg .note { fill: var(--ink); } svg .curve { fill: none; stroke-width: 2; }
+svg path.first { stroke: #1f6feb; } svg circle.first { fill: #1f6feb; }
+svg path.second { stroke: #c2572b; } svg circle.second { fill: #c2572b; }
+svg path.third { stroke: #2da44e; } svg circle.third { fill: #2da44e; }
 pre { font-size: .75rem; color: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere;
       border-left: 3px solid var(--line); padding-left: .6rem; margin: .4rem 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; }
@@ -124,6 +129,7 @@ $figures
 Recall and NDCG: higher is better. Gini: 0 = all items shown equally. Novelty: bits; higher = less
 expected. Diversity: 1 = the items of a list have nothing in common.</p>
 <div class="wide">$table</div></section>
+$fairness
 $missing
 <section><h2>Facts</h2><dl>$facts</dl></section>
 </body>

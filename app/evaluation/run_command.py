@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import orjson
 
@@ -34,6 +35,7 @@ from app.evaluation.evaluate import (
     open_served,
     open_without_words,
 )
+from app.evaluation.fairness.groups import GROUPABLE
 from app.evaluation.names import ProtocolName
 from app.evaluation.newcomers import measure_newcomers, newcomer_lines, plan_of_newcomers
 from app.evaluation.protocols import (
@@ -59,6 +61,8 @@ _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
 }
 """The protocols of each kind of folder, the default first."""
 
+_WITH_HISTORIES: Final[tuple[ProtocolName, ...]] = ("strict", "all-but-last", "time-split")
+
 
 def run_evaluation(
     args: argparse.Namespace,
@@ -82,9 +86,12 @@ def run_evaluation(
     _check_data(args)
     _check_outputs(args)
     _check_ablation(args)
+    _check_fairness(args)
     recipe = _recipe(args)
     with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
         plan, name = plan_of(args, recipe, Path(work))
+        if args.fairness:
+            _check_groups(plan, args.exposure_field)
         if args.users is not None:
             plan = sampled(plan, args.users, args.seed)
         options = Options(
@@ -93,6 +100,8 @@ def run_evaluation(
             baselines=baselines,
             bundle=args.bundle,
             users=args.attributes,
+            fairness=args.fairness,
+            exposure_field=args.exposure_field,
             make_encoder=make_encoder,
             open_engine=opener,
             open_blend=open_without_words if opener is open_served else None,
@@ -238,6 +247,7 @@ def catalogue_of(bundle: Bundle) -> EvalCatalogue:
         ids=[str(ids.value(row)) for row in rows],
         titles=[str(titles.value(row) or "") for row in rows],
         source=[],
+        kinds={k: v for k, v in bundle.manifest.attributes.items() if k not in {"id", "title"}},
     )
 
 
@@ -251,6 +261,28 @@ def _check_ablation(args: argparse.Namespace) -> None:
         )
     if args.attributes is not None and args.bundle is not None:
         raise UsageError("--bundle knows its users: leave --attributes out")
+
+
+def _check_fairness(args: argparse.Namespace) -> None:
+    if args.exposure_field and not args.fairness:
+        raise UsageError("--exposure-field goes with --fairness")
+    if args.fairness and args.ablation:
+        raise UsageError("--fairness goes without --ablation: it measures the engine")
+
+
+def _check_groups(plan: EvalPlan, field: str) -> None:
+    """Refuse a plan without users, or a field whose values make no groups."""
+    if plan.protocol not in _WITH_HISTORIES:
+        raise UsageError(
+            f"--fairness needs users with a history: it goes with --protocol "
+            f"{_listed(_WITH_HISTORIES)}, not with {plan.protocol}"
+        )
+    usable = sorted(name for name, kind in plan.catalogue.kinds.items() if kind in GROUPABLE)
+    if field and field not in usable:
+        raise UsageError(
+            f"--exposure-field: {field!r} makes no groups of items; the fields that do: "
+            f"{', '.join(usable) or 'none'}"
+        )
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
