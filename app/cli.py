@@ -314,6 +314,17 @@ def _keys(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from app.doctor_command import examine
+
+    found = asyncio.run(examine(settings_of(arguments)))
+    if arguments.json:
+        _print_json(found.shown())
+    else:
+        print(found)
+    return 0
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     from app.server_process import run
 
@@ -349,6 +360,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "export": _export,
     "import": _import,
     "keys": _keys,
+    "doctor": _doctor,
     "evaluate": _evaluate,
     "bench": _bench,
 }

@@ -112,6 +112,7 @@ def make_parser() -> CommandParser:
     _add_generations(commands)
     _add_serving(commands)
     _add_store_commands(commands)
+    _add_doctor(commands)
     _add_keys(commands)
     add_evaluate_arguments(commands.add_parser("evaluate", help="measure on held-out data"))
     bench = commands.add_parser(
@@ -253,6 +254,14 @@ def _add_store_commands(commands: Commands) -> None:
     _add_recipe(importing, "names of the columns")
     _add_json(importing)
     _add_settings(importing, _STORE)
+
+
+def _add_doctor(commands: Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="say what is wrong with a bundle and its events", epilog=_PRECEDENCE
+    )
+    _add_json(doctor)
+    _add_settings(doctor, (*_STORE, "workers", "cache_url", "threads", "device"))
 
 
 def _add_keys(commands: Commands) -> None:

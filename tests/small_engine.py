@@ -47,10 +47,11 @@ def small_engine(
     extra: Mapping[str, tuple[Kind, Sequence[JsonValue]]] | None = None,
     roles: Mapping[str, str] | None = None,
     parser: Parser | None = None,
+    render: Callable[[Callable[[str], JsonValue]], str] = render,
 ) -> RankEngine:
     """An engine over seven films (one without title); `copies` adds as many dull items.
 
-    `extra`: more columns, as kind and values.
+    `extra`: more columns, as kind and values. `render`: the text of a changed or surveyed item.
     """
     titles = titles | {f"dull{n}": f"dull number {n}" for n in range(copies)}
     columns = {

@@ -12,6 +12,8 @@ from app.api.body import read_body
 from app.api.parameters import parameters, read_parameters
 from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses
+from app.doctor.facts import ExaminedService
+from app.doctor.gathering import Patient, check_up
 from app.domain.query_text import MAX_QUERY_CHARACTERS, normalised_query
 from app.serving.intents.learner import ShownIntent
 from app.serving.intents.words import words_of
@@ -21,6 +23,7 @@ router = APIRouter(prefix="/admin", tags=["admin"])
 _PAGE: Final = 100
 _MOST_SHOWN: Final = 1000
 _MAX_SEQ: Final = 2**53
+_READ_RESULTS: Final = ("hit", "miss", "outdated")
 
 
 class _NoFields(BaseModel):
@@ -110,6 +113,35 @@ async def forget_learned_intents(request: Request, service: ServiceDep) -> Respo
         return as_json({"removed": 0})
     one = None if words is None else words_of(words)
     return as_json({"removed": await service.intents.remove(one)})
+
+
+@router.get(
+    "/doctor",
+    summary="What is wrong with the data and the bundle",
+    responses=responses(schemas.DOCTOR, 503),
+)
+async def examine(service: ServiceDep) -> Response:
+    """Return what is wrong with items, events, bundle and service, and what to do about it.
+
+    Items and events are those of now. Queries and look-ups in the cache are those of one process.
+    """
+    reads = service.metrics.cache_reads
+    local = {result: reads.labels("local", result).value for result in _READ_RESULTS}
+    patient = Patient(
+        engine=service.engine,
+        rules=service.users.rules,
+        events=service.users.events,
+        bundle=service.settings.bundle,
+        service=ExaminedService(
+            workers=service.settings.workers,
+            shared_cache=service.settings.cache_url is not None,
+            **service.recommender.queries.counts._asdict(),
+            cache_reads=int(sum(local.values())),
+            cache_hits=int(local["hit"]),
+        ),
+        run=service.batcher.run_exclusive,
+    )
+    return as_json((await check_up(patient)).shown())
 
 
 def _shown(intent: ShownIntent) -> dict[str, object]:

@@ -280,6 +280,36 @@ LEARNED_INTENTS: Final = object_of(
 
 FORGOTTEN_INTENTS: Final = object_of("ForgottenIntents", {"removed": COUNT})
 
+DOCTOR: Final = object_of(
+    "Checkup",
+    {
+        "bundle": object_of("ExaminedBundle", {"name": STRING, "generation": STRING}),
+        "looked_at": object_of(
+            "LookedAt",
+            {
+                "items": {**COUNT, "description": "of a large catalogue a sample"},
+                "events": {**COUNT, "description": "of the bundle and of the store"},
+                "queries": {**COUNT, "description": "the newest that were computed here"},
+            },
+        ),
+        "findings": {
+            **array_of(
+                object_of(
+                    "Finding",
+                    {
+                        "id": {**STRING, "description": "with a field or a mode behind a colon"},
+                        "severity": one_of("error", "warning", "notice"),
+                        "number": {**NUMBER, "description": "a share from 0 to 1, or a count"},
+                        "sentence": {**STRING, "description": "what is wrong"},
+                        "remedy": {**STRING, "description": "what to do"},
+                    },
+                )
+            ),
+            "description": "the worst first",
+        },
+    },
+)
+
 STATUS_ANSWER: Final = object_of("Health", {"status": one_of("ok", "not_ready")})
 
 INFO: Final = object_of(

@@ -69,6 +69,21 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(folder, manifest)
 
 
+def read_bundle(path: Path) -> Bundle:
+    """Return the bundle at a path as `open_bundle` does, but compare no checksums of its files.
+
+    For reports on a bundle that serves, and so was verified.
+
+    Raises:
+        BundleError: there is no bundle, or its manifest is damaged or of another format.
+    """
+    try:
+        folder = _generation_folder(path)
+        return Bundle(folder, _read_manifest(folder))
+    except OSError as error:
+        raise BundleError(f"the bundle {path.name!r} cannot be read: {error.strerror}") from error
+
+
 def bundle_name(path: Path) -> str:
     """Return the name of the bundle at `models/NAME` or `models/NAME/GENERATION`, unverified.
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from app.core.ranking import BatchResult, RankRequest
+from app.core.survey import CatalogueSurvey
 from app.core.types import (
     CacheRead,
     Change,
@@ -128,6 +129,10 @@ class Engine(Protocol):
         `limit`: how many frequent values to return of each field. Called in the thread that
         ranks. Raises `InvalidRequestError`.
         """
+        ...
+
+    def survey(self, most: int) -> CatalogueSurvey:
+        """Look at most at so many items, evenly spread. It may take a second; from any thread."""
         ...
 
     def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:

@@ -163,6 +163,7 @@ class RankResult:
         intent: JSON text of what the query was taken to ask for; "" = there was no query.
         count: how many items the query asks for ("five comedies"); None = it does not say.
         weak: whether little of the query was understood.
+        wordless: whether no item has a word of the query, or one like it.
         valid_until: unix seconds until which the same words mean the same.
         depends_on_catalogue: any change of the catalogue may change the answer, not only one of its
             items: the query named filters or titles.
@@ -179,6 +180,7 @@ class RankResult:
     intent: str = ""
     count: int | None = None
     weak: bool = False
+    wordless: bool = False
     valid_until: float = float("inf")
     depends_on_catalogue: bool = False
     rules: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ import numpy as np
 
 from app.core.errors import EngineError
 from app.core.ranking import BatchResult, RankRequest, RankResult, StageTimings
+from app.core.survey import CatalogueSurvey
 from app.core.types import Change, Context, EngineInfo, Facets, Item, Rows, Vector
 from app.domain.filters import parse_filter
 from app.domain.intent import INTENT_OFF, Intent, intent_of
@@ -37,6 +38,7 @@ from app.engine.retrieval.sources import Source, retrieval_order, retrieve
 from app.engine.scoring.boosts import add_boosts
 from app.engine.scoring.learned import ScoredPairs
 from app.engine.scoring.popularity_bias import popularity_term
+from app.engine.survey import survey_of
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +198,10 @@ class RankEngine:
         rows = catalogue.visible() if blocked is None else ~blocked
         facts = tuple(field_facts(catalogue, rows, field, limit) for field in fields)
         return Facets(int(np.count_nonzero(rows)), facts)
+
+    def survey(self, most: int) -> CatalogueSurvey:
+        """Look at a sample of the items; see the port."""
+        return survey_of(self._parts, most)
 
     @property
     def parser(self) -> Parser | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from app.core.ports import LiveEngine
 from app.core.ranking import BatchResult, RankRequest
 from app.core.store_ports import UserStore
+from app.core.survey import CatalogueSurvey
 from app.core.types import Context, EngineInfo, Facets, Item
 from app.domain.event_rules import EventRule
 
@@ -87,6 +88,10 @@ class CurrentEngine:
     def facets(self, filter_text: str, fields: Sequence[str], limit: int) -> Facets:
         """See `Engine`."""
         return self._loaded.engine.facets(filter_text, fields, limit)
+
+    def survey(self, most: int) -> CatalogueSurvey:
+        """See `Engine`."""
+        return self._loaded.engine.survey(most)
 
     def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:
         """See `Engine`."""

@@ -25,6 +25,7 @@ from app.serving.control.rule_counts import RuleCounts
 from app.serving.cursor import write_cursor
 from app.serving.intents.words import Words
 from app.serving.kept_answers.keeper import AnswerKeeper
+from app.serving.query_tally import QueryTally
 from app.serving.request_plan import Planner, RequestPlan
 from app.serving.response import NO_TIMINGS, Answer, CacheWord, fresh_id, write_head, write_tail
 
@@ -79,7 +80,11 @@ class _Prepared(NamedTuple):
 
 
 class Recommender:
-    """Answers requests. All methods belong to one event loop."""
+    """Answers requests. All methods belong to one event loop.
+
+    Attributes:
+        queries: how well the newest queries were understood.
+    """
 
     def __init__(
         self,
@@ -103,6 +108,7 @@ class Recommender:
         self._refreshes: set[asyncio.Task[None]] = set()
         self._observed = Observed(parts.metrics)
         self._rule_counts = RuleCounts(parts.metrics)
+        self.queries = QueryTally()
 
     def __repr__(self) -> str:
         parts = self._parts
@@ -232,6 +238,8 @@ class Recommender:
     def _computed(self, plan: RequestPlan, done: Submitted[RankResult]) -> Computed:
         """Make the answer of one flight, and put it into the caches."""
         result = done.result
+        if plan.request.query:
+            self.queries.note(result)
         if result.weak and plan.caller and self._parts.words is not None:
             self._parts.words.note(plan.request.query, plan.caller)
         self._rule_counts.count(result.rules)

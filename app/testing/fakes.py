@@ -18,6 +18,7 @@ from app.core.ranking import (
     SourceHit,
     StageTimings,
 )
+from app.core.survey import CatalogueSurvey, SurveyedItem
 from app.core.types import (
     Attributes,
     CacheRead,
@@ -166,6 +167,18 @@ class GatedEngine:
         low, high = (passing[0], passing[-1]) if passing else (None, None)
         facts = [FieldFacts(name, "number", len(passing), low=low, high=high) for name in fields]
         return Facets(len(passing), tuple(facts))
+
+    def survey(self, most: int) -> CatalogueSurvey:
+        """Return its first items, which have titles and nothing else."""
+        items = tuple(
+            [
+                SurveyedItem(
+                    i.id, i.title, has_text=False, has_vector=True, is_cut=False, visible=True
+                )
+                for i in list(self._items.values())[:most]
+            ]
+        )
+        return CatalogueSurvey(len(self._items), items, {})
 
     def interpret(self, query: str, now: float, *, look_up: bool) -> str | None:  # noqa: ARG002
         """Return that a query asks for its own words, and for as many items as it begins with.

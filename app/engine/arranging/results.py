@@ -130,6 +130,7 @@ def _result(
         intent="" if intent is NO_QUERY else intent.text(),
         count=intent.count,
         weak=asked.weak,
+        wordless=_is_wordless(posed, candidates),
         valid_until=intent.valid_until,
         depends_on_catalogue=(
             bool(request.max_per or request.exposure or intent.tone) or intent.has_demands
@@ -141,3 +142,12 @@ def _result(
         ),
         rules=() if posed.resolved.rules is None else posed.resolved.rules.ids,
     )
+
+
+def _is_wordless(posed: Posed, candidates: ScoredCandidates) -> bool:
+    """Tell whether the words of the query brought nothing."""
+    asked = posed.asked
+    if not asked.intent.residual_text or asked.request.candidates is not None:
+        return False
+    words = candidates.hits.get("words")
+    return words is None or not len(words.rows)

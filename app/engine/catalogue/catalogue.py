@@ -171,6 +171,11 @@ class Catalogue:
         """How many rows are or were an item; those behind them are free."""
         return self._n
 
+    @property
+    def n_known(self) -> int:
+        """How many items there are, hidden ones among them."""
+        return len(self._row_of)
+
     def with_room(self, room: int) -> "Catalogue":
         """Return a copy with that many free rows; later changes are in one of the two only."""
         other = copy(self)

@@ -104,6 +104,17 @@ class PackedEncoder:
         except Exception as error:  # see __init__
             raise EngineError("the texts could not be encoded") from error
 
+    def is_cut(self, text: str) -> bool:
+        """Tell whether the text of an item is longer than what is read of it.
+
+        Raises:
+            EngineError: it is not valid Unicode.
+        """
+        bounds = self.tokenizer.truncation
+        if not bounds or len(text) < bounds["max_length"]:  # a token has a character at least
+            return False
+        return len(self.tokens([text], "item")[0]) >= int(bounds["max_length"])
+
     def knows(self, texts: Sequence[str]) -> Mask:
         """Return bool[len(texts)]: whether most of a text is known; see the port.
 

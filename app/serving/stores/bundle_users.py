@@ -4,7 +4,7 @@ This module knows the layout of `users.safetensors`. It does not know what histo
 are used for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -92,6 +92,13 @@ class BundleUserStore:
         """Return what is known of the user at a position; see `key`."""
         values = {name: column.value(position) for name, column in self._attributes.items()}
         return attributes_of(values)
+
+    def taken(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each user with positive events, and their items; those of old events once."""
+        for position in range(len(self)):
+            items = [*self._ids(self._history, position), *self._ids(self._older, position)]
+            if items:
+                yield self.key(position), items
 
     async def aclose(self) -> None:
         """Release the arrays; later reads find no user. Idempotent."""
