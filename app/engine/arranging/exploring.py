@@ -20,7 +20,7 @@ import numpy as np
 
 from app.core.types import Vector
 from app.domain.columns import Floats
-from app.engine.arranging.exposing import PlacesByKind
+from app.engine.arranging.exposing import PlacesByMix
 
 _FARTHEST: Final = 10.0
 _QUARTILES: Final = 1.349
@@ -46,7 +46,7 @@ def drawn(  # noqa: PLR0913 - each by its name
     explore: float,
     source: random.Random,
     fixed: int = 0,
-    within: PlacesByKind | None = None,
+    within: PlacesByMix | None = None,
 ) -> Drawn:
     """Fill up to k places with candidates.
 
@@ -56,13 +56,13 @@ def drawn(  # noqa: PLR0913 - each by its name
         explore: probability of a draw, in [0, 1].
         source: what is random.
         fixed: so many of the first candidates keep their places.
-        within: how many places each kind of candidate has; None = kinds do not matter.
+        within: how many places each mix of groups has; None = mixes do not matter.
     """
     free = np.ones(len(logits), np.bool_)
     left = None if within is None else within.quotas.copy()
     result = Drawn([], [], [])
     for place in range(k):
-        allowed = free if within is None or left is None else free & (left[within.kinds] > 0)
+        allowed = free if within is None or left is None else free & (left[within.mixes] > 0)
         open_ = np.flatnonzero(allowed)
         if not len(open_):
             break
@@ -81,7 +81,7 @@ def drawn(  # noqa: PLR0913 - each by its name
         result.by_draw.append(at != best)
         free[at] = False
         if left is not None and within is not None:
-            left[within.kinds[at]] -= 1
+            left[within.mixes[at]] -= 1
     return result
 
 

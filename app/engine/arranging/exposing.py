@@ -2,8 +2,8 @@
 
     the first k, in their order ▸ exchange until the floors and caps are met, at the least loss
 
-Candidates that are in the same groups are of one kind: of a kind the first ones are taken. An
-exchange takes the last item of a kind out and the next one of another kind in. As long as single
+Candidates that are in the same groups have one mix of groups. Of a mix the first ones are taken. An
+exchange takes the last item of a mix out and the next one of another mix in. As long as single
 exchanges, and then pairs of them, bring fewer violations, or a better list with as many, the best
 one is done. Where an item is in one group at most, single exchanges reach the best list. Where
 items are in several groups, pairs are tried as well; a test compares that with all possible lists.
@@ -21,32 +21,32 @@ from app.domain.columns import Floats
 
 Counts = npt.NDArray[np.int64]
 
-_MOST_KINDS: Final = 16
+_MOST_MIXES: Final = 16
 _MOST_PAIRS: Final = 8
-"""Of more kinds, and more often for one answer, pairs of exchanges would take too long."""
+"""Of more mixes, and more often for one answer, pairs of exchanges would take too long."""
 
 _BETTER: Final = 1e-9
 _NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class PlacesByKind:
-    """The places of an answer by kind.
+class PlacesByMix:
+    """The places of an answer, by mix of groups.
 
     Attributes:
         positions: int64[k], ascending: the candidates that fill the places.
-        kinds: int64[c], the kind of each candidate; candidates of a kind are in the same groups.
-        quotas: int64[t], how many places each kind has.
+        mixes: int64[c], the mix of each candidate; candidates of a mix are in the same groups.
+        quotas: int64[t], how many places each mix has.
     """
 
     positions: Rows
-    kinds: Rows
+    mixes: Rows
     quotas: Counts
 
 
 def chosen(
     values: Floats, members: npt.NDArray[np.bool_], bounds: Sequence[tuple[int, int]], k: int
-) -> PlacesByKind:
+) -> PlacesByMix:
     """Choose k candidates, so that groups have between so many and so many of them.
 
     If no choice can do that, the violations are as few as possible.
@@ -58,13 +58,13 @@ def chosen(
         k: how many to choose; all, if there are fewer.
     """
     codes = (1 << np.arange(len(members))) @ members
-    distinct, kinds = np.unique(codes, return_inverse=True)
-    of_kind = [np.flatnonzero(kinds == kind) for kind in range(len(distinct))]
-    quotas = np.bincount(kinds[:k], minlength=len(distinct))
+    distinct, mixes = np.unique(codes, return_inverse=True)
+    of_mix = [np.flatnonzero(mixes == mix) for mix in range(len(distinct))]
+    quotas = np.bincount(mixes[:k], minlength=len(distinct))
     groups = (distinct[:, None] >> np.arange(len(members))) & 1
     least, most = np.array(bounds).T
     search = _Exchanges(
-        values=[values[positions] for positions in of_kind],
+        values=[values[positions] for positions in of_mix],
         groups=groups,
         least=least,
         most=most,
@@ -77,18 +77,18 @@ def chosen(
             if not pairs or not search.by_two(quotas):
                 break
             pairs -= 1
-    taken = [positions[:quota] for positions, quota in zip(of_kind, quotas.tolist(), strict=True)]
+    taken = [positions[:quota] for positions, quota in zip(of_mix, quotas.tolist(), strict=True)]
     positions = np.sort(np.concatenate([_NO_ROWS, *taken]))
-    return PlacesByKind(positions, kinds, quotas)
+    return PlacesByMix(positions, mixes, quotas)
 
 
 @dataclass(frozen=True, slots=True)
 class _Exchanges:
-    """The exchanges between kinds.
+    """The exchanges between mixes.
 
     Attributes:
-        values: of the candidates of each kind, falling.
-        groups: int64[t, g], 1 where a kind is in a group.
+        values: of the candidates of each mix, falling.
+        groups: int64[t, g], 1 where a mix is in a group.
         least, most: int64[g].
     """
 
@@ -114,7 +114,7 @@ class _Exchanges:
     def by_two(self, quotas: Counts) -> bool:
         """Change the quotas by the best pair of exchanges; False if none makes them better."""
         out, into = self._possible(quotas)
-        if len(quotas) > _MOST_KINDS or not len(out):
+        if len(quotas) > _MOST_MIXES or not len(out):
             return False
         last, before = self._values_at(quotas - 1), self._values_at(quotas - 2)
         following, after = self._values_at(quotas), self._values_at(quotas + 1)
@@ -141,7 +141,7 @@ class _Exchanges:
         return True
 
     def _possible(self, quotas: Counts) -> tuple[Counts, Counts]:
-        """Return the exchanges that there are: the kinds that they take out and take in."""
+        """Return the exchanges that there are: the mixes that they take out and take in."""
         n = len(quotas)
         out, into = (each.ravel() for each in np.divmod(np.arange(n * n), n))
         sizes = np.array([len(values) for values in self.values])
@@ -172,7 +172,7 @@ class _Exchanges:
         return violations
 
     def _values_at(self, positions: Counts) -> Floats:
-        """Return float64[t]: of each kind the value at a position; NaN = there is none."""
+        """Return float64[t]: of each mix the value at a position; NaN = there is none."""
         return np.array(
             [
                 values[at] if 0 <= at < len(values) else np.nan

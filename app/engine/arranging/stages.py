@@ -19,7 +19,7 @@ from app.core.types import Matrix, Rows
 from app.domain.columns import Floats
 from app.engine.arranging.diversity import POOL, Before, diverse
 from app.engine.arranging.exploring import drawn, logits_of
-from app.engine.arranging.exposing import PlacesByKind, chosen
+from app.engine.arranging.exposing import PlacesByMix, chosen
 from app.engine.arranging.ordering import Ordering, is_ordered, ordered
 from app.engine.arranging.placing import Placed, in_places
 from app.engine.arranging.posed import Arrangement, ExposureGoal, Posed
@@ -153,7 +153,7 @@ def _drawn(  # noqa: PLR0913 - each by its name
     logits: Floats,
     *,
     fixed: int,
-    within: PlacesByKind | None,
+    within: PlacesByMix | None,
 ) -> Arranged:
     """Fill k places by draws among the best candidates, and those that `within` has chosen.
 
@@ -163,13 +163,13 @@ def _drawn(  # noqa: PLR0913 - each by its name
         wanted: how it is drawn.
         logits: float64[c], of the probabilities of the candidates.
         fixed: so many of the first candidates have the query as their title.
-        within: how many places each kind of candidate has; None = kinds do not matter.
+        within: how many places each mix of groups has; None = mixes do not matter.
     """
     pool = _first(hits, max(k, POOL))
     if within is not None:
         pool = np.union1d(pool, within.positions)
         fixed = int(np.isin(np.arange(fixed), within.positions).sum())
-        within = replace(within, kinds=within.kinds[pool])
+        within = replace(within, mixes=within.mixes[pool])
     draws = drawn(
         logits[pool],
         k,
@@ -200,7 +200,7 @@ def _answer(hits: Hits, k: int, positions: Rows) -> Arranged:
     )
 
 
-def _within(hits: Hits, k: int, goal: ExposureGoal, *, is_by_score: bool) -> PlacesByKind:
+def _within(hits: Hits, k: int, goal: ExposureGoal, *, is_by_score: bool) -> PlacesByMix:
     """Choose k candidates that give the groups their shares, at the least loss.
 
     What is lost is counted in scores; in places, where the candidates are in another order.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.engine.arranging.exploring import Drawn, drawn, logits_of
-from app.engine.arranging.exposing import PlacesByKind
+from app.engine.arranging.exposing import PlacesByMix
 
 LOGITS = np.array([3.0, 2.5, 2.4, 1.0, 0.5, 0.0])
 ROUNDS = 8_000
@@ -86,12 +86,12 @@ def test_fixed_places_are_not_drawn() -> None:
 
 
 def test_kinds_keep_their_places() -> None:
-    kinds = np.array([0, 0, 0, 1, 1, 1])
+    mixes = np.array([0, 0, 0, 1, 1, 1])
     quotas = np.array([1, 2])
-    within = PlacesByKind(np.array([0, 3, 4]), kinds, quotas)
+    within = PlacesByMix(np.array([0, 3, 4]), mixes, quotas)
     for seed in range(100):
         found = draw(seed, 0.9, within=within)
-        assert sorted(kinds[found.positions].tolist()) == [0, 1, 1]
+        assert sorted(mixes[found.positions].tolist()) == [0, 1, 1]
     assert quotas.tolist() == [1, 2]
     assert draw(1, 0.0, within=within).positions == [0, 3, 4]
 
