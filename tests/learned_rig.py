@@ -60,6 +60,7 @@ def engine_over(bundle):
         load_arrays(bundle, "signals.safetensors"),
         learned=opening.learned_of(bundle),
         networks=opening.networks_of(bundle),
+        goals=opening.goals_of(bundle),
     )
     parts = replace(parts, roles=manifest.roles)
     return RankEngine(parts, opening.info_of(bundle))

@@ -90,7 +90,8 @@ def planted_lists(n=300, seed=0, constant=None):
     gains = np.zeros(offsets[-1], np.float32)
     gains[offsets[:-1]] = 1.0
     kinds = np.zeros(n, np.int8)
-    return Examples(features, offsets, logs, gains, kinds, weights, n, 0)
+    rows, unknown = np.arange(offsets[-1], dtype=np.int32), np.full(n, -1)
+    return Examples(features, offsets, logs, gains, kinds, weights, n, 0, rows, unknown)
 
 
 def firsts(examples, score, shift=0.0):

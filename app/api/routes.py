@@ -242,6 +242,8 @@ async def get_info(service: ServiceDep) -> Response:
             "training": service.training,
             "fields": dict(engine.attributes),
             "user_attributes": dict(engine.user_attributes),
+            "goals": list(engine.goals),
+            "goal_weights": dict(engine.goal_weights),
             "backend": {
                 "device": settings.device,
                 "threads": settings.threads_per_worker(),

@@ -336,6 +336,16 @@ INFO: Final = object_of(
             "additionalProperties": STRING,
             "description": "kind of each attribute that the bundle has of users",
         },
+        "goals": {
+            "type": "array",
+            "items": STRING,
+            "description": "kinds of events that goals of a request may name",
+        },
+        "goal_weights": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "description": "goals of a request that names none",
+        },
         "backend": object_of("InfoBackend", {"device": STRING, "threads": COUNT, "workers": COUNT}),
         "cache": object_of("InfoCache", {"local_bytes": COUNT, "shared": {"type": "boolean"}}),
         "store": object_of("InfoStore", {"shared": {"type": "boolean"}}),

@@ -85,6 +85,7 @@ class LearnedFacts(_Strict):
         content_knn_share: the weight of *content_knn* in the source *behaviour*.
         metrics: of the learned parts on held-back events, and counts.
         notes: what was chosen for each mode of a request, as lines to read.
+        goals: the kinds of events for which each network has a head, in the order of the heads.
     """
 
     features: dict[Literal["words", "history", "both"], tuple[str, ...]]
@@ -92,6 +93,7 @@ class LearnedFacts(_Strict):
     content_knn_share: float
     metrics: dict[str, float] = {}
     notes: tuple[str, ...] = ()
+    goals: tuple[str, ...] = ()
 
 
 class BundleFacts(_Strict):

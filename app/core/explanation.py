@@ -14,6 +14,7 @@ Group: TypeAlias = Literal[
     "context",
     "popularity",
     "freshness",
+    "goals",
     "boosts",
     "filling",
 ]
@@ -27,6 +28,7 @@ GROUPS: Final[tuple[Group, ...]] = get_args(Group)
     context      who asks, and where
     popularity   how often it is taken
     freshness    how new it is
+    goals        how likely it is taken by the kinds of events that the request wants
     boosts       what rules add
     filling      what another pass, which filled up the answer, gives all of its items
 """

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from app.core.explanation import Explanation
 from app.core.rank_rules import NO_RULES, RankRules
-from app.core.types import Attributes, Context, Generation, JsonValue
+from app.core.types import Attributes, Context, Generation, Goals, JsonValue
 
 By: TypeAlias = Literal["content", "behaviour", "both"]
 """What makes items similar: their texts, what users took together, or both."""
@@ -59,6 +59,8 @@ class RankRequest:
             `app.domain.exposure.checked_exposure` writes it; "" = any.
         placed: ids of the items that further items are to follow in the same answer, which
             `exposure` counts too.
+        goals: name -> weight from 0 to 1, of the kinds of events that are wanted; () = the order of
+            the networks as they are.
     """
 
     query: str = ""
@@ -92,6 +94,7 @@ class RankRequest:
     seed: int = 0
     exposure: str = ""
     placed: tuple[str, ...] = ()
+    goals: Goals = ()
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -44,6 +44,9 @@ Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
 ContextValue: TypeAlias = str | float | bool
 """One thing that is known of the moment of a request or an event."""
 
+Goals: TypeAlias = tuple[tuple[str, float], ...]
+"""What one event of a kind is worth beside those of other kinds: each kind once, sorted."""
+
 Context: TypeAlias = tuple[tuple[str, ContextValue], ...]
 """Where, when and on what it happened: pairs of name and value, each name once, sorted by name."""
 
@@ -90,6 +93,8 @@ class EngineInfo:
         user_attributes: the kind of each attribute that the bundle has of users.
         roles: which attribute is the price, rating, brand, provider or runtime.
         max_per: what `RankRequest.max_per` is where a request does not say; sorted by field.
+        goals: the kinds of events that `RankRequest.goals` may name.
+        goal_weights: what it is where a request does not say; sorted by name.
         moment: when an item last became visible or invisible by its own times, unix milliseconds.
         visible_since_seq: number of the newest change that may have brought an item into answers
             or moved one, or has brought a value that no item had. Later changes only removed items
@@ -110,6 +115,8 @@ class EngineInfo:
     user_attributes: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     max_per: tuple[tuple[str, int], ...] = ()
+    goals: tuple[str, ...] = ()
+    goal_weights: Goals = ()
     moment: int = 0
     visible_since_seq: int = 0
 

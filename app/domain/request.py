@@ -54,6 +54,7 @@ MAX_CURSOR_CHARACTERS: Final = 32_768
 MAX_GROUPED_FIELDS: Final = 4
 MAX_PER: Final = 100
 MAX_SEED: Final = 2**53
+MAX_GOALS: Final = 16
 
 _WITHIN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -252,6 +253,18 @@ class RecommendRequest(BaseModel):
     ] = Field(
         default=None,
         description="Which share of the places groups of items must and may have.",
+    )
+    goals: (
+        Annotated[
+            dict[EventKind, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]],
+            Field(title="Goals"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        max_length=MAX_GOALS,
+        description="Kind of event (see /info) -> how much one is worth beside the others; {} = "
+        "all that is taken counts alike.",
     )
     min_catalogue: int = Field(
         default=0,

@@ -315,6 +315,7 @@ def _with_room(parts: EngineParts, n: int) -> EngineParts:
         signals,
         learned=learned,
         networks=parts.scorer.networks,
+        goals=parts.scorer.goals,
     )
     return replace(roomy, fast_encoder=parts.fast_encoder, parser=parts.parser, roles=parts.roles)
 

@@ -33,6 +33,7 @@ from app.engine.parts import EngineParts, LearnedParts, TextParts, assemble
 from app.engine.retrieval.index import INDEX_FILE, FlatIndex, ListIndex, VectorIndex
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.word_cutting import WORD_CUTTING_VERSION
+from app.engine.scoring.goals import GOALS_FILE, GoalHeads
 from app.engine.scoring.modes import MODES, Mode
 from app.engine.scoring.scorer import Scorer
 
@@ -110,7 +111,13 @@ def engine_of(  # noqa: PLR0913 - each by its name
     texts = TextParts(vectors, index, words, render_of(bundle))
     networks = {mode: each for mode, each in networks_of(bundle).items() if mode in modes}
     parts = assemble(
-        catalogue, encoder, texts, signals, learned=learned_of(bundle), networks=networks
+        catalogue,
+        encoder,
+        texts,
+        signals,
+        learned=learned_of(bundle),
+        networks=networks,
+        goals=goals_of(bundle),
     )
     check_features(bundle, parts)
     parser = intent_parser_of(catalogue, manifest.roles, manifest.units)
@@ -189,6 +196,17 @@ def networks_of(bundle: Bundle) -> dict[Mode, Scorer]:
     }
 
 
+def goals_of(bundle: Bundle) -> GoalHeads | None:
+    """Return the heads of the networks, if there are any. Raises `BundleError`."""
+    facts = bundle.manifest.learned
+    if facts is None or not facts.goals:
+        return None
+    arrays = load_arrays(bundle, GOALS_FILE)
+    if arrays.get("shares", np.empty(0)).shape != (len(facts.goals), bundle.manifest.n_items + 1):
+        raise BundleError("the goals of the bundle do not fit its items")
+    return GoalHeads.of(facts.goals, arrays, tuple(facts.features))
+
+
 def check_features(bundle: Bundle, parts: EngineParts) -> None:
     """Refuse networks that were fitted to other features than are computed here.
 
@@ -219,6 +237,7 @@ def columns_of(bundle: Bundle) -> dict[str, Column]:
 def info_of(bundle: Bundle) -> EngineInfo:
     """Return the facts of a manifest that describe the engine over its bundle."""
     manifest = bundle.manifest
+    goals = () if manifest.learned is None else manifest.learned.goals
     return EngineInfo(
         bundle=manifest.generation,
         bundle_name=manifest.name,
@@ -235,4 +254,10 @@ def info_of(bundle: Bundle) -> EngineInfo:
         user_attributes=manifest.user_attributes,
         roles=manifest.roles,
         max_per=tuple(sorted(manifest.recipe.get("defaults", {}).get("max_per", {}).items())),
+        goals=goals,
+        goal_weights=tuple(
+            (name, weight)
+            for name, weight in sorted(manifest.recipe.get("goals", {}).items())
+            if name in goals
+        ),
     )

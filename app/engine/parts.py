@@ -15,6 +15,7 @@ from app.engine.retrieval.registry import FALLBACK_SOURCES, SourceParts, sources
 from app.engine.retrieval.similar import Similarity
 from app.engine.retrieval.sources import Source
 from app.engine.scoring.blend import Blend
+from app.engine.scoring.goals import GoalHeads
 from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.learned import LearnedScorer
 from app.engine.scoring.modes import Mode
@@ -102,10 +103,11 @@ def assemble(  # noqa: PLR0913 - each is another part
     *,
     learned: LearnedParts | None = None,
     networks: Mapping[Mode, Scorer] | None = None,
+    goals: GoalHeads | None = None,
 ) -> EngineParts:
     """Return the parts of an engine, with the sources that can be made of them.
 
-    `signals`: as in `EngineParts`. `networks`: those of the scorer.
+    `signals`: as in `EngineParts`. `networks`, `goals`: those of the scorer.
     """
     topk = topk_over(len(catalogue))
     behaviour = None if learned is None else learned.behaviour
@@ -137,7 +139,7 @@ def assemble(  # noqa: PLR0913 - each is another part
         ),
         topk=topk,
         scorer=LearnedScorer(
-            _pair_features(texts, signals, learned), networks or {}, len(catalogue)
+            _pair_features(texts, signals, learned), networks or {}, len(catalogue), goals
         ),
         tones=ItemTones(catalogue, texts.words),
         learned=learned,

@@ -28,6 +28,8 @@ from app.engine.retrieval.codes import named_by
 from app.engine.retrieval.index import VectorIndex
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.retrieval.lexical_arrays import lexical_arrays
+from app.engine.scoring.goals import GOALS_FILE
+from app.engine.scoring.modes import Mode
 from app.offline.encoder.distil import LEAST_TEXTS, MOST_TOKENS, distil
 from app.offline.encoder.vector_index import FLAT_ROWS, query_like, write_index
 from app.offline.input.judgements import Judgements
@@ -44,6 +46,7 @@ from app.offline.learning.signals import (
     trending_of,
     user_arrays,
 )
+from app.offline.learning.step_goals import step_goals_of
 from app.offline.learning.synthetic_queries import QueryWriter
 
 SEED = 0
@@ -275,24 +278,32 @@ def write_learned(  # noqa: PLR0913 - each by its name
         seed=SEED,
         search=search,
         sides=step_sides_of(log, users, sequences, len(items)),
+        goals=step_goals_of(log, len(items)),
     )
     if learned is None:
         return None
     behaviour = learned.behaviour
     if behaviour is not None:
         save_file(behaviour_arrays(behaviour), folder / "behaviour.safetensors")
-    scorer: dict[str, npt.NDArray[Any]] = {}
-    for mode, network in learned.networks.items():
-        scorer |= prefixed(mode, network)
-    if scorer:
-        save_file(scorer, folder / "scorer.safetensors")
+    if learned.networks:
+        _write_scorer(folder, learned.networks)
+    if learned.goals is not None:
+        save_file(learned.goals.arrays, folder / GOALS_FILE)
     return LearnedFacts(
         features=dict(learned.features),
         decays={} if behaviour is None else dict(behaviour.decays),
         content_knn_share=learned.content_knn_share,
         metrics={name: round(value, 6) for name, value in learned.metrics.items()},
         notes=learned.notes,
+        goals=() if learned.goals is None else learned.goals.names,
     )
+
+
+def _write_scorer(folder: Path, networks: Mapping[Mode, Mapping[str, npt.NDArray[Any]]]) -> None:
+    scorer: dict[str, npt.NDArray[Any]] = {}
+    for mode, network in networks.items():
+        scorer |= prefixed(mode, network)
+    save_file(scorer, folder / "scorer.safetensors")
 
 
 def _text_attributes(

@@ -19,7 +19,7 @@ from app.core.errors import InvalidRequestError, StoreError
 from app.core.ports import Engine
 from app.core.ranking import RankRequest
 from app.core.store_ports import user_key
-from app.core.types import Context
+from app.core.types import Context, Goals
 from app.domain.exposure import checked_exposure
 from app.domain.filters import filter_text, no_such_field
 from app.domain.intent import INTENT_OFF
@@ -32,6 +32,7 @@ from app.serving.caching.keys import fingerprint, state_of
 from app.serving.control.control import Control
 from app.serving.control.rules import Rules
 from app.serving.cursor import Page, owned_by, read_cursor
+from app.serving.goals import goals_of
 from app.serving.intents.words import Words
 from app.serving.user_state import UserStates, seen_items, taste_of
 
@@ -128,7 +129,8 @@ class Planner:
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
-                fit it, a wrong context, a cursor that is not valid any more.
+                fit it, a wrong context, goals that the bundle does not have, a cursor that is not
+                valid any more.
         """
         filter_ = self._filter_of(ask.filter, "filter")
         intent, caller = self._intent_of(ask), ""
@@ -136,6 +138,8 @@ class Planner:
             caller = _caller(ask, address)
             intent = self._learned(self._words, ask.query, caller)
         self._check_fields(ask)
+        info = self._engine.info
+        goals = goals_of(ask.goals, info)
         page = self._page(ask)
         named = ask.personalize and (ask.user_id is not None or ask.session_id is not None)
         user = user_key(ask.user_id, ask.session_id) if named else None
@@ -148,7 +152,6 @@ class Planner:
                 user, degraded = None, _without_user(error)
         if not degraded:
             page = owned_by(version, page)
-        info = self._engine.info
         request = _request_of(
             ask,
             filter_=filter_,
@@ -164,6 +167,7 @@ class Planner:
                 else checked_exposure(ask.exposure, info.attributes, info.roles)
             ),
             seed=_seed_of(ask),
+            goals=goals,
         )
         generation = info.generation
         lookup = CacheLookup(
@@ -284,6 +288,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
     rules: Rules,
     exposure: str,
     seed: int,
+    goals: Goals,
 ) -> RankRequest:
     """Return what the engine is asked for nobody in particular.
 
@@ -327,6 +332,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
         explore=ask.explore,
         seed=seed,
         exposure=exposure,
+        goals=goals,
     )
 
 

@@ -147,7 +147,9 @@ def _terms(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Iterat
         for name, weight in SIGNAL_WEIGHTS.items():
             values = parts.signals[name][scored.rows]
             yield _GROUP_OF_SIGNAL[name], np.float32(part * weight) * values
-    elif learned.features is not None and learned.reads_words:
+    elif learned.worth is not None:
+        yield "goals", learned.worth
+    if learned is not None and learned.features is not None and learned.reads_words:
         yield "words", parts.scorer.exactness(learned.mode, learned.features)
     if request.popularity_bias:
         yield (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from app.core.ranking import By, RankRequest
-from app.core.types import Codes, Mask, Matrix, Rows, Vector
+from app.core.types import Codes, Goals, Mask, Matrix, Rows, Vector
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.catalogue.side_values import SideValues
 from app.engine.catalogue.tone_taste import ToneTaste
@@ -69,6 +69,7 @@ class ResolvedRequest:
         popularity_bias: see `RankRequest`.
         needed: what the candidates must have enough of.
         rules: those of operators that apply; None without any.
+        goals: see `RankRequest`.
     """
 
     query: str = ""
@@ -92,6 +93,7 @@ class ResolvedRequest:
     popularity_bias: float = 0.0
     needed: tuple[Needed, ...] = ()
     rules: AppliedRules | None = None
+    goals: Goals = ()
 
     @property
     def exclusion(self) -> Exclusion:
@@ -182,6 +184,7 @@ def resolve(  # noqa: PLR0913 - each by its name
         named=named,
         k=request.k,
         popularity_bias=request.popularity_bias,
+        goals=request.goals,
     )
 
 

@@ -1,15 +1,16 @@
 """The learned score of the candidates of a batch: for each mode its features and its network."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.core.types import Matrix, Rows, Vector
+from app.core.types import Goals, Matrix, Rows, Vector
 from app.engine.kernels.lexical_features import LEXICAL_FEATURES
 from app.engine.retrieval.resolve import ResolvedRequest
 from app.engine.scoring.calibration import Calibration
 from app.engine.scoring.exactness import RANGE, exactness
+from app.engine.scoring.goals import GoalHeads
 from app.engine.scoring.modes import MODES, Mode, mode_of
 from app.engine.scoring.pair_features import PairFeatures
 from app.engine.scoring.scorer import Scorer
@@ -24,12 +25,14 @@ class LearnedScore:
         mode: whose network gave it.
         calibration: of the whole score that the values are a part of.
         features: float32[f, c], what the network read; None = they were not kept.
+        worth: float32[c], what the goals of the request have added; None = it names none.
     """
 
     values: Vector
     mode: Mode
     calibration: Calibration | None
     features: Matrix | None = None
+    worth: Vector | None = None
 
     @property
     def reads_words(self) -> bool:
@@ -56,10 +59,18 @@ class LearnedScorer:
     """The networks of one bundle over its catalogue. One thread at a time uses it."""
 
     def __init__(
-        self, features: PairFeatures, networks: Mapping[Mode, Scorer], n_items: int
+        self,
+        features: PairFeatures,
+        networks: Mapping[Mode, Scorer],
+        n_items: int,
+        goals: GoalHeads | None = None,
     ) -> None:
-        """Take the network of each mode that has one; the others have no learned score."""
+        """Take the network of each mode that has one; the others have no learned score.
+
+        `goals`: the heads of the networks; None = no request may name goals.
+        """
         self.features, self.networks, self._n_items = features, networks, n_items
+        self.goals = goals
         self._lexical: dict[Mode, int] = {
             mode: features.names(mode).index(f"lexical.{LEXICAL_FEATURES[0]}")
             for mode in MODES
@@ -91,8 +102,20 @@ class LearnedScorer:
                 read = np.split(pairs.features, ends, axis=1)
             calibration = self.networks[mode].calibration
             for position, part, features in zip(pairs.positions, parts, read, strict=True):
-                scores[position] = LearnedScore(part, mode, calibration, features)
+                known = LearnedScore(part, mode, calibration, features)
+                if goals := requests[position].goals:
+                    known = self._by_goals(known, candidates[position], goals)
+                scores[position] = known
         return scores
+
+    def _by_goals(self, score: LearnedScore, rows: Rows, goals: Goals) -> LearnedScore:
+        """Return the score of int64[c] candidates by the goals of a request."""
+        worth = None if self.goals is None else self.goals.worth(score.mode, rows, goals)
+        if worth is None:
+            return score
+        added, calibration = worth
+        values = score.values + added
+        return replace(score, values=values, calibration=calibration, worth=added)
 
     def pairs(
         self, requests: Sequence[ResolvedRequest], candidates: Sequence[Rows]

@@ -12,6 +12,7 @@
     [units]                       # the unit of time of an attribute
     [separators]                  # what separates the parts of a text that is a list
     [defaults]                    # what a request means that does not say it
+    [goals]                       # how much an event of a kind is worth, for requests without goals
     [format.items]                # how the file is written, where the guess is wrong
 
 An unknown key is an error. This module reads and checks recipes; it does not open data files.
@@ -39,7 +40,7 @@ from app.domain.columns import TimeUnit
 from app.domain.event_rules import DEFAULT_EVENT_RULES, MAX_KIND_CHARS, EventRule
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 from app.domain.named_values import ID_NAMES, MAX_NAME_CHARS, MAX_NAMES
-from app.domain.request import MAX_GROUPED_FIELDS, MAX_PER
+from app.domain.request import MAX_GOALS, MAX_GROUPED_FIELDS, MAX_PER
 from app.offline.input.column_names import listed, nearest_name, toml_text
 
 Quote = Literal['"', "'", ""]
@@ -210,6 +211,7 @@ class Recipe(_RecipePart):
     separators: dict[str, str] = {}
     day_first: bool | None = None
     defaults: Defaults = Defaults()
+    goals: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default={}, max_length=MAX_GOALS)
     format: Formats = Formats()
 
     _file: str = PrivateAttr("the default recipe")

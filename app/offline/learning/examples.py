@@ -74,6 +74,7 @@ class TrainingQuery:
             back either: the user took them, so they are no negatives.
         kind: where it comes from.
         gains: what is wanted instead of a single target; None = the target.
+        taken_by: the goals by which the target was taken, as in `StepGoals`; -1 = not known.
     """
 
     recent: Rows
@@ -86,6 +87,7 @@ class TrainingQuery:
     forgotten: Rows = field(default_factory=lambda: _NO_ROWS)
     kind: Kind = "history"
     gains: Gains | None = None
+    taken_by: int = -1
 
     @property
     def hidden(self) -> Rows:
@@ -107,6 +109,8 @@ class Examples:
         sample_weight: float32[n], weight of each list in the loss.
         n_queries: how many queries there were. Those whose target no source found are left out.
         n_with_skipped: how many of the lists contain skipped items.
+        rows: int32[N], rows of the candidates.
+        taken_by: int64[n], see `TrainingQuery`; -1 also where a list has no single target.
     """
 
     features: npt.NDArray[np.float16]
@@ -117,6 +121,8 @@ class Examples:
     sample_weight: Vector
     n_queries: int
     n_with_skipped: int
+    rows: npt.NDArray[np.int32]
+    taken_by: Ints
 
     def __len__(self) -> int:
         return len(self.sample_weight)
@@ -133,6 +139,8 @@ class Examples:
             gains=self.gains[at],
             kinds=self.kinds[lists],
             sample_weight=self.sample_weight[lists],
+            rows=self.rows[at],
+            taken_by=self.taken_by[lists],
         )
 
 
@@ -335,7 +343,9 @@ def _sampled_list(
         weights = np.concatenate([np.ones(1, np.float32), weights[others]])
         gains = np.zeros(len(positions), np.float32)
         gains[0] = 1.0
-        return _SampledList.of(query, block, positions, weights, gains)
+        return _SampledList.of(
+            query, rows, block, positions=positions, weights=weights, gains=gains
+        )
     found = query.gains.of(rows)
     known, unknown = np.flatnonzero(~np.isnan(found)), np.flatnonzero(np.isnan(found))
     sampled, weights = _sample(score[known], np.zeros(len(known), np.int64), rng)
@@ -348,7 +358,14 @@ def _sampled_list(
     order = np.argsort(-gains, kind="stable")
     if not len(order) or gains[order[0]] <= 0.0 or gains[order[0]] == gains[order[-1]]:
         return None
-    return _SampledList.of(query, block, positions[order], weights[order], gains[order])
+    return _SampledList.of(
+        query,
+        rows,
+        block,
+        positions=positions[order],
+        weights=weights[order],
+        gains=gains[order],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,16 +378,26 @@ class _SampledList:
     kind: int
     sample_weight: float
     has_skipped: bool
+    rows: npt.NDArray[np.int32]
+    taken_by: int
 
     @classmethod
-    def of(
-        cls, query: TrainingQuery, block: Matrix, positions: Ints, weights: Vector, gains: Vector
+    def of(  # noqa: PLR0913 - each by its name
+        cls,
+        query: TrainingQuery,
+        rows: Rows,
+        block: Matrix,
+        *,
+        positions: Ints,
+        weights: Vector,
+        gains: Vector,
     ) -> "_SampledList":
         """Keep some of the candidates.
 
         Args:
             query: the query.
-            block: float32[f, c], features of all its candidates.
+            rows: int64[c], all its candidates.
+            block: float32[f, c], their features.
             positions: int64[s] of the candidates to keep.
             weights: float32[s], how many candidates each of them stands for.
             gains: float32[s] of them.
@@ -382,6 +409,8 @@ class _SampledList:
             kind=KINDS.index(query.kind),
             sample_weight=query.sample_weight,
             has_skipped=query.skipped.size > 0,
+            rows=rows[positions].astype(np.int32),
+            taken_by=query.taken_by if query.gains is None else -1,
         )
 
 
@@ -398,4 +427,6 @@ def _concatenated(lists: Sequence[_SampledList], n_features: int, n_queries: int
         sample_weight=np.array([one.sample_weight for one in lists], np.float32),
         n_queries=n_queries,
         n_with_skipped=sum(one.has_skipped for one in lists),
+        rows=np.concatenate([np.empty(0, np.int32), *(one.rows for one in lists)]),
+        taken_by=np.array([one.taken_by for one in lists], np.int64),
     )

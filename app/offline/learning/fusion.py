@@ -61,6 +61,8 @@ class Chosen:
         kinds: int8[v], where their queries come from, positions in `KINDS`.
         gain: mean of the difference, with its interval, over those that decided.
         calibration: arrays of the calibration of its scores (`app.offline.learning.calibrate`).
+        scores: example -> float32[c], of the candidates of the held-out examples, by a model that
+            was not fitted to them.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Chosen:
     kinds: npt.NDArray[np.int8]
     gain: Estimate
     calibration: Arrays
+    scores: Mapping[int, Vector]
 
 
 def _linear(examples: Examples, seed: int) -> Arrays:
@@ -183,6 +186,7 @@ def choose(
         kinds=kinds,
         gain=paired_difference(best_ndcg[deciding], fixed_ndcg[deciding], seed),
         calibration=_calibration(examples, best_scores),
+        scores=best_scores,
     )
 
 

@@ -13,7 +13,7 @@ the order of queries is learned, from the words of the catalogue. This module do
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +28,6 @@ from app.engine.scoring.history_features import HistoryFeatures
 from app.engine.scoring.modes import Mode
 from app.offline.learning import neighbours
 from app.offline.learning.examples import (
-    KINDS,
     Examples,
     TrainingQuery,
     draw_examples,
@@ -37,13 +36,14 @@ from app.offline.learning.examples import (
     unlearned_score,
     unlearned_weights,
 )
+from app.offline.learning.fit_goals import FittedGoals, facts_of, fit_goals
 from app.offline.learning.fit_sides import (
     Concentrations,
     concentrations_of,
-    names_of,
     with_values,
 )
 from app.offline.learning.fusion import Chosen, choose, fixed_sum
+from app.offline.learning.learning_notes import metrics_of, note_of, note_of_sides
 from app.offline.learning.negatives import Negatives
 from app.offline.learning.search_examples import (
     choose_for_search,
@@ -56,9 +56,10 @@ from app.offline.learning.search_log import (
     logged_by_step,
 )
 from app.offline.learning.search_queries import Search, asked_by_mode, written_for_items
-from app.offline.learning.sequences import Sequences
+from app.offline.learning.sequences import Ints, Sequences
 from app.offline.learning.side_examples import with_copies, with_sides
 from app.offline.learning.sides import StepSides
+from app.offline.learning.step_goals import StepGoals
 from app.offline.learning.tfidf import word_weights
 from app.offline.learning.threads import fixed_threads
 from app.offline.learning.train_scorer import Arrays
@@ -90,13 +91,18 @@ _TOP = 10
 class PreparedTraining:
     """Sources fitted on all events, and examples drawn with sources fitted on a part of them.
 
-    `search`: the examples with a query, by mode. `notes`: what was chosen, as lines to read.
+    Attributes:
+        search: the examples with a query, by mode.
+        held_out: int64[users], how many of the last steps of each the sources of the examples have
+            not seen.
+        notes: what was chosen, as lines to read.
     """
 
     behaviour: Behaviour
     content_knn_share: float
     examples: Examples
     search: Mapping[Mode, Examples]
+    held_out: Ints
     notes: tuple[str, ...] = ()
 
 
@@ -109,6 +115,7 @@ class TrainingResult:
         content_knn_share: of the source *behaviour*.
         networks: mode -> the arrays of its network, for the modes that have one.
         features: mode -> the names of the features of its network.
+        goals: the heads of the networks; None = nothing tells goals apart.
         metrics: figures of held-out examples, and counts.
         notes: what was chosen for each mode, and why, as lines to read.
     """
@@ -117,6 +124,7 @@ class TrainingResult:
     content_knn_share: float
     networks: Mapping[Mode, Arrays]
     features: Mapping[Mode, tuple[str, ...]]
+    goals: FittedGoals | None
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
 
@@ -131,6 +139,7 @@ def learn(  # noqa: PLR0913 - each by its name
     seed: int = 0,
     search: Search | None = None,
     sides: StepSides | None = None,
+    goals: StepGoals | None = None,
 ) -> TrainingResult | None:
     """Return what was learned; None where nothing was.
 
@@ -142,12 +151,15 @@ def learn(  # noqa: PLR0913 - each by its name
         seed: of everything random.
         search: to learn the order of queries, too.
         sides: who and where of the steps, if anything is known of them.
+        goals: by which kinds of events the steps were taken, if kinds are frequent enough.
     """
     prepared = None
     if len(sequences):
         with _timed("words"):
             item_texts = ItemTexts(word_weights(texts), vectors)
-        prepared = prepare(sequences, negatives, item_texts, seed, search=search, sides=sides)
+        prepared = prepare(
+            sequences, negatives, item_texts, seed, search=search, sides=sides, goals=goals
+        )
     examples: dict[Mode, Examples] = {}
     chosen: dict[Mode, Chosen] = {}
     behaviour = None
@@ -172,9 +184,15 @@ def learn(  # noqa: PLR0913 - each by its name
         for mode, each in chosen.items()
         if each.arrays is not None
     }
+    heads = None
+    if prepared is not None and goals is not None and networks:
+        with _timed("goals"):
+            facts = facts_of(goals, sequences, prepared.held_out, len(texts))
+            heads = fit_goals(goals, *facts, examples=examples, chosen=chosen, seed=seed)
     notes = (
         *(() if prepared is None else prepared.notes),
-        *(_note(mode, each) for mode, each in chosen.items()),
+        *(note_of(mode, each) for mode, each in chosen.items()),
+        *(() if heads is None else heads.notes),
     )
     if behaviour is None and not networks:
         for note in notes:
@@ -185,7 +203,8 @@ def learn(  # noqa: PLR0913 - each by its name
         content_knn_share=0.0 if prepared is None else prepared.content_knn_share,
         networks=networks,
         features={mode: _names(mode, behaviour, search) for mode in networks},
-        metrics=_metrics(examples, chosen),
+        goals=heads,
+        metrics=metrics_of(examples, chosen),
         notes=notes,
     )
 
@@ -260,6 +279,7 @@ def prepare(  # noqa: PLR0913 - each by its name
     draw: DrawExamples = examples_of,
     search: Search | None = None,
     sides: StepSides | None = None,
+    goals: StepGoals | None = None,
 ) -> PreparedTraining | None:
     """Fit the sources twice and draw the examples in between; None where events are too few.
 
@@ -271,10 +291,11 @@ def prepare(  # noqa: PLR0913 - each by its name
         draw: draws the examples. The ablation passes a function that also keeps the origins.
         search: to draw examples with a query, too.
         sides: who and where of the steps, if anything is known of them.
+        goals: by which kinds of events the steps were taken, if kinds are frequent enough.
     """
     n_items = len(item_texts)
     held_out = held_out_counts(sequences, seed)
-    by_step = list(queries_by_step(sequences, held_out, negatives))
+    by_step = _with_goals(queries_by_step(sequences, held_out, negatives), goals)
     queries = [query for _, query in by_step]
     if len(queries) < MIN_EXAMPLES:
         _log.warning("no behaviour learned: fewer than %d events to check it on", MIN_EXAMPLES)
@@ -285,7 +306,7 @@ def prepare(  # noqa: PLR0913 - each by its name
     if search is not None:
         # The plain history queries above stay as they are: these users have no history.
         held_out = held_out + held_out_searchers(search.searches, sequences, seed)
-        logged = list(logged_by_step(search.searches, sequences, held_out, negatives))
+        logged = _with_goals(logged_by_step(search.searches, sequences, held_out, negatives), goals)
     inner = sequences.without_last(held_out)
     validator = _SourceValidator(queries, n_items, seed)
     with _timed("behaviour, for the examples"):
@@ -335,11 +356,22 @@ def prepare(  # noqa: PLR0913 - each by its name
         tables=tables, decays=decays, taste=taste, items=_signals(sequences, n_items)
     )
     if sides is None:
-        return PreparedTraining(behaviour, share, examples, search_examples)
+        return PreparedTraining(behaviour, share, examples, search_examples, held_out)
     with _timed("who and where"):
         everything = np.ones(len(sequences.items), np.bool_)
         behaviour = with_values(behaviour, sides, sequences, everything, concentrations)
-    return PreparedTraining(behaviour, share, examples, search_examples, _said_of(concentrations))
+    notes = note_of_sides(concentrations)
+    return PreparedTraining(behaviour, share, examples, search_examples, held_out, notes)
+
+
+def _with_goals(
+    by_step: Iterable[tuple[int, TrainingQuery]], goals: StepGoals | None
+) -> list[tuple[int, TrainingQuery]]:
+    """Return queries behind their steps, with the goals by which their targets were taken."""
+    if goals is None:
+        return list(by_step)
+    taken_by = goals.taken_by
+    return [(step, replace(query, taken_by=int(taken_by[step]))) for step, query in by_step]
 
 
 def _sided(
@@ -430,47 +462,3 @@ def _best_decays(
         return validator.tables_ndcg([strongest, content_knn])
 
     return decays, max(CONTENT_KNN_SHARES, key=ndcg_of_share)
-
-
-def _metrics(examples: Mapping[Mode, Examples], chosen: Mapping[Mode, Chosen]) -> dict[str, float]:
-    """Return means over all queries of each mode: one whose target no source found counts 0."""
-    metrics: dict[str, float] = {}
-    for mode, each in chosen.items():
-        lists = examples[mode]
-        share = len(lists) / max(lists.n_queries, 1)
-        metrics |= {
-            f"{mode}_ndcg@10": float(each.ndcg.mean()) * share,
-            f"{mode}_unlearned_ndcg@10": float(each.fixed_ndcg.mean()) * share,
-            f"{mode}_candidate_recall": share,
-            f"{mode}_examples": float(len(lists)),
-        }
-        for kind in () if mode == "history" else np.unique(each.kinds).tolist():
-            asked = each.kinds == kind
-            metrics |= {
-                f"{mode}_{KINDS[kind]}_ndcg@10": float(each.ndcg[asked].mean()),
-                f"{mode}_{KINDS[kind]}_unlearned_ndcg@10": float(each.fixed_ndcg[asked].mean()),
-                f"{mode}_{KINDS[kind]}_held_out": float(np.count_nonzero(asked)),
-            }
-    if "history" in examples:
-        metrics["shown"] = float(examples["history"].n_with_skipped)
-    return metrics
-
-
-def _said_of(concentrations: Concentrations) -> tuple[str, ...]:
-    names = names_of(concentrations)
-    return (f"who and where: {', '.join(names) or 'nothing that says what is taken'}",)
-
-
-def _note(mode: Mode, chosen: Chosen) -> str:
-    gain = chosen.gain
-    if chosen.arrays is None or chosen.name == "fixed":
-        return f"{mode}: the fixed order stays; no model was better beyond chance"
-    by_kind = [
-        f"{KINDS[kind]} {chosen.ndcg[chosen.kinds == kind].mean():.4f}, "
-        f"{chosen.fixed_ndcg[chosen.kinds == kind].mean():.4f} in the fixed order"
-        for kind in np.unique(chosen.kinds).tolist()
-    ]
-    return (
-        f"{mode}: {chosen.name}; NDCG@10 of held-out examples: {'; '.join(by_kind)}; "
-        f"gain of those that decided {gain.value:+.4f} ({gain.low:.4f} to {gain.high:.4f})"
-    )
