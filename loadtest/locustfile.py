@@ -2,8 +2,9 @@
 
     make load                                      20 s against the service on this machine
     locust -f loadtest/locustfile.py               with the web page of locust
-    locust -f loadtest/locustfile.py FlashCrowd    one scenario: BrowsingSession, SearchBurst,
-                                                   FlashCrowd, ColdStart (for a fresh service)
+    locust -f loadtest/locustfile.py FlashCrowd    one kind of user: BrowsingSession, SearchBurst,
+                                                   ShelfVisitor, PlaceVisitor, FlashCrowd,
+                                                   ColdStart (for a fresh service)
 
     locust -f loadtest/locustfile.py,loadtest/runners/arrivals.py --arrivals 100
                                                    at a constant rate of arrivals
@@ -21,7 +22,7 @@ from locust import FastHttpUser, between, constant_pacing, events, task
 from locust.env import Environment
 
 from app.bench.demands import DemandValues, with_demand
-from loadtest.runners.demands import values_at
+from loadtest.runners.demands import scenarios_at, values_at
 from loadtest.runners.queries import Zipf, beginnings, titles_at, unique_queries
 
 _POPULAR, _UNIQUE, _USERS = 1_000, 50_000, 671
@@ -36,6 +37,7 @@ class Texts:
     popularity = Zipf(_POPULAR)
     unique: Sequence[str] = ()
     values = DemandValues()
+    scenarios: Sequence[str] = ()
     numbers = itertools.count()
     first = itertools.count()
 
@@ -67,6 +69,7 @@ def _prepare(environment: Environment, **_: object) -> None:
     try:
         titles = titles_at(environment.host or "")
         Texts.values = values_at(environment.host or "")
+        Texts.scenarios = scenarios_at(environment.host or "")
     except (OSError, ValueError, KeyError) as error:
         raise SystemExit(f"{environment.host}: {error}") from error
     if not titles:
@@ -83,7 +86,11 @@ class Client(FastHttpUser):
 
     def recommend(self, name: str, **body: object) -> list[str]:
         """Send one request; the answer must be 200 and have items. Returns their ids."""
-        with self.client.post("/recommend", json=body, name=name, catch_response=True) as response:
+        return self.items_of(name, "POST", "/recommend", json=body)
+
+    def items_of(self, name: str, method: str, path: str, **more: object) -> list[str]:
+        """Call a route whose answer must be 200 and have items. Returns their ids."""
+        with self.client.request(method, path, name=name, catch_response=True, **more) as response:
             if response.status_code != 200:
                 return []
             items = response.json()["items"]
@@ -172,6 +179,61 @@ class BrowsingSession(Client):
             seen += fresh[: random.randint(1, 2)]
             items = self.recommend("visit: more", history=seen, session_id=session, k=20)
             self.wait()
+
+
+class ShelfVisitor(Client):
+    """Opens pages made of rows, and goes from an item to similar ones."""
+
+    weight = 2
+    rows = (
+        {"name": "go on", "kind": "continue"},
+        {"name": "because", "kind": "because"},
+        {"name": "new", "kind": "new"},
+        {"name": "popular", "kind": "popular"},
+    )
+
+    @task(2)
+    def home(self) -> None:
+        """Open a page of five rows; no item may be in two of them."""
+        rows = [*self.rows, {"name": "search", "query": Texts.hot()}]
+        body = {"user_id": str(random.randint(1, _USERS)), "k": 8, "shelves": rows}
+        with self.client.post(
+            "/shelves", json=body, name="shelves", catch_response=True
+        ) as response:
+            if response.status_code != 200:
+                return
+            shelves = response.json()["shelves"]
+            shown = [item["id"] for shelf in shelves for item in shelf.get("items", ())]
+            if not shown or len(shown) != len(set(shown)):
+                response.failure("no items, or an item is in two rows")
+            elif errors := [shelf["error"]["code"] for shelf in shelves if "error" in shelf]:
+                response.failure(f"a row failed: {errors[0]}")
+
+    @task(2)
+    def follow(self) -> None:
+        """Open the newest items, then what is similar to one of them, and to one of those."""
+        items = self.items_of("newest", "GET", "/newest?k=20")
+        for _ in range(2):
+            if items:
+                body = {"item_id": random.choice(items), "k": 10}
+                items = self.items_of("similar", "POST", "/similar", json=body)
+
+    @task
+    def explained(self) -> None:
+        """Ask for a diverse list that says why each item is there."""
+        self.recommend("explained", query=Texts.hot(), explain=True, diversity=0.3)
+
+
+class PlaceVisitor(Client):
+    """Opens places that the service has a scenario for; without any, it sends plain requests."""
+
+    weight = 1
+
+    @task
+    def open(self) -> None:
+        """Ask for the items of a place, for a known user."""
+        place = {"scenario": random.choice(Texts.scenarios)} if Texts.scenarios else {}
+        self.recommend("scenario", user_id=str(random.randint(1, _USERS)), **place)
 
 
 class SearchBurst(Client):

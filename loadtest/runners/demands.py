@@ -2,6 +2,7 @@
 
 import json
 import random
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
@@ -30,6 +31,19 @@ def values_at(host: str) -> DemandValues:
     with urllib.request.urlopen(request, timeout=10) as response:
         categories = json.load(response).get("fields", {}).get("categories", {})
     return DemandValues([each["value"] for each in categories.get("values", ())], YEARS)
+
+
+def scenarios_at(host: str) -> list[str]:
+    """Return the names of the scenarios of `http://host:port`; none if it does not tell them.
+
+    Raises:
+        OSError, ValueError: no such service answers.
+    """
+    try:
+        with urllib.request.urlopen(f"{host}/admin/scenarios", timeout=10) as response:
+            return [each["name"] for each in json.load(response)["scenarios"]]
+    except urllib.error.HTTPError:
+        return []
 
 
 def demanding_queries(texts: Sequence[str], seed: int) -> list[str]:

@@ -31,11 +31,16 @@ REQUEST_NAMES = {
     "bad input",
     "cold start",
     "demands",
+    "explained",
     "flash crowd",
     "hot query",
     "interpret",
+    "newest",
+    "scenario",
     "search as you type",
     "sent intent",
+    "shelves",
+    "similar",
     "unique query",
     "user",
     "user + query",
@@ -105,6 +110,8 @@ def locust(host: str, files: str, *flags: str) -> tuple[int, dict[str, dict[str,
 
 def test_every_user_sends_requests_and_nothing_fails(films: Path, tmp_path: Path) -> None:
     with serving(films, tmp_path) as service:
+        put = service.client.put("/admin/scenarios/home", json={"k": 20, "diversity": 0.2})
+        assert put.status_code == 200, put.text
         flags = ("--users", "24", "--spawn-rate", "24", "--run-time", "60s")
         names = ",".join(REQUEST_NAMES)
         status, rows, output = locust(service.url, UNTIL, *flags, "--until", names)
