@@ -1,4 +1,4 @@
-"""The recipes that come with recserve: that of the demo, and presets for four domains.
+"""The recipes that come with recserve: that of the demo, and presets for five domains.
 
 They are in `models/` of a checkout. A wheel has a copy of them inside the package.
 """
@@ -18,6 +18,11 @@ PRESETS: Final[Mapping[str, Path]] = {
     path.stem: path for path in sorted((FOLDER / "presets").glob("*.toml"))
 }
 """name -> recipe, such as "shop"."""
+
+SCENARIOS: Final[Mapping[str, Path]] = {
+    path.stem: path for path in sorted((FOLDER / "presets" / "scenarios").glob("*.json"))
+}
+"""The same names -> a body of `PUT /admin/scenarios`: scenarios that such a place has."""
 
 
 def recipe_path(named: Path) -> Path:

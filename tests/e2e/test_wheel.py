@@ -70,13 +70,14 @@ def test_it_builds_and_serves_outside_of_a_checkout(installed: Path, tmp_path: P
 def test_it_has_the_recipe_of_the_demo_and_all_presets(installed: Path, tmp_path: Path) -> None:
     code = (
         "from app.offline.input.recipe import load_recipe\n"
-        "from app.offline.presets import DEMO, PRESETS\n"
+        "from app.offline.presets import DEMO, PRESETS, SCENARIOS\n"
+        "assert sorted(SCENARIOS) == sorted(PRESETS)\n"
         "print(load_recipe(DEMO).items.id, *sorted(PRESETS), DEMO)"
     )
     done = run(installed.with_name("python"), "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     *found, place = done.stdout.split()
-    assert found == ["movieId", "news", "shop", "social", "video"]
+    assert found == ["movieId", "news", "people", "shop", "social", "video"]
     assert Path(place).is_relative_to(installed.parents[1])
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from app.offline.presets import DEMO, PRESETS, recipe_path
+from app.offline.presets import DEMO, PRESETS, SCENARIOS, recipe_path
 from tests.bundles import ITEMS, write_jsonl
 
 
 def test_the_recipes_are_there() -> None:
     assert DEMO.is_file()
-    assert sorted(PRESETS) == ["news", "shop", "social", "video"]
+    assert sorted(PRESETS) == ["news", "people", "shop", "social", "video"]
+    assert sorted(SCENARIOS) == sorted(PRESETS)
 
 
 @pytest.mark.parametrize("named", ["shop", "shop.toml", "models/presets/shop.toml"])

@@ -72,16 +72,37 @@ def news() -> Rows:
     return list(items.values()), events
 
 
+def people() -> Rows:
+    """Listeners as items, described by the artists they listen to, and who is a friend of whom."""
+    artists, _ = sequences("lastfm", "name")
+    names = {artist["id"]: artist["title"] for artist in artists}
+    ids = json.loads((data("lastfm") / "user_id_to_hetrec_userID.json").read_text())
+    lines = (data("lastfm") / "sequences.txt").read_text().splitlines()[:N_ITEMS]
+    items = [
+        {
+            "id": ids[user],
+            "title": f"Listener {user}",
+            "text": ", ".join(names[artist] for artist in taken if artist in names),
+        }
+        for user, *taken in map(str.split, lines)
+    ]
+    known = {item["id"] for item in items}
+    friends = (data("lastfm") / "user_friends.dat").read_text().splitlines()[1:]
+    edges = [(one, other) for one, other in map(str.split, friends) if {one, other} <= known]
+    return items, [{"user_id": one, "item_id": other} for one, other in edges]
+
+
 DOMAINS: dict[str, tuple[Callable[[], Rows], str, dict[str, Any]]] = {
     "shop": (lambda: sequences("amazon-beauty", "title"), "purchase", {"event": "return"}),
     "video": (films, "rating", {"event": "watch", "value": 0.1}),
     "news": (news, "click", {"event": "read", "value": 2}),
     "social": (lambda: sequences("lastfm", "name"), "listen", {"event": "block"}),
+    "people": (people, "follow", {"event": "block"}),
 }
 
 
 def test_every_preset_has_a_domain() -> None:
-    assert {path.stem for path in PRESETS.iterdir()} == set(DOMAINS)
+    assert {path.stem for path in PRESETS.glob("*.toml")} == set(DOMAINS)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
