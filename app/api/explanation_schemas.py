@@ -57,6 +57,10 @@ EVIDENCE: Final = object_of(
             **object_of("FreshnessFact", {"newer_than": NUMBER}),
             "description": "the share of the dated items that are older",
         },
+        "rules": {
+            **array_of(object_of("RuleFact", {"id": STRING, "adds": NUMBER})),
+            "description": "rules that put it forward or back, and what each adds to the score",
+        },
     },
-    optional=("items", "words", "filter", "intent", "context", "popularity", "freshness"),
+    optional=("items", "words", "filter", "intent", "context", "popularity", "freshness", "rules"),
 )

@@ -27,7 +27,7 @@ from app.engine.catalogue.facets import field_facts
 from app.engine.demands import asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
-from app.engine.explaining.explainer import explained
+from app.engine.explaining.explainer import Explainer
 from app.engine.filling import STEPS, Short, joined, missing, summed
 from app.engine.interpretation import NO_QUERY, Parser, interpret
 from app.engine.kernels.topk import Hits
@@ -98,6 +98,7 @@ class RankEngine:
         self._parts = parts
         self._info = info
         self._queries = RememberedQueries(parts.encoder, remembered)
+        self._explainer = Explainer()
         self._changed: dict[str, int] = {}  # item -> seq of its last change
         self.next_boundary = float("inf")
 
@@ -318,7 +319,7 @@ class RankEngine:
             parts.catalogue, parts.topk, posed_requests, scored, vectors=parts.texts.vectors
         )
         if to_explain:
-            results = explained(parts, posed_requests, scored, results)
+            results = self._explainer.explained(parts, posed_requests, scored, results)
         return _Pass(
             results=results,
             sizes=[request.k for request in requests],
@@ -442,9 +443,10 @@ class RankEngine:
     ) -> list[ScoredCandidates]:
         """Score all candidates; if scoring fails, they keep the order of retrieval."""
         failed: tuple[str, ...] = ()
+        terms: dict[int, dict[str, Vector]] = {position: {} for position in to_explain}
         try:
             learned = self._parts.scorer.scores(requests, rows, to_explain)
-            scores = self._parts.blend.scores(requests, rows, learned)
+            scores = self._parts.blend.scores(requests, rows, learned, terms)
             for position, request in enumerate(requests):
                 if request.popularity_bias:
                     scores[position] += popularity_term(
@@ -466,8 +468,9 @@ class RankEngine:
                 degraded=("encoder", *failed) if request.query in fast_encoding else failed,
                 learned=known,
                 boosts=added,
+                terms=terms.get(position, {}),
             )
-            for request, some, score, by_source, known, added in zip(
-                requests, rows, scores, hits, learned, boosts, strict=True
+            for position, (request, some, score, by_source, known, added) in enumerate(
+                zip(requests, rows, scores, hits, learned, boosts, strict=True)
             )
         ]

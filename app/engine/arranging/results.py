@@ -1,7 +1,7 @@
 """From scored candidates to the answer of a request: its items, and where they came from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 
 import numpy as np
@@ -26,6 +26,7 @@ class ScoredCandidates:
 
     `degraded`: see `RankResult`. `learned`: what the network gave; None = none scored them.
     `boosts`: what rules have added. The scores contain it, and are calibrated then.
+    `terms`: float32[n] by name, what the blend added; only where the answer is explained.
     """
 
     rows: Rows
@@ -34,6 +35,7 @@ class ScoredCandidates:
     degraded: tuple[str, ...] = ()
     learned: LearnedScore | None = None
     boosts: tuple[Boost, ...] = ()
+    terms: Mapping[str, Vector] = field(default_factory=dict)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -1,6 +1,6 @@
 """Explains the first items of an answer, once they are known.
 
-    scored candidates ▸ the score by groups ▸ Shapley values ▸ contributions of each item
+    scored candidates ▸ the score by groups ▸ Shapley values ▸ contributions ▸ facts ▸ reason
 
 It reads what the pass has computed anyway: the candidates, and the features that the network read.
 An answer whose scoring failed has no contributions. An explanation that cannot be made costs the
@@ -20,10 +20,12 @@ from app.core.explanation import GROUPS, MOST_EXPLAINED, Explanation, Group
 from app.core.ranking import RankedItem, RankResult
 from app.engine.arranging.posed import Posed
 from app.engine.arranging.results import ScoredCandidates
+from app.engine.explaining.evidence import FactFinder
 from app.engine.explaining.grouped_score import GroupedScore, NetworkScore, Summand, adding_up
 from app.engine.explaining.groups import group_of_feature
+from app.engine.explaining.reasons import reason_of
 from app.engine.parts import EngineParts
-from app.engine.scoring.blend import SIGNAL_WEIGHTS, TIE_WEIGHT
+from app.engine.scoring.blend import LEARNED_MATCH_WEIGHT, SIGNAL_WEIGHTS, TIE_WEIGHT
 from app.engine.scoring.popularity_bias import popularity_term
 
 log = logging.getLogger(__name__)
@@ -38,77 +40,99 @@ _DIGITS: Final = 6
 _NOT_EXPLAINED: Final = Explanation({})
 
 
-def explained(
-    parts: EngineParts,
-    batch: Sequence[Posed],
-    scored: Sequence[ScoredCandidates],
-    results: Sequence[RankResult],
-) -> tuple[RankResult, ...]:
-    """Return the results of a pass, with explanations where they are asked for.
+class Explainer:
+    """Explains the answers of one engine. One thread at a time uses it: the one that ranks."""
 
-    Args:
-        parts: of the engine.
-        batch: the requests of the pass.
-        scored: the candidates of each.
-        results: of each.
-    """
-    return tuple(
-        _explained(parts, posed, candidates, result) if posed.asked.request.explain else result
-        for posed, candidates, result in zip(batch, scored, results, strict=True)
-    )
+    def __init__(self) -> None:
+        self._facts = FactFinder()
 
+    def explained(
+        self,
+        parts: EngineParts,
+        batch: Sequence[Posed],
+        scored: Sequence[ScoredCandidates],
+        results: Sequence[RankResult],
+    ) -> tuple[RankResult, ...]:
+        """Return the results of a pass, with explanations where they are asked for.
 
-def _explained(
-    parts: EngineParts, posed: Posed, scored: ScoredCandidates, result: RankResult
-) -> RankResult:
-    items = result.items[:MOST_EXPLAINED]
-    try:
-        baseline, explanations = _explanations(parts, posed, scored, items)
-    except (EngineError, ArithmeticError, ValueError, IndexError):
-        log.exception("an answer cannot be explained")
+        Args:
+            parts: of the engine.
+            batch: the requests of the pass.
+            scored: the candidates of each.
+            results: of each.
+        """
+        return tuple(
+            self._explained(parts, *each) if each[0].asked.request.explain else each[-1]
+            for each in zip(batch, scored, results, strict=True)
+        )
+
+    def _explained(
+        self, parts: EngineParts, posed: Posed, scored: ScoredCandidates, result: RankResult
+    ) -> RankResult:
+        items, rest = result.items[:MOST_EXPLAINED], result.items[MOST_EXPLAINED:]
         baseline, explanations = None, [_NOT_EXPLAINED] * len(items)
-    with_reasons = [
-        item._replace(explanation=explanation)
-        for item, explanation in zip(items, explanations, strict=True)
-    ]
-    return replace(result, items=(*with_reasons, *result.items[MOST_EXPLAINED:]), baseline=baseline)
+        if items and "rerank" not in scored.degraded:
+            try:
+                baseline, explanations = self._explanations(parts, posed, scored, items)
+            except (EngineError, ArithmeticError, ValueError, IndexError):
+                log.exception("an answer cannot be explained")
+        with_reasons = [
+            item._replace(explanation=explanation)
+            for item, explanation in zip(items, explanations, strict=True)
+        ]
+        return replace(result, items=(*with_reasons, *rest), baseline=baseline)
+
+    def _explanations(
+        self,
+        parts: EngineParts,
+        posed: Posed,
+        scored: ScoredCandidates,
+        items: Sequence[RankedItem],
+    ) -> tuple[float, list[Explanation]]:
+        rows = parts.catalogue.rows([item.id for item in items])
+        order = np.argsort(scored.rows)
+        positions = order[np.searchsorted(scored.rows, rows, sorter=order)]
+        score = grouped_score(parts, posed, scored)
+        exact, shares = score.contributions(positions)
+        baseline, present = round(exact, _DIGITS), groups_of(posed, score)
+        groups = [group for group in GROUPS if group in present]
+        nothing = np.zeros(len(items))
+        contributions = [
+            adding_up(
+                baseline,
+                {group: _rounded(shares.get(group, nothing)[n]) for group in groups},
+                item.score,
+            )
+            for n, item in enumerate(items)
+        ]
+        language = posed.asked.intent.language or posed.asked.request.language
+        evidence = self._facts.of(parts, posed, rows, contributions)
+        for facts, position in zip(evidence, positions.tolist(), strict=True):
+            if boosts := [each for each in scored.boosts if each.added[position]]:
+                facts["rules"] = [
+                    {"id": each.rule, "adds": round(float(each.added[position]), _DIGITS)}
+                    for each in boosts
+                ]
+        return baseline, [
+            Explanation(each, facts, reason_of(language, each, facts))
+            for each, facts in zip(contributions, evidence, strict=True)
+        ]
 
 
-def _explanations(
-    parts: EngineParts, posed: Posed, scored: ScoredCandidates, items: Sequence[RankedItem]
-) -> tuple[float | None, list[Explanation]]:
-    if "rerank" in scored.degraded or not items:
-        return None, [_NOT_EXPLAINED] * len(items)
-    rows = parts.catalogue.rows([item.id for item in items])
-    order = np.argsort(scored.rows)
-    positions = order[np.searchsorted(scored.rows, rows, sorter=order)]
-    exact, shares = grouped_score(parts, posed, scored).contributions(positions)
-    baseline = round(exact, _DIGITS)
-    present = groups_of(parts, posed, scored)
-    explanations = []
-    for n, item in enumerate(items):
-        contributions = {
-            group: round(float(shares[group][n]), _DIGITS) + 0.0 if group in shares else 0.0
-            for group in GROUPS
-            if group in present
-        }
-        explanations.append(Explanation(adding_up(baseline, contributions, item.score)))
-    return baseline, explanations
+def _rounded(share: float) -> float:
+    return round(float(share), _DIGITS) + 0.0  # no -0.0
 
 
-def groups_of(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Set[Group]:
+def groups_of(posed: Posed, score: GroupedScore) -> Set[Group]:
     """Return the groups that a request has: those that could tell its candidates apart."""
-    network = _features(parts, scored)
-    present = {group for group, _ in _terms(parts, posed, scored)}
-    if scored.boosts:
-        present.add("boosts")
-    if network is not None:
+    present = {group for group, _ in (*score.terms, *score.additions)}
+    if score.network is not None:
         absent = set[Group]()
         if not posed.resolved.recent.size:
             absent |= {"taste", "behaviour"}
         if not posed.resolved.sides.size:
             absent.add("context")
-        present |= set(network.groups) - absent
+        present |= set(score.network.groups) - absent
     return present
 
 
@@ -161,8 +185,9 @@ def _terms(parts: EngineParts, posed: Posed, scored: ScoredCandidates) -> Iterat
                 learned=learned is not None,
             ),
         )
-    for name, values in parts.blend.terms(request, scored.rows, learned).items():
-        yield _group_of_term(name, posed), values
+    times = np.float32(1.0 if learned is None else LEARNED_MATCH_WEIGHT)
+    for name, values in scored.terms.items():
+        yield _group_of_term(name, posed), times * values
 
 
 def _group_of_term(name: str, posed: Posed) -> Group:

@@ -111,6 +111,10 @@ class Similarity:
         mixed = HIGHEST_SHARE * near.max(axis=0) + (1 - HIGHEST_SHARE) * near.mean(axis=0)
         return np.asarray(mixed, np.float32)
 
+    def pairs(self, liked: Liked, rows: Rows, by: By = "both") -> Matrix:
+        """Return float32[l, c]: how similar each row is to each item, by the item's own weight."""
+        return liked.weights[:, None] * self._pairs(liked.rows, rows, by)
+
     def _pairs(self, items: Rows, rows: Rows, by: By) -> Matrix:
         """Return float32[l, c], how similar each item is to each row."""
         vectors, behaviour = self._vectors, self._behaviour

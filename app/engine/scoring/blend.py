@@ -27,6 +27,7 @@ popular, trending or new decides between nearly equal ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -61,6 +62,7 @@ much again for all the tones that it asks for."""
 TONE_TASTE_WEIGHT = 0.03
 """What an item gains whose tones are those of what somebody took lately: little, 0.3 beside the
 learned score."""
+_NO_TERMS: Final[Mapping[int, dict[str, Vector]]] = {}
 
 LEARNED_MATCH_WEIGHT = 10.0
 """Weight of a match beside the learned score, a logarithm of odds: the query decides first."""
@@ -97,6 +99,7 @@ class Blend:
         requests: Sequence[ResolvedRequest],
         candidates: Sequence[Rows],
         learned: Sequence[LearnedScore | None],
+        terms: Mapping[int, dict[str, Vector]] = _NO_TERMS,
     ) -> list[Vector]:
         """Return float32[c] for each request: the score of each candidate.
 
@@ -104,6 +107,9 @@ class Blend:
             requests: of a batch.
             candidates: int64[c] for each request.
             learned: of each request; None where no network has scored it.
+            terms: position of a request -> where its terms are kept, float32[c] by name: match,
+                code, likes, dislikes, preferences, tones, taste, but not the signals. A learned
+                score counts them `LEARNED_MATCH_WEIGHT` times.
         """
         open_words = [*map(_is_open, requests, learned)]
         signals = [self._signals if known is None else None for known in learned]
@@ -111,30 +117,18 @@ class Blend:
         for position, (request, rows, known) in enumerate(
             zip(requests, candidates, learned, strict=True)
         ):
-            score = scores[position]
+            score, kept = scores[position], terms.get(position)
             if request.similar_only:
                 score *= np.float32(TIE_WEIGHT)
-            for _, values in self._named(request, rows, learned=known is not None):
+            if kept is not None and open_words[position]:
+                (kept["match"],) = self._matches([request], [rows], [True], [None])
+            for name, values in self._named(request, rows, learned=known is not None):
                 score += values
+                if kept is not None:
+                    kept[name] = values
             if known is not None:
                 scores[position] = known.values + LEARNED_MATCH_WEIGHT * score
         return scores
-
-    def terms(
-        self, request: ResolvedRequest, rows: Rows, known: LearnedScore | None
-    ) -> dict[str, Vector]:
-        """Return float32[c] by name: the parts of the score of each candidate but for the signals.
-
-        Arguments as of one request of `scores`. The names: match, code, likes, dislikes,
-        preferences, tones, taste. A part that the request does not have is left out.
-        """
-        terms: dict[str, Vector] = {}
-        if _is_open(request, known):
-            (terms["match"],) = self._matches([request], [rows], [True], [None])
-        terms |= self._named(request, rows, learned=known is not None)
-        if known is None:
-            return terms
-        return {name: LEARNED_MATCH_WEIGHT * values for name, values in terms.items()}
 
     def _matches(
         self,

@@ -6,7 +6,7 @@ from app.core.errors import EngineError
 from app.core.ranking import RankRequest
 from app.engine.scoring.modes import MODES
 from app.evaluation.same_features import SCORE_TOLERANCE, TOLERANCE, compare_features
-from tests.learned_rig import N_RING, build_ring, engine_over, ring_name
+from tests.learned_rig import N_RING, engine_over, ring_name
 
 pytestmark = pytest.mark.learning
 
@@ -18,25 +18,21 @@ REQUESTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ring")
-    return build_ring(folder, folder / "shop").bundle
-
-
-def test_they_are_the_same_in_each_mode(bundle):
-    engine = engine_over(bundle)
-    same = compare_features(bundle, engine, REQUESTS)
+def test_they_are_the_same_in_each_mode(ring_bundle):
+    engine = engine_over(ring_bundle)
+    same = compare_features(ring_bundle, engine, REQUESTS)
     _, _, seen = engine.pairs(REQUESTS)
-    assert {pairs.mode for pairs in seen} == set(bundle.manifest.learned.features) <= set(MODES)
+    assert (
+        {pairs.mode for pairs in seen} == set(ring_bundle.manifest.learned.features) <= set(MODES)
+    )
     assert same["pairs"] == sum(pairs.features.shape[1] for pairs in seen) > 1000
     assert same["feature_difference"] <= TOLERANCE
     assert same["score_difference"] <= SCORE_TOLERANCE
 
 
-def test_an_engine_that_computes_others_is_found_out(bundle):
-    engine = engine_over(bundle)
+def test_an_engine_that_computes_others_is_found_out(ring_bundle):
+    engine = engine_over(ring_bundle)
     features = engine._parts.scorer.features
     features._freshness = features._freshness + 0.5
     with pytest.raises(EngineError, match="serving and training differ"):
-        compare_features(bundle, engine, REQUESTS)
+        compare_features(ring_bundle, engine, REQUESTS)

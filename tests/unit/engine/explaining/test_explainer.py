@@ -114,7 +114,8 @@ def test_the_terms_of_the_blend_are_its_score():
         query="space adventure", history=("alien",), dislike=("mob",), like=("love",)
     )
     posed = engine._posed([request], engine.encode([request]))
-    rows = np.arange(7)
-    (scores,) = parts.blend.scores([posed[0].resolved], [rows], [None])
-    terms = grouped_score(parts, posed[0], ScoredCandidates(rows, scores, {})).terms
-    np.testing.assert_allclose(sum(values for _, values in terms), scores, atol=1e-6)
+    rows, terms = np.arange(7), {0: {}}
+    (scores,) = parts.blend.scores([posed[0].resolved], [rows], [None], terms)
+    scored = ScoredCandidates(rows, scores, {}, terms=terms[0])
+    found = grouped_score(parts, posed[0], scored).terms
+    np.testing.assert_allclose(sum(values for _, values in found), scores, atol=1e-6)

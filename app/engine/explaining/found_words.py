@@ -1,0 +1,58 @@
+"""Which words of a query stand in which fields of an item: words themselves, not similar ones."""
+
+from collections.abc import Iterator, Sequence
+
+from app.engine.catalogue.catalogue import Catalogue
+from app.engine.retrieval.word_cutting import STOP_WORDS, spans_of, words_of
+
+_TEXTS = frozenset({"string", "strings"})
+
+
+class QueryWords:
+    """The words of one query, as they were typed and as they are compared."""
+
+    def __init__(self, query: str) -> None:
+        """Cut a query. Stop words do not count, unless there are no others."""
+        cut = list(_cut(query))
+        some = [each for each in cut if not STOP_WORDS.issuperset(each[1])]
+        self._words = list(dict(some or cut).items())
+        # What a text in ASCII has to have for a word of it to be one of these: all but the ending,
+        # which stemming alters.
+        self._beginnings = [words[0][:-1] for _, words in self._words]
+
+    def fields_having(self, catalogue: Catalogue, row: int) -> dict[str, tuple[str, ...]]:
+        """Return typed word -> the fields of a row that have it; other words are left out."""
+        found: dict[str, list[str]] = {}
+        for field, text in _texts(catalogue, row):
+            for typed in self._in(text):
+                found.setdefault(typed, []).append(field)
+        return {typed: tuple(found[typed]) for typed, _ in self._words if typed in found}
+
+    def _in(self, text: str) -> Iterator[str]:
+        if text.isascii():
+            lower = text.lower()
+            if not any(beginning in lower for beginning in self._beginnings):
+                return
+        words = set(words_of(text))
+        for typed, cut in self._words:
+            if words.issuperset(cut):
+                yield typed
+
+
+def _cut(query: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for start, end, _ in spans_of(query):
+        typed = query[start:end]
+        if words := words_of(typed):
+            yield typed, tuple(words)
+
+
+def _texts(catalogue: Catalogue, row: int) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a row that are text, and the text of each."""
+    names = [name for name, kind in catalogue.attributes.items() if kind in _TEXTS]
+    if title := catalogue.title(row):
+        yield "title", title
+    for name, value in catalogue.fields(row, names).items():
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, Sequence):
+            yield name, "\n".join(value)
