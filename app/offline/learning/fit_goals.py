@@ -30,6 +30,7 @@ from app.engine.scoring.scorer import CLIP
 from app.offline.learning.calibrate import calibrate
 from app.offline.learning.examples import Examples
 from app.offline.learning.fusion import Chosen
+from app.offline.learning.goal_gains import GoalGain, gains_of
 from app.offline.learning.sequences import Ints, Sequences
 from app.offline.learning.step_goals import StepGoals
 from app.offline.learning.train_scorer import Arrays, split
@@ -55,11 +56,13 @@ class FittedGoals:
     Attributes:
         names: of the goals.
         arrays: for `app.engine.scoring.goals.GoalHeads`.
+        metrics: what each head brings, by names of a manifest.
         notes: lines to read.
     """
 
     names: tuple[str, ...]
     arrays: Arrays
+    metrics: Mapping[str, float]
     notes: tuple[str, ...]
 
 
@@ -139,15 +142,17 @@ def fit_goals(  # noqa: PLR0913 - each by its name
         for goal in range(len(goals.names))
     ]
     arrays = {"shares": _shares(heads, now)}
+    shares = _shares(heads, before)
+    gains: list[GoalGain] = []
     for mode, model in chosen.items():
-        if model.arrays is not None:
-            fitted = _calibrations(examples[mode], model, _shares(heads, before))
-            arrays |= {f"{mode}/{name}": array for name, array in fitted.items()}
-    said = [
-        name + (" (constant)" if head.is_constant else "")
-        for name, head in zip(goals.names, heads, strict=True)
-    ]
-    return FittedGoals(goals.names, arrays, (f"goals: {', '.join(said)}",))
+        if model.arrays is None:
+            continue
+        fitted = _calibrations(examples[mode], model, shares)
+        arrays |= {f"{mode}/{name}": array for name, array in fitted.items()}
+        if len(goals.names) > 1:  # a single goal is what the network has learned
+            gains += gains_of(mode, goals.names, shares, examples[mode], model)
+    metrics = {k: v for gain in gains for k, v in gain.metrics.items()}
+    return FittedGoals(goals.names, arrays, metrics, tuple(map(str, gains)))
 
 
 @dataclass(frozen=True, slots=True)

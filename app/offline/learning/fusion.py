@@ -153,7 +153,7 @@ def choose(
     """
     held_out = _held_out(examples, seed)
     fixed_scores = _scores(examples, held_out, [fixed] * len(held_out))
-    fixed_ndcg = _ndcg(examples, fixed_scores)
+    fixed_ndcg = ndcg_of_lists(examples, fixed_scores)
     kinds = examples.kinds[list(fixed_scores)]
     deciding = _deciding(kinds)
     best, best_ndcg, best_scores = "fixed", fixed_ndcg, fixed_scores
@@ -164,7 +164,7 @@ def choose(
         fits.append(side_by_side([partial(fit, part, seed) for fit in models.values()]))
     for (name, fit), *fitted in zip(models.items(), *fits, strict=True):
         scores = _scores(examples, held_out, _orders(examples, fitted, score))
-        ndcg = _ndcg(examples, scores)
+        ndcg = ndcg_of_lists(examples, scores)
         gain = paired_difference(ndcg[deciding], best_ndcg[deciding], seed)
         _log.info(
             "%s: NDCG@10 %.4f, %.4f before; the difference is %.4f (%.4f to %.4f)",
@@ -198,7 +198,7 @@ def held_out_ndcg(
     parts = [examples if kept is None else examples.only(kept) for kept, _ in held_out]
     fitted = side_by_side([partial(fit, part, seed) for part in parts])
     scores = _scores(examples, held_out, _orders(examples, fitted, score))
-    return examples.kinds[list(scores)], _ndcg(examples, scores)
+    return examples.kinds[list(scores)], ndcg_of_lists(examples, scores)
 
 
 def _orders(
@@ -244,7 +244,7 @@ def _part(examples: Examples, example: int) -> slice:
     return slice(int(examples.offsets[example]), int(examples.offsets[example + 1]))
 
 
-def _ndcg(examples: Examples, scores: Mapping[int, Vector]) -> Numbers:
+def ndcg_of_lists(examples: Examples, scores: Mapping[int, Vector]) -> Numbers:
     """Return float64[v], the NDCG@10 of some examples; each candidate counts its weight."""
     return np.array(
         [_ndcg_of(examples, _part(examples, example), each) for example, each in scores.items()]

@@ -204,7 +204,7 @@ def learn(  # noqa: PLR0913 - each by its name
         networks=networks,
         features={mode: _names(mode, behaviour, search) for mode in networks},
         goals=heads,
-        metrics=metrics_of(examples, chosen),
+        metrics={**metrics_of(examples, chosen), **({} if heads is None else heads.metrics)},
         notes=notes,
     )
 
