@@ -78,8 +78,10 @@ class Connection(HttpToolsProtocol):
     @property
     def waits_since(self) -> float:
         """When it began to wait for its caller, on the clock of the loop; inf while it works."""
-        works = self._limit_s == _NEVER or self.transport.is_closing()
-        return _NEVER if works else self._since
+        if self._limit_s == _NEVER or self.transport.is_closing():
+            return _NEVER
+        answers = self._in_head and self.cycle is not None and not self.cycle.response_complete
+        return _NEVER if answers else self._since
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; with too many connections, another one is closed, or else this one."""
@@ -106,8 +108,15 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("")
             return
+        if self._in_message:  # most requests come in one segment, and none of this is for them
+            self._go_on(len(data))
+
+    def _go_on(self, size: int) -> None:
+        """Wait for the rest of a request, after a segment of `size` bytes that did not end it."""
+        if self._limit_s == _NEVER:
+            self._wait(self.head_s if self._in_head else self.body_s)
         if self._in_head:
-            self._n_head += len(data)
+            self._n_head += size
             if self._n_head > MAX_HEAD:
                 self.refuse(self._too_large())
 
@@ -129,14 +138,12 @@ class Connection(HttpToolsProtocol):
         """Begin the head of a request."""
         super().on_message_begin()
         self._in_head = self._in_message = True
-        self._n_head = 0
-        self._wait(self.head_s)
+        self._n_head, self._limit_s = 0, _NEVER
 
     def on_headers_complete(self) -> None:
         """Check the head, and begin the request. Raises `AppError`, which ends in a refusal."""
         self._check_head()
-        self._in_head = False
-        self._wait(self.body_s)
+        self._in_head, self._limit_s = False, _NEVER
         if self.parser.should_upgrade():
             self._upgrading = True  # the parser stops here: see `data_received`
         else:

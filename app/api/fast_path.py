@@ -63,6 +63,7 @@ from app.api.connection import Connection
 from app.api.cors import Cors
 from app.api.paths import spellings
 from app.api.problems import problem_reply, translate
+from app.api.read_requests import ReadRequests
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, header, id_of
 from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
@@ -139,6 +140,7 @@ class RecommendEndpoint:
         self.ring = ring
         self._recommend = service.recommender.recommend
         self._gate = OverloadGate(service.recommender.check_capacity)
+        self._requests = ReadRequests()
         self._outcomes = outcomes
         self.max_body_bytes = service.settings.max_body_bytes
         self.urls = spellings(ROUTE, service.settings.root_path or "")
@@ -161,7 +163,7 @@ class RecommendEndpoint:
             if self.ring is not None:
                 self.ring.check(authorization, RECOMMEND)
             self._gate.check(body)
-            request = RecommendRequest.model_validate_json(body)
+            request = self._requests.read(body)
             reply = answer_reply(await self._recommend(request, address))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             reply = problem_reply(translate(error, RecommendRequest), request_id)

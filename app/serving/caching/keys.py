@@ -8,9 +8,11 @@ the time, or what a query was taken to mean: a hit does not parse the query.
 
 import hashlib
 import json
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import NoneType
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -22,8 +24,18 @@ _VERSION: Final = "recserve fingerprint 7"
 _PLAIN: Final = frozenset((NoneType, bool, int, float, str, tuple))
 """Types whose JSON is unambiguous: no two different values have the same JSON."""
 
-_DEFAULTS: Final[dict[type[RankRequest], tuple[tuple[str, object], ...]]] = {}
-"""Names and defaults of the fields of a request. A memo: `fields` costs more than all the rest."""
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The fields of a kind of request, but for `now`: names, defaults, and what reads them."""
+
+    names: tuple[str, ...]
+    defaults: tuple[object, ...]
+    values_of: Callable[[RankRequest], tuple[Any, ...]]
+
+
+_SHAPES: Final[dict[type[RankRequest], _Shape]] = {}
+"""A memo: `fields` costs more than all the rest."""
 
 
 def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ()) -> bytes:
@@ -44,19 +56,20 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
     True
     """
     parts: list[object] = [_VERSION, bundle, who]
-    for name, default in _defaults_of(request):
-        value = getattr(request, name)
-        if name == "query":
-            value = normalised_query(value)
-        if value == default:
+    shape = _SHAPES.get(type(request)) or _shape_of(type(request))
+    for name, value, default in zip(
+        shape.names, shape.values_of(request), shape.defaults, strict=True
+    ):
+        # Most values are the default itself, and every request asks for all of them.
+        if value is default or value == default:
             continue
-        if type(value) is frozenset:
-            value = sorted(value)
-        elif type(value) is RankRules:
-            value = value.key
-        elif type(value) not in _PLAIN:
-            raise TypeError(f"no canonical form for {type(value).__name__}")
-        parts += (name, value)
+        if type(value) is str:
+            if name != "query":
+                parts += (name, value)
+            elif said := normalised_query(value):
+                parts += (name, said)
+        else:
+            parts += (name, _canonical(value))
     try:
         return orjson.dumps(parts)
     except TypeError:  # a lone surrogate, or an integer beyond 64 bits
@@ -68,8 +81,20 @@ def state_of(version: bytes) -> bytes:
     return hashlib.blake2b(version, digest_size=16).digest()
 
 
-def _defaults_of(request: RankRequest) -> tuple[tuple[str, object], ...]:
-    kind = type(request)
-    if kind not in _DEFAULTS:
-        _DEFAULTS[kind] = tuple((f.name, f.default) for f in fields(kind) if f.name != "now")
-    return _DEFAULTS[kind]
+def _canonical(value: object) -> object:
+    """Return a value of a field so that equal ones have the same JSON, and others another."""
+    if type(value) is frozenset:
+        return sorted(value)
+    if type(value) is RankRules:
+        return value.key
+    if type(value) not in _PLAIN:
+        raise TypeError(f"no canonical form for {type(value).__name__}")
+    return value
+
+
+def _shape_of(kind: type[RankRequest]) -> _Shape:
+    some = [each for each in fields(kind) if each.name != "now"]
+    names = tuple(each.name for each in some)
+    shape = _Shape(names, tuple(each.default for each in some), attrgetter(*names))
+    _SHAPES[kind] = shape
+    return shape
