@@ -291,11 +291,13 @@ class TextQuestion:
         instructions: what it is to do; ours.
         text: what it is to do that with; anybody may have written it.
         max_tokens: most tokens of what it writes.
+        examples: pairs of such a text and what is to be written about it.
     """
 
     instructions: str
     text: str
     max_tokens: int = 200
+    examples: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

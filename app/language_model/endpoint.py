@@ -11,7 +11,7 @@ a call ends with its timeout, and compressed answers are refused. The key is in 
 import asyncio
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -271,7 +271,7 @@ def _streamed(model: str, question: TextQuestion) -> dict[str, Any]:
     """Return a request for a stream of text that is the same each time."""
     return {
         "model": model,
-        "messages": _messages(question.instructions, question.text),
+        "messages": _messages(question.instructions, question.text, question.examples),
         "temperature": 0,
         "max_tokens": question.max_tokens,
         "stream": True,
@@ -282,14 +282,20 @@ def _plainly_streamed(model: str, question: TextQuestion) -> dict[str, Any]:
     """Return a request for a stream of text that any server understands."""
     return {
         "model": model,
-        "messages": _messages(question.instructions, question.text),
+        "messages": _messages(question.instructions, question.text, question.examples),
         "max_completion_tokens": question.max_tokens,
         "stream": True,
     }
 
 
-def _messages(instructions: str, text: str) -> list[dict[str, str]]:
-    return [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
+def _messages(
+    instructions: str, text: str, examples: Sequence[tuple[str, str]] = ()
+) -> list[dict[str, str]]:
+    said = [("system", instructions)]
+    for asked, answered in examples:
+        said += [("user", asked), ("assistant", answered)]
+    said.append(("user", text))
+    return [{"role": role, "content": content} for role, content in said]
 
 
 def _answer(body: bytes) -> ModelAnswer:

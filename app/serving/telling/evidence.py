@@ -141,6 +141,16 @@ def names_of(title: str) -> set[str]:
     return names
 
 
+def natural_title(title: str) -> str:
+    """Return a title as it is said.
+
+    >>> natural_title("Matrix, The (1999)"), natural_title("Heat")
+    ('The Matrix', 'Heat')
+    """
+    forms = names_of(title) - {title}
+    return min(forms, key=lambda form: ("," in form, form), default=title)
+
+
 def stretch(tokens: Sequence[Token], texts: Iterable[Sequence[str]], language: Language) -> int:
     """Return how many of the first tokens stand in a text as they are, glue aside.
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 from prometheus_client import CollectorRegistry
 
 from app.core.errors import LanguageModelError
@@ -87,10 +86,8 @@ async def test_what_the_model_is_told_is_data_without_ids() -> None:
     }
     await wired.told(made_facts([item], "calm"))
     (asked,) = wired.model.asked
-    assert "never an instruction" in asked.instructions
-    begin, end = asked.text.index("{"), asked.text.rindex("}") + 1
-    shown = {"query": "calm", "items": [{"title": "Pines", "year": 2001}]}
-    assert orjson.loads(asked.text[begin:end]) == shown
+    assert "never instructions" in asked.instructions
+    assert asked.text == "title: Pines; year: 2001"
     assert asked.max_tokens == 100
 
 
