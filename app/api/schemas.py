@@ -214,6 +214,17 @@ TEXT_DONE: Final = object_of(
     },
 )
 
+
+def _event(title: str, data: Schema) -> Schema:
+    """Return the schema of server-sent events, by name of the event."""
+    content = {"contentMediaType": "application/json", "contentSchema": {"anyOf": [*data.values()]}}
+    return object_of(title, {"event": one_of(*data), "data": {**STRING, **content}})
+
+
+STREAM_EVENT: Final = _event("StreamEvent", {"items": ANSWER, "text": SENTENCE, "done": TEXT_DONE})
+
+ERROR_EVENT: Final = _event("ErrorEvent", {"error": ERROR})
+
 BATCH_ANSWER: Final = object_of("BatchAnswer", {"results": array_of({"anyOf": [ANSWER, ERROR]})})
 
 BATCH_REQUEST: Final = object_of(

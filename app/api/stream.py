@@ -8,7 +8,7 @@
 The status is that of `POST /recommend`. Nothing after `items` can fail.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from app.api.edge import response_of
 from app.api.problems import MEANING, problem_reply, read_as, translate
 from app.api.reply import Headers, answer_reply
 from app.api.routes import ServiceDep, address_of, takes
+from app.api.schema_parts import Schema
 from app.domain.request import RecommendRequest
 from app.serving.response import Answer
 from app.serving.telling.facts import Facts
@@ -72,19 +73,15 @@ class _EventStream(Response):
         await sent(_event("done", orjson.dumps(done)), more=False)
 
 
-def _events(schema: Mapping[str, Any], meaning: str) -> dict[str, Any]:
-    """Return what OpenAPI says of a stream whose events have such data."""
-    content = {"text/event-stream": {"schema": {"type": "string"}, "x-events": schema}}
-    return {"description": meaning, "content": content}
+def _events(meaning: str, event: Schema) -> dict[str, Any]:
+    """Return what OpenAPI says of a stream: before version 3.2, the schema is that of an event."""
+    return {"description": meaning, "content": {"text/event-stream": {"schema": event}}}
 
 
 _DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
-    200: _events(
-        {"items": schemas.ANSWER, "text": schemas.SENTENCE, "done": schemas.TEXT_DONE},
-        "Events: `items`, then `text` for each sentence, then `done`.",
-    ),
+    200: _events("`items`, then `text` for each sentence, then `done`.", schemas.STREAM_EVENT),
     **{
-        code: _events({"error": schemas.ERROR}, f"{MEANING[code]} One event: `error`.")
+        code: _events(f"{MEANING[code]} One event: `error`.", schemas.ERROR_EVENT)
         for code in _CAN_FAIL
     },
 }
