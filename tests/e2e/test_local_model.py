@@ -9,15 +9,22 @@ from collections.abc import Iterator
 
 import jsonschema_rs
 import pytest
+from prometheus_client import CollectorRegistry
 
+from app.core.telemetry import Metrics
 from app.core.types import ModelQuestion
 from app.language_model.endpoint import HttpLanguageModel
 from app.serving.intents.facts import CatalogueFacts, count_values
 from app.serving.intents.question import question
+from app.serving.telling.check import Check
+from app.serving.telling.teller import Teller, TextLimits, TextWriter
+from app.serving.telling.template import template_text
+from app.testing.intent_store import MemoryIntentStore
 from loadtest.runners import local_model
 from tests.intent_rig import ids, learning_rig
 from tests.recommender_rig import settled
 from tests.small_engine import small_engine
+from tests.telling_rig import facts
 
 pytestmark = [
     pytest.mark.e2e,
@@ -51,6 +58,26 @@ async def test_the_answer_of_a_real_model_fits_the_schema(url: str) -> None:
     jsonschema_rs.validator_for(asked().schema).validate(answer.content)
     assert answer.prompt_tokens > 300
     assert answer.answer_tokens > 10
+
+
+async def test_a_real_model_tells_nothing_that_is_not_checked(url: str) -> None:
+    model = HttpLanguageModel(url, local_model.NAME, None, 60.0)
+    writer = TextWriter(model, MemoryIntentStore())
+    limits = TextLimits(max_tokens=60, seconds=60.0, max_per_minute=9)
+    teller = Teller(small_engine(), writer, limits, Metrics(CollectorRegistry()))
+    films = facts("films")
+    told = [each async for each in teller.tell(films)]
+    await teller.aclose()
+    await model.aclose()
+    assert told
+    assert list(teller.at_once(films)) == told  # the model has ended its text
+    true = {*template_text(films)}
+    assert all(each.text in true for each in told if each.by == "template")
+    judge, before = Check(films), frozenset[int]()
+    for each in told:
+        if each.by == "model":
+            assert judge(each.text, before).passed
+        before = frozenset(n for n, item in enumerate(films.items) if item.title in each.text)
 
 
 async def test_a_service_learns_from_a_real_model(url: str) -> None:

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 _END: Final = re.compile(
-    r"[.!?]+[\"'”’»)]*(?=[^\S\n]*\n|\s+[^\sa-zß-öø-ÿ])|[。！？]+[”’」》）]*|\n"
+    r"(?<![.!?])[.!?]++[\"'”’»)]*+(?=[^\S\n]*\n|\s+[^\sa-zß-öø-ÿ])|[。！？]+[”’」》）]*|\n"
 )
-_LAST: Final = re.compile(r"(?:[.!?]+[\"'”’»)]*|[。！？]+[”’」》）]*)\s*\Z")
+_LAST: Final = re.compile(r"(?:(?<![.!?])[.!?]++[\"'”’»)]*+|[。！？]++[”’」》）]*+)\s*+\Z")
 _NO_END: Final = re.compile(
     r"(?:\A|[\s.])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|St|No|Vol|vs)\.\Z|\A\s*\(?\d{1,2}\.\Z"
 )
 _BULLET: Final = re.compile(r"\A\s*(?:[-*•–—]+|\(?\d{1,2}[.)])\s+")
 _EMPHASIS: Final = re.compile(r"\*{1,3}|_{2,}|(?<!\w)_|_(?!\w)|\A#+\s*")
 _MOST_PENDING: Final = 2000
+_MOST_AT_ONCE: Final = 1000
 
 
 class SentenceCutter:
@@ -31,7 +32,12 @@ class SentenceCutter:
 
     def take(self, piece: str) -> Iterator[str]:
         """Yield the sentences that are complete after the next piece."""
-        self._rest += piece
+        for start in range(0, len(piece), _MOST_AT_ONCE):
+            self._rest += piece[start : start + _MOST_AT_ONCE]
+            yield from self._complete()
+            self._rest = self._rest[-_MOST_PENDING:]
+
+    def _complete(self) -> Iterator[str]:
         start = 0
         while (found := _END.search(self._rest, start)) is not None:
             start = found.end()
@@ -39,10 +45,8 @@ class SentenceCutter:
             if found[0] != "\n" and self._is_inside(found.end()):
                 continue
             sentence, self._rest, start = self._rest[: found.end()], self._rest[found.end() :], 0
-            if _LAST.search(sentence.rstrip("\n")):
+            if _LAST.search(sentence):
                 yield from _tidy(sentence)
-        if len(self._rest) > _MOST_PENDING:
-            self._rest = self._rest[-_MOST_PENDING:]
 
     def last(self) -> Iterator[str]:
         """Yield what is left after the last piece, if it is a sentence."""

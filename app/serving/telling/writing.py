@@ -15,6 +15,7 @@ from app.serving.telling.subjects import Places
 from app.serving.telling.template import item_sentences, lead, template_text
 
 MOST_SENTENCES: Final = 6
+_MOST_JUDGED: Final = 20
 
 By = Literal["model", "template"]
 
@@ -33,11 +34,7 @@ def told_by_template(facts: Facts) -> tuple[Told, ...]:
 
 
 class Draft:
-    """The text of one answer while it is written.
-
-    Attributes:
-        refused: how many sentences of the model did not pass.
-    """
+    """The text of one answer while it is written."""
 
     def __init__(self, facts: Facts) -> None:
         """Begin a text about an answer."""
@@ -47,12 +44,12 @@ class Draft:
         self._templates = dict(item_sentences(facts))
         self._before: Places = frozenset()
         self._said: list[str] = []
-        self.refused = 0
+        self._judged = 0
 
     @property
     def full(self) -> bool:
         """Whether nothing more is told."""
-        return len(self._said) >= MOST_SENTENCES
+        return len(self._said) >= MOST_SENTENCES or self._judged >= _MOST_JUDGED
 
     def take(self, piece: str) -> Iterator[Told]:
         """Yield what can be told after the next piece that the model wrote."""
@@ -73,6 +70,7 @@ class Draft:
     def _told(self, sentence: str) -> Iterator[Told]:
         if self.full or sentence in self._said:
             return
+        self._judged += 1
         verdict = self._check(sentence, self._before)
         if verdict.passed:
             self._before = verdict.named
@@ -80,7 +78,6 @@ class Draft:
                 self._templates.pop(place, None)
             yield self._say(sentence, "model")
             return
-        self.refused += 1
         places = verdict.named & self._templates.keys() or self._templates.keys()
         if places:
             place = min(places)

@@ -52,6 +52,13 @@ def test_a_text_that_breaks_off_is_completed() -> None:
     assert told("No end") == everything
 
 
+def test_a_flood_of_lies_is_judged_no_further() -> None:
+    draft = Draft(facts("films"))
+    flood = "".join(f"The best film number {n}. " for n in range(10_000)) + "!" * 100_000
+    assert len(list(draft.take(flood))) == 3
+    assert draft.full
+
+
 def test_a_long_text_ends() -> None:
     years = " ".join(f"{'You see ' * n}Night Ferry is a thriller." for n in range(20))
     assert len(told(years)) == MOST_SENTENCES
