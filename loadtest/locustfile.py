@@ -224,6 +224,27 @@ class ShelfVisitor(Client):
         self.recommend("explained", query=Texts.hot(), explain=True, diversity=0.3)
 
 
+class TextReader(Client):
+    """Reads answers with a text: as a stream, and in one piece."""
+
+    weight = 1
+
+    @task
+    def stream(self) -> None:
+        """Read a stream to its end."""
+        body = {"query": Texts.hot(), "k": 5}
+        with self.client.post(
+            "/recommend/stream", json=body, name="stream", catch_response=True
+        ) as response:
+            if response.status_code == 200 and "event: done" not in (response.text or ""):
+                response.failure("no end")
+
+    @task
+    def text(self) -> None:
+        """Ask for an answer with a text."""
+        self.recommend("with text", query=Texts.hot(), text=True)
+
+
 class PlaceVisitor(Client):
     """Opens places that the service has a scenario for; without any, it sends plain requests."""
 

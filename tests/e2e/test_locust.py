@@ -41,11 +41,13 @@ REQUEST_NAMES = {
     "sent intent",
     "shelves",
     "similar",
+    "stream",
     "unique query",
     "user",
     "user + query",
     "visit: home",
     "visit: search",
+    "with text",
 }
 
 
