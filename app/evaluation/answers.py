@@ -137,6 +137,15 @@ def lists_of(rows: Sequence[Rows], scores: Sequence[Numbers], targets: Rows) -> 
     return Answers(rows=all_rows, scores=all_scores, target_position=position, ranks=ranks)
 
 
+def by_place(answers: Answers) -> Answers:
+    """Return answers whose ranks are the places in their lists, whatever the scores are.
+
+    A list that diversity, shares or rules have arranged does not follow its scores.
+    """
+    places = answers.target_position.astype(np.float64)
+    return replace(answers, ranks=np.where(places >= 0, places, np.inf))
+
+
 def _positions(rows: Rows, targets: Rows) -> Rows:
     """Return int64[n], the position of each target in its list; -1 = not in it."""
     is_target = (rows == targets[:, None]) & (targets >= 0)[:, None]

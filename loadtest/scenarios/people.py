@@ -6,9 +6,10 @@ Each of the 1,090 users of `$RECSERVE_SHARED/data/lastfm` is an item: the text i
 to, their most frequent tags and their newest artists, and the events are who follows whom. One
 friend of each user who has two or more is held out, in both directions: the other direction would
 give it away. Friends have no times, so their order is drawn. A bundle is built as `recserve build`
-does, and its engine is asked by whom a user follows, by what they listen to (`like` their own item,
-`by` content), by who they are (also by who follows them), and by all of it. Nobody is shown
-themselves or whom they follow. Nothing was chosen on these figures.
+does with the recipe `people`. Its engine is asked by whom a user follows, by what they listen to
+(`like` their own item, `by` content), by who they are (also by who follows them), and by all of it;
+and as the scenario `follow` asks, by whom a user follows. Nobody is shown themselves or whom they
+follow. Nothing was chosen on these figures.
 """
 
 import argparse
@@ -28,7 +29,14 @@ import numpy as np
 from app.core.ranking import RankRequest
 from app.core.types import Rows
 from app.evaluation.answer_metrics import next_item_table
-from app.evaluation.answers import Answers, Numbering, ask_engine, from_scores, mask_excluded
+from app.evaluation.answers import (
+    Answers,
+    Numbering,
+    ask_engine,
+    by_place,
+    from_scores,
+    mask_excluded,
+)
 from app.evaluation.baselines.base import BaselineQuery, TrainingData
 from app.evaluation.baselines.registry import BASELINES
 from app.evaluation.eval_catalogue import Anonymiser, EvalCatalogue, events_of
@@ -36,15 +44,25 @@ from app.evaluation.evaluate import open_served
 from app.evaluation.model_runs import build_fold, histories_of
 from app.evaluation.protocols import LIST_SIZE, Case, EvalPlan, Fold
 from app.offline.build import packed_encoder
-from app.offline.input.recipe import Recipe
+from app.offline.input.recipe import Recipe, load_recipe
 from app.offline.metrics.intervals import mean_intervals
 from app.offline.metrics.ranking import ndcg_at, recall_at
+from app.offline.presets import PRESETS, SCENARIOS
 
 Document = dict[str, Any]
 
 _TOP: Final = 10
 _TAGS, _CATEGORIES, _ARTISTS = 15, 5, 30
 _BASELINES: Final = ("popularity", "item-knn")
+
+SCENARIO: Final[dict[str, Any]] = {
+    name: value
+    for name, value in json.loads(SCENARIOS["people"].read_text("utf-8"))["scenarios"][
+        "follow"
+    ].items()
+    if name != "k"
+}
+"""The request fields of the scenario `follow`, but for how many people it shows."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measured(data: Path, seed: int) -> Document:
     """Build a bundle of people, ask it, and return how well it and the baselines find friends."""
-    start = time.perf_counter()
+    start, recipe = time.perf_counter(), load_recipe(PRESETS["people"])
     friends = read_friends(data)
     left, targets = held_out(friends, seed)
     plan = plan_of_people(read_people(data), left, targets, seed)
@@ -72,7 +90,7 @@ def measured(data: Path, seed: int) -> Document:
         path, seconds = build_fold(
             plan=plan,
             fold=fold,
-            recipe=Recipe(),
+            recipe=recipe,
             folder=Path(work) / "fold",
             make_encoder=packed_encoder,
         )
@@ -84,7 +102,15 @@ def measured(data: Path, seed: int) -> Document:
                 )
                 for way, requests in ways_of(fold.cases).items()
             }
-    found |= _baselines(plan, rows, seed)
+            arranged = ask_engine(
+                engine=engine,
+                requests=[replace(case.request, **SCENARIO) for case in fold.cases],
+                targets=rows,
+                numbering=numbering,
+                label="scenario",
+            )
+    found["as the scenario follow asks"] = by_place(arranged)
+    found |= _baselines(plan, rows, recipe, seed)
     return {
         "n_people": len(plan.catalogue),
         "n_asked": len(fold.cases),
@@ -175,7 +201,10 @@ def plan_of_people(
             history=tuple(history), exclude=frozenset([*history, itself]), k=LIST_SIZE
         )
         cases.append(Case(request, {anonymiser(targets[user]): 1.0}, len(history), itself))
-    events = events_of((f"u:{anonymiser(user)}", some) for user, some in followed.items())
+    events = replace(
+        events_of((f"u:{anonymiser(user)}", some) for user, some in followed.items()),
+        kinds=["follow"],
+    )
     catalogue: EvalCatalogue = anonymiser.catalogue(people)
     return EvalPlan("all-but-last", catalogue, (Fold(events, tuple(cases)),))
 
@@ -191,12 +220,12 @@ def ways_of(cases: Sequence[Case]) -> dict[str, list[RankRequest]]:
     }
 
 
-def _baselines(plan: EvalPlan, targets: Rows, seed: int) -> dict[str, Answers]:
+def _baselines(plan: EvalPlan, targets: Rows, recipe: Recipe, seed: int) -> dict[str, Answers]:
     (fold,) = plan.folds
     numbering = Numbering.of(plan.catalogue.ids)
     requests = [case.request for case in fold.cases]
     data = TrainingData(
-        sequences=histories_of(fold.events, Recipe(), plan.catalogue.ids),
+        sequences=histories_of(fold.events, recipe, plan.catalogue.ids),
         titles=plan.catalogue.titles,
         vectors=np.zeros((len(plan.catalogue), 1), np.float32),
         seed=seed,

@@ -21,7 +21,7 @@ from app.core.ports import Engine
 from app.core.ranking import RankRequest
 from app.core.types import Matrix, Rows
 from app.domain.exposure import ExposureWish, GroupBounds, checked_exposure
-from app.evaluation.answers import Numbering, ask_engine
+from app.evaluation.answers import Numbering, ask_engine, by_place
 from app.evaluation.fairness.measures import TOP, Document, shown_of_all
 from app.offline.metrics.intervals import mean_intervals, paired_difference
 from app.offline.metrics.ranking import Numbers, diversity, mean_over, ndcg_at
@@ -112,9 +112,7 @@ class SameRequests:
             numbering=self.numbering,
             label=f"{setting.field} {setting.value:g}",
         )
-        found = answers.target_position >= 0
-        places = np.where(found, answers.target_position.astype(np.float64), np.inf)
-        return Shown(answers.rows, ndcg_at(places, TOP))
+        return Shown(answers.rows, ndcg_at(by_place(answers).ranks, TOP))
 
 
 def measured(

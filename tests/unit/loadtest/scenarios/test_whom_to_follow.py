@@ -1,11 +1,16 @@
 """Whom to follow: what is held out stays hidden, and nobody is shown themselves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from app.core.ranking import RankRequest
+from app.evaluation.answers import by_place, lists_of
 from loadtest.scenarios.people import (
+    SCENARIO,
     held_out,
     plan_of_people,
     read_friends,
@@ -75,6 +80,7 @@ def test_the_plan_hides_what_it_asks_for(data: Path) -> None:
     assert len(plan.catalogue) == 4
     assert len(fold.cases) == len(targets)
     assert len(fold.events) == sum(map(len, left.values()))
+    assert fold.events.kinds == ["follow"]
     taken = {
         (fold.events.users[user], fold.events.items[item])
         for user, item in zip(fold.events.user.tolist(), fold.events.item.tolist(), strict=True)
@@ -91,3 +97,14 @@ def test_the_plan_hides_what_it_asks_for(data: Path) -> None:
     assert [(r.history, r.like, r.by) for r in who] == [((), (c.user,), "both") for c in fold.cases]
     assert both[0].history == follows[0].history
     assert both[0].like == listens[0].like
+
+
+def test_the_scenario_is_judged_by_the_places_of_its_lists() -> None:
+    asked = replace(RankRequest(), **SCENARIO)
+    assert asked.diversity > 0
+    assert asked.popularity_bias < 0
+    rows = [np.array([4, 7]), np.array([7, 4])]
+    scores = [np.array([1.0, 2.0]), np.array([1.0, 2.0])]
+    answers = lists_of(rows, scores, np.array([7, 5]))
+    assert answers.ranks.tolist() == [0.0, np.inf]  # by its score it is the first
+    assert by_place(answers).ranks.tolist() == [1.0, np.inf]
