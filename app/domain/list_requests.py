@@ -32,6 +32,7 @@ from app.domain.request import (
 from app.domain.request_parts import (
     MAX_HISTORY,
     MAX_K,
+    ControlName,
     FieldName,
     FieldNames,
     Id,
@@ -87,6 +88,10 @@ class SimilarRequest(BaseModel):
         description="How much unlike each other the items shall be: 0 (by score) to 1.",
     )
     explain: bool = Field(default=False, description=_EXPLAIN)
+    scenario: ControlName | None = Field(
+        default=None,
+        description="Name of a scenario: its fields are the defaults of those not sent here.",
+    )
     cursor: str | None = Field(
         default=None, max_length=MAX_CURSOR_CHARACTERS, pattern=_CURSOR, description=_NEXT_PAGE
     )
@@ -118,13 +123,15 @@ class SimilarRequest(BaseModel):
     def asked(self) -> RecommendRequest:
         """Return the request for recommendations that this one stands for."""
         same = {name: getattr(self, name) for name in _SAME if name in self.model_fields_set}
-        return RecommendRequest(like=self.named, by=self.by, k=self.k, **same)
+        return RecommendRequest(like=self.named, **same)
 
 
 _SAME: Final = (
-    *("filter", "fields", "exclude", "max_per", "diversity", "explain"),
-    *("cursor", "min_catalogue", "budget_ms"),
+    *("by", "k", "filter", "fields", "exclude", "max_per", "diversity", "explain"),
+    *("scenario", "cursor", "min_catalogue", "budget_ms"),
 )
+"""Fields that mean the same in both requests. Only those that were sent are passed on: a scenario
+fills the others."""
 
 
 def _filter_of(text: object) -> object:

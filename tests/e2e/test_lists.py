@@ -143,3 +143,6 @@ def test_a_row_of_a_scenario(service: Running) -> None:
 
     assert row_titles(found["shelves"][0])[0] == "Goodfellas"
     assert found["shelves"][1]["error"]["field"] == "scenario"
+    beside = {"item_id": "1", "scenario": "crooks", "budget_ms": 10_000}
+    answer = service.client.post("/similar", json=beside)
+    assert set(titles(answer)) == {"Goodfellas", "Titanic"}  # the dramas
