@@ -6,7 +6,7 @@ This module imports no other module of ours, so that building the command line i
 from typing import Literal, TypeAlias, get_args
 
 ProtocolName: TypeAlias = Literal[
-    "strict", "all-but-last", "time-split", "search", "newcomers", "graded", "mind"
+    "strict", "all-but-last", "time-split", "search", "newcomers", "ratings", "graded", "mind"
 ]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 

@@ -45,6 +45,7 @@ from app.evaluation.protocols import (
     plan_of_impressions,
     sampled,
 )
+from app.evaluation.ratings import measure_ratings, plan_of_ratings, rating_lines
 from app.evaluation.report import render, summary_lines
 from app.evaluation.search_cases import plan_of_search
 from app.offline.build import MakeEncoder, packed_encoder
@@ -60,6 +61,9 @@ _DEFAULTS: dict[str, tuple[ProtocolName, ...]] = {
     "impressions": ("mind",),
 }
 """The protocols of each kind of folder, the default first."""
+
+_ALONE: Final[tuple[ProtocolName, ...]] = ("newcomers", "ratings")
+"""Protocols with figures of their own."""
 
 _WITH_HISTORIES: Final[tuple[ProtocolName, ...]] = ("strict", "all-but-last", "time-split")
 
@@ -110,6 +114,8 @@ def run_evaluation(
         measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)
         if plan.protocol == "newcomers":
             measure, lines_of = measure_newcomers, newcomer_lines
+        elif plan.protocol == "ratings":
+            measure, lines_of = measure_ratings, rating_lines
         document |= measure(plan, name, options)
     _write(document, lines_of(document), args)
     return 0
@@ -178,6 +184,8 @@ def _plan_of_log(
         users = Users.none() if args.attributes is None else read_users(args.attributes, recipe)
         _say(users.report)
         return plan_of_newcomers(catalogue, events, recipe.weights, users=users, seed=seed)
+    if protocol == "ratings":
+        return plan_of_ratings(catalogue, events, recipe.weights)
     return plan_of_events(
         protocol=protocol, catalogue=catalogue, events=events, weights=recipe.weights
     )
@@ -255,9 +263,10 @@ def _check_ablation(args: argparse.Namespace) -> None:
     conflicts = args.bundle is not None or args.report is not None or args.baselines != "none"
     if args.ablation and conflicts:
         raise UsageError("--ablation goes without --bundle, --baselines and --report")
-    if args.protocol == "newcomers" and (conflicts or args.ablation):
+    if args.protocol in _ALONE and (conflicts or args.ablation):
         raise UsageError(
-            "--protocol newcomers goes without --ablation, --bundle, --baselines and --report"
+            f"--protocol {args.protocol} goes without --ablation, --bundle, --baselines and "
+            "--report"
         )
     if args.attributes is not None and args.bundle is not None:
         raise UsageError("--bundle knows its users: leave --attributes out")
