@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from app.bundle.generations import is_generation
@@ -135,7 +137,7 @@ async def _events(patient: Patient, bundle: Bundle | None) -> ExaminedEvents:
             tally.add(event.user, event.item, event.kind, event.value)
         if tally.in_store >= MOST_EVENTS:
             break
-    return tally.facts()
+    return await asyncio.to_thread(tally.facts)
 
 
 class _Tally:
@@ -143,6 +145,7 @@ class _Tally:
 
     def __init__(self, engine: Engine, rules: Mapping[str, EventRule]) -> None:
         self._engine, self._rules = engine, rules
+        self._bundle: BundleUserStore | None = None
         self._taken, self._users = Counter[str](), Counter[str]()
         self.in_bundle = self.in_store = self.since_learned = 0
         self.unknown_item = self.unknown_kind = 0
@@ -153,9 +156,8 @@ class _Tally:
         self.in_bundle = bundle.manifest.n_events
         self.unknown_item = counts.get("unknown_item", 0)
         self.unknown_kind = counts.get("unknown_event", 0)
-        for user, items in BundleUserStore.open(bundle).taken():
-            self._users[user] += len(items)
-            self._taken.update(items)
+        self._bundle = BundleUserStore.open(bundle)
+        self._taken.update(dict(self._bundle.taken()))
 
     def add(self, user: str, item: str, kind: str, value: float | None) -> None:
         """Count an event of the store."""
@@ -168,16 +170,29 @@ class _Tally:
             self._taken[item] += 1
 
     def facts(self) -> ExaminedEvents:
-        """Return what was counted."""
-        visible = self._engine.visible
+        """Return what was counted. It may take a second."""
+        visible, lengths = self._engine.visible, self._lengths()
         return ExaminedEvents(
             in_bundle=self.in_bundle,
             in_store=self.in_store,
             unknown_item=self.unknown_item,
             unknown_kind=self.unknown_kind,
             positive=self._taken.total(),
-            users=len(self._users),
-            users_with_one=sum(n == 1 for n in self._users.values()),
+            users=int(np.count_nonzero(lengths)),
+            users_with_one=int(np.count_nonzero(lengths == 1)),
             counts=tuple(n for item, n in self._taken.items() if visible(item)),
             since_learned=self.since_learned,
         )
+
+    def _lengths(self) -> npt.NDArray[np.int64]:
+        """Return int64[u]: how many positive events each user has."""
+        if self._bundle is None:
+            return np.array(list(self._users.values()), np.int64)
+        lengths, others = self._bundle.lengths(), []
+        for user, n in self._users.items():
+            position = self._bundle.position(user)
+            if position < 0:
+                others.append(n)
+            else:
+                lengths[position] += n
+        return np.concatenate([lengths, np.array(others, np.int64)])

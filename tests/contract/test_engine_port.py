@@ -97,6 +97,15 @@ def test_contains_and_item_agree(engine: Engine) -> None:
     assert engine.item(known) is not None
 
 
+@pytest.mark.parametrize("most", [1, 3, 10_000])
+def test_a_survey_looks_at_items_that_there_are(engine: Engine, most: int) -> None:
+    survey = engine.survey(most)
+    assert survey.n_items >= engine.info.n_items
+    assert len(survey.items) == min(most, survey.n_items)
+    assert all(engine.contains(item.id) for item in survey.items)
+    assert all(engine.visible(item.id) == item.visible for item in survey.items)
+
+
 def test_interpreting_a_query_says_all_an_intent_has(engine: Engine) -> None:
     text = engine.interpret("space adventure", 1.7e9, look_up=True)
 

@@ -93,12 +93,19 @@ class BundleUserStore:
         values = {name: column.value(position) for name, column in self._attributes.items()}
         return attributes_of(values)
 
-    def taken(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield each user with positive events, and their items; those of old events once."""
-        for position in range(len(self)):
-            items = [*self._ids(self._history, position), *self._ids(self._older, position)]
-            if items:
-                yield self.key(position), items
+    def position(self, user: str) -> int:
+        """Return the position of a user; -1 if unknown. See `key`."""
+        return self._row(user.encode(errors="surrogatepass"))
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Return int64[users], a fresh array: how many positive events; of old ones, items."""
+        return np.diff(self._history[0]) + np.diff(self._older[0])
+
+    def taken(self) -> Iterator[tuple[str, int]]:
+        """Yield the ids of all items that were taken, and how often; of old events, by how many."""
+        counts = np.bincount(np.concatenate([self._history[1], self._older[1]]))
+        for item in np.flatnonzero(counts).tolist():
+            yield self._id(item), int(counts[item])
 
     async def aclose(self) -> None:
         """Release the arrays; later reads find no user. Idempotent."""

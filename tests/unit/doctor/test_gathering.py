@@ -10,6 +10,7 @@ from app.domain.columns import Instant
 from app.domain.event_rules import DEFAULT_EVENT_RULES
 from app.engine.engine import RankEngine
 from app.testing.event_store import MemoryEventStore
+from tests.bundles import build_small
 from tests.small_engine import small_engine
 
 NOW = 1_800_000_000.0
@@ -76,6 +77,25 @@ async def test_events_of_the_store_are_counted() -> None:
         users_with_one=1,
         counts=(3, 1),
         since_learned=7,
+    )
+
+
+async def test_events_of_bundle_and_store_are_counted_together(tmp_path: Path) -> None:
+    bundle = build_small(tmp_path, tmp_path / "models" / "x").bundle
+    titles: dict[str, str | None] = {"1": "Heat", "2": "Alien", "drei": "Three"}
+    events = (event(1, "u:7", "2"), event(2, "u:8", "drei"), event(3, "u:9", "drei", "like"))
+    facts = await _events(await patient(small_engine(titles=titles), events), bundle)
+    # The bundle has three positive events of the user 7, one of an item that is not there.
+    assert facts == ExaminedEvents(
+        in_bundle=4,
+        in_store=3,
+        unknown_item=1,
+        unknown_kind=0,
+        positive=6,
+        users=3,
+        users_with_one=2,
+        counts=(1, 2, 2),
+        since_learned=3,
     )
 
 
