@@ -63,6 +63,7 @@ from app.serving.stores.opening import (
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.telling.teller import Teller, TextWriter, text_limits
 from app.serving.user_state import UserStates
+from app.serving.why_not import WhyNot
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Service:
     engine: Engine
     batcher: Batcher[RankRequest, RankResult]
     recommender: Recommender
+    why_not: WhyNot
     users: UserStates
     ingest: Ingest
     catalogue: LiveCatalogue
@@ -324,6 +326,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             engine=current,
             batcher=batcher,
             recommender=recommender,
+            why_not=WhyNot(current, planner, batcher, states),
             users=states,
             ingest=ingest,
             catalogue=catalogue,

@@ -1,9 +1,19 @@
-"""JSON schemas of explanations: why an item is in an answer."""
+"""JSON schemas of explanations: why an item is in an answer, and why it is not."""
 
 from typing import Final
 
-from app.api.schema_parts import COUNT, NUMBER, STRING, TITLE, array_of, object_of, one_of
-from app.core.explanation import GROUPS
+from app.api.schema_parts import (
+    COUNT,
+    NUMBER,
+    SECONDS,
+    STRING,
+    TITLE,
+    array_of,
+    object_of,
+    one_of,
+)
+from app.core.explanation import GROUPS, LOST_STAGES
+from app.domain.intent import SORTS
 from app.domain.request_parts import FILTER_SCHEMA
 
 CONTRIBUTIONS: Final = object_of("Contributions", dict.fromkeys(GROUPS, NUMBER), optional=GROUPS)
@@ -63,4 +73,59 @@ EVIDENCE: Final = object_of(
         },
     },
     optional=("items", "words", "filter", "intent", "context", "popularity", "freshness", "rules"),
+)
+
+_SOURCE_LOST: Final = object_of(
+    "MissedSource",
+    {
+        "name": STRING,
+        "brought": {**COUNT, "description": "candidates that it brought"},
+        "last_score": {**NUMBER, "description": "score of the last of them in this source"},
+        "score": {
+            "type": ["number", "null"],
+            "description": "that of the item; null: it does not match at all",
+        },
+        "behind": {"type": ["number", "null"], "description": "by how much it was missed"},
+    },
+)
+
+_LOST_DETAILS: Final = {
+    "by": {**STRING, "description": "which part of the request, or what else, did it"},
+    "place": {**COUNT, "description": "in the answer, from 1"},
+    "clauses": {
+        **array_of(FILTER_SCHEMA),
+        "description": "clauses of a filter, or demands of the query, that it fails",
+    },
+    "clause": {**STRING, "description": "the first of them, as JSON text"},
+    "words": {**array_of(STRING), "description": "unwanted words that it has"},
+    "word": STRING,
+    "rule": {**STRING, "description": "id of the rule that blocks it"},
+    "event": {**STRING, "description": "kind of the stored event"},
+    "time": SECONDS,
+    "sources": {
+        **array_of(_SOURCE_LOST),
+        "description": "the sources that brought candidates, and how far it is from them",
+    },
+    "rank": {**COUNT, "description": "by score, or in the strict order"},
+    "of": {**COUNT, "description": "candidates"},
+    "score": NUMBER,
+    "last_score": {**NUMBER, "description": "of the last item shown"},
+    "behind": {**NUMBER, "description": "last_score - score"},
+    "group": {**one_of(*GROUPS), "description": "group of signals that it lacks most of"},
+    "by_group": {**NUMBER, "description": "how much it lacks there"},
+    "sort": one_of(*SORTS),
+    "min_score": NUMBER,
+    "max_per": {"type": "object", "additionalProperties": COUNT},
+}
+
+LOST_ITEM: Final = object_of(
+    "LostItem",
+    {
+        "stage": {
+            **one_of(*LOST_STAGES),
+            "description": "answered: it is in the answer; else where it was lost",
+        },
+        "details": object_of("LostDetails", _LOST_DETAILS, optional=tuple(_LOST_DETAILS)),
+        "sentence": STRING,
+    },
 )

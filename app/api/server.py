@@ -18,7 +18,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
-from app.api import admin, catalogue, kept_answers, lists, routes, rules, scenarios, shelves, stream
+from app.api import (
+    admin,
+    catalogue,
+    kept_answers,
+    lists,
+    routes,
+    rules,
+    scenarios,
+    shelves,
+    stream,
+    why_not,
+)
 from app.api import users as people
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
@@ -85,6 +96,7 @@ def create_app(
     routers = (
         routes.router,
         lists.router,
+        why_not.router,
         shelves.router,
         stream.router,
         people.router,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from app.core.types import JsonValue
 
@@ -53,3 +53,53 @@ class Explanation:
     contributions: Mapping[Group, float]
     evidence: Mapping[str, Fact] = field(default_factory=dict)
     reason: str | None = None
+
+
+class KeptOut(NamedTuple):
+    """Why the service has put an item among those that must not come back.
+
+    `stage`: as in `LostItem`. `by`: what keeps it out, which the sentence tells. `details`: what
+    else is known.
+    """
+
+    stage: str
+    by: str
+    details: Mapping[str, Any] = {}
+
+
+LostStage: TypeAlias = Literal[
+    "answered",
+    "unknown",
+    "hidden",
+    "excluded",
+    "shown",
+    "seen",
+    "blocked",
+    "filtered",
+    "not_retrieved",
+    "outranked",
+    "below_min_score",
+    "max_per",
+    "diversity",
+    "explore",
+    "exposure",
+    "promotion",
+    "pins",
+]
+LOST_STAGES: Final[tuple[LostStage, ...]] = get_args(LostStage)
+"""Where an item can be lost on its way into an answer, in the order of the stages."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostItem:
+    """Where an item was lost that is not in an answer; or that it is there.
+
+    Attributes:
+        stage: of `LOST_STAGES`.
+        details: what is known of it, ready for JSON; docs/explanations.md lists it.
+        sentence: the same in words.
+    """
+
+    stage: str
+    details: Mapping[str, Any]
+    sentence: str

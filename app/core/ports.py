@@ -7,6 +7,7 @@ what is kept are in `app.core.store_ports`.
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
+from app.core.explanation import KeptOut, LostItem
 from app.core.ranking import BatchResult, RankRequest
 from app.core.survey import CatalogueSurvey
 from app.core.types import (
@@ -151,6 +152,19 @@ class Engine(Protocol):
         """Return the id of the item that a typed title means; None if it means none.
 
         Called in the thread that ranks.
+        """
+        ...
+
+    def why_not(self, request: RankRequest, item_id: str, kept_out: KeptOut | None) -> LostItem:
+        """Return the stage at which a request loses an item, or that it is in the answer.
+
+        Args:
+            request: what is asked.
+            item_id: of the item.
+            kept_out: why the item is among those that the request excludes; None = it is not, or
+                the query does it.
+
+        Called in the thread that ranks. It takes as long as some passes. Raises `EngineError`.
         """
         ...
 

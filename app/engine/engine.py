@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from app.core.errors import EngineError
+from app.core.explanation import KeptOut, LostItem
 from app.core.ranking import BatchResult, RankRequest, RankResult, StageTimings
 from app.core.survey import CatalogueSurvey
 from app.core.types import Change, Context, EngineInfo, Facets, Item, Rows, Vector
@@ -28,6 +29,7 @@ from app.engine.demands import asked_for, ids_of_titles, posed
 from app.engine.encoding.query_cache import MOST, RememberedQueries
 from app.engine.encoding.text_vectors import text_vectors
 from app.engine.explaining.explainer import Explainer
+from app.engine.explaining.why_not import AskedEngine, Walked, why_not
 from app.engine.filling import STEPS, Short, joined, missing, summed
 from app.engine.interpretation import NO_QUERY, Parser, interpret
 from app.engine.kernels.topk import Hits
@@ -240,6 +242,21 @@ class RankEngine:
         requests = [each.resolved for each in self._posed(batch, self.encode(batch))]
         _, rows = self._retrieve(requests)
         return requests, rows, list(self._parts.scorer.pairs(requests, rows))
+
+    def why_not(self, request: RankRequest, item_id: str, kept_out: KeptOut | None) -> LostItem:
+        """Return where an item is lost that a request does not bring back; see the port."""
+        passes = AskedEngine(self._parts, self._walked, lambda again: self.rank([again]).results[0])
+        return why_not(passes, request, item_id, kept_out)
+
+    def _walked(self, request: RankRequest) -> Walked:
+        """Return the first pass of a request, with all that explains its scores."""
+        encoded = self.encode([request])
+        (asked,) = self._posed([request], encoded)
+        (hits,), (rows,) = self._retrieve([asked.resolved])
+        (scored,) = self._score(
+            [asked.resolved], [rows], [hits], encoded.fast_encoding, frozenset({0})
+        )
+        return Walked(asked, hits, rows, scored)
 
     def encode(self, batch: Sequence[RankRequest]) -> EncodedBatch:
         """Interpret and encode the queries of a batch. Raises `EngineError`."""

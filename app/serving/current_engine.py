@@ -7,6 +7,7 @@ when to replace one: see `app.serving.reloader`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from app.core.explanation import KeptOut, LostItem
 from app.core.ports import LiveEngine
 from app.core.ranking import BatchResult, RankRequest
 from app.core.store_ports import UserStore
@@ -100,6 +101,10 @@ class CurrentEngine:
     def item_of_title(self, title: str) -> str | None:
         """See `Engine`."""
         return self._loaded.engine.item_of_title(title)
+
+    def why_not(self, request: RankRequest, item_id: str, kept_out: KeptOut | None) -> LostItem:
+        """See `Engine`."""
+        return self._loaded.engine.why_not(request, item_id, kept_out)
 
     def item(self, item_id: str) -> Item | None:
         """See `Engine`."""

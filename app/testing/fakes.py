@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from app.core.errors import EngineError, StoreError
+from app.core.explanation import KeptOut, LostItem
 from app.core.ranking import (
     BatchResult,
     RankedItem,
@@ -199,6 +200,15 @@ class GatedEngine:
         return next(
             (i.id for i in self._items.values() if (i.title or "").casefold() == typed), None
         )
+
+    def why_not(self, request: RankRequest, item_id: str, kept_out: KeptOut | None) -> LostItem:
+        """Tell only what the service knows, or the place."""
+        if kept_out is not None:
+            return LostItem(kept_out.stage, {"by": kept_out.by, **kept_out.details}, kept_out.by)
+        ids = [item.id for item in self._rank_one(request).items]
+        if item_id in ids:
+            return LostItem("answered", {"place": 1 + ids.index(item_id)}, "here")
+        return LostItem("outranked" if item_id in self._items else "unknown", {}, "not here")
 
     def item(self, item_id: str) -> Item | None:
         """Return one of the items."""

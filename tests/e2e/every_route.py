@@ -22,6 +22,7 @@ BODIES = {
     "/interpret": {"query": "newest crime"},
     "/recommend/stream": {"query": "crime"},
     "/similar": {"item_id": "1"},
+    "/why-not": {"request": {"query": "crime"}, "item_id": "1"},
     "/shelves": {"user_id": "ann", "shelves": [{"name": "a", "kind": "because"}, {"name": "b"}]},
     "/admin/rules/dry-run": {"rules": [{"id": "r", **RULE}], "requests": [{"k": 3}]},
     "/events": [{"user_id": "ann", "item_id": "1", "event_id": "e"}],

@@ -89,6 +89,10 @@ class Catalogue:
         row = self.row(item_id)
         return row >= 0 and not self._blocked[row]
 
+    def is_deleted(self, item_id: str) -> bool:
+        """Tell whether there was such an item until it was deleted."""
+        return item_id in self._gone
+
     def rows(self, item_ids: Collection[str]) -> Rows:
         """Return int64[n], the rows of the known ids in their order; unknown ones are left out."""
         if not item_ids:  # most requests name none, and an empty array takes a microsecond

@@ -14,6 +14,9 @@ from typing import Final, TypeAlias
 
 Templates: TypeAlias = Mapping[str, Mapping[str, str]]
 
+LOST: Final = "lost"
+"""In place of a group: how an item was lost."""
+
 PLAIN: Final = "plain"
 """The fact of a group itself: it speaks more for the item than for the average candidate."""
 
@@ -29,11 +32,35 @@ FACTS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "boosts": {},
     "filling": {},
     "nothing": {},
+    LOST: {
+        **dict.fromkeys(
+            (
+                *("unknown", "hidden", "deleted", "early", "late"),
+                *("candidates", "exclude", "history", "like", "dislike", "intent", "shown"),
+                *("seen_before", "not_retrieved", "diversity", "max_per", "exposure", "explore"),
+                *("pins", "promotion"),
+            ),
+            frozenset[str](),
+        ),
+        "answered": frozenset({"place"}),
+        "seen": frozenset({"event"}),
+        "disliked": frozenset({"event"}),
+        "blocked": frozenset({"rule"}),
+        "filter": frozenset({"clause"}),
+        "demand": frozenset({"clause"}),
+        "without": frozenset({"word"}),
+        "below_min_score": frozenset({"score", "min_score"}),
+        "rank": frozenset({"rank", "of"}),
+        "outranked": frozenset({"rank", "of", "behind", "group"}),
+        "sorted": frozenset({"sort", "rank"}),
+        "no_value": frozenset({"sort"}),
+    },
 }
 """Group -> fact -> the slots of its sentence; every group has `PLAIN` too, without slots."""
 
 DEFAULT_LANGUAGE: Final = "en"
 _PACKAGE: Final = "app.engine.explaining"
+_DIGITS: Final = 3
 
 
 class SentencesError(Exception):
@@ -71,8 +98,12 @@ def templates_of(text: str, file: str) -> Templates:
     return raw
 
 
-def sentence(language: str, group: str, fact: str, **values: object) -> str:
+def sentence(language: str, group: str, fact: str, /, **values: object) -> str:
     """Return a sentence; in English where there are none in the language."""
     known = languages()
     templates = known.get(language) or known[DEFAULT_LANGUAGE]
-    return templates[group][fact].format(**values)
+    shown = {
+        name: round(value, _DIGITS) if isinstance(value, float) else value
+        for name, value in values.items()
+    }
+    return templates[group][fact].format(**shown)
