@@ -262,3 +262,39 @@ def test_a_title_that_is_the_query_stays_first(engine: RankEngine) -> None:
 def test_an_item_without_a_vector_can_be_in_a_diverse_answer() -> None:
     engine = small_engine(dict.fromkeys(TITLES, 0.5))
     assert set(ids(asked(engine, diversity=1.0, k=7))) == set(TITLES)
+
+
+def test_every_page_meets_its_shares(engine: RankEngine) -> None:
+    shown: tuple[str, ...] = ()
+    for _ in range(2):
+        page = asked(
+            engine,
+            k=10,
+            exclude=frozenset(shown),
+            shown=shown,
+            diversity=0.4,
+            exposure=exposure(small={"min": 0.2, "max": 0.2}),
+        )
+        assert makers(page)["small"] == 2
+        shown = (*shown, *ids(page))
+    assert len(set(shown)) == 20
+
+
+def test_a_diverse_answer_that_is_filled_up_keeps_the_items_that_pass_first(
+    engine: RankEngine,
+) -> None:
+    found = asked(
+        engine,
+        k=12,
+        query="space",
+        filter='{"published_at":{"lt":1955}}',
+        on_empty="relax",
+        diversity=0.7,
+    )
+    assert (len(set(ids(found))), found.passing) == (12, 5)
+    assert set(ids(found)[:5]) == set(NAMES[:5])
+
+
+def test_max_per_looks_further_for_a_diverse_answer(engine: RankEngine) -> None:
+    found = asked(engine, k=9, max_per=(("maker", 3),), diversity=0.8)
+    assert makers(found) == {"small": 3, "middle": 3, "big": 3}
