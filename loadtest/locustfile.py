@@ -161,6 +161,12 @@ class KnownUser(Client):
             "user + query", user_id=str(random.randint(1, _USERS)), query=Texts.new(), k=10
         )
 
+    @task
+    def explore(self) -> None:
+        """Request recommendations with draws, and with fewer of the popular items."""
+        user = str(random.randint(1, _USERS))
+        self.recommend("explored", user_id=user, explore=0.1, popularity_bias=-0.3)
+
 
 class BrowsingSession(Client):
     """One visit: home, a popular search, then more items like the opened ones."""

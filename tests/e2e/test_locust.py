@@ -32,6 +32,7 @@ REQUEST_NAMES = {
     "cold start",
     "demands",
     "explained",
+    "explored",
     "flash crowd",
     "hot query",
     "interpret",
