@@ -31,7 +31,7 @@ RULE: Final = _inlined(Rule.model_json_schema(by_alias=True))
 
 RULE_BODY: Final = {
     **RULE,
-    "title": "RuleBody",
+    "title": "RuleFields",
     "required": [name for name in RULE["required"] if name != "id"],
 }
 
@@ -63,7 +63,7 @@ SHOWN_RULE: Final = object_of(
 _NUMBER: Final = {**COUNT, "description": "of the newest change of rules and scenarios"}
 
 RULES: Final = object_of(
-    "Rules",
+    "RuleList",
     {"number": _NUMBER, "rules": {**array_of(SHOWN_RULE), "description": "the oldest first"}},
 )
 
@@ -159,7 +159,7 @@ _SCENARIO: Final = {
 }
 
 SCENARIOS: Final = object_of(
-    "Scenarios",
+    "ScenarioList",
     {"number": _NUMBER, "scenarios": array_of(object_of("Scenario", _SCENARIO))},
 )
 

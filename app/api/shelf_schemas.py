@@ -2,7 +2,7 @@
 
 from typing import Final, get_args
 
-from app.api.schema_parts import GENERATION, NUMBER, STRING, Schema, array_of, object_of
+from app.api.schema_parts import GENERATION, NUMBER, STRING, Schema, array_of, object_of, one_of
 from app.api.schemas import ANSWER, ERROR
 from app.domain.shelf_requests import MAX_SHELVES, Shelf, ShelfKind, ShelvesRequest
 
@@ -12,12 +12,7 @@ _ROW: Final = object_of(
     "ShelfAnswer",
     {
         "name": STRING,
-        "kind": {
-            "anyOf": [
-                {"title": "ShelfKind", "type": "string", "enum": list(get_args(ShelfKind))},
-                {"type": "null"},
-            ]
-        },
+        "kind": {"title": "ShelfKind", **one_of(*get_args(ShelfKind))},
         "title": {**STRING, "description": "in the language of the request"},
         "item_id": {
             "type": ["string", "null"],

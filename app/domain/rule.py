@@ -103,7 +103,7 @@ class RuleIntent(_RulePart):
     sort: Annotated[Sort, Field(title="SortOrder")] | None = Field(
         default=None, description="This order."
     )
-    filters: dict[FieldName, Demanded] | None = Field(
+    filters: Annotated[dict[FieldName, Demanded], Field(title="DemandedValues")] | None = Field(
         default=None,
         min_length=1,
         max_length=MAX_DEMANDS,

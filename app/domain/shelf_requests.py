@@ -33,7 +33,7 @@ from app.domain.request import (
 )
 from app.domain.request_parts import MAX_K, EventKind, FieldNames, Id, Ids, ItemFilter
 
-ShelfKind: TypeAlias = Literal["continue", "because", "new", "popular"]
+ShelfKind: TypeAlias = Literal["request", "continue", "because", "new", "popular"]
 
 MAX_SHELVES: Final = 16
 MAX_NAME: Final = 64
@@ -51,6 +51,7 @@ _OF_A_LIST: Final = ("text", "exposure")
 """Fields that are about a list as a whole: other items would be in the row."""
 
 _FILLED: Final[dict[ShelfKind, tuple[str, ...]]] = {
+    "request": (),
     "continue": ("candidates", "query", "intent", "repeat"),
     "because": ("like", "candidates"),
     "new": ("query", "intent", "candidates"),
@@ -75,13 +76,13 @@ def _wrong(field: str, message: str) -> PydanticCustomError:
 
 
 class Shelf(RecommendRequest):
-    """One row: a name, a kind or none, and fields of a request for recommendations."""
+    """One row: a name, a kind, and fields of a request for recommendations."""
 
     name: ShelfName = Field(description="What the answer calls the row.")
-    kind: ShelfKind | None = Field(
-        default=None,
+    kind: Annotated[ShelfKind, Field(title="ShelfKind")] = Field(
+        default="request",
         description="continue (begun and not finished), because (like an item that was taken), "
-        "new, popular; none: the row is what its fields ask for.",
+        "new, popular, or what the other fields of the row ask for.",
     )
     title: str | None = Field(
         default=None,
@@ -117,9 +118,8 @@ class Shelf(RecommendRequest):
             yield field, "this field belongs to the whole request, not to a shelf"
         for field in _OF_A_LIST:
             yield field, "a shelf is a part of a longer list, and cannot have this"
-        if self.kind is not None:
-            for field in _FILLED[self.kind]:
-                yield field, f"a shelf of kind {self.kind} fills this field itself"
+        for field in _FILLED[self.kind]:
+            yield field, f"a shelf of kind {self.kind} fills this field itself"
         for field, kind in _ONLY_FOR.items():
             if self.kind != kind:
                 yield field, f"only a shelf of kind {kind} has this field"

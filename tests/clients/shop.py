@@ -1,6 +1,6 @@
 """A program that uses the generated client; `tests/e2e/test_clients.py` checks and runs it.
 
-    python shop.py http://127.0.0.1:8000
+    python shop.py http://127.0.0.1:8000 KEY
 
 It prints what it was told, as JSON.
 """
@@ -8,7 +8,7 @@ It prints what it was told, as JSON.
 import json
 import sys
 
-from recserve_client import Client
+from recserve_client import AuthenticatedClient
 from recserve_client.api.events import send_events
 from recserve_client.api.items import get_item
 from recserve_client.api.recommendations import recommend
@@ -22,8 +22,8 @@ from recserve_client.models import (
 )
 
 
-def main(url: str) -> None:
-    client = Client(base_url=url, raise_on_unexpected_status=True)
+def main(url: str, key: str) -> None:
+    client = AuthenticatedClient(base_url=url, token=key, raise_on_unexpected_status=True)
 
     answer = recommend.sync(client=client, body=RecommendRequest(query="crime", k=2))
     assert isinstance(answer, Answer)
@@ -51,4 +51,4 @@ def main(url: str) -> None:
     print(json.dumps(told))
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

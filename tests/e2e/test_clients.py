@@ -11,13 +11,20 @@ import pytest
 
 from app.api.server import create_app
 from app.core.settings import Settings
-from tests.e2e.conftest import serving
+from tests.e2e.conftest import recserve, serving
 
 pytestmark = pytest.mark.e2e
 
 CLIENTS = Path(__file__).parent.parent / "clients"
 PYTHON = CLIENTS / ".venv" / "bin"
 NODE = CLIENTS / "node_modules" / ".bin"
+CONFIGURATION = """
+literal_enums: true
+post_hooks: []
+# It knows no streams of events.
+content_type_overrides: {text/event-stream: application/json}
+"""
+PROBLEMS = {"ErrorAnswer", "ErrorEvent", "ItemsRefused"}
 MISSING = "its generator is missing: run `make .venv/.clients`"
 
 
@@ -41,7 +48,7 @@ def python_client(document: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """Return a folder with the generated package and the program that uses it."""
     assert PYTHON.exists(), MISSING
     folder = tmp_path_factory.mktemp("python")
-    (folder / "generator.yaml").write_text("literal_enums: true\npost_hooks: []\n")
+    (folder / "generator.yaml").write_text(CONFIGURATION)
     generate = ("generate", "--path", document, "--meta", "none", "--fail-on-warning")
     where = ("--output-path", folder / "recserve_client", "--config", folder / "generator.yaml")
     run(PYTHON / "openapi-python-client", *generate, *where, folder=folder)
@@ -89,25 +96,18 @@ def test_a_python_client_reads_well(python_client: Path) -> None:
         if path.stem != "__init__"
     }
 
-    assert calls == {
-        *("recommendations.recommend", "recommendations.recommend_batch"),
-        *("recommendations.interpret", "recommendations.find_similar"),
-        *("recommendations.fill_shelves",),
-        *("recommendations.list_popular", "recommendations.list_trending"),
-        *("recommendations.list_newest", "events.send_events", "events.undo_event"),
-        *("users.get_user", "users.put_user", "users.delete_user", "users.merge_session"),
-        *("items.get_item", "items.put_items", "items.patch_item", "items.delete_item"),
-        *("items.get_catalogue", "items.count_facets"),
-        *("service.is_alive", "service.is_ready", "service.get_info", "service.get_metrics"),
-        *("admin.reload_bundle", "admin.list_learned_intents", "admin.forget_learned_intents"),
-    }
+    assert calls == {f"{each['tags'][0]}.{each['operationId']}" for _, each in operations()}
+    assert calls >= {"recommendations.recommend", "events.send_events", "items.put_items"}
     assert not [name for name in modules if re.search(r"type_\d|response_\d|_post|body", name)]
     assert {"answer", "ranked_item", "recommend_request", "sent_event", "sent_item"} <= modules
 
 
 def test_a_python_client_works(python_client: Path, bundle: Path, tmp_path: Path) -> None:
-    with serving(bundle, tmp_path) as service:
-        told = run(PYTHON / "python", "shop.py", service.url, folder=python_client)
+    keys = ("--api-keys-file", str(tmp_path / "keys.json"))
+    made = recserve("keys", "add", "--role", "write", "--json", *keys)
+    key = json.loads(made.stdout)["key"]
+    with serving(bundle, tmp_path, *keys) as service:
+        told = run(PYTHON / "python", "shop.py", service.url, key, folder=python_client)
 
     assert json.loads(told) == {
         "titles": ["Goodfellas", "Heat"],
@@ -136,9 +136,9 @@ def test_each_route_says_what_it_is_and_how_it_fails(name: str, operation: dict[
     assert re.fullmatch(r"[a-z_]{4,24}", operation["operationId"])
     if "requestBody" in operation:
         assert {"413", "415", "422"} <= set(answers)
-    if "{" in name:
+    if "{" in name and not name.startswith("put "):  # some make what was not there
         assert "404" in answers
     for status, answer in answers.items():
         for body in answer["content"].values():
             if status != "200":
-                assert body["schema"]["$ref"].rpartition("/")[2] in {"ErrorAnswer", "ItemsRefused"}
+                assert body["schema"]["$ref"].rpartition("/")[2] in PROBLEMS

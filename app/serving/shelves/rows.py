@@ -4,7 +4,7 @@
     because   like: the newest item that the user took, or the one that the shelf names
     new       intent: the newest items; for a user, those that suit best among them
     popular   intent: the popular items; where the engine knows the context, what is taken there
-    (none)    what the fields of the shelf ask for
+    request   what the fields of the shelf ask for
 
 A row asks for as many items more as the rows before it have, so that it stays full when their items
 go out of it.
