@@ -209,5 +209,7 @@ def _allowed(request: Request, otherwise: str) -> str:
     for route in request.app.state.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             found.setdefault(route.path, set()).update(route.methods or ())
-    methods = found[max(found, key=len)] if found else set(filter(None, otherwise.split(", ")))
+    # Fixed words say more than parameters, and a longer path says more than a shorter one.
+    path = min(found, key=lambda path: (path.count("{"), -len(path)), default=None)
+    methods = set(filter(None, otherwise.split(", "))) if path is None else found[path]
     return ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))

@@ -27,6 +27,7 @@ TAGS: Final = [
     {"name": "admin", "description": "For operators."},
 ]
 
+_OF_CONNECTIONS: Final[tuple[int, ...]] = (408, 414, 431)
 _KEYS: Final = {"key": {"type": "http", "scheme": "bearer"}}
 _PLAIN: Final = {"string", "number", "integer", "boolean", "null"}
 _NOT_SCHEMAS: Final = {"example", "examples", "enum", "required"}
@@ -53,22 +54,23 @@ def _made(app: FastAPI) -> dict[str, Any]:
         tags=TAGS,
     )
     named: dict[str, Schema] = {}
-    paths = _read(_with_roles(_without_guesses(found["paths"])), named)
+    paths = _read(_with_what_holds_for_all(_without_guesses(found["paths"])), named)
     schemas = dict(sorted(named.items()))
     found |= {"paths": paths, "components": {"schemas": schemas, "securitySchemes": _KEYS}}
     return found
 
 
-def _with_roles(paths: dict[str, Any]) -> dict[str, Any]:
-    """Say of each operation which role it needs, and how a key that does not reach is refused."""
+def _with_what_holds_for_all(paths: dict[str, Any]) -> dict[str, Any]:
+    """Say of each operation which role it needs, and how the edge and a connection may refuse."""
     for path, methods in paths.items():
         for method, operation in methods.items():
             role = role_of(method.upper(), path)
-            if role == "public":
-                continue
-            # A service without a file of keys needs none.
-            operation |= {"security": [{}, {"key": []}], "x-role": role}
-            for status in (401, 403):
+            refusals = _OF_CONNECTIONS
+            if role != "public":
+                # A service without a file of keys needs none.
+                operation |= {"security": [{}, {"key": []}], "x-role": role}
+                refusals = (*refusals, 401, 403)
+            for status in refusals:
                 operation["responses"].setdefault(str(status), described(MEANING[status], ERROR))
     return paths
 

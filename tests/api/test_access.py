@@ -52,6 +52,20 @@ async def test_every_route_says_its_role_and_keeps_to_it(tmp_path: Path) -> None
         assert seen == set(ROLES)
 
 
+async def test_every_route_says_how_a_connection_refuses() -> None:
+    async with served() as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    for methods in paths.values():
+        for operation in methods.values():
+            assert {"408", "414", "431"} <= operation["responses"].keys()
+
+
+async def test_the_methods_of_a_path_are_those_of_the_most_specific_route() -> None:
+    async with served() as client:
+        said = await client.options("/admin/rules/dry-run")
+    assert said.headers["allow"] == "OPTIONS, POST"
+
+
 async def test_reading_and_deleting_of_people_is_not_for_readers() -> None:
     async with served() as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
