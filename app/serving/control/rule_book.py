@@ -68,6 +68,7 @@ class _PlacesByQuery:
         intents: of rules that ask for what it means.
         exact, prefix: by the words, joined by blanks.
         longest: most words of a prefix.
+        sets: what was returned for the rules that words had found, and whether there was an intent.
     """
 
     always: list[int] = field(default_factory=list)
@@ -75,6 +76,7 @@ class _PlacesByQuery:
     exact: dict[str, list[int]] = field(default_factory=dict)
     prefix: dict[str, list[int]] = field(default_factory=dict)
     longest: int = 0
+    sets: dict[tuple[tuple[int, ...], bool], RankRules] = field(default_factory=dict)
 
     def add(self, place: int, known: KnownRule) -> None:
         """Put a rule into the index."""
@@ -88,15 +90,15 @@ class _PlacesByQuery:
         else:
             self.always.append(place)
 
-    def by_words(self, query: str) -> list[int]:
+    def by_words(self, query: str) -> tuple[int, ...]:
         """Return the places of the rules that the words of a query find."""
         if not query or not (self.exact or self.prefix):
-            return []
+            return ()
         words = folded_words(query)
-        found = list(self.exact.get(" ".join(words), ()))
+        found = self.exact.get(" ".join(words), [])
         for n in range(1, min(len(words), self.longest) + 1):
-            found += self.prefix.get(" ".join(words[:n]), ())
-        return found
+            found = found + self.prefix.get(" ".join(words[:n]), [])
+        return tuple(found)
 
 
 class RuleBook:
@@ -112,7 +114,6 @@ class RuleBook:
         self._rules = [rule for rule in rules if rule.begin <= now < rule.end]
         self._general = _PlacesByQuery()
         self._of_scenario: dict[str, _PlacesByQuery] = {}
-        self._sets: dict[tuple[int, ...], RankRules] = {(): NO_RULES}
         for known in self._rules:
             if known.rule.scenario is not None:
                 self._of_scenario.setdefault(known.rule.scenario, _PlacesByQuery())
@@ -140,22 +141,27 @@ class RuleBook:
         index = self._general
         if scenario is not None:
             index = self._of_scenario.get(scenario, index)
-        found = index.by_words(query)
-        places = (*index.always, *found, *(index.intents if interpreted else ()))
-        known = self._sets.get(places)
-        return known if known is not None else self._made(places)
+        # A set is made once, and then found by what is not the same for all requests.
+        key = index.by_words(query), interpreted
+        known = index.sets.get(key)
+        return known if known is not None else self._made(index, key)
 
     def _indexes_of(self, rule: Rule) -> Iterable[_PlacesByQuery]:
         if rule.scenario is not None:
             return (self._of_scenario[rule.scenario],)
         return (self._general, *self._of_scenario.values())
 
-    def _made(self, places: tuple[int, ...]) -> RankRules:
-        if len(self._sets) >= _REMEMBERED:
-            self._sets = {(): NO_RULES}
-        some = [self._rules[place] for place in sorted(places)]
-        key = hashlib.blake2b(b"".join(each.digest for each in some), digest_size=12).hexdigest()
-        made = self._sets[places] = RankRules(key, tuple([each.engine_rule for each in some]))
+    def _made(self, index: _PlacesByQuery, key: tuple[tuple[int, ...], bool]) -> RankRules:
+        if len(index.sets) >= _REMEMBERED:
+            index.sets.clear()
+        found, interpreted = key
+        places = sorted((*index.always, *found, *(index.intents if interpreted else ())))
+        some = [self._rules[place] for place in places]
+        made = NO_RULES
+        if some:
+            digest = hashlib.blake2b(b"".join([each.digest for each in some]), digest_size=12)
+            made = RankRules(digest.hexdigest(), tuple([each.engine_rule for each in some]))
+        index.sets[key] = made
         return made
 
 
