@@ -5,7 +5,7 @@
 A group that is absent takes the mean over all candidates, of its features and of its terms. So the
 score of nobody, the baseline, is the same for all of them. What a group contributes is its Shapley
 value (`app.engine.explaining.shapley`). Terms need no coalitions where nothing calibrates them, as
-the Shapley value of a sum is the sum of the Shapley values; additions never need them.
+the Shapley value of a sum is the sum of the Shapley values. An addition that is absent is 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -68,10 +68,11 @@ class GroupedScore:
         A group that the network does not read, and that adds nothing, is left out.
         """
         terms, additions = _by_group(self.terms), _by_group(self.additions)
-        shares: Shares = {}
-        baseline = _add_up(shares, additions, positions)
+        # An addition counts whole: nobody gets it but by a rule.
+        shares: Shares = {group: values[positions] for group, values in additions.items()}
+        baseline = 0.0
         if self.calibration is None:
-            baseline += _add_up(shares, terms, positions)
+            baseline = _add_up(shares, terms, positions)
             terms = {}
         if self.network is None and self.calibration is None:
             return baseline, shares

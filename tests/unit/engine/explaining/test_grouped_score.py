@@ -54,7 +54,7 @@ def value(score, present, at):
     if score.calibration is not None:
         total = float(score.calibration.log_odds(np.array([total], np.float32))[0])
     for group, term in score.additions:
-        total += float(term[at] if group in present else term.mean(dtype=np.float64))
+        total += float(term[at]) if group in present else 0.0
     return total
 
 

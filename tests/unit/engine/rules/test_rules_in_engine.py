@@ -238,11 +238,8 @@ def test_boosts_are_a_contribution_of_their_own(engine: RankEngine) -> None:
         assert item.explanation is not None
         total = found.baseline + sum(item.explanation.contributions.values())
         assert np.isclose(total, item.score, atol=1e-6)
-    mob = next(item for item in found.items if item.id == "mob").explanation
-    love = next(item for item in found.items if item.id == "love").explanation
-    assert mob is not None
-    assert love is not None
-    assert np.isclose(mob.contributions["boosts"] - love.contributions["boosts"], 0.1)
+    added = {item.id: item.explanation.contributions["boosts"] for item in found.items}
+    assert added == pytest.approx({"mob": 0.3, "love": 0.2, "heist": 0.1}, abs=1e-5)
 
 
 def test_requests_of_a_batch_do_not_share_rules(engine: RankEngine) -> None:
