@@ -42,6 +42,8 @@ MarkKind = Literal[
 
 _DECADE: Final = re.compile(r"(\d{2}|\d{3}0)s")
 _MOST_TOKENS: Final = 12
+_LEAST_STRETCH: Final = 2
+"""Words of a text that are evidence: one alone may be said of anything."""
 _QUOTES: Final = frozenset("\"“”„‟'‘’«»《》〈〉「」『』")
 _FIXED: Final = frozenset({"categories", "text", "published_at"})
 
@@ -316,8 +318,7 @@ class Reader:
             return
         sizes = [stretch(tokens[at:], each.texts, self.language) for each in self.evidence]
         best = max(sizes, default=0)
-        least = 2 if token.kind == "han" or words.longest(self.language.numbers, at) else 1
-        if best >= least:
+        if best >= _LEAST_STRETCH:
             places = frozenset(place for place, size in enumerate(sizes) if size == best)
             yield Mark("text", at, at + best, places=places)
 

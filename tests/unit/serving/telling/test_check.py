@@ -81,6 +81,14 @@ def test_a_true_sentence_with_one_thing_swapped_is_caught(mutate: Any) -> None:
     assert [lie for answer, lie in lies if check(answer)(lie).passed] == []
 
 
+PAIRS = (
+    "{0} is a {2} film from {1}, while {3} is from {4}.",
+    "{0} ({1}) is a {2} film, and {3} came out in {4}.",
+    "{0}, from {1}, is a {2} film; {3} dates from {4}.",
+    "{0}, a {2} film, dates from {1}, {3} from {4}.",
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_values_hold_only_with_their_own_title(data: st.DataObject) -> None:
@@ -101,6 +109,13 @@ def test_values_hold_only_with_their_own_title(data: st.DataObject) -> None:
     at, y, g, n = (data.draw(st.integers(0, 1)), *(data.draw(st.integers(0, 2)) for _ in "ygn"))
     text = f"{titles[at]}, directed by {names[n]}, is a {genres[g].lower()} film from {years[y]}."
     assert judge(text).passed == (at == y == g == n)
+
+    # Of two items each gets its own value.
+    other, y2 = 1 - at, data.draw(st.integers(0, 2))
+    both = data.draw(st.sampled_from(PAIRS)).format(
+        titles[at], years[y], genres[g].lower(), titles[other], years[y2]
+    )
+    assert judge(both).passed == (at == y == g and other == y2)
 
 
 def test_a_sentence_without_a_name_speaks_of_the_one_before() -> None:
