@@ -32,6 +32,7 @@ class Language:
     template: Mapping[str, str]
     plain: frozenset[Phrase]
     glue: frozenset[str]
+    articles: frozenset[str]
     refused: frozenset[Phrase]
     all: frozenset[Phrase]
     separate: frozenset[Phrase]
@@ -76,6 +77,7 @@ def _read(code: str) -> Language:
         template=content["template"],
         plain=_phrases(words["plain"]),
         glue=frozenset(words["glue"].split()),
+        articles=frozenset(words["articles"].split()),
         refused=_phrases(words["refused"]),
         all=_phrases(words["all"]),
         separate=_phrases(words["separate"]),

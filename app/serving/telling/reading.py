@@ -166,6 +166,7 @@ class Reader:
             if not any(item.fields.get(name) is True for item in facts.items)
         }
         self.kinds = self._kinds(facts)
+        self._are_products = self.kinds == {"product"}
 
     def read(self, text: str) -> Sentence:
         """Return a sentence as marks."""
@@ -271,7 +272,13 @@ class Reader:
             if named is None or len(seen) < size or self._goes_on(tokens, at, end):
                 continue
             quoted = at > 0 and tokens[at - 1].text in _QUOTES
-            places = {place for place, name in named if quoted or self._is_written(name, seen, at)}
+            marks = {token.text for token in tokens[at:end] if token.kind == "mark"}
+            places = {
+                place
+                for place, name in named
+                if marks <= set(self.facts.items[place].title or "")
+                and (quoted or self._is_written(name, seen, at))
+            }
             if places:
                 return Mark("title", at, end, places=frozenset(places))
         return None
@@ -279,8 +286,11 @@ class Reader:
     def _goes_on(self, tokens: Sequence[Token], at: int, end: int) -> bool:
         """Tell whether words may be a part of a longer title.
 
-        That is so where a quotation goes on, or a word in capitals stands beside them.
+        That is so where a quotation goes on, or a word in capitals stands beside them. "The" before
+        a title belongs to it, but before the name of a product it does not.
         """
+        if at == 1 and tokens[0].key in self.language.articles and not self._are_products:
+            return True
         beside = [tokens[end]] if end < len(tokens) else []
         if at and tokens[at - 1].text in _QUOTES and beside and beside[0].kind != "mark":
             return True

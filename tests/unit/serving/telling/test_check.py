@@ -141,6 +141,10 @@ def test_words_of_the_query_say_nothing_of_items() -> None:
     [
         ("Matrix, The (1999)", "The Matrix is from 2001.", True),
         ("Matrix, The (1999)", "The Matrix is from 1999.", False),
+        ("No Small Affair", "No. Small Affair is from 2001.", False),
+        ("Mission: Impossible", "Mission Impossible is from 2001.", True),
+        ("Blue Ruin", "The Blue Ruin is from 2001.", False),
+        ("Blue Ruin", "Blue Ruin is from 2001.", True),
         ("It", "It is from 2001.", True),
         ("1984", "1984 is from 2001.", False),
         ("1984", "“1984” is from 2001.", True),
