@@ -45,7 +45,7 @@ from app.evaluation.same_features import MOST_REQUESTS, compare_features
 from app.evaluation.search import SearchTrial
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.recipe import Recipe
-from app.offline.input.users import Users, read_users
+from app.offline.input.users import Users
 from app.offline.metrics.intervals import Estimate
 from app.offline.metrics.ranking import Numbers
 
@@ -259,7 +259,7 @@ class _Measurer:
 def _fairness(
     measurer: _Measurer, responses: Responses, bundle: Path, options: Options
 ) -> Document:
-    users = Users.none() if options.users is None else read_users(options.users, options.recipe)
+    users = Users.of_bundle(open_bundle(bundle))
     known = {key: users.of(row) for row, key in enumerate(users.keys)}
     trial = FairnessTrial(
         bundle=bundle,

@@ -10,6 +10,8 @@ from app.core.errors import UsageError
 from app.core.types import Item
 from app.evaluation.report import render, summary_lines
 from app.evaluation.run_command import run_evaluation
+from app.offline.build import build
+from app.offline.input.recipe import Recipe
 from tests.bundles import fake_encoder, write_jsonl
 from tests.evaluation_rig import ScoreEngine, arguments, popular, sequences_folder
 
@@ -106,6 +108,29 @@ def test_without_the_flag_nothing_changes(
     assert "fairness" not in document
     assert "fairness" not in "".join(summary_lines(document))
     assert 'class="curve' not in render(document)
+
+
+def test_a_finished_bundle_knows_its_users_and_fields(
+    files: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = dict(zip(files[::2], files[1::2], strict=True))
+    events = Path(values["--events"])
+    early = tmp_path / "early.jsonl"
+    lines = events.read_text().splitlines()
+    early.write_text("\n".join(x for x in lines if json.loads(x)["timestamp"] < 1200) + "\n")
+    bundle = build(
+        items=Path(values["--items"]),
+        events=early,
+        recipe=Recipe(),
+        out=tmp_path / "shop",
+        make_encoder=fake_encoder,
+        users=Path(values["--attributes"]),
+    ).bundle
+    flags = ("--bundle", bundle.path, "--events", events, "--exposure-field", "studio")
+    assert run(*flags, "--fairness", "--json", "-") == 0
+    fairness = json.loads(capsys.readouterr().out)["fairness"]
+    assert {row["group"] for row in fairness["items"]["studio"]} == {"common", "rare"}
+    assert "country" in {row["by"] for row in fairness["users"]}
 
 
 @pytest.mark.parametrize(
