@@ -10,8 +10,10 @@ import pytest
 
 from app.api import schemas
 from app.bundle.reader import Bundle, load_arrays, open_bundle
+from app.core.errors import BundleError
 from app.core.ranking import RankRequest
 from app.engine.engine import RankEngine
+from app.engine.open import goals_of
 from app.offline.build import build
 from app.offline.input.recipe import Recipe
 from tests.api_rig import served
@@ -201,3 +203,15 @@ def test_the_bundle_on_disk_has_the_heads(bundle: Bundle) -> None:
     odd = np.arange(N_ITEMS) % 2 == 1
     assert np.abs(shares[0, :-1] - np.where(odd, OFTEN, 1 - OFTEN)).mean() < 0.1
     np.testing.assert_allclose(shares.sum(axis=0), 1.0, atol=0.02)  # each event is of one kind
+
+
+def test_shares_that_do_not_fit_are_refused(bundle: Bundle) -> None:
+    facts = bundle.manifest.learned
+    assert facts is not None
+    for update in (
+        {"learned": facts.model_copy(update={"goals": ("purchase",)})},
+        {"n_items": N_ITEMS + 1},
+    ):
+        other = Bundle(bundle.path, bundle.manifest.model_copy(update=update))
+        with pytest.raises(BundleError, match="goals"):
+            goals_of(other)
