@@ -42,6 +42,8 @@ from app.domain.request_parts import (
 from app.domain.sent_intent import SentIntent
 
 _CURSOR: Final = r"^[A-Za-z0-9_-]+$"
+_MAX_CURSOR: Final = 8192
+"""An address must hold it, with all else."""
 _EXPLAIN: Final = "true: the first 20 items say why they are there."
 _NEXT_PAGE: Final = "next_cursor of an answer: asks for the page after it."
 
@@ -177,7 +179,7 @@ class ListRequest(BaseModel):
     )
     explain: bool = Field(default=False, description=_EXPLAIN)
     cursor: str | None = Field(
-        default=None, max_length=MAX_CURSOR_CHARACTERS, pattern=_CURSOR, description=_NEXT_PAGE
+        default=None, max_length=_MAX_CURSOR, pattern=_CURSOR, description=_NEXT_PAGE
     )
 
     def asked(self, sort: Sort) -> RecommendRequest:
