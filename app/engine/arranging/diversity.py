@@ -64,7 +64,7 @@ def diverse(hits: Hits, k: int, weight: float, vectors: Matrix, before: Before) 
         if place < before.fixed:
             at = place
         else:
-            at = int((gain - np.float32(weight) * likeness.now(np.isfinite(gain))).argmax())
+            at = int((gain - np.float32(weight) * likeness.now(gain)).argmax())
         chosen.append(at)
         gain[at] = -np.inf
         likeness.choose(at)
@@ -97,11 +97,12 @@ class _Likeness:
         self._sum = cosines.sum(axis=1)
         self._n = len(shown)
 
-    def now(self, left: Mask) -> Vector:
-        """Return float32[c]. `left`: bool[c], the candidates that are not chosen."""
-        likeness: Vector = (self._highest + self._sum / np.float32(max(self._n, 1))) / np.float32(2)
+    def now(self, gain: Vector) -> Vector:
+        """Return float32[c]. `gain`: float32[c], -inf for the candidates that are chosen."""
+        likeness: Vector = self._sum * np.float32(0.5 / max(self._n, 1))
+        likeness += np.float32(0.5) * self._highest
         if not self._all_known:
-            others = self._known & left
+            others = self._known & (gain > -np.inf)
             likeness[~self._known] = likeness[others].mean() if others.any() else 0.0
         return likeness
 

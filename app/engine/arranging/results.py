@@ -8,8 +8,9 @@ import numpy as np
 
 from app.core.ranking import RankedItem, RankResult, SourceHit
 from app.core.types import Matrix, Rows, Vector
+from app.engine.arranging.diversity import POOL
 from app.engine.arranging.posed import Posed
-from app.engine.arranging.stages import Arranged, arranged, is_arranged
+from app.engine.arranging.stages import Arranged, arranged, is_among_best, is_arranged
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.interpretation import NO_QUERY
 from app.engine.kernels.topk import Exclusion, Hits, TopK
@@ -76,19 +77,25 @@ def results_of(
                 is_enough |= np.isin(rows[position], [pin.row for pin in rules.pins])
             enough = np.flatnonzero(is_enough)
             rows[position], scores[position] = rows[position][enough], scores[position][enough]
-    best = topk.best(scores, [_NOTHING] * len(scores), [each.resolved.k for each in batch])
+    sizes = [
+        max(each.resolved.k, POOL) if is_among_best(each) else each.resolved.k for each in batch
+    ]
+    best = topk.best(scores, [_NOTHING] * len(scores), sizes)
     answers = [
         Arranged(Hits(some.take(hits.rows), candidates.log_odds(hits.scores)))
         for some, hits, candidates in zip(rows, best, scored, strict=True)
     ]
     for position, each in enumerate(batch):
         if not is_arranged(each, answers[position].hits):
-            # Sorted before: two scores may be one as the answer gives them.
-            best_first = np.argsort(-scores[position], kind="stable")
-            shown = scored[position].log_odds(scores[position][best_first])
+            candidates = answers[position].hits
+            if not is_among_best(each):
+                # Sorted before: two scores may be one as the answer gives them.
+                best_first = np.argsort(-scores[position], kind="stable")
+                shown = scored[position].log_odds(scores[position][best_first])
+                candidates = Hits(rows[position][best_first], shown)
             answers[position] = arranged(
                 each,
-                Hits(rows[position][best_first], shown),
+                candidates,
                 catalogue,
                 vectors,
                 is_log_odds=scored[position].calibration is not None,

@@ -57,6 +57,14 @@ def is_arranged(posed: Posed, best: Hits) -> bool:
     return posed.ordering is None or is_ordered(best, posed.ordering)
 
 
+def is_among_best(posed: Posed) -> bool:
+    """Tell whether the stages of a request see nothing but its `POOL` best candidates by score."""
+    wanted, rules = posed.arrangement, posed.resolved.rules
+    if wanted is None or wanted.exposure is not None or posed.ordering is not None:
+        return False
+    return rules is None or not rules.arranges
+
+
 def arranged(
     posed: Posed, candidates: Hits, catalogue: Catalogue, vectors: Matrix, *, is_log_odds: bool
 ) -> Arranged:

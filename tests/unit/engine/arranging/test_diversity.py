@@ -61,7 +61,7 @@ def test_an_item_without_a_vector_is_neither_like_nor_unlike_others() -> None:
     # All cosines are alike, so only the item without a vector could gain or lose.
     base = random_vectors(3, 1, 4).tolist() * 9
     vectors = unit(*base[:4], [0.0] * 4, *base[4:])
-    for weight in (0.2, 0.5, 0.9, 1.0):
+    for weight in (0.2, 0.5, 0.9):
         assert order(vectors, 10, weight) == list(range(10))
 
 
