@@ -94,7 +94,7 @@ def test_nothing_is_lost_or_doubled(seed: int, n: int, k: int, weight: float, n_
 @given(st.integers(0, 10_000))
 def test_zero_is_the_order_as_it_is_and_one_raises_the_mean_distance(seed: int) -> None:
     # The best items are much alike, as they are where all fit one query.
-    centres = random_vectors(seed, 12).repeat(5, axis=0)
+    centres = random_vectors(seed, 6).repeat(10, axis=0)
     vectors = unit(*(centres + 0.3 * random_vectors(seed + 1, 60)).tolist())
     assert order(vectors, 10, 0.0) == list(range(60))
     assert distance(vectors, order(vectors, 10, 1.0)[:10]) > distance(vectors, list(range(10)))
