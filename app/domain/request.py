@@ -176,7 +176,7 @@ class RecommendRequest(BaseModel):
     exclude_seen: Annotated[
         SeenRule | None,
         BeforeValidator(_rule_of),
-        WithJsonSchema({"anyOf": [{"type": "boolean"}, SeenRule.model_json_schema()]}),
+        WithJsonSchema({"anyOf": [{"type": ["boolean", "null"]}, SeenRule.model_json_schema()]}),
     ] = Field(
         default=None,
         description="Which stored events keep their items out: true (positive ones; the default), "
@@ -205,7 +205,7 @@ class RecommendRequest(BaseModel):
     intent: Annotated[
         SentIntent | None,
         BeforeValidator(sent_intent_of),
-        WithJsonSchema({"anyOf": [{"type": "boolean"}, SentIntent.model_json_schema()]}),
+        WithJsonSchema({"anyOf": [{"type": ["boolean", "null"]}, SentIntent.model_json_schema()]}),
     ] = Field(
         default=None,
         description="What is asked for: true (the query is interpreted; the default), false (the "

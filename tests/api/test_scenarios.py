@@ -63,6 +63,8 @@ async def test_a_new_version_changes_cached_answers() -> None:
         assert missing.json()["error"]["message"] == "this version is not kept; there are: 3, 2, 1"
         with_body = await client.put("/admin/scenarios/home?version=1", json={"k": 3})
         assert with_body.json()["error"]["field"] == "version"
+        no_json = await client.put("/admin/scenarios/home?version=1", content=b"\xff|")
+        assert no_json.status_code == 422
 
 
 async def test_several_are_put_together_and_deleted_one_by_one() -> None:

@@ -27,7 +27,7 @@ expected-statuses = ["2xx", "3xx", "4xx", "504"]
 # may come in more forms than the schema tells.
 [[operations]]
 include-operation-id = ["send_events", "put_items", "patch_item", "recommend_batch",
-    "fill_shelves"]
+    "fill_shelves", "try_rules"]
 checks.negative_data_rejection.enabled = false
 """
 

@@ -18,7 +18,7 @@ from app.engine.catalogue.attributes import Attributes
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
 _NOT_ATTRIBUTES = frozenset({"id", "title"})
-_FILTERS_REMEMBERED = 64
+_FILTERS_REMEMBERED = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from app.serving.control.checking import ControlWarning, check_rule, problem_of
 from app.serving.control.rule_book import EMPTY, KnownRule, RuleBook
 
 MOST_RULES: Final = 5000
-MOST_UNCONDITIONAL: Final = 100
+MOST_UNCONDITIONAL: Final = 50
 """Most rules that apply to every request, or to every one of a scenario: each costs time in every
 pass."""
 

@@ -109,7 +109,7 @@ async def test_rules_are_checked_against_the_catalogue() -> None:
         await one.put_rules([rule("b"), rule("b")], "rules")
     assert caught.value.field == "rules.1.id"
     many = [rule(f"r{n}") for n in range(limits.MOST_UNCONDITIONAL)]
-    with pytest.raises(InvalidRequestError, match="at most 100 rules without `when`"):
+    with pytest.raises(InvalidRequestError, match="at most 50 rules without `when`"):
         await one.put_rules(many, "rules")
     assert ids(one) == ["a"]
 
