@@ -11,11 +11,18 @@ from app.api.body import read_body, unless_left
 from app.api.explanation_schemas import LOST_ITEM
 from app.api.problems import read_as
 from app.api.routes import ServiceDep, address_of, as_json, responses, takes
+from app.api.schema_parts import ID, object_of
+from app.api.schemas import recommend_request
 from app.domain.request import RecommendRequest
 from app.domain.request_parts import Id
 
 router = APIRouter(tags=["recommendations"])
 
+_REQUEST: Final = object_of(
+    "WhyNotRequest",
+    {"request": recommend_request(), "item_id": {**ID, "description": "the item that is missed"}},
+    optional=("request",),
+)
 _EXAMPLES: Final = {
     "words": {"value": {"request": {"query": "space robots", "k": 5}, "item_id": "1"}},
 }
@@ -26,17 +33,15 @@ class WhyNotRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    request: RecommendRequest = Field(
-        default=RecommendRequest(), description="As it is sent to /recommend."
-    )
-    item_id: Id = Field(description="The item.")
+    request: RecommendRequest = Field(default=RecommendRequest())
+    item_id: Id
 
 
 @router.post(
     "/why-not",
     summary="Why is an item not in an answer?",
     responses=responses(LOST_ITEM, 413, 415, 422, 500, 503),
-    openapi_extra=takes(WhyNotRequest.model_json_schema(), _EXAMPLES),
+    openapi_extra=takes(_REQUEST, _EXAMPLES),
 )
 async def why_not(request: Request, service: ServiceDep) -> Response:
     """Return the stage that lost the item, what is known of it, and one sentence.

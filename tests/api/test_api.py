@@ -331,7 +331,7 @@ async def test_the_openapi_names_every_route_and_the_docs_need_no_network(
         *("/catalogue", "/facets", "/admin/rules", "/admin/rules/{rule_id}"),
         *("/admin/rules/dry-run", "/admin/scenarios", "/admin/scenarios/{name}"),
         *("/similar", "/popular", "/trending", "/newest", "/shelves"),
-        "/why-not",
+        *("/why-not", "/recommend/stream", "/admin/doctor"),
         "/recommendations/{recommendation_id}",
         *("/events", "/events/{event_id}", "/users/{user_id}", "/users/{user_id}/merge"),
         *("/livez", "/readyz", "/info", "/metrics", "/admin/reload", "/admin/intents"),
