@@ -100,6 +100,7 @@ class BuildReport:
             *_said_of_encoder(self.bundle),
             *_said_of_fast_encoding(manifest.encoder.fast_encoding),
             *_said(manifest.learned),
+            *_said_of_goals(self.bundle),
         ]
         return "\n".join([head, *details, *self.guesses, *learning, *verdict, times])
 
@@ -128,6 +129,17 @@ def _said(learned: LearnedFacts | None) -> list[str]:
     if metrics.get("shown"):
         lines.append(f"{metrics['shown']:,.0f} of the examples with what was shown")
     return lines
+
+
+def _said_of_goals(bundle: Bundle) -> list[str]:
+    """Return a line for each goal of the recipe that was not learned."""
+    learned = bundle.manifest.learned
+    there = () if learned is None else learned.goals
+    return [
+        f"goal {name!r} of the recipe is left out: too few events of this kind, or nothing learned"
+        for name in bundle.manifest.recipe.get("goals", {})
+        if name not in there
+    ]
 
 
 def packed_encoder(model: str, folder: Path) -> Encoder:

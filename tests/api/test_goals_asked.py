@@ -14,7 +14,7 @@ from app.core.errors import BundleError
 from app.core.ranking import RankRequest
 from app.engine.engine import RankEngine
 from app.engine.open import goals_of
-from app.offline.build import build
+from app.offline.build import BuildReport, build
 from app.offline.input.recipe import Recipe
 from tests.api_rig import served
 from tests.bundles import fake_encoder, write_jsonl
@@ -203,6 +203,13 @@ def test_the_bundle_on_disk_has_the_heads(bundle: Bundle) -> None:
     odd = np.arange(N_ITEMS) % 2 == 1
     assert np.abs(shares[0, :-1] - np.where(odd, OFTEN, 1 - OFTEN)).mean() < 0.1
     np.testing.assert_allclose(shares.sum(axis=0), 1.0, atol=0.02)  # each event is of one kind
+
+
+def test_the_report_names_goals_of_the_recipe_that_are_left_out(bundle: Bundle) -> None:
+    lines = str(BuildReport(bundle, (), {})).splitlines()
+    assert [line for line in lines if line.startswith("goal ")] == [
+        "goal 'share' of the recipe is left out: too few events of this kind, or nothing learned"
+    ]
 
 
 def test_shares_that_do_not_fit_are_refused(bundle: Bundle) -> None:
