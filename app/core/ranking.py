@@ -17,9 +17,11 @@ By: TypeAlias = Literal["content", "behaviour", "both"]
 _NO_FIELDS: Final[Mapping[str, JsonValue]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class RankRequest:
+class RankRequest(NamedTuple):
     """What one request asks of the engine, after the user's state has been read.
+
+    It is a tuple because one is made for every request, also for those that a cache answers: a
+    frozen dataclass sets its fields one by one.
 
     Attributes:
         query: the words; "" = none.

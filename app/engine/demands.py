@@ -47,7 +47,7 @@ def asked_for(request: RankRequest, intent: Intent, parts: EngineParts) -> Asked
     rules = applied(applying(request.rules, asked.intent), parts.catalogue)
     return replace(
         asked,
-        request=replace(asked.request, filter=all_of(asked.request.filter, rules.blocks)),
+        request=asked.request._replace(filter=all_of(asked.request.filter, rules.blocks)),
         own_filter=all_of(asked.own_filter, rules.blocks),
         rules=rules,
     )
@@ -74,8 +74,7 @@ def _with_demands(request: RankRequest, intent: Intent, parts: EngineParts) -> A
     exclude = request.exclude
     if not request.repeat:
         exclude = exclude.union(intent.like, intent.dislike)
-    request = replace(
-        request,
+    request = request._replace(
         filter=all_of(own_filter, intent.filters),
         like=(*request.like, *intent.like),
         dislike=(*request.dislike, *intent.dislike),

@@ -125,7 +125,7 @@ class RankEngine:
         """Return the request with fast encoding, if the bundle has it; see the port."""
         if self._parts.fast_encoder is None or not _text_of(request):
             return None
-        return replace(request, fast_encoding=True)
+        return request._replace(fast_encoding=True)
 
     def item(self, item_id: str) -> Item | None:
         """Look up one item; None if it is not in the catalogue."""

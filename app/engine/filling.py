@@ -49,8 +49,7 @@ class Short:
     def rest(self, size: int) -> RankRequest:
         """Return the request for the items that are missing of `size`."""
         ids = [item.id for item in self.result.items]
-        return replace(
-            self.request,
+        return self.request._replace(
             k=size - len(ids),
             k_is_default=False,
             exclude=self.request.exclude.union(ids),
@@ -100,7 +99,7 @@ def look_further(
         return None
     rest = short.rest(size)
     seen = map(catalogue.id, short.candidates.tolist())
-    return replace(rest, exclude=rest.exclude.union(seen)), replace(short.intent, title=False)
+    return rest._replace(exclude=rest.exclude.union(seen)), replace(short.intent, title=False)
 
 
 def without_demands(
@@ -125,12 +124,11 @@ def without_filter(
     request = short.request
     if not request.filter or request.on_empty == "none" or request.min_score is not None:
         return None
-    rest = replace(short.rest(size), filter="")
+    rest = short.rest(size)._replace(filter="")
     if request.on_empty == "relax":
         return rest, replace(short.intent.relaxed(), sort="relevance", title=False)
     only_negations = Intent(filters=short.intent.negations, without=short.intent.without)
-    return replace(
-        rest,
+    return rest._replace(
         query="",
         history=(),
         like=(),

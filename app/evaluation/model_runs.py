@@ -100,7 +100,7 @@ def request_sets_of(plan: EvalPlan, cases: Sequence[Case]) -> tuple[list[RankReq
     requests = [case.request for case in cases]
     if plan.protocol != "graded":
         return (requests,)
-    return requests, [replace(request, candidates=None, k=LIST_SIZE) for request in requests]
+    return requests, [request._replace(candidates=None, k=LIST_SIZE) for request in requests]
 
 
 def targets_of(plan: EvalPlan, cases: Sequence[Case], numbering: Numbering) -> Rows:

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -167,8 +166,7 @@ def _popular(plan: EvalPlan, fold: Fold, recipe: Recipe) -> Answers:
 
 def _in_way(engine: Engine, request: RankRequest, *, who: bool, where: bool) -> RankRequest:
     """Return a request that says a part of what it knows."""
-    return replace(
-        request,
+    return request._replace(
         attributes=request.attributes if who else (),
         context=engine.known_context(request.context) if where else (),
     )

@@ -180,7 +180,7 @@ def _questions(cases: Sequence[Case], titles: Mapping[str, str]) -> Questions:
         (target,) = case.grades
         query = words.draw(titles[target], rng)
         if query:
-            searches.append(replace(case, request=replace(case.request, query=query)))
+            searches.append(replace(case, request=case.request._replace(query=query)))
     return {NEXT_ITEM: cases, WITH_WORDS: searches if len(searches) >= MIN_CASES else []}
 
 

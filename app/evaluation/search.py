@@ -7,7 +7,7 @@ words, the fixed blend is asked in the same run. This module does not know how c
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -110,8 +110,7 @@ class SearchTrial:
 
     def _all_words_by_history(self, engine: Engine, texts: BundleTexts) -> Answers:
         requests = [
-            replace(
-                _in_mode(case.request, "history"),
+            _in_mode(case.request, "history")._replace(
                 candidates=tuple(texts.holding(case.request.query)),
             )
             for case in self.cases
@@ -147,5 +146,5 @@ class SearchTrial:
 def _in_mode(request: RankRequest, mode: str) -> RankRequest:
     """Return a request for the same user with words alone, with the history alone, or both."""
     if mode == "words":
-        return replace(request, history=())
-    return replace(request, query="") if mode == "history" else request
+        return request._replace(history=())
+    return request._replace(query="") if mode == "history" else request

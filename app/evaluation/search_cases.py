@@ -126,7 +126,7 @@ def plan_of_search(
         keep[rows[np.flatnonzero(rows == target)[0] :]] = False
         query = events.queries[events.query[target]] if is_real else words.draw(title, rng)
         if query:
-            cases.append(replace(case, request=replace(case.request, query=query)))
+            cases.append(replace(case, request=case.request._replace(query=query)))
     if not cases:
         raise BadDataError("no user has two positive events, and a word to search for the last")
     plan = plan_of_cases("search", catalogue, events, positive=positive, keep=keep, cases=cases)

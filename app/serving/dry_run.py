@@ -6,7 +6,7 @@ Nothing is stored, and no cache is read or filled. Both lists come out of one pa
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from app.core.errors import AppError
 from app.core.ranking import RankRequest, RankResult
@@ -90,7 +90,7 @@ class DryRun:
             request = plan.request
             interpreted = request.intent != INTENT_OFF and bool(request.intent or request.query)
             rules = book.matching(ask.query, ask.scenario, interpreted=interpreted)
-            both = (request, replace(request, rules=rules))
+            both = (request, request._replace(rules=rules))
             before, after = await asyncio.gather(
                 *(self._batcher.submit(each, deadline) for each in both)
             )

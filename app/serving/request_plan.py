@@ -203,8 +203,7 @@ class Planner:
         named = {*ask.history, *ask.like, *ask.dislike}
         disliked = tuple(item for item in taste.disliked if item not in named)
         had = seen if ask.repeats else seen.union(disliked)
-        request = replace(
-            request,
+        request = request._replace(
             history=(*taste.history, *ask.history)[-MAX_HISTORY:],
             dislike=(*disliked, *ask.dislike)[-MAX_HISTORY:],
             exclude=request.exclude if ask.exclude_seen is None else request.exclude.union(had),

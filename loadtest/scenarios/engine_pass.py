@@ -103,7 +103,7 @@ def prepared(path: Path, n: int, seed: int) -> tuple[RankEngine, dict[str, list[
             histories.append(known)
     queries = [RankRequest(query=text) for text in texts]
     people = [RankRequest(history=taken, exclude=frozenset(taken)) for taken in histories]
-    both = [replace(who, query=text) for who, text in zip(people, texts, strict=True)]
+    both = [who._replace(query=text) for who, text in zip(people, texts, strict=True)]
     intents = engine.encode(queries).intents
     searched = list(dict.fromkeys(intent.residual_text for intent in intents))
     parts = replace(engine._parts, encoder=PrecomputedEncoder(engine._parts.encoder, searched))

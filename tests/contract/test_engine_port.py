@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -117,8 +116,8 @@ def test_interpreting_a_query_says_all_an_intent_has(engine: Engine) -> None:
 
 def test_an_answer_says_how_its_query_was_understood(engine: Engine) -> None:
     words, own = RankRequest("space adventure"), Intent(residual_text="space adventure").text()
-    sent = replace(words, intent=Intent(sort="newest", count=2).text())
-    off = replace(words, intent=INTENT_OFF)
+    sent = words._replace(intent=Intent(sort="newest", count=2).text())
+    off = words._replace(intent=INTENT_OFF)
 
     answers = engine.rank([words, sent, off, RankRequest()]).results
 
@@ -140,7 +139,7 @@ def test_an_intent_says_how_many_where_the_caller_does_not(engine: Engine) -> No
 def test_an_answer_to_demands_depends_on_the_catalogue(engine: Engine) -> None:
     plain = RankRequest("space", intent=INTENT_OFF)
     demanding = RankRequest("space", intent=Intent(sort="newest").text())
-    grouped = replace(plain, max_per=(("title", 1),))
+    grouped = plain._replace(max_per=(("title", 1),))
 
     answers = engine.rank([plain, demanding, grouped]).results
 

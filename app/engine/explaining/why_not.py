@@ -8,7 +8,7 @@ which the item is in the answer has lost it. Otherwise other candidates have the
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -71,7 +71,7 @@ def why_not(
         item_id: of the item.
         kept_out: why the service has put it among the excluded or seen ones; None = it has not.
     """
-    search = _Search(passes, replace(request, explain=True), item_id, kept_out)
+    search = _Search(passes, request._replace(explain=True), item_id, kept_out)
     stage, fact, details = search.stage()
     said = sentence(search.language or request.language, LOST, fact, **details)
     return LostItem(stage, details, said)
@@ -220,7 +220,7 @@ class _Search:
         """Tell which stage has lost a candidate, that would be in the answer without the stage."""
         request = self._request
         for stage, fact, change in _stages(request):
-            request = replace(request, **change)
+            request = request._replace(**change)
             if _place(self._passes.ranked(request), self._id) is not None:
                 return stage, fact, self._details(stage, walked)
         return None

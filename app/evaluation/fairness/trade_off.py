@@ -11,7 +11,7 @@ list here: an arranged list does not follow its scores.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -107,7 +107,7 @@ class SameRequests:
         """Return the first ten of each request under a setting. Raises `EngineError`."""
         answers = ask_engine(
             engine=self.engine,
-            requests=[replace(each, k=TOP, **setting.changes) for each in self.requests],
+            requests=[each._replace(k=TOP, **setting.changes) for each in self.requests],
             targets=self.targets,
             numbering=self.numbering,
             label=f"{setting.field} {setting.value:g}",

@@ -8,11 +8,8 @@ the time, or what a query was taken to mean: a hit does not parse the query.
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from operator import attrgetter
 from types import NoneType
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -25,17 +22,8 @@ _PLAIN: Final = frozenset((NoneType, bool, int, float, str, tuple))
 """Types whose JSON is unambiguous: no two different values have the same JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """The fields of a kind of request, but for `now`: names, defaults, and what reads them."""
-
-    names: tuple[str, ...]
-    defaults: tuple[object, ...]
-    values_of: Callable[[RankRequest], tuple[Any, ...]]
-
-
-_SHAPES: Final[dict[type[RankRequest], _Shape]] = {}
-"""A memo: `fields` costs more than all the rest."""
+_DEFAULTS: Final[dict[type[RankRequest], tuple[object, ...]]] = {}
+"""Of the fields of a request; a memo."""
 
 
 def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ()) -> bytes:
@@ -56,12 +44,10 @@ def fingerprint(request: RankRequest, bundle: str, *, who: tuple[str, ...] = ())
     True
     """
     parts: list[object] = [_VERSION, bundle, who]
-    shape = _SHAPES.get(type(request)) or _shape_of(type(request))
-    for name, value, default in zip(
-        shape.names, shape.values_of(request), shape.defaults, strict=True
-    ):
+    names, defaults = request._fields, _DEFAULTS.get(type(request)) or _defaults_of(request)
+    for name, value, default in zip(names, request, defaults, strict=True):
         # Most values are the default itself, and every request asks for all of them.
-        if value is default or value == default:
+        if value is default or value == default or name == "now":
             continue
         if type(value) is str:
             if name != "query":
@@ -92,9 +78,7 @@ def _canonical(value: object) -> object:
     return value
 
 
-def _shape_of(kind: type[RankRequest]) -> _Shape:
-    some = [each for each in fields(kind) if each.name != "now"]
-    names = tuple(each.name for each in some)
-    shape = _Shape(names, tuple(each.default for each in some), attrgetter(*names))
-    _SHAPES[kind] = shape
-    return shape
+def _defaults_of(request: RankRequest) -> tuple[object, ...]:
+    defaults = tuple([request._field_defaults[name] for name in request._fields])
+    _DEFAULTS[type(request)] = defaults
+    return defaults

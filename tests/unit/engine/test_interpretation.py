@@ -1,7 +1,6 @@
 """What a query asks for before it is encoded: parsed, sent by the caller, or its own words."""
 
 import doctest
-from dataclasses import replace
 
 import pytest
 
@@ -45,10 +44,10 @@ class NewestOnly:
 def test_a_query_is_parsed_unless_the_request_says_otherwise() -> None:
     request = RankRequest(query="new crime", now=7.0)
     assert interpret(request, NewestOnly()) == Intent(sort="newest", valid_until=7.0)
-    assert interpret(replace(request, intent=INTENT_OFF), NewestOnly()) == Intent(
+    assert interpret(request._replace(intent=INTENT_OFF), NewestOnly()) == Intent(
         residual_text="new crime"
     )
-    sent = replace(request, intent='{"sort": "oldest"}')
+    sent = request._replace(intent='{"sort": "oldest"}')
     assert interpret(sent, NewestOnly()) == Intent(sort="oldest")
 
 

@@ -1,7 +1,6 @@
 """From an event log with a known pattern, through a bundle on disk, to ranked answers."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,7 +83,7 @@ def test_likes_are_no_history(engine):
     request = RankRequest(like=("r8",), exclude=frozenset({"r8"}), k=5)
     result = engine.rank([request]).results[0]
     assert {hit.name for hit in result.items[0].sources} == {"similar"}
-    resolved = resolved_by(engine, replace(after(7), like=("r20",)))
+    resolved = resolved_by(engine, after(7)._replace(like=("r20",)))
     assert resolved.recent.tolist() == [7, 6, 5]
     assert (resolved.length, resolved.liked.rows.tolist()) == (3, [20])
 
@@ -93,7 +92,7 @@ def test_beside_a_history_the_likes_decide_first(engine):
     like = RankRequest(like=("r20",), exclude=frozenset({"r20"}), k=10, by="behaviour")
     alone = engine.rank([like]).results[0]
     request = after(7, k=10, like=("r20",), by="behaviour")
-    both = engine.rank([replace(request, exclude=request.exclude | {"r20"})]).results[0]
+    both = engine.rank([request._replace(exclude=request.exclude | {"r20"})]).results[0]
     assert ids(alone)[0] == ids(both)[0] == "r21"
     assert firsts(engine, 1) >= 0.8  # after r7 alone it would be r8
 
@@ -393,7 +392,7 @@ def test_a_least_score_makes_answers_shorter(engine):
 @pytest.mark.parametrize("on_empty", ["popular", "relax"])
 def test_nothing_fills_up_what_a_least_score_left_out(engine, on_empty):
     request = after(3, k=5, filter='{"categories":{"any":["green"]}}', on_empty=on_empty)
-    plain, least = engine.rank([request, replace(request, min_score=-30.0)]).results
+    plain, least = engine.rank([request, request._replace(min_score=-30.0)]).results
     assert len(plain.items) == 5
     assert least.items == ()
 

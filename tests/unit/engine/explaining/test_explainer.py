@@ -48,7 +48,7 @@ def test_a_request_has_only_groups_that_it_has_signals_of():
 def test_the_order_stays_and_only_the_explanation_is_added():
     engine = small_engine({"alien": 0.4})
     plain = RankRequest(**FULL)
-    before, after = engine.rank([plain, replace(plain, explain=True)]).results
+    before, after = engine.rank([plain, plain._replace(explain=True)]).results
     assert [item._replace(explanation=None) for item in after.items] == list(before.items)
     assert before.baseline is None
     assert all(item.explanation is None for item in before.items)
