@@ -163,7 +163,7 @@ def ask(engine: Engine, plan: EvalPlan, cases: Sequence[Case], seed: int) -> Res
         pool = None
         if plan.protocol not in ("graded", "mind"):
             sample = np.sort(np.random.default_rng(seed).permutation(len(cases))[:POOL_USERS])
-            long = [replace(cases[position].request, k=POOL_SIZE) for position in sample.tolist()]
+            long = [cases[position].request._replace(k=POOL_SIZE) for position in sample.tolist()]
             pool = ask_engine(
                 engine=engine,
                 requests=long,

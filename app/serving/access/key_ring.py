@@ -46,7 +46,8 @@ class KeyRing:
             UnauthenticatedError: there is no key where one is needed, or it is not valid.
             ForbiddenError: its role does not reach.
         """
-        if authorization is None:
+        # Where nobody has a key, the header is that of a proxy, or of nobody.
+        if authorization is None or (self.anonymous is not None and not self._keys):
             if self.anonymous is None:
                 raise UnauthenticatedError(_MISSING)
             if not reaches(self.anonymous, needed):

@@ -44,9 +44,16 @@ def test_a_key_of_the_right_id_with_another_secret_is_refused() -> None:
         KeyRing([key]).check(f"Bearer {forged}".encode(), "read")
 
 
-def test_a_wrong_key_is_refused_even_where_none_is_needed() -> None:
+def test_where_nobody_has_a_key_the_header_does_not_count() -> None:
+    assert KeyRing([], "admin").check(b"Bearer rsk_nonsense", "admin") == ""
     with pytest.raises(UnauthenticatedError):
-        KeyRing([], "admin").check(b"Bearer rsk_nonsense", "read")
+        KeyRing([], None).check(b"Bearer rsk_nonsense", "read")
+
+
+def test_a_wrong_key_is_refused_where_others_have_one() -> None:
+    _, key = new_key("read", "", 0.0)
+    with pytest.raises(UnauthenticatedError):
+        KeyRing([key], "read").check(b"Bearer rsk_nonsense", "read")
 
 
 def test_without_a_key_the_role_of_strangers_counts() -> None:
