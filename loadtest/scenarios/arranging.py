@@ -14,7 +14,6 @@ import json
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -51,15 +50,15 @@ def ways(engine: RankEngine) -> Ways:
     common, rare = exposure(_COMMON), exposure(_RARE)
     return {
         PLAIN: lambda request, _: request,
-        "popularity_bias": lambda request, _: replace(request, popularity_bias=-0.5),
-        "diversity": lambda request, _: replace(request, diversity=0.5),
-        "explore": lambda request, n: replace(request, explore=0.2, seed=n),
-        "exposure": lambda request, _: replace(request, exposure=common),
-        "exposure of a rare group": lambda request, _: replace(request, exposure=rare),
-        "all of them": lambda request, n: replace(
-            request, popularity_bias=-0.5, diversity=0.5, explore=0.2, seed=n, exposure=common
+        "popularity_bias": lambda request, _: request._replace(popularity_bias=-0.5),
+        "diversity": lambda request, _: request._replace(diversity=0.5),
+        "explore": lambda request, n: request._replace(explore=0.2, seed=n),
+        "exposure": lambda request, _: request._replace(exposure=common),
+        "exposure of a rare group": lambda request, _: request._replace(exposure=rare),
+        "all of them": lambda request, n: request._replace(
+            popularity_bias=-0.5, diversity=0.5, explore=0.2, seed=n, exposure=common
         ),
-        "explain": lambda request, _: replace(request, explain=True),
+        "explain": lambda request, _: request._replace(explain=True),
     }
 
 

@@ -104,7 +104,7 @@ def measured(data: Path, seed: int) -> Document:
             }
             arranged = ask_engine(
                 engine=engine,
-                requests=[replace(case.request, **SCENARIO) for case in fold.cases],
+                requests=[case.request._replace(**SCENARIO) for case in fold.cases],
                 targets=rows,
                 numbering=numbering,
                 label="scenario",
@@ -211,11 +211,11 @@ def plan_of_people(
 
 def ways_of(cases: Sequence[Case]) -> dict[str, list[RankRequest]]:
     """Return the requests of each way to ask."""
-    both = [replace(case.request, like=(case.user,)) for case in cases]
+    both = [case.request._replace(like=(case.user,)) for case in cases]
     return {
         "by whom they follow": [case.request for case in cases],
-        "by what they listen to": [replace(each, history=(), by="content") for each in both],
-        "by who they are": [replace(each, history=()) for each in both],
+        "by what they listen to": [each._replace(history=(), by="content") for each in both],
+        "by who they are": [each._replace(history=()) for each in both],
         "by whom they follow and who they are": both,
     }
 

@@ -38,7 +38,7 @@ def test_generated_requests_meet_the_schema(bundle: Path, tmp_path: Path) -> Non
         done = subprocess.run(
             [
                 *(SCHEMATHESIS, "run", f"{service.url}/openapi.json"),
-                *("--phases", "examples,coverage,fuzzing", "--max-examples", "150"),
+                *("--phases", "examples,coverage,fuzzing", "--max-examples", "100"),
                 *("--seed", "1", "--suppress-health-check", "all", "--no-color"),
             ],
             cwd=tmp_path,
