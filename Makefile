@@ -11,7 +11,7 @@ serve: .venv/.train           ## build the demo bundle if it is missing; serve i
 	$(BIN)/recserve demo --port $(PORT)
 
 test: .venv/.dev .venv/.clients lint ## everything that must hold on any machine
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 quick: .venv/.dev             ## tests without learning, models and processes: under 2 minutes
 	$(BIN)/python -m pytest -m "not (e2e or process or learning or model)"

@@ -292,8 +292,7 @@ def _request_of(  # noqa: PLR0913 - one argument a part
     """Return what the engine is asked for nobody in particular.
 
     `max_per`: the default of the recipe, for a request that says nothing of it. `context`: in
-    buckets. `rules`: finds those that may apply.
-    buckets. `exposure`: checked. `seed`: of the draws.
+    buckets. `rules`: finds those that may apply. `exposure`: checked. `seed`: of the draws.
     """
     named = () if ask.repeats else (*ask.history, *ask.like, *ask.dislike)
     interpreted = bool(intent or ask.query) and intent != INTENT_OFF

@@ -64,8 +64,8 @@ def test_the_service_keeps_to_its_thread_budget(service: Running) -> None:
     ]
 
     assert sum(name == "recserve-model" for name in names) <= 1
-    # Two each for the files of events and of changes, which mostly sleep.
-    assert len(names) <= 14, names
+    # Two each for the files of events, of changes and of rules, which mostly sleep.
+    assert len(names) <= 16, names
 
 
 def test_no_torch_after_every_route(bundle: Path, tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_every_setting_is_a_flag_of_serve_and_the_others_offer_what_they_use() -
     assert settings("enrich") == {name for name in Settings.model_fields if "llm" in name} - {
         "llm_max_per_minute",
         "llm_min_callers",
+        "llm_text_ms",
+        "llm_text_tokens",
     }
 
 
