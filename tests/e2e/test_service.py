@@ -64,8 +64,9 @@ def test_the_service_keeps_to_its_thread_budget(service: Running) -> None:
     ]
 
     assert sum(name == "recserve-model" for name in names) <= 1
-    # Two each for the files of events, of changes and of rules, which mostly sleep.
-    assert len(names) <= 16, names
+    # Two each for the files of events, of changes and of rules, and those that have closed the file
+    # of answers at the start, as none are kept: they sleep most of the time, or for ever.
+    assert len(names) <= 18, names
 
 
 def test_no_torch_after_every_route(bundle: Path, tmp_path: Path) -> None:
