@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+import orjson
 from starlette.requests import Request
 
 from app.api.reply import header
@@ -55,6 +56,21 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise BodyTooLargeError(f"the body may have at most {limit} bytes")
     body = b"".join(chunks)
     return body if coding in _PLAIN else _inflated(body, limit)
+
+
+def loaded(body: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return the value of a body in JSON.
+
+    It is stricter than `app.api.problems.read_as`, which also takes NaN, and numbers that no other
+    reader could hold.
+
+    Raises:
+        InvalidRequestError: it is no JSON, or has a number that is too large.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestError(f"this is no JSON that can be kept: {error}") from error
 
 
 def _inflated(body: bytes, limit: int) -> bytes:

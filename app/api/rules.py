@@ -1,7 +1,7 @@
 """The routes for rules. They contain no logic of their own."""
 
 import dataclasses
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from fastapi import APIRouter, Request
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api import control_schemas
-from app.api.body import read_body
+from app.api.body import loaded, read_body
 from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
 from app.core.errors import AppError, InvalidRequestError
@@ -145,10 +145,7 @@ async def delete_rule(rule_id: str, service: ServiceDep) -> Response:
 
 def _named(body: bytes, rule_id: str) -> bytes:
     """Return a body with the id of the address, if it has none."""
-    try:
-        sent: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body
+    sent = loaded(body)
     return orjson.dumps({"id": rule_id, **sent}) if isinstance(sent, dict) else body
 
 

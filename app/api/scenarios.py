@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api import control_schemas
-from app.api.body import read_body
+from app.api.body import loaded, read_body
 from app.api.parameters import parameters, read_parameters
 from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
@@ -62,7 +62,7 @@ async def put_scenarios(request: Request, service: ServiceDep) -> Response:
     """
     body = await read_body(request, service.settings.max_body_bytes)
     read_as(_Scenarios, body)
-    put, warnings = await service.scenarios.put(orjson.loads(body)[_OBJECT], _OBJECT)
+    put, warnings = await service.scenarios.put(loaded(body)[_OBJECT], _OBJECT)
     return _put(put, warnings, service)
 
 
@@ -98,7 +98,7 @@ async def put_scenario(name: str, request: Request, service: ServiceDep) -> Resp
         return _put([put], warnings, service)
     read_as(_ScenarioName, orjson.dumps({"name": name}))
     read_as(RecommendRequest, body)
-    entries, warnings = await service.scenarios.put({name: orjson.loads(body)})
+    entries, warnings = await service.scenarios.put({name: loaded(body)})
     return _put(entries, warnings, service)
 
 

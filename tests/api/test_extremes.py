@@ -206,3 +206,24 @@ async def test_an_event_beyond_what_is_accepted_is_refused_by_itself(
     async with served(engine()) as client:
         sent = (await client.post("/events", json=[{**good, **fields}, good])).json()
     assert (sent["accepted"], [remark["field"] for remark in sent["rejected"]]) == (1, [field])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/admin/scenarios/home", b'{"context":{"a":1e400}}'),
+        ("/admin/scenarios/home", b'{"context":{"a":%b}}' % (b"9" * 400)),
+        ("/admin/scenarios", b'{"scenarios":{"home":{"context":{"a":1e400}}}}'),
+        ("/admin/rules/new", b'{"block":{"filter":{"year":{"gt":NaN}}}}'),
+        ("/admin/rules/new", b"{"),
+    ],
+)
+async def test_what_no_other_reader_could_hold_is_not_kept(
+    engine: Callable[[], RankEngine], path: str, body: bytes
+) -> None:
+    async with served(engine()) as client:
+        refused = await client.put(path, content=body)
+        kept = await client.get(path.removesuffix("/home").removesuffix("/new"))
+    assert refused.status_code == 422, refused.text
+    assert "JSON" in refused.json()["error"]["message"]
+    assert kept.json()[path.split("/")[2]] == []
