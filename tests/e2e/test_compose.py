@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.redis_server import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = (
     ROOT / os.environ.get("RECSERVE_SHARED", "../shared") / "tools" / "compose-offline.sh"
@@ -29,6 +31,8 @@ def test_compose_project_answers_and_stops_cleanly(tmp_path: Path) -> None:
             ["bash", str(ROOT / "tests" / "e2e" / "compose.sh")],
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Another process of the run may serve on the usual port at the same time.
+            env={**os.environ, "PORT": str(free_port())},
             timeout=900,
             check=False,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from loadtest.scenarios.chaos_living import trial
 from tests.e2e.conftest import Running, recserve, serving
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -109,7 +109,8 @@ def test_a_store_that_cannot_be_opened_stops_the_start_with_one_plain_line(
     bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "store.sqlite").write_text("something else, and long enough" * 100)
-    done = recserve("serve", "--bundle", str(bundle), "--data-dir", str(tmp_path))
+    place = ("--data-dir", str(tmp_path), "--port", str(free_port()))
+    done = recserve("serve", "--bundle", str(bundle), *place)
 
     assert done.returncode == 1
     assert "event store store.sqlite cannot be opened" in done.stderr
