@@ -60,7 +60,8 @@ async def test_the_request_is_kept_as_it_was_sent(
 
 
 async def test_every_answer_of_a_batch_is_kept(client: httpx.AsyncClient) -> None:
-    requests = [{"query": "heist"}, {"k": 0}, {"user_id": "7"}]
+    asked = [{"query": "heist"}, {"k": 0}, {"user_id": "7"}]
+    requests = [{"budget_ms": 10_000, **each} for each in asked]
     sent = await client.post("/recommend/batch", json={"requests": requests})
     good = [each for each in sent.json()["results"] if "items" in each]
     assert [await status(client, each) for each in good] == [200, 200]
