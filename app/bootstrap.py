@@ -25,6 +25,7 @@ from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.loading import Loader, warm_up_batches
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
+from app.serving.batching.worker import REAL_THREADS, Threads
 from app.serving.breaker import Breaker
 from app.serving.caching.answers import Caches
 from app.serving.caching.local import LocalCache
@@ -206,6 +207,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
     lag: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
+    threads: Threads = REAL_THREADS,
 ) -> AsyncIterator[Service]:
     """Build a service from its parts, warm it up, and close all of them when it ends.
 
@@ -225,6 +227,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         lag: how late the event loop is, in seconds.
         clock: monotonic seconds.
         now: unix seconds.
+        threads: how threads are started.
     """
     facets = None if teacher is None else count_values(engine)
     current = CurrentEngine(loaded := LoadedBundle(engine, users, rules, facets))
@@ -243,7 +246,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         if shared is not None:
             stack.push_async_callback(shared.aclose)
         batcher: Batcher[RankRequest, RankResult] = Batcher(
-            current, limits, metrics, clock=clock, lag=lag
+            current, limits, metrics, clock=clock, lag=lag, threads=threads
         )
         flights: SingleFlight[Computed] = SingleFlight(metrics, clock)
         local = LocalCache(
@@ -259,6 +262,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             metrics=metrics,
             now=now,
             clock=clock,
+            new_thread=threads.in_background,
         )
         caches = Caches(local, shared, current, now)
         learning = None
@@ -319,6 +323,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
             metrics=metrics,
             handover=catalogue.handover,
             clock=clock,
+            new_thread=threads.in_background,
         )
         yield Service(
             settings=settings,

@@ -23,7 +23,7 @@ from app.core.telemetry import Metrics
 from app.serving.batching.passes import ExclusiveCalls, Passes, RunningBatch, Work
 from app.serving.batching.plan import Admission, BatchPlan, Limits, PassTimes, next_batch
 from app.serving.batching.queue import Pass, PendingQueue, QueueEntry, Submitted
-from app.serving.batching.worker import NewThread, ThreadDiedError, WorkerThread
+from app.serving.batching.worker import REAL_THREADS, ThreadDiedError, Threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +50,7 @@ class Batcher(Generic[T, R]):
         clock: Callable[[], float] = time.monotonic,
         lag: Callable[[], float] = lambda: 0.0,
         *,
-        new_thread: NewThread = WorkerThread,
+        threads: Threads = REAL_THREADS,
     ) -> None:
         """Prepare a batcher; nothing runs before it is entered.
 
@@ -60,10 +60,10 @@ class Batcher(Generic[T, R]):
             metrics: where queue, batches and failures are counted.
             clock: monotonic seconds; deadlines are on it.
             lag: how late the event loop is, in seconds.
-            new_thread: starts a thread with a name, for passes.
+            threads: how the threads of passes are started.
         """
         self._work, self._limits, self._metrics = work, limits, metrics
-        self._clock, self._lag, self._new_thread = clock, lag, new_thread
+        self._clock, self._lag, self._threads = clock, lag, threads
         self._times = PassTimes()
         self._admission = Admission()
         self._pending: PendingQueue[QueueEntry[T, R]] = PendingQueue()
@@ -88,7 +88,7 @@ class Batcher(Generic[T, R]):
             clock=self._clock,
             changed=self._wake,
             ended=self._ended,
-            new_thread=self._new_thread,
+            threads=self._threads,
         )
         self._task = asyncio.create_task(self._serve(self._passes), name="recserve-batcher")
         self._task.add_done_callback(self._on_end)

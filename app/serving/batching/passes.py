@@ -14,7 +14,6 @@ This module does not know the queue, deadlines, or what a batch contains.
 """
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from app.core.errors import EngineError
 from app.serving.batching.plan import BatchPlan, Limits, max_batch_share
 from app.serving.batching.queue import Pass, QueueEntry
-from app.serving.batching.worker import NewThread, ThreadDiedError, Worker
+from app.serving.batching.worker import ThreadDiedError, Threads, Worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -127,7 +126,7 @@ class Passes(Generic[T, R]):
         clock: Callable[[], float],
         changed: asyncio.Event,
         ended: Callable[[RunningBatch[T, R], float, Pass[R] | Exception], None],
-        new_thread: NewThread,
+        threads: Threads,
     ) -> None:
         """Start both threads.
 
@@ -138,12 +137,12 @@ class Passes(Generic[T, R]):
             changed: set whenever a half of a pass has ended.
             ended: called at the end of each pass with its batch, the seconds for which it occupied
                 the engine, and its outcome. The outcome is `ThreadDiedError` if a thread died.
-            new_thread: starts a thread with a name.
+            threads: how threads are started, and how one waits for the other.
         """
         self._work, self._limits, self._clock, self._ended = work, limits, clock, ended
-        self.encode_thread = new_thread("recserve-model")
-        self._rank_thread = new_thread("recserve-rank")
-        self._rank_slot = threading.Semaphore()  # held by the one batch that may be ranked
+        self.encode_thread = threads.for_passes("recserve-model")
+        self._rank_thread = threads.for_passes("recserve-rank")
+        self._rank_slot = threads.new_slot()  # held by the one batch that may be ranked
         self._running: list[RunningBatch[T, R]] = []
         self._unprepared = 0
         self._changed = changed

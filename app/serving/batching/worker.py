@@ -1,7 +1,8 @@
 """Worker threads: each runs blocking calls for the event loop, one after the other.
 
 `Worker` is what the batcher and others see, and `WorkerThread` is the real one. Whoever needs a
-worker gets a function that starts one (`NewThread`), so a simulation can supply others.
+worker gets a function that starts one (`NewThread`), so a simulation can supply others: `Threads`
+names all that a service starts, and the `Slot` for which one of them waits.
 
 `WorkerThread` is a daemon thread and not an executor: an executor joins its threads at exit, so
 one call that never returns would keep the process alive.
@@ -15,6 +16,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -80,6 +82,18 @@ class Worker(Protocol):
 
 NewThread: TypeAlias = Callable[[str], Worker]
 """Starts a worker of that name; `WorkerThread` and `background_thread` are two."""
+
+
+class Slot(Protocol):
+    """What one thread holds at a time; `threading.Semaphore` is one. Any thread may release it."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take the slot, and wait for it if `blocking`; return whether it was taken."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
 
 
 class WorkerThread:
@@ -206,6 +220,24 @@ class WorkerThread:
 def background_thread(name: str) -> WorkerThread:
     """Start a thread that leaves the cores to other threads that need them."""
     return WorkerThread(name, background=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How a service starts its threads; the defaults are real ones.
+
+    Attributes:
+        for_passes: starts a thread for engine passes.
+        in_background: starts one that leaves the cores to those.
+        new_slot: makes a slot that is free.
+    """
+
+    for_passes: NewThread = WorkerThread
+    in_background: NewThread = background_thread
+    new_slot: Callable[[], Slot] = threading.Semaphore
+
+
+REAL_THREADS: Final = Threads()
 
 
 def _pop_and_call(report: list[Callable[[], object]]) -> None:

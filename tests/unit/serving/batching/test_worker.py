@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from app.core.ranking import RankRequest
 from app.core.telemetry import Metrics
 from app.serving.batching.batcher import Batcher
-from app.serving.batching.worker import ThreadDiedError, WorkerThread
+from app.serving.batching.worker import ThreadDiedError, Threads, WorkerThread
 from app.testing.fakes import GatedEngine
 from tests.batcher_rig import FAR, LIMITS, echo, outcomes
 from tests.clock import Clock
@@ -58,7 +58,7 @@ async def test_a_batcher_runs_on_workers_that_are_given_to_it():
 
     threads = threading.active_count()
     metrics, engine = Metrics(CollectorRegistry()), GatedEngine(n_items=1)
-    batcher = Batcher(engine, LIMITS, metrics, Clock(), new_thread=new_thread)
+    batcher = Batcher(engine, LIMITS, metrics, Clock(), threads=Threads(new_thread))
     async with batcher:
         requests = [RankRequest(query) for query in ("a", "b", "c")]
         tasks = [asyncio.create_task(batcher.submit(request, FAR)) for request in requests]
