@@ -286,13 +286,19 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from app.key_commands import added, key_file_of, listed, revoked
+    from app.key_commands import added, key_file_of, key_line, listed, revoked
 
     path = key_file_of(settings_of(arguments))
     if (arguments.what == "revoke") != (arguments.id is not None):
         raise UsageError("recserve keys revoke ID; add and list take no id")
     if arguments.what == "add":
-        sent, facts = added(path, arguments.role, arguments.note)
+        sent, facts = added(
+            path,
+            arguments.role,
+            arguments.note,
+            namespace=arguments.namespace,
+            scenarios=arguments.scenario,
+        )
         if arguments.json:
             _print_json({"key": sent, **facts})
         else:
@@ -304,7 +310,7 @@ def _keys(arguments: argparse.Namespace) -> int:
             _print_json({"keys": keys})
         else:
             for each in keys:
-                print("  ".join(map(str, each.values())))
+                print(key_line(each))
     else:
         said = revoked(path, arguments.id)
         if arguments.json:

@@ -271,6 +271,10 @@ def _add_keys(commands: Commands) -> None:
     text = "what the holder of a new key may do (default: read)"
     keys.add_argument("--role", choices=ROLES, default="read", help=text)
     keys.add_argument("--note", default="", help="whose the new key is")
+    text = "whose users its holder reads and writes (default: those of no namespace)"
+    keys.add_argument("--namespace", default="", help=text)
+    text = "the only scenario with which its holder may ask; may be given several times"
+    keys.add_argument("--scenario", action="append", default=[], help=text)
     _add_json(keys)
     _add_settings(keys, ("api_keys_file",))
 

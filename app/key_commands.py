@@ -1,13 +1,16 @@
 """What `recserve keys` does: add, list and revoke the API keys of a file."""
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.core.caller import NAMESPACE_NAME
 from app.core.errors import UsageError
 from app.core.settings import Settings
+from app.domain.request_parts import CONTROL_NAME
 from app.serving.access.key_file import add_key, read_keys, revoke_key
 from app.serving.access.keys import ApiKey, Role, new_key
 
@@ -19,13 +22,25 @@ def key_file_of(settings: Settings) -> Path:
     return settings.api_keys_file
 
 
-def added(path: Path, role: Role, note: str) -> tuple[str, Mapping[str, Any]]:
+def added(
+    path: Path, role: Role, note: str, *, namespace: str = "", scenarios: Sequence[str] = ()
+) -> tuple[str, Mapping[str, Any]]:
     """Add a new key to a file, and return what its holder sends, and what `listed` shows of it.
 
+    Args:
+        path: of the file.
+        role: what the holder may do.
+        note: whose the key is.
+        namespace: to which it is bound; "" = to none.
+        scenarios: to which it is bound; () = to none.
+
     Raises:
-        UsageError: the file cannot be read or written.
+        UsageError: the file cannot be read or written, or the key cannot be bound so.
     """
-    sent, key = new_key(role, note, time.time())
+    _check_name(namespace, NAMESPACE_NAME, "--namespace")
+    for name in scenarios:
+        _check_name(name, CONTROL_NAME, "--scenario")
+    sent, key = new_key(role, note, time.time(), namespace=namespace, scenarios=scenarios)
     add_key(path, key)
     return sent, _facts(key)
 
@@ -43,4 +58,31 @@ def revoked(path: Path, key_id: str) -> str:
 
 def _facts(key: ApiKey) -> Mapping[str, Any]:
     created = datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec="seconds")
-    return {"id": key.id, "role": key.role, "created_at": created, "note": key.note}
+    return {
+        "id": key.id,
+        "role": key.role,
+        "created_at": created,
+        "note": key.note,
+        "namespace": key.namespace,
+        "scenarios": list(key.scenarios),
+    }
+
+
+def _check_name(name: str, pattern: str, flag: str) -> None:
+    if name and not re.fullmatch(pattern, name):
+        raise UsageError(
+            f"{flag} takes 1 to 64 letters, digits, and . _ - after the first: not {name!r}"
+        )
+
+
+def key_line(facts: Mapping[str, Any]) -> str:
+    """Return what `listed` says of a key as one line.
+
+    >>> key_line({"id": "0a", "role": "read", "note": "", "namespace": "shop", "scenarios": ["x"]})
+    '0a  read  namespace shop  scenarios x'
+    """
+    bound = [f"namespace {facts['namespace']}"] if facts["namespace"] else []
+    if facts["scenarios"]:
+        bound.append(f"scenarios {','.join(facts['scenarios'])}")
+    said = [str(v) for name, v in facts.items() if name not in {"namespace", "scenarios"} and v]
+    return "  ".join([*said, *bound])

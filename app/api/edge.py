@@ -25,6 +25,7 @@ from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
 from app.api.request_log import Answered, RequestLog
 from app.serving.access.key_ring import KeyRing
+from app.serving.access.keys import NO_KEY
 
 _AUDITED: Final = "/admin/"
 _SIMILAR: Final = 0.7
@@ -97,7 +98,7 @@ class Edge:
                 _audit.info(
                     "audit",
                     extra={
-                        "key": exchange.key,
+                        "key": exchange.key.id,
                         "id": request_id,
                         "method": scope["method"],
                         "path": scope["path"],
@@ -121,7 +122,7 @@ class _Exchange:
     """The reply to one request on its way out.
 
     Attributes:
-        key: id of the caller's key; "" = there is none.
+        key: of the caller.
         audited: whether the audit log has a line for it.
         status: what was sent, or stands for it.
         headers: those that every reply to this request has.
@@ -129,7 +130,7 @@ class _Exchange:
 
     def __init__(self, method: str, send: Send, headers: Headers) -> None:
         self.status = 500
-        self.key = ""
+        self.key = NO_KEY
         self.audited = False
         self.headers = headers
         self._method = method

@@ -7,6 +7,7 @@ model work and caches are in `app.core.ports`.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from app.core.caller import scoped
 from app.core.types import Attributes, Change, Claim, Event, LearnedIntent, LearnedState, StoredUser
 
 NEWEST_EVENTS: Final = 200
@@ -214,12 +215,16 @@ class IntentStore(Protocol):
         ...
 
 
-def user_key(user_id: str | None, session_id: str | None) -> str | None:
-    """Return the key of a user or a session; the two never collide. None if neither is given.
+def user_key(user_id: str | None, session_id: str | None, namespace: str = "") -> str | None:
+    r"""Return the key of a user or a session; no two collide. None if neither is given.
+
+    `namespace`: whose user that is (`app.core.caller`); "" = one of the default namespace.
 
     >>> user_key("7", None), user_key(None, "7"), user_key(None, None)
     ('u:7', 's:7', None)
+    >>> user_key("7", None, "shop")
+    'u:shop\x1f7'
     """
     if user_id is not None:
-        return f"u:{user_id}"
-    return None if session_id is None else f"s:{session_id}"
+        return f"u:{scoped(namespace, user_id)}"
+    return None if session_id is None else f"s:{scoped(namespace, session_id)}"

@@ -1,6 +1,6 @@
 """The file of API keys: JSON, readable by its owner only, replaced as a whole.
 
-    {"keys": [{"id", "role", "digest", "created_at", "note"}]}
+    {"keys": [{"id", "role", "digest", "created_at", "note", "namespace"?, "scenarios"?}]}
 
 `recserve keys` writes it, and the service reads it again when it has changed.
 """
@@ -11,13 +11,15 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.core.caller import NAMESPACE_NAME
 from app.core.errors import UsageError
-from app.serving.access.keys import ApiKey, Role
+from app.domain.request_parts import ControlName
+from app.serving.access.keys import BOUND_ADMIN, ApiKey, Role
 
 _DIGEST_DIGITS: Final = 128
 
@@ -30,6 +32,26 @@ class _Kept(BaseModel):
     digest: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_DIGEST_DIGITS}}}$")]
     created_at: Annotated[float, Field(allow_inf_nan=False)]
     note: str = ""
+    namespace: Annotated[str, Field(pattern=rf"{NAMESPACE_NAME}|^$")] = ""
+    scenarios: list[ControlName] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _bound_by_its_role(self) -> Self:
+        if self.role == "admin" and (self.namespace or self.scenarios):
+            raise ValueError(BOUND_ADMIN)
+        return self
+
+    def key(self) -> ApiKey:
+        """Return the key."""
+        return ApiKey(
+            id=self.id,
+            role=self.role,
+            digest=bytes.fromhex(self.digest),
+            created_at=self.created_at,
+            note=self.note,
+            namespace=self.namespace,
+            scenarios=tuple(self.scenarios),
+        )
 
 
 class _KeptKeys(BaseModel):
@@ -56,9 +78,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
         kept = _KeptKeys.model_validate_json(text).keys
     except ValidationError as error:
         raise UsageError(f"{path}: this is no file of keys; recserve keys add makes one") from error
-    return tuple(
-        [ApiKey(k.id, k.role, bytes.fromhex(k.digest), k.created_at, k.note) for k in kept]
-    )
+    return tuple([each.key() for each in kept])
 
 
 def add_key(path: Path, key: ApiKey) -> None:
@@ -105,16 +125,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, keys: Iterable[ApiKey]) -> None:
-    shown = [
-        {
-            "id": key.id,
-            "role": key.role,
-            "digest": key.digest.hex(),
-            "created_at": key.created_at,
-            "note": key.note,
-        }
-        for key in keys
-    ]
+    shown = list(map(_shown, keys))
     # The temporary file is readable by its owner only, from its first moment.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
@@ -125,3 +136,16 @@ def _write(path: Path, keys: Iterable[ApiKey]) -> None:
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    """Return a key as JSON has it; what it is not bound to is left out."""
+    bound = {"namespace": key.namespace, "scenarios": list(key.scenarios)}
+    return {
+        "id": key.id,
+        "role": key.role,
+        "digest": key.digest.hex(),
+        "created_at": key.created_at,
+        "note": key.note,
+        **{name: value for name, value in bound.items() if value},
+    }

@@ -12,7 +12,7 @@ from typing import Final
 
 from app.core.errors import ForbiddenError, UnauthenticatedError, UsageError
 from app.serving.access.key_file import read_keys
-from app.serving.access.keys import ApiKey, Role, id_in, is_key, reaches
+from app.serving.access.keys import NO_KEY, ApiKey, Role, id_in, is_key, reaches
 
 _SCHEME: Final = b"bearer "
 _WATCH_S: Final = 0.5
@@ -35,8 +35,8 @@ class KeyRing:
         """Take these keys in place of all others."""
         self._keys = {key.id.encode(): key for key in keys}
 
-    def check(self, authorization: bytes | None, needed: Role) -> str:
-        """Return the id of the key that a request has; "" for a caller without a key.
+    def check(self, authorization: bytes | None, needed: Role) -> ApiKey:
+        """Return the key that a request has; `NO_KEY` for a caller without one.
 
         Args:
             authorization: value of the header; None without it.
@@ -56,11 +56,11 @@ class KeyRing:
                         f"this needs a key with the role {needed}; recserve keys add makes one"
                     )
                 raise UnauthenticatedError(f"this needs an API key with the role {needed}")
-            return ""
+            return NO_KEY
         key = self._key_of(authorization)
         if not reaches(key.role, needed):
             raise ForbiddenError(f"this needs the role {needed}; the key has the role {key.role}")
-        return key.id
+        return key
 
     def _key_of(self, authorization: bytes) -> ApiKey:
         if authorization[: len(_SCHEME)].lower() != _SCHEME:

@@ -9,16 +9,22 @@ cannot be guessed from a digest, and a slow hash as for passwords would gain not
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
+
+from app.core.errors import UsageError
 
 Role: TypeAlias = Literal["read", "write", "admin"]
 """What a caller may do. Each role may do what the roles before it may."""
 
 ROLES: Final[tuple[Role, ...]] = ("read", "write", "admin")
 _RANK: Final = {role: rank for rank, role in enumerate(ROLES)}
+
+BOUND_ADMIN: Final = (
+    "an administrator reaches everything: such a key has neither a namespace nor scenarios"
+)
 
 _SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 4
@@ -36,6 +42,8 @@ class ApiKey:
         digest: BLAKE2b of what its holder sends, 64 bytes.
         created_at: unix seconds.
         note: whose it is, in words of the one who added it.
+        namespace: whose users its holder means; "" = those of the default namespace.
+        scenarios: those with which its holder may ask; () = no matter which, or none.
     """
 
     id: str
@@ -43,6 +51,12 @@ class ApiKey:
     digest: bytes
     created_at: float
     note: str = ""
+    namespace: str = ""
+    scenarios: tuple[str, ...] = ()
+
+
+NO_KEY: Final = ApiKey(id="", role="read", digest=b"", created_at=0.0)
+"""What stands for the key of a caller who has none."""
 
 
 def reaches(role: Role, needed: Role) -> bool:
@@ -50,17 +64,27 @@ def reaches(role: Role, needed: Role) -> bool:
     return _RANK[role] >= _RANK[needed]
 
 
-def new_key(
+def new_key(  # noqa: PLR0913 - each by its name
     role: Role,
     note: str,
     now: float,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    *,
+    namespace: str = "",
+    scenarios: Sequence[str] = (),
 ) -> tuple[str, ApiKey]:
-    """Return a new key: what its holder sends, and what is kept. `now`: unix seconds."""
+    """Return a new key: what its holder sends, and what is kept. `now`: unix seconds.
+
+    Raises:
+        UsageError: an administrator would be bound, who reaches everything by `/admin`.
+    """
+    if role == "admin" and (namespace or scenarios):
+        raise UsageError(BOUND_ADMIN)
     name = random_bytes(_ID_BYTES).hex()
     secret = urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
     sent = f"{_HEAD}{name}_{secret}"
-    return sent, ApiKey(name, role, _digest(sent.encode()), now, note)
+    digest = _digest(sent.encode())
+    return sent, ApiKey(name, role, digest, now, note, namespace, tuple(scenarios))
 
 
 def id_in(sent: bytes) -> bytes:

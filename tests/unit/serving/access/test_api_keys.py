@@ -3,6 +3,9 @@
 import itertools
 from hashlib import blake2b
 
+import pytest
+
+from app.core.errors import UsageError
 from app.serving.access.keys import ROLES, id_in, is_key, new_key, reaches
 
 
@@ -41,3 +44,10 @@ def test_anything_else_is_not_the_key() -> None:
 def test_each_role_reaches_those_before_it() -> None:
     for (i, one), (j, other) in itertools.product(enumerate(ROLES), repeat=2):
         assert reaches(one, other) == (i >= j)
+
+
+def test_an_administrator_is_bound_to_nothing() -> None:
+    with pytest.raises(UsageError, match="reaches everything"):
+        new_key("admin", "", 0.0, namespace="shopA")
+    with pytest.raises(UsageError, match="reaches everything"):
+        new_key("admin", "", 0.0, scenarios=["home"])

@@ -79,3 +79,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_keys(tmp_path / "nowhere.json")
     with pytest.raises(UsageError, match="nowhere"):
         revoke_key(tmp_path / "nowhere.json", "00000000")
+
+
+def test_what_a_key_is_bound_to_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    bound = new_key("write", "", 0.0, namespace="shopA", scenarios=["home", "cart"])[1]
+    free = new_key("write", "", 0.0)[1]
+    add_key(path, bound)
+    add_key(path, free)
+    assert read_keys(path) == (bound, free)
+    assert (bound.namespace, bound.scenarios) == ("shopA", ("home", "cart"))
+    assert path.read_text().count("namespace") == 1
+
+
+@pytest.mark.parametrize("namespace", ["shop\x1fA", "shop A", "-a", "a" * 65])
+def test_a_namespace_with_another_name_is_refused(tmp_path: Path, namespace: str) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, new_key("write", "", 0.0, namespace=namespace)[1])
+    with pytest.raises(UsageError, match="no file of keys"):
+        read_keys(path)
+
+
+def test_a_bound_administrator_in_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, new_key("write", "", 0.0, namespace="shopA")[1])
+    path.write_text(path.read_text().replace('"write"', '"admin"'))
+    with pytest.raises(UsageError, match="no file of keys"):
+        read_keys(path)

@@ -8,7 +8,7 @@ import pytest
 from app.core.errors import ForbiddenError, UnauthenticatedError
 from app.serving.access.key_file import add_key
 from app.serving.access.key_ring import KeyRing, follow_file
-from app.serving.access.keys import ROLES, Role, new_key, reaches
+from app.serving.access.keys import NO_KEY, ROLES, Role, new_key, reaches
 from tests.turns import Turns
 
 
@@ -19,7 +19,7 @@ def test_a_key_gets_as_far_as_its_role(role: Role, needed: Role) -> None:
     ring = KeyRing([key])
     authorization = f"Bearer {sent}".encode()
     if reaches(role, needed):
-        assert ring.check(authorization, needed) == key.id
+        assert ring.check(authorization, needed) == key
     else:
         with pytest.raises(ForbiddenError, match=f"the role {needed}; the key has the role {role}"):
             ring.check(authorization, needed)
@@ -27,7 +27,7 @@ def test_a_key_gets_as_far_as_its_role(role: Role, needed: Role) -> None:
 
 def test_the_scheme_is_read_in_any_case() -> None:
     sent, key = new_key("read", "", 0.0)
-    assert KeyRing([key]).check(f"bEARER  {sent} ".encode(), "read") == key.id
+    assert KeyRing([key]).check(f"bEARER  {sent} ".encode(), "read") == key
 
 
 @pytest.mark.parametrize("head", ["", "Basic ", "Bearer", "Token "])
@@ -45,7 +45,7 @@ def test_a_key_of_the_right_id_with_another_secret_is_refused() -> None:
 
 
 def test_where_nobody_has_a_key_the_header_does_not_count() -> None:
-    assert KeyRing([], "admin").check(b"Bearer rsk_nonsense", "admin") == ""
+    assert KeyRing([], "admin").check(b"Bearer rsk_nonsense", "admin") == NO_KEY
     with pytest.raises(UnauthenticatedError):
         KeyRing([], None).check(b"Bearer rsk_nonsense", "read")
 
@@ -61,7 +61,7 @@ def test_without_a_key_the_role_of_strangers_counts() -> None:
     with pytest.raises(UnauthenticatedError):
         KeyRing([key]).check(None, "read")
     open_to_read = KeyRing([key], "read")
-    assert open_to_read.check(None, "read") == ""
+    assert open_to_read.check(None, "read") == NO_KEY
     with pytest.raises(UnauthenticatedError):
         open_to_read.check(None, "write")
     with pytest.raises(ForbiddenError, match="recserve keys add"):
