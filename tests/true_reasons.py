@@ -136,6 +136,16 @@ def _newness(told, item_id, fact):
     return abs(fact["newer_than"] - share) < 1e-4
 
 
+def _order(told, item_id, fact):
+    """The query asks for the order, and the item has the value."""
+    parts = told.engine._parts
+    if fact["sort"] != (told.intent or {}).get("sort"):
+        return False
+    if "field" not in fact:
+        return fact["sort"] in {"popular", "trending", "rated"}
+    return parts.catalogue.value(parts.catalogue.row(item_id), fact["field"]) == fact["value"]
+
+
 _CHECKS = {
     "items": _item,
     "words": _word,
@@ -144,14 +154,20 @@ _CHECKS = {
     "context": _value,
     "popularity": _rank,
     "freshness": _newness,
+    "order": _order,
 }
 
 
 def _follows(explanation):
-    """The sentence is of the group with the largest share, and its slots stand in the evidence."""
+    """The sentence is of the order, else of the group with the largest share.
+
+    Its slots stand in the evidence.
+    """
     shares = explanation.contributions
     best = max(shares, key=shares.get)
     group = best if shares[best] > 0 else "nothing"
+    if "order" in explanation.evidence:
+        group = "order"
     known = _leaves(explanation.evidence)
     for templates in languages().values():
         for template in templates[group].values():

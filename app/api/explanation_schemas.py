@@ -67,12 +67,27 @@ EVIDENCE: Final = object_of(
             **object_of("FreshnessFact", {"newer_than": NUMBER}),
             "description": "the share of the dated items that are older",
         },
+        "order": {
+            **object_of(
+                "OrderFact",
+                {
+                    "sort": one_of(*SORTS),
+                    "field": {**STRING, "description": "absent: it is sorted by what is taken"},
+                    "value": {"description": "null: it has none, and comes last"},
+                },
+                optional=("field", "value"),
+            ),
+            "description": "the strict order that it stands in, and the value that counts there",
+        },
         "rules": {
             **array_of(object_of("RuleFact", {"id": STRING, "adds": NUMBER})),
             "description": "rules that put it forward or back, and what each adds to the score",
         },
     },
-    optional=("items", "words", "filter", "intent", "context", "popularity", "freshness", "rules"),
+    optional=(
+        *("items", "words", "filter", "intent", "context", "popularity", "freshness", "order"),
+        "rules",
+    ),
 )
 
 _SOURCE_LOST: Final = object_of(

@@ -52,6 +52,20 @@ def test_the_reason_is_in_the_language_of_the_context(service: Running) -> None:
     assert answer["items"][0]["evidence"]["items"][0]["title"] == "Heat"
 
 
+def test_in_a_strict_order_the_reason_tells_the_order(service: Running) -> None:
+    answer = service.recommend(query="newest films", explain=True).json()
+    first = answer["items"][0]
+    year = first["evidence"]["order"]["value"]
+    assert first["evidence"]["order"] == {
+        "sort": "newest",
+        "field": "published_at",
+        "value": year,
+    }
+    assert first["reason"] == f"The newest come first: it is from {year}."
+    answer = service.recommend(query="最新电影", explain=True).json()
+    assert answer["items"][0]["reason"] == f"最新的排在前面：它的时间是{year}。"
+
+
 def test_why_an_item_is_not_there(service: Running) -> None:
     stages = {
         why_not(service, "2", query="star wars")["stage"],

@@ -81,6 +81,14 @@ def sort_key(
     return key if np.isfinite(key).any() else None
 
 
+def field_of(sort: Sort, catalogue: Catalogue, roles: Mapping[str, str]) -> str | None:
+    """Return the field that a sort reads; None where it reads what is known from events."""
+    field = _DATE_FIELD if sort in _DATES else roles.get(_ROLES.get(sort, ("", 1.0))[0], "")
+    if sort == "rated" and np.isnan(catalogue.numbers(field)).all():
+        return None
+    return field or None
+
+
 def pool_of(key: Floats, rows: Rows, size: int, popularity: Vector) -> Rows:
     """Return those of int64[m] rows that may be among the first `size` by the key.
 

@@ -15,6 +15,7 @@ from app.engine.arranging.posed import Posed
 from app.engine.catalogue.side_values import SideValues
 from app.engine.explaining.found_words import QueryWords
 from app.engine.explaining.met_demands import clauses_of, met_spans
+from app.engine.explaining.met_order import order_fact
 from app.engine.explaining.nearest_items import ids_of, nearest_items
 from app.engine.parts import EngineParts
 
@@ -56,6 +57,7 @@ class FactFinder:
                 each["words"] = [{"word": w, "fields": fields} for w, fields in having.items()]
             each["filter"] = clauses
             each["intent"] = met_spans(parts, asked.intent, asked.request.query, row)
+            each["order"] = order_fact(parts, posed, row)
             if lifted is not None:
                 entries, lifts = lifted
                 each["context"] = [
@@ -63,7 +65,8 @@ class FactFinder:
                     for (name, value), lift in zip(entries, lifts[:, n], strict=True)
                     if lift > 0.0
                 ]
-            if contributions[n].get("popularity", 0.0) > 0.0:
+            is_by_popularity = each["order"] is not None and each["order"]["sort"] == "popular"
+            if is_by_popularity or contributions[n].get("popularity", 0.0) > 0.0:
                 each["popularity"] = self._popularity(parts, row)
             share = float(parts.signals["freshness"][row])
             if contributions[n].get("freshness", 0.0) > 0.0 and share > 0.0:

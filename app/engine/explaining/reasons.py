@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from app.core.explanation import Group
 from app.engine.explaining.evidence import Evidence
-from app.engine.explaining.sentences import PLAIN, sentence
+from app.engine.explaining.sentences import FACTS, ORDER, PLAIN, sentence
 
 _JOINED: Final = ", "
 
@@ -18,7 +18,10 @@ _Told: TypeAlias = tuple[str, Mapping[str, object]]
 
 
 def reason_of(language: str, contributions: Mapping[Group, float], evidence: Evidence) -> str:
-    """Return one sentence: a fact of the group with the largest positive contribution."""
+    """Return one sentence: the order, or a fact of the group with the largest contribution."""
+    if "order" in evidence:
+        fact, values = _of_order(evidence)
+        return sentence(language, ORDER, fact, **values)
     best = max(contributions, key=lambda group: contributions[group], default=None)
     if best is None or contributions[best] <= 0.0:
         return sentence(language, "nothing", PLAIN)
@@ -28,6 +31,16 @@ def reason_of(language: str, contributions: Mapping[Group, float], evidence: Evi
 
 def _plain(_: Evidence) -> _Told:
     return PLAIN, {}
+
+
+def _of_order(evidence: Evidence) -> _Told:
+    order: Mapping[str, Any] = evidence["order"]
+    sort = order["sort"]
+    if sort == "popular":
+        return sort, dict(evidence["popularity"])
+    if order.get("value", sort) is None:
+        return "missing", {}
+    return sort, {name: order[name] for name in FACTS[ORDER][sort]}
 
 
 def _of_words(evidence: Evidence) -> _Told:

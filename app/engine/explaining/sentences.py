@@ -17,6 +17,9 @@ Templates: TypeAlias = Mapping[str, Mapping[str, str]]
 LOST: Final = "lost"
 """In place of a group: how an item was lost."""
 
+ORDER: Final = "order"
+"""In place of a group: the strict order that an item stands in."""
+
 PLAIN: Final = "plain"
 """The fact of a group itself: it speaks more for the item than for the average candidate."""
 
@@ -32,6 +35,12 @@ FACTS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "boosts": {},
     "filling": {},
     "nothing": {},
+    ORDER: {
+        **dict.fromkeys(("newest", "oldest", "rated"), frozenset({"value"})),
+        **dict.fromkeys(("cheapest", "dearest"), frozenset({"field", "value"})),
+        "popular": frozenset({"rank", "of"}),
+        **dict.fromkeys(("trending", "missing"), frozenset[str]()),
+    },
     LOST: {
         **dict.fromkeys(
             (

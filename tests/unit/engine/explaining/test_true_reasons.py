@@ -156,3 +156,66 @@ def test_clauses_of_the_filter_are_evidence(films):
         {"year": {"gt": 1900}},
         {"year": {"lt": 1980}},
     ]
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    """Three dated and priced items, and one with neither."""
+    engine = small_engine(
+        {"old": 0.2, "new": 0.1, "mid": 0.9},
+        titles={"old": "Old lamp", "new": "New lamp", "mid": "Lamp between", "bare": "Bare lamp"},
+        extra={
+            "published_at": ("number", [1999, 2020, 2010, None]),
+            "price": ("number", [3.5, 20, 7, None]),
+        },
+        roles={"price": "price"},
+    )
+    parser = intent_parser_of(engine._parts.catalogue, {}, {})
+    engine._parts = replace(engine._parts, parser=parser)
+    return engine
+
+
+TITLE_FIRST = '{"sort":"newest","title":true,"residual_text":"lamp"}'
+ORDERS = {
+    "newest": ("new", "The newest come first: it is from 2020."),
+    "oldest": ("old", "The oldest come first: it is from 1999."),
+    "cheapest": ("old", "The cheapest come first: its price is 3.5."),
+    "dearest": ("new", "The most expensive come first: its price is 20."),
+    "popular": ("mid", "The most popular come first: it is number 1 of 4."),
+}
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+@pytest.mark.parametrize("language", ["en", "zh", "es"])
+def test_in_a_strict_order_the_reason_tells_the_value_that_counts(shelf, sort, language):
+    asked = {"query": "lamp", "intent": f'{{"sort":"{sort}","residual_text":"lamp"}}'}
+    request, items = told(shelf, language=language, **asked)
+    assert len(items) == 4
+    for item in items:
+        assert untruths(request, item.id, item.explanation) == [], item
+    first = items[0]
+    assert first.explanation.evidence["order"]["sort"] == sort
+    assert first.id == ORDERS[sort][0]
+    if language == "en":
+        assert first.explanation.reason == ORDERS[sort][1]
+    swap = swapped(first.explanation, items[1].explanation)
+    assert untruths(request, first.id, swap) != []
+
+
+def test_an_item_without_the_value_says_so(shelf):
+    asked = {"query": "lamp", "intent": '{"sort":"newest","residual_text":"lamp"}'}
+    _, items = told(shelf, **asked)
+    assert items[-1].id == "bare"
+    assert items[-1].explanation.evidence["order"] == {
+        "sort": "newest",
+        "field": "published_at",
+        "value": None,
+    }
+    assert items[-1].explanation.reason.startswith("It has no value for the order")
+
+
+def test_a_title_that_is_the_query_does_not_stand_there_by_the_order(shelf):
+    _, items = told(shelf, query="Old lamp", intent=TITLE_FIRST)
+    assert [item.id for item in items[:2]] == ["old", "new"]
+    assert "order" not in items[0].explanation.evidence
+    assert "order" in items[1].explanation.evidence
