@@ -147,7 +147,7 @@ def for_labelling(streams: Sequence[Streamed], most: int = _SHOWN) -> Iterator[s
         facts = "; ".join(
             f"{item['title']} {item['fields']}"
             for item in items
-            if re.sub(r", The$", "", item["title"] or "") in text
+            if re.sub(r"(, (The|An?))?( \(.*)?$", "", item["title"] or "") in text
         )
         yield f"{text}\t[{facts}]"
 
