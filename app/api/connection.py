@@ -17,7 +17,7 @@ import resource
 from typing import ClassVar, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.problems import problem_reply
 from app.core.errors import (
@@ -71,6 +71,7 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _in_head = _in_message = False
     _upgrading = False
+    _answering: RequestResponseCycle | None = None  # which others wait behind, if any do
     _n_head = 0  # bytes of the head in segments before the present one
     _n_segment = 0
     _refusal: AppError | None = None
@@ -93,6 +94,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
+        self._leave()
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()
@@ -132,6 +134,7 @@ class Connection(HttpToolsProtocol):
             head = b"".join(b"%b: %b\r\n" % header for header in reply.headers)
             line = b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES[status])
             self.transport.write(b"%b%bconnection: close\r\n\r\n%b" % (line, head, reply.body))
+        self._leave()
         self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -151,7 +154,10 @@ class Connection(HttpToolsProtocol):
 
     def begin_request(self) -> None:
         """Begin a request whose head is here."""
+        before = self.cycle
         super().on_headers_complete()
+        if len(self.pipeline) == 1 and self._answering is None:
+            self._answering = before
 
     def on_message_complete(self) -> None:
         """End the request; from now on the connection waits for our answer."""
@@ -167,12 +173,27 @@ class Connection(HttpToolsProtocol):
         and starts another for every request.
         """
         if self.pipeline or self.transport.is_closing():
+            self._answering = self.pipeline[-1][0] if self.pipeline else None
             super().on_response_complete()
             return
+        self._answering = None
         self.server_state.total_requests += 1
         self.flow.resume_reading()
         if not self._in_message:
             self._wait(self.timeout_keep_alive)
+
+    def _leave(self) -> None:
+        """Let all requests of the connection know that nobody reads their answers any more.
+
+        The server's own way tells only the newest one. Another one would write to a connection that
+        is closed, which fails, and would count as a fault of ours.
+        """
+        for cycle in (self.cycle, self._answering, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self._answering = None
+        self.pipeline.clear()
 
     def _wait(self, seconds: float) -> None:
         """Give the caller so many seconds from now on."""

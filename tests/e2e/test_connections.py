@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from app.api.connection import MAX_HEAD, MAX_HEADERS, MAX_TARGET
 from app.api.fast_path import FastPathProtocol
@@ -226,3 +227,34 @@ async def test_many_tiny_chunks_are_read_in_time() -> None:
     async with running() as service:
         caller = await _asked(service, head + chunks)
         assert (await caller.reply()).status == 200
+
+
+_SLOW = post(b'{"requests": [{"query": "slow"}]}', path="/recommend/batch")
+_BAD = b"GET /livez HTTP/1.1\r\n\r\n"
+
+
+async def _leave_often() -> None:
+    """Leave while the first of several requests is answered; nothing of that is a fault of ours."""
+    get = _GET + b"\r\n"
+    plain = post(b'{"query": "a"}')
+    async with running() as service:
+        service.engine.release()
+        for n in range(20):
+            for sent in (_SLOW + get, _SLOW * 3, plain + _SLOW * 2, _SLOW + plain, _SLOW + _BAD):
+                caller = await service.call()
+                caller.writer.write(sent)
+                await caller.writer.drain()
+                await asyncio.sleep(0.001 * (n % 3))
+                caller.writer.transport.abort()
+        await service.until(lambda: not service.server.server_state.connections)
+        await service.until(lambda: not service.server.server_state.tasks)
+        batches = {status: service.counted(status, "/recommend/batch") for status in (200, 499)}
+        assert sum(batches.values()) >= 20
+        assert batches[499] > 0
+        assert service.counted(500, "/recommend/batch") == service.counted(500) == 0
+
+
+def test_callers_that_leave_requests_behind_are_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    uvloop.run(_leave_often())  # the loop of the service: others take what is written late
+
+    assert [entry for entry in caplog.records if entry.levelname == "ERROR"] == []

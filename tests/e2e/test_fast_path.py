@@ -75,8 +75,8 @@ class Running:
         self.callers.append(Caller(*await asyncio.open_connection("127.0.0.1", self.port)))
         return self.callers[-1]
 
-    def counted(self, status: int) -> float:
-        labels = {"route": "/recommend", "status": str(status)}
+    def counted(self, status: int, route: str = "/recommend") -> float:
+        labels = {"route": route, "status": str(status)}
         return self.metrics.registry.get_sample_value("recserve_requests_total", labels) or 0.0
 
     async def until(self, what: Any) -> None:
