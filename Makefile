@@ -5,7 +5,7 @@ PORT ?= 8000
 DATASET ?= $(or $(RECSERVE_SHARED),../shared)/data/amazon-beauty
 BIN := .venv/bin
 
-.PHONY: serve test quick lint bench evaluate evaluate-demo ablation evaluate-intent mending load docs chaos-living lock release clean
+.PHONY: serve test quick lint bench evaluate evaluate-demo ablation evaluate-intent mending load docs chaos chaos-living lock release clean
 
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
@@ -51,6 +51,10 @@ load: .venv/.dev              ## 20 s of locust and the load curve (HOST=); star
 
 docs: .venv/.dev              ## the pages of docs/ as a site, in site/; a warning fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+chaos: .venv/.dev             ## every trial of reliability, each with its seeded faults; writes loadtest/results/chaos.json and docs/reliability.md
+	$(BIN)/recserve demo --build-only
+	$(BIN)/python -m loadtest.chaos --write
 
 chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items and bundles that change under load (some 9 minutes)
 	$(BIN)/python -m loadtest.scenarios.chaos_living

@@ -220,6 +220,16 @@ class Redis:
             self._process.wait()
             self._process = None
 
+    def pause(self) -> None:
+        """Stop answering without closing anything (SIGSTOP)."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Answer again."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def _answers(self) -> bool:
         """Return whether it has read its data and accepts commands."""
         try:

@@ -11,8 +11,8 @@ from loadtest.runners.services import ROOT
 NEEDS_LOCUST = {"loadtest.runners.arrivals"}
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for folder in ("runners", "scenarios", "reports")
-    for path in sorted(Path(ROOT, "loadtest", folder).glob("*.py"))
+    for folder in ("runners", "scenarios", "reports", "chaos")
+    for path in sorted(Path(ROOT, "loadtest", folder).rglob("*.py"))
 ]
 
 
