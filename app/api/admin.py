@@ -138,6 +138,7 @@ async def examine(service: ServiceDep) -> Response:
             **service.recommender.queries.counts._asdict(),
             cache_reads=int(sum(local.values())),
             cache_hits=int(local["hit"]),
+            set_aside=tuple(service.catalogue.set_aside),
         ),
         run=service.batcher.run_exclusive,
     )

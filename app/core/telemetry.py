@@ -130,6 +130,9 @@ class Metrics:
         self.catalogue_changes = self._counter(
             "catalogue_changes", "Changes of items that this process acknowledged."
         )
+        self.changes_set_aside = self._gauge(
+            "changes_set_aside", "Items whose newest change could not be applied.", max
+        )
 
     def _control(self) -> None:
         self.rules_applied = self._counters(

@@ -101,6 +101,7 @@ class ExaminedService:
         shared_cache: whether they share one.
         queries, wordless, weak: see `app.serving.query_tally.QueryCounts`.
         cache_reads, cache_hits: look-ups in the cache of the process, and hits.
+        set_aside: ids of items whose newest change could not be applied.
     """
 
     workers: int = 1
@@ -110,6 +111,7 @@ class ExaminedService:
     weak: int = 0
     cache_reads: int = 0
     cache_hits: int = 0
+    set_aside: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from app.doctor.finding import Finding, Findings, percent
 
 _LEAST_QUERIES: Final = 50
 _LEAST_READS: Final = 500
+_SHOWN: Final = 5
 
 
 def wordless_queries(facts: Examined, least: float = 0.1) -> Findings:
@@ -68,4 +69,26 @@ def no_shared_cache(facts: Examined) -> Findings:
         )
 
 
-SERVICE_CHECKS = (wordless_queries, weak_queries, low_hit_rate, no_shared_cache)
+def changes_set_aside(facts: Examined) -> Findings:
+    """Find changes of items that the engine cannot apply."""
+    names = facts.service.set_aside
+    if names:
+        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        yield Finding(
+            "changes_set_aside",
+            "error",
+            len(names),
+            f"The newest change of {len(names):,} items could not be applied; they are as they "
+            f"were before: {shown}.",
+            "Look for the reason in the log, and send these items again. A start, or a new bundle, "
+            "tries what the journal has once more.",
+        )
+
+
+SERVICE_CHECKS = (
+    changes_set_aside,
+    wordless_queries,
+    weak_queries,
+    low_hit_rate,
+    no_shared_cache,
+)

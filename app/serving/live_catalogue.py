@@ -1,10 +1,14 @@
 """The live catalogue: changes of items while the service runs.
 
-A change is first written to the journal, which makes it durable. Then the engine plans it beside
-the passes, in a thread for changes. Last it is applied between two passes, and the next pass sees
-it:
+A change is first planned by the engine beside the passes, in a thread for changes. Then it is
+written to the journal, which makes it durable. Last it is performed between two passes, and the
+next pass sees it:
 
-    validate ─▶ journal ─▶ encode and plan, beside the passes ─▶ apply, between two passes
+    validate ─▶ encode and plan, beside the passes ─▶ journal ─▶ perform, between two passes
+
+So what cannot be planned does not get into the journal, where every process would meet it again. If
+another process wrote to the journal meanwhile, the plan is dropped, and what the journal says is
+applied in its order.
 
 All processes read the same journal, so all come to the same catalogue. `watch` applies the changes
 that other processes have acknowledged. This module does not know what an item looks like.
@@ -16,7 +20,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from app.core.errors import (
     AppError,
@@ -30,6 +34,7 @@ from app.core.store_ports import Journal
 from app.core.telemetry import Metrics
 from app.core.types import Change
 from app.serving.batching.worker import NewThread, background_thread
+from app.serving.change_applier import ChangeApplier, Runner
 from app.serving.turn import in_a_task
 
 _CHUNK: Final = 256
@@ -43,9 +48,6 @@ _POLL_S: Final = 0.02
 _log = logging.getLogger(__name__)
 
 V = TypeVar("V")
-
-Runner: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs a blocking call. `Batcher.run_exclusive` is one: no pass runs meanwhile."""
 
 
 class LiveCatalogue:
@@ -73,7 +75,6 @@ class LiveCatalogue:
             clock: monotonic seconds; deadlines are on it.
             new_thread: starts a thread with a name, in which changes are planned.
         """
-        self._engine = engine
         self._exclusive = run_exclusive
         self._journal = journal
         self._metrics = metrics
@@ -83,19 +84,34 @@ class LiveCatalogue:
         self._waiting = 0
         self._merge_checked_at = _NEVER  # number of the catalogue at the last check for a merge
         self._thread = new_thread("recserve-changes")
+        self._applier = ChangeApplier(engine, run_exclusive, self._beside, now)
+        metrics.changes_set_aside.set_function(lambda: len(self.set_aside))
 
     def __repr__(self) -> str:
         return f"<LiveCatalogue at {self._engine.info.catalogue}, {self._waiting} waiting>"
 
+    @property
+    def set_aside(self) -> Mapping[str, int]:
+        """Items whose newest change could not be applied, and the number of that change."""
+        return self._applier.set_aside
+
+    @property
+    def _engine(self) -> LiveEngine:
+        return self._applier.engine
+
     async def put(self, records: Sequence[Mapping[str, Any]]) -> int:
         """Add or replace items, each with its `id`; return the number of the last change.
 
+        If one of many cannot be used, those before it may have been stored.
+
         Raises:
+            Exception: what planning raised: the engine cannot use an item.
             StoreError: the journal cannot be written.
             OverloadedError: too many changes wait.
         """
         changes = [(str(r["id"]), {k: v for k, v in r.items() if k != "id"}) for r in records]
         async with self._turn():
+            await self._catch_up()
             return await self._record(changes)
 
     async def patch(self, item_id: str, fields: Mapping[str, object]) -> int:
@@ -198,9 +214,11 @@ class LiveCatalogue:
             StoreError: the journal cannot be read; the old engine stays.
         """
         async with self._lock:
-            await self._catch_up(engine, self._beside)
+            applier = ChangeApplier(engine, self._beside, self._beside, self._now)
+            await self._catch_up(applier)
             yield
-            self._engine, self._merge_checked_at = engine, _NEVER
+            self._applier = applier.performing_with(self._exclusive)
+            self._merge_checked_at = _NEVER
 
     def close(self) -> None:
         """Stop the thread for changes, after its current call. Idempotent."""
@@ -218,32 +236,32 @@ class LiveCatalogue:
             self._waiting -= 1
 
     async def _record(self, changes: Sequence[tuple[str, Mapping[str, object] | None]]) -> int:
-        """Write changes to the journal and apply them, after those that others wrote before."""
+        """Plan changes, write them to the journal and perform them; return the last number."""
+        last = 0
+        for start in range(0, len(changes), _CHUNK):
+            last = await self._record_some(changes[start : start + _CHUNK])
+        return last
+
+    async def _record_some(self, changes: Sequence[tuple[str, Mapping[str, object] | None]]) -> int:
+        first = self._engine.info.catalogue + 1
+        foreseen = [Change(n, item, record) for n, (item, record) in enumerate(changes, first)]
+        planned = await self._applier.plan(foreseen)
         journalled = await self._journal.append(changes)
-        if journalled[0].seq == self._engine.info.catalogue + 1:
-            for start in range(0, len(journalled), _CHUNK):
-                chunk = journalled[start : start + _CHUNK]
-                await self._apply(self._engine, chunk, self._exclusive)
+        if journalled[0].seq == first:
+            await self._applier.perform(foreseen, planned)
         else:
             await self._catch_up()
         self._metrics.catalogue_changes.inc(len(journalled))
         return journalled[-1].seq
 
-    async def _catch_up(
-        self,
-        engine: LiveEngine | None = None,
-        run: Runner | None = None,
-    ) -> None:
-        engine, run = engine or self._engine, run or self._exclusive
+    async def _catch_up(self, applier: ChangeApplier | None = None) -> None:
+        applier = applier or self._applier
         more = True
         while more:
-            changes = await self._journal.after(engine.info.catalogue, _CHUNK)
+            changes = await self._journal.after(applier.engine.info.catalogue, _CHUNK)
             if changes:
-                await self._apply(engine, changes, run)
+                await applier.apply(changes)
             more = len(changes) == _CHUNK
-
-    async def _apply(self, engine: LiveEngine, changes: Sequence[Change], run: Runner) -> None:
-        await run(await self._beside(partial(engine.plan, changes, self._now())))
 
     async def _beside(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the thread for changes, beside the passes."""

@@ -231,6 +231,12 @@ SERVICE = (
     ({"weak": 500}, "weak_queries", 0.5, "Little was understood of 50 % of queries"),
     ({"cache_hits": 100}, "low_hit_rate", 0.01, "1 % of requests were answered from the cache"),
     ({"shared_cache": False}, "no_shared_cache", 2, "2 workers share no cache"),
+    (
+        {"set_aside": ["i1", "i2"]},
+        "changes_set_aside",
+        2,
+        "The newest change of 2 items could not be applied; they are as they were before: i1, i2.",
+    ),
 )
 
 
