@@ -286,7 +286,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from app.key_commands import added, key_file_of, key_line, listed, revoked
+    from app.key_commands import added, checked_limits, key_file_of, key_line, listed, revoked
 
     path = key_file_of(settings_of(arguments))
     if (arguments.what == "revoke") != (arguments.id is not None):
@@ -298,6 +298,8 @@ def _keys(arguments: argparse.Namespace) -> int:
             arguments.note,
             namespace=arguments.namespace,
             scenarios=arguments.scenario,
+            limits=checked_limits(arguments.rate, arguments.burst, arguments.language_rate),
+            priority=arguments.priority,
         )
         if arguments.json:
             _print_json({"key": sent, **facts})

@@ -16,6 +16,7 @@ from app.core.setting_names import nearest
 from app.core.settings import Settings
 from app.evaluation.command import add_arguments as add_evaluate_arguments
 from app.serving.access.keys import ROLES
+from app.serving.access.limits import PRIORITIES
 
 _FORMATS: Final = "CSV and its like, JSON Lines, JSON or Parquet"
 _PRECEDENCE: Final = (
@@ -275,6 +276,14 @@ def _add_keys(commands: Commands) -> None:
     keys.add_argument("--namespace", default="", help=text)
     text = "the only scenario with which its holder may ask; may be given several times"
     keys.add_argument("--scenario", action="append", default=[], help=text)
+    text = "requests a second that a new key may send; a batch counts as many (default: no limit)"
+    keys.add_argument("--rate", type=float, help=text)
+    text = "how many of them at once (default: those of a second)"
+    keys.add_argument("--burst", type=int, metavar="N", help=text)
+    text = "texts and queries to learn a second (default: no limit of their own)"
+    keys.add_argument("--language-rate", type=float, metavar="RATE", help=text)
+    text = "how urgent its requests are (default: admin for the role admin, else interactive)"
+    keys.add_argument("--class", dest="priority", choices=PRIORITIES, help=text)
     _add_json(keys)
     _add_settings(keys, ("api_keys_file",))
 

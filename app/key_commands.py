@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,16 @@ from app.core.caller import NAMESPACE_NAME
 from app.core.errors import UsageError
 from app.core.settings import Settings
 from app.domain.request_parts import CONTROL_NAME
-from app.serving.access.key_file import add_key, read_keys, revoke_key
+from app.serving.access.key_file import LIMIT_NAMES, add_key, limits_said, read_keys, revoke_key
 from app.serving.access.keys import ApiKey, Role, new_key
+from app.serving.access.limits import (
+    HIGHEST_BURST,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    NO_LIMITS,
+    KeyLimits,
+    Priority,
+)
 
 
 def key_file_of(settings: Settings) -> Path:
@@ -22,8 +31,15 @@ def key_file_of(settings: Settings) -> Path:
     return settings.api_keys_file
 
 
-def added(
-    path: Path, role: Role, note: str, *, namespace: str = "", scenarios: Sequence[str] = ()
+def added(  # noqa: PLR0913 - each is a flag
+    path: Path,
+    role: Role,
+    note: str,
+    *,
+    namespace: str = "",
+    scenarios: Sequence[str] = (),
+    limits: KeyLimits = NO_LIMITS,
+    priority: Priority | None = None,
 ) -> tuple[str, Mapping[str, Any]]:
     """Add a new key to a file, and return what its holder sends, and what `listed` shows of it.
 
@@ -33,6 +49,8 @@ def added(
         note: whose the key is.
         namespace: to which it is bound; "" = to none.
         scenarios: to which it is bound; () = to none.
+        limits: what it may spend.
+        priority: how urgent its requests are; None = as its role says.
 
     Raises:
         UsageError: the file cannot be read or written, or the key cannot be bound so.
@@ -41,8 +59,21 @@ def added(
     for name in scenarios:
         _check_name(name, CONTROL_NAME, "--scenario")
     sent, key = new_key(role, note, time.time(), namespace=namespace, scenarios=scenarios)
+    key = replace(key, limits=limits, chosen_priority=priority)
     add_key(path, key)
     return sent, _facts(key)
+
+
+def checked_limits(rate: float | None, burst: int | None, language_rate: float | None) -> KeyLimits:
+    """Return the limits that a command names. Raises `UsageError`."""
+    for flag, value in (("--rate", rate), ("--language-rate", language_rate)):
+        if value is not None and not LOWEST_RATE <= value <= HIGHEST_RATE:
+            raise UsageError(f"{flag} is {LOWEST_RATE:g} to {HIGHEST_RATE:,.0f} a second")
+    if burst is not None and rate is None:
+        raise UsageError("--burst says how many of --rate may come at once: give --rate as well")
+    if burst is not None and not 1 <= burst <= HIGHEST_BURST:
+        raise UsageError(f"--burst is 1 to {HIGHEST_BURST:,}")
+    return KeyLimits(rate, burst, language_rate)
 
 
 def listed(path: Path) -> list[Mapping[str, Any]]:
@@ -65,6 +96,7 @@ def _facts(key: ApiKey) -> Mapping[str, Any]:
         "note": key.note,
         "namespace": key.namespace,
         "scenarios": list(key.scenarios),
+        **limits_said(key),
     }
 
 
@@ -80,9 +112,13 @@ def key_line(facts: Mapping[str, Any]) -> str:
 
     >>> key_line({"id": "0a", "role": "read", "note": "", "namespace": "shop", "scenarios": ["x"]})
     '0a  read  namespace shop  scenarios x'
+    >>> key_line({"id": "0a", "role": "read", "namespace": "", "scenarios": [], "rate": 5.0})
+    '0a  read  rate 5.0'
     """
     bound = [f"namespace {facts['namespace']}"] if facts["namespace"] else []
     if facts["scenarios"]:
         bound.append(f"scenarios {','.join(facts['scenarios'])}")
-    said = [str(v) for name, v in facts.items() if name not in {"namespace", "scenarios"} and v]
+    bound += [f"{name} {facts[name]}" for name in LIMIT_NAMES if name in facts]
+    named = {"namespace", "scenarios", *LIMIT_NAMES}
+    said = [str(value) for name, value in facts.items() if name not in named and value]
     return "  ".join([*said, *bound])

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.api import item_schemas
 from app.api.body import read_body
+from app.api.charging import charge
 from app.api.item_input import nothing_kept, parse_items, parse_patch
 from app.api.problems import problem, read_as
 from app.api.routes import ServiceDep, as_json, described, responses, takes
@@ -109,6 +110,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
     """
     body = await read_body(request, service.settings.max_body_bytes)
     parsed = parse_items(body, service.engine.info.attributes)
+    charge(request, sum(map(len, (parsed.records, parsed.rejected, parsed.repeated))))
     answer: dict[str, object] = {
         "accepted": len(parsed.records),
         "duplicates": len(parsed.repeated),

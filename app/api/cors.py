@@ -12,7 +12,9 @@ from app.api.reply import Headers, Reply, header
 _ANY: Final = "*"
 _METHODS: Final = b"DELETE, GET, HEAD, PATCH, POST, PUT"
 _USUAL_HEADERS: Final = b"authorization, content-encoding, content-type, x-request-id"
-_SHOWN_HEADERS: Final = b"Retry-After, X-Cache, X-Degraded, X-Request-ID"
+_SHOWN_HEADERS: Final = (
+    b"RateLimit, RateLimit-Policy, Retry-After, X-Cache, X-Degraded, X-Request-ID"
+)
 _NAMES: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z, -]{1,1024}")
 _REMEMBERED_S: Final = b"600"
 _VARY: Final = (b"vary", b"Origin")

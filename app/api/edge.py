@@ -1,9 +1,9 @@
 """The outermost ASGI layer: what holds for every route.
 
-It finds the route that a path means, lets callers in by their key, answers HEAD and CORS
-preflights, adds the request id, counts requests, writes the audit log, and turns failures into
-JSON. It is plain ASGI, because Starlette's `BaseHTTPMiddleware`
-costs up to three times as much as a cheap route.
+It finds the route that a path means, lets callers in by their key and its budget, answers HEAD and
+CORS preflights, adds the request id, counts requests, writes the audit log, and turns failures into
+JSON. It is plain ASGI, because Starlette's `BaseHTTPMiddleware` costs up to three times as much as
+a cheap route.
 """
 
 import logging
@@ -19,11 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import role_of
 from app.api.body import CallerLeftError
+from app.api.charging import rate_headers
 from app.api.cors import Cors
 from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
 from app.api.request_log import Answered, RequestLog
+from app.serving.access.accounts import Account
 from app.serving.access.key_ring import KeyRing
 from app.serving.access.keys import NO_KEY
 
@@ -109,13 +111,17 @@ class Edge:
                 self._log.write(exchange.answered(request_id, route, end - start))
 
     def _admit(self, scope: Scope, exchange: "_Exchange") -> None:
-        """Let a request pass that has the role it needs. Raises `AppError`."""
+        """Let a request pass that has the role it needs, and take one unit. Raises `AppError`."""
         path, method = scope["path"].removeprefix(self._root_path), scope["method"]
         needed = role_of(method, path)
         if needed == "public":
             return
         exchange.audited = method == "DELETE" or path.startswith(_AUDITED)
         exchange.key = self._ring.check(header(scope["headers"], b"authorization"), needed)
+        account = self._ring.accounts.by_id[exchange.key.id]
+        exchange.account = scope["state"]["account"] = account
+        if account.requests is not None:
+            account.requests.spend()
 
 
 class _Exchange:
@@ -123,6 +129,7 @@ class _Exchange:
 
     Attributes:
         key: of the caller.
+        account: of the key; None before the key is known.
         audited: whether the audit log has a line for it.
         status: what was sent, or stands for it.
         headers: those that every reply to this request has.
@@ -131,6 +138,7 @@ class _Exchange:
     def __init__(self, method: str, send: Send, headers: Headers) -> None:
         self.status = 500
         self.key = NO_KEY
+        self.account: Account | None = None
         self.audited = False
         self.headers = headers
         self._method = method
@@ -143,6 +151,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._sent_headers = [*message.get("headers", ()), *self.headers]
+            if self.account is not None:
+                self._sent_headers += rate_headers(self.account)
             message["headers"] = self._sent_headers
         else:
             if self._method == "HEAD":

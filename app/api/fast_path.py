@@ -59,6 +59,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.api.access import RECOMMEND
+from app.api.charging import rate_headers
 from app.api.connection import Connection
 from app.api.cors import Cors
 from app.api.paths import spellings
@@ -135,7 +136,7 @@ class RecommendEndpoint:
             outcomes: counts requests.
             cors: who may read replies from other origins; None = nobody.
             log: where requests are logged; None = nowhere.
-            ring: says who may call; None = everybody may.
+            ring: says who may call, and how often; None = everybody may.
         """
         self.ring = ring
         self._recommend = service.recommender.recommend
@@ -158,12 +159,17 @@ class RecommendEndpoint:
         is counted so.
         """
         start = perf_counter()
-        status, reply = CALLER_LEFT, _NO_REPLY
+        status, reply, account = CALLER_LEFT, _NO_REPLY, None
         try:
             if self.ring is not None:
-                self.ring.check(authorization, RECOMMEND)
+                key = self.ring.check(authorization, RECOMMEND)
+                account = self.ring.accounts.by_id[key.id]
+                if account.requests is not None:
+                    account.requests.spend()
             self._gate.check(body)
             request = self._requests.read(body)
+            if request.text and account is not None and account.language is not None:
+                account.language.spend()
             reply = answer_reply(await self._recommend(request, address))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             reply = problem_reply(translate(error, RecommendRequest), request_id)
@@ -174,6 +180,8 @@ class RecommendEndpoint:
             end = perf_counter()
             seconds = end - start
             self._outcomes.count(ROUTE, status, seconds)
+            if account is not None and reply is not _NO_REPLY:
+                reply.headers.extend(rate_headers(account))
             log = self._log
             # The method is called for few requests only: a call for each would be felt.
             if (

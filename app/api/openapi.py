@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from app.api.access import role_of
+from app.api.charging import RATE_HEADERS
 from app.api.problems import MEANING
 from app.api.routes import described
 from app.api.schema_parts import Schema
@@ -69,9 +70,13 @@ def _with_what_holds_for_all(paths: dict[str, Any]) -> dict[str, Any]:
             if role != "public":
                 # A service without a file of keys needs none.
                 operation |= {"security": [{}, {"key": []}], "x-role": role}
-                refusals = (*refusals, 401, 403)
+                refusals = (*refusals, 401, 403, 429)
+            answers = operation["responses"]
             for status in refusals:
-                operation["responses"].setdefault(str(status), described(MEANING[status], ERROR))
+                error = described(MEANING[status], ERROR)
+                answers.setdefault(str(status), error)["content"] |= error["content"]
+            if "429" in answers:
+                answers["429"] = {**answers["429"], "headers": RATE_HEADERS}
     return paths
 
 

@@ -29,7 +29,9 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.HeadTooLargeError: 431,
     errors.ConnectionLimitError: 503,
     errors.UnsupportedEncodingError: 415,
+    errors.TryLaterError: 429,
     errors.OverloadedError: 429,
+    errors.RateLimitedError: 429,
     errors.DeadlineExceededError: 504,
     errors.NotReadyError: 503,
     errors.StoreError: 503,
@@ -53,7 +55,8 @@ MEANING: Final[Mapping[int, str]] = {
     414: "The address is longer than the limit.",
     415: "The body is compressed, and not with gzip.",
     422: "The request can never work; `field` says where.",
-    429: "Overloaded: nothing was started; try again after `retry_after_ms`.",
+    429: "Overloaded, or the budget of the key is spent (`rate_limited`): nothing was started; "
+    "try again after `retry_after_ms`.",
     431: "The headers are too many, or too large.",
     500: "A fault of ours.",
     503: "Starting, stopping, or the engine is gone.",
@@ -66,7 +69,7 @@ def problem(error: errors.AppError, request_id: str) -> dict[str, Any]:
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.field is not None:
         body["field"] = error.field
-    if isinstance(error, errors.OverloadedError):
+    if isinstance(error, errors.TryLaterError):
         body["retry_after_ms"] = error.retry_after_ms
     body["request_id"] = request_id
     return body
@@ -79,7 +82,7 @@ def problem_reply(error: errors.AppError, request_id: str) -> Reply:
         return json_reply(status, body, (b"www-authenticate", b"Bearer"))
     if isinstance(error, errors.UnsupportedEncodingError):
         return json_reply(status, body, (b"accept-encoding", b"gzip"))
-    if not isinstance(error, errors.OverloadedError):
+    if not isinstance(error, errors.TryLaterError):
         return json_reply(status, body)
     # The header has whole seconds. They are rounded up: an earlier try would be refused again.
     return json_reply(status, body, (b"retry-after", b"%d" % -(-error.retry_after_ms // 1000)))

@@ -24,6 +24,7 @@ from starlette.responses import Response
 from app import __version__
 from app.api import item_schemas, schemas
 from app.api.body import read_body, unless_left
+from app.api.charging import charge, charge_texts
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem, read_as, translate
 from app.api.reply import answer_reply
@@ -116,6 +117,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     # Most requests are answered by `app.api.fast_path` and never come here.
     body = await read_body(request, service.settings.max_body_bytes)
     ask = read_as(RecommendRequest, body)
+    charge_texts(request, ask.text)
     answer = await unless_left(request, service.recommender.recommend(ask, address_of(request)))
     return response_of(answer_reply(answer))
 
@@ -124,7 +126,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     "/recommend/batch",
     tags=["recommendations"],
     summary="Several requests in one call",
-    responses=responses(schemas.BATCH_ANSWER, 413, 415, 422),
+    responses=responses(schemas.BATCH_ANSWER, 413, 415, 422, 429),
     openapi_extra=takes(
         schemas.BATCH_REQUEST,
         {"two": {"value": {"requests": [{"query": "heist", "k": 3}, {"user_id": "7", "k": 3}]}}},
@@ -134,6 +136,9 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     """Answer each request by itself, in order; one that fails has an error in its position."""
     body = await read_body(request, service.settings.max_body_bytes)
     batch = read_as(_BatchRequest, body)
+    charge(request, len(batch.requests))
+    asked = [each for each in batch.requests if isinstance(each, RecommendRequest)]
+    charge_texts(request, sum(each.text for each in asked))
     request_id: str = request.state.request_id
     answers = _all(service, batch, request_id, address_of(request))
     results = await unless_left(request, answers)

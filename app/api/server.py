@@ -71,14 +71,15 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
         async with open_service(settings, metrics) as service:
             app.state.service = service
-            closed = ring.anonymous is None
+            # Without keys and limits, nothing is to be checked on the fast path.
+            checked = settings.api_keys_file is not None or settings.anonymous_rate is not None
             with (
                 _shown(service, metrics, to_others=tallies is not None),
                 following(ring, settings),
             ):
                 yield {
                     ENDPOINT: RecommendEndpoint(
-                        service, outcomes, cors, log, ring if closed else None
+                        service, outcomes, cors, log, ring if checked else None
                     )
                 }
 

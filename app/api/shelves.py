@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from app.api import shelf_schemas
 from app.api.body import read_body, unless_left
+from app.api.charging import charge
 from app.api.problems import problem, read_as, translate
 from app.api.routes import ServiceDep, address_of, as_json, responses, takes
 from app.domain.shelf_requests import Shelf, ShelvesRequest
@@ -40,6 +41,7 @@ async def fill_shelves(request: Request, service: ServiceDep) -> Response:
     in `left_out`.
     """
     wanted = read_as(ShelvesRequest, await read_body(request, service.settings.max_body_bytes))
+    charge(request, len(wanted.shelves))
     filled = await unless_left(request, service.shelves.fill(wanted, address_of(request)))
     request_id: str = request.state.request_id
     return as_json(

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import schemas
 from app.api.body import CallerLeftError, read_body, unless_left
+from app.api.charging import charge_texts
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem_reply, read_as, translate
 from app.api.reply import Headers, answer_reply
@@ -100,6 +101,7 @@ async def recommend_stream(request: Request, service: ServiceDep) -> Response:
     try:
         body = await read_body(request, service.settings.max_body_bytes)
         ask = read_as(RecommendRequest, body)
+        charge_texts(request, 1)
         call = service.recommender.recommend(ask, address_of(request))
         answer = await unless_left(request, call)
     except CallerLeftError:

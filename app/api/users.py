@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.api import people_schemas
 from app.api.body import read_body
+from app.api.charging import charge
 from app.api.event_input import parse_events
 from app.api.problems import read_as
 from app.api.routes import ServiceDep, as_json, responses, takes
@@ -53,7 +54,9 @@ async def send_events(request: Request, service: ServiceDep) -> Response:
     Once this answers, the accepted events are durable and shape the very next recommendation.
     """
     body = await read_body(request, service.settings.max_body_bytes)
-    taken = await service.ingest.take(parse_events(body, time.time))
+    events = parse_events(body, time.time)
+    charge(request, len(events))
+    taken = await service.ingest.take(events)
     return as_json(dataclasses.asdict(taken))
 
 

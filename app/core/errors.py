@@ -82,18 +82,30 @@ class UnsupportedEncodingError(AppError):
     code = "unsupported_encoding"
 
 
-class OverloadedError(AppError):
-    """There is no room, or too little time: the work was not started.
+class TryLaterError(AppError):
+    """The work was not started; the same request may succeed later. The kinds below say why.
 
     Attributes:
         retry_after_ms: after how many milliseconds another try is likely to succeed.
     """
 
-    code = "overloaded"
+    code = "try_later"
 
     def __init__(self, message: str, *, retry_after_ms: int) -> None:
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
+
+
+class OverloadedError(TryLaterError):
+    """There is no room, or too little time: the work was not started."""
+
+    code = "overloaded"
+
+
+class RateLimitedError(TryLaterError):
+    """The caller has spent what its key may spend in so much time."""
+
+    code = "rate_limited"
 
 
 class DeadlineExceededError(AppError):

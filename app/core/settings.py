@@ -122,6 +122,27 @@ class Settings(BaseSettings):
         description="Answer callers without a key: those who read, where there is a file of keys; "
         "else all but administrators, also when listening beyond this machine.",
     )
+    anonymous_rate: float | None = Field(
+        None,
+        ge=0.001,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="Requests a second of all callers without a key together; unset = no limit.",
+    )
+    anonymous_burst: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Most of their requests at once; unset = those of a second.",
+    )
+    anonymous_language_rate: float | None = Field(
+        None,
+        ge=0.001,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="Texts and queries to learn a second of callers without a key together; "
+        "unset = no limit.",
+    )
     root_path: Annotated[str, AfterValidator(_checked_root_path)] | None = Field(
         None, description="Prefix under which a proxy serves this, such as /shop; unset = none."
     )

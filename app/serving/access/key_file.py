@@ -1,6 +1,7 @@
 """The file of API keys: JSON, readable by its owner only, replaced as a whole.
 
-    {"keys": [{"id", "role", "digest", "created_at", "note", "namespace"?, "scenarios"?}]}
+    {"keys": [{"id", "role", "digest", "created_at", "note", "namespace"?, "scenarios"?,
+               "rate"?, "burst"?, "language_rate"?, "class"?}]}
 
 `recserve keys` writes it, and the service reads it again when it has changed.
 """
@@ -20,8 +21,19 @@ from app.core.caller import NAMESPACE_NAME
 from app.core.errors import UsageError
 from app.domain.request_parts import ControlName
 from app.serving.access.keys import BOUND_ADMIN, ApiKey, Role
+from app.serving.access.limits import (
+    HIGHEST_BURST,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    KeyLimits,
+    Priority,
+)
+
+LIMIT_NAMES: Final = ("rate", "burst", "language_rate", "class")
 
 _DIGEST_DIGITS: Final = 128
+
+_Rate = Annotated[float, Field(ge=LOWEST_RATE, le=HIGHEST_RATE, allow_inf_nan=False)]
 
 
 class _Kept(BaseModel):
@@ -34,6 +46,10 @@ class _Kept(BaseModel):
     note: str = ""
     namespace: Annotated[str, Field(pattern=rf"{NAMESPACE_NAME}|^$")] = ""
     scenarios: list[ControlName] = Field(default_factory=list)
+    rate: _Rate | None = None
+    burst: Annotated[int, Field(ge=1, le=HIGHEST_BURST)] | None = None
+    language_rate: _Rate | None = None
+    chosen_priority: Priority | None = Field(default=None, alias="class")
 
     @model_validator(mode="after")
     def _bound_by_its_role(self) -> Self:
@@ -51,6 +67,8 @@ class _Kept(BaseModel):
             note=self.note,
             namespace=self.namespace,
             scenarios=tuple(self.scenarios),
+            limits=KeyLimits(self.rate, self.burst, self.language_rate),
+            chosen_priority=self.chosen_priority,
         )
 
 
@@ -124,6 +142,14 @@ def _alone(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def limits_said(key: ApiKey) -> dict[str, object]:
+    """Return what a key says of its limits and its class, under the names of the file."""
+    limits = key.limits
+    values = (limits.rate, limits.burst, limits.language_rate, key.chosen_priority)
+    said = zip(LIMIT_NAMES, values, strict=True)
+    return {name: value for name, value in said if value is not None}
+
+
 def _write(path: Path, keys: Iterable[ApiKey]) -> None:
     shown = list(map(_shown, keys))
     # The temporary file is readable by its owner only, from its first moment.
@@ -148,4 +174,5 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "created_at": key.created_at,
         "note": key.note,
         **{name: value for name, value in bound.items() if value},
+        **limits_said(key),
     }

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import ForbiddenError, UnauthenticatedError, UsageError
+from app.serving.access.accounts import Accounts
 from app.serving.access.key_file import read_keys
 from app.serving.access.keys import NO_KEY, ApiKey, Role, id_in, is_key, reaches
+from app.serving.access.limits import NO_LIMITS, KeyLimits
 
 _SCHEME: Final = b"bearer "
 _WATCH_S: Final = 0.5
@@ -23,17 +25,31 @@ log = logging.getLogger(__name__)
 
 
 class KeyRing:
-    """The valid keys, and what callers without a key may do. Belongs to one event loop."""
+    """The valid keys, and what callers without a key may do. Belongs to one event loop.
 
-    def __init__(self, keys: Iterable[ApiKey] = (), anonymous: Role | None = None) -> None:
-        """Take the keys, and the role of callers without a key; None = they need one."""
+    Attributes:
+        accounts: what each key may still spend.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[ApiKey] = (),
+        anonymous: Role | None = None,
+        limits: KeyLimits = NO_LIMITS,
+    ) -> None:
+        """Take the keys, and the role of callers without a key; None = they need one.
+
+        `limits`: of all callers without a key, together.
+        """
         self.anonymous = anonymous
+        self.accounts = Accounts(limits=limits)
         self._keys: dict[bytes, ApiKey] = {}
         self.replace(keys)
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Take these keys in place of all others."""
         self._keys = {key.id.encode(): key for key in keys}
+        self.accounts.replace(self._keys.values())
 
     def check(self, authorization: bytes | None, needed: Role) -> ApiKey:
         """Return the key that a request has; `NO_KEY` for a caller without one.

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
 from app.core.errors import UsageError
+from app.serving.access.limits import NO_LIMITS, KeyLimits, Priority
 
 Role: TypeAlias = Literal["read", "write", "admin"]
 """What a caller may do. Each role may do what the roles before it may."""
@@ -44,6 +45,8 @@ class ApiKey:
         note: whose it is, in words of the one who added it.
         namespace: whose users its holder means; "" = those of the default namespace.
         scenarios: those with which its holder may ask; () = no matter which, or none.
+        limits: what it may spend.
+        chosen_priority: how urgent its requests are; None = as `priority` says.
     """
 
     id: str
@@ -53,6 +56,13 @@ class ApiKey:
     note: str = ""
     namespace: str = ""
     scenarios: tuple[str, ...] = ()
+    limits: KeyLimits = NO_LIMITS
+    chosen_priority: Priority | None = None
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent its requests are: those of operators are *admin*, all others *interactive*."""
+        return self.chosen_priority or ("admin" if self.role == "admin" else "interactive")
 
 
 NO_KEY: Final = ApiKey(id="", role="read", digest=b"", created_at=0.0)

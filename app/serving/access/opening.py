@@ -15,6 +15,7 @@ from app.core.settings import Settings
 from app.serving.access.key_file import read_keys
 from app.serving.access.key_ring import KeyRing, follow_file
 from app.serving.access.keys import Role
+from app.serving.access.limits import KeyLimits
 
 
 def is_loopback(host: str) -> bool:
@@ -49,10 +50,13 @@ def check_access(settings: Settings) -> None:
 
 def key_ring(settings: Settings) -> KeyRing:
     """Return the keys of the settings. Raises `UsageError`."""
+    limits = KeyLimits(
+        settings.anonymous_rate, settings.anonymous_burst, settings.anonymous_language_rate
+    )
     if settings.api_keys_file is not None:
         anonymous: Role | None = "read" if settings.allow_anonymous else None
-        return KeyRing(read_keys(settings.api_keys_file), anonymous)
-    return KeyRing((), "admin" if is_loopback(settings.host) else "write")
+        return KeyRing(read_keys(settings.api_keys_file), anonymous, limits)
+    return KeyRing((), "admin" if is_loopback(settings.host) else "write", limits)
 
 
 @contextmanager

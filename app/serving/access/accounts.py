@@ -1,0 +1,87 @@
+"""What each key may still spend. An account outlives changes of the file of keys."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from app.serving.access.budget import Budget
+from app.serving.access.keys import NO_KEY, ApiKey
+from app.serving.access.limits import NO_LIMITS, KeyLimits, Priority, burst_of
+
+REQUESTS: Final = "requests"
+LANGUAGE: Final = "language"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Account:
+    """What a key may spend, or all callers without a key together.
+
+    Attributes:
+        key_id: of the key; "" = callers without one.
+        priority: how urgent its requests are.
+        limits: from which its budgets were made.
+        requests: its budget of requests; None = no limit.
+        language: its budget of the language features; None = no limit.
+    """
+
+    key_id: str = ""
+    priority: Priority = "interactive"
+    limits: KeyLimits = NO_LIMITS
+    requests: Budget | None = None
+    language: Budget | None = None
+
+    def budgets(self) -> Iterator[Budget]:
+        """Yield the budgets that it has."""
+        if self.requests is not None:
+            yield self.requests
+        if self.language is not None:
+            yield self.language
+
+
+class Accounts:
+    """One account for each key of the file, and one for all callers without a key.
+
+    Attributes:
+        by_id: id of a key, "" = without one -> account.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[ApiKey] = (),
+        limits: KeyLimits = NO_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open accounts.
+
+        Args:
+            keys: that are valid.
+            limits: of all callers without a key, together.
+            clock: monotonic seconds.
+        """
+        self._clock = clock
+        self.by_id = {"": self._opened(NO_KEY, limits)}
+        self.replace(keys)
+
+    def replace(self, keys: Iterable[ApiKey]) -> None:
+        """Have accounts for these keys and no others; what was spent stays spent."""
+        accounts = {"": self.by_id[""]}
+        for key in keys:
+            before = self.by_id.get(key.id)
+            same = before is not None and before.limits == key.limits
+            if before is None or not same or before.priority != key.priority:
+                before = self._opened(key, key.limits, before if same else None)
+            accounts[key.id] = before
+        self.by_id = accounts
+
+    def _opened(self, key: ApiKey, limits: KeyLimits, before: Account | None = None) -> Account:
+        """Return a new account; with the budgets of the one before, if there is one."""
+        if before is not None:
+            requests, language = before.requests, before.language
+        else:
+            requests = self._budget(REQUESTS, limits.rate, limits.burst)
+            language = self._budget(LANGUAGE, limits.language_rate, None)
+        return Account(key.id, key.priority, limits, requests, language)
+
+    def _budget(self, name: str, rate: float | None, burst: int | None) -> Budget | None:
+        return None if rate is None else Budget(name, rate, burst_of(rate, burst), self._clock)
