@@ -328,7 +328,10 @@ def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runti
         pytest.skip("about the kernel")
     root = Path(__file__).parents[2]
     shutil.copytree(root / "app", tmp_path / "app", ignore=shutil.ignore_patterns("*.so", "__py*"))
-    bare = {**os.environ, "PATH": "/nonexistent", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    loader = tmp_path / "app/engine/kernels/loader.py"
+    code = loader.read_text()
+    loader.write_text(code.replace('"/usr/bin", "/usr/local/bin"', '"/nonexistent",'))
+    bare = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def python(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *arguments]
@@ -344,7 +347,8 @@ def test_the_kernel_is_optional_and_can_be_compiled_ahead(encoder, folder, runti
     without = python("-c", show, env=bare)
     assert without.stdout == "onnxruntime\n"
     assert "there is no C compiler" in without.stderr
-    python("-m", "app.engine.kernels.loader", env=dict(os.environ))
+    loader.write_text(code)
+    python("-m", "app.engine.kernels.loader", env=bare)
     assert python("-c", show, env=bare).stdout == f"{PackedEncoder(folder, 1).runtime}\n"
 
 

@@ -7,15 +7,24 @@ either, `Unavailable` says so, and callers use numpy or ONNX Runtime instead. `p
 app.engine.kernels.loader` compiles ahead of time, for an image without a compiler; that needs this
 file and `c/`, and no package. A bundle never carries code.
 
+What is loaded runs with all our rights. So a folder counts only if nobody else can change what lies
+there: it and all folders above it belong to us, to root or to the owner of this code, and others
+cannot write there (a folder like /tmp, where nobody can replace the files of others, may stand
+above). The library ends with its seal, a hash of its name, its compiler and its bytes: one that was
+cut off or changed is compiled again. The compiler is one of a fixed list, and gets none of our
+environment: `PATH` does not decide what is run.
+
 Each C file has one binding, the Python module of the same name. Both write down the structs,
 tables and constants that they share; `bind` compares the two when a kernel is opened.
 """
 
 import ctypes
+import grp
 import hashlib
 import os
 import platform
-import shutil
+import pwd
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +41,17 @@ Signature: TypeAlias = tuple[Any, Sequence[Any]]
 FOLDER: Final = Path(__file__).parent / "c"
 # Not -march=native: the library may run on another machine than the one that compiled it.
 FLAGS: Final = ("-std=gnu11", "-O2", "-mavx2", "-mfma", "-mf16c", "-shared", "-fPIC", "-pthread")
-_COMPILERS: Final = ("cc", "gcc", "clang")
+_COMPILERS: Final = tuple(
+    Path(folder, name)
+    for folder in ("/usr/bin", "/usr/local/bin")
+    for name in ("cc", "gcc", "clang")
+)
+# What the compiler itself looks up: the assembler and the linker of the system.
+_COMPILER_PATH: Final = "/usr/bin:/bin"
 _TIMEOUT_S: Final = 120
 _NOWHERE: Final = Path(os.devnull)
+_SEAL_BYTES: Final = 64  # a SHA-256 in hexadecimal
+_PRIVATE: Final = 0o700
 _WORD_BYTES: Final = 8
 
 
@@ -56,14 +73,12 @@ def load_library() -> ctypes.CDLL:
     """Return the compiled library; `bind` declares the functions of a kernel in it.
 
     Raises:
-        Unavailable: another processor, or there is neither a compiled library nor a compiler.
+        Unavailable: another processor, or there is neither a compiled library nor a compiler, or no
+            folder that is ours alone.
     """
     _require_processor()
-    name = library_name()
-    folders = (FOLDER, cache_folder())
     try:
-        compiled = next((f / name for f in folders if (f / name).is_file()), None)
-        return ctypes.CDLL(str(compiled or _compile(name, folders)))
+        return ctypes.CDLL(str(compiled_library((FOLDER, cache_folder()))))
     except OSError as error:
         raise Unavailable(f"the kernel cannot be loaded ({error})") from error
 
@@ -170,28 +185,123 @@ def _require_processor() -> None:
         raise Unavailable(f"the processor lacks {', '.join(sorted(missing))}")
 
 
-def _compile(name: str, folders: tuple[Path, ...]) -> Path:
-    """Compile into the first folder that can be written."""
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+def compiled_library(folders: Sequence[Path]) -> Path:
+    """Return the path of the sealed library in the first folder that has it.
+
+    Where none has it, it is compiled into the first folder that can be written. A folder that
+    others can change is passed over.
+
+    Raises:
+        Unavailable: there is none, and none can be made.
+    """
+    name = library_name()
+    for folder in folders:
+        if _is_whole(path := folder / name):
+            return path.resolve()
+    compiler = next(filter(_is_ours, _COMPILERS), None)
     if compiler is None:
         raise Unavailable("the kernel is not compiled, and there is no C compiler")
+    reasons = []
     for folder in folders:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".kernel-") as work:
-                library = _run_compiler(compiler, Path(work) / name)
-                # Renamed when it is whole: another process may compile the same.
-                return library.replace(folder / name)
-        except OSError:
+            folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
+            if (reason := why_not_ours(folder)) is None:
+                return _compile(compiler, name, folder.resolve())
+        except OSError as error:
+            reason = f"{folder}: {error.strerror}"
+        reasons.append(reason)
+    raise Unavailable(
+        f"the kernel is not compiled, and no folder for it can be used: {'; '.join(reasons)}"
+    )
+
+
+def why_not_ours(path: Path) -> str | None:
+    """Return who else can change a file or folder, or what stands above it; None if nobody can.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    real = path.resolve(strict=True)
+    for each in (real, *real.parents):
+        status = each.stat()
+        if status.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:
+            return f"{each} belongs to user {status.st_uid}"
+        # In a folder with the sticky bit nobody can rename or remove what belongs to others.
+        if each != real and status.st_mode & stat.S_ISVTX:
             continue
-    raise Unavailable("the kernel is not compiled, and no folder for it can be written")
+        if status.st_mode & stat.S_IWOTH:
+            return f"{each} can be written by everybody"
+        if status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid):
+            return f"{each} can be written by the group {status.st_gid}"
+    return None
 
 
-def _run_compiler(compiler: str, to: Path) -> Path:
-    sources = map(str, sorted(FOLDER.glob("*.c")))
-    command = [compiler, *FLAGS, "-o", str(to), *sources, "-lm"]
+def _is_own_group(group: int) -> bool:
+    """Tell whether a group is root's, or one that only we are in, as many systems make for a user.
+
+    There, what a user makes can be written by the group.
+    """
+    if group == 0:
+        return True
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)  # noqa: S603
+        user, entry = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return entry.gr_name == user.pw_name and set(entry.gr_mem) <= {user.pw_name}
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return why_not_ours(path) is None
+    except OSError:
+        return False
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether there is a library that is ours and has its seal."""
+    try:
+        if why_not_ours(path) is not None:
+            return False
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content[-_SEAL_BYTES:] == _seal(path.name, content[:-_SEAL_BYTES])
+
+
+def _seal(name: str, content: bytes) -> bytes:
+    """Return what stands at the end of a library, where the system's loader does not look."""
+    return hashlib.sha256(name.encode() + b"\0" + content).hexdigest().encode()
+
+
+def _compile(compiler: Path, name: str, folder: Path) -> Path:
+    """Compile into a folder, and seal the library; return its path. Raises `OSError`."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".kernel-") as work:
+        library = _run_compiler(compiler, Path(work) / name)
+        with library.open("ab") as file:
+            file.write(f"\ncompiled by {compiler.resolve()}\n".encode())
+            file.flush()
+            file.write(_seal(name, library.read_bytes()))
+            file.flush()
+            os.fsync(file.fileno())
+        library.chmod(0o755)
+        # Renamed when it is whole: another process may compile the same.
+        made = library.replace(folder / name)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+    return made
+
+
+def _run_compiler(compiler: Path, to: Path) -> Path:
+    sources = map(str, sorted(FOLDER.glob("*.c")))
+    command = [str(compiler), *FLAGS, "-o", str(to), *sources, "-lm"]
+    bare = {"PATH": _COMPILER_PATH, "TMPDIR": str(to.parent), "LC_ALL": "C"}
+    try:
+        subprocess.run(  # noqa: S603
+            command, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S, env=bare
+        )
     except subprocess.CalledProcessError as error:
         raise Unavailable(f"the kernel does not compile: {error.stderr.strip()[:500]}") from error
     except subprocess.TimeoutExpired as error:
