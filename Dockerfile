@@ -80,6 +80,23 @@ ENTRYPOINT ["python", "-m", "app.cli"]
 CMD ["build", "--help"]
 
 
+# An SBOM (CycloneDX) of the image below, with Debian's packages:
+#   docker build --target sbom --output . .
+FROM base AS bill
+COPY locks/tools.txt ./
+RUN python -m venv --without-pip /opt/tools \
+ && pip --python /opt/tools/bin/python install --no-deps --require-hashes --requirement tools.txt
+COPY --from=slim /opt/venv /opt/venv
+COPY --from=package /wheels /wheels
+RUN pip --python /opt/venv/bin/python install --no-deps /wheels/*.whl
+COPY .ci/sbom.py ./
+RUN /opt/tools/bin/python sbom.py --environment /opt/venv/bin/python \
+    --dpkg /var/lib/dpkg/status --out /sbom.cdx.json
+
+FROM scratch AS sbom
+COPY --from=bill /sbom.cdx.json /
+
+
 # The default image: what a server runs.
 FROM base AS runtime
 # The uid is fixed, so that a mounted folder can belong to it. It has no home and no shell.

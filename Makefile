@@ -10,7 +10,7 @@ BIN := .venv/bin
 serve: .venv/.train           ## build the demo bundle if it is missing; serve it, train it meanwhile
 	$(BIN)/recserve demo --port $(PORT)
 
-test: .venv/.dev .venv/.clients lint ## everything that must hold on any machine
+test: .venv/.dev .venv/.clients .venv/.tools lint ## everything that must hold on any machine
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 quick: .venv/.dev             ## tests without learning, models and processes: under 2 minutes
@@ -89,6 +89,16 @@ chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redi
 lock: .venv/.dev .venv/.tools ## rewrite constraints.txt from what is installed and tested, and locks/ from that
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu//' > constraints.txt
 	.ci/lock .ci/.venv/bin/uv
+
+.PHONY: sbom audit licences
+sbom: .venv/.tools            ## sbom.cdx.json: what a server runs, as CycloneDX
+	.ci/.venv/bin/python .ci/sbom.py --out sbom.cdx.json
+
+audit: .venv/.tools           ## known vulnerabilities of all locked packages; exit 4: no data reachable (AUDIT_SERVICE=osv)
+	.ci/.venv/bin/python .ci/audit.py
+
+licences: .venv/.dev          ## rewrite docs/licences.md; fails on a licence that is not allowed
+	$(BIN)/python .ci/licences.py
 
 release: .venv/.dev           ## check version, changelog, tag, work tree and tests; print how to publish
 	$(BIN)/python .ci/release.py
