@@ -47,13 +47,13 @@ class FactFinder:
         if not _NEARNESS.isdisjoint(groups):
             for each, items in zip(found, nearest_items(parts, posed, rows), strict=True):
                 each["items"] = ids_of(parts, items)
-        words = QueryWords(request.query) if request.query else None
+        words = QueryWords(request.query, parts.catalogue) if request.query else None
         blocks = [] if asked.rules is None else clauses_of(asked.rules.blocks)
         clauses = [clause for clause in clauses_of(asked.own_filter) if clause not in blocks]
         lifted = _lifts(parts, request.sides, rows) if "context" in groups else None
         for n, (each, row) in enumerate(zip(found, rows.tolist(), strict=True)):
             if words is not None:
-                having = words.fields_having(parts.catalogue, row)
+                having = words.fields_having(row)
                 each["words"] = [{"word": w, "fields": fields} for w, fields in having.items()]
             each["filter"] = clauses
             each["intent"] = met_spans(parts, asked.intent, asked.request.query, row)

@@ -97,13 +97,13 @@ class Explainer:
         baseline, present = round(exact, _DIGITS), groups_of(posed, score)
         groups = [group for group in GROUPS if group in present]
         nothing = np.zeros(len(items))
+        # + 0.0: no -0.0.
+        rounded = [
+            (np.round(shares.get(group, nothing), _DIGITS) + 0.0).tolist() for group in groups
+        ]
         contributions = [
-            adding_up(
-                baseline,
-                {group: _rounded(shares.get(group, nothing)[n]) for group in groups},
-                item.score,
-            )
-            for n, item in enumerate(items)
+            adding_up(baseline, dict(zip(groups, each, strict=True)), item.score)
+            for item, *each in zip(items, *rounded, strict=True)
         ]
         language = posed.asked.intent.language or posed.asked.request.language
         evidence = self._facts.of(parts, posed, rows, contributions)
@@ -117,10 +117,6 @@ class Explainer:
             Explanation(each, facts, reason_of(language, each, facts))
             for each, facts in zip(contributions, evidence, strict=True)
         ]
-
-
-def _rounded(share: float) -> float:
-    return round(float(share), _DIGITS) + 0.0  # no -0.0
 
 
 def groups_of(posed: Posed, score: GroupedScore) -> Set[Group]:

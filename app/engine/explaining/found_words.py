@@ -9,10 +9,12 @@ _TEXTS = frozenset({"string", "strings"})
 
 
 class QueryWords:
-    """The words of one query, as they were typed and as they are compared."""
+    """The words of one query, as they were typed and as they are compared, over one catalogue."""
 
-    def __init__(self, query: str) -> None:
+    def __init__(self, query: str, catalogue: Catalogue) -> None:
         """Cut a query. Stop words do not count, unless there are no others."""
+        self._catalogue = catalogue
+        self._texts = [name for name, kind in catalogue.attributes.items() if kind in _TEXTS]
         cut = list(_cut(query))
         some = [each for each in cut if not STOP_WORDS.issuperset(each[1])]
         self._words = list(dict(some or cut).items())
@@ -20,13 +22,23 @@ class QueryWords:
         # which stemming alters.
         self._beginnings = [words[0][:-1] for _, words in self._words]
 
-    def fields_having(self, catalogue: Catalogue, row: int) -> dict[str, tuple[str, ...]]:
+    def fields_having(self, row: int) -> dict[str, tuple[str, ...]]:
         """Return typed word -> the fields of a row that have it; other words are left out."""
         found: dict[str, list[str]] = {}
-        for field, text in _texts(catalogue, row):
+        for field, text in self._texts_of(row):
             for typed in self._in(text):
                 found.setdefault(typed, []).append(field)
         return {typed: tuple(found[typed]) for typed, _ in self._words if typed in found}
+
+    def _texts_of(self, row: int) -> Iterator[tuple[str, str]]:
+        """Yield the fields of a row that are text, and the text of each."""
+        if title := self._catalogue.title(row):
+            yield "title", title
+        for name, value in self._catalogue.fields(row, self._texts).items():
+            if isinstance(value, str):
+                yield name, value
+            elif isinstance(value, Sequence):
+                yield name, "\n".join(value)
 
     def _in(self, text: str) -> Iterator[str]:
         if text.isascii():
@@ -44,15 +56,3 @@ def _cut(query: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         typed = query[start:end]
         if words := words_of(typed):
             yield typed, tuple(words)
-
-
-def _texts(catalogue: Catalogue, row: int) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a row that are text, and the text of each."""
-    names = [name for name, kind in catalogue.attributes.items() if kind in _TEXTS]
-    if title := catalogue.title(row):
-        yield "title", title
-    for name, value in catalogue.fields(row, names).items():
-        if isinstance(value, str):
-            yield name, value
-        elif isinstance(value, Sequence):
-            yield name, "\n".join(value)

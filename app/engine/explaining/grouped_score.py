@@ -10,6 +10,7 @@ the Shapley value of a sum is the sum of the Shapley values. An addition that is
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import fsum
 from typing import Final, TypeAlias
 
@@ -41,7 +42,7 @@ class NetworkScore:
     """
 
     features: Matrix
-    groups: Sequence[Group]
+    groups: tuple[Group, ...]
     reads: Mask
     score: Callable[[Matrix], Vector]
 
@@ -86,8 +87,8 @@ class GroupedScore:
         network = self.network
         if network is None:
             return False
-        lines = [line for line, each in enumerate(network.groups) if each == group]
-        some = network.features[lines][network.reads[lines]]
+        lines = _lines_of(network.groups, group)
+        some = network.features[lines[network.reads[lines]]]
         return bool((some != some[:, :1]).any())
 
     def _values(
@@ -97,7 +98,7 @@ class GroupedScore:
         members = coalitions(len(players))
         values = np.zeros((len(members), len(positions)))
         if self.network is not None:
-            values += self._network_values(self.network, players, members, positions)
+            values += self._network_values(self.network, players, positions)
         for group, term in terms.items():
             present = members[:, players.index(group)][:, None]
             values += np.where(present, term[positions], term.mean())
@@ -107,19 +108,32 @@ class GroupedScore:
         return values
 
     @staticmethod
-    def _network_values(
-        network: NetworkScore, players: Sequence[Group], members: Mask, positions: Rows
-    ) -> Floats:
+    def _network_values(network: NetworkScore, players: Sequence[Group], positions: Rows) -> Floats:
         of_items = network.features.take(positions, axis=1)
         means = network.features.mean(axis=1, dtype=np.float64).astype(np.float32)
-        inputs = np.repeat(of_items[:, None], len(members), axis=1)
-        for group, present in zip(players, members.T, strict=True):
-            lines = np.array([n for n, each in enumerate(network.groups) if each == group], np.intp)
-            if lines.size:
-                inputs[np.ix_(lines, ~present)] = means[lines][:, None, None]
+        present = _present(network.groups, tuple(players))[:, :, None]
+        inputs = np.where(present, of_items[:, None], means[:, None, None])
         scores = network.score(inputs.reshape(len(means), -1))
-        values: Floats = scores.astype(np.float64).reshape(len(members), len(positions))
+        values: Floats = scores.astype(np.float64).reshape(-1, len(positions))
         return values
+
+
+@lru_cache
+def _lines_of(groups: tuple[Group, ...], group: Group) -> Rows:
+    """Return the lines of the features of a group."""
+    return np.flatnonzero(np.array(groups) == group)
+
+
+@lru_cache
+def _present(groups: tuple[Group, ...], players: tuple[Group, ...]) -> Mask:
+    """Return bool[f, 2ⁿ]: whether a feature takes part in a coalition; always without a player."""
+    members = coalitions(len(players))
+    return np.array(
+        [
+            members[:, players.index(group)] if group in players else np.ones(len(members), bool)
+            for group in groups
+        ]
+    )
 
 
 def _by_group(summands: Sequence[Summand]) -> dict[Group, Floats]:

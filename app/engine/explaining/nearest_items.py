@@ -64,10 +64,11 @@ def _strengths(
 
 def _learned(behaviour: Behaviour, recent: Rows, rows: Rows) -> Iterator[tuple[str, Matrix]]:
     ages = np.arange(len(recent))
-    for name, near in behaviour.tables.items():
+    tables = behaviour.tables
+    weights = _weights(list(tables.values()), recent, rows)
+    for name, near in zip(tables, weights, strict=True):
         fading = (behaviour.decays[name] ** ages).astype(np.float32)[:, None]
-        by = "content" if name == _CONTENT_TABLE else "behaviour"
-        yield by, fading * _weights(near, recent, rows)
+        yield "content" if name == _CONTENT_TABLE else "behaviour", fading * near
     taste = behaviour.taste
     newest = recent[: len(taste.recency)]
     yield (
@@ -76,14 +77,20 @@ def _learned(behaviour: Behaviour, recent: Rows, rows: Rows) -> Iterator[tuple[s
     )
 
 
-def _weights(near: Neighbours, recent: Rows, rows: Rows) -> Matrix:
-    """Return float32[r, m]: the weight of each row among the neighbours of each recent item."""
-    neighbours, weights = near.of(recent)
-    found = np.zeros((len(recent), len(rows)), np.float32)
+def _weights(tables: Sequence[Neighbours], recent: Rows, rows: Rows) -> Matrix:
+    """Return float32[t, r, m]: in each table the weight of each row as a neighbour of each item."""
+    found = np.zeros((len(tables), len(recent), len(rows)), np.float32)
+    near = [table.of(recent) for table in tables]
+    # One search for all tables: each call of numpy takes longer than its few numbers do.
+    neighbours = np.concatenate([each.ravel() for each, _ in near])
+    weights = np.concatenate([each.ravel() for _, each in near])
+    lines = np.repeat(
+        np.arange(len(tables) * len(recent)), [each.shape[1] for each, _ in near for _ in recent]
+    )
     order = np.argsort(rows)
     places = order.take(np.searchsorted(rows, neighbours, sorter=order), mode="clip")
-    line, at = np.nonzero((rows.take(places) == neighbours) & (weights > 0.0))
-    np.maximum.at(found, (line, places[line, at]), weights[line, at])
+    hits = np.flatnonzero((rows.take(places) == neighbours) & (weights > 0.0))
+    np.maximum.at(found.reshape(-1, len(rows)), (lines[hits], places[hits]), weights[hits])
     return found
 
 
