@@ -45,6 +45,7 @@ from app.core.settings import Settings
 from app.core.tallies import Tallies
 from app.core.telemetry import Metrics
 from app.serving.access.opening import following, key_ring
+from app.serving.stores.redis_budgets import settling
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 
@@ -62,14 +63,17 @@ def create_app(
     configure_logging(settings.log_level, settings.log_format, workers=settings.workers)
     metrics = Metrics(CollectorRegistry(), tallies)
     outcomes = Outcomes(metrics)
-    ring = key_ring(settings)
+    ring = key_ring(settings, metrics)
     cors = None if settings.cors_origins is None else Cors(settings.cors_origins)
     log = request_log(settings.access_log_per_second, settings.slow_request_ms, outcomes.total)
     root_path = settings.root_path or ""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
-        async with open_service(settings, metrics) as service:
+        async with (
+            open_service(settings, metrics) as service,
+            settling(ring.accounts, settings, metrics),
+        ):
             app.state.service = service
             # Without keys and limits, nothing is to be checked on the fast path.
             checked = settings.api_keys_file is not None or settings.anonymous_rate is not None

@@ -67,6 +67,16 @@ class Metrics:
 
     def _http(self) -> None:
         self.requests = self._counters("requests", "HTTP requests answered.", "route", "status")
+        self.rate_limited = self._counters(
+            "rate_limited",
+            "Calls over a budget (requests, language) of a key, by its id; anonymous = without "
+            "one. The first 100 keys have series of their own, all others are `other`.",
+            "key",
+            "budget",
+        )
+        self.limit_errors = self._counter(
+            "limit_errors", "Times that limits could not be reconciled with other processes."
+        )
         self.request_seconds = self._histograms(
             "request_seconds", "Time per HTTP request.", "route"
         )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from app.serving.access.budget import Budget
@@ -11,6 +12,10 @@ from app.serving.access.limits import NO_LIMITS, KeyLimits, Priority, burst_of
 
 REQUESTS: Final = "requests"
 LANGUAGE: Final = "language"
+
+
+def _nothing(_key_id: str, _budget: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +56,7 @@ class Accounts:
         keys: Iterable[ApiKey] = (),
         limits: KeyLimits = NO_LIMITS,
         clock: Callable[[], float] = time.monotonic,
+        on_refused: Callable[[str, str], None] = _nothing,
     ) -> None:
         """Open accounts.
 
@@ -58,8 +64,9 @@ class Accounts:
             keys: that are valid.
             limits: of all callers without a key, together.
             clock: monotonic seconds.
+            on_refused: is called with key and budget when something is refused.
         """
-        self._clock = clock
+        self._clock, self._on_refused = clock, on_refused
         self.by_id = {"": self._opened(NO_KEY, limits)}
         self.replace(keys)
 
@@ -79,9 +86,14 @@ class Accounts:
         if before is not None:
             requests, language = before.requests, before.language
         else:
-            requests = self._budget(REQUESTS, limits.rate, limits.burst)
-            language = self._budget(LANGUAGE, limits.language_rate, None)
+            requests = self._budget(key.id, REQUESTS, limits.rate, limits.burst)
+            language = self._budget(key.id, LANGUAGE, limits.language_rate, None)
         return Account(key.id, key.priority, limits, requests, language)
 
-    def _budget(self, name: str, rate: float | None, burst: int | None) -> Budget | None:
-        return None if rate is None else Budget(name, rate, burst_of(rate, burst), self._clock)
+    def _budget(
+        self, key_id: str, name: str, rate: float | None, burst: int | None
+    ) -> "Budget | None":
+        if rate is None:
+            return None
+        refused = partial(self._on_refused, key_id)
+        return Budget(name, rate, burst_of(rate, burst), self._clock, refused)

@@ -17,6 +17,10 @@ _ROUNDING: Final = 1e-6
 """So much may be missing: sums of seconds are not exact."""
 
 
+def _nothing(_name: str) -> None:
+    pass
+
+
 class Budget:
     """What one key may still spend. Belongs to one event loop.
 
@@ -24,22 +28,38 @@ class Budget:
         name: of the budget, as callers read it.
         rate: units that come back in a second.
         burst: most units at once.
-        unshared: units that were spent and are not yet known to the other processes.
+        unshared: units that were spent and that no other process knows of yet.
         policy: the budget as the header `RateLimit-Policy` names it.
     """
 
-    __slots__ = ("_at", "_clock", "_head", "_level", "burst", "name", "policy", "rate", "unshared")
+    __slots__ = (
+        *("_at", "_clock", "_head", "_level", "_on_refused"),
+        *("burst", "name", "policy", "rate", "unshared"),
+    )
 
     def __init__(
-        self, name: str, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        rate: float,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+        on_refused: Callable[[str], None] = _nothing,
     ) -> None:
-        """Begin full. `clock`: monotonic seconds."""
+        """Begin full.
+
+        Args:
+            name: of the budget, as callers read it.
+            rate: units that come back in a second.
+            burst: most units at once.
+            clock: monotonic seconds.
+            on_refused: is called with the name when something is refused.
+        """
         self.name, self.rate, self.burst = name, rate, burst
         self.unshared = 0.0
         window_s = max(1, round(burst / rate))
         self.policy = f'"{name}";q={burst};w={window_s}'.encode()
         self._head = f'"{name}";r='.encode()
-        self._clock = clock
+        self._clock, self._on_refused = clock, on_refused
         self._at = clock()
         self._level = float(burst)
 
@@ -64,6 +84,7 @@ class Budget:
         needed = cost if cost + paid <= self.burst else self.burst - paid
         if level + _ROUNDING < needed:
             self._level = level
+            self._on_refused(self.name)
             raise RateLimitedError(
                 f"the budget of {self.name} is spent: {self.rate:g} a second, "
                 f"at most {self.burst} at once",
@@ -97,14 +118,35 @@ class Budget:
             next_s = math.ceil((max(0.0, math.floor(level)) + 1 - level) / self.rate)
         return b"%b%d;t=%d" % (self._head, max(0.0, level), next_s)
 
+    @property
+    def used(self) -> bool:
+        """Whether it is not full, or something was spent that no other process knows of."""
+        return self.unshared > 0 or self._now() < self.burst
+
+    def take_unshared(self) -> float:
+        """Return `unshared`, which are known to the others from now on."""
+        units, self.unshared = self.unshared, 0.0
+        return units
+
+    def give_back_unshared(self, units: float) -> None:
+        """Keep units that could not be told to the others; at most a burst of them.
+
+        Otherwise a key would pay, after an hour without them, for what came back in that hour.
+        """
+        self.unshared = min(float(self.burst), self.unshared + units)
+
     def lower(self, level: float) -> None:
-        """Take over a lower level: other processes have spent units of the same key.
+        """Take over a lower level, from which `unshared` was not yet taken off.
 
         What is owed is bounded by a burst and a second, so that a wrong level blocks nobody for
         long.
         """
         least = -(self.burst + self.rate)
+        self._level = min(self._now(), max(level - self.unshared, least))
+
+    def _now(self) -> float:
+        """Return the level, with what has come back meanwhile."""
         now = self._clock()
-        mine = min(float(self.burst), self._level + (now - self._at) * self.rate)
+        self._level = min(float(self.burst), self._level + (now - self._at) * self.rate)
         self._at = now
-        self._level = min(mine, max(level, least))
+        return self._level

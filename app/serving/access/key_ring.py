@@ -14,7 +14,6 @@ from app.core.errors import ForbiddenError, UnauthenticatedError, UsageError
 from app.serving.access.accounts import Accounts
 from app.serving.access.key_file import read_keys
 from app.serving.access.keys import NO_KEY, ApiKey, Role, id_in, is_key, reaches
-from app.serving.access.limits import NO_LIMITS, KeyLimits
 
 _SCHEME: Final = b"bearer "
 _WATCH_S: Final = 0.5
@@ -35,14 +34,14 @@ class KeyRing:
         self,
         keys: Iterable[ApiKey] = (),
         anonymous: Role | None = None,
-        limits: KeyLimits = NO_LIMITS,
+        accounts: Accounts | None = None,
     ) -> None:
         """Take the keys, and the role of callers without a key; None = they need one.
 
-        `limits`: of all callers without a key, together.
+        `accounts`: where the keys have accounts; None = new ones without a limit for strangers.
         """
         self.anonymous = anonymous
-        self.accounts = Accounts(limits=limits)
+        self.accounts = accounts or Accounts()
         self._keys: dict[bytes, ApiKey] = {}
         self.replace(keys)
 

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 
 from app.core.errors import UsageError
 from app.core.settings import Settings
+from app.core.telemetry import Metrics
+from app.serving.access.accounts import Accounts
 from app.serving.access.key_file import read_keys
 from app.serving.access.key_ring import KeyRing, follow_file
 from app.serving.access.keys import Role
 from app.serving.access.limits import KeyLimits
+from app.serving.access.refusals import Refusals
 
 
 def is_loopback(host: str) -> bool:
@@ -48,15 +51,16 @@ def check_access(settings: Settings) -> None:
         )
 
 
-def key_ring(settings: Settings) -> KeyRing:
-    """Return the keys of the settings. Raises `UsageError`."""
+def key_ring(settings: Settings, metrics: Metrics) -> KeyRing:
+    """Return the keys of the settings, with their accounts. Raises `UsageError`."""
     limits = KeyLimits(
         settings.anonymous_rate, settings.anonymous_burst, settings.anonymous_language_rate
     )
+    accounts = Accounts(limits=limits, on_refused=Refusals(metrics).count)
     if settings.api_keys_file is not None:
         anonymous: Role | None = "read" if settings.allow_anonymous else None
-        return KeyRing(read_keys(settings.api_keys_file), anonymous, limits)
-    return KeyRing((), "admin" if is_loopback(settings.host) else "write", limits)
+        return KeyRing(read_keys(settings.api_keys_file), anonymous, accounts)
+    return KeyRing((), "admin" if is_loopback(settings.host) else "write", accounts)
 
 
 @contextmanager

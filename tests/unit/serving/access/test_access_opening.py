@@ -3,19 +3,26 @@
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from app.core.errors import UsageError
 from app.core.settings import Settings
+from app.core.telemetry import Metrics
 from app.serving.access.key_file import add_key
+from app.serving.access.key_ring import KeyRing
 from app.serving.access.keys import new_key
 from app.serving.access.opening import check_access, key_ring
+
+
+def _ring(settings: Settings) -> KeyRing:
+    return key_ring(settings, Metrics(CollectorRegistry()))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_on_this_machine_nobody_needs_a_key(host: str) -> None:
     settings = Settings(host=host)
     check_access(settings)
-    assert key_ring(settings).anonymous == "admin"
+    assert _ring(settings).anonymous == "admin"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.0.7", "shop.example"])
@@ -24,7 +31,7 @@ def test_beyond_it_somebody_must_have_said_so(host: str) -> None:
         check_access(Settings(host=host))
     settings = Settings(host=host, allow_anonymous=True)
     check_access(settings)
-    assert key_ring(settings).anonymous == "write"
+    assert _ring(settings).anonymous == "write"
 
 
 def test_with_keys_strangers_may_read_at_most(tmp_path: Path) -> None:
@@ -33,8 +40,8 @@ def test_with_keys_strangers_may_read_at_most(tmp_path: Path) -> None:
     for host in ("127.0.0.1", "::"):
         settings = Settings(host=host, api_keys_file=path)
         check_access(settings)
-        assert key_ring(settings).anonymous is None
-        assert key_ring(settings.model_copy(update={"allow_anonymous": True})).anonymous == "read"
+        assert _ring(settings).anonymous is None
+        assert _ring(settings.model_copy(update={"allow_anonymous": True})).anonymous == "read"
 
 
 def test_a_file_of_keys_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
