@@ -131,6 +131,11 @@ _LOST_DETAILS: Final = {
     "sort": one_of(*SORTS),
     "min_score": NUMBER,
     "max_per": {"type": "object", "additionalProperties": COUNT},
+    "full": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {}},
+        "description": "its values that the answer has as often as `max_per` allows, by field",
+    },
 }
 
 LOST_ITEM: Final = object_of(

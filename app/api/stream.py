@@ -100,7 +100,8 @@ async def recommend_stream(request: Request, service: ServiceDep) -> Response:
     """Send the answer as the event `items` at once, then sentences about it as events `text`."""
     try:
         body = await read_body(request, service.settings.max_body_bytes)
-        ask = read_as(RecommendRequest, body)
+        # The query of a scenario is a fact of the text, too.
+        ask = service.control.scenarios.completed(read_as(RecommendRequest, body))
         charge_texts(request, 1)
         call = service.recommender.recommend(ask, address_of(request))
         answer = await unless_left(request, call)

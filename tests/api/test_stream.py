@@ -89,11 +89,19 @@ async def test_without_a_model_the_template_speaks() -> None:
     ]
 
 
+async def test_the_query_of_a_scenario_is_a_fact_of_the_text() -> None:
+    async with films() as client:
+        await client.put("/admin/scenarios/space", json={"query": "alien"})
+        reply = await client.post("/recommend/stream", json={"scenario": "space", "k": 1})
+    assert told(reply.text)[0] == ("template", "One suggestion for “alien”.")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "field"),
     [
         ({"kk": 3}, 422, "invalid_request", "kk"),
         ({"fields": ["hue"]}, 422, "invalid_request", "fields"),
+        ({"scenario": "none"}, 422, "invalid_request", "scenario"),
         ({"min_catalogue": 9, "budget_ms": 1}, 504, "deadline_exceeded", "min_catalogue"),
     ],
 )

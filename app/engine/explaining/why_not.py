@@ -7,7 +7,8 @@ asked again without its last stage, then without the last two, and so on: the fi
 which the item is in the answer has lost it. Otherwise other candidates have the higher scores.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +19,7 @@ from app.core.rank_rules import NO_RULES, RankRules, RuleAction
 from app.core.ranking import RankRequest, RankResult
 from app.core.types import Rows
 from app.domain.filters import filter_text
+from app.engine.arranging.capping import value_of
 from app.engine.arranging.posed import Posed
 from app.engine.arranging.results import ScoredCandidates
 from app.engine.explaining.explainer import grouped_score
@@ -220,21 +222,35 @@ class _Search:
         """Tell which stage has lost a candidate, that would be in the answer without the stage."""
         request = self._request
         for stage, fact, change in _stages(request):
-            request = request._replace(**change)
-            if _place(self._passes.ranked(request), self._id) is not None:
-                return stage, fact, self._details(stage, walked)
+            without = request._replace(**change)
+            if _place(self._passes.ranked(without), self._id) is not None:
+                return stage, fact, self._details(stage, walked, request)
+            request = without
         return None
 
-    def _details(self, stage: str, walked: Walked) -> Details:
-        request = self._request
+    def _details(self, stage: str, walked: Walked, request: RankRequest) -> Details:
+        """Return what is known of a stage, which is the last one of a request."""
         match stage:
             case "below_min_score":
                 score = float(walked.scored.log_odds(walked.scored.scores)[self._position(walked)])
                 return {"score": round(score, _DIGITS), "min_score": request.min_score}
             case "max_per":
-                return {"max_per": dict(request.max_per)}
+                result = self._passes.ranked(request)
+                rows = [*self._parts.catalogue.rows([item.id for item in result.items]).tolist()]
+                rows += self._parts.catalogue.rows(request.shown).tolist()
+                return {"max_per": dict(request.max_per), "full": self._full(request, rows)}
             case _:
                 return {}
+
+    def _full(self, request: RankRequest, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """Return field -> its values that some rows have as often as the request allows."""
+        full = {}
+        for field, most in request.max_per:
+            values_of = value_of(field, self._parts.catalogue)
+            counts = Counter(value for row in rows for value in values_of(row))
+            if some := [value for value in values_of(self._row) if counts[value] >= most]:
+                full[field] = some
+        return full
 
     def _position(self, walked: Walked) -> int:
         return int(np.flatnonzero(walked.scored.rows == self._row)[0])

@@ -151,7 +151,11 @@ def test_a_score_below_the_bound(engine):
 def test_another_item_with_the_same_value(engine):
     asked = {"query": "space adventure", "k": 3, "max_per": (("categories", 1),)}
     found = lost(engine, "robot", **asked)
-    assert (found.stage, found.details) == ("max_per", {"max_per": {"categories": 1}})
+    full = {"categories": ["space", "adventure"]}
+    assert (found.stage, found.details) == (
+        "max_per",
+        {"max_per": {"categories": 1}, "full": full},
+    )
 
 
 def test_diversity_has_lost_it(engine):
