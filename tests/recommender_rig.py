@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from app.bootstrap import Service, wire
 from app.core.answer_port import AnswerStore
+from app.core.caller import Caller
 from app.core.ports import Cache
 from app.core.settings import Settings
 from app.core.store_ports import UserStore
@@ -39,7 +40,7 @@ class Rig:
     async def get(self, address: str = "", /, **fields: Any) -> dict[str, Any]:
         """Ask. A request has as long as it may have: a busy machine makes no test fail."""
         fields = {"budget_ms": 10_000, **fields}
-        answer = await self.service.recommender.recommend(ask(**fields), address)
+        answer = await self.service.recommender.recommend(ask(**fields), Caller(address))
         return {**orjson.loads(answer.body), "x_cache": answer.x_cache}
 
     @property

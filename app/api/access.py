@@ -56,3 +56,9 @@ def role_of(method: str, path: str) -> Needed:
     if first in _READ_ONLY:
         return "read" if method in {"GET", "HEAD", "OPTIONS"} else "write"
     return _BY_FIRST.get(first, "admin")
+
+
+def changes_items(method: str, path: str) -> bool:
+    """Tell whether a request changes the catalogue, which all namespaces share."""
+    first = path.strip("/").partition("/")[0]
+    return first in _READ_ONLY and role_of(method, path) == "write"

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.access import role_of
+from app.api.access import changes_items, role_of
 from app.api.body import CallerLeftError
 from app.api.charging import rate_headers
 from app.api.cors import Cors
@@ -25,9 +25,10 @@ from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
 from app.api.request_log import Answered, RequestLog
+from app.core.errors import ForbiddenError
 from app.serving.access.accounts import Account
 from app.serving.access.key_ring import KeyRing
-from app.serving.access.keys import NO_KEY
+from app.serving.access.keys import NO_KEY, ApiKey
 
 _AUDITED: Final = "/admin/"
 _SIMILAR: Final = 0.7
@@ -117,9 +118,14 @@ class Edge:
         if needed == "public":
             return
         exchange.audited = method == "DELETE" or path.startswith(_AUDITED)
-        exchange.key = self._ring.check(header(scope["headers"], b"authorization"), needed)
-        account = self._ring.accounts.by_id[exchange.key.id]
+        key = self._ring.check(header(scope["headers"], b"authorization"), needed)
+        exchange.key = scope["state"]["key"] = key
+        account = self._ring.accounts.by_id[key.id]
         exchange.account = scope["state"]["account"] = account
+        if key.namespace and changes_items(method, path):
+            raise ForbiddenError(
+                "items belong to all namespaces: a key bound to a namespace cannot change them"
+            )
         if account.requests is not None:
             account.requests.spend()
 
@@ -137,7 +143,7 @@ class _Exchange:
 
     def __init__(self, method: str, send: Send, headers: Headers) -> None:
         self.status = 500
-        self.key = NO_KEY
+        self.key: ApiKey = NO_KEY
         self.account: Account | None = None
         self.audited = False
         self.headers = headers

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from app.api.problems import read_as, translate
+from app.core.caller import scoped
 from app.core.errors import InvalidRequestError
 from app.core.store_ports import user_key
 from app.core.types import Event
@@ -112,19 +113,21 @@ class EventInput(BaseModel):
     query: Annotated[str, BeforeValidator(_words)] = ""
     context: dict[str, Any] | None = None
 
-    def event_at(self, now: float) -> Event:
+    def event_at(self, now: float, namespace: str) -> Event:
         """Return the event to store. Without a time it happened `now`; without an id it gets one.
+
+        `namespace`: whose user that is, and whose event.
 
         Raises:
             InvalidRequestError: not exactly one of user_id and session_id.
             WrongValue: its context is wrong.
             Unusable: its time lies more than a day after `now` (unix seconds).
         """
-        user = user_key(self.user_id, self.session_id)
+        user = user_key(self.user_id, self.session_id, namespace)
         if user is None or None not in {self.user_id, self.session_id}:
             raise InvalidRequestError("give exactly one of user_id and session_id", field="user_id")
         return Event(
-            id=os.urandom(16).hex() if self.event_id is None else self.event_id,
+            id=scoped(namespace, self.event_id or os.urandom(16).hex()),
             user=user,
             item=self.item_id,
             kind=self.event,
@@ -161,10 +164,12 @@ class _EventsBody(BaseModel):
 _ARRAY: Final[TypeAdapter[list[EventInput]]] = TypeAdapter(_Entries)
 
 
-def parse_events(body: bytes, now: Callable[[], float]) -> list[Event | Remark]:
+def parse_events(
+    body: bytes, now: Callable[[], float], namespace: str = ""
+) -> list[Event | Remark]:
     """Return an event, or a remark that says why it is wrong, for each entry of a body.
 
-    `now`: returns unix seconds.
+    `now`: returns unix seconds. `namespace`: of the caller.
 
     Raises:
         ValidationError: the body is not a list of events.
@@ -174,14 +179,16 @@ def parse_events(body: bytes, now: Callable[[], float]) -> list[Event | Remark]:
     else:
         entries = list(read_as(_EventsBody, body).events)
     moment = now()
-    return [_parsed(index, entry, moment) for index, entry in enumerate(entries)]
+    return [_parsed(index, entry, moment, namespace) for index, entry in enumerate(entries)]
 
 
-def _parsed(index: int, entry: EventInput | ValidationError, now: float) -> Event | Remark:
+def _parsed(
+    index: int, entry: EventInput | ValidationError, now: float, namespace: str
+) -> Event | Remark:
     try:
         if isinstance(entry, ValidationError):
             raise translate(entry, EventInput)
-        return entry.event_at(now)
+        return entry.event_at(now, namespace)
     except WrongValue as wrong:
         field = "context" if wrong.name is None else f"context.{wrong.name}"
         return Remark(index, "invalid_event", str(wrong), field)

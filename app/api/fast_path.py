@@ -68,6 +68,7 @@ from app.api.read_requests import ReadRequests
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, header, id_of
 from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
+from app.core.caller import Caller
 from app.domain.request import RecommendRequest
 from app.serving.access.key_ring import KeyRing
 
@@ -149,11 +150,15 @@ class RecommendEndpoint:
         self._log = log
 
     async def reply(
-        self, body: bytes, request_id: str, address: str, authorization: bytes | None = None
+        self, body: bytes, request_id: str, caller: Caller, authorization: bytes | None = None
     ) -> Reply:
-        """Return the reply to a body; every failure is a JSON problem. `address`: of the caller.
+        """Return the reply to a body; every failure is a JSON problem.
 
-        `authorization`: value of that header; None without it.
+        Args:
+            body: JSON.
+            request_id: stands in the reply.
+            caller: as far as the connection tells; the key may bind it.
+            authorization: value of that header; None without it.
 
         It may be started outside a task. If it is cancelled, the caller has left, and the request
         is counted so.
@@ -166,11 +171,12 @@ class RecommendEndpoint:
                 account = self.ring.accounts.by_id[key.id]
                 if account.requests is not None:
                     account.requests.spend()
+                caller = Caller(caller.address, key.namespace, key.scenarios)
             self._gate.check(body)
             request = self._requests.read(body)
             if request.text and account is not None and account.language is not None:
                 account.language.spend()
-            reply = answer_reply(await self._recommend(request, address))
+            reply = answer_reply(await self._recommend(request, caller))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             reply = problem_reply(translate(error, RecommendRequest), request_id)
             status = reply.status
@@ -221,6 +227,7 @@ class FastPathProtocol(Connection):
 
     _current: _Cycle | None = None  # the request on the fast path that is under way
     _reusable: _Cycle | None = None
+    _caller: Caller | None = None
 
     def begin_request(self) -> None:
         """Begin a request: on the fast path, or the server's way."""
@@ -243,10 +250,11 @@ class FastPathProtocol(Connection):
             if cycle.endpoint.cors is not None:
                 cycle.cors_headers = cycle.endpoint.cors.headers(self.headers)
             body, cycle.body = bytes(cycle.body), bytearray()  # an idle connection holds no body
-            address = self.client[0] if self.client else ""
+            if self._caller is None:
+                self._caller = Caller(self.client[0] if self.client else "")
             endpoint = cycle.endpoint
             key = None if endpoint.ring is None else header(self.headers, b"authorization")
-            cycle.work = endpoint.reply(body, cycle.request_id, address, key)
+            cycle.work = endpoint.reply(body, cycle.request_id, self._caller, key)
             self._step(cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -4,11 +4,11 @@ import re
 from typing import Final
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api import schemas
-from app.api.routes import ServiceDep, responses
+from app.api.routes import ServiceDep, caller_of, responses
 from app.core.errors import NotFoundError
 
 router = APIRouter()
@@ -22,7 +22,9 @@ _ANSWER_ID: Final = re.compile("[0-9a-f]{32}")
     summary="An answer as it was given",
     responses=responses(schemas.KEPT_ANSWER, 404, 503),
 )
-async def get_kept_answer(recommendation_id: str, service: ServiceDep) -> Response:
+async def get_kept_answer(
+    recommendation_id: str, request: Request, service: ServiceDep
+) -> Response:
     """Return an answer that is kept, with its request and the time at which it was given.
 
     Answers are kept for `RECSERVE_KEEP_ANSWERS_HOURS`, by default not at all. Those of a user leave
@@ -33,7 +35,7 @@ async def get_kept_answer(recommendation_id: str, service: ServiceDep) -> Respon
         raise NotFoundError(message, field="recommendation_id")
     kept = None
     if _ANSWER_ID.fullmatch(recommendation_id):
-        kept = await service.answers.read(recommendation_id)
+        kept = await service.answers.read(recommendation_id, caller_of(request).namespace)
     if kept is None:
         message = "no answer of this id is kept, or not any more"
         raise NotFoundError(message, field="recommendation_id")

@@ -14,7 +14,7 @@ from app.api.edge import response_of
 from app.api.parameters import parameters, read_parameters
 from app.api.problems import read_as
 from app.api.reply import answer_reply
-from app.api.routes import ServiceDep, address_of, responses, takes
+from app.api.routes import ServiceDep, caller_of, responses, takes
 from app.bootstrap import Service
 from app.core.errors import NotFoundError
 from app.domain.intent import Sort
@@ -44,7 +44,7 @@ async def find_similar(request: Request, service: ServiceDep) -> Response:
     Unknown ones are in `missing_ids`. If none is known, there is no answer, but 404.
     """
     sent = read_as(SimilarRequest, await read_body(request, service.settings.max_body_bytes))
-    work = service.recommender.recommend(sent.asked(), address_of(request))
+    work = service.recommender.recommend(sent.asked(), caller_of(request))
     answer = await unless_left(request, work)
     # Only now: a request with `min_catalogue` has waited for its items.
     if not any(service.engine.contains(item) for item in sent.named):
@@ -73,4 +73,4 @@ async def list_newest(request: Request, service: ServiceDep) -> Response:
 
 async def _listed(sort: Sort, request: Request, service: Service) -> Response:
     ask = read_parameters(ListRequest, request).asked(sort)
-    return response_of(answer_reply(await service.recommender.recommend(ask, address_of(request))))
+    return response_of(answer_reply(await service.recommender.recommend(ask, caller_of(request))))

@@ -12,6 +12,7 @@ from app.api.schema_parts import (
     array_of,
     object_of,
 )
+from app.core.caller import NAMESPACE
 from app.domain.event_rules import MAX_KIND_CHARS
 from app.domain.named_values import (
     ID_NAMES,
@@ -99,7 +100,7 @@ _NAME_OF_VALUE: Final[Schema] = {
     "minLength": 1,
     "maxLength": MAX_NAME_CHARS,
     "pattern": NAME_PATTERN,
-    "not": {"enum": list(ID_NAMES)},
+    "not": {"enum": [*ID_NAMES, NAMESPACE]},
 }
 _TEXT_VALUE: Final[Schema] = {"type": "string", "maxLength": MAX_TEXT_CHARS}
 _ATTRIBUTES: Final[Schema] = {

@@ -30,11 +30,13 @@ from app.api.problems import MEANING, problem, read_as, translate
 from app.api.reply import answer_reply
 from app.api.schema_parts import Schema
 from app.bootstrap import Service
+from app.core.caller import Caller
 from app.core.errors import NotFoundError, NotReadyError
 from app.domain import request as limits
 from app.domain.query_text import MAX_QUERY_CHARACTERS
 from app.domain.request import RecommendRequest
 from app.domain.request_parts import MAX_HISTORY, MAX_K, Query
+from app.serving.access.keys import ApiKey
 from app.serving.stores.opening import is_shared
 
 router = APIRouter()
@@ -118,7 +120,7 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     body = await read_body(request, service.settings.max_body_bytes)
     ask = read_as(RecommendRequest, body)
     charge_texts(request, ask.text)
-    answer = await unless_left(request, service.recommender.recommend(ask, address_of(request)))
+    answer = await unless_left(request, service.recommender.recommend(ask, caller_of(request)))
     return response_of(answer_reply(answer))
 
 
@@ -140,29 +142,30 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     asked = [each for each in batch.requests if isinstance(each, RecommendRequest)]
     charge_texts(request, sum(each.text for each in asked))
     request_id: str = request.state.request_id
-    answers = _all(service, batch, request_id, address_of(request))
+    answers = _all(service, batch, request_id, caller_of(request))
     results = await unless_left(request, answers)
     return Response(results, media_type="application/json")
 
 
-def address_of(request: Request) -> str:
-    """Return the address of the caller; "" where there is none."""
-    return request.client.host if request.client else ""
+def caller_of(request: Request) -> Caller:
+    """Return who asks, and what the key binds the caller to."""
+    key: ApiKey = request.state.key
+    return Caller(request.client.host if request.client else "", key.namespace, key.scenarios)
 
 
-async def _all(service: Service, batch: _BatchRequest, request_id: str, address: str) -> bytes:
-    each = (_one(service, entry, request_id, address) for entry in batch.requests)
+async def _all(service: Service, batch: _BatchRequest, request_id: str, caller: Caller) -> bytes:
+    each = (_one(service, entry, request_id, caller) for entry in batch.requests)
     parts = await asyncio.gather(*each)
     return b'{"results":[' + b",".join(parts) + b"]}"
 
 
 async def _one(
-    service: Service, entry: RecommendRequest | ValidationError, request_id: str, address: str
+    service: Service, entry: RecommendRequest | ValidationError, request_id: str, caller: Caller
 ) -> bytes:
     if isinstance(entry, ValidationError):
         return _problem_bytes(entry, request_id)
     try:
-        return (await service.recommender.recommend(entry, address)).body
+        return (await service.recommender.recommend(entry, caller)).body
     except Exception as error:  # noqa: BLE001 - a failure is the answer of its own entry
         return _problem_bytes(error, request_id)
 

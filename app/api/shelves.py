@@ -9,7 +9,7 @@ from app.api import shelf_schemas
 from app.api.body import read_body, unless_left
 from app.api.charging import charge
 from app.api.problems import problem, read_as, translate
-from app.api.routes import ServiceDep, address_of, as_json, responses, takes
+from app.api.routes import ServiceDep, as_json, caller_of, responses, takes
 from app.domain.shelf_requests import Shelf, ShelvesRequest
 from app.serving.shelves.shelves import FailedRow
 
@@ -42,7 +42,7 @@ async def fill_shelves(request: Request, service: ServiceDep) -> Response:
     """
     wanted = read_as(ShelvesRequest, await read_body(request, service.settings.max_body_bytes))
     charge(request, len(wanted.shelves))
-    filled = await unless_left(request, service.shelves.fill(wanted, address_of(request)))
+    filled = await unless_left(request, service.shelves.fill(wanted, caller_of(request)))
     request_id: str = request.state.request_id
     return as_json(
         {

@@ -23,7 +23,7 @@ from app.api.charging import charge_texts
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem_reply, read_as, translate
 from app.api.reply import Headers, answer_reply
-from app.api.routes import ServiceDep, address_of, takes
+from app.api.routes import ServiceDep, caller_of, takes
 from app.api.schema_parts import Schema
 from app.domain.request import RecommendRequest
 from app.serving.response import Answer
@@ -101,9 +101,10 @@ async def recommend_stream(request: Request, service: ServiceDep) -> Response:
     try:
         body = await read_body(request, service.settings.max_body_bytes)
         # The query of a scenario is a fact of the text, too.
-        ask = service.control.scenarios.completed(read_as(RecommendRequest, body))
+        caller = caller_of(request)
+        ask = service.recommender.completed(read_as(RecommendRequest, body), caller)
         charge_texts(request, 1)
-        call = service.recommender.recommend(ask, address_of(request))
+        call = service.recommender.recommend(ask, caller)
         answer = await unless_left(request, call)
     except CallerLeftError:
         raise

@@ -14,8 +14,9 @@ from app.api.body import read_body
 from app.api.charging import charge
 from app.api.event_input import parse_events
 from app.api.problems import read_as
-from app.api.routes import ServiceDep, as_json, responses, takes
+from app.api.routes import ServiceDep, as_json, caller_of, responses, takes
 from app.bootstrap import Service
+from app.core.caller import NAMESPACE, scoped, unscoped
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.store_ports import user_key
 from app.core.types import Event
@@ -54,7 +55,7 @@ async def send_events(request: Request, service: ServiceDep) -> Response:
     Once this answers, the accepted events are durable and shape the very next recommendation.
     """
     body = await read_body(request, service.settings.max_body_bytes)
-    events = parse_events(body, time.time)
+    events = parse_events(body, time.time, caller_of(request).namespace)
     charge(request, len(events))
     taken = await service.ingest.take(events)
     return as_json(dataclasses.asdict(taken))
@@ -66,13 +67,14 @@ async def send_events(request: Request, service: ServiceDep) -> Response:
     summary="Take an event back",
     responses=responses(people_schemas.EVENT_UNDONE, 404, 422, 429, 503),
 )
-async def undo_event(event_id: str, service: ServiceDep) -> Response:
+async def undo_event(event_id: str, request: Request, service: ServiceDep) -> Response:
     """Delete one event, as if it had never been sent, now and in every process.
 
     It works for events that were sent to this service. What a bundle has learned of an event stays
     until the bundle is built or trained again.
     """
-    if not await service.users.events.undo(_valid(event_id, "event_id")):
+    stored = scoped(caller_of(request).namespace, _valid(event_id, "event_id"))
+    if not await service.users.events.undo(stored):
         raise NotFoundError("no event of this id is stored", field="event_id")
     return as_json({"event_id": event_id})
 
@@ -86,7 +88,7 @@ async def undo_event(event_id: str, service: ServiceDep) -> Response:
 async def get_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Return what shapes a user's recommendations, the newest events of all kinds, and counts."""
     _refuse_merge(request)
-    state = await service.users.read_all(_key(user_id))
+    state = await service.users.read_all(_key(user_id, request))
     if not (state.frozen or state.stored.events or state.attributes):
         raise NotFoundError("nothing is known of this user", field="user_id")
     return as_json(_shown(user_id, state, service))
@@ -102,9 +104,12 @@ async def get_user(user_id: str, request: Request, service: ServiceDep) -> Respo
 async def put_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Store the attributes of a user in place of all that were known before."""
     _refuse_merge(request)
-    user = _key(user_id)
+    user = _key(user_id, request)
     body = await read_body(request, service.settings.max_body_bytes)
     sent = read_as(_Who, body).attributes
+    if NAMESPACE in sent:
+        message = "the namespace of a user is that of the key, and no attribute"
+        raise InvalidRequestError(message, field=f"attributes.{NAMESPACE}")
     try:
         attributes = attributes_of(sent)
     except WrongValue as wrong:
@@ -127,7 +132,7 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
     built. Cached answers cannot be reached any more, and expire. Kept answers are erased.
     """
     _refuse_merge(request)
-    user = _key(user_id)
+    user = _key(user_id, request)
     state = await service.users.read_all(user)
     frozen, users = state.frozen, (user, *state.stored.merged)
     # First, because the user's sessions are known until the events are gone: if this fails, the
@@ -149,10 +154,11 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
 )
 async def merge_session(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Give a session's events, and what the bundle knows of the session, to a user."""
-    user = _key(user_id)
+    user = _key(user_id, request)
     body = await read_body(request, service.settings.max_body_bytes)
     session_id = read_as(_Merge, body).session_id
-    moved = await service.users.events.merge(str(user_key(None, session_id)), user)
+    session = str(user_key(None, session_id, caller_of(request).namespace))
+    moved = await service.users.events.merge(session, user)
     return as_json({"user_id": user_id, "session_id": session_id, "moved": moved})
 
 
@@ -165,8 +171,8 @@ def _refuse_merge(request: Request) -> None:
         raise HTTPException(405)
 
 
-def _key(user_id: str) -> str:
-    return str(user_key(_valid(user_id, "user_id"), None))
+def _key(user_id: str, request: Request) -> str:
+    return str(user_key(_valid(user_id, "user_id"), None, caller_of(request).namespace))
 
 
 def _valid(given: str, field: str) -> str:
@@ -190,7 +196,7 @@ def _shown(user_id: str, state: UserState, service: Service) -> dict[str, Any]:
 
 def _event(event: Event) -> dict[str, Any]:
     return {
-        "event_id": event.id,
+        "event_id": unscoped(event.id)[1],
         "item_id": event.item,
         "event": event.kind,
         "value": event.value,

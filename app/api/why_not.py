@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.api.body import read_body, unless_left
 from app.api.explanation_schemas import LOST_ITEM
 from app.api.problems import read_as
-from app.api.routes import ServiceDep, address_of, as_json, responses, takes
+from app.api.routes import ServiceDep, as_json, caller_of, responses, takes
 from app.api.schema_parts import ID, object_of
 from app.api.schemas import recommend_request
 from app.domain.request import RecommendRequest
@@ -50,6 +50,6 @@ async def why_not(request: Request, service: ServiceDep) -> Response:
     """
     sent = read_as(WhyNotRequest, await read_body(request, service.settings.max_body_bytes))
     deadline = time.monotonic() + sent.request.budget_ms / 1e3
-    work = service.why_not.explain(sent.request, sent.item_id, deadline, address_of(request))
+    work = service.why_not.explain(sent.request, sent.item_id, deadline, caller_of(request))
     lost = await unless_left(request, work)
     return as_json({"stage": lost.stage, "details": lost.details, "sentence": lost.sentence})

@@ -21,7 +21,7 @@ class GivenAnswer:
     """One answer that was given. Its two bodies are stored once for each digest.
 
     Attributes:
-        id: the `recommendation_id`.
+        id: the `recommendation_id`, of the namespace of the caller (`app.core.caller.scoped`).
         given_at: unix seconds.
         user: key of the user or session (`app.core.store_ports.user_key`); "" = nobody was named.
         head: the beginning of the answer, which is its own, in UTF-8.

@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 
 NAMESPACE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
+NAMESPACE: Final = "namespace"
+"""The column of files that says to which namespace a user or an event belongs; no attribute."""
+
 _MARK: Final = "\x1f"
 
 

@@ -45,6 +45,7 @@ _CURSOR: Final = r"^[A-Za-z0-9_-]+$"
 _MAX_CURSOR: Final = 8192
 """An address must hold it, with all else."""
 _EXPLAIN: Final = "true: the first 20 items say why they are there."
+_SCENARIO: Final = "Name of a scenario: its fields are the defaults of those not sent here."
 _NEXT_PAGE: Final = "next_cursor of an answer: asks for the page after it."
 
 
@@ -90,10 +91,7 @@ class SimilarRequest(BaseModel):
         description="How much unlike each other the items shall be: 0 (by score) to 1.",
     )
     explain: bool = Field(default=False, description=_EXPLAIN)
-    scenario: ControlName | None = Field(
-        default=None,
-        description="Name of a scenario: its fields are the defaults of those not sent here.",
-    )
+    scenario: ControlName | None = Field(default=None, description=_SCENARIO)
     cursor: str | None = Field(
         default=None, max_length=MAX_CURSOR_CHARACTERS, pattern=_CURSOR, description=_NEXT_PAGE
     )
@@ -178,17 +176,13 @@ class ListRequest(BaseModel):
         description="Item fields to return (see /info), separated by commas.",
     )
     explain: bool = Field(default=False, description=_EXPLAIN)
+    scenario: ControlName | None = Field(default=None, description=_SCENARIO)
     cursor: str | None = Field(
         default=None, max_length=_MAX_CURSOR, pattern=_CURSOR, description=_NEXT_PAGE
     )
 
     def asked(self, sort: Sort) -> RecommendRequest:
         """Return the request for recommendations that this one stands for, in a strict order."""
-        return RecommendRequest(
-            intent=SentIntent(sort=sort),
-            k=self.k,
-            filter=self.filter,
-            fields=self.fields,
-            explain=self.explain,
-            cursor=self.cursor,
-        )
+        # Only fields that were sent are passed on: a scenario fills the others.
+        sent = {name: getattr(self, name) for name in self.model_fields_set}
+        return RecommendRequest(intent=SentIntent(sort=sort), **sent)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from app.core.caller import NAMESPACE_NAME
 from app.domain.category_names import WrongCategoriesError, category_names
 from app.domain.columns import Instant, Kind
 from app.domain.event_rules import MAX_KIND_CHARS
@@ -45,6 +46,7 @@ NO_VALUES = MISSING_WORDS | frozenset(_NO_VALUE.split())
 
 _MISSING_IDS = MISSING_WORDS | {"", "None", "Null"}
 
+_NAMESPACE = re.compile(NAMESPACE_NAME)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -104,6 +106,15 @@ def parse_id(value: Cell, name: str, *, whole_floats: bool) -> str:
     if _CONTROL.search(value):
         raise Unusable(f"{name} contains a control character")
     return value[:-2] if whole_floats and _WHOLE_FLOAT.fullmatch(value) else value
+
+
+def parse_namespace(value: Cell) -> str:
+    """Return the namespace of a user or an event, "" without one; see `app.core.caller`."""
+    if is_missing_id(value):
+        return ""
+    if not isinstance(value, str) or not _NAMESPACE.fullmatch(value.strip()):
+        raise Unusable("namespace is not a name of at most 64 letters, digits, and . _ -")
+    return value.strip()
 
 
 def parse_text(value: Cell, name: str) -> str | None:

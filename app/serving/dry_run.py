@@ -7,7 +7,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from app.core.caller import Caller
 from app.core.errors import AppError
 from app.core.ranking import RankRequest, RankResult
 from app.domain.intent import INTENT_OFF
@@ -18,6 +20,9 @@ from app.serving.control.checking import ControlWarning
 from app.serving.control.control import Control
 from app.serving.control.rule_book import RuleBook
 from app.serving.request_plan import Planner
+
+_OPERATOR: Final = Caller()
+"""An administrator, who is bound to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,9 @@ class DryRun:
 
     async def _compared(self, ask: RecommendRequest, book: RuleBook) -> Compared | AppError:
         try:
-            ask = self._planner.completed(ask)
+            ask = self._planner.completed(ask, _OPERATOR)
             deadline = self._clock() + ask.budget_ms / 1e3
-            plan = await self._planner.resolve(await self._planner.plan(ask, deadline))
+            plan = await self._planner.resolve(await self._planner.plan(ask, deadline, _OPERATOR))
             request = plan.request
             interpreted = request.intent != INTENT_OFF and bool(request.intent or request.query)
             rules = book.matching(ask.query, ask.scenario, interpreted=interpreted)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
+from app.core.caller import Caller
 from app.core.errors import AppError
 from app.core.ports import Engine
 from app.core.ranking import RankRequest, RankResult, StageTimings
@@ -69,11 +70,12 @@ class Computed:
 
 
 class _Prepared(NamedTuple):
-    """A request that is not cached: when it came, in monotonic seconds, and what it needs.
+    """A request that is not cached: whose, when it came, in monotonic seconds, and what it needs.
 
     `trouble`: a cache failed.
     """
 
+    caller: Caller
     start: float
     plan: RequestPlan
     trouble: bool
@@ -114,43 +116,48 @@ class Recommender:
         parts = self._parts
         return f"<Recommender {parts.batcher!r} {parts.flights!r} {parts.caches!r}>"
 
-    async def recommend(self, ask: RecommendRequest, address: str = "") -> Answer:
-        """Answer one request within its budget. `address`: of the caller.
+    async def recommend(self, ask: RecommendRequest, caller: Caller) -> Answer:
+        """Answer one request within its budget. `caller`: whose users are named.
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
                 fit it, a cursor that is not valid any more, an unknown scenario (422).
+            ForbiddenError: a scenario with which this caller may not ask (403).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
             EngineError: the model failed on this request (500).
         """
-        prepared = await self._prepared(ask, address)
+        prepared = await self._prepared(ask, caller)
         return prepared if isinstance(prepared, Answer) else await self._finished(prepared)
 
+    def completed(self, ask: RecommendRequest, caller: Caller) -> RecommendRequest:
+        """Return a request with the fields of its scenario; raises as `recommend`."""
+        return self._parts.planner.completed(ask, caller)
+
     async def recommend_together(
-        self, asks: Sequence[RecommendRequest], address: str = ""
+        self, asks: Sequence[RecommendRequest], caller: Caller
     ) -> list[Answer | Exception]:
         """Answer several requests; those that are not cached go into one batch, if it has room.
 
         Returns for each request its answer, or what `recommend` would raise.
         """
-        prepared = await _all_of(self._prepared(ask, address) for ask in asks)
+        prepared = await _all_of(self._prepared(ask, caller) for ask in asks)
         # All of them begin in one turn of the event loop, before the batcher has its turn.
         misses = [each for each in prepared if isinstance(each, _Prepared)]
         begun = [self._finished(each, follows=n > 0) for n, each in enumerate(misses)]
         computed = iter(await _all_of(begun))
         return [next(computed) if isinstance(each, _Prepared) else each for each in prepared]
 
-    async def _prepared(self, ask: RecommendRequest, address: str) -> "Answer | _Prepared":
+    async def _prepared(self, ask: RecommendRequest, caller: Caller) -> "Answer | _Prepared":
         """Return the answer if it is cached, else all that the engine has to know."""
         # 1. Plan. The deadline is absolute from here on; what can never work is refused.
         start = self._clock()
-        ask = self._parts.planner.completed(ask)
+        ask = self._parts.planner.completed(ask, caller)
         deadline = start + ask.budget_ms / 1e3
         if ask.min_catalogue > self._parts.engine.info.catalogue:
             await self._parts.reach(ask.min_catalogue, deadline)
-        plan = await self._parts.planner.plan(ask, deadline, address)
+        plan = await self._parts.planner.plan(ask, deadline, caller)
 
         # 2. Cache. A hit ends here, also under overload; any trouble is a miss. What was made
         #    without user state never answers a request that has it, nor the other way round.
@@ -158,15 +165,15 @@ class Recommender:
         if not (plan.degraded or plan.explores):
             tail, trouble = await self._parts.caches.get(plan.lookup)
             if tail is not None:
-                return self._answer(ask, start, "hit", tail)
+                return self._answer(ask, caller, start, "hit", tail)
             if ask.max_stale_ms and (tail := self._stale(plan)) is not None:
-                return self._answer(ask, start, "hit", tail, x_cache="stale")
+                return self._answer(ask, caller, start, "hit", tail, x_cache="stale")
 
         # 3. Resolve: only a miss reads what the user did.
-        return _Prepared(start, await self._parts.planner.resolve(plan), trouble)
+        return _Prepared(caller, start, await self._parts.planner.resolve(plan), trouble)
 
     async def _finished(self, prepared: _Prepared, *, follows: bool = False) -> Answer:
-        start, plan, trouble = prepared
+        caller, start, plan, trouble = prepared
 
         # 4. Join and batch: the engine works once for all identical requests in flight. The
         #    batcher refuses before any work: a refusal must cost little when there are many.
@@ -178,7 +185,9 @@ class Recommender:
             word = "bypass"
         x_cache = "error" if trouble else ""
         made = shared.value
-        return self._answer(plan.ask, start, word, made.tail, computed=made, x_cache=x_cache)
+        return self._answer(
+            plan.ask, caller, start, word, made.tail, computed=made, x_cache=x_cache
+        )
 
     async def interpret(self, query: str) -> str:
         """Return the JSON text of what a query asks for now, as an answer would show it.
@@ -284,6 +293,7 @@ class Recommender:
     def _answer(  # noqa: PLR0913 - what an answer is made of
         self,
         ask: RecommendRequest,
+        caller: Caller,
         start: float,
         word: CacheWord,
         tail: bytes,
@@ -305,7 +315,7 @@ class Recommender:
             total_ms=total * 1e3,
         )
         if self._parts.answers is not None:
-            self._parts.answers.note(answer_id, ask, head, tail)
+            self._parts.answers.note(answer_id, ask, caller.namespace, head, tail)
         body = head + tail
         if ask.text:
             body = self._parts.with_text(body, ask.query)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.core.errors import InvalidRequestError, StoreError
+from app.core.caller import Caller
+from app.core.errors import ForbiddenError, InvalidRequestError, StoreError
 from app.core.ports import Engine
 from app.core.ranking import RankRequest
 from app.core.store_ports import user_key
@@ -113,19 +114,22 @@ class Planner:
         self._cursor_life_s, self._now = cursor_life_s, now
         self._control, self._words = control, words
 
-    def completed(self, ask: RecommendRequest) -> RecommendRequest:
+    def completed(self, ask: RecommendRequest, caller: Caller) -> RecommendRequest:
         """Return a request with the fields of its scenario; this comes before everything else.
 
         Raises:
             InvalidRequestError: there is no such scenario.
+            ForbiddenError: the caller may not ask with it.
         """
+        if caller.scenarios:
+            ask = _within(ask, caller.scenarios)
         return self._control.scenarios.completed(ask)
 
-    async def plan(self, ask: RecommendRequest, deadline: float, address: str = "") -> RequestPlan:
+    async def plan(self, ask: RecommendRequest, deadline: float, caller: Caller) -> RequestPlan:
         """Return the plan of a request that is `completed`, without what its user did.
 
         A user store that cannot be read costs the personal part, not the answer. `deadline`:
-        monotonic seconds. `address`: of the caller.
+        monotonic seconds. `caller`: whose users are named.
 
         Raises:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
@@ -133,16 +137,16 @@ class Planner:
                 valid any more.
         """
         filter_ = self._filter_of(ask.filter, "filter")
-        intent, caller = self._intent_of(ask), ""
+        intent, asked_by = self._intent_of(ask), ""
         if self._words is not None and ask.query and ask.intent is None:
-            caller = _caller(ask, address)
-            intent = self._learned(self._words, ask.query, caller)
+            asked_by = _told_apart(ask, caller)
+            intent = self._learned(self._words, ask.query, asked_by)
         self._check_fields(ask)
         info = self._engine.info
         goals = goals_of(ask.goals, info)
         page = self._page(ask)
         named = ask.personalize and (ask.user_id is not None or ask.session_id is not None)
-        user = user_key(ask.user_id, ask.session_id) if named else None
+        user = user_key(ask.user_id, ask.session_id, caller.namespace) if named else None
         version = b""
         degraded: tuple[str, ...] = ()
         if user is not None:
@@ -184,7 +188,7 @@ class Planner:
             deadline=deadline,
             page=page,
             degraded=degraded,
-            caller=caller,
+            caller=asked_by,
         )
 
     async def resolve(self, plan: RequestPlan) -> RequestPlan:
@@ -263,9 +267,23 @@ class Planner:
         return read_cursor(ask.cursor, self._now(), self._cursor_life_s)
 
 
-def _caller(ask: RecommendRequest, address: str) -> str:
+def _within(ask: RecommendRequest, scenarios: tuple[str, ...]) -> RecommendRequest:
+    """Return a request with one of these scenarios; the only one is the default.
+
+    Raises:
+        ForbiddenError: it has none of them.
+    """
+    if ask.scenario in scenarios:
+        return ask
+    if ask.scenario is None and len(scenarios) == 1:
+        return ask.model_copy(update={"scenario": scenarios[0]})
+    there = ", ".join(scenarios)
+    raise ForbiddenError(f"this key may ask with these scenarios only: {there}", field="scenario")
+
+
+def _told_apart(ask: RecommendRequest, caller: Caller) -> str:
     """Return what different callers differ in."""
-    return user_key(ask.user_id, ask.session_id) or f"a:{address}"
+    return user_key(ask.user_id, ask.session_id, caller.namespace) or f"a:{caller.address}"
 
 
 def _seed_of(ask: RecommendRequest) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from app.core.caller import Caller
 from app.core.control_port import ControlEntry
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.ports import Engine
@@ -76,7 +77,7 @@ class ScenarioDesk:
                 raise InvalidRequestError(message, field=f"{where}{own}")
         ask = RecommendRequest.model_validate_json(orjson.dumps(fields))
         try:
-            plan = await self._planner.plan(ask, _ALWAYS)
+            plan = await self._planner.plan(ask, _ALWAYS, Caller())
         except InvalidRequestError as error:
             field = None if error.field is None else f"{where}{error.field}"
             raise InvalidRequestError(error.message, field=field) from error

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from app.core.caller import Caller
 from app.core.errors import StoreError
 from app.core.explanation import KeptOut, LostItem
 from app.core.ports import Engine
@@ -29,7 +30,7 @@ class WhyNot:
     users: UserStates
 
     async def explain(
-        self, ask: RecommendRequest, item_id: str, deadline: float, address: str = ""
+        self, ask: RecommendRequest, item_id: str, deadline: float, caller: Caller
     ) -> LostItem:
         """Return the stage at which a request loses an item, or that it is in the answer.
 
@@ -37,14 +38,14 @@ class WhyNot:
             ask: the request.
             item_id: of the item.
             deadline: monotonic seconds.
-            address: of the caller.
+            caller: whose users are named.
 
         Raises:
-            InvalidRequestError: as `Recommender.recommend`.
+            InvalidRequestError, ForbiddenError: as `Recommender.recommend`.
             NotReadyError: stopping, or the engine is lost.
             EngineError: the model failed on this request.
         """
-        plan = await self.planner.plan(self.planner.completed(ask), deadline, address)
+        plan = await self.planner.plan(self.planner.completed(ask, caller), deadline, caller)
         plan = await self.planner.resolve(plan)
         kept_out = _kept_out(plan, item_id) or await self._by_events(plan, item_id)
         return await self.batcher.run_exclusive(

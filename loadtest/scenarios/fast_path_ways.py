@@ -24,6 +24,7 @@ import uvicorn
 
 from app.api.fast_path import FastPathProtocol, _Cycle
 from app.api.reply import Reply, id_of
+from app.core.caller import Caller
 from loadtest.runners import machine, wrk
 from loadtest.runners.queries import demo_titles, unique_queries
 from loadtest.runners.services import Service, free_port
@@ -47,7 +48,7 @@ class TaskProtocol(FastPathProtocol):
             cycle.task = asyncio.create_task(self._reply(cycle, body))
 
     async def _reply(self, cycle: _Cycle, body: bytes) -> Reply:
-        reply = await cycle.endpoint.reply(body, cycle.request_id)
+        reply = await cycle.endpoint.reply(body, cycle.request_id, Caller())
         self._send(cycle, reply)
         return reply
 

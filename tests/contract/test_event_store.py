@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from app.core.caller import scoped
 from app.core.errors import StoreError
-from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS, EventStore
+from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS, EventStore, user_key
 from app.core.types import Attributes, Event, Retention, StoredUser
 from app.testing.event_store import MemoryEventStore
 from tests.clock import Clock
@@ -582,3 +583,26 @@ async def test_two_stores_of_a_namespace_see_each_other(open_store: OpenStore) -
     await one.append([event("1")])
     assert await other.append([event("1"), event("2")]) == (False, True)
     assert await one.version("u:ann") == await other.version("u:ann") != b""
+
+
+async def test_users_and_events_of_the_namespaces_of_keys_are_apart(store: EventStore) -> None:
+    users = {name: str(user_key("u", None, name)) for name in ("", "shopA", "shopB")}
+    sessions = {name: str(user_key(None, "s", name)) for name in users}
+    events = [
+        event(scoped(name, "e"), sessions[name], f"item{name}", time=NOW - 1) for name in users
+    ]
+    assert await store.append(events) == (True, True, True)
+    assert await store.append(events) == (False, False, False)
+    for name, user in users.items():
+        assert await store.merge(sessions[name], user) == 1
+        await store.put_attributes(user, (("shop", name or "none"),))
+    for name, user in users.items():
+        stored = await store.read(user)
+        assert [each.item for each in stored.events] == [f"item{name}"]
+        assert stored.merged == (sessions[name],)
+        assert stored.attributes == (("shop", name or "none"),)
+    assert await store.undo(scoped("shopA", "e"))
+    assert not await store.undo(scoped("shopA", "e"))
+    assert await store.delete(users["shopB"]) == 1
+    left = [each async for part in store.scan() for each in part]
+    assert [(each.id, each.user) for each in left] == [("e", "u:u")]

@@ -89,16 +89,17 @@ def test_users_that_are_exported_can_be_imported(
         "u:ann": (("age", 31.0), ("likes", ("tea", "最新")), ("new", True)),
         "u:a:b": (("country", "NZ"),),
         "u:empty": (),
+        "u:shopA\x1fann": (("age", 7.0),),
     }
     sync(put(data, people))
     out = tmp_path / "users.jsonl"
     assert run("export", "users", "--out", out, "--data-dir", data) == 0
-    assert "3 users exported" in capsys.readouterr().err
+    assert "4 users exported" in capsys.readouterr().err
 
     other = tmp_path / "other"
     sync(put(other, {"u:ann": (("city", "x"),), "u:carl": (("city", "y"),)}))
     assert run("import", "users", out, "--data-dir", other) == 0
-    assert "3 users imported" in capsys.readouterr().out
+    assert "4 users imported" in capsys.readouterr().out
     assert sync(named(other)) == {**people, "u:carl": (("city", "y"),)}
 
 

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.core.caller import NAMESPACE, scoped
 from app.core.store_ports import user_key
 from app.core.types import Context
 from app.domain.event_rules import RATING_KIND, known_spelling, read_otherwise
@@ -30,6 +31,7 @@ from app.domain.values import (
     limit_to_now,
     parse_event,
     parse_id,
+    parse_namespace,
     parse_number,
     parse_query,
 )
@@ -160,7 +162,8 @@ class EventParser:
         """Return the event of a row. Raises `Unusable`."""
         self._columns.update(cells)
         names, file_format = self._names, self._file_format
-        user = _user(cells, names, file_format)
+        namespace = parse_namespace(cells.get(NAMESPACE))
+        user = _user(cells, names, file_format, namespace)
         item = _first(cells, names.item_id, "item_id", "item")
         item_id = parse_id(item, "item_id", whole_floats=file_format.whole_floats)
         timestamp = self._times.seconds(cells.get(names.timestamp))
@@ -174,7 +177,7 @@ class EventParser:
             event=event,
             value=value,
             timestamp=timestamp,
-            event_id=event_id,
+            event_id=None if event_id is None else scoped(namespace, event_id),
             recommendation=answer_id,
             query=parse_query(cells.get(names.query)),
             context=self._context.context(cells),
@@ -235,7 +238,7 @@ class EventParser:
         mapped = names.model_dump(exclude=apart)
         users = {names.user_id} if names.user_id is not None else {"user_id", "user"}
         items = {names.item_id} if names.item_id is not None else {"item_id", "item"}
-        return {"", *mapped.values(), *users, *items, *self._stars, *self._context.used}
+        return {"", NAMESPACE, *mapped.values(), *users, *items, *self._stars, *self._context.used}
 
 
 def times_of(path: Path, recipe: Recipe, file_format: Format) -> EventTimes:
@@ -382,19 +385,17 @@ def _compact(
     return [names[code] for code in used.tolist()], positions.astype(np.int32)
 
 
-def _user(cells: Cells, names: EventColumns, file_format: Format) -> str:
+def _user(cells: Cells, names: EventColumns, file_format: Format, namespace: str) -> str:
     user_id = _first(cells, names.user_id, "user_id", "user")
     session_id = cells.get(names.session_id)
     if is_missing_id(user_id) == is_missing_id(session_id):
         number = "neither" if is_missing_id(user_id) else "both"
         raise Unusable(f"exactly one of user_id and session_id is needed, not {number}")
     if is_missing_id(session_id):
-        key = user_key(parse_id(user_id, "user_id", whole_floats=file_format.whole_floats), None)
-    else:
-        key = user_key(
-            None, parse_id(session_id, "session_id", whole_floats=file_format.whole_floats)
-        )
-    return str(key)
+        user = parse_id(user_id, "user_id", whole_floats=file_format.whole_floats)
+        return str(user_key(user, None, namespace))
+    session = parse_id(session_id, "session_id", whole_floats=file_format.whole_floats)
+    return str(user_key(None, session, namespace))
 
 
 def _first(cells: Cells, mapped: str | None, *names: str) -> Cell:

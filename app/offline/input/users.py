@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from app.bundle.reader import Bundle, load_arrays
+from app.core.caller import NAMESPACE
 from app.core.errors import BadDataError
 from app.core.store_ports import user_key
 from app.core.types import Attributes
@@ -26,7 +27,7 @@ from app.domain.named_values import (
     attributes_of,
     is_name,
 )
-from app.domain.values import Cell, Unusable, is_missing_id, parse_id
+from app.domain.values import Cell, Unusable, is_missing_id, parse_id, parse_namespace
 from app.offline.input.files.readers import Cells, Format
 from app.offline.input.fitted_columns import fitted
 from app.offline.input.merged_rows import MergedRows
@@ -138,13 +139,14 @@ def _key(cells: Cells, names: UserColumns, file_format: Format) -> str:
         cell = cells.get(names.id)
     else:
         cell = next((cells[name] for name in ID_NAMES if not is_missing_id(cells.get(name))), None)
-    return str(user_key(parse_id(cell, "id", whole_floats=file_format.whole_floats), None))
+    user = parse_id(cell, "id", whole_floats=file_format.whole_floats)
+    return str(user_key(user, None, parse_namespace(cells.get(NAMESPACE))))
 
 
 def _attributes(names: UserColumns, cells: Cells) -> Sequence[str]:
     if names.attributes is not None:
         return names.attributes
-    return [name for name in cells if name and name != names.id and name not in ID_NAMES]
+    return [name for name in cells if name and name not in {names.id, NAMESPACE, *ID_NAMES}]
 
 
 def _check_names(path: Path, table: MergedRows) -> None:

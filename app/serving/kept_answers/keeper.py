@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from app.core.answer_port import AnswerStore, KeptAnswer
+from app.core.caller import scoped
 from app.core.errors import AppError
 from app.core.telemetry import Metrics
 from app.domain.request import RecommendRequest
@@ -80,8 +81,13 @@ class AnswerKeeper:
         """Write from now on, in a task."""
         self._writer = asyncio.create_task(self._write_often(), name="recserve-answers")
 
-    def note(self, answer_id: str, ask: RecommendRequest, head: bytes, tail: bytes) -> None:
-        """Keep an answer that is given now; it is written later. Cheap: every answer pays it."""
+    def note(
+        self, answer_id: str, ask: RecommendRequest, namespace: str, head: bytes, tail: bytes
+    ) -> None:
+        """Keep an answer that is given now; it is written later. Cheap: every answer pays it.
+
+        `namespace`: of the caller, who alone may read it.
+        """
         if not ask.personalize:
             return
         size = self._bytes + len(tail) + _ANSWER_BYTES
@@ -89,21 +95,24 @@ class AnswerKeeper:
             self._dropped.inc()
             return
         self._bytes = size
-        self._waiting.append(WaitingAnswer(answer_id, self._now(), ask, head, tail))
+        self._waiting.append(WaitingAnswer(answer_id, self._now(), ask, namespace, head, tail))
 
-    async def read(self, answer_id: str) -> KeptAnswer | None:
+    async def read(self, answer_id: str, namespace: str) -> KeptAnswer | None:
         """Return an answer as it was given; None if it is not kept, or not any more.
+
+        `namespace`: of the one who asks; answers to other namespaces are unknown there.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        found = await self._store.read(answer_id, self._now())
+        name = scoped(namespace, answer_id)
+        found = await self._store.read(name, self._now())
         if found is None:
             await self.flush()
-            found = await self._store.read(answer_id, self._now())
+            found = await self._store.read(name, self._now())
         if found is None and self._patience_s:
             await asyncio.sleep(self._patience_s)
-            found = await self._store.read(answer_id, self._now())
+            found = await self._store.read(name, self._now())
         return found
 
     async def erase(self, users: Collection[str]) -> int:

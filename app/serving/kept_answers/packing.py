@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from app.core.answer_port import GivenAnswer
+from app.core.caller import scoped
 from app.core.store_ports import user_key
 from app.domain.request import SEEN_ALL, SEEN_NOTHING, RecommendRequest
 from app.domain.sent_intent import SWITCHED_OFF
@@ -21,18 +22,22 @@ _SHORT_FORMS: Final = frozenset({"intent", "exclude_seen"})
 
 
 class WaitingAnswer(NamedTuple):
-    """An answer that was given and is not written yet. `given_at`: unix seconds."""
+    """An answer that was given and is not written yet.
+
+    `given_at`: unix seconds. `namespace`: of the caller.
+    """
 
     id: str
     given_at: float
     ask: RecommendRequest
+    namespace: str
     head: bytes
     tail: bytes
 
     @property
     def user(self) -> str:
         """The key of the user or session; "" = nobody was named."""
-        return user_key(self.ask.user_id, self.ask.session_id) or ""
+        return user_key(self.ask.user_id, self.ask.session_id, self.namespace) or ""
 
 
 class Packed(NamedTuple):
@@ -54,7 +59,8 @@ def pack(waiting: Sequence[WaitingAnswer]) -> Packed:
                 digest = digests[user, body] = _digest(user, body)
                 bodies[digest] = body
             named.append(digest)
-        answers.append(GivenAnswer(each.id, each.given_at, user, each.head, *named))
+        name = scoped(each.namespace, each.id)
+        answers.append(GivenAnswer(name, each.given_at, user, each.head, *named))
     return Packed(answers, bodies)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
+from app.core.caller import Caller
 from app.core.errors import AppError, StoreError
 from app.core.ports import Engine
 from app.core.store_ports import user_key
@@ -77,15 +78,18 @@ class ShelfFiller:
         self._engine, self._recommender, self._users = engine, recommender, users
         self._now = now
 
-    async def fill(self, wanted: ShelvesRequest, address: str = "") -> Shelves:
-        """Return the rows; one that fails does not stop the others. `address`: of the caller."""
-        planned, left_out = self._planned(wanted, await self._person(wanted))
+    async def fill(self, wanted: ShelvesRequest, caller: Caller) -> Shelves:
+        """Return the rows; one that fails does not stop the others.
+
+        `caller`: whose users are named.
+        """
+        planned, left_out = self._planned(wanted, await self._person(wanted, caller))
         rows = [each for each in planned if isinstance(each, Row)]
         asks = [row.ask for row in rows]
-        answers = _read(await self._recommender.recommend_together(asks, address))
+        answers = _read(await self._recommender.recommend_together(asks, caller))
         if len({each.bundle for each in _generations(answers)}) > 1:
             # Another bundle took over between two of them.
-            answers = _read(await self._recommender.recommend_together(asks, address))
+            answers = _read(await self._recommender.recommend_together(asks, caller))
         filled = iter(_filled(rows, answers))
         newest = max(_generations(answers), key=lambda each: each.catalogue, default=None)
         return Shelves(
@@ -94,7 +98,7 @@ class ShelfFiller:
             generation=newest or self._engine.info.generation,
         )
 
-    async def _person(self, wanted: ShelvesRequest) -> Person:
+    async def _person(self, wanted: ShelvesRequest, caller: Caller) -> Person:
         """Return what the user did, if a row needs it."""
         if not wanted.has_user:
             return Person(unknown="it needs a user_id or a session_id")
@@ -102,7 +106,7 @@ class ShelfFiller:
         if not any(map(reads_user, shelves)):
             return Person()
         kinds = [kinds_of(shelf) for shelf in shelves if shelf.kind == "continue"]
-        user = user_key(wanted.user_id, wanted.session_id) or ""
+        user = user_key(wanted.user_id, wanted.session_id, caller.namespace) or ""
         try:
             state = await self._users.read(
                 user, SEEN_ALL, frozenset().union(*[kind for pair in kinds for kind in pair])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from app.core.caller import Caller
 from app.core.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
 from app.core.types import Generation
 from app.serving.current_engine import CurrentEngine
@@ -283,7 +284,7 @@ async def test_requests_asked_together_go_into_one_batch_and_fail_alone() -> Non
         batches = len(r.engine.batches)
         asks = [ask(query="one"), ask(query="cached"), ask(fields=["no"]), ask(query="two")]
         asks = [each.model_copy(update={"budget_ms": 10_000}) for each in asks]
-        one, hit, wrong, two = await r.service.recommender.recommend_together(asks)
+        one, hit, wrong, two = await r.service.recommender.recommend_together(asks, Caller())
 
     assert [[each.query for each in batch] for batch in r.engine.batches[batches:]] == [
         ["one", "two"]

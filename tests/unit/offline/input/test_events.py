@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from app.core.caller import scoped
 from app.core.errors import BadDataError, UsageError
+from app.core.store_ports import user_key
 from app.core.types import Event
 from app.domain.columns import Instant
 from app.domain.event_rules import DEFAULT_EVENT_RULES
@@ -219,6 +221,27 @@ def test_exported_events_are_imported_with_their_words(tmp_path):
     back = list(events_to_import(path, Recipe(), times, report))
     assert back[0] == stored
     assert [event.query for event in back] == ['"a" 最新', ""]
+
+
+def test_exported_events_are_imported_into_their_namespace(tmp_path):
+    stored = [
+        Event(scoped(name, "1"), str(user_key("u", None, name)), "i", "click", NOW)
+        for name in ("", "shopA", "shopB")
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(map(line_of, stored)))
+    assert b"\\u001f" not in path.read_bytes()
+    times, report = TimeBounds(now=NOW, undated=NOW), ReadReport(path.name)
+    assert list(events_to_import(path, Recipe(), times, report)) == stored
+    log = read_events(path, Recipe(), NOW)
+    assert (log.users, len(log), log.report.duplicates) == ([each.user for each in stored], 3, 0)
+    assert not any("not used" in note for note in log.report.notes)
+
+
+@pytest.mark.parametrize("namespace", ["shop A", "shop\x1fA", 7, "-"])
+def test_a_row_of_no_namespace_is_counted(tmp_path, namespace):
+    log = events_of(tmp_path, [CLICK, {**CLICK, "namespace": namespace}])
+    assert log.report.examples[0].startswith("line 2: namespace is not a name")
 
 
 def test_the_recipe_says_columns_and_the_default_event(tmp_path):

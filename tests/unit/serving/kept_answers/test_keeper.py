@@ -44,7 +44,7 @@ class KeeperRig:
 async def test_answers_are_written_together() -> None:
     r = KeeperRig(most_waiting_bytes=1 << 30)
     for number in range(2500):
-        r.keeper.note(f"{number:032x}", ask(query="a"), b"head", b"tail")
+        r.keeper.note(f"{number:032x}", ask(query="a"), "", b"head", b"tail")
     assert (r.waiting(), r.store.puts) == (2500, [])
     await r.keeper.flush()
     assert (r.waiting(), r.store.puts) == (0, [1000, 1000, 500])
@@ -57,7 +57,7 @@ async def test_answers_are_written_together() -> None:
 async def test_bodies_of_two_users_are_never_shared() -> None:
     r = KeeperRig()
     for number, user in enumerate(["7", "7", "8", None]):
-        r.keeper.note(f"{number:032x}", ask(user_id=user), b"head", b"tail")
+        r.keeper.note(f"{number:032x}", ask(user_id=user), "", b"head", b"tail")
     await r.keeper.flush()
     answers = r.held["films"].answers.values()
     assert [each.user for each in answers] == ["u:7", "u:7", "u:8", ""]
@@ -68,11 +68,11 @@ async def test_bodies_of_two_users_are_never_shared() -> None:
 async def test_what_finds_no_room_is_dropped_and_counted() -> None:
     r = KeeperRig(most_waiting_bytes=3 * 2048 + 30)
     for number in range(5):
-        r.keeper.note(f"{number:032x}", ask(), b"head", b"x" * 10)
+        r.keeper.note(f"{number:032x}", ask(), "", b"head", b"x" * 10)
     assert (r.waiting(), r.count("dropped")) == (3, 2)
     await r.keeper.flush()
-    r.keeper.note("f" * 32, ask(), b"head", b"x" * 10)
-    assert (await r.keeper.read("f" * 32)) is not None
+    r.keeper.note("f" * 32, ask(), "", b"head", b"x" * 10)
+    assert (await r.keeper.read("f" * 32, "")) is not None
     assert (r.count("kept"), r.count("dropped")) == (4, 2)
     await r.keeper.aclose()
 
@@ -82,11 +82,11 @@ async def test_a_store_that_is_down_is_said_once(caplog: pytest.LogCaptureFixtur
     r.store.down = True
     with caplog.at_level(logging.WARNING):
         for number in range(3):
-            r.keeper.note(f"{number:032x}", ask(), b"head", b"tail")
+            r.keeper.note(f"{number:032x}", ask(), "", b"head", b"tail")
             await r.keeper.flush()
         r.store.down = False
         for number in range(3, 5):
-            r.keeper.note(f"{number:032x}", ask(), b"head", b"tail")
+            r.keeper.note(f"{number:032x}", ask(), "", b"head", b"tail")
             await r.keeper.flush()
     assert [record.message for record in caplog.records] == [
         "answers are not kept: the store of answers cannot be read or written",
@@ -99,7 +99,7 @@ async def test_a_store_that_is_down_is_said_once(caplog: pytest.LogCaptureFixtur
 async def test_closing_writes_what_waits() -> None:
     r = KeeperRig()
     r.keeper.start()
-    r.keeper.note("a" * 32, ask(), b"head", b"tail")
+    r.keeper.note("a" * 32, ask(), "", b"head", b"tail")
     await r.keeper.aclose()
     assert list(r.held["films"].answers) == ["a" * 32]
 
@@ -114,9 +114,9 @@ async def test_it_writes_by_itself() -> None:
 async def test_an_erasure_reaches_what_waits_and_what_comes_late() -> None:
     r = KeeperRig()
     another = AnswerKeeper(r.store, Metrics(CollectorRegistry()), now=r.now, write_every_s=NEVER_S)
-    r.keeper.note("a" * 32, ask(user_id="7"), b"head", b"tail")
-    r.keeper.note("b" * 32, ask(user_id="8"), b"head", b"tail")
-    another.note("c" * 32, ask(user_id="7"), b"head", b"tail")
+    r.keeper.note("a" * 32, ask(user_id="7"), "", b"head", b"tail")
+    r.keeper.note("b" * 32, ask(user_id="8"), "", b"head", b"tail")
+    another.note("c" * 32, ask(user_id="7"), "", b"head", b"tail")
     r.now.advance(1)
     assert await r.keeper.erase(["u:7"]) == 1
     for keeper in (r.keeper, another):
