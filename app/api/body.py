@@ -5,7 +5,7 @@ Used by the routes of FastAPI; `app.api.fast_path` reads and stops in its own wa
 
 import asyncio
 import zlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -13,12 +13,16 @@ from starlette.requests import Request
 
 from app.api.reply import header
 from app.core.errors import BodyTooLargeError, InvalidRequestError, UnsupportedEncodingError
+from app.core.strict_json import check_names, check_size
 
 T = TypeVar("T")
 
 _PLAIN: Final = (b"", b"identity")
 _GZIP: Final = (b"gzip", b"x-gzip")
 _GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
+
+_TURN_BYTES: Final = 32_768
+"""So much of a body is worked on at once, before others have their turn."""
 
 
 class CallerLeftError(Exception):
@@ -61,16 +65,33 @@ async def read_body(request: Request, limit: int) -> bytes:
 def loaded(body: bytes) -> Any:  # noqa: ANN401 - any JSON
     """Return the value of a body in JSON.
 
-    It is stricter than `app.api.problems.read_as`, which also takes NaN, and numbers that no other
-    reader could hold.
+    It refuses what `app.api.problems.read_as` does, and numbers that no other reader could hold.
 
     Raises:
-        InvalidRequestError: it is no JSON, or has a number that is too large.
+        InvalidRequestError: it is no strict JSON, is too much, or has a number that is too large.
     """
+    check_size(body)
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequestError(f"this is no JSON that can be kept: {error}") from error
+    check_names(body, 0)
+    return value
+
+
+async def in_turns(entries: Sequence[Any], body: bytes, judge: Callable[[int, Any], T]) -> list[T]:
+    """Return `judge(position, entry)` of each entry of a body; other callers have turns between.
+
+    A short body is worked on at once.
+    """
+    at_once = max(1, len(entries) * _TURN_BYTES // max(1, len(body)))
+    judged: list[T] = []
+    for start in range(0, len(entries), at_once):
+        if start:
+            await asyncio.sleep(0)
+        some = entries[start : start + at_once]
+        judged += [judge(start + n, entry) for n, entry in enumerate(some)]
+    return judged
 
 
 def _inflated(body: bytes, limit: int) -> bytes:

@@ -109,7 +109,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
     accepted, the status is 422.
     """
     body = await read_body(request, service.settings.max_body_bytes)
-    parsed = parse_items(body, service.engine.info.attributes)
+    parsed = await parse_items(body, service.engine.info.attributes)
     charge(request, sum(map(len, (parsed.records, parsed.rejected, parsed.repeated))))
     answer: dict[str, object] = {
         "accepted": len(parsed.records),

@@ -16,14 +16,14 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
 
+from app.api.body import in_turns
 from app.api.problems import read_as, translate
 from app.core.caller import scoped
 from app.core.errors import InvalidRequestError
 from app.core.store_ports import user_key
+from app.core.strict_json import check_names, check_size
 from app.core.types import Event
 from app.domain.event_rules import DEFAULT_KIND
 from app.domain.named_values import WrongValue, context_of
@@ -139,20 +139,7 @@ class EventInput(BaseModel):
         )
 
 
-def _or_error(
-    entry: object, validate: ValidatorFunctionWrapHandler
-) -> EventInput | ValidationError:
-    try:
-        event: EventInput = validate(entry)
-    except ValidationError as error:
-        return error
-    return event
-
-
-_Entries = Annotated[
-    list[Annotated[EventInput, WrapValidator(_or_error)]],
-    Field(min_length=1, max_length=MAX_EVENTS),
-]
+_Entries = Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
 class _EventsBody(BaseModel):
@@ -161,10 +148,10 @@ class _EventsBody(BaseModel):
     events: _Entries
 
 
-_ARRAY: Final[TypeAdapter[list[EventInput]]] = TypeAdapter(_Entries)
+_ARRAY: Final[TypeAdapter[list[Any]]] = TypeAdapter(_Entries)
 
 
-def parse_events(
+async def parse_events(
     body: bytes, now: Callable[[], float], namespace: str = ""
 ) -> list[Event | Remark]:
     """Return an event, or a remark that says why it is wrong, for each entry of a body.
@@ -173,22 +160,23 @@ def parse_events(
 
     Raises:
         ValidationError: the body is not a list of events.
+        InvalidRequestError: it is no strict JSON, or too much.
     """
     if body.lstrip(b" \t\r\n").startswith(b"["):
-        entries: list[Any] = _ARRAY.validate_json(body)
+        check_size(body)
+        entries = _ARRAY.validate_json(body)
+        check_names(body, 0, with_nan=True)
     else:
-        entries = list(read_as(_EventsBody, body).events)
+        entries = read_as(_EventsBody, body, with_nan=True).events
     moment = now()
-    return [_parsed(index, entry, moment, namespace) for index, entry in enumerate(entries)]
+    return await in_turns(
+        entries, body, lambda index, entry: _parsed(index, entry, moment, namespace)
+    )
 
 
-def _parsed(
-    index: int, entry: EventInput | ValidationError, now: float, namespace: str
-) -> Event | Remark:
+def _parsed(index: int, entry: object, now: float, namespace: str) -> Event | Remark:
     try:
-        if isinstance(entry, ValidationError):
-            raise translate(entry, EventInput)
-        return entry.event_at(now, namespace)
+        return _read(entry).event_at(now, namespace)
     except WrongValue as wrong:
         field = "context" if wrong.name is None else f"context.{wrong.name}"
         return Remark(index, "invalid_event", str(wrong), field)
@@ -196,3 +184,10 @@ def _parsed(
         return Remark(index, "in_the_future", str(reason), "timestamp")
     except InvalidRequestError as error:
         return Remark(index, "invalid_event", error.message, error.field)
+
+
+def _read(entry: object) -> EventInput:
+    try:
+        return EventInput.model_validate(entry)
+    except ValidationError as error:
+        raise translate(error, EventInput) from error

@@ -15,8 +15,10 @@ from typing import Annotated, Any, Final, TypeAlias
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from app.api.body import in_turns
 from app.api.problems import read_as, translate
 from app.core.errors import InvalidRequestError
+from app.core.strict_json import check_names, check_size
 from app.domain.markup import plain_text
 from app.domain.request_parts import Id
 from app.domain.values import Unusable, parse_categories, parse_number, parse_text, parse_time
@@ -37,6 +39,8 @@ _LIKE_ID: Final = {"id", "_id", "item_id", "itemid", "item", "product_id", "prod
 """Names under which an id is sent by mistake, in lower case."""
 _LARGEST_EXACT: Final = 2**53
 _MAX_NAME_CHARS: Final = 256
+_MOST_HINTS: Final = 32
+"""Unknown fields of a call for which the nearest known one is looked for: each look takes time."""
 
 _ID: Final[TypeAdapter[str]] = TypeAdapter(Id)
 _OBJECT: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
@@ -75,7 +79,7 @@ class ParsedItems:
     unknown: tuple[Remark, ...]
 
 
-def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
+async def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
     """Return the items of a body, and what is wrong with the others; of one id the last counts.
 
     `attributes`: name -> kind of those of the catalogue.
@@ -84,29 +88,39 @@ def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
         ValidationError: the body is not a list.
     """
     if body.lstrip(b" \t\r\n").startswith(b"["):
+        check_size(body)
         entries = _ARRAY.validate_json(body)
+        check_names(body, 0, with_nan=True)
     else:
-        entries = read_as(_ItemsBody, body).items
+        entries = read_as(_ItemsBody, body, with_nan=True).items
     records: dict[int, ItemRecord] = {}
     rejected: list[Remark] = []
     kinds = kinds_to_send(attributes)
-    for index, entry in enumerate(entries):
+
+    def judge(index: int, entry: object) -> None:
         try:
             records[index] = _record(entry, kinds)
         except InvalidRequestError as error:
             rejected.append(Remark(index, "invalid_item", error.message, error.field))
+
+    await in_turns(entries, body, judge)
     repeated = _repeated(records)
     message = "the same id comes again in this call; the last item counts"
     kept = {index: record for index, record in records.items() if index not in repeated}
+    names = dict.fromkeys(name for record in kept.values() for name in record)
+    unknown = {
+        name: _unknown_message(name, kinds, hint=n < _MOST_HINTS)
+        for n, name in enumerate(name for name in names if name != "id" and name not in kinds)
+    }
     return ParsedItems(
         kept,
         tuple(rejected),
         repeated=tuple(Remark(index, "duplicate_item", message, "id") for index in repeated),
         unknown=tuple(
-            Remark(index, "unknown_field", _unknown_message(name, kinds), name)
+            Remark(index, "unknown_field", unknown[name], name)
             for index, record in kept.items()
             for name in record
-            if name != "id" and name not in kinds
+            if name in unknown
         ),
     )
 
@@ -127,7 +141,9 @@ def parse_patch(body: bytes, attributes: Mapping[str, str]) -> Mapping[str, obje
         ValidationError: not a JSON object.
         InvalidRequestError: no fields, `id`, an unknown field or a wrong value.
     """
+    check_size(body)
     entry = _OBJECT.validate_json(body)
+    check_names(body, len(entry), with_nan=True)
     if not entry:
         raise InvalidRequestError("give at least one field to change")
     if "id" in entry:
@@ -182,15 +198,18 @@ def _kept(name: str, value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         raise Unusable(f"{name} is not a finite number")
     try:
-        return orjson.loads(orjson.dumps(value))
+        kept = orjson.loads(orjson.dumps(value))
     except (TypeError, orjson.JSONDecodeError) as error:
         raise Unusable(f"{name[:_MAX_NAME_CHARS]} cannot be stored") from error
+    if kept != value:  # NaN within it
+        raise Unusable(f"{name} has a number that is none")
+    return kept
 
 
-def _unknown_message(name: str, kinds: Mapping[str, str]) -> str:
+def _unknown_message(name: str, kinds: Mapping[str, str], *, hint: bool) -> str:
     return (
         "the catalogue has no such field: it is kept for the next build, and until then neither "
-        f"searched nor filtered{_nearest(name, kinds)}"
+        f"searched nor filtered{_nearest(name, kinds) if hint else ''}"
     )
 
 

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from app.api.reply import Reply, json_reply
 from app.core import errors
+from app.core.strict_json import check_names, check_size
 from app.core.unknown_fields import unknown_field
 from app.core.validation_words import words_for
 
@@ -103,21 +104,29 @@ def translate(error: Exception, model: type[BaseModel] | None = None) -> errors.
 
 T = TypeVar("T", bound=BaseModel)
 
+_MOST_TOLD: Final = 256
+"""Errors of a body of which the first one is told."""
 
-def read_as(model: type[T], body: bytes) -> T:
-    """Return a body as a model.
+
+def read_as(model: type[T], body: bytes, *, with_nan: bool = False) -> T:
+    """Return a body as a model. `with_nan`: NaN is refused later, with the entry that has it.
 
     Raises:
-        InvalidRequestError: it does not fit; the message says how.
+        InvalidRequestError: it does not fit, or is no strict JSON; the message says how.
     """
+    check_size(body)
     try:
-        return model.model_validate_json(body)
+        read = model.model_validate_json(body)
     except ValidationError as error:
         raise _invalid(error, model) from error
+    check_names(body, len(read.model_fields_set), with_nan=with_nan)
+    return read
 
 
 def _invalid(error: ValidationError, model: type[BaseModel] | None) -> errors.InvalidRequestError:
     """Return the first error of a validation; the input itself is never sent back."""
+    if error.error_count() > _MOST_TOLD:  # to spell them out takes longer than all the rest
+        return errors.InvalidRequestError(f"more than {_MOST_TOLD} fields or values are wrong")
     first = _telling(error.errors(include_url=False))
     field = ".".join(str(part) for part in first["loc"]) or first.get("ctx", {}).get("field")
     if model is not None and first["type"] == "extra_forbidden":

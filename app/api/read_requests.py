@@ -6,6 +6,7 @@ part of the time of a cached answer.
 
 from typing import Final
 
+from app.core.strict_json import check_names, check_size
 from app.domain.request import RecommendRequest
 
 _MOST: Final = 2_048
@@ -26,13 +27,25 @@ class ReadRequests:
         self._older: dict[bytes, RecommendRequest] = {}
 
     def read(self, body: bytes) -> RecommendRequest:
-        """Return the request of a body. It is never altered. Raises `ValidationError`."""
+        """Return the request of a body. It is never altered.
+
+        Raises:
+            ValidationError: it is no request.
+            InvalidRequestError: it is no strict JSON, or too much.
+        """
         known = self._newer.get(body)
         if known is not None:
             return known
-        known = self._older.get(body) or RecommendRequest.model_validate_json(body)
+        known = self._older.get(body) or _read(body)
         if len(body) <= _MAX_BYTES:
             self._newer[body] = known
             if len(self._newer) >= self._most:
                 self._older, self._newer = self._newer, {}
         return known
+
+
+def _read(body: bytes) -> RecommendRequest:
+    check_size(body)
+    request = RecommendRequest.model_validate_json(body)
+    check_names(body, len(request.model_fields_set))
+    return request

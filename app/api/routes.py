@@ -4,7 +4,7 @@ They read and validate a request, call the service, and write its answer: no log
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, Final
 
@@ -16,14 +16,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
 from starlette.responses import Response
 
 from app import __version__
 from app.api import item_schemas, schemas
-from app.api.body import read_body, unless_left
+from app.api.body import in_turns, read_body, unless_left
 from app.api.charging import charge, charge_texts
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem, read_as, translate
@@ -51,24 +49,12 @@ async def service_of(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(service_of)]
 
 
-def _or_error(
-    entry: object, validate: ValidatorFunctionWrapHandler
-) -> RecommendRequest | ValidationError:
-    try:
-        request: RecommendRequest = validate(entry)
-    except ValidationError as error:
-        return error
-    return request
-
-
 class _BatchRequest(BaseModel):
-    """The body of a batch; a request that is invalid becomes its own error, in its position."""
+    """The body of a batch; its requests are read one by one."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    requests: list[Annotated[RecommendRequest, WrapValidator(_or_error)]] = Field(
-        min_length=1, max_length=limits.MAX_BATCH
-    )
+    requests: list[Any] = Field(min_length=1, max_length=limits.MAX_BATCH)
 
 
 class _InterpretRequest(BaseModel):
@@ -104,6 +90,9 @@ def as_json(content: object, status: int = 200) -> Response:
 
 
 _LIBRARIES: Final = ("faiss-cpu", "fastapi", "numpy", "onnxruntime", "tokenizers", "uvicorn")
+_SHORT_BATCH: Final = 16_384
+"""Bytes of a batch whose requests take so little to plan that others can wait for all of them."""
+
 _CAN_FAIL: Final = (413, 415, 422, 429, 500, 503, 504)
 
 
@@ -137,12 +126,13 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
 async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     """Answer each request by itself, in order; one that fails has an error in its position."""
     body = await read_body(request, service.settings.max_body_bytes)
-    batch = read_as(_BatchRequest, body)
-    charge(request, len(batch.requests))
-    asked = [each for each in batch.requests if isinstance(each, RecommendRequest)]
-    charge_texts(request, sum(each.text for each in asked))
+    requests = read_as(_BatchRequest, body).requests
+    charge(request, len(requests))
+    asks = await in_turns(requests, body, _read)
+    charge_texts(request, sum(each.text for each in asks if isinstance(each, RecommendRequest)))
     request_id: str = request.state.request_id
-    answers = _all(service, batch, request_id, caller_of(request))
+    short = len(body) <= _SHORT_BATCH
+    answers = _all(service, asks, request_id, caller_of(request), at_once=short)
     results = await unless_left(request, answers)
     return Response(results, media_type="application/json")
 
@@ -153,19 +143,39 @@ def caller_of(request: Request) -> Caller:
     return Caller(request.client.host if request.client else "", key.namespace, key.scenarios)
 
 
-async def _all(service: Service, batch: _BatchRequest, request_id: str, caller: Caller) -> bytes:
-    each = (_one(service, entry, request_id, caller) for entry in batch.requests)
-    parts = await asyncio.gather(*each)
-    return b'{"results":[' + b",".join(parts) + b"]}"
+def _read(_: int, entry: object) -> RecommendRequest | ValidationError:
+    """Return a request of a batch; one that is invalid becomes its own error, in its position."""
+    try:
+        return RecommendRequest.model_validate(entry)
+    except ValidationError as error:
+        return error
+
+
+async def _all(
+    service: Service,
+    asks: Sequence[RecommendRequest | ValidationError],
+    request_id: str,
+    caller: Caller,
+    *,
+    at_once: bool,
+) -> bytes:
+    """Return the answers to a batch. `at_once`: all requests begin in one turn of the loop."""
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for ask in asks:
+            tasks.append(group.create_task(_one(service, ask, request_id, caller)))
+            if not at_once:
+                await asyncio.sleep(0)
+    return b'{"results":[' + b",".join([task.result() for task in tasks]) + b"]}"
 
 
 async def _one(
-    service: Service, entry: RecommendRequest | ValidationError, request_id: str, caller: Caller
+    service: Service, ask: RecommendRequest | ValidationError, request_id: str, caller: Caller
 ) -> bytes:
-    if isinstance(entry, ValidationError):
-        return _problem_bytes(entry, request_id)
+    if isinstance(ask, ValidationError):
+        return _problem_bytes(ask, request_id)
     try:
-        return (await service.recommender.recommend(entry, caller)).body
+        return (await service.recommender.recommend(ask, caller)).body
     except Exception as error:  # noqa: BLE001 - a failure is the answer of its own entry
         return _problem_bytes(error, request_id)
 

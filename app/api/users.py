@@ -55,7 +55,7 @@ async def send_events(request: Request, service: ServiceDep) -> Response:
     Once this answers, the accepted events are durable and shape the very next recommendation.
     """
     body = await read_body(request, service.settings.max_body_bytes)
-    events = parse_events(body, time.time, caller_of(request).namespace)
+    events = await parse_events(body, time.time, caller_of(request).namespace)
     charge(request, len(events))
     taken = await service.ingest.take(events)
     return as_json(dataclasses.asdict(taken))

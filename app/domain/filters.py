@@ -8,6 +8,7 @@ operator except `not` and `exists: false`. This module does not know where items
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,6 +23,10 @@ from app.domain.values import Unusable, parse_time
 MAX_DEPTH: Final = 8
 MAX_TESTS: Final = 64
 MAX_VALUES: Final = 1000
+"""Most values of one test."""
+
+MAX_ALL_VALUES: Final = 5000
+"""Most values of all tests together: each is checked in the event loop, which all callers share."""
 
 _MOST_NAMED: Final = 300
 
@@ -42,7 +47,7 @@ class In:
     """The field has one of the values, or with `every` each of them; numbers are floats."""
 
     field: str
-    values: tuple[str | float | bool, ...]
+    values: frozenset[str | float | bool]
     every: bool = False
 
 
@@ -53,6 +58,15 @@ class Range:
     field: str
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """The number or time lies in one of the ranges [lows[i], highs[i]]: ascending, apart."""
+
+    field: str
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ class Nor:
     parts: "tuple[Filter, ...]"
 
 
-Filter: TypeAlias = In | Range | Exists | And | Or | Nor
+Filter: TypeAlias = In | Range | Ranges | Exists | And | Or | Nor
 
 _GROUPS: Final[Mapping[str, type[And | Or | Nor]]] = {
     "$and": And,
@@ -129,11 +143,11 @@ def parse_filter(
 
 
 class _Parser:
-    """Parses one filter, and counts its tests meanwhile."""
+    """Parses one filter, and counts its tests and values meanwhile."""
 
     def __init__(self, kinds: Mapping[str, str], *, limited: bool) -> None:
         self._kinds, self._limited = kinds, limited
-        self._tests = 0
+        self._tests = self._values = 0
 
     def group(self, raw: object, where: str, depth: int) -> Filter:
         if not isinstance(raw, dict) or not raw:
@@ -179,6 +193,9 @@ class _Parser:
         if operator == "eq" or (operator == "not" and not isinstance(operand, list)):
             operand = [operand]
         values = _list(operand, where)
+        self._values += len(values)
+        if self._limited and self._values > MAX_ALL_VALUES:
+            raise _wrong(f"a filter may have at most {MAX_ALL_VALUES:,} values in all", where)
         test = _values_test(name, kind, values, where, every=operator == "all")
         return Nor((test,)) if operator == "not" else test
 
@@ -203,11 +220,23 @@ def _values_test(
 ) -> Filter:
     checked = [_checked(kind, value, where) for value in values]
     if kind != "time":
-        numbers = kind == "number"
-        distinct = tuple(dict.fromkeys(float(v) if numbers else v for v in checked))
-        return In(name, distinct, every)
-    spans = tuple(Range(name, *_span(value, kind, where)) for value in checked)
-    return And(spans) if every else Or(spans)
+        return In(name, frozenset(map(float, checked) if kind == "number" else checked), every)
+    spans = [_span(value, kind, where) for value in checked]
+    if every:  # a time that lies in all of them lies in what they have in common
+        return Range(name, max(low for low, _ in spans), min(high for _, high in spans))
+    return _one_of(name, spans)
+
+
+def _one_of(name: str, spans: Sequence[tuple[float, float]]) -> Filter:
+    """Return the test for lying in one of the spans; those that touch become one."""
+    apart: list[tuple[float, float]] = []
+    for low, high in sorted(spans):
+        if apart and low <= apart[-1][1]:
+            apart[-1] = apart[-1][0], max(apart[-1][1], high)
+        else:
+            apart.append((low, high))
+    lows, highs = zip(*apart, strict=True)
+    return Range(name, *apart[0]) if len(apart) == 1 else Ranges(name, lows, highs)
 
 
 def _span(value: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: ANN401 - checked
@@ -254,6 +283,13 @@ def _wrong(message: str, where: str) -> InvalidRequestError:
     return InvalidRequestError(message, field=where[:_MOST_NAMED])
 
 
+def _lies_in(test: Range | Ranges, number: float) -> bool:
+    if isinstance(test, Range):
+        return test.low <= number <= test.high
+    at = bisect_right(test.lows, number) - 1
+    return at >= 0 and number <= test.highs[at]
+
+
 def matches(test: Filter, values: Mapping[str, JsonValue]) -> bool:
     """Tell whether one item passes a filter.
 
@@ -273,10 +309,10 @@ def matches(test: Filter, values: Mapping[str, JsonValue]) -> bool:
             return not any(matches(part, values) for part in parts)
         case Exists(field):
             return values.get(field) is not None
-        case Range(field, low, high):
-            number = values.get(field)
-            return isinstance(number, int | float) and low <= number <= high
+        case Range() | Ranges():
+            number = values.get(test.field)
+            return isinstance(number, int | float) and _lies_in(test, number)
         case In(field, allowed, every):
             value = values.get(field)
             own = set(value) if isinstance(value, list | tuple) else {value} - {None}
-            return own.issuperset(allowed) if every else not own.isdisjoint(allowed)
+            return own >= allowed if every else not own.isdisjoint(allowed)

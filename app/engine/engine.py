@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 _MAX_QUERY_TOKENS = 256
 _REST_TOKENS = 8
+_DEMAND_BYTES = 256
+"""Bytes of filters and of a sent intent that take about as long to apply as a token to encode."""
 """What a request costs beside the encoder, in encoder tokens: `recserve bench` measured 5 for words
 and 9 for a history.
 """
@@ -116,10 +118,11 @@ class RankEngine:
 
     def cost(self, request: RankRequest) -> int:
         """Estimate the cost in encoder tokens: few are shorter than three bytes of UTF-8."""
+        rest = _REST_TOKENS + (len(request.filter) + len(request.intent)) // _DEMAND_BYTES
         text = _text_of(request)
         if request.fast_encoding or not text:
-            return _REST_TOKENS
-        return _REST_TOKENS + min(2 + len(text.encode()) // 3, _MAX_QUERY_TOKENS)
+            return rest
+        return rest + min(2 + len(text.encode()) // 3, _MAX_QUERY_TOKENS)
 
     def fast_encoding(self, request: RankRequest) -> RankRequest | None:
         """Return the request with fast encoding, if the bundle has it; see the port."""

@@ -68,7 +68,10 @@ def read_cursor(text: str, now: float, life_s: float) -> Page:
         packed = raw[_HEAD.size :]
         if version != _VERSION or checksum != zlib.crc32(packed):
             raise wrong
-        content = zlib.decompressobj().decompress(packed, _MAX_BYTES).decode()
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(packed, _MAX_BYTES).decode()
+        if not unpacking.eof or content.count("\n") >= MAX_CURSOR_ITEMS:
+            raise wrong
     except (binascii.Error, struct.error, zlib.error, ValueError) as error:
         raise wrong from error
     if not now - life_s <= issued <= now + life_s:

@@ -8,12 +8,16 @@ returns. This module knows neither JSON nor HTTP.
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from app.core.store_ports import EventStore
 from app.core.telemetry import Metrics
 from app.core.types import Event, Retention
 from app.domain.event_rules import known_spelling, read_otherwise, without_rule
 from app.serving.current_engine import CurrentEngine
+
+_MOST_HINTS: Final = 32
+"""Unknown kinds of a call for which the nearest known one is looked for: each look takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,11 @@ class Ingest:
     def _warnings(self, valid: Mapping[int, Event]) -> Iterator[Remark]:
         """Yield a warning for each event whose item or kind is unknown."""
         rules = self._current.loaded.rules
-        kinds = {event.kind for event in valid.values()}
-        unknown_kinds = {kind: _remark_on(kind, rules) for kind in kinds if kind not in rules}
+        kinds = dict.fromkeys(event.kind for event in valid.values() if event.kind not in rules)
+        unknown_kinds = {
+            kind: _remark_on(kind, rules) if n < _MOST_HINTS else f"{kind!r} has no rule"
+            for n, kind in enumerate(kinds)
+        }
         for index, event in valid.items():
             if not self._current.contains(event.item):
                 message = "the catalogue does not contain this item; the event is stored"

@@ -8,22 +8,27 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from app.core.types import Mask, Rows
 from app.domain.columns import Column, Floats
-from app.domain.filters import And, Exists, Filter, In, Nor, Or, Range
+from app.domain.filters import And, Exists, Filter, In, Nor, Or, Range, Ranges
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of a field that is no number: `rows[i]` has `names[codes[i]]`, each pair once."""
+    """The values of a field that is no number: `rows[i]` has `names[codes[i]]`, each pair once.
+
+    `code_of`: name -> its place in `names`.
+    """
 
     names: list[str | bool]
     rows: Rows
     codes: npt.NDArray[np.int32]
+    code_of: Mapping[Any, int]
 
     def counts(self, rows: Mask) -> npt.NDArray[np.int64]:
         """Return int64[names]: how many of the rows have each value."""
@@ -53,10 +58,8 @@ class Attributes:
                 return ~reduce(operator.or_, map(self.passing, parts))
             case Exists(field):
                 return self.present(field)
-            case Range(field, low, high):
-                numbers = self.numbers(field)
-                # A comparison with a missing value is false.
-                return (numbers >= low) & (numbers <= high)
+            case Range() | Ranges():
+                return self._lies_in(test)
             case In(field, choices, every):
                 return self._has_any_of(field, choices, every=every)
 
@@ -83,16 +86,25 @@ class Attributes:
             self._values[field] = _values_of(self._columns[field])
         return self._values[field]
 
+    def _lies_in(self, test: Range | Ranges) -> Mask:
+        numbers = self.numbers(test.field)
+        # A comparison with a missing value is false.
+        if isinstance(test, Range):
+            return (numbers >= test.low) & (numbers <= test.high)
+        at = np.searchsorted(test.lows, numbers, side="right") - 1
+        return (at >= 0) & (numbers <= np.take(test.highs, at))
+
     def _has_any_of(
-        self, field: str, choices: tuple[str | float | bool, ...], *, every: bool
+        self, field: str, choices: frozenset[str | float | bool], *, every: bool
     ) -> Mask:
         if self._columns[field].kind == "number":
             numbers = self.numbers(field)
-            if not every:
-                return np.isin(numbers, np.array(choices, np.float64))
-            return reduce(operator.and_, (numbers == value for value in choices))
+            if every and len(choices) > 1:  # a number has one value
+                return np.zeros(self.n_rows, np.bool_)
+            return np.isin(numbers, np.array(list(choices), np.float64))
         values = self.values(field)
-        chosen = np.array([name in choices for name in values.names] or [False], np.bool_)
+        chosen = np.zeros(len(values.names) + 1, np.bool_)  # one more: there may be no names
+        chosen[[values.code_of[name] for name in choices if name in values.code_of]] = True
         rows = values.rows[chosen[values.codes]]
         # A row has each value once, so a row with all choices is here once for each of them.
         least = len(choices) if every else 1
@@ -100,7 +112,7 @@ class Attributes:
 
 
 def _values_of(column: Column) -> Values:
-    numbers: dict[str | bool, int] = {}
+    numbers: dict[Any, int] = {}
     rows: list[int] = []
     codes: list[int] = []
     for row in range(len(column)):
@@ -110,5 +122,5 @@ def _values_of(column: Column) -> Values:
         distinct = dict.fromkeys(value) if isinstance(value, list) else (value,)
         for name in distinct:
             rows.append(row)
-            codes.append(numbers.setdefault(name, len(numbers)))  # type: ignore[arg-type]
-    return Values(list(numbers), np.array(rows, np.int64), np.array(codes, np.int32))
+            codes.append(numbers.setdefault(name, len(numbers)))
+    return Values(list(numbers), np.array(rows, np.int64), np.array(codes, np.int32), numbers)

@@ -13,13 +13,13 @@ lists. Both become sets here, so that `app.evaluation.intents.scoring` can compa
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
-from app.domain.filters import And, Filter, In, Nor, Or, Range, filter_text, parse_filter
+from app.domain.filters import And, Filter, In, Nor, Or, Range, Ranges, filter_text, parse_filter
 from app.evaluation.intents.labels import LabelIntent
 
 FIELDS: Final = (
@@ -188,6 +188,8 @@ class _Found:
 
 
 def _walk(node: Filter, found: _Found, today: date, *, negated: bool) -> None:
+    if isinstance(node, Or | Ranges):
+        node = Or(tuple(_choices(node)))
     if (whole := _as_range(node)) is not None:
         found.add_range(whole.field, *_own_bounds(whole, today), negated=negated)
     elif isinstance(node, In):
@@ -206,6 +208,17 @@ def _walk_values(node: In, found: _Found, *, negated: bool) -> None:
             found.add_range(node.field, value, value, negated=negated)
         else:
             found.add_values(node.field, [value], negated=negated)
+
+
+def _choices(node: Filter) -> Iterator[Filter]:
+    """Yield the parts of an `$or`; a test for several ranges is one of them."""
+    match node:
+        case Or(parts):
+            for part in parts:
+                yield from _choices(part) if isinstance(part, Ranges) else (part,)
+        case Ranges(field_, lows, highs):
+            for low, high in zip(lows, highs, strict=True):
+                yield Range(field_, low, high)
 
 
 def _ranges_of(parts: Sequence[Filter]) -> list[Range]:

@@ -1,5 +1,6 @@
 """What may be sent as an item: values, kinds, times, and what nasty bodies end in."""
 
+import asyncio
 import json
 import math
 from collections.abc import Mapping
@@ -37,8 +38,12 @@ THERE = (
 )
 
 
+def items_of(body: bytes, attributes: Mapping[str, str]) -> ParsedItems:
+    return asyncio.run(parse_items(body, attributes))
+
+
 def parsed(*entries: object, attributes: Mapping[str, str] = ATTRIBUTES) -> ParsedItems:
-    return parse_items(json.dumps(entries).encode(), attributes)
+    return items_of(json.dumps(entries).encode(), attributes)
 
 
 def record_of(**fields: object) -> dict[str, object]:
@@ -257,7 +262,7 @@ def test_of_one_id_the_last_item_counts() -> None:
 
 def test_an_array_or_an_object_with_items() -> None:
     both = [b' \n[{"id": "a"}]', b' {"items": [{"id": "a"}]} ']
-    assert [parse_items(body, ATTRIBUTES).records for body in both] == [{0: {"id": "a"}}] * 2
+    assert [items_of(body, ATTRIBUTES).records for body in both] == [{0: {"id": "a"}}] * 2
     most = [{"id": n} for n in range(MAX_ITEMS)]
     assert len(parsed(*most).records) == MAX_ITEMS == 1000
 
@@ -287,7 +292,7 @@ def test_an_array_or_an_object_with_items() -> None:
 )
 def test_bodies_that_are_wrong_as_a_whole(body: bytes) -> None:
     with pytest.raises((ValidationError, InvalidRequestError)):
-        parse_items(body, ATTRIBUTES)
+        items_of(body, ATTRIBUTES)
 
 
 def test_a_deep_value_is_refused_where_it_stands() -> None:
@@ -412,13 +417,13 @@ def test_an_id_under_another_name_is_recognised(name: str) -> None:
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400"])
 def test_no_unknown_field_is_dropped_in_silence(value: str) -> None:
     body = f'[{{"id":"1","stock":{value}}}]'.encode()
-    (remark,) = parse_items(body, ATTRIBUTES).rejected
+    (remark,) = items_of(body, ATTRIBUTES).rejected
     assert (remark.message, remark.field) == ("stock is not a finite number", "stock")
 
 
 def test_a_single_item_is_told_what_a_body_is() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        parse_items(b'{"id":"1","title":"x"}', ATTRIBUTES)
+        items_of(b'{"id":"1","title":"x"}', ATTRIBUTES)
     assert caught.value.message == "there is no such field; there are: items"
 
 

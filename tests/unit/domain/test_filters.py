@@ -97,6 +97,16 @@ _TESTS = st.one_of(
         st.sampled_from([1970, 1995, 1996, "1995-01-01", 10**9]),
     ),
     st.builds(
+        lambda op, values: {"price": {op: values}},
+        st.sampled_from(["any", "all", "not"]),
+        st.lists(st.sampled_from([-1.5, 5, 5.0, 50, 7]), min_size=1, max_size=3),
+    ),
+    st.builds(
+        lambda op, values: {"made": {op: values}},
+        st.sampled_from(["any", "all", "not"]),
+        st.lists(st.sampled_from([1970, 1995, 1996, "1995-01-01", 10**9]), min_size=1, max_size=4),
+    ),
+    st.builds(
         lambda field, flag: {field: {"exists": flag}}, st.sampled_from(list(KINDS)), st.booleans()
     ),
     st.builds(lambda flag: {"sale": {"eq": flag}}, st.booleans()),
@@ -135,6 +145,11 @@ def test_one_item_and_all_of_them_are_judged_alike(raw: dict[str, object]) -> No
         ({"brand": {"any": []}}, "filter.brand.any", "list"),
         ({"brand": {"any": "x"}}, "filter.brand.any", "list"),
         ({"brand": {"any": ["x"] * 1001}}, "filter.brand.any", "1000"),
+        (
+            {"$or": [{"brand": {"any": ["x"] * 1000}}] * 5 + [{"brand": {"eq": "x"}}]},
+            "filter.$or.5.brand.eq",
+            "5,000 values in all",
+        ),
         ({"price": {"gte": True}}, "filter.price.gte", "number"),
         ({"price": {"gte": "5"}}, "filter.price.gte", "number"),
         ({"sale": {"eq": 1}}, "filter.sale.eq", "boolean"),

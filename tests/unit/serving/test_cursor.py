@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import struct
 import uuid
+import zlib
 from typing import Any
 
 import pytest
@@ -59,6 +61,14 @@ def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         read_cursor(text, NOW, LIFE_S)
     assert caught.value.field == "cursor"
+
+
+@pytest.mark.parametrize("ids", ["1\n" * MAX_CURSOR_ITEMS, "\n" * 1_000_000, "a" * 2_000_000])
+def test_a_forged_cursor_of_more_than_a_page_chain_holds_is_refused(ids: str) -> None:
+    packed = zlib.compress(ids.encode())
+    head = struct.pack(">BQ8sI", 1, int(NOW), OWNER, zlib.crc32(packed))
+    with pytest.raises(InvalidRequestError, match="no cursor"):
+        read_cursor(base64.urlsafe_b64encode(head + packed).decode(), NOW, LIFE_S)
 
 
 def test_an_old_cursor_and_one_of_tomorrow_are_refused() -> None:
