@@ -36,6 +36,10 @@ class Cors:
             return self._otherwise
         return self._by_origin.get(origin, self._otherwise)
 
+    def allows(self, origin: bytes) -> bool:
+        """Tell whether the pages of an origin may read answers."""
+        return origin in self._by_origin or self._otherwise != [_VARY]
+
     def preflight(self, method: str, request: Headers) -> Reply | None:
         """Return the reply to a request, if it is a preflight from an allowed origin."""
         if method != "OPTIONS" or header(request, b"access-control-request-method") is None:

@@ -21,6 +21,7 @@ from app.api.access import changes_items, role_of
 from app.api.body import CallerLeftError
 from app.api.charging import rate_headers
 from app.api.cors import Cors
+from app.api.pages import NO_SNIFFING, check_origin, is_page, page_headers
 from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
@@ -76,7 +77,9 @@ class Edge:
             return
         start = perf_counter()
         request_id = scope.setdefault("state", {})["request_id"] = id_of(scope["headers"])
-        exchange = _Exchange(scope["method"], send, [(b"x-request-id", request_id.encode())])
+        exchange = _Exchange(
+            scope["method"], send, [NO_SNIFFING, (b"x-request-id", request_id.encode())]
+        )
         scope = routed(scope, self._root_path)
         preflight = None
         try:
@@ -118,6 +121,8 @@ class Edge:
         if needed == "public":
             return
         exchange.audited = method == "DELETE" or path.startswith(_AUDITED)
+        if method == "POST":
+            check_origin(scope["headers"], self._cors)
         key = self._ring.check(header(scope["headers"], b"authorization"), needed)
         exchange.key = scope["state"]["key"] = key
         account = self._ring.accounts.by_id[key.id]
@@ -151,6 +156,7 @@ class _Exchange:
         self._send = send
         self._sent_headers: Headers = []
         self._body = b""
+        self._page: Message | None = None
 
     async def send(self, message: Message) -> None:
         """Send a message of the application."""
@@ -160,7 +166,14 @@ class _Exchange:
             if self.account is not None:
                 self._sent_headers += rate_headers(self.account)
             message["headers"] = self._sent_headers
+            if is_page(self._sent_headers):
+                self._page = message  # its headers depend on what it has
+                return
         else:
+            if self._page is not None:
+                self._sent_headers += page_headers(message.get("body", b""))
+                start, self._page = self._page, None
+                await self._send(start)
             if self._method == "HEAD":
                 message["body"] = b""
             self._body = message.get("body", b"")

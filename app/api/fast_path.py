@@ -62,6 +62,7 @@ from app.api.access import RECOMMEND
 from app.api.charging import rate_headers
 from app.api.connection import Connection
 from app.api.cors import Cors
+from app.api.pages import NO_SNIFFING, is_foreign
 from app.api.paths import spellings
 from app.api.problems import problem_reply, translate
 from app.api.read_requests import ReadRequests
@@ -79,6 +80,7 @@ ENDPOINT: Final = "recommend_endpoint"
 _MAX_DIGITS: Final = 9
 _MAX_REMEMBERED: Final = 65_536
 _NO_REPLY: Final = Reply(0, [], b"")
+_LAST_HEADERS: Final = b"%b: %b\r\nx-request-id: " % NO_SNIFFING
 _TIME_FIELDS: Final = (b"budget_ms", b"max_stale_ms", b"min_catalogue")
 
 
@@ -290,12 +292,14 @@ class FastPathProtocol(Connection):
             return False
         if parser.get_http_version() != "1.1":
             return False
-        size = None
+        size, from_page = None, False
         for name, value in self.headers:
             if name == b"content-length":
                 size = value
             elif name == b"content-encoding":
                 return False
+            elif name == b"origin":
+                from_page = True
         return (
             size is not None
             and size.isdigit()
@@ -304,6 +308,7 @@ class FastPathProtocol(Connection):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and (cycle is None or cycle.response_complete)
+            and not (from_page and is_foreign(self.headers, endpoint.cors))
         )
 
     def _step(self, cycle: _Cycle, _awaited: object = None) -> None:
@@ -344,7 +349,7 @@ class FastPathProtocol(Connection):
             *cycle.cors_headers,
         ):
             parts += (name, b": ", value, b"\r\n")
-        parts += (b"x-request-id: ", cycle.request_id.encode(), b"\r\n")
+        parts += (_LAST_HEADERS, cycle.request_id.encode(), b"\r\n")
         parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         parts.append(reply.body)
         self.transport.write(b"".join(parts))

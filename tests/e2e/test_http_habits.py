@@ -217,3 +217,59 @@ async def test_the_front_page_leads_to_the_documentation() -> None:
 
     assert {(each.status_code, each.headers["location"]) for each in answers} == {(307, "/docs")}
     assert "swagger" in page.text
+
+
+@pytest.mark.parametrize("path", WAYS.values(), ids=WAYS)
+async def test_a_page_of_another_origin_sends_no_body_unasked(path: str) -> None:
+    body = json.dumps({"k": 1, **TIME}).encode()
+    plain = {"content-type": "text/plain"}
+    async with running() as server, client(server) as http:
+        own = f"http://127.0.0.1:{server.port}"
+        foreign = [
+            await http.post(path, content=body, headers={"origin": SHOP, **kind})
+            for kind in ({}, plain, {"content-type": "application/x-www-form-urlencoded"})
+        ]
+        welcome = [
+            await http.post(path, content=body, headers=headers)
+            for headers in (
+                {"origin": SHOP, "content-type": "application/json"},
+                {"origin": own, **plain},
+                plain,
+                {},
+            )
+        ]
+        # No effect, either.
+        event = json.dumps([{"user_id": "9", "item_id": "i1"}])
+        written = await http.post("/events", content=event, headers={"origin": SHOP, **plain})
+        user = await http.get("/users/9")
+
+    assert [said(answer) for answer in foreign] == [(403, "forbidden")] * 3
+    assert [answer.status_code for answer in welcome] == [200] * 4
+    assert (said(written), user.status_code) == ((403, "forbidden"), 404)
+    for answer in (*foreign, *welcome):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_page_of_an_allowed_origin_sends_what_it_likes() -> None:
+    headers = {"origin": SHOP, "content-type": "text/plain"}
+    async with running(cors_origins=SHOP) as server, client(server) as http:
+        for path in WAYS.values():
+            answer = await http.post(path, content=json.dumps({"k": 1, **TIME}), headers=headers)
+            assert answer.status_code == 200
+
+
+async def test_pages_say_what_they_may_do() -> None:
+    async with running() as server, client(server) as http:
+        page = await http.get("/docs")
+        head = await http.head("/docs")
+        script = await http.get("/static-offline-docs/swagger-ui-bundle.js")
+        plain = await http.get("/livez")
+
+    for answer in (page, head):
+        policy = answer.headers["content-security-policy"]
+        assert policy.count("'sha256-") == page.text.count("<script>") == 1
+        assert "'unsafe-inline'" not in policy.partition("style-src")[0]
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+    assert (script.status_code, script.headers["x-content-type-options"]) == (200, "nosniff")
+    assert "content-security-policy" not in plain.headers
