@@ -15,6 +15,7 @@ from app.bundle.generations import is_generation
 from app.bundle.training_lock import is_training
 from app.core.answer_port import AnswerStore
 from app.core.control_port import ControlStore
+from app.core.life import Life
 from app.core.memory import settled
 from app.core.ports import Cache, Engine, LiveEngine
 from app.core.ranking import RankRequest, RankResult
@@ -72,6 +73,8 @@ _LAG_INTERVAL_S = 0.05
 _BREAKER_FAILURES = 5
 _BREAKER_PAUSE_S = 2.0
 _WARM_UP_S = 60.0
+_LAST_PASS_S = 1.0
+"""Time for passes whose requests the server has not waited for any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Service:
 
     settings: Settings
     metrics: Metrics
+    life: Life
     engine: Engine
     batcher: Batcher[RankRequest, RankResult]
     recommender: Recommender
@@ -98,8 +102,14 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether requests can be answered. A shared cache that is down does not matter."""
-        return self.batcher.ready
+        """Whether new callers may come."""
+        return self.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no new callers should come; None = they may. A shared cache may be down."""
+        lost = None if self.batcher.ready else "the engine is not running"
+        return self.life.trouble or lost
 
     @property
     def training(self) -> bool:
@@ -238,6 +248,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         max_tokens=settings.max_batch_tokens,
         max_pending=settings.max_pending_requests,
     )
+    life = Life()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_close_users, current)
         stack.push_async_callback(events.aclose)
@@ -302,15 +313,17 @@ async def wire(  # noqa: PLR0913 - one argument a part
         stack.push_async_callback(recommender.aclose)
         stack.push_async_callback(flights.aclose)
         await batcher.__aenter__()
-        stack.push_async_callback(_stop_engine, batcher, current, settings.drain_timeout_ms / 1e3)
+        stack.push_async_callback(_stop_engine, batcher, current)
         await _warm_up(batcher, min(limits.max_requests, limits.max_pending), clock)
         stack.callback(catalogue.close)
         await catalogue.open()
-        watch = catalogue.watch(settings.watch_catalogue_ms / 1e3)
-        stack.callback(asyncio.create_task(watch, name="recserve-catalogue").cancel)
         await controls.open()
-        look = controls.watch(settings.watch_catalogue_ms / 1e3)
-        stack.callback(asyncio.create_task(look, name="recserve-control").cancel)
+        look_s = settings.watch_catalogue_ms / 1e3
+        for work, name in (
+            (catalogue.watch(look_s), "recserve-catalogue"),
+            (controls.watch(look_s), "recserve-control"),
+        ):
+            stack.callback(life.keep(work, name).cancel)
         if learning is not None:
             await learning.start()
         ingest = Ingest(
@@ -328,6 +341,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         yield Service(
             settings=settings,
             metrics=metrics,
+            life=life,
             engine=current,
             batcher=batcher,
             recommender=recommender,
@@ -405,10 +419,8 @@ async def _close_users(current: CurrentEngine) -> None:
     await current.loaded.users.aclose()
 
 
-async def _stop_engine(
-    batcher: Batcher[RankRequest, RankResult], engine: Engine, drain_s: float
-) -> None:
-    if await batcher.aclose(drain_s):
+async def _stop_engine(batcher: Batcher[RankRequest, RankResult], engine: Engine) -> None:
+    if await batcher.aclose(_LAST_PASS_S):
         engine.close()
     else:
         log.warning("a pass is still running; the engine is left to the end of the process")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import faulthandler
 import os
 import shutil
 import signal
@@ -9,9 +10,11 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import parent_process
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -19,6 +22,7 @@ from typing import Final
 import uvicorn
 from pydantic import SecretStr
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 
 from app.api.fast_path import FastPathProtocol
 from app.bundle.reader import open_bundle
@@ -26,9 +30,11 @@ from app.core.logs import configure_logging
 from app.core.memory import share_one_arena
 from app.core.settings import Settings
 from app.core.shared_tallies import SharedTallies
+from app.draining_server import DrainingServer
 from app.engine.encoding.device import require
 from app.serving.access.opening import check_access
 from app.serving.stores.opening import check_event_store
+from app.worker_processes import Workers
 
 _SWITCH_S: Final = 0.0001
 """Seconds after which a thread asks for the interpreter while another one holds it. A pass asks
@@ -36,6 +42,9 @@ several times while the event loop is busy. Python's default is fifty times as l
 
 _METRICS_FOLDER: Final = "_RECSERVE_METRICS"
 """The variable that tells workers where they count; no setting."""
+
+_STOP_S: Final = 10.0
+"""Seconds, beside those of the settings, after which a worker that should stop is killed."""
 
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - a folder of our own is made there
 
@@ -70,40 +79,62 @@ def run(settings: Settings) -> int:
     export_settings(settings)
     if settings.workers > 1:  # this process starts them, and says so
         configure_logging(settings.log_level, settings.log_format, workers=settings.workers)
-    # The server stops in order on SIGTERM and then raises it again, for whoever handled it before:
-    # without a handler of ours the process would end as if killed.
+    # Until the server handles it. As PID 1 of a container, a process without a handler is not
+    # stopped by it at all.
     signal.signal(signal.SIGTERM, _stop)
     # A terminal that closes stops it in order, too; nohup, which ignores the signal, is obeyed.
     # Several workers are restarted one after the other by it: that is the library's own meaning.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _hang_up)
+    faulthandler.enable()  # what native code does when it crashes is worth more than an exit code
     with _shared_metrics(settings):
-        return _serve(settings)
+        try:
+            return _serve(settings)
+        except SystemExit as stopped:
+            # The library's own code for a failed start is 3, which is "bad data" with us.
+            if stopped.code == STARTUP_FAILURE:
+                return 1
+            raise
 
 
 def _serve(settings: Settings) -> int:
-    try:
-        uvicorn.run(
-            "app.server_process:application",
-            factory=True,
-            host=_host(settings),
-            port=settings.port,
-            workers=settings.workers,
-            http=FastPathProtocol,
-            ws="none",
-            loop="uvloop",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # whoever counts callers must not trust what they say
-            log_config=None,
-            # Longer than clients keep idle connections, or they would send on a closed one.
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=max(1, settings.drain_timeout_ms // 1000),
-        )
-    except SystemExit as stopped:
-        # The library's own code for a failed start is 3, which is "bad data" with us.
-        return 1 if stopped.code else 0
-    return 0
+    config = _config(settings)
+    if settings.workers == 1:
+        server = DrainingServer(config, settings)
+        server.run()
+        return server.exit_code
+    longest_stop_s = (settings.shutdown_delay_ms + settings.drain_timeout_ms) / 1e3 + _STOP_S
+    workers = Workers(_work, [config.bind_socket()], settings.workers, longest_stop_s)
+    return workers.run()
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "app.server_process:application",
+        factory=True,
+        host=_host(settings),
+        port=settings.port,
+        http=FastPathProtocol,
+        ws="none",
+        loop="uvloop",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whoever counts callers must not trust what they say
+        log_config=None,
+        # Longer than clients keep idle connections, or they would send on a closed one.
+        timeout_keep_alive=75,
+    )
+
+
+def _work(sockets: Sequence[socket.socket], starter: Connection) -> None:
+    """Be one of several workers: serve on the sockets, and tell the starter once it answers."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes: the starter gets it too
+    settings = Settings()
+    server = DrainingServer(
+        _config(settings), settings, on_started=partial(starter.send_bytes, b"ready")
+    )
+    server.run(list(sockets))
+    sys.exit(server.exit_code)
 
 
 def _host(settings: Settings) -> str:

@@ -7,6 +7,7 @@ takes any number of connections. Here
 - headers and body have to arrive in time (408), and a connection may be idle for so long only;
 - of too many connections, one that waits for its caller is closed: the one that waits longest;
 - a request names exactly one host (400);
+- when the process is about to end, each connection ends with its next answer, which says so;
 - an offer to speak another protocol (`Upgrade`) is not taken: the request is answered as it is.
 
 All this holds for every route. It runs in the parser's callbacks, so a request pays little for it.
@@ -28,7 +29,11 @@ from app.core.errors import (
     ReceiveTimeoutError,
     TargetTooLongError,
 )
+from app.core.life import Life
 from app.serving.response import fresh_id
+
+LIFE: Final = "life"
+"""The key of the `Life` of the process in the state of the application's lifespan."""
 
 MAX_TARGET: Final = 16_384
 """Most bytes of the path and what follows it: a filter may stand there."""
@@ -70,6 +75,7 @@ class Connection(HttpToolsProtocol):
     _limit_s = _NEVER  # how long it may last
     _timer: asyncio.TimerHandle | None = None
     _in_head = _in_message = False
+    _ends = False  # with the next answer
     _upgrading = False
     _answering: RequestResponseCycle | None = None  # which others wait behind, if any do
     _n_head = 0  # bytes of the head in segments before the present one
@@ -87,6 +93,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; with too many connections, another one is closed, or else this one."""
         super().connection_made(transport)
+        life: Life | None = self.app_state.get(LIFE)
+        self._ends = life is not None and life.stopping
         self._wait(self.timeout_keep_alive)
         self._look()
         if len(self.connections) > self.most_connections:
@@ -98,6 +106,18 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()
+
+    def end_with_next_answer(self) -> None:
+        """Say `Connection: close` in the answer to the newest request, or to the next one."""
+        self._ends = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End at once if there is no request, else with its answer."""
+        self.end_with_next_answer()
+        if not self._in_message and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Read a segment."""
@@ -158,6 +178,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) == 1 and self._answering is None:
             self._answering = before
+        if self._ends:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """End the request; from now on the connection waits for our answer."""

@@ -7,6 +7,7 @@ a cheap route.
 """
 
 import logging
+from asyncio import CancelledError
 from difflib import get_close_matches
 from time import perf_counter
 from typing import Final
@@ -20,13 +21,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.access import changes_items, role_of
 from app.api.body import CallerLeftError
 from app.api.charging import rate_headers
+from app.api.connection import LIFE
 from app.api.cors import Cors
 from app.api.pages import NO_SNIFFING, check_origin, is_page, page_headers
 from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
 from app.api.request_log import Answered, RequestLog
-from app.core.errors import ForbiddenError
+from app.core.errors import ForbiddenError, NotReadyError
+from app.core.life import Life
 from app.serving.access.accounts import Account
 from app.serving.access.key_ring import KeyRing
 from app.serving.access.keys import NO_KEY, ApiKey
@@ -91,10 +94,8 @@ class Edge:
             else:
                 self._admit(scope, exchange)
                 await self._app(scope, receive, exchange.send)
-        except CallerLeftError:
-            exchange.status = CALLER_LEFT
-        except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
-            await _send(problem_reply(translate(error), request_id), exchange.send)
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - the last line of defence
+            await _fail(exchange, error, request_id, stops=_stops(scope))
         finally:
             otherwise = "unmatched" if preflight is None else "preflight"
             route = str(getattr(scope.get("route"), "path", otherwise))
@@ -143,6 +144,7 @@ class _Exchange:
         account: of the key; None before the key is known.
         audited: whether the audit log has a line for it.
         status: what was sent, or stands for it.
+        started: whether anything was sent.
         headers: those that every reply to this request has.
     """
 
@@ -150,7 +152,7 @@ class _Exchange:
         self.status = 500
         self.key: ApiKey = NO_KEY
         self.account: Account | None = None
-        self.audited = False
+        self.audited = self.started = False
         self.headers = headers
         self._method = method
         self._send = send
@@ -161,7 +163,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Send a message of the application."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.started = message["status"], True
             self._sent_headers = [*message.get("headers", ()), *self.headers]
             if self.account is not None:
                 self._sent_headers += rate_headers(self.account)
@@ -184,6 +186,27 @@ class _Exchange:
         return Answered(
             request_id, self._method, route, self.status, seconds, self._sent_headers, self._body
         )
+
+
+async def _fail(
+    exchange: _Exchange, error: Exception | CancelledError, request_id: str, *, stops: bool
+) -> None:
+    """Send what a failure means to the caller, never its trace. `stops`: the process does."""
+    if isinstance(error, CallerLeftError):
+        exchange.status = CALLER_LEFT
+        return
+    if isinstance(error, CancelledError):
+        if not stops:
+            raise error
+        error = NotReadyError("it is stopping, and this took too long")
+        if exchange.started:
+            return
+    await _send(problem_reply(translate(error), request_id), exchange.send)
+
+
+def _stops(scope: Scope) -> bool:
+    life: Life | None = scope["state"].get(LIFE)
+    return life is not None and life.stopping
 
 
 async def _send(reply: Reply, send: Send) -> None:

@@ -241,7 +241,8 @@ class FastPathProtocol(Connection):
         if self._reusable is None:
             self._reusable = self._new_cycle()
         self._current = self.cycle = self._reusable
-        self._current.begin(self.scope, endpoint, keep_alive=self.parser.should_keep_alive())
+        keep_alive = self.parser.should_keep_alive() and not self._ends
+        self._current.begin(self.scope, endpoint, keep_alive=keep_alive)
 
     def on_message_complete(self) -> None:
         """Reply to a request on the fast path: at once, if that is possible."""

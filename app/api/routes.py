@@ -230,9 +230,9 @@ async def is_alive() -> Response:
     responses=responses(schemas.STATUS_ANSWER, 503),
 )
 async def is_ready(service: ServiceDep) -> Response:
-    """Answer 200 after the warm-up, while the engine works, even if a shared cache is down."""
-    if not service.ready:
-        raise NotReadyError("the engine is not running")
+    """Answer 200 after the warm-up until it stops, even if a shared cache is down."""
+    if (trouble := service.trouble) is not None:
+        raise NotReadyError(trouble)
     return as_json({"status": "ok"})
 
 

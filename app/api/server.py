@@ -31,6 +31,7 @@ from app.api import (
     why_not,
 )
 from app.api import users as people
+from app.api.connection import LIFE
 from app.api.cors import Cors
 from app.api.edge import Edge, http_exception_handler, problem_handler
 from app.api.fast_path import ENDPOINT, RecommendEndpoint
@@ -69,7 +70,7 @@ def create_app(
     root_path = settings.root_path or ""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, RecommendEndpoint]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with (
             open_service(settings, metrics) as service,
             settling(ring.accounts, settings, metrics),
@@ -84,7 +85,8 @@ def create_app(
                 yield {
                     ENDPOINT: RecommendEndpoint(
                         service, outcomes, cors, log, ring if checked else None
-                    )
+                    ),
+                    LIFE: service.life,
                 }
 
     app: FastAPI = FastAPIOffline(

@@ -121,14 +121,8 @@ class ServerWords(logging.Filter):
         message = record.getMessage()
         if message.startswith("Uvicorn running on http"):
             record.msg, record.args = f"listening on {message.split()[3]}", None
-        elif message.startswith("Child process [") and message.endswith("died"):
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
-            worker = message.partition("[")[2].partition("]")[0]
-            record.msg, record.args = f"worker {worker} ended; another one is started", None
         elif message == "Invalid HTTP request received.":
             record.msg, record.args = "bytes that are not a sound HTTP request were refused", None
-        elif message == "Shutting down":
-            record.msg, record.args = "stopping", None
         else:
             return record.levelno > logging.INFO
         return True

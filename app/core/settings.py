@@ -109,8 +109,22 @@ class Settings(BaseSettings):
         le=100_000,
         description="Most requests waiting for the engine; more are refused.",
     )
+    shutdown_delay_ms: int = Field(
+        3000,
+        ge=0,
+        le=600_000,
+        description="How long requests are still taken after SIGTERM, while /readyz says 503, "
+        "in ms.",
+    )
     drain_timeout_ms: int = Field(
         5000, ge=0, le=60_000, description="Time given to requests in flight when stopping, in ms."
+    )
+    hang_limit_ms: int = Field(
+        10_000,
+        ge=0,
+        le=3_600_000,
+        description="Longest time of one call of the engine, in ms; beyond it the process ends "
+        "for its supervisor; 0 = no limit.",
     )
 
     api_keys_file: Path | None = Field(

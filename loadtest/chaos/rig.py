@@ -76,7 +76,8 @@ class Rig:
         port = free_port()
         self._services += 1
         command = self._command(under, "recserve", "serve", "--bundle", str(bundle or self.bundle))
-        command += ["--port", str(port), "--data-dir", str(self.folder / "data"), *args]
+        command += ["--port", str(port), "--data-dir", str(self.folder / "data")]
+        command += ["--shutdown-delay-ms", "0", *args]
         log = self.folder / f"service-{self._services}.log"
         service = Service("recserve", command, port, log, env)
         self._closing.callback(service.stop)

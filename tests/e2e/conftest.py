@@ -102,8 +102,9 @@ def serving(
         process = subprocess.Popen(
             [
                 *(*program, "serve", "--bundle", str(bundle), "--port", str(port)),
+                *("--data-dir", str(folder / "data"), "--shutdown-delay-ms", "0"),
                 # Nothing is timed here, and the machine may be busy.
-                *("--data-dir", str(folder / "data"), "--store-read-timeout-ms", "5000", *flags),
+                *("--store-read-timeout-ms", "5000", *flags),
             ],
             stdout=out,
             stderr=subprocess.STDOUT,
