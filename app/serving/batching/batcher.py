@@ -19,10 +19,12 @@ from functools import partial
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from app.core.errors import DeadlineExceededError, NotReadyError, OverloadedError
+from app.core.lane import OPEN_LANE, Lane
 from app.core.telemetry import Metrics
+from app.serving.batching.lanes import PendingQueue
 from app.serving.batching.passes import ExclusiveCalls, Passes, RunningBatch, Work
 from app.serving.batching.plan import Admission, BatchPlan, Limits, PassTimes, next_batch
-from app.serving.batching.queue import Pass, PendingQueue, QueueEntry, Submitted
+from app.serving.batching.queue import Pass, QueueEntry, Submitted
 from app.serving.batching.worker import REAL_THREADS, ThreadDiedError, Threads
 
 T = TypeVar("T")
@@ -106,15 +108,17 @@ class Batcher(Generic[T, R]):
             and (self._passes is not None and self._passes.alive)
         )
 
-    def predicted_wait(self) -> float:
+    def predicted_wait(self, lane: Lane = OPEN_LANE) -> float:
         """Predict, in seconds, how long a request submitted now would wait for its pass.
+
+        Only what has its turn before a request of this lane counts.
 
         The lag of the event loop counts twice: it delays reading the request and sending the
         answer. A pass that takes longer than predicted is expected to need as much again as it is
         late, and an exclusive call as much again as it has run. So if the engine hangs, the
         predicted wait grows until all new requests are refused.
         """
-        wait_s = self._times.seconds(self._pending.tokens) + 2 * self._lag()
+        wait_s = self._times.seconds(self._pending.tokens_ahead(lane)) + 2 * self._lag()
         if self._exclusive.running:
             wait_s += self._clock() - self._exclusive_since
         elif self._passes and self._passes.busy:
@@ -123,7 +127,7 @@ class Batcher(Generic[T, R]):
         return wait_s
 
     def begin(
-        self, item: T, deadline: float, *, follows: bool = False
+        self, item: T, deadline: float, *, follows: bool = False, lane: Lane = OPEN_LANE
     ) -> "asyncio.Future[Submitted[R]]":
         """Queue one item and return the future of its result; cancel that to withdraw the item.
 
@@ -131,6 +135,7 @@ class Batcher(Generic[T, R]):
             item: what to run.
             deadline: monotonic seconds by which the answer must be there.
             follows: whether the item belongs into the pass of the one that was begun before it.
+            lane: whose turn it is.
 
         Raises:
             OverloadedError: the queue is full or the deadline cannot be met; nothing was started.
@@ -141,10 +146,15 @@ class Batcher(Generic[T, R]):
                 AppError: what the call raised for this item, foreign ones as `EngineError`.
         """
         now = self._clock()
-        wait_s = self.admitted(now, deadline)
+        wait_s = self.admitted(now, deadline, lane)
         sized_item, cost = self._sized(item, wait_s, deadline - now)
         entry: QueueEntry[T, R] = QueueEntry(
-            item=sized_item, cost=cost, deadline=deadline, submitted_at=now, follows=follows
+            item=sized_item,
+            cost=cost,
+            deadline=deadline,
+            submitted_at=now,
+            follows=follows,
+            lane=lane,
         )
         self._enqueue(entry)
         # Only for answering in time if the engine hangs: this timer forms no batches.
@@ -152,9 +162,9 @@ class Batcher(Generic[T, R]):
         entry.answer.add_done_callback(partial(self._entry_done, entry, timer))
         return entry.answer
 
-    async def submit(self, item: T, deadline: float) -> Submitted[R]:
+    async def submit(self, item: T, deadline: float, lane: Lane = OPEN_LANE) -> Submitted[R]:
         """Queue one item and return its result. Raises as `begin`, and what that ends with."""
-        return await self.begin(item, deadline)
+        return await self.begin(item, deadline, lane=lane)
 
     async def run_exclusive(self, call: Callable[[], V]) -> V:
         """Run a blocking call in the encode thread, ahead of waiting requests.
@@ -187,7 +197,7 @@ class Batcher(Generic[T, R]):
         await asyncio.wait({self._task})
         return await self._passes.stop()
 
-    def admitted(self, now: float, deadline: float) -> float:
+    def admitted(self, now: float, deadline: float, lane: Lane = OPEN_LANE) -> float:
         """Return the predicted wait, in seconds, of a request that is accepted now.
 
         Raises as `begin` for a request that is not.
@@ -196,8 +206,8 @@ class Batcher(Generic[T, R]):
             raise _not_ready()
         if deadline <= now:
             raise self._late()
-        wait_s = self.predicted_wait()
-        full = len(self._pending) >= self._limits.max_pending
+        wait_s = self.predicted_wait(lane)
+        full = not self._pending.has_room(lane, self._limits.max_pending)
         if full or self._admission.refuses(wait_s, deadline - now):
             self._refused.inc()
             message = "too many requests are waiting" if full else "cannot be done in time"

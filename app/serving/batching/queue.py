@@ -1,25 +1,24 @@
-"""The queue in front of the engine: waiting requests in order, and the promise to answer each.
+"""One waiting request, and the promise to answer it.
 
-`QueueEntry` is one waiting request with the future of its answer. `PendingQueue` holds the entries
-in order and the sum of their costs. `Submitted` is an answer. Nothing is decided here: see
+`QueueEntry` is a request with the future of its answer, `Submitted` is an answer. The order of the
+requests is in `app.serving.batching.lanes`. Nothing is decided here: see
 `app.serving.batching.plan`.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from app.core.errors import AppError, EngineError
+from app.core.lane import OPEN_LANE, Lane
 from app.core.ranking import StageTimings
 from app.core.types import Generation
 
 T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-EntryT = TypeVar("EntryT", bound="QueueEntry[Any, Any]")
 
 _log = logging.getLogger(__name__)
 
@@ -66,12 +65,19 @@ class QueueEntry(Generic[T, R]):
     """One waiting request. Compared by identity; its answer is set at most once."""
 
     __slots__ = (
-        *("answer", "cost", "deadline", "follows", "item"),
+        *("answer", "cost", "deadline", "follows", "item", "lane"),
         *("retry_alone", "submitted_at"),
     )
 
-    def __init__(
-        self, item: T, cost: int, deadline: float, submitted_at: float, *, follows: bool = False
+    def __init__(  # noqa: PLR0913 - what a request is
+        self,
+        item: T,
+        cost: int,
+        deadline: float,
+        submitted_at: float,
+        *,
+        follows: bool = False,
+        lane: Lane = OPEN_LANE,
     ) -> None:
         """Make a promise on the running event loop; both times are monotonic seconds."""
         self.item = item
@@ -80,6 +86,7 @@ class QueueEntry(Generic[T, R]):
         self.submitted_at = submitted_at
         self.retry_alone = False
         self.follows = follows
+        self.lane = lane
         self.answer: asyncio.Future[Submitted[R]] = asyncio.get_running_loop().create_future()
 
     @property
@@ -101,40 +108,3 @@ class QueueEntry(Generic[T, R]):
             foreign, error = error, EngineError("the engine failed on this request")
             error.__cause__ = foreign
         self.answer.set_exception(error)
-
-
-class PendingQueue(Generic[EntryT]):
-    """Entries in order; any of them can be removed in O(1).
-
-    Attributes:
-        tokens: total cost of all entries.
-    """
-
-    def __init__(self) -> None:
-        """Make an empty queue."""
-        self._entries: OrderedDict[EntryT, None] = OrderedDict()
-        self.tokens = 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __iter__(self) -> Iterator[EntryT]:
-        return iter(self._entries)
-
-    def add(self, entry: EntryT, *, front: bool = False) -> None:
-        """Add an entry at the end, or at the front."""
-        self._entries[entry] = None
-        self.tokens += entry.cost
-        if front:
-            self._entries.move_to_end(entry, last=False)
-
-    def discard(self, entry: EntryT) -> None:
-        """Remove an entry, if it is in the queue."""
-        if entry in self._entries:
-            del self._entries[entry]
-            self.tokens -= entry.cost
-
-    def clear(self) -> None:
-        """Remove all entries."""
-        self._entries.clear()
-        self.tokens = 0
