@@ -13,7 +13,9 @@ from typing import Final
 from starlette.requests import Request
 
 from app.api.reply import Headers
+from app.core.caller import Caller
 from app.serving.access.accounts import Account
+from app.serving.access.keys import ApiKey
 
 RATE_HEADERS: Final = {
     "Retry-After": {
@@ -44,6 +46,11 @@ def account_of(request: Request) -> Account:
     return account
 
 
+def bound(address: str, key: ApiKey, account: Account) -> Caller:
+    """Return who asks with a key. `address`: of the caller."""
+    return Caller(address, key.namespace, key.scenarios, account.lane, account.language)
+
+
 def charge(request: Request, calls: int) -> None:
     """Spend what a request costs that holds several calls. Raises `RateLimitedError`."""
     budget = account_of(request).requests
@@ -51,11 +58,11 @@ def charge(request: Request, calls: int) -> None:
         budget.spend(calls - 1, paid=1)
 
 
-def charge_texts(request: Request, texts: int) -> None:
-    """Spend the texts that a request asks for. Raises `RateLimitedError`."""
+def charge_text(request: Request) -> None:
+    """Spend the text that a stream is asked for. Raises `RateLimitedError`."""
     budget = account_of(request).language
-    if budget is not None and texts:
-        budget.spend(texts)
+    if budget is not None:
+        budget.spend()
 
 
 def rate_headers(account: Account) -> Headers:

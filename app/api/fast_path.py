@@ -59,7 +59,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.api.access import RECOMMEND
-from app.api.charging import rate_headers
+from app.api.charging import bound, rate_headers
 from app.api.connection import Connection
 from app.api.cors import Cors
 from app.api.pages import NO_SNIFFING, is_foreign
@@ -70,6 +70,7 @@ from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, answer_reply, h
 from app.api.request_log import Answered, RequestLog
 from app.bootstrap import Service
 from app.core.caller import Caller
+from app.core.lane import OPEN_LANE, Lane
 from app.domain.request import RecommendRequest
 from app.serving.access.key_ring import KeyRing
 
@@ -91,12 +92,12 @@ class OverloadGate:
     """
 
     def __init__(
-        self, check_capacity: Callable[[], None], max_remembered: int = _MAX_REMEMBERED
+        self, check_capacity: Callable[[Lane], None], max_remembered: int = _MAX_REMEMBERED
     ) -> None:
         """Make a gate that has accepted nothing yet.
 
         Args:
-            check_capacity: raises an `AppError` while the engine takes no new work.
+            check_capacity: raises an `AppError` while the engine takes no new work of a lane.
             max_remembered: hashes in one set. There are two: when the newer set is full, it takes
                 the place of the older one, which is forgotten.
         """
@@ -105,7 +106,7 @@ class OverloadGate:
         self._newer: set[int] = set()
         self._older: set[int] = set()
 
-    def check(self, body: bytes) -> None:
+    def check(self, body: bytes, lane: Lane = OPEN_LANE) -> None:
         """Accept a body and remember it, or refuse it.
 
         Raises:
@@ -115,7 +116,7 @@ class OverloadGate:
         if mark in self._newer:
             return
         if mark not in self._older and not any(map(body.__contains__, _TIME_FIELDS)):
-            self._check_capacity()
+            self._check_capacity(lane)
         self._newer.add(mark)
         if len(self._newer) >= self._max_remembered:
             self._older, self._newer = self._newer, set()
@@ -173,11 +174,9 @@ class RecommendEndpoint:
                 account = self.ring.accounts.by_id[key.id]
                 if account.requests is not None:
                     account.requests.spend()
-                caller = Caller(caller.address, key.namespace, key.scenarios)
-            self._gate.check(body)
+                caller = bound(caller.address, key, account)
+            self._gate.check(body, caller.lane)
             request = self._requests.read(body)
-            if request.text and account is not None and account.language is not None:
-                account.language.spend()
             reply = answer_reply(await self._recommend(request, caller))
         except Exception as error:  # noqa: BLE001 - the last line of defence: no trace is sent
             reply = problem_reply(translate(error, RecommendRequest), request_id)

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from app import __version__
 from app.api import item_schemas, schemas
 from app.api.body import in_turns, read_body, unless_left
-from app.api.charging import charge, charge_texts
+from app.api.charging import account_of, bound, charge
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem, read_as, translate
 from app.api.reply import answer_reply
@@ -108,7 +108,6 @@ async def recommend(request: Request, service: ServiceDep) -> Response:
     # Most requests are answered by `app.api.fast_path` and never come here.
     body = await read_body(request, service.settings.max_body_bytes)
     ask = read_as(RecommendRequest, body)
-    charge_texts(request, ask.text)
     answer = await unless_left(request, service.recommender.recommend(ask, caller_of(request)))
     return response_of(answer_reply(answer))
 
@@ -129,7 +128,6 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
     requests = read_as(_BatchRequest, body).requests
     charge(request, len(requests))
     asks = await in_turns(requests, body, _read)
-    charge_texts(request, sum(each.text for each in asks if isinstance(each, RecommendRequest)))
     request_id: str = request.state.request_id
     short = len(body) <= _SHORT_BATCH
     answers = _all(service, asks, request_id, caller_of(request), at_once=short)
@@ -140,7 +138,7 @@ async def recommend_batch(request: Request, service: ServiceDep) -> Response:
 def caller_of(request: Request) -> Caller:
     """Return who asks, and what the key binds the caller to."""
     key: ApiKey = request.state.key
-    return Caller(request.client.host if request.client else "", key.namespace, key.scenarios)
+    return bound(request.client.host if request.client else "", key, account_of(request))
 
 
 def _read(_: int, entry: object) -> RecommendRequest | ValidationError:

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import schemas
 from app.api.body import CallerLeftError, read_body, unless_left
-from app.api.charging import charge_texts
+from app.api.charging import charge_text
 from app.api.edge import response_of
 from app.api.problems import MEANING, problem_reply, read_as, translate
 from app.api.reply import Headers, answer_reply
@@ -103,7 +103,7 @@ async def recommend_stream(request: Request, service: ServiceDep) -> Response:
         # The query of a scenario is a fact of the text, too.
         caller = caller_of(request)
         ask = service.recommender.completed(read_as(RecommendRequest, body), caller)
-        charge_texts(request, 1)
+        charge_text(request)
         call = service.recommender.recommend(ask, caller)
         answer = await unless_left(request, call)
     except CallerLeftError:

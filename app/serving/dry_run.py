@@ -11,6 +11,7 @@ from typing import Final
 
 from app.core.caller import Caller
 from app.core.errors import AppError
+from app.core.lane import Lane
 from app.core.ranking import RankRequest, RankResult
 from app.domain.intent import INTENT_OFF
 from app.domain.request import RecommendRequest
@@ -21,8 +22,8 @@ from app.serving.control.control import Control
 from app.serving.control.rule_book import RuleBook
 from app.serving.request_plan import Planner
 
-_OPERATOR: Final = Caller()
-"""An administrator, who is bound to nothing."""
+_OPERATOR: Final = Caller(lane=Lane("operators", interactive=False))
+"""An administrator, who is bound to nothing, and waits until no interactive request does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class DryRun:
             rules = book.matching(ask.query, ask.scenario, interpreted=interpreted)
             both = (request, request._replace(rules=rules))
             before, after = await asyncio.gather(
-                *(self._batcher.submit(each, deadline) for each in both)
+                *(self._batcher.submit(each, deadline, _OPERATOR.lane) for each in both)
             )
         except AppError as error:
             return error

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from app.core.caller import Caller
 from app.core.errors import AppError
+from app.core.lane import OPEN_LANE, Lane
 from app.core.ports import Engine
 from app.core.ranking import RankRequest, RankResult, StageTimings
 from app.core.telemetry import Metrics, Observed
@@ -27,7 +28,7 @@ from app.serving.cursor import write_cursor
 from app.serving.intents.words import Words
 from app.serving.kept_answers.keeper import AnswerKeeper
 from app.serving.query_tally import QueryTally
-from app.serving.request_plan import Planner, RequestPlan
+from app.serving.request_plan import Planner, RequestPlan, may_teach
 from app.serving.response import NO_TIMINGS, Answer, CacheWord, fresh_id, write_head, write_tail
 
 T = TypeVar("T")
@@ -123,6 +124,7 @@ class Recommender:
             InvalidRequestError: a field that the catalogue does not have, a filter that does not
                 fit it, a cursor that is not valid any more, an unknown scenario (422).
             ForbiddenError: a scenario with which this caller may not ask (403).
+            RateLimitedError: a text, and the caller's budget of them is spent (429).
             OverloadedError: refused before any model work (429).
             DeadlineExceededError: the budget ran out (504).
             NotReadyError: stopping, or the engine is lost (503).
@@ -154,6 +156,8 @@ class Recommender:
         # 1. Plan. The deadline is absolute from here on; what can never work is refused.
         start = self._clock()
         ask = self._parts.planner.completed(ask, caller)
+        if ask.text and caller.language is not None:
+            caller.language.spend()
         deadline = start + ask.budget_ms / 1e3
         if ask.min_catalogue > self._parts.engine.info.catalogue:
             await self._parts.reach(ask.min_catalogue, deadline)
@@ -207,10 +211,10 @@ class Recommender:
         look_up = partial(engine.interpret, query, now, look_up=True)
         return await self._parts.batcher.run_exclusive(look_up) or ""
 
-    def check_capacity(self) -> None:
+    def check_capacity(self, lane: Lane = OPEN_LANE) -> None:
         """Raise as `recommend` would for a request that is not cached and has the usual budget."""
         now = self._clock()
-        self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3)
+        self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3, lane)
 
     async def aclose(self) -> None:
         """Cancel refreshes, and wait for the cache writes that are running. Idempotent."""
@@ -236,7 +240,13 @@ class Recommender:
             await self._run(await self._parts.planner.resolve(plan))
 
     async def _run(self, plan: RequestPlan, *, follows: bool = False) -> Shared[Computed]:
-        begin = partial(self._parts.batcher.begin, plan.request, plan.deadline, follows=follows)
+        begin = partial(
+            self._parts.batcher.begin,
+            plan.request,
+            plan.deadline,
+            follows=follows,
+            lane=plan.origin.lane,
+        )
         finish = partial(self._computed, plan)
         key = plan.flight_key
         if plan.explores:
@@ -249,7 +259,7 @@ class Recommender:
         result = done.result
         if plan.request.query:
             self.queries.note(result)
-        if result.weak and plan.caller and self._parts.words is not None:
+        if result.weak and plan.caller and self._parts.words is not None and may_teach(plan.origin):
             self._parts.words.note(plan.request.query, plan.caller)
         self._rule_counts.count(result.rules)
         if plan.degraded:

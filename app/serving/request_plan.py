@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.core.caller import Caller
+from app.core.caller import NOBODY, Caller
 from app.core.errors import ForbiddenError, InvalidRequestError, StoreError
 from app.core.ports import Engine
 from app.core.ranking import RankRequest
@@ -63,6 +63,7 @@ class RequestPlan:
         degraded: parts that had to be left out so far.
         valid_until: unix seconds at which an event of the user fades, which changes the answer.
         caller: who sent it, to tell callers apart and for nothing else; "" = nobody counts them.
+        origin: who sent it, with what its key brings.
     """
 
     ask: RecommendRequest
@@ -74,6 +75,7 @@ class RequestPlan:
     degraded: tuple[str, ...] = ()
     valid_until: float = _NEVER
     caller: str = ""
+    origin: Caller = NOBODY
 
     @property
     def explores(self) -> bool:
@@ -140,7 +142,7 @@ class Planner:
         intent, asked_by = self._intent_of(ask), ""
         if self._words is not None and ask.query and ask.intent is None:
             asked_by = _told_apart(ask, caller)
-            intent = self._learned(self._words, ask.query, asked_by)
+            intent = self._learned(self._words, ask.query, asked_by, caller)
         self._check_fields(ask)
         info = self._engine.info
         goals = goals_of(ask.goals, info)
@@ -189,6 +191,7 @@ class Planner:
             page=page,
             degraded=degraded,
             caller=asked_by,
+            origin=caller,
         )
 
     async def resolve(self, plan: RequestPlan) -> RequestPlan:
@@ -243,11 +246,11 @@ class Planner:
         self._filter_of(ask.intent.prefers, "intent.prefers")
         return ask.intent.meaning().text()
 
-    def _learned(self, words: Words, query: str, caller: str) -> str:
+    def _learned(self, words: Words, query: str, asked_by: str, caller: Caller) -> str:
         """Return what was learned of a query; it is used as if the caller had sent it."""
         intent = words.find(query, self._engine.info.bundle)
-        if intent is None:
-            words.count(query, caller)
+        if intent is None and may_teach(caller):
+            words.count(query, asked_by)
         return intent or ""
 
     def _check_fields(self, ask: RecommendRequest) -> None:
@@ -279,6 +282,11 @@ def _within(ask: RecommendRequest, scenarios: tuple[str, ...]) -> RecommendReque
         return ask.model_copy(update={"scenario": scenarios[0]})
     there = ", ".join(scenarios)
     raise ForbiddenError(f"this key may ask with these scenarios only: {there}", field="scenario")
+
+
+def may_teach(caller: Caller) -> bool:
+    """Tell whether a query of a caller may be learned, and spend what that costs."""
+    return caller.language is None or caller.language.allows()
 
 
 def _told_apart(ask: RecommendRequest, caller: Caller) -> str:

@@ -109,16 +109,17 @@ async def test_texts_have_a_budget_of_their_own(tmp_path: Path) -> None:
         first = await client.post("/recommend", json=told, headers=key)
         assert first.json()["text"]
         assert first.headers["ratelimit"] == '"requests";r=99;t=1000, "language";r=0;t=1000'
-        for url, body in (
-            ("/recommend", told),
-            ("/recommend/batch", {"requests": [told]}),
-            ("/recommend/stream", {"query": "heist"}),
-        ):
+        for url, body in (("/recommend", told), ("/recommend/stream", {"query": "heist"})):
             refused = await client.post(url, json=body, headers=key)
             assert refused.status_code == 429
             assert "rate_limited" in refused.text
             assert "the budget of language is spent" in refused.text
             assert refused.headers["retry-after"] == "1000"
+        batch = {"requests": [told, {"query": "heist"}]}
+        answers = await client.post("/recommend/batch", json=batch, headers=key)
+        refused_one, answered = answers.json()["results"]
+        assert refused_one["error"]["code"] == "rate_limited"
+        assert answered["items"]
         silent = await client.post("/recommend", json={"query": "heist"}, headers=key)
         assert silent.status_code == 200
 

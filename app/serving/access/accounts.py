@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from app.core.lane import OPEN_LANE, Lane
 from app.serving.access.budget import Budget
 from app.serving.access.keys import NO_KEY, ApiKey
 from app.serving.access.limits import NO_LIMITS, KeyLimits, Priority, burst_of
@@ -28,6 +29,7 @@ class Account:
         limits: from which its budgets were made.
         requests: its budget of requests; None = no limit.
         language: its budget of the language features; None = no limit.
+        lane: in which its requests wait.
     """
 
     key_id: str = ""
@@ -35,6 +37,7 @@ class Account:
     limits: KeyLimits = NO_LIMITS
     requests: Budget | None = None
     language: Budget | None = None
+    lane: Lane = OPEN_LANE
 
     def budgets(self) -> Iterator[Budget]:
         """Yield the budgets that it has."""
@@ -57,6 +60,8 @@ class Accounts:
         limits: KeyLimits = NO_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         on_refused: Callable[[str, str], None] = _nothing,
+        *,
+        strangers_lane: Lane = OPEN_LANE,
     ) -> None:
         """Open accounts.
 
@@ -65,9 +70,10 @@ class Accounts:
             limits: of all callers without a key, together.
             clock: monotonic seconds.
             on_refused: is called with key and budget when something is refused.
+            strangers_lane: in which callers without a key wait.
         """
         self._clock, self._on_refused = clock, on_refused
-        self.by_id = {"": self._opened(NO_KEY, limits)}
+        self.by_id = {"": self._opened(NO_KEY, limits, strangers_lane)}
         self.replace(keys)
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
@@ -77,18 +83,21 @@ class Accounts:
             before = self.by_id.get(key.id)
             same = before is not None and before.limits == key.limits
             if before is None or not same or before.priority != key.priority:
-                before = self._opened(key, key.limits, before if same else None)
+                lane = Lane(key.id, key.priority == "interactive")
+                before = self._opened(key, key.limits, lane, before if same else None)
             accounts[key.id] = before
         self.by_id = accounts
 
-    def _opened(self, key: ApiKey, limits: KeyLimits, before: Account | None = None) -> Account:
+    def _opened(
+        self, key: ApiKey, limits: KeyLimits, lane: Lane, before: Account | None = None
+    ) -> Account:
         """Return a new account; with the budgets of the one before, if there is one."""
         if before is not None:
             requests, language = before.requests, before.language
         else:
             requests = self._budget(key.id, REQUESTS, limits.rate, limits.burst)
             language = self._budget(key.id, LANGUAGE, limits.language_rate, None)
-        return Account(key.id, key.priority, limits, requests, language)
+        return Account(key.id, key.priority, limits, requests, language, lane)
 
     def _budget(
         self, key_id: str, name: str, rate: float | None, burst: int | None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.core.errors import UsageError
+from app.core.lane import OPEN_LANE, Lane
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.access.accounts import Accounts
@@ -56,7 +57,12 @@ def key_ring(settings: Settings, metrics: Metrics) -> KeyRing:
     limits = KeyLimits(
         settings.anonymous_rate, settings.anonymous_burst, settings.anonymous_language_rate
     )
-    accounts = Accounts(limits=limits, on_refused=Refusals(metrics).count)
+    accounts = Accounts(
+        limits=limits,
+        on_refused=Refusals(metrics).count,
+        # Beside keys, callers without one are one more caller; alone, they share the whole queue.
+        strangers_lane=OPEN_LANE if settings.api_keys_file is None else Lane("anonymous"),
+    )
     if settings.api_keys_file is not None:
         anonymous: Role | None = "read" if settings.allow_anonymous else None
         return KeyRing(read_keys(settings.api_keys_file), anonymous, accounts)

@@ -4,6 +4,7 @@ import pytest
 
 from app.api.fast_path import OverloadGate
 from app.core.errors import OverloadedError
+from app.core.lane import Lane
 
 
 class Capacity:
@@ -13,7 +14,7 @@ class Capacity:
         self.free = True
         self.checks = 0
 
-    def check_capacity(self) -> None:
+    def check_capacity(self, _lane: Lane) -> None:
         self.checks += 1
         if not self.free:
             raise OverloadedError("cannot be done in time", retry_after_ms=7)
