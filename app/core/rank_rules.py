@@ -56,5 +56,10 @@ class RankRules:
         """The ids of the items that they pin."""
         return tuple([rule.item for rule in self.rules if rule.action == "pin"])
 
+    @property
+    def reads_fields(self) -> bool:
+        """Whether any of them is about items with certain values, which any change may alter."""
+        return any(rule.filter for rule in self.rules)
+
 
 NO_RULES: Final = RankRules()

@@ -26,6 +26,7 @@ from app.core.errors import (
     AppError,
     DeadlineExceededError,
     NotFoundError,
+    NotReadyError,
     OverloadedError,
     StoreError,
 )
@@ -33,7 +34,7 @@ from app.core.ports import LiveEngine
 from app.core.store_ports import Journal
 from app.core.telemetry import Metrics
 from app.core.types import Change
-from app.serving.batching.worker import NewThread, background_thread
+from app.serving.batching.worker import NewThread, ThreadDiedError, background_thread
 from app.serving.change_applier import ChangeApplier, Runner
 from app.serving.turn import in_a_task
 
@@ -264,8 +265,16 @@ class LiveCatalogue:
             more = len(changes) == _CHUNK
 
     async def _beside(self, call: Callable[[], V]) -> V:
-        """Run a blocking call in the thread for changes, beside the passes."""
-        outcome = await self._thread.run(call)
+        """Run a blocking call in the thread for changes, beside the passes.
+
+        Raises:
+            NotReadyError: the service is stopping, or the thread died.
+            Exception: what the call raised.
+        """
+        try:
+            outcome = await self._thread.run(call)
+        except ThreadDiedError as error:
+            raise NotReadyError("items cannot be changed: stopping, or lost") from error
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

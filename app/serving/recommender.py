@@ -282,8 +282,12 @@ class Recommender:
                 catalogue_seq=now.catalogue,
                 valid_until=min(plan.valid_until, result.valid_until),
                 depends_on=(*plan.request.named, *plan.request.rules.pinned),
-                # The answer says how many items pass a filter, and any change may alter that.
-                depends_on_catalogue=result.depends_on_catalogue or bool(plan.request.filter),
+                # Any change may alter which items pass a filter, of the request or of a rule.
+                depends_on_catalogue=(
+                    result.depends_on_catalogue
+                    or bool(plan.request.filter)
+                    or plan.request.rules.reads_fields
+                ),
             )
             self._parts.caches.put(plan.lookup, tail, validity)
         return Computed(

@@ -171,7 +171,7 @@ class Batcher(Generic[T, R]):
 
         No pass runs meanwhile, so no pass sees the work half done. Calls run one at a time, in
         order, with a pass between every two. A call that has begun runs to its end even if its
-        caller is cancelled. Keep it short: all requests wait.
+        caller is cancelled, and the caller waits for that. Keep it short: all requests wait.
 
         Raises:
             NotReadyError: not open, closing, or the engine was lost. In the last case the call may

@@ -47,12 +47,21 @@ class ExclusiveCalls:
     async def result(self, call: Callable[[], V]) -> V:
         """Queue a call and return its result. A caller cancelled before its turn cancels the call.
 
+        A caller cancelled later leaves when the call has ended: what the caller does next, such as
+        to release a lock, must not overlap with it.
+
         Raises:
             Exception: what the call raised, or the error given to `fail`.
         """
         answer: _Answer = asyncio.get_running_loop().create_future()
         self._waiting.append((call, answer))
-        outcome: V | Exception = await answer
+        try:
+            outcome: V | Exception = await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if self.running and self._waiting[0][1] is answer:
+                await asyncio.wait({answer})
+            answer.cancel()
+            raise
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

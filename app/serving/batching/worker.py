@@ -67,7 +67,7 @@ class Worker(Protocol):
         """Run a call after those before it, and report its outcome. Any thread may use this.
 
         `ended` is called on the event loop, with what the call returned or raised, or with
-        ThreadDiedError if the call killed the worker. A dead worker never calls it.
+        ThreadDiedError if the call killed the worker, or the worker ended before it.
         """
         ...
 
@@ -117,6 +117,7 @@ class WorkerThread:
         self._lock = threading.Lock()
         self._calls = 0
         self._alive = True
+        self._over = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -154,8 +155,11 @@ class WorkerThread:
     def hand(self, call: Callable[[], B], ended: Callable[[B | Exception], None]) -> None:
         """See `Worker`."""
         with self._lock:
-            self._calls += 1
-        self._jobs.put((call, ended))
+            if not self._over:
+                self._calls += 1
+                self._jobs.put((call, ended))
+                return
+        self._post(ended, ThreadDiedError("the thread has ended"))
 
     def stop(self) -> None:
         """See `Worker`."""
@@ -176,7 +180,18 @@ class WorkerThread:
                 pass
         finally:
             self._alive = False
+            self._refuse_the_rest()
             self._post(self._ended.set)
+
+    def _refuse_the_rest(self) -> None:
+        """Report to all calls that will never run: somebody waits for them."""
+        with self._lock:
+            self._over = True
+            while not self._jobs.empty():
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    self._calls -= 1
+                    self._post(job[1], ThreadDiedError("the thread has ended"))
 
     def _run_next(self) -> bool:
         """Run one call and report its outcome; return False if the thread must end."""

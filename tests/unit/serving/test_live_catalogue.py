@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.core.errors import DeadlineExceededError, NotFoundError, OverloadedError, StoreError
+from app.core.errors import (
+    DeadlineExceededError,
+    NotFoundError,
+    NotReadyError,
+    OverloadedError,
+    StoreError,
+)
 from app.core.ranking import RankRequest
 from app.core.telemetry import Metrics
 from app.core.types import Change
@@ -262,6 +268,14 @@ async def test_too_many_waiting_changes_are_refused(process: Process) -> None:
 
     assert 0 < len(refused) < 100
     assert process.engine.info.n_items == 7 + 100 - len(refused)
+
+
+async def test_a_closed_catalogue_takes_no_change(process: Process) -> None:
+    process.catalogue.close()
+    with pytest.raises(NotReadyError):
+        await process.catalogue.put([{"id": "late", "title": "submarine"}])
+
+    assert await process.journal.newest() == 0
 
 
 async def test_a_new_engine_takes_over_with_all_changes(process: Process) -> None:

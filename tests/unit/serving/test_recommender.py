@@ -9,6 +9,7 @@ import pytest
 from app.core.caller import Caller
 from app.core.errors import EngineError, InvalidRequestError, NotReadyError, OverloadedError
 from app.core.types import Generation
+from app.domain.rule import Rule
 from app.serving.current_engine import CurrentEngine
 from app.testing.fakes import DownCache, DownUserStore, GatedEngine, MemoryCache, MemoryUserStore
 from tests.recommender_rig import ask, begun_ahead, rig, settled
@@ -231,6 +232,18 @@ async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_m
         new = await r.get(query="a", max_stale_ms=60_000)
         assert (new["cache"], new["x_cache"], new["generation"]["catalogue"]) == ("hit", "hit", 7)
         assert len(r.asked) == 2
+
+
+async def test_under_a_rule_that_reads_fields_any_change_ends_an_answer():
+    """An item that was blocked may not be any more: nothing in the answer shows it."""
+    blocked = Rule.model_validate({"id": "low", "block": {"filter": {"n": {"lt": 2}}}})
+    async with rig() as r:
+        for rules, after_a_change in (([], "hit"), ([blocked], "miss")):
+            if rules:
+                await r.service.control.put_rules(rules)
+            await r.get(query="a", k=3)
+            await r.service.catalogue.delete(f"i{200 + len(rules)}")
+            assert (await r.get(query="a", k=3))["cache"] == after_a_change
 
 
 async def test_who_allows_no_older_answer_gets_none():

@@ -158,6 +158,24 @@ async def test_what_is_not_drained_in_time_fails_the_running_call_too():
         gate.may_end.set()
 
 
+async def test_a_cancelled_caller_leaves_when_its_running_call_has_ended():
+    """Or what it does next, such as to release a lock, would overlap with its call."""
+    async with rig(held=False) as r:
+        gate = Gate()
+        ended: list[bool] = []
+        (call,) = await asked(r, gate)
+        call.add_done_callback(lambda _: ended.append(gate.may_end.is_set()))
+        await gate.wait_begun()
+        call.cancel()
+        await asyncio.sleep(0)
+        assert not call.done()
+        gate.may_end.set()
+        await asyncio.wait({call})
+        assert call.cancelled()
+        assert await r.batcher.run_exclusive(lambda: "next") == "next"
+    assert ended == [True]
+
+
 async def test_a_lost_engine_fails_the_calls_that_wait_and_takes_no_more():
     async with rig() as r:
         tasks = await r.running("a")

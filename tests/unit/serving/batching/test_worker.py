@@ -103,3 +103,28 @@ async def test_a_dead_thread_says_so():
         await thread.run(dies)
     with pytest.raises(ThreadDiedError):
         await thread.run(lambda: None)
+
+
+async def test_an_ended_thread_refuses_the_calls_that_it_will_not_run():
+    thread = WorkerThread("test")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def waits() -> str:
+        begun.set()
+        go_on.wait(10)
+        return "done"
+
+    first = asyncio.create_task(thread.run(waits))
+    await asyncio.to_thread(begun.wait, 10)
+    thread.stop()
+    behind = asyncio.create_task(thread.run(lambda: "never"))
+    await asyncio.sleep(0)
+    go_on.set()
+
+    assert await first == "done"
+    with pytest.raises(ThreadDiedError):
+        await behind
+    await thread.wait_ended()
+    with pytest.raises(ThreadDiedError):
+        await thread.run(lambda: "never")
+    assert not thread.busy
