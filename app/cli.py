@@ -1,8 +1,8 @@
 """The command line, `recserve COMMAND`: what each command runs, prints and returns.
 
 The exit code is 0 when the command is done, 1 when it failed, 2 for wrong usage and 3 for bad data.
-The arguments are in `app.cli_parser`. Each command imports what it needs when it runs, so that
-`recserve --help` is quick.
+The arguments are in `app.commands.arguments`. Each command imports what it needs when it runs, so
+that `recserve --help` is quick.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from pydantic import ValidationError
 
-from app.cli_parser import EXIT_CODES, CommandParser, make_parser, path_of, settings_of
+from app.commands.arguments import EXIT_CODES, CommandParser, make_parser, path_of, settings_of
 from app.core.errors import AppError, BadDataError, UsageError
 from app.core.logs import OncePerMinute
 from app.core.own_package import missing_package
@@ -170,7 +170,7 @@ def _train(arguments: argparse.Namespace) -> int:
     recipe = _recipe(arguments)
     gate = PromotionGate(force=arguments.force)
     if arguments.events_from_store:
-        from app.commands import train_from_store
+        from app.commands.learning import train_from_store
 
         with logged_steps():
             report = train_from_store(
@@ -196,7 +196,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _show_build(report: "BuildReport", arguments: argparse.Namespace) -> int:
-    from app.command_results import facts_of_build
+    from app.commands.results import facts_of_build
 
     if arguments.json:
         _print_json(facts_of_build(report))
@@ -206,7 +206,7 @@ def _show_build(report: "BuildReport", arguments: argparse.Namespace) -> int:
 
 
 def _enrich(arguments: argparse.Namespace) -> int:
-    from app.commands import enrich, plan_enrichment
+    from app.commands.learning import enrich, plan_enrichment
     from app.offline.enrichment.enrich import EnrichOptions, Prices
     from app.offline.enrichment.item_file import ItemFiles
     from app.offline.input.fitted_columns import fitted
@@ -243,21 +243,21 @@ def _roll_back(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from app.demo import run_demo
+    from app.commands.demo import run_demo
 
     settings = settings_of(arguments)
     return run_demo(settings, wait=arguments.wait, build_only=arguments.build_only)
 
 
 def _compact(arguments: argparse.Namespace) -> int:
-    from app.store_commands import compact
+    from app.commands.stores import compact
 
     print(asyncio.run(compact(settings_of(arguments))))
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from app.store_commands import export_events, export_users
+    from app.commands.stores import export_events, export_users
 
     if arguments.json and str(arguments.out) == "-":
         raise UsageError("--json needs --out FILE: otherwise the rows go to standard output")
@@ -272,7 +272,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from app.import_commands import import_events, import_users
+    from app.commands.importing import import_events, import_users
     from app.offline.input.recipe import Recipe
 
     recipe = _recipe(arguments) or Recipe()
@@ -286,7 +286,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from app.key_commands import added, checked_limits, key_file_of, key_line, listed, revoked
+    from app.commands.keys import added, checked_limits, key_file_of, key_line, listed, revoked
 
     path = key_file_of(settings_of(arguments))
     if (arguments.what == "revoke") != (arguments.id is not None):
@@ -323,7 +323,7 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from app.doctor_command import examine
+    from app.commands.doctor import examine
 
     found = asyncio.run(examine(settings_of(arguments)))
     if arguments.json:

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from app.cli_parser import make_parser
+from app.commands.arguments import make_parser
 from app.domain.request import RecommendRequest
 from tests.test_architecture import ROOT
 

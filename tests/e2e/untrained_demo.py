@@ -5,13 +5,13 @@ Run as a script by `test_untrained_demo.py`: BUNDLE EVENTS PIPE PORT DATA.
 
 import sys
 
+from app.commands.demo import serve_and_train
 from app.core.settings import Settings
-from app.demo import serve_and_train
 
 TRAIN = """
 import sys
 from pathlib import Path
-from app.demo_training import main
+from app.commands.demo_training import main
 from app.offline.build import retrain
 
 def train(root):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from app.cli_parser import EXIT_CODES, make_parser, settings_of
+from app.commands.arguments import EXIT_CODES, make_parser, settings_of
 from app.core.settings import Settings
 from tests.bundles import ITEMS, write_jsonl
 

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from app.commands.greeting import greeting, words_of
 from app.core.settings import Settings
-from app.greeting import greeting, words_of
 from tests.redis_server import free_port
 
 

@@ -11,14 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from app.command_results import Imported
+from app.commands.results import Imported
+from app.commands.stores import opened_store
 from app.core.settings import Settings
 from app.offline.input.event_files import events_of
 from app.offline.input.events import TimeBounds
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import Recipe
 from app.offline.input.users import read_users
-from app.store_commands import opened_store
 
 Row = TypeVar("Row")
 

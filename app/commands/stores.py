@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from app.command_results import Exported
+from app.commands.results import Exported
 from app.core.errors import UsageError
 from app.core.settings import Settings
 from app.core.store_ports import EventStore

@@ -1,9 +1,9 @@
 """The command `recserve demo`: serve the MovieLens demo, and build and train it where needed.
 
 A demo that is missing, or that this version cannot serve, is built without training: that takes a
-fraction of the time. It is served at once, while a child process trains it (`app.demo_training`);
-the trained generation takes over by the reload that every service does. With `wait` or
-`build_only` the demo is trained before it is served.
+fraction of the time. It is served at once, while a child process trains it
+(`app.commands.demo_training`); the trained generation takes over by the reload that every service
+does. With `wait` or `build_only` the demo is trained before it is served.
 """
 
 import os
@@ -15,12 +15,12 @@ from app.bundle.generations import is_generation
 from app.bundle.manifest import Manifest
 from app.bundle.reader import CURRENT, open_bundle
 from app.bundle.training_lock import is_training, try_training_lock, wait_for_training_lock
+from app.commands.demo_training import TRAIN, train_beside
+from app.commands.greeting import greeting
 from app.core.errors import BundleError
 from app.core.own_package import python_module
 from app.core.settings import Settings
-from app.demo_training import TRAIN, train_beside
 from app.engine.open import ENCODER_FOLDER, check_versions
-from app.greeting import greeting
 from app.offline.demo_recipe import is_demo
 from app.offline.progress import logged_steps
 from app.server_process import check_address, export_settings, run

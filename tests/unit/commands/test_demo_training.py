@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.bundle.training_lock import is_training, try_training_lock, wait_for_training_lock
-from app.demo_training import train_beside
+from app.commands.demo_training import train_beside
 
 pytestmark = pytest.mark.process
 
@@ -52,7 +52,7 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def records():
-    handler, logger = Records(), logging.getLogger("app.demo_training")
+    handler, logger = Records(), logging.getLogger("app.commands.demo_training")
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
@@ -79,7 +79,7 @@ TRAINER = """
 import os, sys, threading
 from pathlib import Path
 from app.bundle.writer import write_bundle
-from app.demo_training import main
+from app.commands.demo_training import main
 
 def fill(folder):
     (folder / "half").write_text("of a bundle")
@@ -104,7 +104,7 @@ PARENT = f"""
 import sys
 from pathlib import Path
 from app.bundle.training_lock import try_training_lock
-from app.demo_training import train_beside
+from app.commands.demo_training import train_beside
 
 root, began = Path(sys.argv[1]), sys.argv[2]
 with train_beside(root, try_training_lock(root), [sys.executable, "-c", {TRAINER!r}, began]):
@@ -126,7 +126,8 @@ def test_the_child_ends_when_the_service_is_killed(tmp_path: Path) -> None:
 
 def test_an_error_in_the_child_is_one_line(tmp_path: Path) -> None:
     code = (
-        "import sys; from app.demo_training import main; sys.exit(main(['x'], lambda root: 1 / 0))"
+        "import sys; from app.commands.demo_training import main; "
+        "sys.exit(main(['x'], lambda root: 1 / 0))"
     )
     stdin, open_end = os.pipe()  # closed, it would stop the child
     done = subprocess.run(python(code), stdin=stdin, capture_output=True, text=True, check=False)

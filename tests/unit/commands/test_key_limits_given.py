@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from app.commands.keys import added, checked_limits, key_line, listed
 from app.core.errors import UsageError
-from app.key_commands import added, checked_limits, key_line, listed
 from app.serving.access.key_file import read_keys
 from app.serving.access.limits import KeyLimits
 

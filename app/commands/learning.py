@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from app.bundle.reader import open_bundle
+from app.commands.stores import opened_store
 from app.core.errors import BadDataError, UsageError
 from app.core.settings import Settings
 from app.language_model.endpoint import open_language_model
@@ -21,7 +22,6 @@ from app.offline.input.exported_lines import line_of
 from app.offline.input.read_report import ReadReport
 from app.offline.input.recipe import EventColumns, Recipe
 from app.offline.promotion import Gate
-from app.store_commands import opened_store
 
 _MAX_BATCH: Final = 64
 

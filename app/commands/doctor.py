@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from app.commands.stores import opened_store
 from app.core.ports import LiveEngine
 from app.core.settings import Settings
 from app.core.store_ports import Journal
@@ -13,7 +14,6 @@ from app.doctor.facts import ExaminedService
 from app.doctor.gathering import Patient, check_up
 from app.loading import Loader
 from app.serving.stores.opening import open_journal, store_namespace
-from app.store_commands import opened_store
 
 _CHUNK: Final = 1000
 

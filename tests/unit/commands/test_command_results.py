@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from app.bundle.manifest import LearnedFacts
-from app.command_results import facts_of_build
+from app.commands.results import facts_of_build
 from app.offline.build import build, retrain
 from app.offline.input.recipe import Recipe
 from tests.bundles import fake_encoder, fake_opened, write_jsonl

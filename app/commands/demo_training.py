@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 from app.core.logs import configure_logging
 from app.core.own_package import python_module
 
-TRAIN: Final = python_module("app.demo_training")
+TRAIN: Final = python_module("app.commands.demo_training")
 """The command that trains the demo; the path of the bundle follows."""
 
 _NICENESS: Final = 10

@@ -12,8 +12,8 @@ from app.bundle.manifest import MANIFEST, LearnedFacts
 from app.bundle.reader import UNSEALED, sealed
 from app.bundle.writer import write_bundle
 from app.cli import main
+from app.commands.demo import is_untrained, servable
 from app.core.errors import BundleError
-from app.demo import is_untrained, servable
 from app.offline.input.recipe import load_recipe
 from app.offline.presets import DEMO
 from tests.bundles import SMALL_FACTS, fill_small

@@ -1,0 +1,1 @@
+"""The commands of `recserve`: their arguments, and what each does beside serving."""
