@@ -263,7 +263,7 @@ async def wire(  # noqa: PLR0913 - one argument a part
         local = LocalCache(
             settings.cache_local_bytes, settings.cache_ttl_ms / 1e3, metrics, clock=clock
         )
-        states = UserStates(current, events, settings.store_read_timeout_ms / 1e3)
+        states = _user_states(current, events, settings, metrics, clock)
         # A cached answer may be as old as the life in the shared cache plus that in ours.
         life_s = LIFE_S + 2.2 * settings.cache_ttl_ms / 1e3
         catalogue = LiveCatalogue(
@@ -358,6 +358,18 @@ async def wire(  # noqa: PLR0913 - one argument a part
             intents=None if learning is None else learning.learner,
             answers=keeper,
         )
+
+
+def _user_states(
+    current: CurrentEngine,
+    events: EventStore,
+    settings: Settings,
+    metrics: Metrics,
+    clock: Callable[[], float],
+) -> UserStates:
+    breaker = Breaker(_BREAKER_FAILURES, _BREAKER_PAUSE_S, clock)
+    metrics.store_breaker_open.set_function(lambda: breaker.open)
+    return UserStates(current, events, settings.store_read_timeout_ms / 1e3, breaker)
 
 
 @asynccontextmanager

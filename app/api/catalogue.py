@@ -97,7 +97,7 @@ def _field(facts: FieldFacts) -> dict[str, object]:
     tags=["items"],
     summary="Add or replace items",
     responses={
-        **responses(item_schemas.ITEMS_ANSWER, 413, 415, 429, 503),
+        **responses(item_schemas.ITEMS_ANSWER, 413, 415, 429, 503, 507),
         422: described("No item can be used, or the body is wrong.", item_schemas.ITEMS_REFUSED),
     },
     openapi_extra=takes(item_schemas.ITEMS_REQUEST, item_schemas.ITEM_EXAMPLES),
@@ -128,7 +128,7 @@ async def put_items(request: Request, service: ServiceDep) -> Response:
     "/items/{item_id:path}",
     tags=["items"],
     summary="Change some fields of an item",
-    responses=responses(item_schemas.CHANGED_ITEM, 404, 413, 415, 422, 429, 503),
+    responses=responses(item_schemas.CHANGED_ITEM, 404, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(item_schemas.PATCH_REQUEST, item_schemas.PATCH_EXAMPLES),
 )
 async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Response:
@@ -142,7 +142,7 @@ async def patch_item(item_id: str, request: Request, service: ServiceDep) -> Res
     "/items/{item_id:path}",
     tags=["items"],
     summary="Remove an item",
-    responses=responses(item_schemas.CHANGED_ITEM, 404, 429, 503),
+    responses=responses(item_schemas.CHANGED_ITEM, 404, 429, 503, 507),
 )
 async def delete_item(item_id: str, service: ServiceDep) -> Response:
     """Remove an item: at once here, and within a moment in every other process."""

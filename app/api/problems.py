@@ -36,6 +36,7 @@ STATUS: Final[Mapping[type[errors.AppError], int]] = {
     errors.DeadlineExceededError: 504,
     errors.NotReadyError: 503,
     errors.StoreError: 503,
+    errors.StoreFullError: 507,
     errors.EngineError: 500,
     errors.LanguageModelError: 500,
     errors.DeviceError: 500,
@@ -62,6 +63,7 @@ MEANING: Final[Mapping[int, str]] = {
     500: "A fault of ours.",
     503: "Starting, stopping, or the engine is gone.",
     504: "The time budget ran out.",
+    507: "The store is full; nothing was stored.",
 }
 
 

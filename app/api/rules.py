@@ -40,7 +40,7 @@ class _DryRun(BaseModel):
 @router.put(
     "",
     summary="Add or replace rules",
-    responses=responses(control_schemas.RULES_PUT, 413, 415, 422, 429, 503),
+    responses=responses(control_schemas.RULES_PUT, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(control_schemas.RULES_REQUEST, control_schemas.RULES_EXAMPLES),
 )
 async def put_rules(request: Request, service: ServiceDep) -> Response:
@@ -72,7 +72,7 @@ async def list_rules(service: ServiceDep) -> Response:
 
 
 @router.delete(
-    "", summary="Delete all rules", responses=responses(control_schemas.DELETED, 429, 503)
+    "", summary="Delete all rules", responses=responses(control_schemas.DELETED, 429, 503, 507)
 )
 async def delete_rules(service: ServiceDep) -> Response:
     """Delete all rules, at once here, and within a second in every other process."""
@@ -104,7 +104,7 @@ async def try_rules(request: Request, service: ServiceDep) -> Response:
 @router.put(
     "/{rule_id}",
     summary="Add or replace a rule",
-    responses=responses(control_schemas.RULES_PUT, 413, 415, 422, 429, 503),
+    responses=responses(control_schemas.RULES_PUT, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(control_schemas.RULE_BODY, control_schemas.RULE_EXAMPLES),
 )
 async def put_rule(rule_id: str, request: Request, service: ServiceDep) -> Response:
@@ -135,7 +135,7 @@ async def get_rule(rule_id: str, service: ServiceDep) -> Response:
 @router.delete(
     "/{rule_id}",
     summary="Delete a rule",
-    responses=responses(control_schemas.DELETED, 404, 429, 503),
+    responses=responses(control_schemas.DELETED, 404, 429, 503, 507),
 )
 async def delete_rule(rule_id: str, service: ServiceDep) -> Response:
     """Delete a rule, at once here, and within a second in every other process."""

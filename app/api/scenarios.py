@@ -51,7 +51,7 @@ class _Version(BaseModel):
 @router.put(
     "",
     summary="Add or replace scenarios",
-    responses=responses(control_schemas.SCENARIOS_PUT, 413, 415, 422, 429, 503),
+    responses=responses(control_schemas.SCENARIOS_PUT, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(control_schemas.SCENARIOS_REQUEST, control_schemas.SCENARIOS_EXAMPLES),
 )
 async def put_scenarios(request: Request, service: ServiceDep) -> Response:
@@ -77,7 +77,7 @@ async def list_scenarios(service: ServiceDep) -> Response:
 @router.put(
     "/{name}",
     summary="Add or replace a scenario, or put an older version back",
-    responses=responses(control_schemas.SCENARIOS_PUT, 404, 413, 415, 422, 429, 503),
+    responses=responses(control_schemas.SCENARIOS_PUT, 404, 413, 415, 422, 429, 503, 507),
     openapi_extra={
         **takes(control_schemas.SCENARIO_FIELDS, control_schemas.SCENARIO_EXAMPLES),
         **parameters(_Version),
@@ -120,7 +120,7 @@ async def get_scenario(name: str, request: Request, service: ServiceDep) -> Resp
 @router.delete(
     "/{name}",
     summary="Delete a scenario with all its versions",
-    responses=responses(control_schemas.DELETED, 404, 429, 503),
+    responses=responses(control_schemas.DELETED, 404, 429, 503, 507),
 )
 async def delete_scenario(name: str, service: ServiceDep) -> Response:
     """Delete a scenario: requests that name it are refused from then on."""

@@ -46,7 +46,7 @@ class _Who(BaseModel):
     "/events",
     tags=["events"],
     summary="Say what people did",
-    responses=responses(people_schemas.EVENTS_ANSWER, 413, 415, 422, 429, 503),
+    responses=responses(people_schemas.EVENTS_ANSWER, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(people_schemas.EVENTS_REQUEST, people_schemas.EVENT_EXAMPLES),
 )
 async def send_events(request: Request, service: ServiceDep) -> Response:
@@ -65,7 +65,7 @@ async def send_events(request: Request, service: ServiceDep) -> Response:
     "/events/{event_id:path}",
     tags=["events"],
     summary="Take an event back",
-    responses=responses(people_schemas.EVENT_UNDONE, 404, 422, 429, 503),
+    responses=responses(people_schemas.EVENT_UNDONE, 404, 422, 429, 503, 507),
 )
 async def undo_event(event_id: str, request: Request, service: ServiceDep) -> Response:
     """Delete one event, as if it had never been sent, now and in every process.
@@ -98,7 +98,7 @@ async def get_user(user_id: str, request: Request, service: ServiceDep) -> Respo
     "/users/{user_id:path}",
     tags=["users"],
     summary="Say who a user is",
-    responses=responses(people_schemas.USER_PUT, 404, 413, 415, 422, 429, 503),
+    responses=responses(people_schemas.USER_PUT, 404, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(people_schemas.PUT_USER_REQUEST, people_schemas.PUT_USER_EXAMPLES),
 )
 async def put_user(user_id: str, request: Request, service: ServiceDep) -> Response:
@@ -123,7 +123,7 @@ async def put_user(user_id: str, request: Request, service: ServiceDep) -> Respo
     "/users/{user_id:path}",
     tags=["users"],
     summary="Forget a user",
-    responses=responses(people_schemas.USER_DELETED, 404, 422, 429, 503),
+    responses=responses(people_schemas.USER_DELETED, 404, 422, 429, 503, 507),
 )
 async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Response:
     """Make everything that is known of a user unreachable, now and in every process.
@@ -149,7 +149,7 @@ async def delete_user(user_id: str, request: Request, service: ServiceDep) -> Re
     "/users/{user_id:path}/merge",
     tags=["users"],
     summary="A session turns out to be a user",
-    responses=responses(people_schemas.USER_MERGED, 404, 413, 415, 422, 429, 503),
+    responses=responses(people_schemas.USER_MERGED, 404, 413, 415, 422, 429, 503, 507),
     openapi_extra=takes(people_schemas.MERGE_REQUEST),
 )
 async def merge_session(user_id: str, request: Request, service: ServiceDep) -> Response:

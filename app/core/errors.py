@@ -132,6 +132,12 @@ class StoreError(AppError):
     code = "store_unavailable"
 
 
+class StoreFullError(StoreError):
+    """A store has no room for what was to be written; nothing of it was stored."""
+
+    code = "store_full"
+
+
 class LanguageModelError(AppError):
     """The language model gave no answer that can be used.
 

@@ -125,6 +125,11 @@ class Metrics:
         self.cache_write_errors = self._counter(
             "cache_write_errors", "Answers that the shared cache did not take."
         )
+        self.store_breaker_open = self._gauge(
+            "store_breaker_open",
+            "1 while user state is not read, as the event store has failed.",
+            max,
+        )
         self.cache_breaker_open = self._gauge(
             "cache_breaker_open", "1 while the shared cache is being left alone.", max
         )

@@ -16,6 +16,7 @@ from app.core.types import Attributes, SeenItem, StoredUser
 from app.domain.event_rules import EventRule
 from app.domain.request import SeenRule
 from app.domain.request_parts import MAX_HISTORY
+from app.serving.breaker import Breaker
 from app.serving.current_engine import CurrentEngine
 from app.serving.turn import in_a_task
 
@@ -62,11 +63,22 @@ class Taste:
 class UserStates:
     """Reads what users did. All methods belong to one event loop."""
 
-    def __init__(self, current: CurrentEngine, events: EventStore, timeout_s: float) -> None:
-        """Read the bundle of `current`, and `events`; a read takes at most `timeout_s`."""
+    def __init__(
+        self, current: CurrentEngine, events: EventStore, timeout_s: float, breaker: Breaker
+    ) -> None:
+        """Read the bundle of `current`, and `events`.
+
+        Args:
+            current: the bundle that is served.
+            events: the store.
+            timeout_s: longest time of a read.
+            breaker: keeps reads away from a store that fails or is too slow, for a while: answers
+                without user state then cost no wait.
+        """
         self.events = events
         self._current = current
         self._timeout_s = timeout_s
+        self._breaker = breaker
 
     @property
     def rules(self) -> Mapping[str, EventRule]:
@@ -77,7 +89,7 @@ class UserStates:
         """Return the version of a user's state; it differs after every change.
 
         Raises:
-            StoreError: it cannot be read, or not in time.
+            StoreError: it cannot be read, not in time, or failed a moment ago.
         """
         return await self._in_time(lambda: self.events.version(user))
 
@@ -87,7 +99,7 @@ class UserStates:
         `kinds`: kinds of events that are read beside those with a sign.
 
         Raises:
-            StoreError: it cannot be read, or not in time.
+            StoreError: it cannot be read, not in time, or failed a moment ago.
         """
         return await self._in_time(lambda: self._read(user, rule, kinds))
 
@@ -102,11 +114,23 @@ class UserStates:
 
     async def _in_time(self, read: Callable[[], Awaitable[T]]) -> T:
         await in_a_task()
+        permit = self._breaker.permit()
+        if permit is None:
+            raise StoreError("user state could not be read a moment ago")
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await read()
+                state = await read()
         except TimeoutError as error:
+            self._breaker.failed(permit)
             raise StoreError("user state cannot be read in time") from error
+        except StoreError:
+            self._breaker.failed(permit)
+            raise
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
+        return state
 
     async def _read(self, user: str, rule: SeenRule, more: Collection[str]) -> UserState:
         while True:

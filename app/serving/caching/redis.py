@@ -151,8 +151,6 @@ class RedisCache:
 
     async def _within_time(self, *command: bytes | str | int) -> object:
         await in_a_task()
-        task = asyncio.current_task()
-        cancelled_before = task.cancelling() if task else 0
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -160,11 +158,6 @@ class RedisCache:
             if str(error).startswith("WRONGTYPE"):
                 return None  # Redis works; the value under this key is not ours
             raise
-        finally:
-            # The client writes under `asyncio.wait_for`. In Python 3.11 that may lose a
-            # cancellation that arrives as the write ends.
-            if task and task.cancelling() > cancelled_before:
-                raise asyncio.CancelledError
 
     def _failed(self, permit: Permit, error: Exception) -> None:
         self._breaker.failed(permit)

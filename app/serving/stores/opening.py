@@ -252,7 +252,7 @@ def _answer_bounds(settings: Settings) -> AnswerBounds:
 
 
 def _redis_client(url: str, settings: Settings) -> Redis:
-    # A longer timeout than for a cache, and no circuit breaker: events must not be lost.
+    # A longer timeout than for a cache: an event that is not stored has to be sent again.
     timeout_s = settings.store_timeout_ms / 1e3
     return open_client(url, RedisLimits(0.0, timeout_s, settings.store_max_connections))
 

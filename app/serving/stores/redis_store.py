@@ -14,12 +14,13 @@ from typing import Any, Final, TypeVar
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from app.core.errors import StoreError
+from app.core.errors import StoreError, StoreFullError
 from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 from app.domain.named_values import read_back, written
+from app.serving.breaker import Breaker
 from app.serving.stores import redis_scripts as scripts
 from app.serving.stores.redis_client import address_of, cause_of
 from app.serving.stores.redis_namespaces import filled_namespaces, open_namespace
@@ -33,6 +34,11 @@ _SCAN: Final = 1000
 _FIELDS: Final = 7
 """Values that are stored of an event with a context, which is the last."""
 _POLL_S: Final = 0.05
+_FULL: Final = "OOM command not allowed"
+"""What a Redis without room says, also where a script has met it."""
+_FAILURES: Final = 5
+_PAUSE_S: Final = 2.0
+"""After so many failed writes in a row, writes are refused at once for so long."""
 _DURABLE_CONFIG: Final = (
     ("appendonly", "yes", "a crash of Redis loses acknowledged events"),
     ("appendfsync", "always", "a power cut loses up to a second or two of acknowledged events"),
@@ -45,7 +51,7 @@ _log = logging.getLogger(__name__)
 class RedisEventStore:
     """`EventStore` of one namespace over a client made by `open_client`; owns and closes it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock and breaker are injected
         self,
         client: Redis,
         retention: Retention | None = None,
@@ -53,6 +59,7 @@ class RedisEventStore:
         *,
         namespace: str = "",
         new_epoch: Callable[[], bytes] = random_epoch,
+        breaker: Breaker | None = None,
     ) -> None:
         """Wrap a client; nothing is connected yet.
 
@@ -62,7 +69,10 @@ class RedisEventStore:
             clock: unix seconds.
             namespace: whose events these are; what an older version has stored becomes its.
             new_epoch: makes 8 bytes that are never the same again.
+            breaker: keeps writes away from a Redis that fails; None = one of its own. Without it
+                each write would wait for the whole time limit.
         """
+        self._breaker = breaker or Breaker(_FAILURES, _PAUSE_S)
         self._client, self._namespace = client, namespace
         self._opened: bytes | None = None  # the prefix of all keys
         self._retention = retention or Retention()
@@ -86,7 +96,7 @@ class RedisEventStore:
         for event in events:
             user = hashed_user(event.user)
             arguments += (user, event.kind, event.id, repr(event.time), _packed(event))
-        return tuple(map(bool, await self._run(self._append, arguments)))
+        return tuple(map(bool, await self._changed(self._append, arguments)))
 
     async def version(self, user: str) -> bytes:
         """Return the version of a user."""
@@ -142,11 +152,11 @@ class RedisEventStore:
             session,
             MOST_MERGED,
         ]
-        return int(await self._run(self._merge, arguments))
+        return int(await self._changed(self._merge, arguments))
 
     async def delete(self, user: str) -> int:
         """Delete a user."""
-        return int(await self._run(self._delete, [hashed_user(user), self._epoch()]))
+        return int(await self._changed(self._delete, [hashed_user(user), self._epoch()]))
 
     async def undo(self, event_id: str) -> bool:
         """Delete one event."""
@@ -158,13 +168,13 @@ class RedisEventStore:
                 return False
             user = value.partition(b"\n")[0].decode()
             # A session may become a user meanwhile: then the event has another owner.
-            if await self._run(self._undo, [hashed_user(user), user, event_id]):
+            if await self._changed(self._undo, [hashed_user(user), user, event_id]):
                 return True
 
     async def put_attributes(self, user: str, attributes: Attributes) -> None:
         """Store the attributes of a user."""
         named = user.encode() + b"\n" + written(attributes)
-        await self._run(self._put_attributes, [hashed_user(user), self._epoch(), named])
+        await self._changed(self._put_attributes, [hashed_user(user), self._epoch(), named])
 
     async def scan_attributes(self) -> AsyncIterator[list[tuple[str, Attributes]]]:
         """Yield all users with attributes in no order."""
@@ -240,6 +250,26 @@ class RedisEventStore:
         oldest = self._retention.oldest(self._clock())
         return self._retention.per_kind, repr(oldest) if oldest > float("-inf") else "-inf"
 
+    async def _changed(
+        self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]
+    ) -> Any:  # noqa: ANN401 - a reply
+        """Run a script that writes, unless writes failed a moment ago."""
+        permit = self._breaker.permit()
+        if permit is None:
+            raise StoreError(f"{_NAME} could not be written a moment ago")
+        try:
+            reply = await self._run(script, arguments)
+        except StoreError as error:
+            # A Redis that refuses has answered: it costs no wait.
+            answered = isinstance(error.__cause__, ResponseError)
+            (self._breaker.succeeded if answered else self._breaker.failed)(permit)
+            raise
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
+        return reply
+
     async def _run(self, script: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> Any:  # noqa: ANN401 - a reply
         with translated(_NAME, self._client):
             return await script(args=[await self._prefix(), *arguments])
@@ -280,6 +310,8 @@ def translated(name: str, client: Redis) -> Iterator[None]:
             "503, and answers lack user state",
             *(address_of(client), cause_of(error)),
         )
+        if isinstance(error, OutOfMemoryError) or _FULL in str(error):
+            raise StoreFullError(f"{name} cannot be written: it has no room") from error
         raise StoreError(f"{name} cannot be read or written") from error
 
 

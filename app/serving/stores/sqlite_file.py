@@ -6,6 +6,7 @@ module does not know what the file contains: the caller supplies the tables and 
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import sqlite3
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from app.core.errors import OverloadedError, StoreError
+from app.core.errors import OverloadedError, StoreError, StoreFullError
 
 R = TypeVar("R")
 
@@ -104,6 +105,8 @@ class SqliteFile:
         self._read.execute("PRAGMA query_only = 1")
         self._reader = ThreadPoolExecutor(1, "recserve-store-read")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # The log of SQLite stays the same file for as long as a connection is open.
+        self._identities = {each: _identity(each) for each in (path, Path(f"{path}-wal"))}
         self._writer = threading.Thread(target=self._run, name="recserve-store-write", daemon=True)
         self._writer.start()
 
@@ -118,11 +121,14 @@ class SqliteFile:
             autocommit: not inside a transaction.
 
         Raises:
-            StoreError: the work failed, or the file is closed.
+            StoreError: the work failed, the file is closed, or it was removed or replaced.
+            StoreFullError: the disk is full.
             OverloadedError: too many rows wait to be written.
         """
         if self._closed:
             raise StoreError(f"{self._name} is closed")
+        if not self._writer.is_alive():  # nobody would answer
+            raise StoreError(f"{self._name} cannot be written")
         if self.waiting + size > self._most_waiting:
             raise OverloadedError(f"{self._name} has too much to write", retry_after_ms=_RETRY_MS)
         job = _Job(work=work, answer=self._loop.create_future(), size=size, autocommit=autocommit)
@@ -192,6 +198,7 @@ class SqliteFile:
         """Do the work of all jobs; one result or exception each."""
         results: list[Any] = []
         try:
+            self._check_files()
             for job in jobs:
                 self._begin(job)
                 results.append(self._result_of(job))
@@ -201,9 +208,20 @@ class SqliteFile:
         except Exception as error:  # noqa: BLE001 - all callers must be answered
             _log.error("%s could not be written", self._name, exc_info=error)
             if self._write.in_transaction:
-                self._write.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # the disk may fail here too
+                    self._write.execute("ROLLBACK")
             results = [error] * len(jobs)
         return results
+
+    def _check_files(self) -> None:
+        """Raise unless the files have the same names as when they were opened.
+
+        A file that was removed or replaced can still be written by those who have it open, and
+        nobody ever finds what they write. Moving it back mends this, a start as well.
+        """
+        for path, identity in self._identities.items():
+            if _identity(path) != identity:
+                raise StoreError(f"{path.name} was removed or replaced: put it back, or restart")
 
     def _begin(self, job: _Job) -> None:
         """Begin or commit a transaction, as the job needs."""
@@ -243,8 +261,9 @@ class SqliteFile:
         self._write.execute("SAVEPOINT job")
         try:
             result = job.work(self._write)
-        except Exception as error:  # noqa: BLE001 - as below
-            # If the disk is full, the whole transaction is undone and this statement fails too.
+        except Exception as error:
+            if not self._write.in_transaction:  # the disk is full: all of it is undone already
+                raise
             self._write.execute("ROLLBACK TO job")
             result = error
         self._write.execute("RELEASE job")
@@ -256,11 +275,26 @@ class SqliteFile:
             if job.answer.done():
                 continue
             if isinstance(result, Exception):
-                failure = StoreError(f"{self._name} cannot be written")
-                failure.__cause__ = result
-                job.answer.set_exception(failure)
+                job.answer.set_exception(self._failure(result))
             else:
                 job.answer.set_result(result)
+
+    def _failure(self, cause: Exception) -> StoreError:
+        failure = StoreError(f"{self._name} cannot be written")
+        code = getattr(cause, "sqlite_errorcode", 0)  # only an error of SQLite itself has one
+        if code & 0xFF == sqlite3.SQLITE_FULL:
+            failure = StoreFullError(f"{self._name} cannot be written: it has no room")
+        failure.__cause__ = cause
+        return failure
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and number of a file; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path, tables: _Tables, name: str, patience_s: float) -> sqlite3.Connection:

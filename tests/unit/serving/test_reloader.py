@@ -21,6 +21,7 @@ from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import SeenRule
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.plan import Limits
+from app.serving.breaker import Breaker
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.reloader import BundleSource, Reloader
 from app.serving.user_state import UserStates
@@ -279,7 +280,7 @@ async def test_histories_and_rules_take_over_together():
     async with rig() as r:
         store = MemoryEventStore()
         await store.append([event("1", kind="odd")])
-        states = UserStates(r.current, store, 10.0)
+        states = UserStates(r.current, store, 10.0, Breaker(5, 1.0))
         before = await states.read("u:ann", SeenRule())
         r.bundles["b"] = loaded("b", odd=EventRule(weight=1.0))
         r.points_to = "b"
@@ -303,7 +304,7 @@ async def test_a_user_is_read_again_if_another_bundle_took_over_meanwhile():
 
         store = Store()
         await store.append([event("1", kind="odd")])
-        state = await UserStates(r.current, store, 10.0).read("u:ann", SeenRule())
+        state = await UserStates(r.current, store, 10.0, Breaker(5, 1.0)).read("u:ann", SeenRule())
 
         assert (state.frozen, [e.kind for e in state.stored.events]) == (("b",), ["odd"])
         assert store.reads == ["u:ann", "u:ann"]

@@ -9,10 +9,12 @@ from app.core.types import Event, SeenItem, StoredUser
 from app.domain.event_rules import DEFAULT_EVENT_RULES, EventRule
 from app.domain.request import RecommendRequest, SeenRule
 from app.domain.request_parts import MAX_HISTORY
+from app.serving.breaker import Breaker
 from app.serving.current_engine import CurrentEngine, LoadedBundle
 from app.serving.user_state import UserState, UserStates, seen_items, taste_of
 from app.testing.event_store import MemoryEventStore
 from app.testing.fakes import GatedEngine, MemoryUserStore
+from tests.clock import Clock
 from tests.event_stores import NOW, event
 
 RULES = {**DEFAULT_EVENT_RULES, "skip": EventRule(weight=-0.5)}
@@ -154,7 +156,8 @@ def test_without_a_word_candidates_and_repeat_see_nothing() -> None:
 
 def states(frozen: dict[str, list[str]], events: MemoryEventStore, **rest) -> UserStates:
     current = CurrentEngine(LoadedBundle(GatedEngine(), MemoryUserStore(frozen), RULES))
-    return UserStates(current, events, rest.get("timeout_s", 10.0))
+    breaker = Breaker(3, 2.0, rest.get("clock", Clock()))
+    return UserStates(current, events, rest.get("timeout_s", 10.0), breaker)
 
 
 async def test_only_kinds_that_say_something_are_read_unless_asked_for() -> None:
@@ -201,6 +204,39 @@ async def test_a_store_that_takes_too_long_is_a_store_that_is_down() -> None:
         await states({}, Slow(), timeout_s=0.001).read("u:ann", SeenRule())
     with pytest.raises(StoreError, match="in time"):
         await states({}, Slow(), timeout_s=0.001).version("u:ann")
+
+
+async def test_a_store_that_failed_is_left_alone_for_a_while_and_then_tried_once() -> None:
+    store, clock = MemoryEventStore(), Clock()
+    read = states({}, store, clock=clock)
+    store.down = True
+    for _ in range(3):
+        with pytest.raises(StoreError, match="cannot be read or written"):
+            await read.version("u:ann")
+    store.down = False
+    with pytest.raises(StoreError, match="a moment ago"):
+        await read.version("u:ann")
+    with pytest.raises(StoreError, match="a moment ago"):
+        await read.read("u:ann", SeenRule())
+
+    clock.advance(2.0)
+    assert await read.version("u:ann") == b""
+    assert (await read.read("u:ann", SeenRule())).frozen == ()
+
+
+async def test_a_caller_who_leaves_says_nothing_of_the_store() -> None:
+    class Slow(MemoryEventStore):
+        async def version(self, user):
+            await asyncio.Event().wait()
+
+    read = states({}, Slow())
+    for _ in range(5):
+        task = asyncio.create_task(read.version("u:ann"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+    assert (await read.read("u:ann", SeenRule())).frozen == ()
 
 
 @pytest.mark.parametrize(
