@@ -56,6 +56,11 @@ chaos: .venv/.dev             ## every trial of reliability, each with its seede
 	$(BIN)/recserve demo --build-only
 	$(BIN)/python -m loadtest.chaos --write
 
+.PHONY: soak
+soak: .venv/.dev              ## what a service holds must stay flat under load (MINUTES=30); writes loadtest/results/soak.json
+	$(BIN)/recserve demo --build-only
+	$(BIN)/python -m loadtest.soak --minutes $(or $(MINUTES),30) --json loadtest/results/soak.json
+
 chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items and bundles that change under load (some 9 minutes)
 	$(BIN)/python -m loadtest.scenarios.chaos_living
 	$(BIN)/python -m loadtest.scenarios.living

@@ -11,7 +11,7 @@ from loadtest.runners.services import ROOT
 NEEDS_LOCUST = {"loadtest.runners.arrivals"}
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for folder in ("runners", "scenarios", "reports", "chaos")
+    for folder in ("runners", "scenarios", "reports", "chaos", "soak")
     for path in sorted(Path(ROOT, "loadtest", folder).rglob("*.py"))
 ]
 
