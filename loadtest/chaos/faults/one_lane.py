@@ -1,0 +1,18 @@
+"""The requests of all keys wait in one lane."""
+
+from app.api import charging, fast_path
+from app.core.caller import Caller
+from app.core.lane import OPEN_LANE
+from app.serving.access.accounts import Account
+from app.serving.access.keys import ApiKey
+
+
+def seed() -> None:
+    """Put every caller into the lane of services without keys."""
+    right = charging.bound
+
+    def in_one_lane(address: str, key: ApiKey, account: Account) -> Caller:
+        return right(address, key, account)._replace(lane=OPEN_LANE)
+
+    fast_path.bound  # noqa: B018 - it must exist
+    fast_path.bound = in_one_lane

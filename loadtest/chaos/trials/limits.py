@@ -1,0 +1,217 @@
+"""Trials of limits and fair shares: what a call costs, and that no key takes what others need."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from app.commands.keys import added
+from app.serving.access.keys import Role
+from app.serving.access.limits import KeyLimits, Priority
+from loadtest.chaos import catalogue
+from loadtest.chaos.asking import PATIENT_MS, Caller
+from loadtest.chaos.rig import Rig
+from loadtest.chaos.trial import Measured, Trial
+
+_SLOW_RATE: Final = 0.001
+_BURST: Final = 96
+_BATCH: Final = 32
+
+_FLOOD: Final = 24
+"""Connections of a key that floods, each of which asks again at once."""
+
+_CALM_PER_S: Final = 5
+_CALM_SHARE: Final = 0.99
+
+_RATE: Final = 40
+_SHARED_BURST: Final = 20
+_LATE_S: Final = 0.5
+"""Processes tell each other ten times a second what was spent; a busy machine is later."""
+
+
+class _Keys:
+    """A file of keys for one trial."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.path: Path = rig.folder / "keys.json"
+
+    def add(
+        self,
+        role: Role = "read",
+        limits: KeyLimits | None = None,
+        priority: Priority | None = None,
+    ) -> dict[str, str]:
+        """Add a key, and return the header with which it is sent."""
+        sent, _ = added(self.path, role, "", limits=limits or KeyLimits(), priority=priority)
+        return {"authorization": f"Bearer {sent}"}
+
+
+def cost(rig: Rig) -> Measured:
+    """Send the same work as batches, one by one, as shelves, as items and as events."""
+    keys = _Keys(rig)
+    limited = KeyLimits(_SLOW_RATE, _BURST)
+    queries = catalogue.queries(_BATCH)
+    asks = [{"query": query, "k": 1, "budget_ms": PATIENT_MS} for query in queries]
+    shelves = [{"name": f"s{n}", "query": query} for n, query in enumerate(queries[:16])]
+    events = [{"user_id": f"u{n}", "item_id": "1", "type": "view"} for n in range(_BATCH)]
+    items = [{"id": f"n{n}", "title": "a chair"} for n in range(_BATCH)]
+    forms: dict[str, tuple[str, str, object, int]] = {
+        "single": ("POST", "/recommend", asks[0], 1),
+        "batches": ("POST", "/recommend/batch", {"requests": asks}, _BATCH),
+        "shelves": ("POST", "/shelves", {"shelves": shelves}, len(shelves)),
+        "items": ("PUT", "/items", {"items": items}, _BATCH),
+        "events": ("POST", "/events", {"events": events}, _BATCH),
+    }
+    headers = {form: keys.add("write", limited) for form in forms}
+    service = rig.serve("--api-keys-file", str(keys.path))
+    through = {}
+    for form, (method, path, body, each) in forms.items():
+        caller = Caller(service.port, headers[form])
+        tries = _BURST // each + 2
+        statuses = Counter(caller.call(method, path, body).status for _ in range(tries))
+        caller.close()
+        through[form] = each * statuses[200] if statuses[429] == 2 else -1
+    said = ", ".join(f"{units} as {form}" for form, units in through.items())
+    return Measured(set(through.values()) == {_BURST}, f"of {_BURST} units: {said}")
+
+
+def _flood(port: int, header: dict[str, str], over: threading.Event) -> Counter[int]:
+    """Ask new queries on many connections until it is over; return how often each status came."""
+    numbers, statuses = count(), Counter[int]()
+
+    def ask() -> None:
+        caller = Caller(port, header)
+        while not over.is_set():
+            statuses[caller.recommend(query=f"a chair {next(numbers)}").status] += 1
+        caller.close()
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(_FLOOD)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+def _calm(port: int, header: dict[str, str], calls: int) -> list[int]:
+    """Ask so many new queries at a steady rate, each on time; return the statuses."""
+    began = time.monotonic()
+
+    def ask(n: int) -> int:
+        time.sleep(max(0.0, began + n / _CALM_PER_S - time.monotonic()))
+        caller = Caller(port, header)
+        status = caller.recommend(query=f"a calm table {n}").status
+        caller.close()
+        return status
+
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(ask, range(calls)))
+
+
+def fair_shares(rig: Rig, priority: Priority) -> Measured:
+    """Let one key flood a slow engine, while another asks five times a second."""
+    keys = _Keys(rig)
+    flooding, calm = keys.add(priority=priority), keys.add()
+    service = rig.serve(
+        *("--api-keys-file", str(keys.path), "--max-pending-requests", "16"),
+        *("--max-batch-requests", "4"),
+        under=["slow_engine"],
+        CHAOS_ENGINE_MS="50",
+    )
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        flood = pool.submit(_flood, service.port, flooding, over)
+        try:
+            time.sleep(1.0)  # the queue fills
+            statuses = _calm(service.port, calm, calls=15 if rig.short else 300)
+        finally:
+            over.set()
+        flooded = flood.result()
+    served = statuses.count(200) / len(statuses)
+    strange = flooded.keys() - {200, 429}
+    return Measured(
+        served >= _CALM_SHARE and flooded[429] > 0 and flooded[200] > 0 and not strange,
+        f"the calm key: {statuses.count(200)} of {len(statuses)} answered; the key that floods: "
+        f"{flooded[200]} answered, {flooded[429]} refused",
+    )
+
+
+def shared_limit(rig: Rig) -> Measured:
+    """Flood two services with one Redis by one key; then the Redis dies."""
+    keys, redis = _Keys(rig), rig.redis()
+    header = keys.add(limits=KeyLimits(_RATE, _SHARED_BURST))
+    flags = ("--api-keys-file", str(keys.path), "--cache-url", redis.url)
+    ports = [rig.serve(*flags).port for _ in range(2)]
+    together, seconds = _for_a_while(ports, header, 4.0 if rig.short else 20.0)
+    redis.kill()
+    alone, _ = _for_a_while(ports, header, 2.0 if rig.short else 10.0)
+    most = _SHARED_BURST + _RATE * seconds + _SHARED_BURST + _RATE * _LATE_S
+    strange = (together.keys() | alone.keys()) - {200, 429}
+    return Measured(
+        _RATE * seconds / 2 <= together[200] <= most and alone[200] > 0 and not strange,
+        f"{together[200]} let through in {seconds:.1f} s by two services, at most {most:.0f} are "
+        f"stated; without Redis {alone[200]} answered, {alone[429]} refused, no other status",
+    )
+
+
+def _for_a_while(
+    ports: list[int], header: dict[str, str], seconds: float
+) -> tuple[Counter[int], float]:
+    """Ask one thing on one connection to each service; return statuses, and how long it took."""
+    began = time.monotonic()
+
+    def ask(port: int) -> Counter[int]:
+        caller, statuses = Caller(port, header), Counter[int]()
+        while time.monotonic() < began + seconds:
+            statuses[caller.recommend(query="a chair").status] += 1
+        caller.close()
+        return statuses
+
+    with ThreadPoolExecutor(len(ports)) as pool:
+        total = sum(pool.map(ask, ports), Counter[int]())
+    return total, time.monotonic() - began
+
+
+def _fair(name: str, priority: Priority) -> Trial:
+    run: Callable[[Rig], Measured] = partial(fair_shares, priority=priority)
+    return Trial(
+        name=f"limits.{name}",
+        requirements=(9,),
+        promise=f"a key of the class {priority} that floods does not stop another key",
+        pass_line=f"{_FLOOD} connections flood a slow engine; another key asks {_CALM_PER_S} times "
+        f"a second: ≥ {_CALM_SHARE:.0%} answered",
+        run=run,
+        faults=("one_lane",),
+        short=priority == "interactive",
+    )
+
+
+TRIALS: Final = (
+    Trial(
+        name="limits.cost",
+        requirements=(2, 40),
+        promise="a call costs what it holds, in every form",
+        pass_line=f"a budget of {_BURST}: {_BURST} units are let through as single requests, as "
+        f"batches of {_BATCH}, as shelves, as items and as events; then 429",
+        run=cost,
+        faults=("batch_costs_one",),
+        short=True,
+    ),
+    _fair("fair_share", "interactive"),
+    _fair("bulk", "bulk"),
+    Trial(
+        name="limits.shared",
+        requirements=(9, 40),
+        promise="services with one Redis keep the limit of a key together, and without it each "
+        "by itself",
+        pass_line="two flooded services: at most burst + rate · s of one, and burst + rate · "
+        f"{_LATE_S} s; no status but 200 and 429 when Redis dies",
+        run=shared_limit,
+        faults=("limits_of_each_alone",),
+    ),
+)
