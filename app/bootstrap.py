@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from app.bundle.generations import is_generation
 from app.bundle.training_lock import is_training
@@ -65,6 +67,7 @@ from app.serving.stores.opening import (
 from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.telling.teller import Teller, TextWriter, text_limits
 from app.serving.user_state import UserStates
+from app.serving.watchdog import watch
 from app.serving.why_not import WhyNot
 
 log = logging.getLogger(__name__)
@@ -73,8 +76,14 @@ _LAG_INTERVAL_S = 0.05
 _BREAKER_FAILURES = 5
 _BREAKER_PAUSE_S = 2.0
 _WARM_UP_S = 60.0
+_NEVER = float("inf")
+_CHANGE_TIMES = 30
+"""A change may take so many times as long as a call of the engine: a large index is merged."""
 _LAST_PASS_S = 1.0
 """Time for passes whose requests the server has not waited for any more."""
+
+
+_Stores: TypeAlias = Mapping[str, EventStore | Journal | ControlStore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +179,14 @@ async def open_service(
         # The lag is measured last. Steps of the start block the event loop, `settled` longest; a
         # measurement that had begun before them would take that for overload, and the first
         # requests would be degraded or refused.
-        with settled(), _watching(service), _measuring(lag, clock):
+        with settled(), _watching(service), _measuring(service, lag, clock):
             yield service
 
 
 @contextmanager
-def _measuring(lag: LoopLag, clock: Callable[[], float]) -> Iterator[None]:
+def _measuring(service: Service, lag: LoopLag, clock: Callable[[], float]) -> Iterator[None]:
     """Measure the lag of the event loop from its next turn on."""
-    task = asyncio.create_task(lag.measure(_LAG_INTERVAL_S, clock=clock), name="recserve-lag")
+    task = service.life.keep(lag.measure(_LAG_INTERVAL_S, clock=clock), "recserve-lag")
     try:
         yield
     finally:
@@ -191,8 +200,9 @@ def _watching(service: Service) -> Iterator[None]:
     if not settings.watch_bundle_ms or is_generation(settings.bundle):
         yield
         return
-    watch = service.reloader.watch(settings.watch_bundle_ms / 1e3)
-    task = asyncio.create_task(watch, name="recserve-watch")
+    task = service.life.keep(
+        service.reloader.watch(settings.watch_bundle_ms / 1e3), "recserve-watch"
+    )
     try:
         yield
     finally:
@@ -319,9 +329,11 @@ async def wire(  # noqa: PLR0913 - one argument a part
         await catalogue.open()
         await controls.open()
         look_s = settings.watch_catalogue_ms / 1e3
+        stores: _Stores = {"events": events, "changes": journal, "rules": control}
         for work, name in (
             (catalogue.watch(look_s), "recserve-catalogue"),
             (controls.watch(look_s), "recserve-control"),
+            (_look_after(life, settings, batcher, catalogue, stores), "recserve-watchdog"),
         ):
             stack.callback(life.keep(work, name).cancel)
         if learning is not None:
@@ -429,6 +441,29 @@ async def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | No
 
 async def _close_users(current: CurrentEngine) -> None:
     await current.loaded.users.aclose()
+
+
+async def _look_after(
+    life: Life,
+    settings: Settings,
+    batcher: Batcher[RankRequest, RankResult],
+    catalogue: LiveCatalogue,
+    stores: _Stores,
+) -> None:
+    """Watch over all parts, for ever; when one is lost, requests that wait for the engine fail."""
+    hang_s = settings.hang_limit_ms / 1e3 or _NEVER
+    life.when_lost(batcher.give_up)
+    parts = (
+        partial(batcher.failure, hang_s),
+        partial(catalogue.failure, _CHANGE_TIMES * hang_s),
+        partial(_dead_store, stores),
+    )
+    await watch(life, parts)
+
+
+def _dead_store(stores: _Stores) -> str | None:
+    dead = [name for name, store in stores.items() if not store.alive]
+    return f"the thread that writes {dead[0]} has died" if dead else None
 
 
 async def _stop_engine(batcher: Batcher[RankRequest, RankResult], engine: Engine) -> None:

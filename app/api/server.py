@@ -80,7 +80,7 @@ def create_app(
             checked = settings.api_keys_file is not None or settings.anonymous_rate is not None
             with (
                 _shown(service, metrics, to_others=tallies is not None),
-                following(ring, settings),
+                following(ring, settings, service.life),
             ):
                 yield {
                     ENDPOINT: RecommendEndpoint(
@@ -130,6 +130,7 @@ def _shown(service: Service, metrics: Metrics, *, to_others: bool) -> Iterator[N
     """Show what is served in the metrics, and this process's gauges to other workers."""
     info, task = ServedInfo(service.engine), None
     metrics.registry.register(info)
+    metrics.ready.set_function(lambda: service.ready)
     if to_others:
         task = asyncio.create_task(metrics.publish_gauges(), name="recserve-gauges")
     try:

@@ -54,6 +54,11 @@ class ControlStore(Protocol):
     even so, and can be repeated without harm. Changes raise `OverloadedError` if too many wait.
     """
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can ever work again in this process: False once its own thread has died."""
+        ...
+
     async def number(self) -> int:
         """Return the number of the newest change; 0 if there was none. Cheap."""
         ...

@@ -57,6 +57,11 @@ class EventStore(Protocol):
     so; it can be repeated without harm. Writes raise `OverloadedError` if too many are waiting.
     """
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can ever work again in this process: False once its own thread has died."""
+        ...
+
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
         """Store events, all or none; return for each whether it is new.
 
@@ -145,6 +150,11 @@ class Journal(Protocol):
     Every method raises `StoreError` if the store cannot do its work. An append may have happened
     even so. It raises `OverloadedError` if too many writes are waiting.
     """
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can ever work again in this process: False once its own thread has died."""
+        ...
 
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]

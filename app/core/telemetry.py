@@ -109,6 +109,7 @@ class Metrics:
         )
         self.dropped = self._counter("dropped", "Requests whose caller left before the answer.")
         self.coalesced = self._counter("coalesced", "Requests that joined identical work.")
+        self.ready = self._gauge("ready", "1 while /readyz says 200.", min)
         self.engine_up = self._gauge("engine_up", "1 while the engine takes work.", min)
         self.reloads = self._counters(
             "reloads", "Bundles that were to take over, by result: done, refused.", "result"

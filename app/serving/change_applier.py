@@ -16,7 +16,6 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from app.core.errors import NotReadyError
 from app.core.ports import LiveEngine
 from app.core.types import Change
-from app.serving.batching.worker import ThreadDiedError
 
 V = TypeVar("V")
 
@@ -26,7 +25,7 @@ Runner: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 _MOST_NAMED: Final = 10_000
 _NOBODY: Final = ""
 """An id that no item has. To delete it changes nothing, and the catalogue counts on."""
-_NOT_OF_THE_CHANGE: Final = (NotReadyError, ThreadDiedError, MemoryError)
+_NOT_OF_THE_CHANGE: Final = (NotReadyError, MemoryError)
 """Failures that say nothing about a change: the service stops, or has lost a part."""
 
 _log = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ class ChangeApplier:
         """Apply changes that are in the journal; what cannot be applied is set aside.
 
         Raises:
-            NotReadyError, ThreadDiedError: the service stops, or has lost a part.
+            NotReadyError: the service stops, or has lost a part.
             Exception: the engine takes no change at all, not even one that changes nothing.
         """
         try:

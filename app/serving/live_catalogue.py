@@ -84,6 +84,7 @@ class LiveCatalogue:
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._merge_checked_at = _NEVER  # number of the catalogue at the last check for a merge
+        self._busy_since: float | None = None
         self._thread = new_thread("recserve-changes")
         self._applier = ChangeApplier(engine, run_exclusive, self._beside, now)
         metrics.changes_set_aside.set_function(lambda: len(self.set_aside))
@@ -95,6 +96,17 @@ class LiveCatalogue:
     def set_aside(self) -> Mapping[str, int]:
         """Items whose newest change could not be applied, and the number of that change."""
         return self._applier.set_aside
+
+    def failure(self, longest_s: float) -> str | None:
+        """Return what is lost for good, if anything is: the thread, or a call in it that hangs.
+
+        `longest_s`: how long a call may take.
+        """
+        if not self._thread.alive:
+            return "the thread for changes has died"
+        if self._busy_since is not None and self._clock() - self._busy_since > longest_s:
+            return f"a change has been planned for {longest_s:g} s"
+        return None
 
     @property
     def _engine(self) -> LiveEngine:
@@ -271,10 +283,13 @@ class LiveCatalogue:
             NotReadyError: the service is stopping, or the thread died.
             Exception: what the call raised.
         """
+        self._busy_since = self._clock()
         try:
             outcome = await self._thread.run(call)
         except ThreadDiedError as error:
             raise NotReadyError("items cannot be changed: stopping, or lost") from error
+        finally:
+            self._busy_since = None
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

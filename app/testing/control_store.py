@@ -32,6 +32,11 @@ class MemoryControlStore:
     def __repr__(self) -> str:
         return f"<MemoryControlStore {len(self._held.versions)} entries>"
 
+    @property
+    def alive(self) -> bool:
+        """True: it has no thread."""
+        return True
+
     async def number(self) -> int:
         """Return the number of the newest change."""
         self._check()

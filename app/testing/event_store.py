@@ -62,6 +62,11 @@ class MemoryEventStore:
     def __repr__(self) -> str:
         return f"<MemoryEventStore {len(self._users)} users, {len(self._ids)} events>"
 
+    @property
+    def alive(self) -> bool:
+        """True: it has no thread."""
+        return True
+
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
         """Store new events."""
         self._check()

@@ -32,6 +32,11 @@ class MemoryJournal:
     def __repr__(self) -> str:
         return f"<MemoryJournal {len(self._changes.by_item)} items>"
 
+    @property
+    def alive(self) -> bool:
+        """True: it has no thread."""
+        return True
+
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:

@@ -5,13 +5,13 @@ answered only if the settings say so, and are never administrators
 a file of keys     callers need a key; if the settings say so, without one they may read
 """
 
-import asyncio
 import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.core.errors import UsageError
 from app.core.lane import OPEN_LANE, Lane
+from app.core.life import Life
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.access.accounts import Accounts
@@ -70,13 +70,13 @@ def key_ring(settings: Settings, metrics: Metrics) -> KeyRing:
 
 
 @contextmanager
-def following(ring: KeyRing, settings: Settings) -> Iterator[None]:
+def following(ring: KeyRing, settings: Settings, life: Life) -> Iterator[None]:
     """Follow the changes of the file of keys, if there is one, while the block runs."""
     path = settings.api_keys_file
     if path is None:
         yield
         return
-    task = asyncio.create_task(follow_file(ring, path), name="recserve-keys")
+    task = life.keep(follow_file(ring, path), "recserve-keys")
     try:
         yield
     finally:

@@ -108,6 +108,31 @@ class Batcher(Generic[T, R]):
             and (self._passes is not None and self._passes.alive)
         )
 
+    def failure(self, longest_s: float) -> str | None:
+        """Return what is lost for good, if anything is: the task, a thread, or a call that hangs.
+
+        `longest_s`: how long a call of the engine may take.
+        """
+        if self._closing or self._task is None or self._passes is None:
+            return None
+        if self._task.done():
+            return "the batcher has ended"
+        if not self._passes.alive:
+            return "a thread of the engine has died"
+        since = self._clock()
+        if self._exclusive.running:
+            since = self._exclusive_since
+        elif self._passes.busy:
+            since = self._passes.since
+        if self._clock() - since > longest_s:
+            return f"a call of the engine has not returned for {longest_s:g} s"
+        return None
+
+    def give_up(self) -> None:
+        """Fail all requests and calls that are not answered, and take no more. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()  # `_on_end` fails them
+
     def predicted_wait(self, lane: Lane = OPEN_LANE) -> float:
         """Predict, in seconds, how long a request submitted now would wait for its pass.
 

@@ -86,6 +86,11 @@ class RedisControlStore:
     def __repr__(self) -> str:
         return f"<RedisControlStore of {self._namespace}>"
 
+    @property
+    def alive(self) -> bool:
+        """True: it has no thread, and a Redis that is down may come back."""
+        return True
+
     async def number(self) -> int:
         """Return the number of the newest change."""
         with translated(_NAME, self._client):

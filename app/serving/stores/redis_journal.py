@@ -62,6 +62,11 @@ class RedisJournal:
     def __repr__(self) -> str:
         return f"<RedisJournal of {self._catalogue}>"
 
+    @property
+    def alive(self) -> bool:
+        """True: it has no thread, and a Redis that is down may come back."""
+        return True
+
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:

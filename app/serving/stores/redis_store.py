@@ -89,6 +89,11 @@ class RedisEventStore:
     def __repr__(self) -> str:
         return f"<RedisEventStore of {self._namespace}>"
 
+    @property
+    def alive(self) -> bool:
+        """True: it has no thread, and a Redis that is down may come back."""
+        return True
+
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
         """Store events; return once Redis has them as durably as it is configured to."""
         per_kind, oldest = self._limits()

@@ -53,6 +53,11 @@ class SqliteControlStore:
     def __repr__(self) -> str:
         return f"<SqliteControlStore of {self._namespace}>"
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that writes is alive."""
+        return self._file.alive
+
     async def number(self) -> int:
         """Return the number of the newest change."""
         return await self._file.reading(partial(_number, namespace=self._namespace))

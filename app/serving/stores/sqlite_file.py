@@ -1,8 +1,10 @@
 """A SQLite file for an event loop: one thread writes to it, another one reads.
 
 All waiting writes are committed together (group commit), so one write to the disk acknowledges many
-calls. The event loop never waits for the disk. Several processes may open the same file. This
-module does not know what the file contains: the caller supplies the tables and the work.
+calls. The event loop never waits for the disk. Several processes may open the same file. If the
+writing thread dies, which no failed write does by itself, all writes that wait fail at once, and
+`alive` says so. This module does not know what the file contains: the caller supplies the tables
+and the work.
 """
 
 import asyncio
@@ -96,7 +98,7 @@ class SqliteFile:
         self._most_waiting = most_waiting
         self._patience_s = patience_s
         self._clock, self._sleep = clock, sleep
-        self._closed = False
+        self._closed, self._alive = False, True
         self.waiting = 0
         self.commits = 0
         made = _Tables(tables, upgrade)
@@ -109,6 +111,11 @@ class SqliteFile:
         self._identities = {each: _identity(each) for each in (path, Path(f"{path}-wal"))}
         self._writer = threading.Thread(target=self._run, name="recserve-store-write", daemon=True)
         self._writer.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the writing thread is alive, or was ended by `aclose`."""
+        return self._alive
 
     async def written(
         self, work: Callable[[sqlite3.Connection], R], size: int = 1, *, autocommit: bool = False
@@ -127,8 +134,8 @@ class SqliteFile:
         """
         if self._closed:
             raise StoreError(f"{self._name} is closed")
-        if not self._writer.is_alive():  # nobody would answer
-            raise StoreError(f"{self._name} cannot be written")
+        if not self._alive:
+            raise self._dead()
         if self.waiting + size > self._most_waiting:
             raise OverloadedError(f"{self._name} has too much to write", retry_after_ms=_RETRY_MS)
         job = _Job(work=work, answer=self._loop.create_future(), size=size, autocommit=autocommit)
@@ -170,12 +177,32 @@ class SqliteFile:
 
     def _run(self) -> None:
         """Write until closed. Runs in its own thread."""
-        while jobs := self._next_jobs():
-            results = self._committed(jobs)
-            try:
-                self._loop.call_soon_threadsafe(self._deliver, jobs, results)
-            except RuntimeError:  # the loop has ended: nobody waits any more
-                return
+        jobs: list[_Job] = []
+        try:
+            while jobs := self._next_jobs():
+                self._post(self._deliver, jobs, self._committed(jobs))
+                jobs = []
+        except BaseException as error:  # noqa: BLE001 - whoever waits must learn of it
+            _log.critical("the thread that writes %s died", self._name, exc_info=error)
+            self._alive = False
+            self._post(self._abandon, jobs)
+
+    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _abandon(self, jobs: list[_Job]) -> None:
+        """Fail what was being written, and all that waits."""
+        while not self._jobs.empty():
+            if (job := self._jobs.get()) is not None:
+                jobs.append(job)
+        for job in jobs:
+            self.waiting -= job.size
+            if not job.answer.done():
+                job.answer.set_exception(self._dead())
+
+    def _dead(self) -> StoreError:
+        return StoreError(f"{self._name} cannot be written: its thread has died")
 
     def _next_jobs(self) -> list[_Job]:
         """Return all waiting jobs, after waiting for at least one; an empty list means: close."""

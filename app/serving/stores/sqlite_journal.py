@@ -56,6 +56,11 @@ class SqliteJournal:
     def __repr__(self) -> str:
         return f"<SqliteJournal of {self._catalogue}, {self._file.waiting} changes waiting>"
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that writes is alive."""
+        return self._file.alive
+
     async def append(
         self, changes: Sequence[tuple[str, Mapping[str, object] | None]]
     ) -> tuple[Change, ...]:

@@ -61,6 +61,11 @@ class SqliteEventStore:
         name, waiting = self._path.name, self._file.waiting
         return f"<SqliteEventStore {name} of {self._namespace}, {waiting} events waiting>"
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that writes is alive."""
+        return self._file.alive
+
     async def append(self, events: Sequence[Event]) -> tuple[bool, ...]:
         """Store events; return once they are on the disk."""
         rows, namespace = tuple(events), self._namespace

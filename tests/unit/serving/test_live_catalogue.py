@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from app.core.types import Change
 from app.engine.engine import RankEngine
 from app.serving.live_catalogue import LiveCatalogue
 from app.testing.journal import MemoryChanges, MemoryJournal
+from tests.clock import Clock
 from tests.small_engine import small_engine
 from tests.turns import Turns
 
@@ -99,7 +101,9 @@ class Process:
         self.clock = 1000.0
         self.catalogue = self.catalogue_over(self.engine)
 
-    def catalogue_over(self, engine: Any) -> LiveCatalogue:
+    def catalogue_over(
+        self, engine: Any, clock: Callable[[], float] = time.monotonic
+    ) -> LiveCatalogue:
         """Return a catalogue over an engine, with the journal of this process."""
         return LiveCatalogue(
             engine=engine,
@@ -107,6 +111,7 @@ class Process:
             journal=self.journal,
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.clock,
+            clock=clock,
         )
 
     def ids(self, query: str = "", k: int = 20) -> list[str]:
@@ -290,3 +295,35 @@ async def test_a_new_engine_takes_over_with_all_changes(process: Process) -> Non
     assert "mob" not in process.ids()
     await process.catalogue.delete("new")
     assert not fresh.contains("new")
+
+
+class _Stuck(Wrapped):
+    """Does not come back from planning before it is let."""
+
+    def __init__(self, engine: RankEngine) -> None:
+        super().__init__(engine)
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def plan(self, changes: Sequence[Change], now: float) -> Any:
+        self.begun.set()
+        self.go.wait(20)
+        return self._engine.plan(changes, now)
+
+
+async def test_a_change_that_is_planned_for_ever_is_found_by_its_time(process: Process) -> None:
+    stuck, clock = _Stuck(process.engine), Clock()
+    catalogue = process.catalogue_over(stuck, clock)
+    assert catalogue.failure(300.0) is None
+    put = asyncio.create_task(catalogue.put([{"id": "new", "title": "x"}]))
+    await asyncio.to_thread(stuck.begun.wait, 20)
+    clock.advance(300.0)
+    assert catalogue.failure(300.0) is None
+    clock.advance(0.1)
+    assert catalogue.failure(300.0) == "a change has been planned for 300 s"
+    stuck.go.set()
+    await put
+
+    assert catalogue.failure(300.0) is None
+    catalogue.close()
+    await catalogue._thread.wait_ended()
+    assert catalogue.failure(300.0) == "the thread for changes has died"

@@ -1,6 +1,7 @@
 """The batcher's contract, where it refuses, dies or closes. Nothing here sleeps."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -205,3 +206,55 @@ async def test_repr_shows_live_counts():
         r.engine.release()
         await asyncio.wait(tasks)
     assert repr(r.batcher) == "<Batcher not ready, 0 waiting, 0 running>"
+
+
+# 5. what is lost for good
+
+
+async def test_a_pass_that_does_not_return_is_found_by_its_time():
+    async with rig() as r:
+        tasks = [*await r.running("stuck"), *await r.waiting("behind")]
+        r.clock.advance(10.0)
+        assert r.batcher.failure(10.0) is None
+        r.clock.advance(0.1)
+        assert r.batcher.failure(10.0) == "a call of the engine has not returned for 10 s"
+        r.batcher.give_up()
+        assert await outcomes(tasks) == ["NotReadyError"] * 2
+        assert not r.batcher.ready
+        assert r.batcher.failure(10.0) == "the batcher has ended"
+
+
+async def test_an_exclusive_call_that_does_not_return_is_found_too():
+    async with rig(held=False) as r:
+        hangs, begun = threading.Event(), threading.Event()
+
+        def call() -> None:
+            begun.set()
+            hangs.wait(20)
+
+        task = asyncio.create_task(r.batcher.run_exclusive(call))
+        await asyncio.to_thread(begun.wait, 20)
+        r.clock.advance(11.0)
+        assert r.batcher.failure(10.0) == "a call of the engine has not returned for 10 s"
+        r.batcher.give_up()
+        with pytest.raises(NotReadyError):
+            await task
+        hangs.set()
+
+
+async def test_time_without_work_is_no_hang_and_closing_is_no_loss():
+    async with rig(held=False) as r:
+        await outcomes(r.submit("a"))
+        r.clock.advance(1000.0)
+        assert r.batcher.failure(10.0) is None
+    assert r.batcher.failure(10.0) is None
+
+
+async def test_a_dead_thread_is_a_loss():
+    async with rig(held=False) as r:
+        r.engine.death = SystemExit()
+        assert await outcomes(r.submit("a")) == ["NotReadyError"]
+        assert r.batcher.failure(10.0) in {
+            "the batcher has ended",
+            "a thread of the engine has died",
+        }

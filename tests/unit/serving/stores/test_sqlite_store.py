@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,27 @@ async def test_epochs_come_from_outside(tmp_path: Path) -> None:
     await store.delete("u:ann")
     assert await store.version("u:ann") == b"second12:0"
     await store.aclose()
+
+
+async def test_if_the_writing_thread_dies_all_writes_fail_at_once(tmp_path: Path) -> None:
+    file = SqliteFile(tmp_path / "store.sqlite", TABLES, "the store")
+    begun, go = threading.Event(), threading.Event()
+
+    def die(_: sqlite3.Connection) -> None:
+        begun.set()
+        go.wait(20)
+        raise SystemExit
+
+    dying = asyncio.create_task(file.written(die))
+    await asyncio.to_thread(begun.wait, 20)
+    behind = asyncio.create_task(file.written(lambda connection: 1))
+    await asyncio.sleep(0)
+    assert file.alive
+    go.set()
+    for write in (dying, behind, file.written(lambda connection: 1)):
+        with pytest.raises(StoreError, match="its thread has died"):
+            await write
+
+    assert not file.alive
+    assert file.waiting == 0
+    await file.aclose()
