@@ -63,6 +63,7 @@ class DrainingServer(uvicorn.Server):
         settings: Settings,
         *,
         on_started: Callable[[], None] | None = None,
+        more_sockets: Sequence[socket.socket] = (),
     ) -> None:
         """Prepare a server.
 
@@ -72,11 +73,13 @@ class DrainingServer(uvicorn.Server):
             on_started: called once the process answers requests. With it, the process is one of
                 several: whoever started it forces it, so a second signal does nothing here, and
                 SIGUSR1 means that another one takes its place.
+            more_sockets: bound to other addresses, on which it listens, too.
         """
         super().__init__(config)
         self.exit_code = 0
         self._settings = settings
         self._on_started = on_started
+        self._more_sockets = more_sockets
         self._delay_s = settings.shutdown_delay_ms / 1e3
         self._drain_s = settings.drain_timeout_ms / 1e3
         self._replaced = False
@@ -110,6 +113,12 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the service and the listener."""
         await super().startup(sockets)
+        for each in self._more_sockets:
+            backlog = self.config.backlog
+            loop = asyncio.get_running_loop()
+            self.servers.append(
+                await loop.create_server(self._protocol, sock=each, backlog=backlog)
+            )
         if self._on_started is not None:
             self._on_started()
 

@@ -66,7 +66,7 @@ def run(settings: Settings) -> int:
         AppError: the bundle, the device or the event store cannot be used.
     """
     check_access(settings)
-    check_address(settings)
+    check_addresses(settings)
     share_one_arena()
     # Verified here for a plain message; each worker verifies again what it loads.
     require(settings.device)
@@ -99,13 +99,19 @@ def run(settings: Settings) -> int:
 
 def _serve(settings: Settings) -> int:
     config = _config(settings)
+    admin = [] if settings.admin_port is None else [_admin_socket(settings)]
     if settings.workers == 1:
-        server = DrainingServer(config, settings)
+        server = DrainingServer(config, settings, more_sockets=admin)
         server.run()
         return server.exit_code
     longest_stop_s = (settings.shutdown_delay_ms + settings.drain_timeout_ms) / 1e3 + _STOP_S
-    workers = Workers(_work, [config.bind_socket()], settings.workers, longest_stop_s)
+    workers = Workers(_work, [config.bind_socket(), *admin], settings.workers, longest_stop_s)
     return workers.run()
+
+
+def _admin_socket(settings: Settings) -> socket.socket:
+    where = {"host": settings.admin_host, "port": settings.admin_port}
+    return _config(settings.model_copy(update=where)).bind_socket()
 
 
 def _config(settings: Settings) -> uvicorn.Config:
@@ -154,8 +160,15 @@ def export_settings(settings: Settings) -> None:
         os.environ[f"RECSERVE_{name.upper()}"] = str(shown)
 
 
-def check_address(settings: Settings) -> None:
-    """Check that the address is free, before minutes of work are spent.
+def check_addresses(settings: Settings) -> None:
+    """Check that all addresses of the settings are free; raises as `check_address`."""
+    check_address(settings.host, settings.port)
+    if settings.admin_port is not None:
+        check_address(settings.admin_host, settings.admin_port)
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that an address is free, before minutes of work are spent.
 
     The server itself reports anything else that is wrong with an address.
 
@@ -163,12 +176,12 @@ def check_address(settings: Settings) -> None:
         OSError: it is taken, not one of this machine, or its name is unknown.
     """
     kind = socket.SOCK_STREAM
-    host = None if settings.host in _EVERYWHERE else settings.host
+    name = None if host in _EVERYWHERE else host
     try:
-        found = socket.getaddrinfo(host, settings.port, type=kind, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(name, port, type=kind, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise OSError(error.errno, f"the host {settings.host}: {error.strerror}") from None
-    where, unusable = f"{settings.host} port {settings.port}", list[OSError]()
+        raise OSError(error.errno, f"the host {host}: {error.strerror}") from None
+    where, unusable = f"{host} port {port}", list[OSError]()
     for family, _, protocol, _, address in found:
         try:  # the system may lack a family that a name has: so the socket is made here as well
             with socket.socket(family, kind, protocol) as probe:

@@ -28,7 +28,7 @@ from app.api.paths import routed
 from app.api.problems import problem_reply, translate
 from app.api.reply import CALLER_LEFT, Headers, Outcomes, Reply, header, id_of
 from app.api.request_log import Answered, RequestLog
-from app.core.errors import ForbiddenError, NotReadyError
+from app.core.errors import ForbiddenError, NotFoundError, NotReadyError
 from app.core.life import Life
 from app.serving.access.accounts import Account
 from app.serving.access.key_ring import KeyRing
@@ -55,6 +55,7 @@ class Edge:
         cors: Cors | None = None,
         log: RequestLog | None = None,
         root_path: str = "",
+        admin_port: int | None = None,
     ) -> None:
         """Wrap `app`.
 
@@ -65,6 +66,7 @@ class Edge:
             cors: who may read answers from other origins; None = nobody.
             log: where requests are logged; None = nowhere.
             root_path: prefix under which a proxy serves the application.
+            admin_port: the only port for what administrators may do; None = any port is.
         """
         self._app = app
         self._outcomes = outcomes
@@ -72,6 +74,7 @@ class Edge:
         self._cors = cors
         self._log = log
         self._root_path = root_path
+        self._admin_port = admin_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or one other event stream of the server."""
@@ -122,6 +125,8 @@ class Edge:
         if needed == "public":
             return
         exchange.audited = method == "DELETE" or path.startswith(_AUDITED)
+        if needed == "admin" and self._admin_port not in {None, _port_of(scope)}:
+            raise NotFoundError("there is no such path; see /docs")
         if method == "POST":
             check_origin(scope["headers"], self._cors)
         key = self._ring.check(header(scope["headers"], b"authorization"), needed)
@@ -134,6 +139,12 @@ class Edge:
             )
         if account.requests is not None:
             account.requests.spend()
+
+
+def _port_of(scope: Scope) -> int | None:
+    """Return the port at which a request came in."""
+    server = scope.get("server")
+    return None if server is None else server[1]
 
 
 class _Exchange:

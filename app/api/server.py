@@ -121,7 +121,15 @@ def create_app(
     app.add_exception_handler(HTTPException, http_exception_handler)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.add_route("/", _to_docs, include_in_schema=False)
-    app.add_middleware(Edge, outcomes=outcomes, ring=ring, cors=cors, log=log, root_path=root_path)
+    app.add_middleware(
+        Edge,
+        outcomes=outcomes,
+        ring=ring,
+        cors=cors,
+        log=log,
+        root_path=root_path,
+        admin_port=settings.admin_port,
+    )
     return app
 
 

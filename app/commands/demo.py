@@ -23,7 +23,7 @@ from app.core.settings import Settings
 from app.engine.open import ENCODER_FOLDER, check_versions
 from app.offline.demo_recipe import is_demo
 from app.offline.progress import logged_steps
-from app.server_process import check_address, export_settings, run
+from app.server_process import check_addresses, export_settings, run
 
 _KERNEL_FILE = f"{ENCODER_FOLDER}/kernel.safetensors"
 """The weights of the demo's encoder for our own kernels. Without them it is several times slower;
@@ -43,7 +43,7 @@ def run_demo(settings: Settings, *, wait: bool = False, build_only: bool = False
         AppError: the demo cannot be built or served.
     """
     if not build_only:
-        check_address(settings)
+        check_addresses(settings)
     root, trained_only = settings.bundle, wait or build_only
     manifest = servable(root)
     if manifest is None or (trained_only and is_untrained(manifest)):

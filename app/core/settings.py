@@ -70,6 +70,13 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on; :: = all of IPv6 and IPv4.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    admin_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which alone /admin and /metrics answer; unset = the port above.",
+    )
+    admin_host: str = Field("127.0.0.1", description="Address of that port.")
     workers: int = Field(1, ge=1, le=64, description="Processes, each a full replica.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from app.core.settings import Settings
 from app.server_process import check_address
 
 CODE = """
@@ -47,8 +46,8 @@ def test_a_taken_address_is_refused_under_every_name(taken, asked):
     with other:
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"in use: {asked} port {port}"):
-            check_address(Settings(host=asked, port=port))
-    check_address(Settings(host=asked, port=port))
+            check_address(asked, port)
+    check_address(asked, port)
     with socket.create_server((taken, port), family=family) as ours:
         assert ours.getsockname()[1] == port
 
@@ -57,7 +56,7 @@ def test_a_taken_address_is_refused_under_every_name(taken, asked):
 def test_a_free_port_is_still_free_after_the_check(host):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-    check_address(Settings(host=host, port=port))
+    check_address(host, port)
 
     with socket.create_server((host, port)) as ours:
         assert ours.getsockname()[1] == port
@@ -82,9 +81,9 @@ def test_workers_read_all_settings_from_the_environment_the_key_as_well():
 
 def test_an_unknown_host_is_named():
     with pytest.raises(OSError, match=r"the host no\.such\.host\.invalid: "):
-        check_address(Settings(host="no.such.host.invalid", port=0))
+        check_address("no.such.host.invalid", 0)
 
 
 def test_an_address_of_another_machine_is_refused():
     with pytest.raises(OSError, match=r"address: 192\.0\.2\.1 port 0"):
-        check_address(Settings(host="192.0.2.1", port=0))
+        check_address("192.0.2.1", 0)

@@ -42,14 +42,23 @@ def check_access(settings: Settings) -> None:
     Raises:
         UsageError: the settings allow that, or the file of keys cannot be used.
     """
+    if settings.admin_port is not None and settings.admin_port == settings.port:
+        raise UsageError("admin_port is the port of all other requests: choose another one")
     if settings.api_keys_file is not None:
         read_keys(settings.api_keys_file)
-    elif not is_loopback(settings.host) and not settings.allow_anonymous:
+        return
+    reached = [host for host in _hosts(settings) if not is_loopback(host)]
+    if reached and not settings.allow_anonymous:
         raise UsageError(
-            f"{settings.host} is reached by other machines, and nobody needs a key: make one with "
-            "recserve keys add --file FILE and set RECSERVE_API_KEYS_FILE, or set "
+            f"{reached[0]} is reached by other machines, and nobody needs a key: make one with "
+            "recserve keys add --api-keys-file FILE and set RECSERVE_API_KEYS_FILE, or set "
             "RECSERVE_ALLOW_ANONYMOUS=1"
         )
+
+
+def _hosts(settings: Settings) -> list[str]:
+    """Return all addresses on which the service listens."""
+    return [settings.host] if settings.admin_port is None else [settings.host, settings.admin_host]
 
 
 def key_ring(settings: Settings, metrics: Metrics) -> KeyRing:
@@ -66,7 +75,8 @@ def key_ring(settings: Settings, metrics: Metrics) -> KeyRing:
     if settings.api_keys_file is not None:
         anonymous: Role | None = "read" if settings.allow_anonymous else None
         return KeyRing(read_keys(settings.api_keys_file), anonymous, accounts)
-    return KeyRing((), "admin" if is_loopback(settings.host) else "write", accounts)
+    alone = all(map(is_loopback, _hosts(settings)))
+    return KeyRing((), "admin" if alone else "write", accounts)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from loadtest.chaos import catalogue
 from loadtest.chaos.asking import Answer, Caller
 from loadtest.chaos.rig import Rig
 from loadtest.chaos.trial import Measured, Trial
+from loadtest.runners.services import free_port
 
 _NEEDED: Final = (
     (r"/(livez|readyz)", None),
@@ -271,6 +272,25 @@ def _wait_for(store: "redis_client.Redis[bytes]", values: int) -> None:
         time.sleep(0.02)
 
 
+def admin_port(rig: Rig) -> Measured:
+    """Ask two workers for what is for operators, on the port for that and on the other one."""
+    port = free_port()
+    service = rig.serve("--admin-port", str(port), "--workers", "2")
+    paths = ("/metrics", "/admin/rules", "/admin/scenarios", "/admin/doctor", "/v1/metrics/")
+    statuses: dict[int, Counter[int]] = {service.port: Counter(), port: Counter()}
+    for asked, found in statuses.items():
+        for path in paths * 8:
+            caller = Caller(asked)
+            found[caller.call("GET", path).status] += 1
+            caller.close()
+    calls = 8 * len(paths)
+    return Measured(
+        statuses == {service.port: {404: calls}, port: {200: calls}},
+        f"statuses on the port of all: {dict(statuses[service.port])}, on the port of operators: "
+        f"{dict(statuses[port])}",
+    )
+
+
 TRIALS: Final = (
     Trial(
         name="access.roles",
@@ -297,6 +317,14 @@ TRIALS: Final = (
         pass_line="≤ 1 s; other keys stay valid",
         run=revocation,
         faults=("keys_are_read_once",),
+    ),
+    Trial(
+        name="access.admin_port",
+        requirements=(40,),
+        promise="with a port for operators, `/admin` and `/metrics` answer there and nowhere else",
+        pass_line="404 on the one port, 200 on the other, for both workers",
+        run=admin_port,
+        faults=("operators_on_every_port",),
     ),
     Trial(
         name="access.swapped_entries",

@@ -47,3 +47,15 @@ def test_with_keys_strangers_may_read_at_most(tmp_path: Path) -> None:
 def test_a_file_of_keys_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         check_access(Settings(api_keys_file=tmp_path / "keys.json"))
+
+
+def test_the_port_of_operators_counts_as_an_address_of_the_service() -> None:
+    settings = Settings(admin_port=9000, admin_host="0.0.0.0")
+    with pytest.raises(UsageError, match=r"0\.0\.0\.0 is reached by other machines"):
+        check_access(settings)
+    allowed = settings.model_copy(update={"allow_anonymous": True})
+    check_access(allowed)
+    assert _ring(allowed).anonymous == "write"
+    assert _ring(Settings(admin_port=9000)).anonymous == "admin"
+    with pytest.raises(UsageError, match="choose another one"):
+        check_access(Settings(port=9000, admin_port=9000))
