@@ -6,7 +6,9 @@ takes any number of connections. Here
 - the first line, the headers and their number have limits: 414 and 431;
 - headers and body have to arrive in time (408), and a connection may be idle for so long only;
 - of too many connections, one that waits for its caller is closed: the one that waits longest;
-- a request names exactly one host (400);
+- a request names exactly one host, speaks HTTP/1.1 or 1.0, and has a body of a known length or in
+  chunks, never both (400): two readers of one connection must not differ in where a request ends;
+- an unsound request is refused after the answers to those before it;
 - when the process is about to end, each connection ends with its next answer, which says so;
 - an offer to speak another protocol (`Upgrade`) is not taken: the request is answered as it is.
 
@@ -18,6 +20,7 @@ import resource
 from typing import ClassVar, Final
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.problems import problem_reply
@@ -44,6 +47,9 @@ MAX_HEAD: Final = 32_768
 MAX_HEADERS: Final = 100
 
 _NEVER: Final = float("inf")
+_SPOKEN: Final = ("1.1", "1.0")
+_AROUND: Final = 8
+"""Most bytes around a body in chunks, for each byte of it: its smallest chunks need five."""
 _KEPT_FILES: Final = 128
 """Files that the process itself needs, of those that the system lets it open."""
 
@@ -54,6 +60,13 @@ _UNSOUND: Final = "this is not a sound HTTP request"
 def _most_connections() -> int:
     most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return max(64, min(4096, most_files - _KEPT_FILES))
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    """Takes the headers that follow a body in chunks: nobody reads them, so none is kept."""
+
+    def append(self, header: tuple[bytes, bytes]) -> None:
+        """Keep nothing."""
 
 
 class Connection(HttpToolsProtocol):
@@ -74,13 +87,15 @@ class Connection(HttpToolsProtocol):
     _since = 0.0  # when the present state began, on the clock of the loop
     _limit_s = _NEVER  # how long it may last
     _timer: asyncio.TimerHandle | None = None
-    _in_head = _in_message = False
+    _in_head = _in_message = _in_chunks = False
     _ends = False  # with the next answer
     _upgrading = False
     _answering: RequestResponseCycle | None = None  # which others wait behind, if any do
     _n_head = 0  # bytes of the head in segments before the present one
     _n_segment = 0
+    _n_around = 0  # bytes after the head that are not of the body
     _refusal: AppError | None = None
+    _afterwards: AppError | None = None  # the refusal that follows the answers still to be given
 
     @property
     def waits_since(self) -> float:
@@ -141,13 +156,24 @@ class Connection(HttpToolsProtocol):
             self._n_head += size
             if self._n_head > MAX_HEAD:
                 self.refuse(self._too_large())
+            return
+        self._n_around += size
+        if self._n_around > MAX_HEAD:
+            self.refuse(HeadTooLargeError("there is too much around the chunks of the body"))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's own words
         """Refuse what is no sound HTTP request, or beyond a limit."""
         self.refuse(self._refusal or InvalidRequestError(_UNSOUND), bad_bytes=True)
 
     def refuse(self, error: AppError, *, bad_bytes: bool = False) -> None:
-        """Send a problem in JSON, and hang up. `bad_bytes`: the status is 400, not 422."""
+        """Send a problem in JSON, and hang up. `bad_bytes`: the status is 400, not 422.
+
+        Where earlier requests still have no answer, this comes after theirs.
+        """
+        if self._owes_answers():
+            self._afterwards = error
+            self.flow.pause_reading()
+            return
         if self._may_write() and not self.transport.is_closing():
             reply = problem_reply(error, fresh_id())
             status = 400 if bad_bytes and reply.status == 422 else reply.status
@@ -161,7 +187,19 @@ class Connection(HttpToolsProtocol):
         """Begin the head of a request."""
         super().on_message_begin()
         self._in_head = self._in_message = True
-        self._n_head, self._limit_s = 0, _NEVER
+        self._n_head = self._n_around = 0
+        self._limit_s, self._in_chunks = _NEVER, False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._n_around -= _AROUND * len(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_headers_complete(self) -> None:
         """Check the head, and begin the request. Raises `AppError`, which ends in a refusal."""
@@ -171,6 +209,8 @@ class Connection(HttpToolsProtocol):
             self._upgrading = True  # the parser stops here: see `data_received`
         else:
             self.begin_request()
+            if self._in_chunks:
+                self.headers = _Dropped()
 
     def begin_request(self) -> None:
         """Begin a request whose head is here."""
@@ -200,6 +240,9 @@ class Connection(HttpToolsProtocol):
             return
         self._answering = None
         self.server_state.total_requests += 1
+        if self._afterwards is not None:
+            self.refuse(self._afterwards, bad_bytes=True)
+            return
         self.flow.resume_reading()
         if not self._in_message:
             self._wait(self.timeout_keep_alive)
@@ -242,6 +285,11 @@ class Connection(HttpToolsProtocol):
         else:
             oldest.transport.close()
 
+    def _owes_answers(self) -> bool:
+        """Tell whether earlier requests wait for their answers, and not the one that is refused."""
+        before = not self._in_message or self._in_head
+        return before and self.cycle is not None and not self.cycle.response_complete
+
     def _may_write(self) -> bool:
         """Tell whether what is written now is read as the answer to the present request."""
         cycle = self.cycle
@@ -257,12 +305,25 @@ class Connection(HttpToolsProtocol):
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD:
                 self._raise(self._too_large())
-        hosts = 0
-        for name, _ in self.headers:
+        version, hosts, coding = self.parser.get_http_version(), 0, None
+        for name, value in self.headers:
             if name == b"host":
                 hosts += 1
-        if hosts != 1 and (hosts > 1 or self.parser.get_http_version() == "1.1"):
+            elif name == b"transfer-encoding":
+                coding = value
+        plain = hosts == 1 and coding is None and version == "1.1" and self.url[:1] == b"/"
+        if not plain:
+            self._check_framing(version, hosts, coding)
+
+    def _check_framing(self, version: str, hosts: int, coding: bytes | None) -> None:
+        """Refuse a head that others may read differently; few requests come here."""
+        if version not in _SPOKEN:
+            self._raise(InvalidRequestError("HTTP/1.1 is spoken here, and HTTP/1.0"))
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
             self._raise(InvalidRequestError("a request names one host, in one header Host"))
+        self._in_chunks = coding is not None and coding.strip().lower() == b"chunked"
+        if coding is not None and not (self._in_chunks and version == "1.1"):
+            self._raise(InvalidRequestError("a body may come in chunks, and in no other coding"))
         if self.parser.get_method() == b"CONNECT":
             self._raise(InvalidRequestError("this is no proxy: it does not take CONNECT"))
 

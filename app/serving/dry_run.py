@@ -83,7 +83,7 @@ class DryRun:
             StoreError: the rules in force cannot be read.
         """
         await self._control.catch_up()
-        warnings = self._control.check_rules(rules, where)
+        warnings = await self._control.check_rules(rules, where)
         book = self._control.rules.book_with(rules)
         # One after another: requests that callers wait for come between.
         return [await self._compared(ask, book) for ask in asks], warnings

@@ -3,6 +3,7 @@
 What a scenario does to requests is in `app.serving.control.scenarios`.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -75,6 +76,7 @@ class ScenarioDesk:
             if own in fields:
                 message = "this belongs to one request, and to no scenario"
                 raise InvalidRequestError(message, field=f"{where}{own}")
+        await asyncio.sleep(0)  # others have the event loop before each scenario
         ask = RecommendRequest.model_validate_json(orjson.dumps(fields))
         try:
             plan = await self._planner.plan(ask, _ALWAYS, Caller())

@@ -212,11 +212,49 @@ async def test_it_is_no_proxy() -> None:
         assert reply.status == 400
 
 
-async def test_a_refusal_is_not_taken_for_the_answer_to_an_earlier_request() -> None:
+async def test_a_refusal_comes_after_the_answer_to_an_earlier_request() -> None:
     async with running() as service:
         caller = await _asked(service, post(b'{"query": "a", "budget_ms": 10000}'))
         await caller.send(b"GET / HTTP/9.9\r\n\r\n")
+        service.engine.release()
+        assert (await caller.reply()).status == 200
+        assert (await caller.reply()).status == 400
         assert await _ends(caller)
+
+
+@pytest.mark.parametrize("path", ["/recommend", "/interpret"])
+async def test_what_follows_a_chunked_body_takes_no_memory(path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    body = b'{"query": "a"}'
+    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+    endless = (
+        (chunk + b"0\r\n", b"x: " + b"a" * 100 + b"\r\n"),
+        (chunk + b"0\r\nx: ", b"a" * 100),
+        (b"%x;x=" % len(body), b"a" * 100),
+    )
+    async with running() as service:
+        service.engine.release()
+        for begin, piece in endless:
+            caller = await _asked(service, head + begin)
+            sent = 0
+            with suppress(ConnectionError):
+                while sent < _MUCH and not caller.writer.is_closing():
+                    caller.writer.write(piece * 80)
+                    await caller.writer.drain()
+                    await asyncio.sleep(0)
+                    sent += len(piece) * 80
+            assert sent < _MUCH
+
+
+async def test_what_follows_a_chunked_body_is_no_header_of_the_request() -> None:
+    head = b"POST /interpret HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = b'{"query": "a"}'
+    chunks = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+    async with running() as service:
+        caller = await _asked(
+            service, head + chunks + b"content-encoding: br\r\nHost: other\r\n\r\n"
+        )
+        assert (await caller.reply()).status == 200
 
 
 async def test_many_tiny_chunks_are_read_in_time() -> None:

@@ -71,16 +71,18 @@ class Control:
         """Use what the store has, for the bundle that serves. Raises `StoreError`."""
         async with self._lock:
             if await self._store.number() == self.number:
-                self.rules.take_bundle()
+                await self.rules.take_bundle()
                 return
             state = await self._store.read()
-            self.rules.take([entry for entry in state.entries if entry.kind == "rule"])
-            self.scenarios.take([entry for entry in state.entries if entry.kind == "scenario"])
+            await self.rules.take([entry for entry in state.entries if entry.kind == "rule"])
+            await self.scenarios.take(
+                [entry for entry in state.entries if entry.kind == "scenario"]
+            )
             self.number = state.number
 
-    def check_rules(self, rules: Sequence[Rule], where: str = "") -> list[ControlWarning]:
+    async def check_rules(self, rules: Sequence[Rule], where: str = "") -> list[ControlWarning]:
         """Check rules together with those in force; return what looks wrong. See `Rules.check`."""
-        warnings = self.rules.check(rules, where)
+        warnings = await self.rules.check(rules, where)
         for position, rule in enumerate(rules):
             if rule.scenario is not None and rule.scenario not in self.scenarios:
                 message = "there is no such scenario yet"
@@ -96,7 +98,7 @@ class Control:
             StoreError, OverloadedError: they could not be stored.
         """
         await self.catch_up()
-        warnings = self.check_rules(rules, where)
+        warnings = await self.check_rules(rules, where)
         await self._store.put("rule", [(rule.id, rule.text()) for rule in rules], self._now())
         await self._try_to_catch_up()
         return warnings

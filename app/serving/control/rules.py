@@ -1,5 +1,6 @@
 """The rules of this process: which may apply to a request, and whether they fit the catalogue."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -78,27 +79,34 @@ class Rules:
         known |= {rule.id: KnownRule.of(rule) for rule in rules}
         return RuleBook(list(known.values()), self._now())
 
-    def take(self, entries: Sequence[ControlEntry]) -> None:
-        """Use exactly these rules, the oldest first; only those that are new are read."""
+    async def take(self, entries: Sequence[ControlEntry]) -> None:
+        """Use exactly these rules, the oldest first; only those that are new are read.
+
+        Others have the event loop after each that is read: its filter may be long.
+        """
         bundle = self._engine.info.bundle
         before = self._held if bundle == self._bundle else {}
-        self._bundle, self._held = bundle, {}
+        taken: dict[str, _Held] = {}
         for entry in entries:
             held = before.get(entry.name)
             if held is None or held.entry.version != entry.version:
                 held = self._read_back(entry)
+                await asyncio.sleep(0)
             if held is not None:
-                self._held[entry.name] = held
+                taken[entry.name] = held
+        self._bundle, self._held = bundle, taken
         self._fitting = [held.known for held in self._held.values() if held.problem is None]
         self._book = RuleBook(self._fitting, self._now())
 
-    def take_bundle(self) -> None:
+    async def take_bundle(self) -> None:
         """Check all rules again if another bundle serves."""
         if self._bundle != self._engine.info.bundle:
-            self.take([held.entry for held in self._held.values()])
+            await self.take([held.entry for held in self._held.values()])
 
-    def check(self, rules: Sequence[Rule], where: str = "") -> list[ControlWarning]:
+    async def check(self, rules: Sequence[Rule], where: str = "") -> list[ControlWarning]:
         """Check rules together with those that are in force; return what looks wrong.
+
+        Others have the event loop after each rule.
 
         `where`: the name of the list in what was sent; "" = it was one rule.
 
@@ -114,6 +122,7 @@ class Rules:
                 raise InvalidRequestError("this id comes twice", field=f"{path}id")
             ids.add(rule.id)
             warnings += check_rule(rule, self._engine, path)
+            await asyncio.sleep(0)
         everything = {name: held.known.rule for name, held in self._held.items()}
         everything |= {rule.id: rule for rule in rules}
         if len(everything) > MOST_RULES:

@@ -6,6 +6,7 @@ What a request sends beats its scenario; filters are both demanded. A scenario i
 put: by the rules of a request, and against the catalogue.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,16 +66,19 @@ class Scenarios:
         """Tell whether there is a scenario of this name."""
         return name in self._by_name
 
-    def take(self, entries: Sequence[ControlEntry]) -> None:
-        """Use exactly these scenarios."""
+    async def take(self, entries: Sequence[ControlEntry]) -> None:
+        """Use exactly these scenarios; others have the event loop after each that is read."""
         found: dict[str, Scenario] = {}
         for entry in entries:
             known = self._by_name.get(entry.name)
+            if known is not None and known.entry.version == entry.version:
+                found[entry.name] = known
+                continue
             try:
-                is_known = known is not None and known.entry.version == entry.version
-                found[entry.name] = known if known and is_known else Scenario.of(entry)
+                found[entry.name] = Scenario.of(entry)
             except ValueError:
                 _log.warning("the scenario %s cannot be read; it is left out", entry.name)
+            await asyncio.sleep(0)
         self._by_name = found
 
     def entries(self) -> list[ControlEntry]:
