@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from app.bundle.manifest import GENERATION, MANIFEST, Manifest
+from app.core.bounds import is_plain
 from app.core.errors import BundleError
 from app.core.types import Matrix
 
@@ -129,7 +130,7 @@ def load_vectors(bundle: Bundle, name: str = "vectors.npy") -> Matrix:
     except (OSError, ValueError) as error:
         raise BundleError(f"the bundle file {name} is malformed") from error
     manifest = bundle.manifest
-    if vectors.dtype != np.float32 or vectors.shape != (manifest.n_items, manifest.encoder.dim):
+    if not is_plain(vectors, np.float32, manifest.n_items, manifest.encoder.dim):
         raise BundleError(f"the bundle file {name} has another shape than the manifest says")
     return vectors
 
@@ -254,5 +255,8 @@ def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         if name != "__metadata__":
             first, last = info["data_offsets"]
             data = view[start + first : start + last]
-            arrays[name] = np.frombuffer(data, _DTYPES[info["dtype"]]).reshape(info["shape"])
+            array = np.frombuffer(data, _DTYPES[info["dtype"]]).reshape(info["shape"])
+            if not array.flags.aligned:  # the library aligns them; C takes it for granted
+                raise ValueError(f"the tensor {name} lies at an odd address")
+            arrays[name] = array
     return arrays

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_offsets, is_plain
 from app.core.errors import BundleError
 from app.core.types import JsonValue
 
@@ -159,7 +160,8 @@ class StringsColumn(Column):
         self._data = _text(arrays, self._offsets)
         self._rows = _part(arrays, "rows", np.int64)
         self._present = _part(arrays, "present", np.uint8)
-        _same_length(len(self._rows) - 1, self._present)
+        if not are_offsets(self._rows, len(self._offsets) - 1, len(self._present)):
+            raise BundleError("a column of lists of the bundle is inconsistent")
 
     def __len__(self) -> int:
         return len(self._present)
@@ -317,14 +319,14 @@ def _pieces(data: memoryview, offsets: memoryview) -> Iterator[bytes]:
 
 def _text(arrays: Arrays, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     data = _part(arrays, "data", np.uint8)
-    if len(offsets) == 0 or int(offsets[-1]) != len(data):
+    if not are_offsets(offsets, len(data)):
         raise BundleError("a text column of the bundle is inconsistent")
     return data
 
 
 def _part(arrays: Arrays, name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
     array = arrays.get(name)
-    if array is None or array.dtype != dtype or array.ndim != 1:
+    if array is None or not is_plain(array, dtype):
         raise BundleError(f"a column of the bundle lacks a sound part {name!r}")
     return array
 

@@ -15,8 +15,9 @@ from app.bundle.reader import (
     open_bundle,
     rebuild_command,
 )
+from app.core.bounds import are_finite, is_plain
 from app.core.errors import BundleError
-from app.core.types import Device, EngineInfo, JsonValue, Matrix
+from app.core.types import Device, EngineInfo, JsonValue, Matrix, Vector
 from app.domain.columns import Column, decode_column, parts_of
 from app.domain.item_text import DEFAULT_TEXT, TextTemplate
 from app.engine.catalogue.behaviour import behaviour_of
@@ -38,6 +39,9 @@ from app.engine.scoring.modes import MODES, Mode
 from app.engine.scoring.scorer import Scorer
 
 ENCODER_FOLDER: Final = "encoder"
+
+_SIGNALS: Final = ("popularity", "trending", "freshness")
+"""What every item has."""
 
 
 def open_engine(path: Path, threads: int) -> RankEngine:
@@ -101,10 +105,11 @@ def engine_of(  # noqa: PLR0913 - each by its name
     columns = columns_of(bundle)
     # A plain array: every view of a memmap costs microseconds more.
     vectors = np.asarray(load_vectors(bundle))
-    signals = load_arrays(bundle, "signals.safetensors")
+    if not are_finite(vectors):
+        raise BundleError("the bundle has a vector with numbers that are none")
+    signals = signals_of(bundle)
     words = LexicalIndex(load_arrays(bundle, "words.safetensors"))
-    lengths = {len(columns["id"]), len(vectors), *(len(signal) for signal in signals.values())}
-    if lengths != {manifest.n_items}:
+    if {len(words), *map(len, columns.values())} != {manifest.n_items}:
         raise BundleError("the parts of the bundle disagree on the number of items")
     catalogue = Catalogue(columns, manifest.attributes)
     index = index_of(bundle, vectors, threads, device)
@@ -173,6 +178,23 @@ def index_of(bundle: Bundle, vectors: Matrix, threads: int, device: Device = "cp
 
         return DeviceIndex(vectors, device)
     return ListIndex.open(file_of(bundle, INDEX_FILE), vectors, facts.probes, threads)
+
+
+def signals_of(bundle: Bundle) -> dict[str, Vector]:
+    """Return the signals of items by name: float32[n], finite but for ratings that there are not.
+
+    Raises:
+        BundleError: one is missing, or does not fit the items.
+    """
+    signals = load_arrays(bundle, "signals.safetensors")
+    n_items = bundle.manifest.n_items
+    for name in (*_SIGNALS, *signals):
+        signal = signals.get(name)
+        if signal is None or not is_plain(signal, np.float32, n_items):
+            raise BundleError("the parts of the bundle disagree on the number of items")
+        if name in _SIGNALS and not are_finite(signal):
+            raise BundleError(f"the bundle has an item whose {name} is no number")
+    return signals
 
 
 def learned_of(bundle: Bundle) -> LearnedParts | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_below, are_finite, is_plain
 from app.core.errors import BundleError
 from app.core.types import Matrix, Rows, Vector
 from app.domain.columns import Arrays, prefixed
@@ -151,24 +152,27 @@ def behaviour_of(arrays: Arrays, decays: Mapping[str, float], n_items: int) -> B
 
 def _fits(behaviour: Behaviour, n_items: int) -> bool:
     """Tell whether all shapes fit each other and all rows are rows of the catalogue."""
-    taste = behaviour.taste
+    taste, items = behaviour.taste, behaviour.items
+    dim = taste.inputs.shape[-1] if taste.inputs.ndim == 2 else 0
     return (
         "content_knn" in behaviour.tables
         and all(_table_fits(near, n_items) for near in behaviour.tables.values())
-        and taste.inputs.shape == taste.targets.shape
-        and taste.inputs.ndim == 2
-        and len(taste.inputs) == n_items
-        and taste.recency.ndim == 1
+        and dim > 0
+        and is_plain(taste.inputs, np.float32, n_items, dim)
+        and is_plain(taste.targets, np.float32, n_items, dim)
+        and is_plain(taste.recency, np.float32)
         and len(taste.recency) > 0
-        and behaviour.items.shape == (_N_SIGNALS, n_items)
+        and is_plain(items, np.float32, _N_SIGNALS, n_items)
+        and all(map(are_finite, (taste.inputs, taste.targets, taste.recency, items)))
     )
 
 
 def _table_fits(near: Neighbours, n_items: int) -> bool:
     shape = near.rows.shape
-    if near.weights.shape != shape or len(shape) != 2 or shape[0] != n_items or not shape[1]:
+    if len(shape) != 2 or shape[0] != n_items or not shape[1]:
         return False
-    return bool(near.rows.min() >= 0 and near.rows.max() < n_items)
+    plain = is_plain(near.rows, np.int32, *shape) and is_plain(near.weights, np.float32, *shape)
+    return plain and are_below(near.rows, n_items) and are_finite(near.weights)
 
 
 def item_signals(items: Rows, offsets: Rows, n_items: int) -> Matrix:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_below, are_finite, are_offsets, is_plain
 from app.core.errors import BundleError
 from app.core.types import Attributes, Codes, Context, Matrix, Rows, Vector
 from app.domain.columns import Arrays, decode_column, encode_column, parts_of, prefixed
@@ -183,14 +184,15 @@ def side_values_of(arrays: Arrays, n_items: int, dim: int) -> SideValues:
 
 
 def _fits(sides: SideValues, n_items: int, dim: int) -> bool:
-    rows, offsets = sides.rows, sides.offsets
+    rows = sides.rows
     return (
-        offsets.shape == (len(sides) + 1,)
-        and bool((np.diff(offsets) >= 0).all())
-        and (int(offsets[0]), int(offsets[-1])) == (0, len(rows))
-        and rows.shape == sides.lifts.shape
-        and sides.vectors.shape == (len(sides), dim)
-        and bool(np.all((rows >= 0) & (rows < n_items)))
+        is_plain(rows, np.int32)
+        and are_offsets(sides.offsets, len(rows), len(sides))
+        and is_plain(sides.lifts, np.float32, len(rows))
+        and is_plain(sides.vectors, np.float32, len(sides), dim)
+        and are_below(rows, n_items)
+        and are_finite(sides.lifts)
+        and are_finite(sides.vectors)
     )
 
 

@@ -79,13 +79,13 @@ class PackedEncoder:
             self._informative = informative_tokens(tokenizer)
             self._unknown = unknown_token(tokenizer)
             self.runtime, self._runtime = _open(directory, info, threads, runtime)
+            self.centre = _centre(info)
         except (Unavailable, KernelMismatch, DeviceError, EngineError):
             raise
         except Exception as error:  # runtimes and the tokenizer raise bare `Exception`s
             raise BundleError("the encoder cannot be loaded") from error
         self.id = info.id
         self.dim = info.dim
-        self.centre = None if info.centre is None else np.array(info.centre, np.float32)
         self._prompts: dict[TextRole, str] = {"item": info.item_prompt, "query": info.query_prompt}
         self.n_tokens = tokenizer.get_vocab_size()
         self.tokenizer = tokenizer
@@ -155,6 +155,14 @@ class PackedEncoder:
             return self._runtime.run(tokens)
         except Exception as error:  # see __init__
             raise EngineError("the texts could not be encoded") from error
+
+
+def _centre(info: EncoderInfo) -> npt.NDArray[np.float32] | None:
+    if info.centre is None:
+        return None
+    if len(info.centre) != info.dim:
+        raise ValueError("the centre has another length than the vectors")
+    return np.array(info.centre, np.float32)
 
 
 def _open(

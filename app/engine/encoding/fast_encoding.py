@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_finite, is_plain
 from app.core.errors import BundleError
 from app.core.types import Mask, Matrix, TextRole
 from app.engine.encoding.encoder import PackedEncoder
@@ -35,9 +36,12 @@ class FastEncoder:
         self.dim = whole.dim
         self.centre = None  # it was fitted to vectors without it
         self._tokens, self._knows = whole.tokens, whole.knows
+        if not {"table", "scale"} <= set(arrays):
+            raise BundleError("the fast encoding of the bundle lacks a part")
         self._table, self._scale = arrays["table"], arrays["scale"]
-        shape = (whole.n_tokens, whole.dim)
-        if self._table.shape != shape or self._scale.shape != shape[:1]:
+        whole_table = is_plain(self._table, np.int8, whole.n_tokens, whole.dim)
+        whole_scale = is_plain(self._scale, np.float32, whole.n_tokens)
+        if not (whole_table and whole_scale and are_finite(self._scale)):
             raise BundleError("the fast encoding of the bundle does not fit its encoder")
 
     def encode(self, texts: Sequence[str], role: TextRole = "query") -> Matrix:  # noqa: ARG002

@@ -18,11 +18,12 @@ The kernel has no padding, no barrier between threads within a layer, and half t
 weights to read. There is no implementation in numpy: ONNX Runtime runs where the kernel cannot, and
 the contract tests compare both with the original model.
 
-C trusts what it is given. So this file checks types and shapes of all weights, and that every token
-has a row.
+C trusts what it is given. So this file checks types and shapes of all weights, that the heads
+divide the width, and that every token has a row.
 """
 
 import ctypes
+import math
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_float, c_int, c_int32, c_void_p
 from itertools import accumulate, chain
@@ -164,6 +165,7 @@ class KernelRuntime:
         # file has the int8 weights under the names of the float16 ones, which they replace.
         self._arrays = map_tensors(directory / info.weights) | map_tensors(directory / info.kernel)
         self._inner = inner = len(self._arrays["0.widen.bias"])
+        _require_sound(info, inner)
         self.instruction_set = choose_instruction_set(
             self._library, (info.dim, inner), instruction_set
         )
@@ -259,6 +261,15 @@ class KernelRuntime:
     def _keep(self, array: npt.NDArray[Any]) -> int:
         self._kept.append(array)
         return address(array)
+
+
+def _require_sound(info: EncoderInfo, inner: int) -> None:
+    """Refuse numbers that C would divide by, or count with. Raises `ValueError`."""
+    positive = min(info.dim, inner, info.heads, info.layers) >= 1
+    if not positive or info.dim % info.heads or not suits(info.dim, inner, info.dim // info.heads):
+        raise ValueError("the heads of the encoder do not fit its width")
+    if not 0.0 < info.epsilon < math.inf:
+        raise ValueError("the epsilon of the encoder is no small number")
 
 
 def suits(width: int, inner: int, head: int) -> bool:

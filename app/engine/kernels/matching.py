@@ -22,6 +22,7 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_below, are_offsets
 from app.core.errors import BundleError
 from app.core.types import Rows, Vector
 from app.engine.kernels.loader import (
@@ -229,10 +230,13 @@ class KernelMatching:
         """
         bind(library, "matching", _FUNCTIONS, struct_layout(_Index))
         n = len(trigrams.counts)
-        words = trigrams.words
-        rising = (np.diff(each.offsets) >= 0 for each in (postings, trigrams))
-        inside = not len(words) or (words.min() >= 0 and words.max() < n)
-        if not (all(each.all() for each in rising) and inside and len(postings.offsets) == n + 1):
+        sound = (
+            are_offsets(postings.offsets, len(postings.rows), n)
+            and are_offsets(trigrams.offsets, len(trigrams.words), len(trigrams.codes))
+            and are_below(trigrams.words, n)
+            and np.array_equal(np.bincount(trigrams.words, minlength=n), trigrams.counts)
+        )
+        if not sound:
             raise BundleError("the lexical index of the bundle is inconsistent")
         self._library = library
         self._offsets = postings.offsets

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_below, is_plain
 from app.core.errors import BundleError
 from app.core.types import JsonValue, Rows
 from app.domain.columns import Arrays
@@ -145,11 +146,11 @@ class Codes:
             BundleError: they are missing or do not fit.
         """
         keys, rows = arrays.get("code/keys"), arrays.get("code/rows")
-        if keys is None or rows is None or keys.dtype != np.int64 or rows.dtype != np.int32:
+        if keys is None or rows is None or not is_plain(keys, np.int64):
             raise BundleError("the lexical index of the bundle lacks its codes")
-        if keys.ndim != 1 or keys.shape != rows.shape:
+        if not is_plain(rows, np.int32, len(keys)):
             raise BundleError("the lexical index of the bundle has other codes than rows")
-        if len(rows) and not 0 <= rows.min() <= rows.max() < n_items:
+        if not are_below(rows, n_items):
             raise BundleError("the lexical index of the bundle has codes of items that it lacks")
         # A view that returns plain Python numbers: searched in a tenth of numpy's time.
         self._keys, self._rows = keys.data, rows

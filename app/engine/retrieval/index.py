@@ -197,7 +197,7 @@ class ListIndex:
             raise BundleError("the index of the bundle cannot be read") from error
         if isinstance(index, faiss.IndexIVF) and index.d == vectors.shape[1]:
             opened = cls(index, vectors, probes, threads)
-            if index.ntotal == np.count_nonzero(~opened.empty.mask):
+            if probes > 0 and _is_sound(index, np.flatnonzero(~opened.empty.mask)):
                 return opened
         raise BundleError("the index of the bundle does not fit its vectors")
 
@@ -271,6 +271,36 @@ class ListIndex:
         pending = self._pending[~unsearchable[self._pending]]
         added = np.broadcast_to(pending, (len(rows), len(pending)))
         return np.concatenate([settled, added], axis=1)
+
+
+def _is_sound(index: faiss.IndexIVF, rows: Rows) -> bool:
+    """Tell whether the parts of an index fit each other, and its lists have each row once.
+
+    FAISS compares the sizes within each part when it reads the file, but not the parts, and it
+    returns whatever rows the lists name. `rows`: int64[c], ascending.
+    """
+    parts: Any = index  # the stubs lack most of its parts
+    lists: Any = faiss.downcast_InvertedLists(parts.invlists)
+    coarse = faiss.downcast_index(parts.quantizer)
+    fits = (
+        (coarse.d, coarse.ntotal) == (index.d, index.nlist)
+        and lists.nlist == index.nlist
+        and index.metric_type == faiss.METRIC_INNER_PRODUCT
+        and index.is_trained
+        and index.ntotal == len(rows)
+    )
+    if fits and isinstance(index, faiss.IndexIVFPQFastScan):
+        codes = parts.pq
+        fits = codes.d == index.d == codes.M * codes.dsub and codes.M == parts.M
+    if not fits:
+        return False
+    sizes = [lists.list_size(number) for number in range(lists.nlist)]
+    if sum(sizes) != len(rows):
+        return False
+    named = [
+        faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in enumerate(sizes) if size
+    ]
+    return np.array_equal(np.sort(np.concatenate([NO_ROWS, *named])), rows)
 
 
 def _selector(rows: Mask) -> faiss.IDSelector:

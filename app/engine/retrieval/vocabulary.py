@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from app.core.bounds import are_below, are_finite, are_offsets, is_plain, rise_in_lists
 from app.core.errors import BundleError
 from app.core.types import Mask, Rows, Vector
 from app.domain.columns import Arrays, StringColumn
@@ -102,6 +103,12 @@ class ItemWords:
             raise BundleError("the lexical index of the bundle has other spellings than titles")
         offsets, rows = _csr(arrays, "posting", "rows", np.int32)
         impacts: Vector = _part(arrays, "posting/impacts", np.float32, len(rows))
+        n_words = len(offsets) - 1
+        known = are_below(self._title_words, n_words) and are_below(self._spellings, n_words)
+        if not (known and are_below(rows, len(self)) and rise_in_lists(rows, offsets)):
+            raise BundleError("the lexical index of the bundle has postings of no word or item")
+        if not are_finite(impacts):
+            raise BundleError("the lexical index of the bundle has an impact that is no number")
         self.postings = Postings(offsets, rows, impacts, self._titled(offsets, rows))
 
     def __len__(self) -> int:
@@ -197,6 +204,8 @@ class Vocabulary:
         # A dictionary of objects: a new word looks up dozens, one for each way to cut it in two.
         self._numbers = {words.raw(number): number for number in range(n)}
         self._idf: Vector = _part(arrays, "idf", np.float32, n)
+        if not (are_finite(self._idf) and (self._idf > 0).all()):
+            raise BundleError("the lexical index of the bundle has a weight of a word below 0")
         self._unknown_idf = float(np.log(1 + (len(items) + 0.5) / 0.5))
         lists, members = _csr(arrays, "trigram", "words", np.int32)
         codes: Rows = _part(arrays, "trigram/codes", np.int64, len(lists) - 1)
@@ -205,12 +214,12 @@ class Vocabulary:
             raise BundleError("the lexical index of the bundle has the postings of another one")
         self._matching = matching_over(items.postings, Trigrams(codes, lists, members, counts))
         by_ending: RowNumbers = _part(arrays, "ending/words", np.int32)
-        if len(by_ending) and not 0 <= by_ending.min() <= by_ending.max() < n:
-            raise BundleError("the lexical index of the bundle names words that it lacks")
-        self._ends = WordEnds(words, by_ending, items.postings.offsets)
         offsets, self._compound_words = _csr(arrays, "compound", "words", np.int32)
+        if not (are_below(by_ending, n) and are_below(self._compound_words, n)):
+            raise BundleError("the lexical index of the bundle names words that it lacks")
         if len(offsets) != n + 1:
             raise BundleError("the lexical index of the bundle has the compounds of another one")
+        self._ends = WordEnds(words, by_ending, items.postings.offsets)
         self._compounds = offsets.data
 
     def __len__(self) -> int:
@@ -352,16 +361,19 @@ def _rows_and_values(piece: Piece) -> Matches:
 def _csr(
     arrays: Arrays, name: str, values: str, dtype: type[np.generic]
 ) -> tuple[Rows, npt.NDArray[Any]]:
-    offsets = _part(arrays, f"{name}/offsets", np.int64)
-    # Even an index without pieces has one offset.
-    length = int(offsets[-1]) if len(offsets) else -1
-    return offsets, _part(arrays, f"{name}/{values}", dtype, length)
+    offsets, flat = (
+        _part(arrays, f"{name}/offsets", np.int64),
+        _part(arrays, f"{name}/{values}", dtype),
+    )
+    if not are_offsets(offsets, len(flat)):
+        raise BundleError(f"the lexical index of the bundle lacks sound offsets {name!r}")
+    return offsets, flat
 
 
 def _part(
     arrays: Arrays, name: str, dtype: type[np.generic], length: int | None = None
 ) -> npt.NDArray[Any]:
     array = arrays.get(name, np.empty(0, np.void))
-    if array.dtype != dtype or array.ndim != 1 or length not in (None, len(array)):
+    if not is_plain(array, dtype) or length not in (None, len(array)):
         raise BundleError(f"the lexical index of the bundle lacks a sound part {name!r}")
     return array

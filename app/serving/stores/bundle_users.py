@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.bundle.reader import Bundle, load_arrays
+from app.core.bounds import are_below, are_offsets, is_plain
 from app.core.errors import BundleError
 from app.core.types import Attributes
 from app.domain.columns import StringColumn, decode_column, parts_of
@@ -127,9 +128,9 @@ class BundleUserStore:
             offsets, items = users[f"{name}/offsets"], users[f"{name}/items"]
         except KeyError as error:
             raise BundleError("the user histories of the bundle are incomplete") from error
-        if len(offsets) != len(self._keys) + 1 or offsets[-1] != len(items):
+        if not are_offsets(offsets, len(items), len(self._keys)) or not is_plain(items, np.int32):
             raise BundleError("the user histories of the bundle are inconsistent")
-        if np.any((items < 0) | (items >= len(self._item_ids) + len(self._unknown))):
+        if not are_below(items, len(self._item_ids) + len(self._unknown)):
             raise BundleError("the user histories of the bundle name items that do not exist")
         return offsets, items
 

@@ -330,6 +330,11 @@ def test_a_copy_without_changes_is_as_good(bundle, engine, tmp_path):
         ("taste/targets", lambda a: a[:, :-1]),
         ("sequential_ridge/rows", lambda a: a + N_ITEMS),
         ("sequential_ridge/rows", lambda a: a - N_ITEMS - 1),
+        ("sequential_ridge/rows", lambda a: a.astype(np.int64)),
+        ("sequential_ridge/rows", lambda a: a.view(np.float32)),
+        ("sequential_ridge/weights", lambda a: a.astype(np.float64)),
+        ("taste/inputs", lambda a: a * np.float32(np.nan)),
+        ("taste/recency", lambda a: a[:0]),
     ],
 )
 def test_what_was_learned_about_other_items_is_refused(bundle, tmp_path, change):

@@ -209,6 +209,40 @@ def test_an_index_over_other_vectors_is_refused(bundle, vectors):
         ListIndex.open(bundle.path / INDEX_FILE, vectors[:-1], 4, 1)
 
 
+@pytest.mark.parametrize("number", [2_000_000_000, -1, N])
+def test_an_index_that_names_rows_outside_is_refused(bundle, vectors, tmp_path, number):
+    index = faiss.read_index(str(bundle.path / INDEX_FILE))
+    lists = faiss.downcast_InvertedLists(index.invlists)
+    faiss.rev_swig_ptr(lists.get_ids(3), lists.list_size(3))[1] = number
+    faiss.write_index(index, str(tmp_path / "odd.faiss"))
+    with pytest.raises(BundleError, match="does not fit"):
+        ListIndex.open(tmp_path / "odd.faiss", vectors, 4, 1)
+
+
+def test_an_index_that_names_a_row_twice_is_refused(bundle, vectors, tmp_path):
+    index = faiss.read_index(str(bundle.path / INDEX_FILE))
+    lists = faiss.downcast_InvertedLists(index.invlists)
+    rows = faiss.rev_swig_ptr(lists.get_ids(3), lists.list_size(3))
+    rows[0] = rows[1]
+    faiss.write_index(index, str(tmp_path / "odd.faiss"))
+    with pytest.raises(BundleError, match="does not fit"):
+        ListIndex.open(tmp_path / "odd.faiss", vectors, 4, 1)
+
+
+@pytest.mark.parametrize("at", [4, 8])  # of the length of a vector, of their number
+def test_an_index_whose_parts_disagree_is_refused(bundle, vectors, tmp_path, at):
+    content = bytearray((bundle.path / INDEX_FILE).read_bytes())
+    content[at] ^= 64
+    (tmp_path / "odd.faiss").write_bytes(content)
+    with pytest.raises(BundleError):
+        ListIndex.open(tmp_path / "odd.faiss", vectors, 4, 1)
+
+
+def test_no_list_is_searched_of_an_index_without_probes(bundle, vectors):
+    with pytest.raises(BundleError, match="does not fit"):
+        ListIndex.open(bundle.path / INDEX_FILE, vectors, 0, 1)
+
+
 def test_a_file_that_is_no_index_is_refused(tmp_path, vectors):
     (tmp_path / "odd.faiss").write_bytes(b"not an index")
     with pytest.raises(BundleError, match="cannot be read"):

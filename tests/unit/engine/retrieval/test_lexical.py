@@ -459,11 +459,53 @@ def test_arrays_must_be_sound():
                 LexicalIndex({**arrays, name: arrays[name][:-1]})
 
 
+ANY_NUMBER = {"word/data", "word/present", "trigram/codes", "code/keys"}
+"""Arrays of integers that no number of makes unsound."""
+
+
+@pytest.mark.parametrize("number", [-1, -(2**31), 2_000_000_000])
+def test_no_array_points_outside_of_the_others(number):
+    """Each integer of each array, one by one: C would read or write outside of its buffers."""
+    titles = ["sofa bed", "table", "sofabed bed", None]
+    arrays = lexical_arrays(titles, [f"{title} of red wood" for title in titles])
+    LexicalIndex(arrays)
+    tried = 0
+    for name in arrays.keys() - ANY_NUMBER:
+        if arrays[name].dtype.kind != "i":
+            continue
+        for at in range(len(arrays[name])):
+            changed = arrays[name].copy()
+            changed[at] = number
+            tried += 1
+            with pytest.raises(BundleError):
+                LexicalIndex({**arrays, name: changed})
+    assert tried > 100
+
+
+@pytest.mark.parametrize("name", ["idf", "posting/impacts"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_are_numbers(name, number):
+    arrays = lexical_arrays(SHELF, [title or "" for title in SHELF])
+    changed = arrays[name].copy()
+    changed[3] = number
+    with pytest.raises(BundleError):
+        LexicalIndex({**arrays, name: changed})
+
+
+def test_the_rows_of_a_word_rise():
+    arrays = lexical_arrays(["a cup", "a cup", "cup"], ["", "", ""])
+    rows = arrays["posting/rows"].copy()
+    assert rows.tolist() == [0, 1, 0, 1, 2]
+    for wrong in ([0, 0, 0, 1, 2], [1, 0, 0, 1, 2], [0, 1, 2, 1, 0]):
+        with pytest.raises(BundleError):
+            LexicalIndex({**arrays, "posting/rows": np.array(wrong, np.int32)})
+
+
 def test_a_title_word_that_no_posting_has_is_refused():
     arrays = lexical_arrays(["red cup", "cup"], ["red cup", "cup"])
     assert arrays["title/words"].tolist() == [1, 0, 0]
-    for words in ([1, 0, 1], [1, 0, 9]):
-        with pytest.raises(BundleError, match="postings lack"):
+    for words, why in (([1, 0, 1], "postings lack"), ([1, 0, 9], "no word or item")):
+        with pytest.raises(BundleError, match=why):
             LexicalIndex({**arrays, "title/words": np.array(words, np.int32)})
 
 
