@@ -69,6 +69,7 @@ from app.serving.telling.teller import Teller, TextWriter, text_limits
 from app.serving.user_state import UserStates
 from app.serving.watchdog import watch
 from app.serving.why_not import WhyNot
+from app.trial import open_in_child
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ async def open_service(
         answers=await open_answer_store(settings),
         teacher=_open_teacher(settings, bundle_name),
         rules=loaded.rules,
-        source=loader.source(),
+        source=loader.source(open_in_child),
         lag=lag,
         clock=clock,
         now=now,

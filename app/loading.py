@@ -4,7 +4,7 @@ Everything here blocks. `app.bootstrap` calls it before the service answers, a r
 thread.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -49,10 +49,13 @@ class Loader:
             BundleError: the bundle cannot serve.
             DeviceError, EngineError: the device cannot be used, failed, or has no room.
         """
+        return self._load(open_bundle(self._settings.bundle))
+
+    def _load(self, bundle: Bundle) -> LoadedBundle:
         # Here, not above: importing the server must not load model libraries.
         from app.engine.open import encoder_files, encoder_of, engine_of
 
-        settings, bundle = self._settings, open_bundle(self._settings.bundle)
+        settings = self._settings
         threads, files = settings.threads_per_worker(), encoder_files(bundle)
         if self._encoder is None or files != self._files:
             self._encoder = encoder_of(bundle, threads, settings.device)
@@ -60,16 +63,21 @@ class Loader:
         engine = engine_of(bundle, threads, device=settings.device, encoder=self._encoder)
         return LoadedBundle(engine, BundleUserStore.open(bundle), _rules(bundle))
 
-    def source(self) -> BundleSource:
-        """Return the source of further generations, for reloads."""
+    def source(self, trial: Callable[[Bundle], None]) -> BundleSource:
+        """Return the source of further generations, for reloads.
+
+        `trial`: raises `BundleError` for a verified bundle that must not be opened here.
+        """
         return BundleSource(
             points_to=partial(generation_at, self._settings.bundle),
-            load=self._warmed_up,
+            load=partial(self._warmed_up, trial),
             settle=settle,
         )
 
-    def _warmed_up(self) -> LoadedBundle:
-        loaded = self.load()
+    def _warmed_up(self, trial: Callable[[Bundle], None]) -> LoadedBundle:
+        bundle = open_bundle(self._settings.bundle)
+        trial(bundle)
+        loaded = self._load(bundle)
         warm_up(loaded.engine)
         if self._settings.llm_url is None:
             return loaded
