@@ -1,26 +1,30 @@
 """The encoder's kernel over random weights: batches, and what it refuses when it is opened."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from app.bundle.encoder_info import Pooling
 from app.engine.kernels.encoder import KernelRuntime
+from app.engine.kernels.instruction_set import InstructionSet
 from app.engine.kernels.loader import Unavailable
 from tests.encoder_weights import WORDS, write_weights
 
 
-def opened(folder, info):
+def opened(folder, info, instruction_set=None):
     try:
-        return KernelRuntime(folder, info, 2, None)
+        return KernelRuntime(folder, info, 2, instruction_set)
     except Unavailable as why:
         pytest.skip(str(why))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "weighted_mean"])
-def test_a_text_has_the_same_vector_in_every_batch(tmp_path, pooling):
-    kernel = opened(tmp_path, write_weights(tmp_path, pooling=pooling))
+@pytest.mark.parametrize("instruction_set", get_args(InstructionSet))
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_a_text_has_the_same_vector_in_every_batch(tmp_path, pooling, instruction_set):
+    kernel = opened(tmp_path, write_weights(tmp_path, pooling=pooling), instruction_set)
     rng = np.random.default_rng(1)
     texts = [rng.integers(0, WORDS, length).tolist() for length in (1, 2, 7, 20, 13)]
     together = kernel.run(texts)
