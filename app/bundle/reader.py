@@ -4,16 +4,25 @@
     models/NAME/GENERATION/manifest.json, items.safetensors, vectors.npy, …
 
 Sizes and checksums are compared before any file but the manifest is parsed, so that no parser sees
-a damaged file. Nothing is unpickled: arrays are safetensors, or `.npy` without objects, and both
-are memory-mapped. `app.bundle.writer` writes bundles. This module does not know what arrays mean.
+a damaged file. Nothing is unpickled: arrays are safetensors, or `.npy` without objects.
+`app.bundle.writer` writes bundles. This module does not know what arrays mean.
+
+Files up to `MOST_READ` bytes are read into memory of our own. Larger ones are mapped, so that
+processes share them and the system may take their memory back. A mapped file has a price: if
+somebody shortens it in place, the next read of what is gone ends the process (SIGBUS), and if
+somebody writes into it, what was verified is no longer true. Nothing of ours does either; files of
+a generation never change.
 """
 
 import hashlib
 import json
 import mmap
+import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +39,9 @@ from app.core.types import Matrix
 FORMAT_VERSION = 4
 CURRENT = "current"
 UNSEALED = "0" * 64
+
+MOST_READ = 128 * 1024 * 1024
+"""Bytes of the largest file that is read and not mapped."""
 
 _MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 _DTYPES = {
@@ -99,14 +111,14 @@ def bundle_name(path: Path) -> str:
 
 
 def load_arrays(bundle: Bundle, name: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a safetensors file of the bundle, read-only and memory-mapped.
+    """Return the arrays of a safetensors file of the bundle, read-only.
 
     Raises:
         BundleError: the bundle has no such file, or it is malformed.
     """
     path = file_of(bundle, name)
     try:
-        return map_tensors(path)
+        return read_tensors(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise BundleError(f"the bundle file {name} is malformed") from error
 
@@ -119,14 +131,16 @@ def file_of(bundle: Bundle, name: str) -> Path:
 
 
 def load_vectors(bundle: Bundle, name: str = "vectors.npy") -> Matrix:
-    """Return float32[n_items, dim], read-only and memory-mapped.
+    """Return float32[n_items, dim], read-only.
 
     Raises:
         BundleError: it is missing, malformed, or of another shape than the manifest says.
     """
     path = file_of(bundle, name)
     try:
-        vectors: Matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = path.stat().st_size > MOST_READ
+        vectors: Matrix = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        vectors.flags.writeable = False
     except (OSError, ValueError) as error:
         raise BundleError(f"the bundle file {name} is malformed") from error
     manifest = bundle.manifest
@@ -238,25 +252,40 @@ def walk_files(folder: Path) -> Iterator[tuple[str, int]]:
                 raise BundleError(f"the bundle has an entry that is no file: {entry.name!r}")
 
 
-def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a safetensors file by name, memory-mapped and read-only.
+def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a safetensors file by name, read-only.
 
     Raises:
         SafetensorError, OSError, ValueError, KeyError: the file is missing or malformed.
     """
-    # The library checks the header. But its arrays are copies; ours are views of the file.
-    with safe_open(path, framework="numpy"):
+    with safe_open(path, framework="numpy"):  # the library checks the header
         pass
     with path.open("rb") as file:
-        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    start = 8 + int.from_bytes(view[:8], "little")
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, info in json.loads(bytes(view[8:start])).items():
-        if name != "__metadata__":
+        start = 8 + int.from_bytes(file.read(8), "little")
+        tensors = json.loads(file.read(start - 8))
+        tensors.pop("__metadata__", None)
+        mapped = os.fstat(file.fileno()).st_size > MOST_READ
+        bytes_of = _from_map(file, start) if mapped else partial(_from_file, file, start)
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for name, info in tensors.items():
             first, last = info["data_offsets"]
-            data = view[start + first : start + last]
-            array = np.frombuffer(data, _DTYPES[info["dtype"]]).reshape(info["shape"])
+            array = bytes_of(first, last).view(_DTYPES[info["dtype"]]).reshape(info["shape"])
             if not array.flags.aligned:  # the library aligns them; C takes it for granted
                 raise ValueError(f"the tensor {name} lies at an odd address")
+            array.flags.writeable = False
             arrays[name] = array
     return arrays
+
+
+def _from_map(file: BufferedReader, start: int) -> Callable[[int, int], npt.NDArray[np.uint8]]:
+    view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return lambda first, last: np.frombuffer(view[start + first : start + last], np.uint8)
+
+
+def _from_file(file: BufferedReader, start: int, first: int, last: int) -> npt.NDArray[np.uint8]:
+    # An array for each tensor: those that nobody keeps are freed.
+    array = np.empty(last - first, np.uint8)
+    file.seek(start + first)
+    if file.readinto(array.data) != len(array):
+        raise ValueError("the file is shorter than it says")
+    return array

@@ -1,8 +1,8 @@
 """Typed columns: the fields of items as flat arrays, on disk and in memory.
 
-A column is a few numpy arrays and has no Python object per row. So it can stay memory-mapped, and
-processes share its pages. A value of every kind may be missing. This module knows neither files nor
-the meaning of a column. `app.domain.values` infers the kinds.
+A column is a few numpy arrays and has no Python object per row. So it takes little memory, and a
+large one can stay in its file. A value of every kind may be missing. This module knows neither
+files nor the meaning of a column. `app.domain.values` infers the kinds.
 """
 
 from abc import ABC, abstractmethod

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.bundle.encoder_info import EncoderInfo, Pooling
-from app.bundle.reader import map_tensors
+from app.bundle.reader import read_tensors
 from app.engine.kernels.instruction_set import (
     NUMBERS,
     InstructionSet,
@@ -161,9 +161,10 @@ class KernelRuntime:
         bind(self._library, "encoder", _FUNCTIONS, _SHARED)
         if info.kernel is None or info.weights is None:
             raise Unavailable(info.no_kernel or "the bundle is of an older build, without a kernel")
-        # Mapped, so that of the embeddings only the rows of tokens that occur are read. The second
-        # file has the int8 weights under the names of the float16 ones, which they replace.
-        self._arrays = map_tensors(directory / info.weights) | map_tensors(directory / info.kernel)
+        # The second file has the int8 weights under the names of the float16 ones, which they
+        # replace.
+        self._arrays = read_tensors(directory / info.weights)
+        self._arrays |= read_tensors(directory / info.kernel)
         self._inner = inner = len(self._arrays["0.widen.bias"])
         _require_sound(info, inner)
         self.instruction_set = choose_instruction_set(

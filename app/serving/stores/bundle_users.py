@@ -21,7 +21,7 @@ _Lists: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
 class BundleUserStore:
-    """Read-only histories and attributes over memory-mapped arrays. A `UserStore`.
+    """Read-only histories and attributes over the arrays of a bundle. A `UserStore`.
 
     Users are sorted by the bytes of their key and found by bisection, so no Python object is needed
     per user. Nothing here blocks: the methods are coroutines because the port says so.
