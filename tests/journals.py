@@ -15,14 +15,16 @@ OpenJournal = Callable[..., Journal]
 
 def in_memory() -> OpenJournal:
     store: dict[str, MemoryChanges] = {}
-    return lambda catalogue="films": MemoryJournal(catalogue, store)
+    return lambda catalogue="films", **rest: MemoryJournal(catalogue, store, **rest)
 
 
 def in_sqlite(folder: Path) -> OpenJournal:
     path = folder / "new" / "store.sqlite"
-    return lambda catalogue="films": SqliteJournal(path, catalogue)
+    return lambda catalogue="films", **rest: SqliteJournal(path, catalogue, **rest)
 
 
 def in_redis(server: RedisServer) -> OpenJournal:
     limits = RedisLimits(0.0, 10.0, 8)
-    return lambda catalogue="films": RedisJournal(open_client(server.url, limits), catalogue)
+    return lambda catalogue="films", **rest: RedisJournal(
+        open_client(server.url, limits), catalogue, **rest
+    )

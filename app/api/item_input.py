@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Any, Final, TypeAlias
 
 import orjson
@@ -25,6 +26,8 @@ from app.domain.values import Unusable, parse_categories, parse_number, parse_te
 from app.serving.ingest import Remark
 
 MAX_ITEMS: Final = 1000
+MAX_WARNINGS: Final = 1000
+"""Most warnings of unknown fields in one answer."""
 
 ItemRecord: TypeAlias = Mapping[str, object]
 """A whole item in plain JSON values, with its `id`, as the journal stores it.
@@ -117,10 +120,15 @@ async def parse_items(body: bytes, attributes: Mapping[str, str]) -> ParsedItems
         tuple(rejected),
         repeated=tuple(Remark(index, "duplicate_item", message, "id") for index in repeated),
         unknown=tuple(
-            Remark(index, "unknown_field", unknown[name], name)
-            for index, record in kept.items()
-            for name in record
-            if name in unknown
+            islice(
+                (
+                    Remark(index, "unknown_field", unknown[name], name)
+                    for index, record in kept.items()
+                    for name in record
+                    if name in unknown
+                ),
+                MAX_WARNINGS,
+            )
         ),
     )
 

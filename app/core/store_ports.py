@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from app.core.caller import scoped
+from app.core.errors import StoreFullError
 from app.core.types import Attributes, Change, Claim, Event, LearnedIntent, LearnedState, StoredUser
 
 NEWEST_EVENTS: Final = 200
@@ -16,6 +17,13 @@ NEWEST_EVENTS: Final = 200
 
 MOST_MERGED: Final = 100
 """At most so many sessions that were merged into a user are remembered: the newest."""
+
+
+MOST_KINDS: Final = 64
+"""Events of at most so many kinds are kept of a user: those with the newest events."""
+
+MOST_CHANGED: Final = 1_000_000
+"""At most so many items have a change in a journal, deleted ones among them."""
 
 
 class UserStore(Protocol):
@@ -70,6 +78,8 @@ class EventStore(Protocol):
         Of an event that is dropped because there are too many of its kind, the store remembers
         that its item was seen (`SeenItem`), as long as the event's age allows and its user is not
         deleted.
+        Of a user with events of more than `MOST_KINDS` kinds, those whose newest event is oldest
+        leave, with all that was seen by them; of kinds as old, the first by name. So does a merge.
         """
         ...
 
@@ -161,7 +171,9 @@ class Journal(Protocol):
     ) -> tuple[Change, ...]:
         """Store changes, all or none, as (item id, record or None = deleted), in their order.
 
-        They get consecutive numbers. Raises `TypeError` if a record is no JSON: nothing is written.
+        They get consecutive numbers. Raises `TypeError` if a record is no JSON, and
+        `StoreFullError` if more than `MOST_CHANGED` items would have a change: nothing is written.
+        Items that have a change can always be changed again.
         """
         ...
 
@@ -223,6 +235,14 @@ class IntentStore(Protocol):
     async def aclose(self) -> None:
         """Finish the writes under way and release all resources. Idempotent."""
         ...
+
+
+def journal_full(most_items: int) -> StoreFullError:
+    """Return the error of a journal in which `most_items` have a change."""
+    return StoreFullError(
+        f"{most_items:,} items have changed already: build the catalogue again with them, and "
+        "serve it under another name"
+    )
 
 
 def user_key(user_id: str | None, session_id: str | None, namespace: str = "") -> str | None:

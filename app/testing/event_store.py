@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.core.errors import StoreError
-from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.store_ports import MOST_KINDS, MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, Retention, SeenItem, StoredUser
 
 
@@ -78,6 +78,7 @@ class MemoryEventStore:
                 self._add(event)
         for user in {event.user for event in events}:
             self._trim(user)
+            self._limit_kinds(user)
         return tuple(fresh)
 
     async def version(self, user: str) -> bytes:
@@ -135,6 +136,7 @@ class MemoryEventStore:
         for (kind, _), one in moved.seen.items():
             _remember(target.seen, kind, one)
         self._trim(user)
+        self._limit_kinds(user)
         target.n += 1
         target.merged = tuple(dict.fromkeys((*target.merged, *merged)))[-MOST_MERGED:]
         return len(moved.events)
@@ -199,6 +201,14 @@ class MemoryEventStore:
         user.n += 1
         user.events.append(event)
         user.events.sort(key=lambda stored: stored.time)  # stable: equal times keep their order
+
+    def _limit_kinds(self, user: str) -> None:
+        held = self._users.get(user, _User())
+        newest = {event.kind: event.time for event in held.events}  # the last one is the newest
+        gone = sorted(newest, key=lambda kind: (newest[kind], kind))[: -MOST_KINDS or None]
+        self._ids -= {event.id for event in held.events if event.kind in gone}
+        held.events = [event for event in held.events if event.kind not in gone]
+        held.seen = {key: one for key, one in held.seen.items() if key[0] not in gone}
 
     def _trim(self, user: str) -> int:
         held = self._users.get(user, _User())

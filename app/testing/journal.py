@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from app.core.errors import StoreError
+from app.core.store_ports import MOST_CHANGED, journal_full
 from app.core.types import Change
 
 
@@ -24,9 +25,15 @@ class MemoryJournal:
         down: whether every call raises `StoreError`.
     """
 
-    def __init__(self, catalogue: str, store: dict[str, MemoryChanges] | None = None) -> None:
+    def __init__(
+        self,
+        catalogue: str,
+        store: dict[str, MemoryChanges] | None = None,
+        *,
+        most_items: int = MOST_CHANGED,
+    ) -> None:
         """Keep the changes of a catalogue in `store`, or in a store of its own."""
-        self.down = False
+        self.down, self._most_items = False, most_items
         self._changes = ({} if store is None else store).setdefault(catalogue, MemoryChanges())
 
     def __repr__(self) -> str:
@@ -43,6 +50,8 @@ class MemoryJournal:
         """Store changes."""
         self._check()
         packed = [(item, orjson.dumps(record)) for item, record in changes]
+        if len(self._changes.by_item.keys() | dict(packed)) > self._most_items:
+            raise journal_full(self._most_items)
         first = self._changes.newest + 1
         for number, (item, record) in enumerate(packed, first):
             self._changes.by_item[item] = (number, record)

@@ -11,7 +11,7 @@ import pytest
 
 from app.core.caller import scoped
 from app.core.errors import StoreError
-from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS, EventStore, user_key
+from app.core.store_ports import MOST_KINDS, MOST_MERGED, NEWEST_EVENTS, EventStore, user_key
 from app.core.types import Attributes, Event, Retention, StoredUser
 from app.testing.event_store import MemoryEventStore
 from tests.clock import Clock
@@ -606,3 +606,37 @@ async def test_users_and_events_of_the_namespaces_of_keys_are_apart(store: Event
     assert await store.delete(users["shopB"]) == 1
     left = [each async for part in store.scan() for each in part]
     assert [(each.id, each.user) for each in left] == [("e", "u:u")]
+
+
+async def test_of_too_many_kinds_those_that_are_oldest_leave(store: EventStore) -> None:
+    kinds = [f"kind {n:03}" for n in range(MOST_KINDS + 40)]
+    for n, kind in enumerate(kinds):
+        old = event(f"{n} old", item=f"i{n}", kind=kind, time=NOW - 1000)
+        await store.append([old, event(f"{n}", item=f"i{n}", kind=kind, time=NOW + n)])
+    state = await store.read("u:ann", seen=kinds)
+    kept = kinds[-MOST_KINDS:]
+
+    assert dict(state.counts) == dict.fromkeys(kept, 2)
+    assert [kind for kind in kinds if state.seen[kind]] == kept
+    # What has left can be sent again: the store knows nothing of it any more.
+    assert await store.append([event("0", kind=kinds[0], time=NOW - 2000)]) == (True,)
+    assert kinds[0] not in (await store.read("u:ann")).counts
+
+
+async def test_of_kinds_that_are_as_old_the_first_by_name_leave(store: EventStore) -> None:
+    kinds = [f"kind {n:03}" for n in range(MOST_KINDS + 3)]
+    await store.append([event(kind, kind=kind) for kind in kinds])
+
+    assert sorted((await store.read("u:ann")).counts) == kinds[3:]
+
+
+async def test_a_merge_keeps_no_more_kinds_than_a_user_may_have(store: EventStore) -> None:
+    for user, time in (("u:ann", NOW), ("s:1", NOW + 1)):
+        await store.append(
+            [event(f"{user}{n}", user, kind=f"{user} {n:02}", time=time) for n in range(40)]
+        )
+    assert await store.merge("s:1", "u:ann") == 40
+    kept = (await store.read("u:ann")).counts
+
+    assert len(kept) == MOST_KINDS
+    assert sorted(kept)[:40] == [f"s:1 {n:02}" for n in range(40)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.errors import StoreError
+from app.core.errors import StoreError, StoreFullError
 from app.core.store_ports import Journal
 from app.core.types import Change
 from app.testing.journal import MemoryJournal
@@ -26,8 +26,8 @@ async def open_journal(
         opener = in_redis(request.getfixturevalue("redis_server"))
     opened: list[Journal] = []
 
-    def another(*catalogue: str) -> Journal:
-        opened.append(opener(*catalogue))
+    def another(*catalogue: str, **rest: int) -> Journal:
+        opened.append(opener(*catalogue, **rest))
         return opened[-1]
 
     yield another
@@ -63,6 +63,19 @@ async def test_a_change_comes_back_exactly(journal: Journal) -> None:
     assert kept == expected
     # 1 == True and 1 == 1.0: the types have to come back too.
     assert repr(kept) == repr(expected)
+
+
+async def test_so_many_items_may_have_changes_and_no_more(open_journal: OpenJournal) -> None:
+    journal = open_journal(most_items=3)
+    await journal.append([film("a"), film("b"), ("a", None), film("a"), film("b"), film("c")])
+    for changes in ([film("d")], [film("a"), ("d", None)], [film("d"), film("d")]):
+        with pytest.raises(StoreFullError, match="3 items have changed already"):
+            await journal.append(changes)
+    again = await journal.append([("a", None), film("b", "Ran"), ("a", None)])
+
+    assert [change.seq for change in again] == [7, 8, 9]
+    assert await items(journal) == ["c", "b", "a"]
+    assert await open_journal("other", most_items=3).append([film("d")])
 
 
 async def test_nothing_is_there_at_first(journal: Journal) -> None:

@@ -17,6 +17,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.core.store_ports import MOST_CHANGED, journal_full
 from app.core.types import Change
 from app.serving.stores.redis_store import translated
 
@@ -24,13 +25,24 @@ _NAME: Final = "the journal"
 _PREFIX: Final = b"recserve:journal:1:"
 
 _APPEND: Final = """
--- prefix, then for each change: item, record
+-- prefix, most items with a change, then for each change: item, record; returns 0 if it is full
 local P = ARGV[1]
-local count = (#ARGV - 1) / 2
+local count = (#ARGV - 2) / 2
+local room = tonumber(ARGV[2]) - redis.call('HLEN', P .. ':records')
+if room < count then
+  local new = {}
+  for i = 3, #ARGV, 2 do
+    if not new[ARGV[i]] and redis.call('HEXISTS', P .. ':records', ARGV[i]) == 0 then
+      new[ARGV[i]] = true
+      room = room - 1
+    end
+  end
+  if room < 0 then return 0 end
+end
 local first = redis.call('INCRBY', P .. ':newest', count) - count + 1
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   redis.call('HSET', P .. ':records', ARGV[i], ARGV[i + 1])
-  redis.call('ZADD', P .. ':order', first + i / 2 - 1, ARGV[i])
+  redis.call('ZADD', P .. ':order', first + (i - 3) / 2, ARGV[i])
 end
 return first
 """
@@ -51,9 +63,12 @@ return changes
 class RedisJournal:
     """`Journal` of one catalogue over a client made by `open_client`; owns and closes it."""
 
-    def __init__(self, client: Redis, catalogue: str) -> None:
-        """Wrap a client; nothing is connected yet. `catalogue`: its name."""
-        self._client = client
+    def __init__(self, client: Redis, catalogue: str, *, most_items: int = MOST_CHANGED) -> None:
+        """Wrap a client; nothing is connected yet.
+
+        `catalogue`: its name. `most_items`: most items with a change.
+        """
+        self._client, self._most_items = client, most_items
         self._catalogue = catalogue
         self._prefix = _PREFIX + catalogue.encode()
         self._append = client.register_script(_APPEND)
@@ -74,7 +89,9 @@ class RedisJournal:
         if not changes:
             return ()
         arguments = [part for item, record in changes for part in (item, orjson.dumps(record))]
-        first = int(await self._run(self._append, arguments))
+        first = int(await self._run(self._append, [self._most_items, *arguments]))
+        if not first:
+            raise journal_full(self._most_items)
         return tuple(
             Change(seq, item, record) for seq, (item, record) in enumerate(changes, start=first)
         )

@@ -14,6 +14,8 @@ user. It is half of the user's version, and it orders events of the same time.
 
 from typing import Final
 
+from app.core.store_ports import MOST_KINDS
+
 _COMMON: Final = """
 local P = table.remove(ARGV, 1)
 local E = P .. 'events'
@@ -83,6 +85,23 @@ local function kinds_of(h)
   end
   return kinds
 end
+local function limit_kinds(h)
+  if redis.call('HLEN', meta(h)) <= MOST_KINDS then return end
+  local kinds = {}
+  for _, kind in ipairs(kinds_of(h)) do
+    local newest = redis.call('ZREVRANGE', set_of(h, kind), 0, 0, 'WITHSCORES')
+    kinds[#kinds + 1] = {tonumber(newest[2]), kind}
+  end
+  table.sort(kinds, function(a, b)
+    if a[1] ~= b[1] then return a[1] < b[1] end
+    return a[2] < b[2]
+  end)
+  for i = 1, #kinds - MOST_KINDS do
+    local kind = kinds[i][2]
+    drop(h, kind, redis.call('ZRANGE', set_of(h, kind), 0, -1))
+    redis.call('DEL', seen_of(h, kind))
+  end
+end
 local function forget(h, epoch)
   local gone = 0
   for _, kind in ipairs(kinds_of(h)) do
@@ -93,7 +112,7 @@ local function forget(h, epoch)
   redis.call('HSET', meta(h), 'epoch', epoch, 'n', 0, 'deleted', 1)
   return gone
 end
-"""
+""".replace("MOST_KINDS", str(MOST_KINDS))
 
 APPEND: Final = (
     _COMMON
@@ -112,6 +131,7 @@ for i = 4, #ARGV, 5 do
   fresh[#fresh + 1] = new
 end
 for _, t in pairs(touched) do trim(t[1], t[2], keep, oldest) end
+for _, t in pairs(touched) do limit_kinds(t[1]) end
 return fresh
 """
 )
@@ -197,6 +217,7 @@ for _, m in ipairs(moving) do
   touched[kind] = true
 end
 for kind, _ in pairs(touched) do trim(u, kind, tonumber(ARGV[4]), ARGV[5]) end
+limit_kinds(u)
 local merged, there = {}, {}
 for _, names in ipairs({redis.call('HGET', meta(u), 'merged') or '',
                         redis.call('HGET', meta(s), 'merged') or '', ARGV[8]}) do

@@ -5,6 +5,7 @@ by a hash, so that a deletion can be remembered without the user's id. This modu
 threads nor when a transaction ends.
 """
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.core.store_ports import MOST_MERGED, NEWEST_EVENTS
+from app.core.store_ports import MOST_KINDS, MOST_MERGED, NEWEST_EVENTS
 from app.core.types import Attributes, Event, SeenItem, StoredUser
 from app.domain.named_values import read_back, written
 from app.serving.stores.seen import united
@@ -38,6 +39,9 @@ _KINDS_IN: Final = """WITH RECURSIVE kinds(kind) AS (
     UNION ALL SELECT (SELECT min(kind) FROM {table}
         WHERE namespace = ? AND user = ? AND kind > kinds.kind) FROM kinds WHERE kind NOT NULL)
     SELECT kind FROM kinds WHERE kind NOT NULL"""
+_SOME: Final = "SELECT 1 FROM events WHERE namespace = ? AND user = ? AND kind = ? LIMIT ?"
+_LATEST: Final = "SELECT kind, max(time) FROM events WHERE namespace = ? AND user = ? GROUP BY kind"
+_DROP_KIND: Final = "DELETE FROM {} WHERE namespace = ? AND user = ? AND kind = ?"
 _REMEMBER: Final = """INSERT INTO seen (namespace, user, kind, item, time, value)
     SELECT ?, ?, kind, item, max(time), max(value) FROM {rows} GROUP BY kind, item
     ON CONFLICT (namespace, user, kind, item) DO UPDATE SET time = max(time, excluded.time),
@@ -86,9 +90,24 @@ def append(
     fresh = [event for event, new in zip(events, inserted, strict=True) if new]
     for user, n in Counter(event.user for event in fresh).items():
         _count_changes(connection, namespace, user, n=n, epoch=new_epoch())
-    for user, kind in {(event.user, event.kind) for event in fresh}:
+    for (user, kind), n in Counter((event.user, event.kind) for event in fresh).items():
         _trim(connection, namespace, user, kind, limits=limits)
+        some = connection.execute(_SOME, (namespace, user, kind, n + 1)).fetchall()
+        if len(some) <= n:  # a kind that the user had no event of
+            _limit_kinds(connection, namespace, user)
     return inserted
+
+
+def _limit_kinds(connection: sqlite3.Connection, namespace: str, user: str) -> None:
+    """Drop all events of the kinds that a user has too many of."""
+    kinds = _kinds_of(connection, namespace, user)
+    if len(kinds) <= MOST_KINDS:
+        return
+    newest: dict[str, float] = dict(connection.execute(_LATEST, (namespace, user)).fetchall())
+    oldest_first = sorted(kinds, key=lambda kind: (newest.get(kind, -math.inf), kind))
+    for kind in oldest_first[:-MOST_KINDS]:
+        for table in ("events", "seen"):
+            connection.execute(_DROP_KIND.format(table), (namespace, user, kind))
 
 
 def _insert(connection: sqlite3.Connection, namespace: str, event: Event) -> bool:
@@ -240,6 +259,7 @@ def merge(  # noqa: PLR0913 - each by its name
     )
     for kind in touched:
         _trim(connection, namespace, user, kind, limits=limits)
+    _limit_kinds(connection, namespace, user)
     names = dict.fromkeys(
         (*_merged(connection, namespace, user), *_merged(connection, namespace, session), session)
     )

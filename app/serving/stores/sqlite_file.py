@@ -307,6 +307,8 @@ class SqliteFile:
                 job.answer.set_result(result)
 
     def _failure(self, cause: Exception) -> StoreError:
+        if isinstance(cause, StoreError):
+            return cause
         failure = StoreError(f"{self._name} cannot be written")
         code = getattr(cause, "sqlite_errorcode", 0)  # only an error of SQLite itself has one
         if code & 0xFF == sqlite3.SQLITE_FULL:

@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from app.core.store_ports import MOST_CHANGED, journal_full
 from app.core.types import Change
 from app.serving.stores.sqlite_file import MOST_WAITING, PATIENCE_S, SqliteFile
 
@@ -20,6 +21,7 @@ _TABLES: Final = (
 _COUNT: Final = """INSERT INTO journals (catalogue, newest) VALUES (?, ?)
     ON CONFLICT (catalogue) DO UPDATE SET newest = newest + excluded.newest"""
 _NEWEST: Final = "SELECT newest FROM journals WHERE catalogue = ?"
+_N_ITEMS: Final = "SELECT count(*) FROM changes WHERE catalogue = ?"
 _UPSERT: Final = """INSERT INTO changes (catalogue, seq, item, record) VALUES (?, ?, ?, ?)
     ON CONFLICT (catalogue, item) DO UPDATE SET seq = excluded.seq, record = excluded.record"""
 _AFTER: Final = """SELECT seq, item, record FROM changes
@@ -34,6 +36,7 @@ class SqliteJournal:
         path: Path,
         catalogue: str,
         *,
+        most_items: int = MOST_CHANGED,
         most_waiting: int = MOST_WAITING,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -42,13 +45,14 @@ class SqliteJournal:
         Args:
             path: of the file; an event store and other journals may be in it.
             catalogue: its name.
+            most_items: most items with a change.
             most_waiting: most changes that wait to be written; more are refused.
             patience_s: how long to wait while another process writes.
 
         Raises:
             StoreError: it cannot be opened, or is not a file of this service.
         """
-        self._catalogue = catalogue
+        self._catalogue, self._most_items = catalogue, most_items
         self._file = SqliteFile(
             path, _TABLES, "the journal", most_waiting=most_waiting, patience_s=patience_s
         )
@@ -67,7 +71,8 @@ class SqliteJournal:
         """Store changes; return once they are on the disk."""
         packed = [(item, orjson.dumps(record)) for item, record in changes]
         first = await self._file.written(
-            partial(_append, catalogue=self._catalogue, packed=packed), len(packed)
+            partial(_append, catalogue=self._catalogue, packed=packed, most_items=self._most_items),
+            len(packed),
         )
         return tuple(
             Change(seq, item, record) for seq, (item, record) in enumerate(changes, start=first)
@@ -89,9 +94,12 @@ class SqliteJournal:
 
 
 def _append(
-    connection: sqlite3.Connection, catalogue: str, packed: Sequence[tuple[str, bytes]]
+    connection: sqlite3.Connection,
+    catalogue: str,
+    packed: Sequence[tuple[str, bytes]],
+    most_items: int,
 ) -> int:
-    """Write changes, return the number of the first."""
+    """Write changes, return the number of the first. Raises `StoreFullError`."""
     if not packed:
         return 0
     connection.execute(_COUNT, (catalogue, len(packed)))
@@ -100,6 +108,11 @@ def _append(
         (catalogue, seq, item, record) for seq, (item, record) in enumerate(packed, start=first)
     ]
     connection.executemany(_UPSERT, rows)
+    # There are no more items than numbers were given: so they are counted late, or never.
+    if rows[-1][1] > most_items:
+        n_items: int = connection.execute(_N_ITEMS, (catalogue,)).fetchone()[0]
+        if n_items > most_items:
+            raise journal_full(most_items)
     return first
 
 

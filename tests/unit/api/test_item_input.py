@@ -414,6 +414,13 @@ def test_an_id_under_another_name_is_recognised(name: str) -> None:
     assert remark == Remark(0, "invalid_item", f"an item needs an id: send `{name}` as `id`", "id")
 
 
+def test_so_many_unknown_fields_are_warned_of_and_no_more() -> None:
+    fields = {f"x{n}": 1 for n in range(600)}
+    found = parsed({"id": "a", **fields}, {"id": "b", **fields})
+    assert len(found.records) == 2
+    assert len(found.unknown) == 1000
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400"])
 def test_no_unknown_field_is_dropped_in_silence(value: str) -> None:
     body = f'[{{"id":"1","stock":{value}}}]'.encode()

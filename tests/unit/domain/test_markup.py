@@ -66,3 +66,9 @@ def test_a_text_about_html_keeps_the_tags_it_names() -> None:
 def test_crafted_texts_are_read_in_one_pass(piece: str) -> None:
     # Parsers need minutes for these; here the time is linear, so the test simply ends.
     assert len(plain_text(piece * 100_000)) <= len(piece) * 100_000
+
+
+def test_a_text_with_marks_beyond_measure_stays_as_it_is() -> None:
+    assert plain_text("<b>x</b>" * 5_000) == "x" * 5_000
+    for many in ("<b>x</b>" * 5_001, "<" * 500_000, "&amp;" * 10_001):
+        assert plain_text(many) == many
