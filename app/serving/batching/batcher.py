@@ -307,6 +307,7 @@ class Batcher(Generic[T, R]):
             self._limits,
             max_requests=max_requests,
             seconds_per_token=rate,
+            longest_s=self._pending.longest_pass_s,
         )
         for entry in (*plan.take, *plan.abandoned, *plan.expired):
             self._pending.discard(entry)

@@ -23,6 +23,11 @@ EntryT = TypeVar("EntryT", bound=QueueEntry[Any, Any])
 
 _FOR_ALL: Final = 1 / 2
 _OVER_ITS_SHARE: Final = 3 / 4
+_PASS_S: Final = 0.05
+"""Predicted seconds of a pass where keys have lanes: who comes may wait for two that have begun.
+Without keys, the largest passes are the best ones."""
+
+_NO_LIMIT: Final = float("inf")
 _MOST_LOOKED_AT: Final = 32
 """With more lanes, all tokens count as being ahead: to look at each lane would cost too much."""
 
@@ -96,6 +101,13 @@ class PendingQueue(Generic[EntryT]):
         self._lanes.clear()
         self._front.clear()
         self._n = self.tokens = 0
+
+    @property
+    def longest_pass_s(self) -> float:
+        """How long a pass may take, so that who comes meanwhile has a turn soon."""
+        lanes = self._lanes
+        alone = not lanes or (len(lanes) == 1 and OPEN_LANE in lanes)
+        return _NO_LIMIT if alone else _PASS_S
 
     def tokens_ahead(self, lane: Lane) -> int:
         """Return the cost of what has its turn before a request that is added to a lane now."""

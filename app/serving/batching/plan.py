@@ -118,20 +118,23 @@ def max_batch_share(waiting: int, running: int, limits: Limits) -> int:
     return min(limits.max_requests, (waiting + running + 1) // 2)
 
 
-def next_batch(
+def next_batch(  # noqa: PLR0913 - the numbers of a plan
     pending: Iterable[PendingT],
     now: float,
     limits: Limits,
     max_requests: int,
     seconds_per_token: float = 0.0,
+    *,
+    longest_s: float = float("inf"),
 ) -> BatchPlan[PendingT]:
     """Plan the pass that starts now, strictly in the order of `pending`.
 
     The batch stops growing at the first request that would exceed a limit. It also stops at a
-    request that would make the pass end after a deadline which the batch otherwise meets.
+    request that would make the pass end after a deadline which the batch otherwise meets, or take
+    longer than `longest_s`.
 
-    There are two exceptions for deadlines. A deadline that cannot be met anyway limits nothing:
-    smaller batches would only make other requests late too. And no deadline cuts a batch below a
+    There are two exceptions for times. A deadline that cannot be met anyway limits nothing:
+    smaller batches would only make other requests late too. And no time cuts a batch below a
     quarter of `limits.max_requests`: during an overload all deadlines are near, and tiny batches
     would miss more of them than they meet.
 
@@ -143,6 +146,7 @@ def next_batch(
         limits: limits of a batch.
         max_requests: most requests in this batch, see `max_batch_share`.
         seconds_per_token: predicted speed of the pass.
+        longest_s: predicted seconds that a pass may take.
     """
     take: list[PendingT] = []
     expired: list[PendingT] = []
@@ -159,7 +163,8 @@ def next_batch(
         end = now + (tokens + entry.cost) * seconds_per_token
         most = limits.max_requests if entry.follows else max_requests
         full = tokens + entry.cost > limits.max_tokens or len(take) >= most
-        late = end > earliest_deadline and len(take) >= limits.max_requests // 4
+        late = end > min(earliest_deadline, now + longest_s)
+        late = late and len(take) >= limits.max_requests // 4
         if take and (full or late or entry.retry_alone or take[0].retry_alone):
             break
         take.append(entry)

@@ -100,6 +100,18 @@ def test_a_deadline_that_is_lost_anyway_holds_nothing_back():
     assert names(plan(*pending, rate=0.1).take) == "abc"
 
 
+def test_a_pass_takes_no_longer_than_it_may_but_is_a_quarter_of_what_it_may_hold_at_least():
+    limits = Limits(max_requests=8, max_tokens=100, max_pending=1000)
+    pending = [WaitingRequest(name) for name in "abcdefghij"]
+
+    def taken(longest_s: float) -> str:
+        return names(next_batch(pending, 5.0, limits, 8, 0.1, longest_s=longest_s).take)
+
+    assert taken(0.45) == "abcd"
+    assert taken(0.01) == "ab"
+    assert taken(9.0) == "abcdefgh"
+
+
 def test_one_that_must_go_alone_does():
     pending = [
         WaitingRequest("a", retry_alone=True),

@@ -137,6 +137,13 @@ async def test_the_room_that_each_finds() -> None:
     assert not room(without_keys, OPEN_LANE)
 
 
+async def test_passes_are_short_only_where_keys_have_lanes() -> None:
+    assert _queue().longest_pass_s == float("inf")
+    assert _queue(_entry("x")).longest_pass_s == float("inf")
+    assert _queue(_entry("a", _A)).longest_pass_s == 0.05
+    assert _queue(_entry("x"), _entry("u", _BULK)).longest_pass_s == 0.05
+
+
 async def test_who_floods_waits_and_is_refused_and_nobody_else() -> None:
     async with rig(limits=Limits(max_requests=8, max_tokens=64, max_pending=16)) as r:
 
