@@ -27,6 +27,7 @@ from app.core.validation_words import words_for
 if TYPE_CHECKING:
     from app.offline.build import BuildReport
     from app.offline.input.recipe import Recipe
+    from app.serving.access.key_store import KeyStore
 
 _CODES: Final = ((UsageError, 2), (ValidationError, 2), (BadDataError, 3))
 """Exit codes of errors; all others are 1."""
@@ -286,14 +287,24 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from app.commands.keys import added, checked_limits, key_file_of, key_line, listed, revoked
-
-    path = key_file_of(settings_of(arguments))
     if (arguments.what == "revoke") != (arguments.id is not None):
         raise UsageError("recserve keys revoke ID; add and list take no id")
+    return asyncio.run(_changed_keys(arguments))
+
+
+async def _changed_keys(arguments: argparse.Namespace) -> int:
+    from app.commands.keys import opened_keys
+
+    async with opened_keys(settings_of(arguments)) as keys:
+        return await _with_keys(arguments, keys)
+
+
+async def _with_keys(arguments: argparse.Namespace, keys: "KeyStore") -> int:
+    from app.commands.keys import added, checked_limits, key_line, listed, revoked
+
     if arguments.what == "add":
-        sent, facts = added(
-            path,
+        sent, facts = await added(
+            keys,
             arguments.role,
             arguments.note,
             namespace=arguments.namespace,
@@ -307,14 +318,14 @@ def _keys(arguments: argparse.Namespace) -> int:
             _say(f"key {facts['id']} with the role {facts['role']}; it is shown this once:")
             print(sent)
     elif arguments.what == "list":
-        keys = listed(path)
+        there = await listed(keys)
         if arguments.json:
-            _print_json({"keys": keys})
+            _print_json({"keys": there})
         else:
-            for each in keys:
+            for each in there:
                 print(key_line(each))
     else:
-        said = revoked(path, arguments.id)
+        said = await revoked(keys, arguments.id)
         if arguments.json:
             _print_json({"revoked": arguments.id})
         else:

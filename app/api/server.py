@@ -46,6 +46,7 @@ from app.core.settings import Settings
 from app.core.tallies import Tallies
 from app.core.telemetry import Metrics
 from app.serving.access.opening import following, key_ring
+from app.serving.stores.opening import open_key_store
 from app.serving.stores.redis_budgets import settling
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
@@ -77,17 +78,15 @@ def create_app(
         ):
             app.state.service = service
             # Without keys and limits, nothing is to be checked on the fast path.
-            checked = settings.api_keys_file is not None or settings.anonymous_rate is not None
-            with (
-                _shown(service, metrics, to_others=tallies is not None),
-                following(ring, settings, service.life),
-            ):
-                yield {
-                    ENDPOINT: RecommendEndpoint(
-                        service, outcomes, cors, log, ring if checked else None
-                    ),
-                    LIFE: service.life,
-                }
+            checked = settings.has_keys or settings.anonymous_rate is not None
+            async with following(ring, open_key_store(settings), service.life):
+                with _shown(service, metrics, to_others=tallies is not None):
+                    yield {
+                        ENDPOINT: RecommendEndpoint(
+                            service, outcomes, cors, log, ring if checked else None
+                        ),
+                        LIFE: service.life,
+                    }
 
     app: FastAPI = FastAPIOffline(
         title="recserve",

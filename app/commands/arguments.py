@@ -285,7 +285,7 @@ def _add_keys(commands: Commands) -> None:
     text = "how urgent its requests are (default: admin for the role admin, else interactive)"
     keys.add_argument("--class", dest="priority", choices=PRIORITIES, help=text)
     _add_json(keys)
-    _add_settings(keys, ("api_keys_file",))
+    _add_settings(keys, ("api_keys", "api_keys_file", "store_url", "data_dir"))
 
 
 def _add_help(commands: Commands) -> None:

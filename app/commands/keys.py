@@ -1,18 +1,19 @@
-"""What `recserve keys` does: add, list and revoke the API keys of a file."""
+"""What `recserve keys` does: add, list and revoke API keys, in a file or in the store."""
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from app.core.caller import NAMESPACE_NAME
 from app.core.errors import UsageError
 from app.core.settings import Settings
 from app.domain.request_parts import CONTROL_NAME
-from app.serving.access.key_file import LIMIT_NAMES, add_key, limits_said, read_keys, revoke_key
+from app.serving.access.kept_key import LIMIT_NAMES, limits_said
+from app.serving.access.key_store import KeyStore
 from app.serving.access.keys import ApiKey, Role, new_key
 from app.serving.access.limits import (
     HIGHEST_BURST,
@@ -22,17 +23,35 @@ from app.serving.access.limits import (
     KeyLimits,
     Priority,
 )
+from app.serving.stores.opening import open_key_store
 
 
-def key_file_of(settings: Settings) -> Path:
-    """Return the file of keys. Raises `UsageError` if neither flag nor setting names one."""
-    if settings.api_keys_file is None:
-        raise UsageError("which file of keys? give --api-keys-file or set RECSERVE_API_KEYS_FILE")
-    return settings.api_keys_file
+@asynccontextmanager
+async def opened_keys(settings: Settings) -> AsyncIterator[KeyStore]:
+    """Open the keys of the settings, and close them at the end of the block.
+
+    A store that is named, and no file, means that the keys are in the store.
+
+    Raises:
+        UsageError: nothing says where the keys are.
+        StoreError: the store cannot be used.
+    """
+    if settings.api_keys_file is None and settings.store_url is not None:
+        settings = settings.model_copy(update={"api_keys": "store"})
+    keys = open_key_store(settings)
+    if keys is None:
+        raise UsageError(
+            "which keys? give --api-keys-file for a file, --store-url for a store, or set "
+            "RECSERVE_API_KEYS_FILE or RECSERVE_API_KEYS=store"
+        )
+    try:
+        yield keys
+    finally:
+        await keys.aclose()
 
 
-def added(  # noqa: PLR0913 - each is a flag
-    path: Path,
+async def added(  # noqa: PLR0913 - each is a flag
+    keys: KeyStore,
     role: Role,
     note: str,
     *,
@@ -41,10 +60,10 @@ def added(  # noqa: PLR0913 - each is a flag
     limits: KeyLimits = NO_LIMITS,
     priority: Priority | None = None,
 ) -> tuple[str, Mapping[str, Any]]:
-    """Add a new key to a file, and return what its holder sends, and what `listed` shows of it.
+    """Add a new key, and return what its holder sends, and what `listed` shows of it.
 
     Args:
-        path: of the file.
+        keys: where it is added.
         role: what the holder may do.
         note: whose the key is.
         namespace: to which it is bound; "" = to none.
@@ -53,14 +72,14 @@ def added(  # noqa: PLR0913 - each is a flag
         priority: how urgent its requests are; None = as its role says.
 
     Raises:
-        UsageError: the file cannot be read or written, or the key cannot be bound so.
+        UsageError, StoreError: the keys cannot be changed, or the key cannot be bound so.
     """
     _check_name(namespace, NAMESPACE_NAME, "--namespace")
     for name in scenarios:
         _check_name(name, CONTROL_NAME, "--scenario")
     sent, key = new_key(role, note, time.time(), namespace=namespace, scenarios=scenarios)
     key = replace(key, limits=limits, chosen_priority=priority)
-    add_key(path, key)
+    await keys.add(key)
     return sent, _facts(key)
 
 
@@ -76,14 +95,14 @@ def checked_limits(rate: float | None, burst: int | None, language_rate: float |
     return KeyLimits(rate, burst, language_rate)
 
 
-def listed(path: Path) -> list[Mapping[str, Any]]:
-    """Return what is known of each key of a file. Raises `UsageError`."""
-    return [_facts(key) for key in read_keys(path)]
+async def listed(keys: KeyStore) -> list[Mapping[str, Any]]:
+    """Return what is known of each key. Raises `UsageError` or `StoreError`."""
+    return [_facts(key) for key in await keys.keys()]
 
 
-def revoked(path: Path, key_id: str) -> str:
-    """Take a key out of a file, and return a sentence. Raises `UsageError`."""
-    revoke_key(path, key_id)
+async def revoked(keys: KeyStore, key_id: str) -> str:
+    """Take a key away, and return a sentence. Raises `UsageError` or `StoreError`."""
+    await keys.revoke(key_id)
     return f"key {key_id} is revoked; running services refuse it within a second"
 
 

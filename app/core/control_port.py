@@ -1,22 +1,26 @@
-"""The port of what operators set while the service runs: rules and scenarios.
+"""The port of what operators set while the service runs: rules, scenarios and API keys.
 
 Real stores and the fake of `app.testing` pass the same suite in `tests/contract/`. What the texts
-mean is in `app.domain.rule` and `app.serving.control`.
+mean is in `app.domain.rule`, `app.serving.control` and `app.serving.access`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-ControlKind: TypeAlias = Literal["rule", "scenario"]
+ControlKind: TypeAlias = Literal["rule", "scenario", "key"]
 
-KEPT_VERSIONS: Final[Mapping[ControlKind, int]] = {"rule": 1, "scenario": 50}
+KEPT_VERSIONS: Final[Mapping[ControlKind, int]] = {
+    "rule": 1,
+    "scenario": 50,
+    "key": 1,
+}
 """How many versions of an entry are kept: the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlEntry:
-    """One rule or scenario as it was put.
+    """One rule, scenario or key as it was put.
 
     Attributes:
         kind, name: what it is, and its name among those of its kind.

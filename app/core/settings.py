@@ -134,6 +134,11 @@ class Settings(BaseSettings):
         "for its supervisor; 0 = no limit.",
     )
 
+    api_keys: Literal["store"] | None = Field(
+        None,
+        description="store: API keys are kept beside the events, for all replicas; unset = in the "
+        "file below, if there is one.",
+    )
     api_keys_file: Path | None = Field(
         None,
         description="File of API keys, made by recserve keys add; unset = nobody has a key.",
@@ -282,6 +287,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: flags (given to the constructor) > environment > TOML > defaults."""
         return init_settings, env_settings, _config_file(settings_cls)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers have API keys."""
+        return self.api_keys is not None or self.api_keys_file is not None
 
     def retention(self) -> Retention:
         """How long events are kept."""

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e.conftest import RECSERVE, Running, recserve, serving
-from tests.redis_server import free_port
+from tests.redis_server import RedisServer, free_port
 
 _PATIENCE_S = 20
 
@@ -64,6 +65,35 @@ def test_a_service_with_keys_lets_in_who_has_one(bundle: Path, tmp_path: Path) -
     assert not any("digest" in each or "key" in each for each in listed)
 
 
+def test_replicas_share_keys_through_the_store(
+    bundle: Path, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    def keys(*arguments: str) -> dict[str, Any]:
+        done = recserve("keys", *arguments, "--store-url", redis_server.url, "--json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    first = keys("add", "--note", "the shop")
+    flags = ("--api-keys", "store", "--store-url", redis_server.url)
+    here, there = tmp_path / "one", tmp_path / "two"
+    here.mkdir()
+    there.mkdir()
+    with serving(bundle, here, *flags) as one, serving(bundle, there, *flags) as two:
+        replicas = (one, two)
+        assert [each.recommend(query="crime").status_code for each in replicas] == [401, 401]
+        assert [_asked(each, first["key"]) for each in replicas] == [200, 200]
+        second = keys("add", "--role", "write")
+        for each in replicas:
+            _wait_for(each, second["key"], 200)
+        assert [each["id"] for each in keys("list")["keys"]] == [first["id"], second["id"]]
+        assert keys("revoke", first["id"]) == {"revoked": first["id"]}
+        for each in replicas:
+            _wait_for(each, first["key"], 401)
+            assert _asked(each, second["key"]) == 200
+    unknown = recserve("keys", "revoke", first["id"], "--store-url", redis_server.url)
+    assert (unknown.returncode, "there is no key" in unknown.stderr) == (2, True)
+
+
 def _wait_for(service: Running, key: str, status: int) -> None:
     """Return once the service answers so; it looks at the file twice a second."""
     for _ in range(_PATIENCE_S * 10):
@@ -90,7 +120,7 @@ def test_without_keys_it_does_not_listen_beyond_this_machine(bundle: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("add",), "which file of keys?"),
+        (("add",), "which keys?"),
         (("list", "--api-keys-file", "nowhere.json"), "nowhere.json"),
         (("revoke", "--api-keys-file", "keys.json"), "revoke ID"),
         (("add", "7", "--api-keys-file", "keys.json"), "take no id"),

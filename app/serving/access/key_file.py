@@ -12,70 +12,53 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.core.caller import NAMESPACE_NAME
 from app.core.errors import UsageError
-from app.domain.request_parts import ControlName
-from app.serving.access.keys import BOUND_ADMIN, ApiKey, Role
-from app.serving.access.limits import (
-    HIGHEST_BURST,
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    KeyLimits,
-    Priority,
-)
-
-LIMIT_NAMES: Final = ("rate", "burst", "language_rate", "class")
-
-_DIGEST_DIGITS: Final = 128
-
-_Rate = Annotated[float, Field(ge=LOWEST_RATE, le=HIGHEST_RATE, allow_inf_nan=False)]
-
-
-class _Kept(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
-    role: Role
-    digest: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_DIGEST_DIGITS}}}$")]
-    created_at: Annotated[float, Field(allow_inf_nan=False)]
-    note: str = ""
-    namespace: Annotated[str, Field(pattern=rf"{NAMESPACE_NAME}|^$")] = ""
-    scenarios: list[ControlName] = Field(default_factory=list)
-    rate: _Rate | None = None
-    burst: Annotated[int, Field(ge=1, le=HIGHEST_BURST)] | None = None
-    language_rate: _Rate | None = None
-    chosen_priority: Priority | None = Field(default=None, alias="class")
-
-    @model_validator(mode="after")
-    def _bound_by_its_role(self) -> Self:
-        if self.role == "admin" and (self.namespace or self.scenarios):
-            raise ValueError(BOUND_ADMIN)
-        return self
-
-    def key(self) -> ApiKey:
-        """Return the key."""
-        return ApiKey(
-            id=self.id,
-            role=self.role,
-            digest=bytes.fromhex(self.digest),
-            created_at=self.created_at,
-            note=self.note,
-            namespace=self.namespace,
-            scenarios=tuple(self.scenarios),
-            limits=KeyLimits(self.rate, self.burst, self.language_rate),
-            chosen_priority=self.chosen_priority,
-        )
+from app.serving.access.kept_key import KeptKey, key_document
+from app.serving.access.keys import ApiKey
 
 
 class _KeptKeys(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    keys: list[_Kept]
+    keys: list[KeptKey]
+
+
+class KeyFile:
+    """`KeyStore` in a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep keys in the file `path`, which the first one makes."""
+        self._path = path
+
+    def __repr__(self) -> str:
+        return f"<KeyFile {self._path}>"
+
+    async def state(self) -> object:
+        """Return time, number and size of the file; None if it is missing."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    async def keys(self) -> tuple[ApiKey, ...]:
+        """Return all keys."""
+        return read_keys(self._path)
+
+    async def add(self, key: ApiKey) -> None:
+        """Add a key."""
+        add_key(self._path, key)
+
+    async def revoke(self, key_id: str) -> None:
+        """Take a key away."""
+        revoke_key(self._path, key_id)
+
+    async def aclose(self) -> None:
+        """Do nothing: no file stays open."""
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
@@ -142,16 +125,8 @@ def _alone(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def limits_said(key: ApiKey) -> dict[str, object]:
-    """Return what a key says of its limits and its class, under the names of the file."""
-    limits = key.limits
-    values = (limits.rate, limits.burst, limits.language_rate, key.chosen_priority)
-    said = zip(LIMIT_NAMES, values, strict=True)
-    return {name: value for name, value in said if value is not None}
-
-
 def _write(path: Path, keys: Iterable[ApiKey]) -> None:
-    shown = list(map(_shown, keys))
+    shown = list(map(key_document, keys))
     # The temporary file is readable by its owner only, from its first moment.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
@@ -162,17 +137,3 @@ def _write(path: Path, keys: Iterable[ApiKey]) -> None:
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _shown(key: ApiKey) -> dict[str, Any]:
-    """Return a key as JSON has it; what it is not bound to is left out."""
-    bound = {"namespace": key.namespace, "scenarios": list(key.scenarios)}
-    return {
-        "id": key.id,
-        "role": key.role,
-        "digest": key.digest.hex(),
-        "created_at": key.created_at,
-        "note": key.note,
-        **{name: value for name, value in bound.items() if value},
-        **limits_said(key),
-    }

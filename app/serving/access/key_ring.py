@@ -1,26 +1,15 @@
-"""The API keys of a running service: who sends which key, and keys that change while it runs.
+"""The API keys of a running service: who sends which key, and what that key may do."""
 
-A file that cannot be read any more does not lock everybody out, nor let anybody in: the keys that
-were read last are valid on, and the log says so.
-"""
-
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Final
 
-from app.core.errors import ForbiddenError, UnauthenticatedError, UsageError
+from app.core.errors import ForbiddenError, NotReadyError, UnauthenticatedError
 from app.serving.access.accounts import Accounts
-from app.serving.access.key_file import read_keys
 from app.serving.access.keys import NO_KEY, ApiKey, Role, id_in, is_key, reaches
 
 _SCHEME: Final = b"bearer "
-_WATCH_S: Final = 0.5
 _MISSING: Final = "an API key is needed: send it as Authorization: Bearer KEY"
 _UNKNOWN: Final = "this API key is not valid"
-
-log = logging.getLogger(__name__)
 
 
 class KeyRing:
@@ -28,25 +17,29 @@ class KeyRing:
 
     Attributes:
         accounts: what each key may still spend.
+        known: whether the keys were ever read. Before, nobody has one, and nobody is a stranger.
     """
 
     def __init__(
         self,
-        keys: Iterable[ApiKey] = (),
+        keys: Iterable[ApiKey] | None = (),
         anonymous: Role | None = None,
         accounts: Accounts | None = None,
     ) -> None:
         """Take the keys, and the role of callers without a key; None = they need one.
 
+        `keys`: None = they are not read yet.
         `accounts`: where the keys have accounts; None = new ones without a limit for strangers.
         """
         self.anonymous = anonymous
         self.accounts = accounts or Accounts()
         self._keys: dict[bytes, ApiKey] = {}
-        self.replace(keys)
+        self.replace(keys or ())
+        self.known = keys is not None
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Take these keys in place of all others."""
+        self.known = True
         self._keys = {key.id.encode(): key for key in keys}
         self.accounts.replace(self._keys.values())
 
@@ -60,9 +53,10 @@ class KeyRing:
         Raises:
             UnauthenticatedError: there is no key where one is needed, or it is not valid.
             ForbiddenError: its role does not reach.
+            NotReadyError: no keys were read yet.
         """
         # Where nobody has a key, the header is that of a proxy, or of nobody.
-        if authorization is None or (self.anonymous is not None and not self._keys):
+        if authorization is None or (self.anonymous is not None and self.known and not self._keys):
             if self.anonymous is None:
                 raise UnauthenticatedError(_MISSING)
             if not reaches(self.anonymous, needed):
@@ -83,33 +77,7 @@ class KeyRing:
         sent = authorization[len(_SCHEME) :].strip()
         key = self._keys.get(id_in(sent))
         if key is None or not is_key(sent, key):
+            if not self.known:
+                raise NotReadyError("the API keys cannot be read yet")
             raise UnauthenticatedError(_UNKNOWN)
         return key
-
-
-async def follow_file(
-    ring: KeyRing, path: Path, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-) -> None:
-    """Put the keys of a file into a ring whenever the file has changed; runs until cancelled."""
-    seen = _state_of(path)
-    while True:
-        await sleep(_WATCH_S)
-        now = _state_of(path)
-        if now == seen:
-            continue
-        seen = now
-        try:
-            keys = read_keys(path)
-        except UsageError as error:
-            log.error("keys stay as they are: %s", error.message)  # noqa: TRY400 - no fault of ours
-        else:
-            ring.replace(keys)
-            log.info("keys read again", extra={"keys": len(keys)})
-
-
-def _state_of(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size

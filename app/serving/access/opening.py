@@ -1,13 +1,13 @@
 """From settings to the keys of a service: who may call it, and where it may listen.
 
-no file of keys    callers without a key may do everything on this machine; beyond it they are
+no keys          callers without a key may do everything on this machine; beyond it they are
 answered only if the settings say so, and are never administrators
-a file of keys     callers need a key; if the settings say so, without one they may read
+keys             callers need a key; if the settings say so, without one they may read
 """
 
 import ipaddress
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from app.core.errors import UsageError
 from app.core.lane import OPEN_LANE, Lane
@@ -16,7 +16,8 @@ from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.access.accounts import Accounts
 from app.serving.access.key_file import read_keys
-from app.serving.access.key_ring import KeyRing, follow_file
+from app.serving.access.key_ring import KeyRing
+from app.serving.access.key_store import KeyFollower, KeyStore
 from app.serving.access.keys import Role
 from app.serving.access.limits import KeyLimits
 from app.serving.access.refusals import Refusals
@@ -44,8 +45,11 @@ def check_access(settings: Settings) -> None:
     """
     if settings.admin_port is not None and settings.admin_port == settings.port:
         raise UsageError("admin_port is the port of all other requests: choose another one")
+    if settings.api_keys is not None and settings.api_keys_file is not None:
+        raise UsageError("keys are in a file or in the store: set api_keys or api_keys_file")
     if settings.api_keys_file is not None:
         read_keys(settings.api_keys_file)
+    if settings.has_keys:
         return
     reached = [host for host in _hosts(settings) if not is_loopback(host)]
     if reached and not settings.allow_anonymous:
@@ -70,24 +74,30 @@ def key_ring(settings: Settings, metrics: Metrics) -> KeyRing:
         limits=limits,
         on_refused=Refusals(metrics).count,
         # Beside keys, callers without one are one more caller; alone, they share the whole queue.
-        strangers_lane=OPEN_LANE if settings.api_keys_file is None else Lane("anonymous"),
+        strangers_lane=Lane("anonymous") if settings.has_keys else OPEN_LANE,
     )
-    if settings.api_keys_file is not None:
+    if settings.has_keys:
+        path = settings.api_keys_file
         anonymous: Role | None = "read" if settings.allow_anonymous else None
-        return KeyRing(read_keys(settings.api_keys_file), anonymous, accounts)
+        return KeyRing(None if path is None else read_keys(path), anonymous, accounts)
     alone = all(map(is_loopback, _hosts(settings)))
     return KeyRing((), "admin" if alone else "write", accounts)
 
 
-@contextmanager
-def following(ring: KeyRing, settings: Settings, life: Life) -> Iterator[None]:
-    """Follow the changes of the file of keys, if there is one, while the block runs."""
-    path = settings.api_keys_file
-    if path is None:
+@asynccontextmanager
+async def following(ring: KeyRing, store: KeyStore | None, life: Life) -> AsyncIterator[None]:
+    """Follow the changes of the keys, if there are any, while the block runs; close their store.
+
+    The keys are read before the block begins: they may have changed while the service was loaded.
+    """
+    if store is None:
         yield
         return
-    task = life.keep(follow_file(ring, path), "recserve-keys")
+    follower = KeyFollower(ring, store)
+    await follower.look()
+    task = life.keep(follower.run(), "recserve-keys")
     try:
         yield
     finally:
         task.cancel()
+        await store.aclose()

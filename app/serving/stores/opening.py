@@ -18,6 +18,9 @@ from app.core.control_port import ControlStore
 from app.core.errors import StoreError, UsageError
 from app.core.settings import Settings
 from app.core.store_ports import EventStore, IntentStore, Journal
+from app.serving.access.key_file import KeyFile
+from app.serving.access.key_store import KeyStore
+from app.serving.access.stored_keys import NAMESPACE_OF_KEYS, StoredKeys
 from app.serving.stores.namespaces import empty_beside
 from app.serving.stores.redis_answers import RedisAnswerStore
 from app.serving.stores.redis_client import RedisLimits, open_client
@@ -140,6 +143,18 @@ def open_control_store(settings: Settings, namespace: str) -> ControlStore:
     """
     url, scheme = _store_of(settings)
     return scheme.control(url, settings, namespace)
+
+
+def open_key_store(settings: Settings) -> KeyStore | None:
+    """Open the API keys, in their file or beside the events; None if there are none.
+
+    Within a running event loop. Raises: as `open_journal`.
+    """
+    if settings.api_keys_file is not None:
+        return KeyFile(settings.api_keys_file)
+    if settings.api_keys is None:
+        return None
+    return StoredKeys(open_control_store(settings, NAMESPACE_OF_KEYS))
 
 
 async def open_answer_store(settings: Settings) -> AnswerStore | None:

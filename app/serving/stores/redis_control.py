@@ -12,7 +12,7 @@ Redis: `RedisEventStore.warnings` applies here too.
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from redis.asyncio import Redis
@@ -143,5 +143,6 @@ class RedisControlStore:
 def _entry(field: bytes, packed: bytes) -> ControlEntry:
     kind, _, name = field.decode().partition("\n")
     since, version, put_at, text = packed.decode().split("\n", 3)
-    known: ControlKind = "rule" if kind == "rule" else "scenario"
-    return ControlEntry(known, name, int(since), int(version), float(put_at), text)
+    return ControlEntry(
+        cast("ControlKind", kind), name, int(since), int(version), float(put_at), text
+    )

@@ -1,19 +1,15 @@
-"""A change of the file of keys is not noticed while the service runs."""
+"""A change of the keys is not noticed while the service runs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
 
-from app.api import server
-from app.core.settings import Settings
-from app.serving.access.key_ring import KeyRing
+from app.serving.access.key_store import KeyFollower
 
 
 def seed() -> None:
-    """Follow no file."""
+    """Look at the keys at the start only."""
 
-    @contextmanager
-    def not_following(_ring: KeyRing, _settings: Settings) -> Iterator[None]:
-        yield
+    async def run(_follower: KeyFollower) -> None:
+        await asyncio.Event().wait()
 
-    server.following  # noqa: B018 - it must exist
-    server.following = not_following
+    KeyFollower.run  # noqa: B018 - it must exist
+    KeyFollower.run = run

@@ -1,5 +1,6 @@
 """Trials of limits and fair shares: what a call costs, and that no key takes what others need."""
 
+import asyncio
 import threading
 import time
 from collections import Counter, defaultdict
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from app.commands.keys import added
+from app.serving.access.key_file import KeyFile
 from app.serving.access.keys import Role
 from app.serving.access.limits import KeyLimits, Priority
 from loadtest.chaos import catalogue
@@ -50,7 +52,8 @@ class _Keys:
         priority: Priority | None = None,
     ) -> dict[str, str]:
         """Add a key, and return the header with which it is sent."""
-        sent, _ = added(self.path, role, "", limits=limits or KeyLimits(), priority=priority)
+        keys, limits = KeyFile(self.path), limits or KeyLimits()
+        sent, _ = asyncio.run(added(keys, role, "", limits=limits, priority=priority))
         return {"authorization": f"Bearer {sent}"}
 
 

@@ -6,27 +6,27 @@ import pytest
 
 from app.commands.keys import added, checked_limits, key_line, listed
 from app.core.errors import UsageError
-from app.serving.access.key_file import read_keys
+from app.serving.access.key_file import KeyFile, read_keys
 from app.serving.access.limits import KeyLimits
 
 
-def test_limits_are_kept_and_listed(tmp_path: Path) -> None:
+async def test_limits_are_kept_and_listed(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     limits = checked_limits(100.0, 250, 0.5)
-    _, facts = added(path, "read", "shop", limits=limits, priority="bulk")
-    added(path, "read", "", limits=checked_limits(None, None, None))
+    _, facts = await added(KeyFile(path), "read", "shop", limits=limits, priority="bulk")
+    await added(KeyFile(path), "read", "", limits=checked_limits(None, None, None))
     kept, free = read_keys(path)
     assert (kept.limits, kept.priority) == (KeyLimits(100.0, 250, 0.5), "bulk")
     assert (free.limits, free.priority) == (KeyLimits(), "interactive")
-    assert "rate" not in listed(path)[1]
+    assert "rate" not in (await listed(KeyFile(path)))[1]
     said = "rate 100.0  burst 250  language_rate 0.5  class bulk"
     assert key_line(facts).endswith(f"shop  {said}")
 
 
-def test_an_administrator_is_of_a_class_of_its_own(tmp_path: Path) -> None:
+async def test_an_administrator_is_of_a_class_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    added(path, "admin", "")
-    added(path, "admin", "", priority="interactive")
+    await added(KeyFile(path), "admin", "")
+    await added(KeyFile(path), "admin", "", priority="interactive")
     assert [key.priority for key in read_keys(path)] == ["admin", "interactive"]
 
 
@@ -48,9 +48,9 @@ def test_limits_that_mean_nothing_are_refused(
 
 
 @pytest.mark.parametrize("more", ['"rate": 0', '"rate": "x"', '"burst": 0', '"class": "urgent"'])
-def test_a_file_with_wrong_limits_is_refused(tmp_path: Path, more: str) -> None:
+async def test_a_file_with_wrong_limits_is_refused(tmp_path: Path, more: str) -> None:
     path = tmp_path / "keys.json"
-    added(path, "read", "")
+    await added(KeyFile(path), "read", "")
     path.write_text(path.read_text().replace('"role"', f'{more}, "role"'))
     with pytest.raises(UsageError, match="no file of keys"):
         read_keys(path)

@@ -1,15 +1,10 @@
 """Who gets in: keys, roles, and callers without a key."""
 
-import asyncio
-from pathlib import Path
-
 import pytest
 
 from app.core.errors import ForbiddenError, UnauthenticatedError
-from app.serving.access.key_file import add_key
-from app.serving.access.key_ring import KeyRing, follow_file
+from app.serving.access.key_ring import KeyRing
 from app.serving.access.keys import NO_KEY, ROLES, Role, new_key, reaches
-from tests.turns import Turns
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -66,39 +61,3 @@ def test_without_a_key_the_role_of_strangers_counts() -> None:
         open_to_read.check(None, "write")
     with pytest.raises(ForbiddenError, match="recserve keys add"):
         KeyRing([], "write").check(None, "admin")
-
-
-async def test_a_file_that_changes_takes_effect_and_a_broken_one_changes_nothing(
-    tmp_path: Path,
-) -> None:
-    path, turns = tmp_path / "keys.json", Turns()
-    sent, key = new_key("read", "", 0.0)
-    later, more = new_key("write", "", 0.0)
-    add_key(path, key)
-    ring = KeyRing([key])
-    following = asyncio.create_task(follow_file(ring, path, turns.sleep))
-    await turns.first()
-    assert not _gets_in(ring, later)
-
-    add_key(path, more)
-    await turns.next()
-    assert _gets_in(ring, later)
-
-    for spoil in (lambda: path.write_text("no keys"), path.unlink):
-        spoil()
-        await turns.next()
-        assert _gets_in(ring, sent)
-
-    add_key(path, more)
-    await turns.next()
-    assert not _gets_in(ring, sent)
-    assert _gets_in(ring, later)
-    following.cancel()
-
-
-def _gets_in(ring: KeyRing, sent: str) -> bool:
-    try:
-        ring.check(f"Bearer {sent}".encode(), "read")
-    except UnauthenticatedError:
-        return False
-    return True
