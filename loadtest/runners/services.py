@@ -92,6 +92,19 @@ class Service:
             self._process.wait()
         self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the running process."""
+        os.kill(self.pid, number)
+
+    def ended(self, timeout_s: float) -> int | None:
+        """Return its exit code once it has ended; None if it goes on for so long."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def kill(self) -> None:
         """Send SIGKILL."""
         if self._process is not None:
