@@ -68,14 +68,14 @@ class TrialLimits:
 
 
 def open_in_child(
-    bundle: Bundle, limits: TrialLimits | None = None, command: Sequence[str] = TRIAL
+    bundle: Bundle, limits: TrialLimits | None = None, command: Sequence[str] | None = None
 ) -> None:
     """Open a verified bundle in a child process, and wait until it has answered. Blocking.
 
     Args:
         bundle: what to open.
         limits: of the child; None = the usual ones.
-        command: what the child runs.
+        command: what the child runs; None = `TRIAL`.
 
     Raises:
         BundleError: the child refused the bundle, was killed, took too long, or could not be
@@ -86,7 +86,7 @@ def open_in_child(
         with (bundle.path / MANIFEST).open("rb") as manifest, _unnamed_file() as said:
             # Workers of a machine reload at the same time: one more copy is enough.
             fcntl.flock(manifest, fcntl.LOCK_EX)
-            code = _run([*command, str(bundle.path)], limits, limits.of(bundle), said)
+            code = _run([*(command or TRIAL), str(bundle.path)], limits, limits.of(bundle), said)
             said.seek(0)
             message = said.read().decode(errors="replace").strip()
     except OSError as error:

@@ -38,6 +38,13 @@ def about(name: str) -> str:
     return (module_of(name).__doc__ or "").partition("\n")[0]
 
 
+def in_trials(name: str) -> None:
+    """Let the process that tries a new bundle (`app.trial`) have a fault or a trouble as well."""
+    from app import trial  # noqa: PLC0415 - of ours, only what a fault needs is imported
+
+    trial.TRIAL = (sys.executable, "-m", "loadtest.chaos.faulty_service", name, "app.trial")
+
+
 def _seed(names: str) -> None:
     # As `app.cli` does, before anything loads torch or FAISS.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
