@@ -1,9 +1,11 @@
 """Two services with one Redis keep the limit of a key together, and one alone without it."""
 
+import gzip
 import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -18,8 +20,8 @@ _UNKNOWN_S = 0.5
 """What a process does not know of yet, in seconds of the rate: 0.1, more on a busy machine."""
 
 
-def _key(path: Path) -> dict[str, str]:
-    limits = ("--rate", str(_RATE), "--burst", str(_BURST))
+def _key(path: Path, rate: float = _RATE, burst: int = _BURST) -> dict[str, str]:
+    limits = ("--rate", str(rate), "--burst", str(burst))
     done = recserve("keys", "add", "--api-keys-file", str(path), "--json", *limits)
     assert done.returncode == 0, done.stderr
     return {"Authorization": f"Bearer {json.loads(done.stdout)['key']}"}
@@ -68,6 +70,39 @@ def test_two_services_keep_one_limit(
         answers = [one.client.post("/recommend", json=_BODY, headers=key) for _ in range(100)]
         assert {each.status_code for each in answers} <= {200, 429}
         assert one.client.get("/readyz").status_code == 200
+
+
+def test_every_way_in_costs_the_same_and_says_what_is_left(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    key = _key(path, rate=0.001, burst=7)
+    with serving(bundle, tmp_path, "--api-keys-file", str(path)) as service:
+        body = json.dumps(_BODY).encode()
+        pieces = (body[n : n + 8] for n in range(0, len(body), 8))
+        batch = {"requests": [_BODY] * 2}
+        ways: list[dict[str, Any]] = [
+            {"url": "/recommend", "content": body},  # past FastAPI, not cached
+            {"url": "/v1/recommend", "content": body},  # past FastAPI, cached
+            {"url": "/recommend", "content": pieces},  # chunked
+            {"url": "/recommend/", "content": gzip.compress(body)},
+            {"url": "/recommend/batch", "json": batch},
+            {"url": "/recommend/stream", "content": body},
+        ]
+        left = []
+        for way in ways:
+            headers = {**key, "content-type": "application/json"}
+            if way["url"] == "/recommend/":
+                headers["content-encoding"] = "gzip"
+            answer = service.client.post(**way, headers=headers)
+            assert answer.status_code == 200
+            assert answer.headers["ratelimit-policy"] == '"requests";q=7;w=7000'
+            left.append(answer.headers["ratelimit"])
+        assert left == [f'"requests";r={n};t=1000' for n in (6, 5, 4, 3, 1, 0)]
+        for content in (body, iter([body])):
+            refused = service.client.post("/recommend", content=content, headers=key)
+            assert refused.status_code == 429
+            assert refused.headers["ratelimit"] == '"requests";r=0;t=1000'
+            assert 990 <= int(refused.headers["retry-after"]) <= 1000
+            assert refused.json()["error"]["code"] == "rate_limited"
 
 
 def _refused(service: Running, key: dict[str, str]) -> httpx.Response:
