@@ -14,7 +14,6 @@ from time import perf_counter
 
 import numpy as np
 
-from app.core.errors import EngineError
 from app.core.explanation import KeptOut, LostItem
 from app.core.ranking import BatchResult, RankRequest, RankResult, StageTimings
 from app.core.survey import CatalogueSurvey
@@ -36,7 +35,7 @@ from app.engine.kernels.topk import Hits
 from app.engine.live import raw_of
 from app.engine.parts import EngineParts
 from app.engine.retrieval.resolve import EncodedQuery, ResolvedRequest, resolve
-from app.engine.retrieval.sources import Source, retrieval_order, retrieve
+from app.engine.retrieval.sources import found_by, retrieval_order, skipped
 from app.engine.scoring.boosts import add_boosts
 from app.engine.scoring.learned import ScoredPairs
 from app.engine.scoring.popularity_bias import popularity_term
@@ -60,13 +59,13 @@ class EncodedBatch:
     Attributes:
         intents: what the query of each request asks for, in the order of the batch.
         vectors: float32[dim], of unit norm, of each residual text that has a vector.
-        fast_encoding: the residual texts whose vectors the fast encoding made.
+        approximated: the residual texts that the fast encoding, or nothing, could encode.
         encode_ms: milliseconds that this half took.
     """
 
     intents: tuple[Intent, ...]
     vectors: Mapping[str, Vector]
-    fast_encoding: Set[str]
+    approximated: Set[str]
     encode_ms: float
 
 
@@ -257,12 +256,12 @@ class RankEngine:
         (asked,) = self._posed([request], encoded)
         (hits,), (rows,) = self._retrieve([asked.resolved])
         (scored,) = self._score(
-            [asked.resolved], [rows], [hits], encoded.fast_encoding, frozenset({0})
+            [asked.resolved], [rows], [hits], encoded.approximated, frozenset({0})
         )
         return Walked(asked, hits, rows, scored)
 
     def encode(self, batch: Sequence[RankRequest]) -> EncodedBatch:
-        """Interpret and encode the queries of a batch. Raises `EngineError`."""
+        """Interpret and encode the queries of a batch; one that fails has no vector."""
         start = perf_counter()
         intents = tuple([self._intent(request) for request in batch])
         # A text that one request has time to encode in full is encoded in full for all of them.
@@ -274,17 +273,18 @@ class RankEngine:
                 continue
             in_time = not request.fast_encoding or text in self._queries
             (full if fast_encoder is None or in_time else fast)[text] = None
-        encoded = list(zip(full, self._queries.encode(list(full)), strict=True))
+        encoded = self._queries.encode_each(list(full))
+        lost = full.keys() - encoded.keys()
         if fast_encoder is not None and fast:
             fast_texts = [text for text in fast if text not in full]
             fast_vectors = text_vectors(fast_texts, fast_encoder, "query")
-            encoded += zip(fast_texts, fast_vectors, strict=True)
+            encoded |= zip(fast_texts, fast_vectors, strict=True)
         # A row of zeros is a text without a vector.
-        vectors = {text: vector for text, vector in encoded if vector.any()}
+        vectors = {text: vector for text, vector in encoded.items() if vector.any()}
         return EncodedBatch(
             intents=intents,
             vectors=vectors,
-            fast_encoding=(vectors.keys() & fast.keys()) - full.keys(),
+            approximated=((vectors.keys() & fast.keys()) - full.keys()) | lost,
             encode_ms=(perf_counter() - start) * 1e3,
         )
 
@@ -334,7 +334,7 @@ class RankEngine:
         hits, rows = self._retrieve(requests)
         retrieved = perf_counter()
         to_explain = frozenset([n for n, request in enumerate(batch) if request.explain])
-        scored = self._score(requests, rows, hits, encoded.fast_encoding, to_explain)
+        scored = self._score(requests, rows, hits, encoded.approximated, to_explain)
         results = results_of(
             parts.catalogue, parts.topk, posed_requests, scored, vectors=parts.texts.vectors
         )
@@ -387,7 +387,7 @@ class RankEngine:
 
         Returns for each request the hits of each source, and the candidates, int64[c].
         """
-        hits = self._hits(requests, self._parts.sources)
+        hits = found_by(requests, self._parts.sources)
         for request, by_source in zip(requests, hits, strict=True):
             by_source.update(request.extra)
         candidates = self._candidates(requests, hits)
@@ -397,7 +397,7 @@ class RankEngine:
             if request.named is None and candidates[position].size < request.k
         ]
         if short:
-            more = self._hits([requests[position] for position in short], self._parts.fallback)
+            more = found_by([requests[position] for position in short], self._parts.fallback)
             for position, fallback_hits in zip(short, more, strict=True):
                 hits[position] |= fallback_hits
             candidates = self._candidates(requests, hits)
@@ -422,26 +422,10 @@ class RankEngine:
         ]
         narrowed = [request for _, request in lacking]
         for sources in (self._parts.sources, self._parts.fallback):
-            for (position, _), more in zip(lacking, self._hits(narrowed, sources), strict=True):
+            for (position, _), more in zip(lacking, found_by(narrowed, sources), strict=True):
                 for name, some in more.items():
                     before = hits[position].get(name)
                     hits[position][name] = some if before is None else before.followed_by(some)
-
-    @staticmethod
-    def _hits(
-        requests: Sequence[ResolvedRequest], sources: Sequence[Source]
-    ) -> list[dict[str, Hits]]:
-        """Ask sources; where some items are preferred, ask once more for those alone."""
-        preferring = [
-            position for position, request in enumerate(requests) if request.preferred is not None
-        ]
-        preferred = [requests[position].preferred_only for position in preferring]
-        hits = retrieve([*requests, *preferred], sources)
-        for position, more in zip(preferring, hits[len(requests) :], strict=True):
-            for name, some in more.items():
-                before = hits[position].get(name)
-                hits[position][name] = some if before is None else before.followed_by(some)
-        return hits[: len(requests)]
 
     def _candidates(
         self, requests: Sequence[ResolvedRequest], hits: Sequence[Mapping[str, Hits]]
@@ -458,10 +442,10 @@ class RankEngine:
         requests: Sequence[ResolvedRequest],
         rows: Sequence[Rows],
         hits: Sequence[Mapping[str, Hits]],
-        fast_encoding: Set[str],
+        approximated: Set[str],
         to_explain: frozenset[int],
     ) -> list[ScoredCandidates]:
-        """Score all candidates; if scoring fails, they keep the order of retrieval."""
+        """Score all candidates; where scoring fails, they keep the order of retrieval."""
         failed: tuple[str, ...] = ()
         terms: dict[int, dict[str, Vector]] = {position: {} for position in to_explain}
         try:
@@ -475,7 +459,14 @@ class RankEngine:
                         rows[position],
                         learned=learned[position] is not None,
                     )
-        except (EngineError, ArithmeticError, ValueError, IndexError):
+        except Exception:
+            if len(requests) > 1:  # one of them may be at fault
+                one = [slice(at, at + 1) for at in range(len(requests))]
+                alone = [frozenset({0} if at in to_explain else ()) for at in range(len(one))]
+                return [
+                    self._score(requests[at], rows[at], hits[at], approximated, explain)[0]
+                    for at, explain in zip(one, alone, strict=True)
+                ]
             log.exception("scoring failed: answering in the order of retrieval")
             failed, learned = ("rerank",), [None] * len(requests)
             scores = [retrieval_order(*each) for each in zip(rows, hits, strict=True)]
@@ -485,7 +476,11 @@ class RankEngine:
                 rows=some,
                 scores=score,
                 hits=by_source,
-                degraded=("encoder", *failed) if request.query in fast_encoding else failed,
+                degraded=(
+                    *(["encoder"] if request.query in approximated else ()),
+                    *skipped(by_source),
+                    *failed,
+                ),
                 learned=known,
                 boosts=added,
                 terms=terms.get(position, {}),

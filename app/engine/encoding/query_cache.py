@@ -1,15 +1,19 @@
 """A cache of query vectors: the same query with another user or filter is not encoded again."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from app.core.errors import EngineError
 from app.core.ports import Encoder
 from app.core.types import Vector
 from app.engine.encoding.text_vectors import text_vectors
 
 MOST: Final = 4096
 """Queries remembered: 6 MB of vectors of 384 dimensions."""
+
+_log = logging.getLogger(__name__)
 
 
 class RememberedQueries:
@@ -44,3 +48,13 @@ class RememberedQueries:
         while len(self._vectors) > self._most:
             self._vectors.popitem(last=False)
         return vectors
+
+    def encode_each(self, queries: Sequence[str]) -> dict[str, Vector]:
+        """Return float32[dim] of each of some distinct queries; without those that fail alone."""
+        try:
+            return dict(zip(queries, self.encode(queries), strict=True))
+        except EngineError:
+            if len(queries) > 1:  # one of them may be at fault
+                return {q: v for each in queries for q, v in self.encode_each([each]).items()}
+            _log.exception("a query could not be encoded: answering by its words")
+            return {}

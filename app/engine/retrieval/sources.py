@@ -4,12 +4,15 @@ A source returns an ordered list of (row, score) for every request that it has s
 about. Rows that must not come back (excluded by the request, blocked by its filter, or gone) are
 dropped inside the source, before the list is cut to size, so that they take nobody's place.
 
+A source that fails on a request brings nothing for it, and the request goes on without it.
+
 `app.engine.retrieval.registry` says which sources an engine has.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -31,6 +34,11 @@ _MOST_HOLDERS = 20_000
 _SMALL, _TIE, _LAST = 1e-2, 1e-4, 1e-6
 """Weights of the history, of popularity and of nearness to the query among them: a sum stays below
 1, where it is cut."""
+_SKIPPED: Final = "source:"
+"""Before the name of a source that failed, among the hits of a request."""
+
+_log = logging.getLogger(__name__)
+
 _NO_HITS = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
@@ -61,6 +69,47 @@ def retrieve(
             if hits is not None and hits.rows.size:
                 by_name[source.name] = hits
     return hits_of
+
+
+def found_by(
+    requests: Sequence[ResolvedRequest], sources: Sequence[Source]
+) -> list[dict[str, Hits]]:
+    """Ask sources; where some items are preferred, ask once more for those alone.
+
+    A source that fails on a request is left out of it; `skipped` says which.
+    """
+    preferring = [
+        position for position, request in enumerate(requests) if request.preferred is not None
+    ]
+    asked = [*requests, *(requests[position].preferred_only for position in preferring)]
+    hits: list[dict[str, Hits]] = [{} for _ in asked]
+    for source in sources:
+        for by_name, some in zip(hits, _searched(source, asked), strict=True):
+            if some is None:
+                by_name[_SKIPPED + source.name] = _NO_HITS
+            elif some.rows.size:
+                by_name[source.name] = some
+    for position, more in zip(preferring, hits[len(requests) :], strict=True):
+        for name, some in more.items():
+            before = hits[position].get(name)
+            hits[position][name] = some if before is None else before.followed_by(some)
+    return hits[: len(requests)]
+
+
+def skipped(hits: Mapping[str, Hits]) -> tuple[str, ...]:
+    """Return `source:<name>` for each source that failed on a request."""
+    return tuple([name for name in hits if name.startswith(_SKIPPED)])
+
+
+def _searched(source: Source, requests: Sequence[ResolvedRequest]) -> list[Hits | None]:
+    """Return the hits of a source, none where it does not apply; None = it failed on a request."""
+    try:
+        return [_NO_HITS if some is None else some for some in source.search(requests)]
+    except Exception:  # noqa: BLE001 - whatever it is, the other sources have answers
+        if len(requests) != 1:  # one of them may be at fault
+            return [each for request in requests for each in _searched(source, [request])]
+        _log.exception("the source %s failed: answering without it", source.name)
+        return [None]
 
 
 def hits_where(
