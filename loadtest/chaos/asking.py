@@ -1,14 +1,17 @@
 """How trials send requests: one after the other, or many at once."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from time import perf_counter
 from typing import Any, Final
 
-from loadtest.runners.open_loop import percentile
+from loadtest.runners.open_loop import message, percentile
 
 _TIMEOUT_S: Final = 30
 PATIENT_MS: Final = 10_000
@@ -17,7 +20,10 @@ PATIENT_MS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer. Header names are in lower case; `seconds` is the time that it took."""
+    """An answer. Header names are in lower case; `seconds` is the time that it took.
+
+    `body`: what the JSON says; bytes where there is none, or none that can be read.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -47,8 +53,11 @@ class Caller:
         raw = answer.read()
         seconds = perf_counter() - began
         headers = {name.lower(): value for name, value in answer.getheaders()}
-        is_json = headers.get("content-type", "").startswith("application/json")
-        return Answer(answer.status, headers, json.loads(raw) if is_json else raw, seconds)
+        found: Any = raw
+        if headers.get("content-type", "").startswith("application/json"):
+            with contextlib.suppress(ValueError):  # a seeded fault may break the JSON
+                found = json.loads(raw)
+        return Answer(answer.status, headers, found, seconds)
 
     def recommend(self, **fields: object) -> Answer:
         """Send `POST /recommend` with a generous budget, if no other is given."""
@@ -65,6 +74,26 @@ def at_once(port: int, bodies: Sequence[object], path: str = "/recommend") -> li
     The connections are open before. Returns the answers in the order of the bodies.
     """
     return asyncio.run(_at_once(port, bodies, path))
+
+
+def leave(port: int, bodies: Sequence[object], when: Callable[[], bool] = lambda: True) -> None:
+    """Send one request on each of as many connections; close all without reading, once `when`."""
+    sockets = [socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) for _ in bodies]
+    for each, body in zip(sockets, bodies, strict=True):
+        each.sendall(message(json.dumps(body).encode()))
+    until(when, _TIMEOUT_S)
+    for each in sockets:
+        each.close()
+
+
+def until(holds: Callable[[], bool], seconds: float) -> float | None:
+    """Return after how many seconds something held, at most `seconds`; None if it never did."""
+    began = perf_counter()
+    while not holds():
+        if perf_counter() - began > seconds:
+            return None
+        time.sleep(0.01)
+    return perf_counter() - began
 
 
 async def _at_once(port: int, bodies: Sequence[object], path: str) -> list[Answer]:

@@ -11,11 +11,12 @@ import argparse
 import asyncio
 import json
 import math
+import random
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -33,12 +34,25 @@ _RETRY: Final = re.compile(rb'"retry_after_ms":(\d+)')
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The offered load: requests a second, seconds, and the deadline of an answer."""
+    """The offered load: requests a second, seconds, and the deadline of an answer.
+
+    `arrivals`: even = at a constant pace; random = a Poisson process of the same rate.
+    """
 
     rate: float
     seconds: float
     deadline_ms: float = 1000
     connections: int = 2048  # more than the number of requests that a service lets wait
+    arrivals: str = "even"
+
+    def due(self) -> list[float]:
+        """Return when each request is due, in seconds since the start, in order."""
+        number = int(self.rate * self.seconds)
+        if self.arrivals == "even":
+            return [n / self.rate for n in range(number)]
+        chance = random.Random(number)
+        # Given their number, the times of a Poisson process are uniform.
+        return sorted(chance.uniform(0.0, self.seconds) for _ in range(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +228,13 @@ async def offer(host: str, port: int, messages: Sequence[bytes], offered: Offer)
     for _ in range(min(offered.connections, int(rate * seconds) + 1)):
         _, connection = await loop.create_connection(lambda: _Connection(run), host, port)
         run.idle.append(connection)
+    due = zip(offered.due(), cycle(messages), strict=False)
     run.begin()
-    due = enumerate(islice(cycle(messages), int(rate * seconds)))
     upcoming = next(due, None)
     while upcoming is not None:
         now = run.now()
-        while upcoming is not None and upcoming[0] / rate <= now:
-            run.waiting.append((upcoming[0] / rate, upcoming[1]))
+        while upcoming is not None and upcoming[0] <= now:
+            run.waiting.append(upcoming)
             upcoming = next(due, None)
         run.flush()
         await asyncio.sleep(_TICK_S)
