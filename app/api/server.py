@@ -74,11 +74,11 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with (
             open_service(settings, metrics) as service,
-            settling(ring.accounts, settings, metrics),
+            settling(ring.accounts, settings, metrics, service.life),
         ):
             app.state.service = service
             # Without keys and limits, nothing is to be checked on the fast path.
-            checked = settings.has_keys or settings.anonymous_rate is not None
+            checked = settings.has_keys or any(ring.accounts.by_id[""].budgets())
             async with following(ring, open_key_store(settings), service.life):
                 with _shown(service, metrics, to_others=tallies is not None):
                     yield {

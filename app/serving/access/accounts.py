@@ -73,6 +73,7 @@ class Accounts:
             strangers_lane: in which callers without a key wait.
         """
         self._clock, self._on_refused = clock, on_refused
+        self._used: dict[str, Budget] = {}
         self.by_id = {"": self._opened(NO_KEY, limits, strangers_lane)}
         self.replace(keys)
 
@@ -87,6 +88,15 @@ class Accounts:
                 before = self._opened(key, key.limits, lane, before if same else None)
             accounts[key.id] = before
         self.by_id = accounts
+        held = {budget for each in accounts.values() for budget in each.budgets()}
+        for name in [name for name, budget in self._used.items() if budget not in held]:
+            del self._used[name]
+
+    def take_used(self) -> dict[str, Budget]:
+        """Return the budgets that were used since the last call, by the name that they share."""
+        used = dict(self._used)
+        self._used.clear()
+        return used
 
     def _opened(
         self, key: ApiKey, limits: KeyLimits, lane: Lane, before: Account | None = None
@@ -101,8 +111,14 @@ class Accounts:
 
     def _budget(
         self, key_id: str, name: str, rate: float | None, burst: int | None
-    ) -> "Budget | None":
+    ) -> Budget | None:
         if rate is None:
             return None
-        refused = partial(self._on_refused, key_id)
-        return Budget(name, rate, burst_of(rate, burst), self._clock, refused)
+        return Budget(
+            name,
+            rate,
+            burst_of(rate, burst),
+            self._clock,
+            on_used=partial(self._used.__setitem__, f"{key_id or 'anonymous'}:{name}"),
+            on_refused=partial(self._on_refused, key_id),
+        )

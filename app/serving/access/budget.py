@@ -17,7 +17,7 @@ _ROUNDING: Final = 1e-6
 """So much may be missing: sums of seconds are not exact."""
 
 
-def _nothing(_name: str) -> None:
+def _nothing(_: object) -> None:
     pass
 
 
@@ -33,16 +33,18 @@ class Budget:
     """
 
     __slots__ = (
-        *("_at", "_clock", "_head", "_level", "_on_refused"),
+        *("_at", "_clock", "_head", "_level", "_on_refused", "_on_used"),
         *("burst", "name", "policy", "rate", "unshared"),
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its clock and its listeners are injected
         self,
         name: str,
         rate: float,
         burst: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_used: Callable[["Budget"], None] = _nothing,
         on_refused: Callable[[str], None] = _nothing,
     ) -> None:
         """Begin full.
@@ -52,6 +54,7 @@ class Budget:
             rate: units that come back in a second.
             burst: most units at once.
             clock: monotonic seconds.
+            on_used: is called with the budget when something is spent, and nothing was unshared.
             on_refused: is called with the name when something is refused.
         """
         self.name, self.rate, self.burst = name, rate, burst
@@ -59,7 +62,7 @@ class Budget:
         window_s = max(1, round(burst / rate))
         self.policy = f'"{name}";q={burst};w={window_s}'.encode()
         self._head = f'"{name}";r='.encode()
-        self._clock, self._on_refused = clock, on_refused
+        self._clock, self._on_used, self._on_refused = clock, on_used, on_refused
         self._at = clock()
         self._level = float(burst)
 
@@ -91,6 +94,8 @@ class Budget:
                 retry_after_ms=math.ceil((needed - level) / self.rate * 1e3),
             )
         self._level = level - cost
+        if not self.unshared:
+            self._on_used(self)
         self.unshared += cost
 
     def allows(self) -> bool:

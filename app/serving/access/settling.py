@@ -12,7 +12,7 @@ one process. While the shared budgets cannot be reached, each process keeps its 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.core.budget_port import SharedBudgets, Spent
@@ -37,10 +37,12 @@ async def settle_for_ever(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Reconcile the budgets that are in use, for ever. `errors`: counts what failed."""
-    failed = False
+    failed, in_use = False, dict[str, Budget]()
     while True:
         await sleep(PAUSE_S if failed else SETTLE_S)
-        used = [each for each in _named(accounts) if each[1].used]
+        in_use |= accounts.take_used()
+        in_use = {name: budget for name, budget in in_use.items() if budget.used}
+        used = list(in_use.items())
         try:
             for start in range(0, len(used), _MOST_AT_ONCE):
                 await _settle(used[start : start + _MOST_AT_ONCE], shared)
@@ -68,10 +70,3 @@ async def _settle(used: list[tuple[str, Budget]], shared: SharedBudgets) -> None
         raise
     for (_, budget), level in zip(used, levels, strict=True):
         budget.lower(level)
-
-
-def _named(accounts: Accounts) -> Iterator[tuple[str, Budget]]:
-    """Yield each budget with the name that it has in all processes."""
-    for key_id, account in accounts.by_id.items():
-        for budget in account.budgets():
-            yield f"{key_id or 'anonymous'}:{budget.name}", budget

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from app.core.budget_port import Spent
 from app.core.errors import StoreError
+from app.core.life import Life
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.serving.access.accounts import Accounts
@@ -96,7 +97,9 @@ def _levels(reply: Any, wanted: int) -> list[float]:  # noqa: ANN401 - what the 
 
 
 @asynccontextmanager
-async def settling(accounts: Accounts, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+async def settling(
+    accounts: Accounts, settings: Settings, metrics: Metrics, life: Life
+) -> AsyncIterator[None]:
     """Share the budgets with other processes, if there is a shared cache, while the block runs."""
     if settings.cache_url is None:
         yield
@@ -104,7 +107,7 @@ async def settling(accounts: Accounts, settings: Settings, metrics: Metrics) -> 
     limits = RedisLimits(0.0, _TIMEOUT_S, max_connections=1)
     shared = RedisBudgets(open_client(settings.cache_url, limits), store_namespace(settings))
     work = settle_for_ever(accounts, shared, metrics.limit_errors)
-    task = asyncio.create_task(work, name="recserve-limits")
+    task = life.keep(work, "recserve-limits")
     try:
         yield
     finally:

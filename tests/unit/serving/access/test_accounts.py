@@ -51,6 +51,21 @@ def test_new_limits_of_a_key_hold_at_once() -> None:
     assert _spent_all(accounts, key) == 2
 
 
+def test_the_budgets_in_use_are_known_by_the_name_that_they_share() -> None:
+    key, other = _key(), _key()
+    accounts = Accounts([key, other], KeyLimits(rate=1.0), clock=Clock())
+    assert accounts.take_used() == {}
+    _spent_all(accounts, key)
+    _spent_all(accounts, other)
+    _spent_all(accounts, ApiKey("", "read", b"", 0.0))
+    accounts.replace([key])
+    assert accounts.take_used() == {
+        f"{key.id}:requests": accounts.by_id[key.id].requests,
+        "anonymous:requests": accounts.by_id[""].requests,
+    }
+    assert accounts.take_used() == {}
+
+
 def test_a_revoked_key_has_no_account_any_more() -> None:
     key, other = _key(), _key()
     accounts = Accounts([key, other])
