@@ -123,9 +123,8 @@ class Planner:
             InvalidRequestError: there is no such scenario.
             ForbiddenError: the caller may not ask with it.
         """
-        if caller.scenarios:
-            ask = _within(ask, caller.scenarios)
-        return self._control.scenarios.completed(ask)
+        default = _bound_to(ask, caller.scenarios) if caller.scenarios else None
+        return self._control.scenarios.completed(ask, default)
 
     async def plan(self, ask: RecommendRequest, deadline: float, caller: Caller) -> RequestPlan:
         """Return the plan of a request that is `completed`, without what its user did.
@@ -270,16 +269,16 @@ class Planner:
         return read_cursor(ask.cursor, self._now(), self._cursor_life_s)
 
 
-def _within(ask: RecommendRequest, scenarios: tuple[str, ...]) -> RecommendRequest:
-    """Return a request with one of these scenarios; the only one is the default.
+def _bound_to(ask: RecommendRequest, scenarios: tuple[str, ...]) -> str:
+    """Return the scenario with which a caller asks who may ask with these; one is the default.
 
     Raises:
-        ForbiddenError: it has none of them.
+        ForbiddenError: the request has none of them.
     """
     if ask.scenario in scenarios:
-        return ask
+        return ask.scenario
     if ask.scenario is None and len(scenarios) == 1:
-        return ask.model_copy(update={"scenario": scenarios[0]})
+        return scenarios[0]
     there = ", ".join(scenarios)
     raise ForbiddenError(f"this key may ask with these scenarios only: {there}", field="scenario")
 

@@ -7,7 +7,8 @@ from app.core.errors import ForbiddenError, NotReadyError, UnauthenticatedError
 from app.serving.access.accounts import Accounts
 from app.serving.access.keys import NO_KEY, ApiKey, Role, id_in, is_key, reaches
 
-_SCHEME: Final = b"bearer "
+_SCHEME: Final = b"Bearer "
+_SCHEME_BYTES: Final = len(_SCHEME)
 _MISSING: Final = "an API key is needed: send it as Authorization: Bearer KEY"
 _UNKNOWN: Final = "this API key is not valid"
 
@@ -67,14 +68,15 @@ class KeyRing:
                 raise UnauthenticatedError(f"this needs an API key with the role {needed}")
             return NO_KEY
         key = self._key_of(authorization)
-        if not reaches(key.role, needed):
+        if key.role != needed and not reaches(key.role, needed):
             raise ForbiddenError(f"this needs the role {needed}; the key has the role {key.role}")
         return key
 
     def _key_of(self, authorization: bytes) -> ApiKey:
-        if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        scheme = authorization[:_SCHEME_BYTES]
+        if scheme != _SCHEME and scheme.lower() != _SCHEME.lower():
             raise UnauthenticatedError(_MISSING)
-        sent = authorization[len(_SCHEME) :].strip()
+        sent = authorization[_SCHEME_BYTES:].strip()
         key = self._keys.get(id_in(sent))
         if key is None or not is_key(sent, key):
             if not self.known:

@@ -6,12 +6,12 @@ The file of keys holds the digest of a key, never the key. A secret has 256 rand
 cannot be guessed from a digest, and a slow hash as for passwords would gain nothing.
 """
 
-import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final, Literal, TypeAlias
 
 from app.core.errors import UsageError
@@ -93,7 +93,7 @@ def new_key(  # noqa: PLR0913 - each by its name
     name = random_bytes(_ID_BYTES).hex()
     secret = urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
     sent = f"{_HEAD}{name}_{secret}"
-    digest = _digest(sent.encode())
+    digest = blake2b(sent.encode()).digest()
     return sent, ApiKey(name, role, digest, now, note, namespace, tuple(scenarios))
 
 
@@ -104,8 +104,4 @@ def id_in(sent: bytes) -> bytes:
 
 def is_key(sent: bytes, key: ApiKey) -> bool:
     """Tell whether a key was sent, in a time that does not depend on what was sent."""
-    return hmac.compare_digest(_digest(sent), key.digest)
-
-
-def _digest(sent: bytes) -> bytes:
-    return blake2b(sent).digest()
+    return compare_digest(blake2b(sent).digest(), key.digest)

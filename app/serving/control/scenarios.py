@@ -41,6 +41,7 @@ class Scenario:
         """Return a request with the fields that it does not send. Raises `InvalidRequestError`."""
         sent = ask.model_fields_set
         update = {name: value for name, value in self.values.items() if name not in sent}
+        update["scenario"] = self.entry.name
         own_filter = self.values.get("filter")
         if own_filter and ask.filter:
             update["filter"] = {"$and": [own_filter, ask.filter]}
@@ -85,15 +86,18 @@ class Scenarios:
         """Return all scenarios, the oldest first."""
         return [scenario.entry for scenario in self._by_name.values()]
 
-    def completed(self, ask: RecommendRequest) -> RecommendRequest:
+    def completed(self, ask: RecommendRequest, default: str | None = None) -> RecommendRequest:
         """Return a request with the fields of its scenario.
+
+        `default`: the scenario of a request that names none.
 
         Raises:
             InvalidRequestError: there is no such scenario; the message names those there are.
         """
-        if ask.scenario is None:
+        name = ask.scenario or default
+        if name is None:
             return ask
-        scenario = self._by_name.get(ask.scenario)
+        scenario = self._by_name.get(name)
         if scenario is None:
             there = ", ".join(sorted(self._by_name)) or "none"
             raise InvalidRequestError(
