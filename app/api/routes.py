@@ -225,13 +225,17 @@ async def is_alive() -> Response:
     "/readyz",
     tags=["service"],
     summary="Can it answer?",
-    responses=responses(schemas.STATUS_ANSWER, 503),
+    responses=responses(schemas.READY_ANSWER, 503),
 )
 async def is_ready(service: ServiceDep) -> Response:
-    """Answer 200 after the warm-up until it stops, even if a shared cache is down."""
+    """Answer 200 after the warm-up until it stops, even if a shared cache is down.
+
+    `saturation` says how near it is to refusing requests with the default budget: from about 1 on.
+    """
     if (trouble := service.trouble) is not None:
         raise NotReadyError(trouble)
-    return as_json({"status": "ok"})
+    saturation = service.batcher.saturation(limits.DEFAULT_BUDGET_MS / 1e3)
+    return as_json({"status": "ok", "saturation": round(saturation, 2)})
 
 
 @router.get(

@@ -322,6 +322,10 @@ DOCTOR: Final = object_of(
 )
 
 STATUS_ANSWER: Final = object_of("Health", {"status": one_of("ok", "not_ready")})
+READY_ANSWER: Final = object_of(
+    "Readiness",
+    {"status": one_of("ok", "not_ready"), "saturation": {**NUMBER, "minimum": 0}},
+)
 
 INFO: Final = object_of(
     "Info",

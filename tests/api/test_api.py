@@ -215,7 +215,7 @@ async def test_a_fault_of_ours_shows_no_trace() -> None:
 async def test_readiness_falls_with_the_engine_and_liveness_does_not() -> None:
     engine = GatedEngine()
     async with served(engine) as client:
-        assert (await client.get("/readyz")).json() == {"status": "ok"}
+        assert (await client.get("/readyz")).json() == {"status": "ok", "saturation": 0.0}
         engine.death = SystemExit("the worker thread is gone")
         lost = await client.post("/recommend", json={"query": "x"})
 

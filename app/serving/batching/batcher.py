@@ -23,7 +23,14 @@ from app.core.lane import OPEN_LANE, Lane
 from app.core.telemetry import Metrics
 from app.serving.batching.lanes import PendingQueue
 from app.serving.batching.passes import ExclusiveCalls, Passes, RunningBatch, Work
-from app.serving.batching.plan import Admission, BatchPlan, Limits, PassTimes, next_batch
+from app.serving.batching.plan import (
+    MAX_PLANNED_WAIT,
+    Admission,
+    BatchPlan,
+    Limits,
+    PassTimes,
+    next_batch,
+)
 from app.serving.batching.queue import Pass, QueueEntry, Submitted
 from app.serving.batching.worker import REAL_THREADS, ThreadDiedError, Threads
 
@@ -150,6 +157,15 @@ class Batcher(Generic[T, R]):
             elapsed_s = self._clock() - self._passes.since
             wait_s += abs(self._times.seconds(self._passes.tokens) - elapsed_s)
         return wait_s
+
+    def saturation(self, budget_s: float) -> float:
+        """Return how near the batcher is to refusing requests; it refuses from about 1.0 on.
+
+        It is the fuller of two: the queue, and the wait that a request with a budget of `budget_s`
+        seconds may be predicted to have.
+        """
+        queue = len(self._pending) / self._limits.max_pending
+        return max(queue, self.predicted_wait() / (MAX_PLANNED_WAIT * budget_s))
 
     def begin(
         self, item: T, deadline: float, *, follows: bool = False, lane: Lane = OPEN_LANE

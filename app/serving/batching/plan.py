@@ -18,7 +18,7 @@ _NEWEST_PASS_WEIGHT: Final = 0.2
 _MAX_SURPRISE: Final = 3.0
 """One pass counts as at most so many times its prediction."""
 
-_MAX_PLANNED_WAIT: Final = 1 / 2
+MAX_PLANNED_WAIT: Final = 1 / 2
 """Largest share of its time budget that a request may be predicted to wait.
 
 The request's own pass comes after the wait, and predictions are rarely too high, because refusing
@@ -229,7 +229,7 @@ class Admission:
 
     def refuses(self, wait_s: float, remaining_s: float) -> bool:
         """Return whether a request waits too long to be answered within its remaining time."""
-        return wait_s > _MAX_PLANNED_WAIT * remaining_s
+        return wait_s > MAX_PLANNED_WAIT * remaining_s
 
     def needs_fast_encoding(self, wait_s: float, work_s: float, remaining_s: float) -> bool:
         """Return whether a request is to be answered with fast encoding, if it can be.

@@ -144,28 +144,30 @@ def large(rig: Rig) -> Measured:
 class _Fresh:
     """Queries that were not sent before, over the demo."""
 
-    def __init__(self, rig: Rig, number: int) -> None:
-        texts = unique_queries(number, 7, demo_titles())
-        self._bodies = wrk.Bodies.write(
-            rig.folder / "bodies.jsonl", ({"query": text, "k": 10} for text in texts), fresh=True
-        )
+    def __init__(self, rig: Rig, in_a_loop: int, offered: int = 0) -> None:
+        """Make so many for closed loops, whose callers are patient, and for open ones."""
+        texts = unique_queries(in_a_loop + offered, 7, demo_titles())
+        patient = ({"query": q, "k": 10, "budget_ms": PATIENT_MS} for q in texts[:in_a_loop])
+        hurried = ({"query": q, "k": 10, "budget_ms": _BUDGET_MS} for q in texts[in_a_loop:])
+        self._loop = wrk.Bodies.write(rig.folder / "loop.jsonl", patient, fresh=True)
+        self._offered = wrk.Bodies.write(rig.folder / "offered.jsonl", hurried, fresh=True)
 
     def peak(self, service: Service) -> float:
         """Return answers a second in a closed loop, after a warm-up."""
-        self._bodies.run(service.port, connections=_CONNECTIONS, seconds=2)
-        run = self._bodies.run(service.port, connections=_CONNECTIONS, seconds=_SECONDS)
+        self._loop.run(service.port, connections=_CONNECTIONS, seconds=2)
+        run = self._loop.run(service.port, connections=_CONNECTIONS, seconds=_SECONDS)
         return run.per_second
 
     def offered(self, service: Service, rate: float, *, arrivals: str = "even") -> open_loop.Report:
         """Return the figures of an open loop at a rate."""
         offer = Offer(rate, _SECONDS, deadline_ms=_BUDGET_MS, arrivals=arrivals)
-        return open_loop.measure(service.port, self._bodies.take(int(rate * _SECONDS)), offer)
+        return open_loop.measure(service.port, self._offered.take(int(rate * _SECONDS)), offer)
 
 
 def goodput(rig: Rig) -> Measured:
     """Offer three times the rate that saturates, while somebody looks at /livez."""
     service = rig.serve(bundle=BUNDLE)
-    fresh = _Fresh(rig, 80_000)
+    fresh = _Fresh(rig, 20_000, 40_000)
     peak = fresh.peak(service)
     lag = service.buckets(LAG)
     lives, stop = list[Answer](), threading.Event()
@@ -221,7 +223,7 @@ def loop_lag(rig: Rig) -> Measured:
 def steady(rig: Rig) -> Measured:
     """Find the highest share of the peak at which new queries come at random and p99 holds."""
     service = rig.serve(bundle=BUNDLE)
-    fresh = _Fresh(rig, 80_000)
+    fresh = _Fresh(rig, 20_000, 40_000)
     peak = fresh.peak(service)
     held, tried = 0.0, list[str]()
     for share in (0.4, 0.5, 0.6, 0.7, 0.8):

@@ -87,6 +87,7 @@ async def test_a_late_loop_counts_for_the_way_in_and_the_way_out():
     async with rig(held=False) as r:
         r.lag = 0.5
         assert r.batcher.predicted_wait() == pytest.approx(1.0)
+        assert r.batcher.saturation(budget_s=4.0) == pytest.approx(0.5)
         with pytest.raises(OverloadedError, match="in time"):
             await r.batcher.submit(RankRequest("a"), r.clock.now + 1.9)
         assert await outcomes(r.submit("b", deadline=r.clock.now + 2.1)) == ["b"]
