@@ -16,7 +16,7 @@ from app.serving.access.key_file import KeyFile
 from app.serving.access.keys import Role
 from app.serving.access.limits import KeyLimits, Priority
 from loadtest.chaos import catalogue
-from loadtest.chaos.asking import PATIENT_MS, Caller
+from loadtest.chaos.asking import PATIENT_MS, Caller, at_once
 from loadtest.chaos.rig import Rig
 from loadtest.chaos.trial import Measured, Trial
 
@@ -24,6 +24,7 @@ _SLOW_RATE: Final = 0.001
 _BURST: Final = 96
 _BATCH: Final = 32
 
+_PENDING: Final = 8
 _FLOOD: Final = 24
 """Connections of a key that floods, each of which asks again at once."""
 
@@ -84,6 +85,32 @@ def cost(rig: Rig) -> Measured:
         through[form] = each * statuses[200] if statuses[429] == 2 else -1
     said = ", ".join(f"{units} as {form}" for form, units in through.items())
     return Measured(set(through.values()) == {_BURST}, f"of {_BURST} units: {said}")
+
+
+def admission(rig: Rig) -> Measured:
+    """Send 32 requests at once to a queue of 8, one by one and as one batch."""
+    service = rig.serve(
+        *("--max-pending-requests", str(_PENDING), "--max-batch-requests", "1"),
+        under=["slow_engine"],
+    )
+    asks = [
+        {"query": query, "budget_ms": PATIENT_MS} for query in catalogue.queries(2 * _BATCH, seed=7)
+    ]
+    singles = [answer.status for answer in at_once(service.port, asks[:_BATCH])]
+    caller = Caller(service.port)
+    batch = caller.call("POST", "/recommend/batch", {"requests": asks[_BATCH:]})
+    caller.close()
+    codes = [each.get("error", {}).get("code") for each in batch.body["results"]]
+    admitted = singles.count(200), codes.count(None)
+    refused = singles.count(429), codes.count("overloaded")
+    # Beside the queue, one is in a pass, and another may be handed to the thread of passes.
+    bounded = all(_PENDING <= n <= _PENDING + 2 for n in admitted)
+    whole = all(a + r == _BATCH for a, r in zip(admitted, refused, strict=True))
+    return Measured(
+        bounded and whole,
+        f"of {_BATCH} sent to a queue of {_PENDING}: {admitted[0]} answered one by one, "
+        f"{admitted[1]} as a batch; all others refused",
+    )
 
 
 def _flood(port: int, header: dict[str, str], over: threading.Event, batch: int) -> Counter[int]:
@@ -218,6 +245,15 @@ TRIALS: Final = (
         run=cost,
         faults=("batch_costs_one",),
         short=True,
+    ),
+    Trial(
+        name="limits.admission",
+        requirements=(2,),
+        promise="a batch finds as much room in the queue as the same requests one by one",
+        pass_line=f"{_BATCH} to a queue of {_PENDING}, both ways: {_PENDING} to {_PENDING + 2} "
+        "answered, all others refused",
+        run=admission,
+        faults=("unbounded_queue",),
     ),
     _fair("fair_share", "interactive"),
     _fair("fair_share_of_batches", "interactive", 64),
