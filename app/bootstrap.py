@@ -32,7 +32,6 @@ from app.serving.batching.worker import REAL_THREADS, Threads
 from app.serving.breaker import Breaker
 from app.serving.caching.answers import Caches
 from app.serving.caching.local import LocalCache
-from app.serving.caching.redis import RedisCache
 from app.serving.caching.single_flight import SingleFlight
 from app.serving.control.control import Control
 from app.serving.current_engine import CurrentEngine, LoadedBundle
@@ -64,7 +63,6 @@ from app.serving.stores.opening import (
     open_journal,
     store_namespace,
 )
-from app.serving.stores.redis_client import RedisLimits, open_client
 from app.serving.telling.teller import Teller, TextWriter, text_limits
 from app.serving.user_state import UserStates
 from app.serving.watchdog import watch
@@ -429,6 +427,10 @@ def _writer_of(teacher: Teacher | None) -> TextWriter | None:
 async def _open_shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
     if settings.cache_url is None:
         return None
+    # Here, not above: the library takes a twentieth of the start.
+    from app.serving.caching.redis import RedisCache
+    from app.serving.stores.redis_client import RedisLimits, open_client
+
     limits = RedisLimits(
         timeout_s=settings.cache_timeout_ms / 1e3,
         ttl_s=settings.cache_ttl_ms / 1e3,

@@ -5,6 +5,7 @@ thread.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -49,7 +50,13 @@ class Loader:
             BundleError: the bundle cannot serve.
             DeviceError, EngineError: the device cannot be used, failed, or has no room.
         """
-        return self._load(open_bundle(self._settings.bundle))
+        # Checksums are computed without the interpreter's lock, so the libraries load meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            verified = pool.submit(open_bundle, self._settings.bundle)
+            import app.engine.open  # noqa: F401 - for `_load`
+
+            bundle = verified.result()
+        return self._load(bundle)
 
     def _load(self, bundle: Bundle) -> LoadedBundle:
         # Here, not above: importing the server must not load model libraries.

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import parent_process
@@ -27,7 +28,7 @@ from uvicorn.config import STARTUP_FAILURE
 from app.api.fast_path import FastPathProtocol
 from app.bundle.reader import open_bundle
 from app.core.logs import configure_logging
-from app.core.memory import share_one_arena
+from app.core.memory import put_off_collections, share_one_arena
 from app.core.settings import Settings
 from app.core.shared_tallies import SharedTallies
 from app.draining_server import DrainingServer
@@ -68,9 +69,10 @@ def run(settings: Settings) -> int:
     check_access(settings)
     check_addresses(settings)
     share_one_arena()
-    # Verified here for a plain message; each worker verifies again what it loads.
+    if settings.workers == 1:
+        put_off_collections()
     require(settings.device)
-    open_bundle(settings.bundle)
+    _check_bundle(settings)
     asyncio.run(check_event_store(settings))
     if settings.llm_url is not None:
         from app.language_model.endpoint import check_language_model  # noqa: PLC0415 - rarely used
@@ -95,6 +97,20 @@ def run(settings: Settings) -> int:
             if stopped.code == STARTUP_FAILURE:
                 return 1
             raise
+
+
+def _check_bundle(settings: Settings) -> None:
+    """Verify the bundle, for a plain message; each worker verifies again what it loads.
+
+    A single process imports the application meanwhile. Both take a tenth of a second and more, and
+    checksums are computed without the interpreter's lock.
+    """
+    sys.setswitchinterval(_SWITCH_S)  # or the checksums would wait for the lock 600 times
+    with ThreadPoolExecutor(1) as pool:
+        verified = pool.submit(open_bundle, settings.bundle)
+        if settings.workers == 1:
+            import app.api.server  # noqa: F401, PLC0415 - `application` needs it
+        verified.result()
 
 
 def _serve(settings: Settings) -> int:
@@ -135,6 +151,7 @@ def _config(settings: Settings) -> uvicorn.Config:
 def _work(sockets: Sequence[socket.socket], starter: Connection) -> None:
     """Be one of several workers: serve on the sockets, and tell the starter once it answers."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes: the starter gets it too
+    put_off_collections()
     settings = Settings()
     server = DrainingServer(
         _config(settings), settings, on_started=partial(starter.send_bytes, b"ready")

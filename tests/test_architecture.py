@@ -45,7 +45,8 @@ def test_no_two_test_modules_have_the_same_name() -> None:
 def test_importing_the_server_loads_no_model_library() -> None:
     code = (
         "import sys, app.api.server; "
-        "print([m for m in ('torch','faiss','onnxruntime','transformers') if m in sys.modules])"
+        "print([m for m in ('torch','faiss','onnxruntime','transformers','redis') "
+        "if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

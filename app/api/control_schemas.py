@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from app.api.schema_parts import COUNT, NUMBER, SECONDS, STRING, TITLE, Schema, array_of, object_of
-from app.domain.request import RecommendRequest
+from app.api.schemas import recommend_request
 from app.domain.request_parts import CONTROL_NAME
 from app.domain.rule import Rule
 from app.serving.control.scenarios import OWN_FIELDS
@@ -118,7 +118,7 @@ RULES_EXAMPLES: Final = {
 
 
 SCENARIO_FIELDS: Final = {
-    **RecommendRequest.model_json_schema(),
+    **recommend_request(),
     "title": "ScenarioFields",
     "description": "Fields of a request, which are the defaults of those that name the scenario.",
 }
@@ -253,7 +253,7 @@ DRY_RUN_REQUEST: Final = object_of(
             "description": "beside those in force, or in the place of those with the same id",
         },
         "requests": {
-            **array_of(RecommendRequest.model_json_schema()),
+            **array_of(recommend_request()),
             "minItems": 1,
             "maxItems": MOST_TRIED,
         },

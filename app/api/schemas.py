@@ -4,6 +4,7 @@ Those of answers are written by hand because finished bytes are sent. `tests/api
 answers against them, and mutated answers to prove that this can fail.
 """
 
+from copy import deepcopy
 from typing import Final
 
 from pydantic import TypeAdapter
@@ -26,6 +27,14 @@ from app.api.schema_parts import (
 from app.domain.intent import SORTS, TONES
 from app.domain.request import MAX_BATCH, RecommendRequest
 from app.domain.request_parts import FILTER_SCHEMA, MAX_K, Query
+
+_REQUEST: Final = RecommendRequest.model_json_schema()
+
+
+def recommend_request() -> Schema:
+    """Return the schema of a request, made from the model that validates it; a copy, to change."""
+    return deepcopy(_REQUEST)
+
 
 _SOURCE: Final = object_of(
     "Source", {"name": STRING, "rank": {"type": "integer", "minimum": 1}, "score": NUMBER}
@@ -191,7 +200,7 @@ KEPT_ANSWER: Final = object_of(
         **ANSWER["properties"],
         "given_at": SECONDS,
         "request": {
-            **RecommendRequest.model_json_schema(),
+            **recommend_request(),
             "description": "the fields that were sent, with those of the scenario",
         },
     },
@@ -234,7 +243,7 @@ BATCH_REQUEST: Final = object_of(
             "type": "array",
             "minItems": 1,
             "maxItems": MAX_BATCH,
-            "items": RecommendRequest.model_json_schema(),
+            "items": recommend_request(),
             "description": "an invalid one gets its own error",
         }
     },
@@ -385,8 +394,3 @@ EXAMPLES: Final = {
     "with draws": {"value": {"user_id": "7", "explore": 0.1, "popularity_bias": -0.3}},
 }
 INTERPRET_EXAMPLES: Final = {"demands": {"value": {"query": "newest comedies from the 90s"}}}
-
-
-def recommend_request() -> Schema:
-    """Return the schema of a request, made from the model that validates it."""
-    return RecommendRequest.model_json_schema()

@@ -5,7 +5,12 @@ Importing this module loads neither torch, faiss nor onnxruntime; opening the se
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from functools import partial
 from typing import TypeAlias
 
@@ -41,13 +46,14 @@ from app.api.request_log import request_log
 from app.api.served_info import ServedInfo
 from app.bootstrap import Service, open_service
 from app.core.errors import AppError
+from app.core.life import Life
 from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.core.tallies import Tallies
 from app.core.telemetry import Metrics
+from app.serving.access.key_ring import KeyRing
 from app.serving.access.opening import following, key_ring
 from app.serving.stores.opening import open_key_store
-from app.serving.stores.redis_budgets import settling
 
 OpenService: TypeAlias = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 
@@ -74,7 +80,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with (
             open_service(settings, metrics) as service,
-            settling(ring.accounts, settings, metrics, service.life),
+            _settling(ring, settings, metrics, service.life),
         ):
             app.state.service = service
             # Without keys and limits, nothing is to be checked on the fast path.
@@ -130,6 +136,18 @@ def create_app(
         admin_port=settings.admin_port,
     )
     return app
+
+
+def _settling(
+    ring: KeyRing, settings: Settings, metrics: Metrics, life: Life
+) -> AbstractAsyncContextManager[None]:
+    """Share budgets with other processes, if there is a shared cache, while the block runs."""
+    if settings.cache_url is None:
+        return nullcontext()
+    # Here, not above: the library of Redis takes a twentieth of the start.
+    from app.serving.stores.redis_budgets import settling  # noqa: PLC0415
+
+    return settling(settings.cache_url, ring.accounts, settings, metrics, life)
 
 
 @contextmanager

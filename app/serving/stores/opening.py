@@ -1,6 +1,7 @@
 """Opening the stores that a URL names: the only place that knows the schemes.
 
-A store is added by one more row in `_SCHEMES`.
+A store is added by one more row in `_SCHEMES`. Redis is imported only where a URL names it: its
+library takes a twentieth of the start of a service.
 """
 
 import contextlib
@@ -9,8 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from redis.asyncio import Redis
 
 from app.bundle.reader import bundle_name
 from app.core.answer_port import AnswerBounds, AnswerStore
@@ -22,12 +21,6 @@ from app.serving.access.key_file import KeyFile
 from app.serving.access.key_store import KeyStore
 from app.serving.access.stored_keys import NAMESPACE_OF_KEYS, StoredKeys
 from app.serving.stores.namespaces import empty_beside
-from app.serving.stores.redis_answers import RedisAnswerStore
-from app.serving.stores.redis_client import RedisLimits, open_client
-from app.serving.stores.redis_control import RedisControlStore
-from app.serving.stores.redis_intents import RedisIntentStore
-from app.serving.stores.redis_journal import RedisJournal
-from app.serving.stores.redis_store import RedisEventStore
 from app.serving.stores.sqlite_answers import SqliteAnswerStore
 from app.serving.stores.sqlite_control import SqliteControlStore
 from app.serving.stores.sqlite_intents import SqliteIntentStore
@@ -41,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Scheme:
+class Scheme:
     """How the stores of one URL scheme are opened.
 
     Attributes:
@@ -197,7 +190,7 @@ def is_shared(settings: Settings) -> bool:
     return _store_of(settings)[1].shared
 
 
-def _store_of(settings: Settings) -> tuple[str, _Scheme]:
+def _store_of(settings: Settings) -> tuple[str, Scheme]:
     """Return the URL of the store, and how it is opened."""
     url = settings.store_url
     if url is None:
@@ -206,7 +199,7 @@ def _store_of(settings: Settings) -> tuple[str, _Scheme]:
     if not separator or name not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in _SCHEMES)
         raise UsageError(f"store_url must begin with one of {known}")
-    return url, _SCHEMES[name]
+    return url, _SCHEMES[name]()
 
 
 def _sqlite_path(url: str) -> Path:
@@ -233,46 +226,16 @@ def _sqlite_control(url: str, _settings: Settings, namespace: str) -> ControlSto
 
 
 def _sqlite_answers(url: str, settings: Settings, namespace: str) -> AnswerStore:
-    return SqliteAnswerStore(_sqlite_path(url), namespace, _answer_bounds(settings))
+    return SqliteAnswerStore(_sqlite_path(url), namespace, answer_bounds(settings))
 
 
-async def _redis_event_store(url: str, settings: Settings, namespace: str) -> EventStore:
-    client = _redis_client(url, settings)
-    store = RedisEventStore(client, settings.retention(), namespace=namespace)
-    with contextlib.suppress(StoreError):  # it was said
-        for line in await store.warnings():
-            log.warning("the event store may lose what was acknowledged: %s", line)
-    return store
-
-
-def _redis_journal(url: str, settings: Settings, namespace: str) -> Journal:
-    return RedisJournal(_redis_client(url, settings), namespace)
-
-
-def _redis_intents(url: str, settings: Settings, namespace: str) -> IntentStore:
-    return RedisIntentStore(_redis_client(url, settings), namespace)
-
-
-def _redis_control(url: str, settings: Settings, namespace: str) -> ControlStore:
-    return RedisControlStore(_redis_client(url, settings), namespace)
-
-
-def _redis_answers(url: str, settings: Settings, namespace: str) -> AnswerStore:
-    return RedisAnswerStore(_redis_client(url, settings), namespace, _answer_bounds(settings))
-
-
-def _answer_bounds(settings: Settings) -> AnswerBounds:
+def answer_bounds(settings: Settings) -> AnswerBounds:
+    """Return how long answers are kept, and how many bytes of them."""
     # A life of 0 is never used: nothing is kept then.
     return AnswerBounds(settings.keep_answers_hours * 3600.0, settings.keep_answers_bytes)
 
 
-def _redis_client(url: str, settings: Settings) -> Redis:
-    # A longer timeout than for a cache: an event that is not stored has to be sent again.
-    timeout_s = settings.store_timeout_ms / 1e3
-    return open_client(url, RedisLimits(0.0, timeout_s, settings.store_max_connections))
-
-
-_SQLITE: Final = _Scheme(
+_SQLITE: Final = Scheme(
     shared=False,
     event_store=_sqlite_event_store,
     journal=_sqlite_journal,
@@ -280,12 +243,16 @@ _SQLITE: Final = _Scheme(
     control=_sqlite_control,
     answers=_sqlite_answers,
 )
-_REDIS: Final = _Scheme(
-    shared=True,
-    event_store=_redis_event_store,
-    journal=_redis_journal,
-    intents=_redis_intents,
-    control=_redis_control,
-    answers=_redis_answers,
-)
-_SCHEMES: Final = {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS}
+
+
+def _sqlite() -> Scheme:
+    return _SQLITE
+
+
+def _redis() -> Scheme:
+    from app.serving.stores.redis_scheme import REDIS  # noqa: PLC0415 - see above
+
+    return REDIS
+
+
+_SCHEMES: Final = {"sqlite": _sqlite, "redis": _redis, "rediss": _redis, "unix": _redis}

@@ -98,14 +98,11 @@ def _levels(reply: Any, wanted: int) -> list[float]:  # noqa: ANN401 - what the 
 
 @asynccontextmanager
 async def settling(
-    accounts: Accounts, settings: Settings, metrics: Metrics, life: Life
+    url: str, accounts: Accounts, settings: Settings, metrics: Metrics, life: Life
 ) -> AsyncIterator[None]:
-    """Share the budgets with other processes, if there is a shared cache, while the block runs."""
-    if settings.cache_url is None:
-        yield
-        return
+    """Share the budgets with other processes in the Redis at `url` while the block runs."""
     limits = RedisLimits(0.0, _TIMEOUT_S, max_connections=1)
-    shared = RedisBudgets(open_client(settings.cache_url, limits), store_namespace(settings))
+    shared = RedisBudgets(open_client(url, limits), store_namespace(settings))
     work = settle_for_ever(accounts, shared, metrics.limit_errors)
     task = life.keep(work, "recserve-limits")
     try:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from app.core.memory import settle, settled
+from app.core.memory import put_off_collections, settle, settled
 
 
 def test_the_collector_is_as_it_was_afterwards() -> None:
@@ -38,3 +38,14 @@ def test_one_heap_is_shared_unless_the_environment_says_otherwise() -> None:
             check=True,
         )
         assert shown.stdout.strip() == wanted
+
+
+def test_collections_that_were_put_off_begin_when_the_service_is_settled() -> None:
+    put_off_collections()
+    try:
+        assert not gc.isenabled()
+        with settled():
+            assert gc.isenabled()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
