@@ -40,6 +40,8 @@ MERGED_SHARE: Final = 256
 NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
 _FIRST_NUMBERS: Final = 8
+_MOST_READ: Final = 4
+"""How many times the size of its file a part of an index may have."""
 
 
 class EmptyRows:
@@ -192,8 +194,11 @@ class ListIndex:
             BundleError: it is no such index, or one over other vectors.
         """
         try:
+            # FAISS makes room for a part before it reads it. None is larger than the file, but a
+            # table that it computes may be; the limit is for both.
+            faiss.set_deserialization_vector_byte_limit(_MOST_READ * path.stat().st_size)
             index = faiss.read_index(str(path))
-        except RuntimeError as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             raise BundleError("the index of the bundle cannot be read") from error
         if isinstance(index, faiss.IndexIVF) and index.d == vectors.shape[1]:
             opened = cls(index, vectors, probes, threads)
@@ -290,8 +295,14 @@ def _is_sound(index: faiss.IndexIVF, rows: Rows) -> bool:
         and index.ntotal == len(rows)
     )
     if fits and isinstance(index, faiss.IndexIVFPQFastScan):
-        codes = parts.pq
-        fits = codes.d == index.d == codes.M * codes.dsub and codes.M == parts.M
+        codes, block = parts.pq, parts.bbs * parts.M2 // 2
+        fits = (
+            codes.d == index.d == codes.M * codes.dsub
+            and (codes.M, codes.nbits, codes.code_size) == (parts.M, parts.nbits, parts.code_size)
+            and parts.M2 == parts.M + parts.M % 2
+            and (parts.bbs, block) == (lists.n_per_block, lists.block_size)
+            and (parts.implem, parts.qbs, parts.qbs2, parts.by_residual) == (0, 0, 0, False)
+        )
     if not fits:
         return False
     sizes = [lists.list_size(number) for number in range(lists.nlist)]

@@ -235,7 +235,7 @@ def pickles(rig: Rig) -> Measured:
         served.generations.add(put, before_sealing=True)
         why = served.refusal()
         refusals += bool(why) and why != "died"
-    grep = rig.pytest("tests/test_architecture.py", "-k", "pickle")
+    grep = rig.pytest("tests/test_architecture.py", "-k", "unsafe_loading")
     return Measured(
         refusals == len(names) and not made.exists() and grep.passed and served.goes_on(),
         f"{len(names)} pickles named as models: {refusals} refused, "

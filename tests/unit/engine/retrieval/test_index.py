@@ -238,6 +238,33 @@ def test_an_index_whose_parts_disagree_is_refused(bundle, vectors, tmp_path, at)
         ListIndex.open(tmp_path / "odd.faiss", vectors, 4, 1)
 
 
+@pytest.mark.parametrize("bytes_put", [b"\xff" * 8, b"\x01", (1 << 40).to_bytes(8, "little")])
+def test_an_index_with_another_header_is_refused_or_means_the_same(
+    bundle, vectors, probes, tmp_path, bytes_put
+):
+    """Each place of the headers of the index, of its centroids, its codes and its lists."""
+    right = (bundle.path / INDEX_FILE).read_bytes()
+    index = faiss.read_index(str(bundle.path / INDEX_FILE))
+    centroids = faiss.downcast_index(index.quantizer).get_xb()
+    first = right.find(faiss.rev_swig_ptr(centroids, 8).tobytes())
+    codes = right.find(faiss.vector_to_array(index.pq.centroids)[:8].tobytes())
+    lists = right.find(b"ilbl")
+    places = [*range(4, first), *range(codes - 80, codes), *range(lists, lists + 60)]
+    opened, wanted = ListIndex.open(bundle.path / INDEX_FILE, vectors, 4, 1), 0
+    expected = opened.search(probes[:3], 5)[1]
+    for at in places:
+        content = bytearray(right)
+        content[at : at + len(bytes_put)] = bytes_put
+        (tmp_path / "odd.faiss").write_bytes(content)
+        try:
+            odd = ListIndex.open(tmp_path / "odd.faiss", vectors, 4, 1)
+        except BundleError:
+            wanted += 1
+        else:
+            assert np.array_equal(odd.search(probes[:3], 5)[1], expected), at
+    assert wanted > 60
+
+
 def test_no_list_is_searched_of_an_index_without_probes(bundle, vectors):
     with pytest.raises(BundleError, match="does not fit"):
         ListIndex.open(bundle.path / INDEX_FILE, vectors, 0, 1)
