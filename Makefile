@@ -61,6 +61,10 @@ soak: .venv/.dev              ## what a service holds must stay flat under load 
 	$(BIN)/recserve demo --build-only
 	$(BIN)/python -m loadtest.soak --minutes $(or $(MINUTES),30) --json loadtest/results/soak.json
 
+.PHONY: simulate
+simulate: .venv/.dev          ## SCHEDULES=10000 seeded schedules of the service on a virtual clock, from FIRST=0 on
+	$(BIN)/python -m loadtest.simulation --schedules $(or $(SCHEDULES),10000) --first $(or $(FIRST),0)
+
 chaos-living: .venv/.dev      ## 100 × kill -9 under ingestion, SQLite and Redis; items and bundles that change under load (some 9 minutes)
 	$(BIN)/python -m loadtest.scenarios.chaos_living
 	$(BIN)/python -m loadtest.scenarios.living
