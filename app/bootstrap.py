@@ -380,7 +380,7 @@ def _user_states(
 ) -> UserStates:
     breaker = Breaker(_BREAKER_FAILURES, _BREAKER_PAUSE_S, clock)
     metrics.store_breaker_open.set_function(lambda: breaker.open)
-    return UserStates(current, events, settings.store_read_timeout_ms / 1e3, breaker)
+    return UserStates(current, events, settings.store_read_timeout_ms / 1e3, breaker, clock)
 
 
 @asynccontextmanager

@@ -152,7 +152,7 @@ class Planner:
         degraded: tuple[str, ...] = ()
         if user is not None:
             try:
-                version = await self._users.version(user)
+                version = await self._users.version(user, deadline)
             except StoreError as error:
                 user, degraded = None, _without_user(error)
         if not degraded:
@@ -199,7 +199,7 @@ class Planner:
             return plan
         ask, request = plan.ask, plan.request
         try:
-            state = await self._users.read(plan.user, ask.seen)
+            state = await self._users.read(plan.user, ask.seen, deadline=plan.deadline)
         except StoreError as error:
             return replace(plan, user=None, degraded=_without_user(error))
         rules, now = self._users.rules, self._now()

@@ -6,6 +6,7 @@ below say what a state means for a request. This module knows neither caches nor
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -23,6 +24,9 @@ from app.serving.turn import in_a_task
 T = TypeVar("T")
 
 _NOBODY: Final = StoredUser()
+_MOST_OF_BUDGET: Final = 1 / 2
+"""Largest share of the time left that a read of a request may take: the rest is for an answer
+without user state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,12 @@ class UserStates:
     """Reads what users did. All methods belong to one event loop."""
 
     def __init__(
-        self, current: CurrentEngine, events: EventStore, timeout_s: float, breaker: Breaker
+        self,
+        current: CurrentEngine,
+        events: EventStore,
+        timeout_s: float,
+        breaker: Breaker,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the bundle of `current`, and `events`.
 
@@ -74,34 +83,49 @@ class UserStates:
             timeout_s: longest time of a read.
             breaker: keeps reads away from a store that fails or is too slow, for a while: answers
                 without user state then cost no wait.
+            clock: monotonic seconds; deadlines are on it.
         """
         self.events = events
         self._current = current
         self._timeout_s = timeout_s
         self._breaker = breaker
+        self._clock = clock
 
     @property
     def rules(self) -> Mapping[str, EventRule]:
         """What each kind of event means now; a kind without a rule means nothing."""
         return self._current.loaded.rules
 
-    async def version(self, user: str) -> bytes:
+    async def version(self, user: str, deadline: float = math.inf) -> bytes:
         """Return the version of a user's state; it differs after every change.
 
+        `deadline`: of the caller, monotonic seconds.
+
         Raises:
             StoreError: it cannot be read, not in time, or failed a moment ago.
         """
-        return await self._in_time(lambda: self.events.version(user))
+        return await self._in_time(lambda: self.events.version(user), deadline)
 
-    async def read(self, user: str, rule: SeenRule, kinds: Collection[str] = ()) -> UserState:
+    async def read(
+        self,
+        user: str,
+        rule: SeenRule,
+        kinds: Collection[str] = (),
+        *,
+        deadline: float = math.inf,
+    ) -> UserState:
         """Return a user's state: events with a sign, all items that `rule` calls seen, attributes.
 
-        `kinds`: kinds of events that are read beside those with a sign.
+        Args:
+            user: a key made by `user_key`.
+            rule: which events make an item one that was seen.
+            kinds: kinds of events that are read beside those with a sign.
+            deadline: of the caller, monotonic seconds.
 
         Raises:
             StoreError: it cannot be read, not in time, or failed a moment ago.
         """
-        return await self._in_time(lambda: self._read(user, rule, kinds))
+        return await self._in_time(lambda: self._read(user, rule, kinds), deadline)
 
     async def read_all(self, user: str) -> UserState:
         """Return a user's state with events of all kinds, their counts, and the attributes.
@@ -112,16 +136,20 @@ class UserStates:
         stored = await self.events.read(user)
         return await _layered(self._current.loaded.users, user, stored, with_seen=False)
 
-    async def _in_time(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def _in_time(self, read: Callable[[], Awaitable[T]], deadline: float) -> T:
         await in_a_task()
         permit = self._breaker.permit()
         if permit is None:
             raise StoreError("user state could not be read a moment ago")
+        limit_s = min(self._timeout_s, _MOST_OF_BUDGET * (deadline - self._clock()))
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(limit_s):
                 state = await read()
         except TimeoutError as error:
-            self._breaker.failed(permit)
+            if limit_s < self._timeout_s / 2:
+                self._breaker.abandoned(permit)  # the caller had little time: no fault of the store
+            else:
+                self._breaker.failed(permit)
             raise StoreError("user state cannot be read in time") from error
         except StoreError:
             self._breaker.failed(permit)

@@ -36,8 +36,11 @@ from loadtest.simulation.right import Bundle, rules_for, wanted_by
 from loadtest.simulation.stores import SimulatedControl, SimulatedEvents, SimulatedJournal
 from loadtest.simulation.troubles import Troubles
 
-_LATE_S: Final = 0.25
-"""How much later than its deadline a call may end: reads of a store and of the cache end it."""
+_LATE_S: Final = 0.035
+"""How much later than its deadline a call may end: a read of the cache, and a change of the
+catalogue that has begun, come to their ends."""
+_PAUSE_S: Final = 2.5
+"""How long reads of user state may be kept away from a store that has failed."""
 _UNIX_S: Final = 1.7e9
 _AMPLE_MS: Final = 1000
 _PASSES_S: Final = 1.0
@@ -142,7 +145,9 @@ class Checks:
         match error:
             case DeadlineExceededError():
                 if end < asked.deadline - _EPS:
-                    self._wrong("deadline", f"{dict(asked.fields)} is given up too early")
+                    self._wrong(
+                        "deadline", f"{dict(asked.fields)} ends {asked.deadline - end:.6f} s early"
+                    )
                 self._check_had_reason(asked, end)
             case EngineError():
                 if not self._failed_in_engine(asked, end):
@@ -302,7 +307,9 @@ class Checks:
 
     def _check_degraded(self, asked: Asked, degraded: Sequence[str], end: float) -> None:
         had = self.troubles.had
-        if "user_state" in degraded and not (asked.user and had("events", asked.start, end)):
+        if "user_state" in degraded and not (
+            asked.user and had("events", asked.start - _PAUSE_S, end)
+        ):
             self._wrong("degraded", f"no user state for {asked.user}, and the store was well")
         if "rerank" in degraded and not had("engine", asked.start - 1, end):
             self._wrong("degraded", "no rerank, and the engine was well")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from app.core.errors import DeadlineExceededError, NotReadyError
 from app.core.telemetry import Metrics
@@ -22,6 +22,10 @@ S = TypeVar("S")
 
 Begin: TypeAlias = Callable[[], asyncio.Future[S]]
 Finish: TypeAlias = Callable[[S], R]
+
+
+_TICK_S: Final = 0.001
+"""How much earlier than at its deadline a timer may ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,10 @@ class _Flight:
     what limits the service under load.
     """
 
-    __slots__ = ("callers", "computation", "done", "error", "traceback", "value")
+    __slots__ = ("callers", "computation", "deadline", "done", "error", "traceback", "value")
 
-    def __init__(self, computation: "asyncio.Future[Any]") -> None:
-        self.computation = computation
+    def __init__(self, computation: "asyncio.Future[Any]", deadline: float) -> None:
+        self.computation, self.deadline = computation, deadline  # the deadline of the leader
         self.callers: dict[asyncio.Future[None], None] = {}
         self.done = False
         self.value: Any = None
@@ -102,7 +106,8 @@ class SingleFlight(Generic[R]):
         """Join the computation of `key`, or start it as its leader.
 
         If the leader's deadline passes first, a follower whose own deadline has not passed starts
-        over, once. Followers that start over at the same time share one computation again.
+        over. Followers that start over at the same time share one computation again. They do so
+        again only if its leader had less time than they, so each computation is worth a try.
 
         Args:
             key: equal for identical requests.
@@ -115,19 +120,20 @@ class SingleFlight(Generic[R]):
             NotReadyError: `aclose` was called meanwhile.
             Exception: whatever `begin`, the computation, or `finish` raised.
         """
-        if not self.flying(key):
-            self._start(key, begin, finish)
-            return Shared(await self._wait(key, deadline), leader=True)
-        self._metrics.coalesced.inc()
-        try:
-            return Shared(await self._wait(key, deadline), leader=False)
-        except DeadlineExceededError:
-            if self._clock() >= deadline:
-                raise
-        leader = not self.flying(key)
-        if leader:
-            self._start(key, begin, finish)
-        return Shared(await self._wait(key, deadline), leader)
+        joined = 0
+        while self.flying(key):
+            leader_has_until = self._flights[key].deadline
+            joined += 1
+            if joined == 1:
+                self._metrics.coalesced.inc()
+            try:
+                return Shared(await self._wait(key, deadline), leader=False)
+            except DeadlineExceededError:
+                now = self._clock()
+                if now >= deadline or (joined > 1 and now < leader_has_until - _TICK_S):
+                    raise
+        self._start(key, deadline, begin, finish)
+        return Shared(await self._wait(key, deadline), leader=True)
 
     async def aclose(self) -> None:
         """Cancel all computations; their callers get NotReadyError. Idempotent."""
@@ -135,8 +141,8 @@ class SingleFlight(Generic[R]):
             flight.computation.cancel()
         await asyncio.sleep(0)  # callers are woken in the next turn of the event loop
 
-    def _start(self, key: bytes, begin: Begin[S], finish: Finish[S, R]) -> None:
-        flight = self._flights[key] = _Flight(begin())
+    def _start(self, key: bytes, deadline: float, begin: Begin[S], finish: Finish[S, R]) -> None:
+        flight = self._flights[key] = _Flight(begin(), deadline)
         flight.computation.add_done_callback(partial(self._computed, key, flight, finish))
 
     def _computed(

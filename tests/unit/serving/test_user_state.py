@@ -156,8 +156,9 @@ def test_without_a_word_candidates_and_repeat_see_nothing() -> None:
 
 def states(frozen: dict[str, list[str]], events: MemoryEventStore, **rest) -> UserStates:
     current = CurrentEngine(LoadedBundle(GatedEngine(), MemoryUserStore(frozen), RULES))
-    breaker = Breaker(3, 2.0, rest.get("clock", Clock()))
-    return UserStates(current, events, rest.get("timeout_s", 10.0), breaker)
+    clock = rest.get("clock", Clock())
+    breaker = Breaker(3, 2.0, clock)
+    return UserStates(current, events, rest.get("timeout_s", 10.0), breaker, clock)
 
 
 async def test_only_kinds_that_say_something_are_read_unless_asked_for() -> None:
@@ -204,6 +205,25 @@ async def test_a_store_that_takes_too_long_is_a_store_that_is_down() -> None:
         await states({}, Slow(), timeout_s=0.001).read("u:ann", SeenRule())
     with pytest.raises(StoreError, match="in time"):
         await states({}, Slow(), timeout_s=0.001).version("u:ann")
+
+
+async def test_a_read_takes_at_most_half_of_the_time_that_its_caller_has() -> None:
+    class Slow(MemoryEventStore):
+        hangs = True
+
+        async def version(self, user):
+            if self.hangs:
+                await asyncio.Event().wait()
+            return b"1"
+
+    store, clock = Slow(), Clock()
+    read = states({}, store, clock=clock)
+    for _ in range(5):  # more than open the breaker: those who have little time tell it nothing
+        async with asyncio.timeout(5):
+            with pytest.raises(StoreError, match="in time"):
+                await read.version("u:ann", deadline=clock() + 0.002)
+    store.hangs = False
+    assert await read.version("u:ann", deadline=clock() + 0.002) == b"1"
 
 
 async def test_a_store_that_failed_is_left_alone_for_a_while_and_then_tried_once() -> None:

@@ -221,6 +221,18 @@ async def test_taking_over_happens_once_however_many_follow(rig):
     assert len(rig.work.started) == 2
 
 
+async def test_a_follower_with_time_outlives_any_number_of_leaders_without(rig):
+    tasks = [(await rig.callers(1, deadline=rig.clock.now + n))[0] for n in range(1, 5)]
+    for n in range(3):
+        rig.clock.advance(1.0)
+        rig.work.started[n].set_exception(DeadlineExceededError("late"))
+        await turn()
+    rig.work.started[3].set_result("value")
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in got[:3]] == [DeadlineExceededError] * 3
+    assert (got[3].value, got[3].leader) == ("value!", True)
+
+
 async def test_a_follower_without_time_left_does_not_take_over(rig):
     tasks = await rig.callers(1) + await rig.callers(1, deadline=rig.clock.now + 5.0)
     rig.clock.advance(5.0)
