@@ -398,3 +398,23 @@ _KINDS: Final = (
     *(_recommend, _batch, _shelves, _similar, _interpret, _facets, _why_not, _events, _items),
     *(_patch, _rules, _scenarios, _user, _address, _raw),
 )
+
+
+def known_to_be_hard() -> list[Hard]:
+    """Return requests that once held the loop for a tenth of a second and more."""
+    test = {"code": {"any": [f"code-{n:06}" for n in range(MAX_VALUES)]}}
+    packed = zlib.compress(b"\n" * 4_000_000)
+    head = struct.pack(">BQ8sI", 1, int(time.time()), bytes(8), zlib.crc32(packed))
+    cursor = base64.urlsafe_b64encode(head + packed).decode().rstrip("=")
+    unknown = {f"x{n}": 1 for n in range(90_000)}
+    return [
+        _post("many values", "/recommend", {"filter": {"$and": [test] * MAX_TESTS}}),
+        _post("forged cursors", "/recommend/batch", {"requests": [{"cursor": cursor}] * MAX_BATCH}),
+        _post("unknown names", "/recommend", unknown),
+        _post("marks", "/items", [{"id": "a", "text": "<" * 1_000_000}], method="PUT"),
+        _post("many kinds", "/events", [_kind_of(n) for n in range(MAX_EVENTS)]),
+    ]
+
+
+def _kind_of(n: int) -> dict[str, Any]:
+    return {"user_id": "7", "item_id": "1", "event": f"{n} add to cart"}

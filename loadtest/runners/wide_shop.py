@@ -1,16 +1,21 @@
-"""A shop whose fields have thousands of different values, served without a model in this process.
+"""A shop whose fields have thousands of different values, served without a model.
 
 Filters, facets and limits are tried on it: what they cost grows with the values of a field.
+`serve_command` says how to start it in a process of its own.
 """
 
+import argparse
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import uvicorn
 from fastapi import FastAPI
 
+from app.api.fast_path import FastPathProtocol
 from app.api.server import create_app
 from app.bootstrap import Service, wire
 from app.bundle.reader import open_bundle
@@ -28,6 +33,7 @@ from app.serving.stores.opening import (
     store_namespace,
 )
 from app.testing.encoder import HashEncoder
+from loadtest.runners.services import free_port
 
 N_ITEMS: Final = 20_000
 FIELDS: Final = {
@@ -106,3 +112,33 @@ def wide_app(bundle: Path, data: Path) -> FastAPI:
             yield service
 
     return create_app(settings, opened)
+
+
+def serve_command(bundle: Path, data: Path) -> tuple[list[str], int]:
+    """Return the command that serves the shop, and the port on which it will listen."""
+    port = free_port()
+    command = [sys.executable, "-m", "loadtest.runners.wide_shop", "--bundle", str(bundle)]
+    return [*command, "--data", str(data), "--port", str(port)], port
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser("python -m loadtest.runners.wide_shop")
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    sys.setswitchinterval(0.0001)  # as the service does
+    uvicorn.run(
+        wide_app(options.bundle, options.data),
+        port=options.port,
+        http=FastPathProtocol,
+        ws="none",
+        loop="uvloop",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=75,
+    )
+
+
+if __name__ == "__main__":
+    _main()

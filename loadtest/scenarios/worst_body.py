@@ -3,8 +3,9 @@
     python -m loadtest.scenarios.worst_body [--seconds 120] [--seed 1] [--http]
 
 While one turn of the loop lasts, nobody is answered, so one caller's request is everybody's delay.
-The search draws requests of all routes (`loadtest.runners.hard_bodies`), keeps those that took
-longest of each shape, and changes them further. The time is processor time of the loop's thread, so
+The search begins with requests that once took long, draws others of all routes
+(`loadtest.runners.hard_bodies`), keeps those that took longest of each shape, and changes them
+further. The time is processor time of the loop's thread, so
 that a busy machine does not count. With `--http`, the worst of each shape is also sent to a service
 in a process of its own, while a neighbour asks for `/livez` without a pause: its longest wait is
 what counts for callers, with whatever other threads do. Prints one JSON line; exits with 1 where a
@@ -23,14 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
-
-from app.api.fast_path import FastPathProtocol
 from loadtest.runners import machine
-from loadtest.runners.hard_bodies import Hard, changed, drawn, new_tape
+from loadtest.runners.hard_bodies import Hard, changed, drawn, known_to_be_hard, new_tape
 from loadtest.runners.held_loop import HeldServer, answered, held_server
-from loadtest.runners.services import Service, free_port
-from loadtest.runners.wide_shop import build_wide, wide_app
+from loadtest.runners.services import Service
+from loadtest.runners.wide_shop import build_wide, serve_command, wide_app
 
 KEPT: Final = 6
 """Requests of each shape that are changed further."""
@@ -44,7 +42,7 @@ _NEW: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A request and how long it holds the loop. `tape`: see `app.loadtest.runners.hard_bodies`."""
+    """A request and how long it holds the loop. `tape`: see `loadtest.runners.hard_bodies`."""
 
     held_s: float
     status: int
@@ -64,12 +62,14 @@ class Search:
     def run(self, server: HeldServer, seconds: float) -> None:
         """Search for so long."""
         end = time.monotonic() + seconds
+        for hard in known_to_be_hard():
+            self.note(server, hard, new_tape(self.rng))
         while time.monotonic() < end:
-            self.note(server, self._tape())
+            tape = self._tape()
+            self.note(server, drawn(tape), tape)
 
-    def note(self, server: HeldServer, tape: list[float]) -> None:
+    def note(self, server: HeldServer, hard: Hard, tape: list[float]) -> None:
         """Try one request, and keep it if it is among the worst of its shape."""
-        hard = drawn(tape)
         status, held_s = server.held_by(hard.sent())
         self.tried += 1
         kept = self.worst.setdefault(hard.shape, [])
@@ -130,13 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--items", type=int, default=20_000, help="of the shop (20000)")
     parser.add_argument("--bundle", type=Path, help="one that `wide_shop` built before")
     parser.add_argument("--save", type=Path, help="folder for the worst request of each shape")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.serve:
-            return _serve(options.serve, options.port, folder)
         bundle = options.bundle or build_wide(folder, options.items)
         search = Search(random.Random(options.seed))
         with held_server(wide_app(bundle, folder / "data")) as server:
@@ -158,20 +154,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(worst > options.most_ms or bool(failed))
 
 
-def _serve(bundle: Path, port: int, folder: Path) -> int:
-    """Be the service that a neighbour asks."""
-    sys.setswitchinterval(0.0001)  # as the service does
-    app = wide_app(bundle, folder / "data")
-    uvicorn.run(app, port=port, http=FastPathProtocol, ws="none", loop="uvloop", access_log=False)
-    return 0
-
-
 def _add_waits(
     rows: list[dict[str, Any]], worst: Sequence[Found], bundle: Path, folder: Path
 ) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "loadtest.scenarios.worst_body"]
-    command += ["--serve", str(bundle), "--port", str(port)]
+    command, port = serve_command(bundle, folder / "served")
     with Service("wide", command, port, folder / "wide.log"):
         for row, found in zip(rows, worst, strict=True):
             tried = [waits(port, found.hard)[1] for _ in range(_REPEATS)]

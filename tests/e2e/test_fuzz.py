@@ -1,0 +1,37 @@
+"""A minute of fuzzing: raw bytes to a service, and changed inputs to the parsers.
+
+Seeds are fixed, so that what fails once fails again; the longer form is `make fuzz`.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.fuzz.parsers import TARGETS, at_random
+from loadtest.fuzz.sockets import fuzz
+from loadtest.runners.services import Service, get
+from loadtest.runners.wide_shop import build_wide, serve_command
+
+pytestmark = [pytest.mark.e2e, pytest.mark.process]
+
+
+def test_raw_bytes_never_make_it_fail_hang_or_end(tmp_path: Path) -> None:
+    failures: list[tuple[bytes, str]] = []
+    command, port = serve_command(build_wide(tmp_path, 200), tmp_path / "data")
+    with Service("fuzzed", command, port, tmp_path / "fuzzed.log"):
+        counted = fuzz(port, 20, 1, lambda raw, wrong: failures.append((raw, wrong)))
+        alive = get(port, "/livez")[0]
+
+    assert failures == []
+    assert alive == 200
+    assert counted["sent"] > 200
+    assert counted["2xx"] > 0
+    assert counted["4xx"] > 0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_changed_inputs_are_read_or_refused(target: str) -> None:
+    n, failed = at_random(target, 8, 1)
+
+    assert failed is None
+    assert n > 200
