@@ -1,6 +1,6 @@
 """A TCP balancer, as in front of services: it sends new connections to those that are ready.
 
-It asks `/readyz` of each every 200 ms, and tries nothing a second time: if a connection cannot be
+It asks `/readyz` of each every 500 ms, and tries nothing a second time: if a connection cannot be
 made, its caller sees that.
 """
 
@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from loadtest.runners.services import get
 
-_LOOK_S: Final = 0.2
+_LOOK_S: Final = 0.5
 _SEGMENT: Final = 65_536
 
 

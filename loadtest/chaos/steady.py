@@ -1,4 +1,7 @@
-"""A steady load on kept connections: each caller sends its next request once it has its answer."""
+"""A steady load: each caller sends its next request once it has the answer to the one before.
+
+Connections are kept for some requests, then another one is opened, as clients with a pool do.
+"""
 
 import threading
 from collections import Counter
@@ -9,6 +12,8 @@ from loadtest.chaos import catalogue
 from loadtest.chaos.asking import Caller
 
 _CALLERS: Final = 4
+_A_CONNECTION: Final = 5
+"""Requests that a caller sends on one connection."""
 
 
 class SteadyLoad:
@@ -62,4 +67,6 @@ class SteadyLoad:
                 outcome = type(error).__name__
                 caller.close()
             self.outcomes[outcome] += 1
+            if n % _A_CONNECTION == 0:
+                caller.close()
         caller.close()

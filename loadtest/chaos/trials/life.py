@@ -1,6 +1,7 @@
 """Trials of the life of a process: how it stops, is replaced, loses a part, and goes on."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,18 +72,21 @@ def workers(rig: Rig) -> Measured:
 
 def signals(rig: Rig) -> Measured:
     """Stop a service that is PID 1, with a request in flight; force another one."""
-    with _as_pid_1(rig, "--shutdown-delay-ms", "1000") as (service, pid):
+    ask = {"budget_ms": PATIENT_MS, "query": "red chair for the hall"}
+    with _as_pid_1(rig, "--shutdown-delay-ms", "1000") as (service, pid, where):
         kept, in_flight = Caller(service.port), Caller(service.port)
-        kept.recommend(query="lamp")
+        kept.call("GET", "/items/item-1")
+        before = service.metric("recserve_batch_size_count")
         with ThreadPoolExecutor(1) as threads:
-            slow = threads.submit(in_flight.recommend, query="red chair for the hall")
-            _until(lambda: service.metric("recserve_batch_size_count") >= 1)
+            slow = threads.submit(_reply, in_flight, "POST", "/recommend", ask)
+            _until(lambda: service.metric("recserve_batch_size_count") > before)
             os.kill(pid, signal.SIGTERM)
-            not_ready = _until(lambda: get(service.port, "/readyz")[0] == 503)
-            last = kept.call("GET", "/items/item-1")
-            answers = [slow.result(), last]
+            not_ready = _until(lambda: get(service.port, "/readyz")[0] == 503, 5.0)
+            (status, end), (slow_status, _) = (
+                _reply(kept, "GET", "/items/item-1"),
+                slow.result(),
+            )
         code = service.ended(_END_S)
-        ends = [answer.headers.get("connection") for answer in answers]
     forced = rig.serve("--shutdown-delay-ms", "60000")
     forced.signal(signal.SIGTERM)
     _until(lambda: get(forced.port, "/readyz")[0] == 503, 5.0)
@@ -92,15 +96,15 @@ def signals(rig: Rig) -> Measured:
     seconds = time.monotonic() - began
     if forced_code is None:
         forced.kill()
-    statuses = [answer.status for answer in answers]
+    statuses = [slow_status, status]
     return Measured(
         statuses == [200, 200]
-        and ends[1] == "close"
+        and end == "close"
         and not_ready is not None
         and (code, forced_code) == (0, 128 + signal.SIGTERM)
         and (rig.short or seconds < _SOON_S),
-        f"as PID 1: in flight and on a kept connection {statuses}, the last with "
-        f"`Connection: {ends[1]}`, exit code {code}; after a second SIGTERM exit code "
+        f"{where}: in flight and on a kept connection {statuses}, the last with "
+        f"`Connection: {end}`, exit code {code}; after a second SIGTERM exit code "
         f"{forced_code} in {seconds:.2f} s",
     )
 
@@ -259,17 +263,22 @@ def _item(name: str, title: str) -> dict[str, str]:
     return {"id": name, "title": title}
 
 
-def _answered(port: int, path: str, body: object) -> tuple[int, float]:
-    """Send a request; return status (0: none came) and when it ended."""
-    if isinstance(body, dict):
-        body = {"budget_ms": PATIENT_MS, **body}
-    caller = Caller(port)
+def _reply(caller: Caller, method: str, path: str, body: object = None) -> tuple[int, str | None]:
+    """Send a request; return status (0: no answer came) and the header `Connection`."""
     try:
-        status = caller.call("POST", path, body).status
+        answer = caller.call(method, path, body)
     except (OSError, HTTPException):
-        status = 0
+        return 0, None
     finally:
         caller.close()
+    return answer.status, answer.headers.get("connection")
+
+
+def _answered(port: int, path: str, body: object) -> tuple[int, float]:
+    """Send a request; return status (0: no answer came) and when it ended."""
+    if isinstance(body, dict):
+        body = {"budget_ms": PATIENT_MS, **body}
+    status, _ = _reply(Caller(port), "POST", path, body)
     return status, time.monotonic()
 
 
@@ -315,19 +324,21 @@ def _until(what: Callable[[], bool], seconds: float = _END_S) -> float | None:
 
 
 @contextmanager
-def _as_pid_1(rig: Rig, *args: str) -> Iterator[tuple[Service, int]]:
+def _as_pid_1(rig: Rig, *args: str) -> Iterator[tuple[Service, int, str]]:
     """Start a service as the first process of a namespace, if this machine lets us.
 
-    Yields the service, and the id that its process has outside.
+    Yields the service, the id that its process has outside, and how it runs, in words.
     """
     service = rig.serve(*args, under=["slow_engine"], wait=False, CHAOS_ENGINE_MS="700")
     own = ["unshare", "--pid", "--fork", "--kill-child"]
-    if subprocess.run([*own, "true"], capture_output=True, check=False).returncode:
-        raise RuntimeError("this machine does not let us make a namespace of processes")
+    if not shutil.which("unshare") or subprocess.run([*own, "true"], check=False).returncode:
+        service.start()
+        yield service, service.pid, "not as PID 1, which this machine does not let us"
+        return
     service.command = [*own, *service.command]
     service.start()
     children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
-    yield service, int(children[0])
+    yield service, int(children[0]), "as PID 1"
 
 
 def _two_generations(folder: Path) -> Path:
