@@ -8,7 +8,7 @@ app.engine.kernels.loader` compiles ahead of time, for an image without a compil
 file and `c/`, and no package. A bundle never carries code.
 
 What is loaded runs with all our rights. So a folder counts only if nobody else can change what lies
-there: it and all folders above it belong to us, to root or to the owner of this code, and others
+there: it and all folders above it belong to us, to root or to an owner of this code, and others
 cannot write there (a folder like /tmp, where nobody can replace the files of others, may stand
 above). The library ends with its seal, a hash of its name, its compiler and its bytes: one that was
 cut off or changed is compiled again. The compiler is one of a fixed list, and gets none of our
@@ -221,10 +221,12 @@ def why_not_ours(path: Path) -> str | None:
     Raises:
         OSError: it cannot be looked at.
     """
-    real = path.resolve(strict=True)
+    code, real = Path(__file__).resolve(), path.resolve(strict=True)
+    # Who owns a folder above this file could put other code in its place.
+    owners = {0, os.geteuid(), *(each.stat().st_uid for each in (code, *code.parents))}
     for each in (real, *real.parents):
         status = each.stat()
-        if status.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:
+        if status.st_uid not in owners:
             return f"{each} belongs to user {status.st_uid}"
         # In a folder with the sticky bit nobody can rename or remove what belongs to others.
         if each != real and status.st_mode & stat.S_ISVTX:

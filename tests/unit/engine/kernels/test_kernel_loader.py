@@ -194,6 +194,16 @@ def test_what_belongs_to_somebody_else_is_not_loaded(made, tmp_path, given):
             compiled_library([copied.parent])
 
 
+@pytest.mark.process
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_whoever_could_replace_the_code_may_own_the_folder(sources):
+    """As in the containers of some CI services, whose work folder belongs to another user."""
+    os.chown(sources, 12345, 12345)
+    done = compiled(sources, {})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((sources / "c").glob("kernel-*.so"))) == 1
+
+
 def test_a_link_to_a_folder_of_others_is_followed_before_it_is_judged(made, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(made.parent, elsewhere)
