@@ -15,7 +15,7 @@ from loadtest.runners.services import BUNDLE
 
 _STARTS: Final = 5
 _TIMES: Final = 2.0
-_BUSY: Final = 0.1
+_BUSY: Final = 0.08
 _SECONDS: Final = 5
 
 
@@ -51,8 +51,10 @@ def threads(rig: Rig) -> Measured:
     before = _cpu_s(service.pid)
     run = bodies.run(service.port, connections=32, seconds=_SECONDS)
     after = _cpu_s(service.pid)
-    shares = [(spent - before.get(name, 0.0)) / run.seconds for name, spent in after.items()]
-    busy, cores = sum(share > _BUSY for share in shares), len(os.sched_getaffinity(0))
+    spent = [seconds - before.get(name, 0.0) for name, seconds in after.items()]
+    # Shares of what the process got: a busy machine gives it less.
+    busy = sum(each > _BUSY * sum(spent) for each in spent)
+    cores = len(os.sched_getaffinity(0))
     # One encodes or ranks for each core, and the event loop works beside them.
     return Measured(
         busy <= cores + 1 and len(after) <= len(before) + 2,
@@ -84,8 +86,8 @@ TRIALS: Final = (
         name="start.threads",
         requirements=(25,),
         promise="no more threads work than the cores can run, and the event loop",
-        pass_line="threads with > 10 % of a core at saturation ≤ cores + 1",
+        pass_line="threads with > 8 % of the work at saturation ≤ cores + 1",
         run=threads,
-        faults=("threads_without_end",),
+        faults=("spinning_threads",),
     ),
 )
