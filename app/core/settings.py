@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     )
     allow_anonymous: bool = Field(
         False,
-        description="Answer callers without a key: those who read, where there is a file of keys; "
+        description="Answer callers without a key: those who read, where there are keys; "
         "else all but administrators, also when listening beyond this machine.",
     )
     anonymous_rate: float | None = Field(

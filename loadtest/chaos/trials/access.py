@@ -354,6 +354,5 @@ TRIALS: Final = (
         pass_line="no swapped value is taken, no answer differs",
         run=swapped_entries,
         faults=("unproven_cache_values",),
-        short=True,
     ),
 )
