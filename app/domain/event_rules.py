@@ -8,6 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -102,6 +103,7 @@ _WEIGHTS: Final[Mapping[float, str]] = {
 }
 """What the kinds of events mean that shops, players and analytics programs usually send."""
 
+_REMEMBERED: Final = 1024
 _STARS: Final = EventRule(weight=1.0, positive_from=3.5)
 
 DEFAULT_EVENT_RULES: Final[Mapping[str, EventRule]] = {
@@ -120,8 +122,8 @@ def known_spelling(kind: str, known: Collection[str]) -> str | None:
     """
     if kind in known:
         return kind
-    like = [name for name in known if _joined(name) == _joined(kind)]
-    return like[0] if like else None
+    wanted = _joined(kind)
+    return next((name for name in known if _joined(name) == wanted), None)
 
 
 def read_otherwise(kind: str, known: str) -> str:
@@ -129,6 +131,7 @@ def read_otherwise(kind: str, known: str) -> str:
     return f"events of kind {kind!r} have no rule; they are read as {known!r}"
 
 
+@lru_cache(_REMEMBERED)
 def _joined(kind: str) -> str:
     return re.sub(r"[\W_]+", "", kind.casefold())
 

@@ -90,11 +90,14 @@ def append(
     fresh = [event for event, new in zip(events, inserted, strict=True) if new]
     for user, n in Counter(event.user for event in fresh).items():
         _count_changes(connection, namespace, user, n=n, epoch=new_epoch())
+    with_new_kinds = dict[str, None]()
     for (user, kind), n in Counter((event.user, event.kind) for event in fresh).items():
         _trim(connection, namespace, user, kind, limits=limits)
         some = connection.execute(_SOME, (namespace, user, kind, n + 1)).fetchall()
         if len(some) <= n:  # a kind that the user had no event of
-            _limit_kinds(connection, namespace, user)
+            with_new_kinds[user] = None
+    for user in with_new_kinds:
+        _limit_kinds(connection, namespace, user)
     return inserted
 
 
