@@ -124,7 +124,7 @@ class Workers:
         for position, worker in enumerate(self._workers):
             if not worker.ended or self._stop_signal is not None:
                 continue
-            if not worker.ready:
+            if not worker.ready and (worker.process.exitcode or 0) >= 0:  # nobody killed it
                 _log.error("worker %d could not start", worker.process.pid)
                 return False
             _log.warning("worker %d ended; another one is started", worker.process.pid)
@@ -155,7 +155,8 @@ class Workers:
             each.close()
         for worker in self._workers:
             self._join(worker)
-        return all(worker.process.exitcode == 0 for worker in self._workers)
+        # One that was still starting had nothing to end in order.
+        return all(worker.process.exitcode == 0 for worker in self._workers if worker.ready)
 
     def _join(self, worker: _Worker) -> None:
         worker.process.join(self._longest_stop_s)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -82,8 +83,7 @@ def test_a_second_signal_ends_it_at_once(
 ) -> None:
     flags = ("--workers", workers, "--shutdown-delay-ms", LONG_MS)
     with serving(bundle, tmp_path, *flags) as service:
-        pid = service.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = workers_of(service)
         service.process.send_signal(signal.SIGTERM)
         not_ready(service)
         service.process.send_signal(second)
@@ -125,16 +125,38 @@ def test_a_request_under_way_is_answered_and_one_that_never_ends_is_cut_off(
         assert b"HTTP/1.1 200" not in endless.recv(1000)
 
 
+def workers_of(service: Running) -> set[str]:
+    pid = service.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {child for child in children if is_serving(child)}
+
+
+def test_a_worker_that_is_killed_is_replaced_while_the_other_serves(
+    bundle: Path, tmp_path: Path
+) -> None:
+    with serving(bundle, tmp_path, "--workers", "2") as service:
+        before = workers_of(service)
+        killed = min(before)
+        os.kill(int(killed), signal.SIGKILL)
+        after = workers_of(service)
+        while len(after) < 2 or killed in after:
+            assert httpx.get(f"{service.url}/readyz").status_code == 200
+            after = workers_of(service)
+        service.process.send_signal(signal.SIGTERM)
+
+        assert len(before & after) == 1
+        assert service.process.wait(30) == 0  # one of them may be starting still
+        assert f"worker {killed} ended; another one is started" in service.log.read_text()
+
+
 def test_workers_are_replaced_one_by_one_and_no_request_fails(bundle: Path, tmp_path: Path) -> None:
     flags = ("--workers", "2", "--shutdown-delay-ms", "500")
     with serving(bundle, tmp_path, *flags) as service:
-        pid = service.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        before = {child for child in children.read_text().split() if is_serving(child)}
+        before = workers_of(service)
         assert len(before) == 2
         service.process.send_signal(signal.SIGHUP)
         statuses, connection = [], kept(service)
-        while before & set(children.read_text().split()):
+        while before & workers_of(service):
             status, said = asked(connection, "GET", "/readyz")
             statuses.append(status)
             if said == "close":
@@ -142,8 +164,7 @@ def test_workers_are_replaced_one_by_one_and_no_request_fails(bundle: Path, tmp_
                 connection = kept(service)
         connection.close()
         assert set(statuses) == {200}
-        after = {child for child in children.read_text().split() if is_serving(child)}
-        assert len(after) == 2
+        assert len(workers_of(service)) == 2
         service.process.send_signal(signal.SIGTERM)
 
         assert service.process.wait(30) == 0
