@@ -12,7 +12,7 @@ T = TypeVar("T")
 def seed() -> None:
     """Wait for as long as the client of the store does."""
 
-    async def patient(_states: UserStates, read: Callable[[], Awaitable[T]]) -> T:
+    async def patient(_states: UserStates, read: Callable[[], Awaitable[T]], *_: float) -> T:
         await in_a_task()
         return await read()
 
