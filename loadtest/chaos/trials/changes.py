@@ -18,7 +18,7 @@ def one_generation(rig: Rig) -> Measured:
     """Change two items in one call, again and again, while many ask for both."""
     service = rig.serve("--cache-local-bytes", "0")
     writer, stop = Caller(service.port), threading.Event()
-    number = 150 if rig.short else 3000
+    number = 150 if rig.short else 1000
     _put(writer, 0)
     counted = [Counter[str]() for _ in range(_READERS)]  # each thread has its own
     readers = [
