@@ -41,6 +41,8 @@ def page(document: Document, trials: Sequence[Trial]) -> str:
             f"{_summary(rows, trials)}\n",
             "## Requirements\n",
             "\n".join(_requirements(rows, trials)) + "\n",
+            "## Beyond the requirements\n",
+            "\n".join(_beyond(rows, trials)) + "\n",
             "## Seeded faults\n",
             "\n".join(_faults(rows, trials)) + "\n",
             "## Not met\n",
@@ -76,12 +78,28 @@ def _requirements(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iter
         if not own:
             yield f"| {number} | {title} | none | | | **no** |"
         for place, trial in enumerate(own):
-            row = rows.get((trial.name, None))
             head = f"{number} | {title}" if place == 0 else " | "
-            measured = "not run" if row is None else _measured(row)
-            state = "yes" if row is not None and row["green"] else "**no**"
-            shown = f"`{trial.name}`: {_cell(trial.promise)} | {_cell(trial.pass_line)}"
-            yield f"| {head} | {shown} | {measured} | {state} |"
+            yield f"| {head} | {_row_of(trial, rows)}"
+
+
+def _beyond(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iterable[str]:
+    more = [trial for trial in trials if not trial.requirements]
+    if not more:
+        yield "Nothing more is tried."
+        return
+    yield "| trial | pass line | measured | |"
+    yield "|---|---|---|---|"
+    for trial in more:
+        yield f"| {_row_of(trial, rows)}"
+
+
+def _row_of(trial: Trial, rows: Mapping[Any, Document]) -> str:
+    """Return the cells of a trial: promise, pass line, figure, and whether it passed."""
+    row = rows.get((trial.name, None))
+    measured = "not run" if row is None else _measured(row)
+    state = "yes" if row is not None and row["green"] else "**no**"
+    shown = f"`{trial.name}`: {_cell(trial.promise)} | {_cell(trial.pass_line)}"
+    return f"{shown} | {measured} | {state} |"
 
 
 def _measured(row: Document) -> str:
@@ -104,8 +122,15 @@ def _not_met(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iterable[
     for number, title in REQUIREMENTS.items():
         if not _met(number, rows, trials):
             none = False
-            reason = NOT_MET.get(number, "A trial is red, not run, or missing: see above.")
+            own = [t.not_met for t in trials if number in t.requirements and t.not_met]
+            other = own or ["A trial is red, not run, or missing: see above."]
+            reason = NOT_MET.get(number, " ".join(other))
             yield f"- **{number}. {title}.** {reason}"
+    for trial in trials:
+        row = rows.get((trial.name, None))
+        if not trial.requirements and not (row is not None and row["green"]):
+            none = False
+            yield f"- **`{trial.name}`: {trial.promise}.** {trial.not_met}"
     if none:
         yield "Nothing."
 

@@ -27,13 +27,15 @@ class Trial:
 
     Attributes:
         name: `group.name`, such as `overload.refusals`.
-        requirements: numbers of `loadtest.chaos.requirements` that it shows.
+        requirements: numbers of `loadtest.chaos.requirements` that it shows; none = it shows more
+            than they ask.
         promise: one plain sentence: what holds.
         pass_line: what has to be measured.
         run: measures it. It raises only if it could not measure.
         faults: names of `loadtest.chaos.faults`; with each of them the trial must not pass.
         short: whether it belongs to the short form, which `make test` runs: it then takes seconds,
             and judges counts, order and values, but no times, if `Rig.short` says so.
+        not_met: why the promise is known not to be kept yet; the page says so, and the run goes on.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Trial:
     run: "Callable[[Rig], Measured]"
     faults: tuple[str, ...] = ()
     short: bool = False
+    not_met: str = ""
 
     @property
     def group(self) -> str:

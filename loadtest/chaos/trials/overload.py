@@ -304,9 +304,12 @@ TRIALS: Final = (
     ),
     Trial(
         name="overload.steady",
-        requirements=(3,),
+        requirements=(),
         promise="new queries that arrive at random are answered fast far into the load",
         pass_line=f"p99 ≤ {_STEADY_MS} ms at ≥ {_STEADY_SHARE} of the closed-loop peak",
         run=steady,
+        not_met="The load generator shares the two cores with the service. At half of the peak, "
+        "p99 is near 20 ms already (`half_p99_ms` of the benchmarks); beyond that, arrivals that "
+        "fall together wait for a pass.",
     ),
 )

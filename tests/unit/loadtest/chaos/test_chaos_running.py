@@ -136,6 +136,15 @@ def test_the_page_shows_every_requirement_and_says_which_are_not_met(runs):
         assert reason in text
 
 
+def test_a_trial_beyond_the_requirements_is_shown_apart_with_why_it_is_not_met(runs):
+    more = Trial("overload.more", (), "more", "a line", breaks, not_met="The cores are few.")
+    text = page(document(run_all([more], runs, lambda _: None)), [more])
+
+    beyond, _, unmet = text.partition("## Seeded faults")
+    assert "| `overload.more`: more | a line | 3 of 7 kept (20" in beyond
+    assert "- **`overload.more`: more.** The cores are few." in unmet
+
+
 def test_a_red_or_missing_row_and_a_fault_that_was_not_found_show_as_such(runs):
     red, blind = trial(breaks), trial(keeps, "overload.two", faults=("unbounded_queue",))
     later = trial(keeps, "overload.three")
