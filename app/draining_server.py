@@ -25,6 +25,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -125,7 +126,7 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Tell whether to stop; called ten times a second."""
         if counter % _TICKS == 0 and self._alarm_s:
-            faulthandler.dump_traceback_later(self._alarm_s, exit=True)
+            _set_alarm(self._alarm_s)
         if self._life.lost is not None:
             self.exit_code = 1
             return True
@@ -133,9 +134,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop without a failed request; see above."""
-        faulthandler.dump_traceback_later(
-            self._delay_s + self._drain_s + _CANCEL_S + _CLOSE_S, exit=True
-        )
+        _set_alarm(self._delay_s + self._drain_s + _CANCEL_S + _CLOSE_S)
         _log.info("stopping")
         self._life.stop(replaced=self._replaced)
         if self._replaced:  # others listen on the same socket
@@ -201,3 +200,9 @@ class DrainingServer(uvicorn.Server):
         for task in state.tasks:
             task.cancel()
         await asyncio.wait(tuple(state.tasks), timeout=_CANCEL_S)
+
+
+def _set_alarm(seconds: float) -> None:
+    """End the process after some seconds, unless the alarm is set again before."""
+    if sys.__stderr__ is not None:  # it was closed by whoever started us: nowhere to print
+        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)

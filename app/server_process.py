@@ -88,7 +88,8 @@ def run(settings: Settings) -> int:
     # Several workers are restarted one after the other by it: that is the library's own meaning.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _hang_up)
-    faulthandler.enable()  # what native code does when it crashes is worth more than an exit code
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # a crash in native code tells where it happened
     with _shared_metrics(settings):
         try:
             return _serve(settings)

@@ -250,7 +250,7 @@ def reloads(rig: Rig) -> Measured:
 
 def killed(rig: Rig) -> Measured:
     """Kill the service and its store while events arrive; compare what is stored."""
-    kills = "4" if rig.short else "50"
+    kills = "4" if rig.short else "25"
     stores, figures, right = ("sqlite", "redis", "forgetful"), [], True
     for store in stores:
         done = rig.run("loadtest.scenarios.chaos_living", "--kills", kills, "--store", store)
@@ -434,7 +434,7 @@ TRIALS: Final = (
         name="life.killed",
         requirements=(35,),
         promise="`kill -9` loses no acknowledged event and doubles none",
-        pass_line="50 kills of service and store each while events arrive: 0 lost, 0 doubled; with "
+        pass_line="25 kills of service and store each while events arrive: 0 lost, 0 doubled; with "
         "a Redis that keeps nothing on disk, some are lost",
         run=killed,
     ),
