@@ -41,14 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         runs = Runs(Path(folder), options.short, options.seed)
-        if options.fault is None:
-            rows = run_all(asked, runs, _say)
-        else:
-            rows = [runs.run(trial, options.fault) for trial in asked]
-            for row in rows:
-                _say(line_of(row))
-    if options.write:
-        write(rows, trials, options.seed)
+        rows = []
+        for trial in asked:
+            if options.fault is None:
+                rows += run_all([trial], runs, _say)
+            else:
+                rows.append(runs.run(trial, options.fault))
+                _say(line_of(rows[-1]))
+            if options.write:  # each time: a run that is ended early keeps what it has
+                write(rows, trials, options.seed)
     known = {trial.name for trial in asked if trial.not_met}
     red = [row for row in rows if not row.green and (row.crashed or row.trial not in known)]
     print(f"{len(rows) - len(red)} of {len(rows)} runs are as they must be; seed {options.seed}")

@@ -5,7 +5,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Runs:
-    """How trials are run: in `folder`, the short form or the long one, with random numbers."""
+    """How trials are run: in `folder`, the short form or the long one, with random numbers.
+
+    `commit`: what runs. It is asked for once, as results are written into the work tree meanwhile.
+    """
 
     folder: Path
     short: bool
     seed: int
+    commit: str = field(default_factory=machine.commit)
 
     def run(self, trial: Trial, fault: str | None = None) -> Row:
         """Run one trial, with a seeded fault or without."""
@@ -78,7 +82,7 @@ class Runs:
             (folder / "trace.txt").write_text(traceback.format_exc())
         seconds = time.monotonic() - began
         today = datetime.now(UTC).date().isoformat()
-        return Row(trial.name, fault, passed, crashed, figure, seconds, today, machine.commit())
+        return Row(trial.name, fault, passed, crashed, figure, seconds, today, self.commit)
 
 
 def run_all(trials: Iterable[Trial], runs: Runs, say: Say) -> list[Row]:
