@@ -11,6 +11,7 @@ from loadtest.chaos.trial import Measured, Trial
 
 _MOST_MB: Final = 20.0
 _MOST_TASKS: Final = 5
+_LARGEST: Final = 20_000
 
 
 def flat(rig: Rig) -> Measured:
@@ -32,7 +33,30 @@ def flat(rig: Rig) -> Measured:
     )
 
 
+def capped(rig: Rig) -> Measured:
+    """Give different users and queries to the parts that remember some."""
+    done = rig.run("loadtest.soak.caps", "--inputs", str(30_000 if rig.short else 1_000_000))
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Measured(
+        found["grown_mb"] <= _MOST_MB and found["largest"] <= _LARGEST,
+        f"{found['inputs']:,} different inputs: {found['grown_mb']:+.1f} MB, the largest container "
+        f"has {found['largest']:,} entries",
+    )
+
+
 TRIALS: Final = (
+    Trial(
+        name="soak.capped",
+        requirements=(42,),
+        promise="caches and other parts that remember inputs forget them",
+        pass_line=f"a million different users and queries: at most {_MOST_MB:.0f} MB more after "
+        f"the first tenth, no container of more than {_LARGEST:,} entries",
+        run=capped,
+        faults=("nothing_is_evicted",),
+        short=True,
+    ),
     Trial(
         name="soak.flat",
         requirements=(41, 42),
