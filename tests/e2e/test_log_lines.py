@@ -50,6 +50,7 @@ def test_redis_that_is_down_is_said_once_with_its_address(bundle: Path, tmp_path
     # Which of the loops looks first is left to chance.
     assert sorted(each["message"].partition(". Until")[0] for each in warnings) == [
         "recommending without user state: the event store cannot be read or written",
+        "recommending without user state: user state could not be read a moment ago",
         "rules and scenarios may be behind: the store of rules and scenarios cannot be read or "
         "written",
         "the catalogue may be behind: the journal cannot be read or written",
