@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="seed of the first one")
     parser.add_argument("--processes", type=int, help="by default one for each core")
     parser.add_argument("--fault", choices=FAULTS, help="swap a part for a broken one")
+    parser.add_argument("--stop", action="store_true", help="end with the first that fails")
     parser.add_argument("--seed", type=int, help="run this one only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print what happens")
     parser.add_argument("--keep", help="with --seed: only these steps, as 3,17,18")
@@ -60,11 +61,13 @@ def _search(arguments: argparse.Namespace) -> int:
         arguments.first, arguments.schedules, arguments.fault, arguments.processes
     ):
         failures += found
-        if arguments.fault and failures:
+        if (arguments.fault or arguments.stop) and failures:
             break
     print(f"{done} schedules in {time.monotonic() - start:.0f} s, {len(failures)} fail")
     for failure in failures[:_MOST_SHOWN]:
-        small = smallest(schedule_of(failure.seed), arguments.fault)
+        small = schedule_of(failure.seed)
+        if not arguments.stop:
+            small = smallest(small, arguments.fault)
         _show(failure, [step.number for step in small.steps])
     if arguments.fault:
         return 0 if failures else 1

@@ -24,6 +24,7 @@ from app.core.errors import (
     OverloadedError,
     StoreError,
 )
+from app.core.lane import OPEN_LANE, Lane
 from app.core.types import StoredUser
 from app.domain.query_text import normalised_query
 from app.serving.ingest import IngestResult
@@ -43,6 +44,8 @@ _PAUSE_S: Final = 2.5
 """How long reads of user state may be kept away from a store that has failed."""
 _UNIX_S: Final = 1.7e9
 _AMPLE_MS: Final = 1000
+_NO_HURRY_MS: Final = 250
+"""With less time, a read of user state may be given up though the store is well."""
 _PASSES_S: Final = 1.0
 """Longer than the passes take that may be waiting, if there is no trouble."""
 _EPS: Final = 1e-6
@@ -224,8 +227,9 @@ class Checks:
         for idle in (*_IDLE, ", 0 waiting>"):
             if idle not in shown:
                 self._wrong("permits", f"not {idle!r} at rest: {shown}")
-        if service.batcher.predicted_wait():
-            self._wrong("permits", f"{service.batcher.predicted_wait()} s of work, at rest")
+        for lane in (OPEN_LANE, Lane("bulk", interactive=False)):
+            if wait_s := service.batcher.predicted_wait(lane):
+                self._wrong("permits", f"{wait_s} s of work, at rest")
         if service.control.number != max(self.control.states):
             self._wrong("rules", f"at {service.control.number}, stored {max(self.control.states)}")
         self._check_catalogue()
@@ -307,9 +311,9 @@ class Checks:
 
     def _check_degraded(self, asked: Asked, degraded: Sequence[str], end: float) -> None:
         had = self.troubles.had
-        if "user_state" in degraded and not (
-            asked.user and had("events", asked.start - _PAUSE_S, end)
-        ):
+        in_a_hurry = asked.fields["budget_ms"] < _NO_HURRY_MS
+        troubled = in_a_hurry or had("events", asked.start - _PAUSE_S, end)
+        if "user_state" in degraded and not (asked.user and troubled):
             self._wrong("degraded", f"no user state for {asked.user}, and the store was well")
         if "rerank" in degraded and not had("engine", asked.start - 1, end):
             self._wrong("degraded", "no rerank, and the engine was well")

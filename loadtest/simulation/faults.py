@@ -55,14 +55,14 @@ class _LeakedSlot(Passes[Any, Any]):
         return done
 
 
-class _LeakedPlace(PendingQueue[Any]):
-    """Forgets to give the place of a request back whose caller went away."""
+class _LeakedTokens(PendingQueue[Any]):
+    """Forgets to give the tokens of a request back whose caller went away."""
 
     def discard(self, entry: Any) -> None:
-        places = self._n
+        tokens = self.tokens
         super().discard(entry)
         if entry.answer.cancelled():
-            self._n = places
+            self.tokens = tokens
 
 
 class _LeakedTurn(LiveCatalogue):
@@ -196,7 +196,7 @@ def _no_fields(_: RankRules) -> bool:
 FAULTS: Final[dict[str, tuple[Any, str, Any]]] = {
     "lost_promise": (wiring, "Batcher", _LostPromise),
     "crossed_answer": (wiring, "Batcher", _CrossedAnswer),
-    "leaked_place": (batching, "PendingQueue", _LeakedPlace),
+    "leaked_tokens": (batching, "PendingQueue", _LeakedTokens),
     "leaked_slot": (batching, "Passes", _LeakedSlot),
     "leaked_turn": (wiring, "LiveCatalogue", _LeakedTurn),
     "overlapping_calls": (batching, "ExclusiveCalls", _OverlappingCalls),

@@ -30,6 +30,7 @@ _QUERIES: Final = ("", "tea", "red tea", "blue cup", "big  blue cup of tea", "te
 _KINDS: Final = ("click", "click", "dislike", "impression")
 _AGAIN: Final = 0.4
 """Share of the questions that are asked again: a cache has to know them."""
+_FAVOURITES: Final = 3
 _BUDGETS_MS: Final = (15, 60, 250, 1000, 2000)
 
 WEIGHTS: Final = {
@@ -106,7 +107,7 @@ def schedule_of(seed: int) -> Schedule:
     kinds = draws.choices(list(weights), list(weights.values()), k=draws.randint(5, 45))
     steps = list[Step]()
     for number, kind in enumerate(kinds):
-        asked = [step.arguments for step in steps if step.kind == "ask"]
+        asked = [step.arguments for step in steps if step.kind == "ask"][:_FAVOURITES]
         steps.append(_step(draws, number, kind, pace_s, asked))
     return Schedule(
         seed=seed,
@@ -131,7 +132,7 @@ def part_of(schedule: Schedule, numbers: Sequence[int]) -> Schedule:
 def _step(
     draws: Random, number: int, kind: str, pace_s: float, asked: Sequence[dict[str, Any]]
 ) -> Step:
-    """Draw a step. `asked`: all questions so far, of which many are asked again."""
+    """Draw a step. `asked`: the first questions, which are asked again and again."""
     after_s = draws.choice((0.0, draws.uniform(0, pace_s), draws.expovariate(1 / pace_s)))
     leaves_s = draws.expovariate(100) if draws.random() < 0.12 else None
     again = kind == "ask" and asked and draws.random() < _AGAIN
@@ -221,7 +222,7 @@ def _trouble(draws: Random) -> dict[str, Any]:
 
 def _rule(draws: Random) -> dict[str, Any]:
     rule: dict[str, Any] = {"id": f"r{draws.randrange(3)}"}
-    rule["block"] = {"filter": {"n": {"lt": draws.randrange(1, 4)}}}
+    rule["block"] = {"filter": {"n": {"lt": draws.choice((1, 3, 3))}}}
     if draws.random() < 0.5:
         rule["when"] = {"query": {"exact": draws.choice(("tea", "red tea"))}}
     return {"rule": rule, "lasts_s": draws.choice((None, None, 0.3))}
@@ -236,7 +237,7 @@ _DRAWN: Final = {
     "merge": _merge,
     "erase": lambda draws: {"user": _user(draws)},
     "put": lambda draws: {"items": [_record(draws) for _ in range(draws.randint(1, 3))]},
-    "patch": lambda draws: {"item": draws.choice(ITEMS), "n": draws.randrange(6)},
+    "patch": lambda draws: {"item": draws.choice(ITEMS[:9]), "n": draws.choice((0, 5))},
     "delete": lambda draws: {"item": draws.choice(ITEMS)},
     "reload": lambda _: {},
     "rule": _rule,

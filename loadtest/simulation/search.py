@@ -49,17 +49,19 @@ def search(
     sizes = [min(_CHUNK, first + schedules - start) for start in starts]
     cores = processes or len(os.sched_getaffinity(0))
     done = 0
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-        for size, found in zip(
-            sizes, pool.map(partial(failures_of, name=name), starts, sizes), strict=True
-        ):
+    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"))
+    try:
+        chunks = pool.map(partial(failures_of, name=name), starts, sizes)
+        for size, found in zip(sizes, chunks, strict=True):
             done += size
             yield done, found
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def first_failure(most: int, name: str | None) -> Failure | None:
-    """Return the first schedule that fails among those from seed 0 on; None if none does."""
-    for seed in range(most):
+def first_failure(first: int, most: int, name: str | None) -> Failure | None:
+    """Return the first of `most` schedules from seed `first` on that fails; None if none does."""
+    for seed in range(first, first + most):
         if found := failures_of(seed, 1, name):
             return found[0]
     return None
