@@ -3,7 +3,7 @@
     python -m loadtest.soak [--minutes 30] [--bundle models/demo] [--fault leak] [--json FILE]
 
 Most of the time goes to the service, with a Redis as shared cache. First it is asked without a
-pause, until its caches are full (20,000 requests); how much it can do then is its peak. Then it
+pause, until its caches are full (50,000 requests); how much it can do then is its peak. Then it
 gets 70 % of that, in stretches of ten seconds with connections of their own. Between them it is at
 rest, and memory, descriptors, threads and tasks are read. The in-process cache is smaller than
 usual, so that it is full in time.
@@ -49,7 +49,7 @@ _CALLERS: Final = 16
 _CONNECTIONS: Final = 64
 _WARM_UP: Final = 0.25
 """Part of the time of an encoder that is not judged."""
-_FILL: Final = 20_000
+_FILL: Final = 50_000
 _LEAST_FILL: Final = 0.1
 _MOST_FILL: Final = 0.5
 """Requests that fill the caches of a service, and the least and most of the time that they take."""
