@@ -100,12 +100,12 @@ async def recommend_stream(request: Request, service: ServiceDep) -> Response:
     """Send the answer as the event `items` at once, then sentences about it as events `text`."""
     try:
         body = await read_body(request, service.settings.max_body_bytes)
-        # The query of a scenario is a fact of the text, too.
-        caller = caller_of(request)
-        ask = service.recommender.completed(read_as(RecommendRequest, body), caller)
+        ask, caller = read_as(RecommendRequest, body), caller_of(request)
         charge_text(request)
         call = service.recommender.recommend(ask, caller)
         answer = await unless_left(request, call)
+        # The query of a scenario is a fact of the text, too.
+        query = service.recommender.completed(ask, caller).query
     except CallerLeftError:
         raise
     except Exception as error:  # noqa: BLE001 - a failure is an event
@@ -115,4 +115,4 @@ async def recommend_stream(request: Request, service: ServiceDep) -> Response:
         kept = [each for each in reply.headers if not each[0].startswith(b"content-")]
         length = (b"content-length", b"%d" % len(event))
         return response_of(reply._replace(headers=[*kept, length, _TYPE], body=event))
-    return _EventStream(answer, service.teller, ask.query)
+    return _EventStream(answer, service.teller, query)

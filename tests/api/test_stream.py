@@ -91,8 +91,13 @@ async def test_without_a_model_the_template_speaks() -> None:
 
 async def test_the_query_of_a_scenario_is_a_fact_of_the_text() -> None:
     async with films() as client:
-        await client.put("/admin/scenarios/space", json={"query": "alien"})
-        reply = await client.post("/recommend/stream", json={"scenario": "space", "k": 1})
+        await client.put(
+            "/admin/scenarios/space", json={"query": "alien", "filter": {"year": {"gt": 1900}}}
+        )
+        body = {"scenario": "space", "k": 1}
+        await client.post("/recommend", json=body)
+        reply = await client.post("/recommend/stream", json=body)
+    assert reply.headers["x-cache"] == "hit"
     assert told(reply.text)[0] == ("template", "One suggestion for “alien”.")
 
 

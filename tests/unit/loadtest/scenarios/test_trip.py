@@ -31,7 +31,7 @@ def test_only_returns_of_functions_in_the_folder_count() -> None:
 
 
 def test_the_document_sums_up_files_and_functions() -> None:
-    trip = Counter({("cli.py", "main"): 1, ("cli.py", "_parser"): 4, ("commands.py", "run"): 2})
+    trip = Counter({("cli.py", "main"): 1, ("cli.py", "_parser"): 4, ("loading.py", "warm_up"): 2})
 
     found = document(trip)
 
