@@ -87,7 +87,7 @@ async def in_turns(entries: Sequence[Any], body: bytes, judge: Callable[[int, An
     at_once = max(1, len(entries) * _TURN_BYTES // max(1, len(body)))
     judged: list[T] = []
     for start in range(0, len(entries), at_once):
-        if start:
+        if start or len(body) > _TURN_BYTES:  # to read the JSON of a long body was a turn itself
             await asyncio.sleep(0)
         some = entries[start : start + at_once]
         judged += [judge(start + n, entry) for n, entry in enumerate(some)]
