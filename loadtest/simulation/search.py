@@ -12,7 +12,7 @@ from loadtest.simulation.faults import fault
 from loadtest.simulation.schedule import Schedule, part_of, schedule_of
 from loadtest.simulation.world import run
 
-_CHUNK: Final = 50
+_CHUNK: Final = 25
 _MOST_RUNS: Final = 300
 """Most runs that are spent on making one schedule small."""
 
