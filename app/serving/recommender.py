@@ -109,6 +109,7 @@ class Recommender:
         self._now = now
         self._new_id = new_id
         self._refreshes: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._observed = Observed(parts.metrics)
         self._rule_counts = RuleCounts(parts.metrics)
         self.queries = QueryTally()
@@ -217,9 +218,11 @@ class Recommender:
         self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3, lane)
 
     async def aclose(self) -> None:
-        """Cancel refreshes, and wait for the cache writes that are running. Idempotent."""
+        """End refreshes, and wait for the cache writes that are running. Idempotent."""
+        self._closed = True
         for task in self._refreshes:
             task.cancel()
+        await asyncio.gather(*self._refreshes, return_exceptions=True)
         await self._parts.caches.aclose()
 
     def _stale(self, plan: RequestPlan) -> bytes | None:
@@ -227,7 +230,7 @@ class Recommender:
         tail = self._parts.caches.stale(plan.lookup, plan.ask.max_stale_ms / 1e3)
         # After a change of the catalogue, all answers are stale at once. Refreshing them must not
         # delay the requests that wait for an answer.
-        room = len(self._refreshes) < _MAX_REFRESHES
+        room = len(self._refreshes) < _MAX_REFRESHES and not self._closed
         if tail is not None and room and not self._parts.flights.flying(plan.flight_key):
             task = asyncio.create_task(self._refresh(plan), name="recserve-refresh")
             self._refreshes.add(task)

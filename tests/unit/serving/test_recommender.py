@@ -234,6 +234,16 @@ async def test_an_older_answer_is_for_those_who_allow_it_and_a_new_one_is_made_m
         assert len(r.asked) == 2
 
 
+async def test_a_service_that_stops_refreshes_nothing_any_more():
+    async with rig() as r:
+        await r.get(query="a")
+        r.engine._generation = Generation("fake/1", 7, visible_since_seq=7)
+        await r.service.recommender.aclose()
+        assert (await r.get(query="a", max_stale_ms=60_000))["x_cache"] == "stale"
+        assert not r.service.recommender._refreshes
+        assert len(r.asked) == 1
+
+
 async def test_under_a_rule_that_reads_fields_any_change_ends_an_answer():
     """An item that was blocked may not be any more: nothing in the answer shows it."""
     blocked = Rule.model_validate({"id": "low", "block": {"filter": {"n": {"lt": 2}}}})
