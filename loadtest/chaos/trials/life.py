@@ -228,7 +228,8 @@ def reloads(rig: Rig) -> Measured:
     root = _two_generations(rig.folder)
     names = sorted(path.name for path in root.glob("2*"))
     service = rig.serve(
-        *("--watch-bundle-ms", "0"),
+        # A small cache, or its filling would be taken for memory of bundles.
+        *("--watch-bundle-ms", "0", "--cache-local-bytes", "1000000"),
         bundle=root,
         under=["slow_engine"],
         CHAOS_ENGINE_MS="10",
