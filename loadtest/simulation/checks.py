@@ -44,6 +44,8 @@ _PAUSE_S: Final = 2.5
 """How long reads of user state may be kept away from a store that has failed."""
 _UNIX_S: Final = 1.7e9
 _AMPLE_MS: Final = 1000
+_REPORT_S: Final = 0.001
+"""A question may join a computation whose failure is not reported yet."""
 _NO_HURRY_MS: Final = 250
 """With less time, a read of user state may be given up though the store is well."""
 _PASSES_S: Final = 1.0
@@ -337,7 +339,7 @@ class Checks:
     def _failed_in_engine(self, asked: Asked, end: float) -> bool:
         query = normalised_query(asked.fields["query"])
         return any(
-            not went_well and query in queries and asked.start <= time <= end
+            not went_well and query in queries and asked.start - _REPORT_S <= time <= end
             for time, queries, went_well in self.floor.ranked
         )
 
