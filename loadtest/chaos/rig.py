@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from loadtest.chaos import catalogue
+from loadtest.chaos.asking import Caller
 from loadtest.chaos.proxy import FaultProxy
 from loadtest.chaos.trial import Measured
 from loadtest.runners.services import ROOT, Redis, Service, free_port
@@ -99,6 +100,12 @@ class Rig:
         proxy = FaultProxy(redis.port)
         self._closing.callback(proxy.close)
         return proxy
+
+    def caller(self, service: Service) -> Caller:
+        """Open a connection to a service; it is closed with the rig."""
+        caller = Caller(service.port)
+        self._closing.callback(caller.close)
+        return caller
 
     def run(
         self, module: str, *args: str, under: Sequence[str] = ()

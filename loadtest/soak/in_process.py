@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 
 from app.bootstrap import Service, wire
 from app.bundle.reader import open_bundle
+from app.core.caller import NOBODY
 from app.core.settings import Settings
 from app.core.telemetry import Metrics
 from app.domain.request import RecommendRequest
@@ -111,7 +112,7 @@ async def _ask(
     """Send `n` requests, 64 at once; return how many were sent before `stop` said so."""
     for done in range(0, n, _AT_ONCE):
         asks = [_request(texts, chance) for _ in range(_AT_ONCE)]
-        await asyncio.gather(*map(service.recommender.recommend, asks))
+        await asyncio.gather(*[service.recommender.recommend(ask, NOBODY) for ask in asks])
         if done % (_AT_ONCE * 32) == 0 and stop():
             return done + _AT_ONCE
     return n

@@ -44,7 +44,7 @@ class _Served:
         flags = ("--watch-bundle-ms", "0")
         self.service: Service = rig.serve(*flags, bundle=self.generations.root, under=under)
         self.pid = self.service.pid
-        self.caller = Caller(self.service.port)
+        self.caller = rig.caller(self.service)
 
     def refusal(self) -> str:
         """Ask for a reload; return why it is refused, "" if it is not, "died" if nobody answers."""

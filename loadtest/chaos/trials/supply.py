@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Final
 
-from loadtest.chaos.asking import Caller
 from loadtest.chaos.rig import Rig
 from loadtest.chaos.trial import Measured, Trial
 
@@ -17,7 +16,7 @@ def packages(rig: Rig) -> Measured:
 def no_torch(rig: Rig) -> Measured:
     """Answer a query, and look at the libraries that the process has mapped."""
     service = rig.serve()
-    answer = Caller(service.port).recommend(query="red lamp", k=3)
+    answer = rig.caller(service).recommend(query="red lamp", k=3)
     maps = Path(f"/proc/{service.pid}/maps").read_text()
     found = sorted(name for name in ("libtorch", "libcuda", "sklearn", "pandas") if name in maps)
     return Measured(
