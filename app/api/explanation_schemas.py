@@ -133,7 +133,7 @@ _LOST_DETAILS: Final = {
     "max_per": {"type": "object", "additionalProperties": COUNT},
     "full": {
         "type": "object",
-        "additionalProperties": {"type": "array", "items": {}},
+        "additionalProperties": array_of({"type": ["string", "number", "boolean"]}),
         "description": "its values that the answer has as often as `max_per` allows, by field",
     },
 }
