@@ -44,10 +44,11 @@ def asked(
     return answer.status, answer.getheader("connection")
 
 
-def not_ready(service: Running) -> None:
-    """Return once the service says that it will stop."""
+def not_ready(service: Running, workers: str = "1") -> None:
+    """Return once the service, all its workers, say that they will stop."""
     for _ in range(400):
-        if httpx.get(f"{service.url}/readyz").status_code == 503:
+        said = httpx.get(f"{service.url}/readyz").status_code == 503
+        if said and service.log.read_text().count(" stopping") >= int(workers):
             return
     raise AssertionError("it stays ready")
 
@@ -61,7 +62,7 @@ def test_after_sigterm_it_answers_and_ends_each_connection_with_an_answer(
         connections = [kept(service) for _ in range(3)]
         ask = json.dumps({"query": "heist", "budget_ms": 10_000})
         service.process.send_signal(signal.SIGTERM)
-        not_ready(service)
+        not_ready(service, workers)
 
         assert asked(connections[0], "POST", "/recommend", ask) == (200, "close")
         assert asked(connections[1], "POST", "/interpret", '{"query": "heist"}') == (200, "close")

@@ -81,7 +81,7 @@ def test_no_kernel_reads_or_writes_outside_or_does_what_c_leaves_open(tmp_path, 
     files = [str(TESTS / f"test_{name}.py") for name in (*KERNELS, "encoder_kernel")]
     done = run_checked(runtime, library, *files)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert " passed" in done.stdout or "[100%]" in done.stdout
+    assert done.stdout.count(".") > 100  # a point for each test that passed
 
 
 MISTAKES = {
