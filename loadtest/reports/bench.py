@@ -154,7 +154,9 @@ def page(text: str, document: Document) -> str:
 
 def newest() -> Path:
     """Return the newest result, by the date inside the document."""
-    results = sorted(RESULTS.glob("*.json"), key=lambda path: json.loads(path.read_text())["date"])
+    results = sorted(
+        RESULTS.glob("20*.json"), key=lambda path: json.loads(path.read_text())["date"]
+    )
     if not results:
         raise SystemExit("no result in loadtest/results/: run `make bench` first")
     return results[-1]
