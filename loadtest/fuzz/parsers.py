@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import importlib.util
 import json
+import math
 import random
 import subprocess
 import sys
@@ -164,11 +165,13 @@ def checked(read: Callable[[bytes], None], data: bytes) -> None:
         raise TimeoutError(f"it took more than {SLOW_S} s")
 
 
-def at_random(target: str, seconds: float, seed: int) -> tuple[int, bytes | None]:
-    """Read changed inputs for so long; return how many, and the first that failed."""
+def at_random(
+    target: str, seed: int, *, seconds: float = math.inf, inputs: float = math.inf
+) -> tuple[int, bytes | None]:
+    """Read changed inputs, so many or for so long; return how many, and the first that failed."""
     read, known, rng = TARGETS[target](), seeds(target), random.Random(seed)
     end, n = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while n < inputs and time.monotonic() < end:
         data = mutated(known, rng)
         n += 1
         try:
@@ -225,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if done.returncode:
                 print(done.stdout[-2_000:] + done.stderr[-4_000:], file=sys.stderr)
         else:
-            n, failed = at_random(target, each_s, options.seed)
+            n, failed = at_random(target, options.seed, seconds=each_s)
             report[target] = {"passed": failed is None, "inputs": n}
             if failed is not None:
                 (options.failures / f"{target}.bin").write_bytes(failed)

@@ -57,7 +57,7 @@ def cut(query: str) -> Cut:
     ends: list[int] = []
     for match in _TOKEN.finditer(folded):
         text, (start, end) = match[0], match.span()
-        if not text.isalnum() and not text[0].isdigit():
+        if not text.isalnum() and not text[0].isdecimal():
             if text == "-":
                 text = _hyphen(folded, start)
             elif "'" in text and len(text) > 1:

@@ -246,7 +246,9 @@ def _usable(tokens: tuple[str, ...]) -> bool:
     if not tokens or len(tokens) > _MOST_TOKENS:
         return False
     return (
-        len(tokens) > 1 or (len(tokens[0]) > 1 and not tokens[0].isdigit()) or is_single(tokens[0])
+        len(tokens) > 1
+        or (len(tokens[0]) > 1 and not tokens[0].isdecimal())
+        or is_single(tokens[0])
     )
 
 

@@ -368,7 +368,7 @@ def _listed(
 def _keyed(section: str) -> Any:  # noqa: ANN401 - a function of a pack
     def phrases(pack: Pack) -> Iterator[_Phrase]:
         for key in pack.section(section):
-            value = int(key) if key.isdigit() else key
+            value = int(key) if key.isdecimal() else key
             yield from _listed(pack, section, key, section, value)
 
     return phrases

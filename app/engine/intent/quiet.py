@@ -150,7 +150,7 @@ class QuietQueries:
             return "" in times or self._goes_on(times, words, at + 1)
         if word in self._book.ones:
             return at + 1 < len(words) and words[at + 1] in self._words.counted
-        return word[0].isdigit()
+        return word[0].isdecimal()
 
     def _counts_nothing(self, text: str, words: Sequence[str], kinds: str) -> bool:
         """Tell whether nothing says what the numbers count, and no date goes on."""

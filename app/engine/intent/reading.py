@@ -119,7 +119,7 @@ class QueryReading:
         Otherwise the words of the title could be demands of their own: "best in show 2000".
         """
         end = self.n - (1 if self.tokens and self.tokens[-1][-1].isalnum() else 2)
-        if end < _LEAST_TITLE or not self.tokens[end].isdigit() or len(self.tokens[end]) != 4:
+        if end < _LEAST_TITLE or not self.tokens[end].isdecimal() or len(self.tokens[end]) != 4:
             return 0
         end -= not self.tokens[end - 1][0].isalnum()
         return end if self._is_title(0, end) else 0
@@ -196,7 +196,7 @@ class QueryReading:
             # One character is a name only where no other word goes on with it.
             if end >= self.n or not is_single(self.tokens[end]):
                 return True
-            counted = bool(named.attributes) and at > 0 and self.tokens[at - 1].isdigit()
+            counted = bool(named.attributes) and at > 0 and self.tokens[at - 1].isdecimal()
             return counted or self.tokens[end] in self._phrases
         if self.n > 1 and self.slots.book.numbers.get(token) and not self._is_made_by(at):
             return False  # "five shirts", whatever a brand is called
@@ -353,7 +353,7 @@ class QueryReading:
     def _negates(self, at: int, found: Found) -> bool:
         """Tell whether a weak "no" negates: no number, and no fixed expression of titles."""
         end = found.end
-        if end >= self.n or self.tokens[end][0].isdigit() or self._is_strange(at - 1):
+        if end >= self.n or self.tokens[end][0].isdecimal() or self._is_strange(at - 1):
             return False
         pair = f"{self.tokens[at]} {self.tokens[end]}"
         return self._kind_at(end) == "value" or not self.vocabulary.pairs.count(pair)

@@ -111,7 +111,7 @@ def _counts(walk: Walk, at: int) -> bool:
         return False
     number = walk.nodes[at].value.number
     token = walk.slots.tokens[walk.nodes[at].start]
-    loose = not token[0].isdigit() or number % 5 == 0
+    loose = not token[0].isdecimal() or number % 5 == 0
     few = number <= _FEW and walk.kind(at - 1) in {"filler", "lead"}
     if few and _is_last_plural(walk, at + 1):
         return True  # "play two lullabies"

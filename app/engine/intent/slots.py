@@ -84,7 +84,7 @@ class Slots:
     def may_fill(self, at: int) -> bool:
         """Tell whether a number, an amount or a time may begin at a token."""
         token = self.tokens[at]
-        return token in self.book.fillers or token[0].isdigit()
+        return token in self.book.fillers or token[0].isdecimal()
 
     def glued(self, at: int) -> bool:
         """Tell whether no blank stands in front of a token."""
@@ -101,7 +101,7 @@ class Slots:
         if behind is not None:
             self._walk(behind, at + 1, values, found)
         for name, rest in trie.get(SLOTS_KEY, {}).items():
-            if token not in self.book.firsts[name] and not token[0].isdigit():
+            if token not in self.book.firsts[name] and not token[0].isdecimal():
                 continue
             filled = self.slot(name, at)
             if filled is not None:
@@ -130,7 +130,7 @@ class Slots:
     def _number(self, at: int) -> Filled | None:
         if at >= self.n:
             return None
-        if self.tokens[at][0].isdigit():
+        if self.tokens[at][0].isdecimal():
             return self._digits(at)
         return self._number_words(at)
 
@@ -224,7 +224,7 @@ class Slots:
                     break
                 number, end = number + more[0], more[2]
             # "1h30": minutes that are glued to hours need no unit.
-            if self.glued(end) and self.tokens[end].isdigit() and int(self.tokens[end]) < _HOUR:
+            if self.glued(end) and self.tokens[end].isdecimal() and int(self.tokens[end]) < _HOUR:
                 number, end = number + int(self.tokens[end]), end + 1
         return Filled(end, Amount(number, counts))
 

@@ -70,7 +70,7 @@ class WordKinds:
     def _kind_alone(self, word: str) -> str:
         if word in self._names.by_name:
             return SPEAKS
-        if word[0].isdigit():
+        if word[0].isdecimal():
             return NUMBER if word.isdecimal() and len(word) <= _MOST_DIGITS else SPEAKS
         book = self._book
         if kind := self._kind_in_times(word):

@@ -95,7 +95,7 @@ def _add_value(found: ItemEvidence, name: str, value: str, language: Language) -
         found.texts += _sentences(value)
         return
     for whole in {stems, *language.same.get(stems, ())}:
-        if not all(each.isdigit() for each in whole):
+        if not all(each.isdecimal() for each in whole):
             found.phrases.setdefault(whole, Support()).whole.add(name)
     least = 2 if han else 1
     for start in range(len(stems)):
@@ -103,7 +103,7 @@ def _add_value(found: ItemEvidence, name: str, value: str, language: Language) -
             part = stems[start:end]
             edges = (part[0], part[-1])
             plain = any((edge,) in language.plain for edge in edges)
-            if len(part) < len(stems) and not plain and not any(each.isdigit() for each in part):
+            if len(part) < len(stems) and not plain and not any(each.isdecimal() for each in part):
                 found.phrases.setdefault(part, Support()).part.add(name)
 
 

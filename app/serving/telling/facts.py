@@ -140,10 +140,10 @@ def _cut(text: str) -> str:
 def year_of(value: object) -> int | None:
     """Return the year of a year or a date.
 
-    >>> year_of(1994), year_of("2026-03-14T08:00:00Z"), year_of("soon"), year_of(90)
+    >>> year_of(1994), year_of("2026-03-14T08:00:00Z"), year_of("²⁰¹⁹-03-14"), year_of(90)
     (1994, 2026, None, None)
     """
-    if isinstance(value, str) and len(value) >= 10 and value[4:5] == "-" and value[:4].isdigit():
+    if isinstance(value, str) and len(value) >= 10 and value[4:5] == "-" and value[:4].isdecimal():
         value = int(value[:4])
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -363,7 +363,7 @@ class Reader:
 
     def _shape(self, token: Token) -> str:
         """Return one letter for what a token may be within a date."""
-        if token.kind == "number" and token.text.isdigit():
+        if token.kind == "number" and token.text.isdecimal():
             return "y" if len(token.text) == 4 else "d" if len(token.text) <= 2 else "x"
         if token.key in self.language.months:
             return "m"

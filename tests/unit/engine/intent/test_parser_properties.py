@@ -39,6 +39,7 @@ pieces += [
     "2012",
     "gb",
     ",",
+    *"፭②²௰",  # digits, and yet no number can be read from them
 ]
 text = st.one_of(
     st.text(max_size=MOST),
@@ -69,6 +70,7 @@ def check(domain: str, query: str, intent: Intent) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(query=text, domain=st.sampled_from(DOMAINS))
+@example(query="films under ፭", domain="film")
 @example(query="İ not Ⅷ", domain="film")
 @example(query="ﬁlms of the ½ 90s", domain="film")
 @example(query="\ud800 newest", domain="film")
