@@ -1,6 +1,6 @@
 """Which words of a query stand in which fields of an item: words themselves, not similar ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from app.engine.catalogue.catalogue import Catalogue
 from app.engine.retrieval.word_cutting import STOP_WORDS, spans_of, words_of
@@ -26,29 +26,37 @@ class QueryWords:
         """Return typed word -> the fields of a row that have it; other words are left out."""
         found: dict[str, list[str]] = {}
         for field, text in self._texts_of(row):
-            for typed in self._in(text):
-                found.setdefault(typed, []).append(field)
+            if not self._may_be_in(text):
+                continue
+            words = set(words_of(text))
+            for typed, cut in self._words:
+                if words.issuperset(cut):
+                    found.setdefault(typed, []).append(field)
+        if not found:
+            return {}
         return {typed: tuple(found[typed]) for typed, _ in self._words if typed in found}
 
-    def _texts_of(self, row: int) -> Iterator[tuple[str, str]]:
-        """Yield the fields of a row that are text, and the text of each."""
+    def _texts_of(self, row: int) -> list[tuple[str, str]]:
+        """Return the fields of a row that are text, and the text of each."""
+        texts: list[tuple[str, str]] = []
         if title := self._catalogue.title(row):
-            yield "title", title
+            texts.append(("title", title))
         for name, value in self._catalogue.fields(row, self._texts).items():
             if isinstance(value, str):
-                yield name, value
-            elif isinstance(value, Sequence):
-                yield name, "\n".join(value)
+                texts.append((name, value))
+            elif isinstance(value, list | tuple):
+                texts.append((name, "\n".join(value)))
+        return texts
 
-    def _in(self, text: str) -> Iterator[str]:
-        if text.isascii():
-            lower = text.lower()
-            if not any(beginning in lower for beginning in self._beginnings):
-                return
-        words = set(words_of(text))
-        for typed, cut in self._words:
-            if words.issuperset(cut):
-                yield typed
+    def _may_be_in(self, text: str) -> bool:
+        """Tell whether a text may have one of the words: most have none, and need no cutting."""
+        if not text.isascii():
+            return True
+        lower = text.lower()
+        for beginning in self._beginnings:  # noqa: SIM110 - `any` takes as long as all of this
+            if beginning in lower:
+                return True
+        return False
 
 
 def _cut(query: str) -> Iterator[tuple[str, tuple[str, ...]]]:

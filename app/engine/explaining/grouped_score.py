@@ -8,9 +8,10 @@ value (`app.engine.explaining.shapley`). Terms need no coalitions where nothing 
 the Shapley value of a sum is the sum of the Shapley values. An addition that is absent is 0.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import compress
 from math import fsum
 from typing import Final, TypeAlias
 
@@ -77,19 +78,21 @@ class GroupedScore:
             terms = {}
         if self.network is None and self.calibration is None:
             return baseline, shares
-        players = [group for group in GROUPS if group in terms or self._in_network(group)]
+        in_network = self._in_network()
+        players = [group for group in GROUPS if group in terms or group in in_network]
         values = self._values(players, terms, positions)
         for group, share in zip(players, shapley_values(values), strict=True):
             shares[group] = shares.get(group, 0.0) + share
         return baseline + float(values[0, 0]), shares
 
-    def _in_network(self, group: Group) -> bool:
+    def _in_network(self) -> Set[Group]:
+        """Return the groups of features that the network reads and that differ anywhere."""
         network = self.network
         if network is None:
-            return False
-        lines = _lines_of(network.groups, group)
-        some = network.features[lines[network.reads[lines]]]
-        return bool((some != some[:, :1]).any())
+            return frozenset()
+        features = network.features
+        differ = (features != features[:, :1]).any(axis=1) & network.reads
+        return set(compress(network.groups, differ.tolist()))
 
     def _values(
         self, players: Sequence[Group], terms: Mapping[Group, Floats], positions: Rows
@@ -111,17 +114,13 @@ class GroupedScore:
     def _network_values(network: NetworkScore, players: Sequence[Group], positions: Rows) -> Floats:
         of_items = network.features.take(positions, axis=1)
         means = network.features.mean(axis=1, dtype=np.float64).astype(np.float32)
-        present = _present(network.groups, tuple(players))[:, :, None]
-        inputs = np.where(present, of_items[:, None], means[:, None, None])
+        present = _present(network.groups, tuple(players))[:, None, :]
+        # The coalitions come last: there are more of them than items, and numpy is quick where the
+        # last axis is long.
+        inputs = np.where(present, of_items[:, :, None], means[:, None, None])
         scores = network.score(inputs.reshape(len(means), -1))
-        values: Floats = scores.astype(np.float64).reshape(-1, len(positions))
+        values: Floats = scores.astype(np.float64).reshape(len(positions), -1).T
         return values
-
-
-@lru_cache
-def _lines_of(groups: tuple[Group, ...], group: Group) -> Rows:
-    """Return the lines of the features of a group."""
-    return np.flatnonzero(np.array(groups) == group)
 
 
 @lru_cache
