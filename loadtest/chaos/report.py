@@ -96,10 +96,15 @@ def _beyond(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iterable[s
 def _row_of(trial: Trial, rows: Mapping[Any, Document]) -> str:
     """Return the cells of a trial: promise, pass line, figure, and whether it passed."""
     row = rows.get((trial.name, None))
-    measured = "not run" if row is None else _measured(row)
-    state = "yes" if row is not None and row["green"] else "**no**"
+    measured = "" if row is None else _measured(row)
     shown = f"`{trial.name}`: {_cell(trial.promise)} | {_cell(trial.pass_line)}"
-    return f"{shown} | {measured} | {state} |"
+    return f"{shown} | {measured} | {_state(row)} |"
+
+
+def _state(row: Document | None) -> str:
+    if row is None:
+        return "not run"
+    return "yes" if row["green"] else "**no**"
 
 
 def _measured(row: Document) -> str:
@@ -112,9 +117,9 @@ def _faults(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iterable[s
     for trial in trials:
         for fault in trial.faults:
             row = rows.get((trial.name, fault))
-            figure = "not run" if row is None else _cell(row["figure"])
-            found = "yes" if row is not None and row["green"] else "**no**"
-            yield f"| `{fault}` | {_cell(about(fault))} | `{trial.name}` | {figure} | {found} |"
+            figure = "" if row is None else _cell(row["figure"])
+            head = f"`{fault}` | {_cell(about(fault))} | `{trial.name}`"
+            yield f"| {head} | {figure} | {_state(row)} |"
 
 
 def _not_met(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iterable[str]:
@@ -122,17 +127,27 @@ def _not_met(rows: Mapping[Any, Document], trials: Sequence[Trial]) -> Iterable[
     for number, title in REQUIREMENTS.items():
         if not _met(number, rows, trials):
             none = False
-            own = [t.not_met for t in trials if number in t.requirements and t.not_met]
-            other = own or ["A trial is red, not run, or missing: see above."]
-            reason = NOT_MET.get(number, " ".join(other))
+            own = [trial for trial in trials if number in trial.requirements]
+            reasons = [reason for trial in own if (reason := _why_not(trial, rows))]
+            reason = NOT_MET.get(number, " ".join(reasons) or "No trial shows it.")
             yield f"- **{number}. {title}.** {reason}"
     for trial in trials:
         row = rows.get((trial.name, None))
         if not trial.requirements and not (row is not None and row["green"]):
             none = False
-            yield f"- **`{trial.name}`: {trial.promise}.** {trial.not_met}"
+            yield f"- **`{trial.name}`: {trial.promise}.** {_why_not(trial, rows)}"
     if none:
         yield "Nothing."
+
+
+def _why_not(trial: Trial, rows: Mapping[Any, Document]) -> str:
+    """Return what keeps a trial from being green, "" where nothing does."""
+    row = rows.get((trial.name, None))
+    if row is None:
+        return f"`{trial.name}` was not run."
+    if row["green"]:
+        return ""
+    return trial.not_met or f"`{trial.name}` is red: {_cell(row['figure'])}."
 
 
 def _machine(document: Document) -> str:

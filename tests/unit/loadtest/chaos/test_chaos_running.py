@@ -154,7 +154,9 @@ def test_a_red_or_missing_row_and_a_fault_that_was_not_found_show_as_such(runs):
     assert "0 of 1 runs with a seeded fault found it" in text
     assert "3 of 7 kept" in text
     assert "7 of 7 \\| kept" in text
-    assert "| not run | **no** |" in text
+    assert "| not run |" in text
+    assert "`overload.one` is red: 3 of 7 kept." in text
+    assert "`overload.three` was not run." in text
 
 
 def test_every_requirement_of_a_real_trial_exists():
