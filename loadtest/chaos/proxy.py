@@ -2,7 +2,7 @@
 
 It runs in a thread of its own. Each method sets what happens from now on, to connections that are
 open too: `well`, `down`, `slow`, `resetting`, `silent`, `sliced`, `cut_after`, `half_closed`,
-`lying`.
+`lying`. `move` changes the server.
 """
 
 import asyncio
@@ -98,6 +98,10 @@ class FaultProxy:
     def lying(self, change: Callable[[bytes], bytes]) -> None:
         """Change the bytes of answers."""
         self._set(_Way(change=change))
+
+    def move(self, target: int) -> None:
+        """Lead new connections to another port; open ones stay, as where a name changes."""
+        self._target = target
 
     def close(self) -> None:
         """Close everything. Idempotent."""

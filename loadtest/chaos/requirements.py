@@ -50,8 +50,5 @@ REQUIREMENTS: Final[Mapping[int, str]] = {
     44: "Failover of Redis: reads go on as misses, writes resume",
 }
 
-NOT_MET: Final[Mapping[int, str]] = {
-    44: "Sentinel and Cluster are not supported: the service knows one address of a Redis. A "
-    "failover behind that address is like any other broken connection.",
-}
+NOT_MET: Final[Mapping[int, str]] = {}
 """Requirements that have no trial, or are only partly met: why. Shown in docs/reliability.md."""

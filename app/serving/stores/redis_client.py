@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 
@@ -33,12 +33,15 @@ class RedisLimits:
     max_connections: int
 
 
-class _Sending(AbstractConnection):
-    """A connection that does not lose a cancellation.
+class _Careful(AbstractConnection):
+    """A connection that loses no cancellation, and leaves a Redis that is now a replica.
 
     The library sends under `asyncio.wait_for`. In Python 3.11 that loses a cancellation that
     arrives as the sending ends; then a caller with less time waits for the whole time of the
     client. Whether one was lost shows in the number of cancellations of the task.
+
+    A failover may turn a primary into a replica that keeps its connections. Those would be refused
+    for ever, while a new connection reaches the new primary behind the same name.
     """
 
     async def send_packed_command(
@@ -50,6 +53,15 @@ class _Sending(AbstractConnection):
         if task and task.cancelling() > cancelled_before:
             await self.disconnect(nowait=True)  # or the reply would reach the next caller
             raise asyncio.CancelledError
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the library's
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as error:
+            # Redis 6 hides the code of an error of a script in its text.
+            if isinstance(error, ReadOnlyError) or "-READONLY " in str(error):
+                await self.disconnect(nowait=True)
+            raise
 
 
 def open_client(url: str, limits: RedisLimits) -> Redis:
@@ -65,7 +77,7 @@ def open_client(url: str, limits: RedisLimits) -> Redis:
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.get("connection_class", Connection)
     options |= {
-        "connection_class": type(kind.__name__, (_Sending, kind), {}),
+        "connection_class": type(kind.__name__, (_Careful, kind), {}),
         "socket_timeout": limits.timeout_s,
         "socket_connect_timeout": limits.timeout_s,
         "timeout": limits.timeout_s,  # for a free connection of the pool
