@@ -90,20 +90,18 @@ class Explainer:
         items: Sequence[RankedItem],
     ) -> tuple[float, list[Explanation]]:
         rows = parts.catalogue.rows([item.id for item in items])
-        order = np.argsort(scored.rows)
-        positions = order[np.searchsorted(scored.rows, rows, sorter=order)]
+        # Compared, not searched: candidates are few, and are not sorted.
+        positions = (scored.rows == rows[:, None]).argmax(axis=1)
         score = grouped_score(parts, posed, scored)
         exact, shares = score.contributions(positions)
         baseline, present = round(exact, _DIGITS), groups_of(posed, score)
         groups = [group for group in GROUPS if group in present]
         nothing = np.zeros(len(items))
-        # + 0.0: no -0.0.
-        rounded = [
-            (np.round(shares.get(group, nothing), _DIGITS) + 0.0).tolist() for group in groups
-        ]
+        exact_shares = np.array([shares.get(group, nothing) for group in groups])
+        rounded = np.round(exact_shares.reshape(len(groups), -1).T, _DIGITS) + 0.0  # no -0.0
         contributions = [
             adding_up(baseline, dict(zip(groups, each, strict=True)), item.score)
-            for item, *each in zip(items, *rounded, strict=True)
+            for item, each in zip(items, rounded.tolist(), strict=True)
         ]
         language = posed.asked.intent.language or posed.asked.request.language
         evidence = self._facts.of(parts, posed, rows, contributions)

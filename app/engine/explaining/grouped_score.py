@@ -160,16 +160,16 @@ def adding_up(
 
     What rounding has left, the largest contribution takes.
 
-    >>> adding_up(1.0, {"words": 0.5, "taste": 0.25}, 1.75000001)
-    {'words': 0.50000001, 'taste': 0.25}
+    >>> adding_up(1.0, {"words": 0.5, "taste": 0.25}, 1.765625)
+    {'words': 0.515625, 'taste': 0.25}
     """
     mended = dict(contributions)
     if not mended:
         return mended
     largest = max(mended, key=lambda group: abs(mended[group]))
     for _ in range(_ADJUSTED):
-        rest = score - fsum([baseline, *mended.values()])
-        if not rest:
+        before = mended[largest]
+        mended[largest] += score - fsum([baseline, *mended.values()])
+        if mended[largest] == before:
             break
-        mended[largest] += rest
     return mended

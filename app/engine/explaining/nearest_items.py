@@ -81,16 +81,15 @@ def _weights(tables: Sequence[Neighbours], recent: Rows, rows: Rows) -> Matrix:
     """Return float32[t, r, m]: in each table the weight of each row as a neighbour of each item."""
     found = np.zeros((len(tables), len(recent), len(rows)), np.float32)
     near = [table.of(recent) for table in tables]
-    # One search for all tables: each call of numpy takes longer than its few numbers do.
+    # One comparison for all tables: each call of numpy takes longer than its few numbers do.
     neighbours = np.concatenate([each.ravel() for each, _ in near])
     weights = np.concatenate([each.ravel() for _, each in near])
     lines = np.repeat(
         np.arange(len(tables) * len(recent)), [each.shape[1] for each, _ in near for _ in recent]
     )
-    order = np.argsort(rows)
-    places = order.take(np.searchsorted(rows, neighbours, sorter=order), mode="clip")
-    hits = np.flatnonzero((rows.take(places) == neighbours) & (weights > 0.0))
-    np.maximum.at(found.reshape(-1, len(rows)), (lines[hits], places[hits]), weights[hits])
+    equal = np.flatnonzero(neighbours == rows.astype(neighbours.dtype)[:, None])
+    places, at = np.divmod(equal, len(neighbours))
+    np.maximum.at(found.reshape(-1, len(rows)), (lines[at], places), weights[at])
     return found
 
 

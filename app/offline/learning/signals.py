@@ -221,8 +221,8 @@ def rated_of(
 def freshness_of(published_at: npt.NDArray[np.float64]) -> Vector:
     """Return float32[n] in [0, 1]: the share of dated items that are older; 0 where undated.
 
-    >>> freshness_of(np.array([3.0, np.nan, 1.0, 3.0])).round(2).tolist()
-    [0.33, 0.0, 0.0, 0.33]
+    >>> freshness_of(np.array([3.0, np.nan, 1.0])).tolist()
+    [0.5, 0.0, 0.0]
     """
     dated = np.sort(published_at[~np.isnan(published_at)])
     older = np.searchsorted(dated, published_at, side="left") / max(len(dated), 1)

@@ -1,14 +1,11 @@
 """What a query asks for before it is encoded: parsed, sent by the caller, or its own words."""
 
-import doctest
-
 import pytest
 
 from app.core.ranking import RankRequest, RankResult
 from app.domain.filters import filter_text
 from app.domain.intent import INTENT_OFF, MAX_SPANS, MAX_TITLES, MAX_WITHOUT, Intent, Span
 from app.domain.request import RecommendRequest
-from app.engine import interpretation
 from app.engine.interpretation import NO_QUERY, interpret
 from tests.small_engine import small_engine
 
@@ -17,10 +14,6 @@ SIGNS = ["?!", "… — …", "🎬🍿", "\u200b\u200d", "'"]
 
 def ids(result: RankResult) -> list[str]:
     return [item.id for item in result.items]
-
-
-def test_the_examples_in_the_docstrings_are_true() -> None:
-    assert doctest.testmod(interpretation).failed == 0
 
 
 @pytest.mark.parametrize("query", ["crime", "C++", "½", "映画", " 7 "])

@@ -1,13 +1,10 @@
 """What was learned of who and where: its codes, its sums, and how it lies in a bundle."""
 
-import doctest
-
 import numpy as np
 import pytest
 
 from app.core.errors import BundleError
 from app.domain.named_values import attributes_of, context_of
-from app.engine.catalogue import side_values
 from app.engine.catalogue.behaviour import behaviour_arrays, behaviour_of
 from app.engine.catalogue.side_values import side_arrays, side_values_of
 from tests.planted import DECAYS, random_behaviour, with_random_sides
@@ -89,7 +86,3 @@ def test_new_items_have_no_lift():
     roomy = BEHAVIOUR.with_room(N, 8)
     assert roomy.sides is SIDES
     assert roomy.items.shape == (4, N + 8)
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(side_values).failed == 0

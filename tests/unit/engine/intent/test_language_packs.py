@@ -1,21 +1,15 @@
 """Language packs: what is wrong in one is an error that says where; they come with the program."""
 
-import doctest
 from pathlib import Path
 
 import pytest
 
 from app.domain.intent import SPOKEN_SORTS, TONES
-from app.engine.intent import cutting, fields, phrases, slots, vocabulary
+from app.engine.intent import phrases
 from app.engine.intent.packs import PackError, pack_of, packs, read_pack
 from app.engine.intent.phrases import phrase_books, tokens_of
 
 GOOD = 'code = "xx"\nname = "X"\nscript = "latin"\n'
-
-
-@pytest.mark.parametrize("module", [cutting, fields, phrases, slots, vocabulary])
-def test_the_examples_in_the_docstrings_are_true(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
 
 def test_the_packs_of_the_program_are_sound() -> None:

@@ -1,6 +1,5 @@
 """Features against a slow oracle that looks every pair up in a dictionary."""
 
-import doctest
 import math
 from functools import partial
 
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from app.engine.catalogue.behaviour import Behaviour, Neighbours, TasteSpace, item_signals
-from app.engine.kernels import features
 from app.engine.kernels.features import Features, KernelFeatures, feature_names, log_ranks
 from app.engine.kernels.loader import Unavailable, load_library
 from tests.planted import DECAYS, as_sequences, random_behaviour
@@ -303,7 +301,3 @@ def test_item_signals_equal_plain_loops():
             (sum(at / n for at, n in places) + 3) / (taken + 5),
         ]
         assert signals[:, item].tolist() == pytest.approx(expected, rel=1e-6)
-
-
-def test_examples():
-    assert doctest.testmod(features).failed == 0

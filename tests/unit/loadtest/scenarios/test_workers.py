@@ -1,7 +1,6 @@
 """One process against two: what is sent to whom, and what the page makes of the figures."""
 
 import argparse
-import doctest
 import json
 from pathlib import Path
 
@@ -96,7 +95,3 @@ def test_workers_are_asked_for_only_where_they_are_several(tmp_path: Path) -> No
     assert two.command == [*one.command[:-2], "--workers", "2", "--port", "80"]
     assert one.command[2:4] == ["--bundle", str(tmp_path)]
     assert "--workers" not in one.command
-
-
-def test_the_examples_of_the_bench_hold() -> None:
-    assert doctest.testmod(bench).failed == 0

@@ -1,6 +1,5 @@
 """Which column of a file is which field: by the recipe, by our names, by usual names and values."""
 
-import doctest
 import tomllib
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from app.bundle.reader import open_bundle
 from app.core.errors import BadDataError, UsageError
 from app.offline.build import build, retrain
-from app.offline.input import column_names
 from app.offline.input.events import read_events
 from app.offline.input.files.readers import format_of
 from app.offline.input.fitted_columns import fit_of, sample_of
@@ -33,10 +31,6 @@ def found(path, content, section, names=None):
     rows = sample_of(path, file_format, 1000)
     fit = fit_of(section, getattr(recipe, section), file_format, rows)
     return fit.found, {key: v for key, v in fit.guessed.items() if key not in fit.found}
-
-
-def test_the_doctests():
-    assert doctest.testmod(column_names).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Which columns are taken for price, rating, runtime, brand and provider, through whole builds."""
 
-import doctest
 import tomllib
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from app.bundle.reader import open_bundle
 from app.core.errors import UsageError
 from app.offline.build import build, retrain
-from app.offline.input import roles
 from app.offline.input.recipe import Recipe, Roles, load_recipe
 from app.offline.input.roles import guessed_column, guessed_unit_of
 from tests.bundles import fake_encoder, fake_opened, write_jsonl
@@ -18,10 +16,6 @@ def built(folder, *items, recipe=None):
     rows = [{"id": number, "title": f"thing {number}", **item} for number, item in enumerate(items)]
     path = write_jsonl(folder / "items.jsonl", rows)
     return build(path, None, recipe or Recipe(), folder / "shop", fake_encoder)
-
-
-def test_the_doctests():
-    assert doctest.testmod(roles).failed == 0
 
 
 @pytest.mark.parametrize(

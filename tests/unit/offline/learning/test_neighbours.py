@@ -1,6 +1,5 @@
 """Neighbours by words and by behaviour against matrices that are really built."""
 
-import doctest
 import math
 from collections import Counter
 from itertools import pairwise
@@ -253,8 +252,3 @@ def test_stop_words_of_a_large_catalogue_are_left_out():
     table = content_knn(words, 1)
     assert np.flatnonzero(table.weights).tolist() == [3, 4]
     assert table.rows[3:5, 0].tolist() == [4, 3]
-
-
-@pytest.mark.parametrize("module", [neighbours, text_weights])
-def test_examples(module):
-    assert doctest.testmod(module).failed == 0

@@ -1,7 +1,6 @@
 """Files recognised by their content: delimiters, encodings, quotes, headers, JSON, packed ones."""
 
 import bz2
-import doctest
 import gzip
 import io
 import json
@@ -14,7 +13,6 @@ import pytest
 
 from app.core.errors import BadDataError, UsageError
 from app.domain.values import Unusable
-from app.offline.input.files import dialect, json_rows, text_encoding
 from app.offline.input.files.readers import format_of, read_rows
 from app.offline.input.items import read_items
 from app.offline.input.recipe import FileFormat, Recipe, load_recipe
@@ -40,14 +38,6 @@ def titles(path, content, **settings):
 
 def table(rows, delimiter):
     return "".join(delimiter.join(row) + "\n" for row in rows)
-
-
-def test_the_doctests():
-    assert [doctest.testmod(module).failed for module in (dialect, json_rows, text_encoding)] == [
-        0,
-        0,
-        0,
-    ]
 
 
 @pytest.mark.parametrize(
