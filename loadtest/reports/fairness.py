@@ -13,7 +13,8 @@ from app.evaluation.fairness.curve_chart import standalone
 from app.evaluation.fairness.pictures import trade_off_figures
 from loadtest.reports.pictures import FOLDER
 
-NAMES = tuple(f"trade-off-{name}.svg" for name in ("coverage", "diversity", "gini", "exposure"))
+NAMES = ("trade-off-coverage.svg", None, None, "trade-off-exposure.svg")
+"""Of the figures of an evaluation in their order; the page shows only those with a name."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     document = json.loads(options.result.read_text("utf-8"))
     figures = trade_off_figures(document["fairness"]["trade_off"])
     for name, (_, _, chart) in zip(NAMES, figures, strict=False):
+        if name is None:
+            continue
         (options.out / name).write_text(standalone(chart), encoding="utf-8")
         print(name)
 
