@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from app.bundle.manifest import FastEncodingFacts
 from app.core.types import Matrix
@@ -27,6 +28,7 @@ from app.engine.encoding.encoder import PackedEncoder
 from app.engine.encoding.fast_encoding import FAST_ENCODING_FILE, FastEncoder
 from app.engine.encoding.text_vectors import without_centre
 from app.offline.encoder.vector_index import nearest, overlap
+from app.offline.threads import BLAS_THREADS
 
 MOST_TOKENS = 65_536
 """A larger vocabulary gets no table. Every token is encoded once, and the fit holds several arrays
@@ -72,10 +74,11 @@ def distil(
     tokens = encoder.tokens([*runs, *(texts[row] for row in sample)])
     of_runs = _encode(encoder, encoder.tokens(runs, "query"))
     targets = np.concatenate([of_runs, vectors[sample]])
-    table = _fit(_token_shares(tokens, encoder.n_tokens), targets, _token_vectors(encoder))
-    arrays = _quantised(table)
-    save_file(arrays, folder / FAST_ENCODING_FILE)
-    return _evaluate(FastEncoder(encoder, arrays), evaluated, encoder, vectors)
+    with threadpool_limits(BLAS_THREADS, user_api="blas"):
+        table = _fit(_token_shares(tokens, encoder.n_tokens), targets, _token_vectors(encoder))
+        arrays = _quantised(table)
+        save_file(arrays, folder / FAST_ENCODING_FILE)
+        return _evaluate(FastEncoder(encoder, arrays), evaluated, encoder, vectors)
 
 
 def word_runs(texts: Sequence[str], rng: np.random.Generator, most: int) -> list[str]:

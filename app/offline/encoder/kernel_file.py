@@ -27,6 +27,7 @@ from tokenizers import Tokenizer
 
 from app.engine.kernels.loader import cache_folder
 from app.offline.encoder.kernel_weights import kernel_arrays
+from app.offline.threads import ROUNDING_THREADS, fixed_threads
 
 SOURCES: Final = (
     "offline/encoder/kernel_weights.py",
@@ -60,7 +61,8 @@ def kernel_file(
     def make() -> bytes:
         return save(kernel_arrays(bert, Tokenizer.from_str(tokenizer), weights, prompts))
 
-    return disk_cached(_key(bert, digest, tokenizer, weights, prompts), make)
+    with fixed_threads(ROUNDING_THREADS):
+        return disk_cached(_key(bert, digest, tokenizer, weights, prompts), make)
 
 
 def _key(
@@ -89,13 +91,13 @@ def _key(
 def _arithmetic() -> list[object]:
     """Return what the last bits of a float sum depend on: they may turn how a weight is rounded.
 
-    That is the processor's instructions, how the libraries were built, which code they choose at
-    run time, and among how many threads they divide a sum.
+    That is the processor's instructions, how the libraries were built, and which code they choose
+    at run time. Among how many threads they divide a sum is fixed.
     """
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    chosen = {f"{pool['num_threads']} {pool.get('architecture')}" for pool in pools}
+    chosen = {str(pool.get("architecture")) for pool in pools}
     built = np.show_config(mode="dicts"), torch.__config__.show()
-    return [*built, torch.__config__.parallel_info(), sorted(chosen), os.environ.get("MKL_CBWR")]
+    return [*built, sorted(chosen), os.environ.get("MKL_CBWR")]
 
 
 # ---- Files in the user's cache folder ------------------------------------------------------------

@@ -21,10 +21,10 @@ from app.engine.scoring.scorer import Scorer
 from app.offline.learning.calibrate import calibrate
 from app.offline.learning.examples import KINDS, Examples
 from app.offline.learning.sequences import Ints
-from app.offline.learning.threads import side_by_side
 from app.offline.learning.train_scorer import Arrays, Linear, ThreeNetworks, split, train
 from app.offline.metrics.intervals import Estimate, paired_difference
 from app.offline.metrics.ranking import Numbers, graded_ndcg_at, ndcg_at
+from app.offline.threads import side_by_side
 
 _log = logging.getLogger(__name__)
 

@@ -61,11 +61,11 @@ from app.offline.learning.side_examples import with_copies, with_sides
 from app.offline.learning.sides import StepSides
 from app.offline.learning.step_goals import StepGoals
 from app.offline.learning.tfidf import word_weights
-from app.offline.learning.threads import fixed_threads
 from app.offline.learning.train_scorer import Arrays
 from app.offline.learning.two_tower import ItemTexts, fit_taste
 from app.offline.metrics.ranking import AnyFloats, ndcg_at, rank_in
 from app.offline.progress import step
+from app.offline.threads import fixed_threads
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from app.offline.encoder import kernel_file
 from app.offline.encoder.export import export_encoder
@@ -117,25 +117,25 @@ def test_another_model_is_rounded_for_itself(source, cache, tmp_path, change):
     assert len(keys(cache)) == 2
 
 
-@pytest.fixture
-def other_torch_threads() -> Iterator[None]:
+@pytest.fixture(params=[1, 3])
+def other_threads(request) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if before > 1 else 2)
-    yield
+    torch.set_num_threads(request.param)
+    with threadpool_limits(request.param, "blas"):
+        yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("first", "other_torch_threads")
-def test_other_threads_of_torch_may_sum_otherwise(source, cache, tmp_path):
+@pytest.mark.usefixtures("other_threads")
+def test_any_number_of_threads_gives_the_same_bytes(source, made, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    assert exported(source, tmp_path / "other") == made
+
+
+@pytest.mark.usefixtures("other_threads")
+def test_any_number_of_threads_takes_what_was_kept(source, cache, tmp_path):
     exported(source, tmp_path / "other")
-    assert len(keys(cache)) == 2
-
-
-def test_other_threads_of_numpy_may_sum_otherwise(source, cache, tmp_path):
-    now = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-    with threadpool_limits(2 if now == {1} else 1, "blas"):
-        exported(source, tmp_path / "other")
-    assert len(keys(cache)) == 2
+    assert len(keys(cache)) == 1
 
 
 def _beside(folder: Path) -> ModuleType:

@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from app.offline.learning.fusion import choose
 from app.offline.learning.neighbours import sequential_ridge
-from app.offline.learning.threads import BLAS_THREADS, fixed_threads, side_by_side
 from app.offline.learning.train_scorer import ThreeNetworks, train
+from app.offline.threads import BLAS_THREADS, fixed_threads, side_by_side
 from tests.planted import as_sequences, planted_lists, ring_walks
 
 pytestmark = pytest.mark.learning
