@@ -20,7 +20,8 @@ _REFUSED_MS: Final = 10
 _LEAVERS: Final = 40
 _CONNECTIONS: Final = 32
 _SECONDS: Final = 8
-_LAG_MS: Final = 50
+_LAG_MS: Final = 25
+"""Half of what is asked for, or passes on the event loop would be let through."""
 _STEADY_MS: Final = 20
 _STEADY_SHARE: Final = 0.7
 _BUDGET_MS: Final = 1000

@@ -1,6 +1,7 @@
 """Trials of a start: warm when it is ready, and no more threads than the machine can run."""
 
 import os
+import time
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -15,18 +16,27 @@ from loadtest.runners.services import BUNDLE
 
 _STARTS: Final = 5
 _TIMES: Final = 2.0
+_REQUESTS: Final = 101
+_PAUSE_S: Final = 0.05
 _BUSY: Final = 0.08
 _SECONDS: Final = 5
 
 
 def warm(rig: Rig) -> Measured:
-    """Start several times; compare the first request with those that follow."""
+    """Start several times; compare the first request with those that follow.
+
+    They come with pauses. The first one always has one before it, and after a pause every request
+    takes longer: the caches of the processor have forgotten the service.
+    """
     ratios, firsts, steadies = [], [], []
     for _ in range(_STARTS):
         service = rig.serve()
         caller = Caller(service.port)
         caller.call("GET", "/livez")  # the connection is open before
-        times = [caller.recommend(query=query).seconds * 1e3 for query in catalogue.queries(101)]
+        times = list[float]()
+        for query in catalogue.queries(_REQUESTS):
+            time.sleep(_PAUSE_S)
+            times.append(caller.recommend(query=query).seconds * 1e3)
         caller.close()
         service.stop()
         firsts.append(times[0])
@@ -78,7 +88,8 @@ TRIALS: Final = (
         name="start.warm",
         requirements=(32,),
         promise="the first request after the start is as fast as later ones",
-        pass_line=f"first ≤ {_TIMES:.0f} × p50 of later ones, in the best of {_STARTS} starts",
+        pass_line=f"first ≤ {_TIMES:.0f} × p50 of the next {_REQUESTS - 1}, "
+        f"{_PAUSE_S * 1e3:.0f} ms apart, in the best of {_STARTS} starts",
         run=warm,
         faults=("ready_before_warm",),
     ),
