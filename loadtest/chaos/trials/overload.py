@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadtest.chaos import catalogue
 from loadtest.chaos.asking import PATIENT_MS, Answer, Caller, at_once, leave, p99_ms, until
@@ -20,8 +20,7 @@ _REFUSED_MS: Final = 10
 _LEAVERS: Final = 40
 _CONNECTIONS: Final = 32
 _SECONDS: Final = 8
-_LAG_MS: Final = 25
-"""Half of what is asked for, or passes on the event loop would be let through."""
+_LAG_MS: Final = 50
 _STEADY_MS: Final = 20
 _STEADY_SHARE: Final = 0.7
 _BUDGET_MS: Final = 1000
@@ -196,8 +195,30 @@ def goodput(rig: Rig) -> Measured:
 
 
 def loop_lag(rig: Rig) -> Measured:
-    """Look at /livez and the lag of the event loop while the engine is saturated."""
-    service = rig.serve(bundle=BUNDLE)
+    """Look at /livez and the lag of the event loop while the engine is saturated.
+
+    Once by its real work, and once by passes that take twice as long as the loop may be late: those
+    show that no pass runs on it, however fast the machine is.
+    """
+    fast = _loop_under_load(rig, rig.serve(bundle=BUNDLE))
+    slow = _loop_under_load(rig, rig.serve(under=["slow_engine"], CHAOS_ENGINE_MS=str(2 * _LAG_MS)))
+    return Measured(
+        all(each.loop_ms <= _LAG_MS and each.live_ms < _LAG_MS for each in (fast, slow)),
+        f"at {fast.rate:.0f} new queries a second: event loop late by up to {fast.loop_ms:.0f} ms "
+        f"(p99), /livez p99 {fast.live_ms:.1f} ms; with passes of {2 * _LAG_MS} ms: "
+        f"{slow.loop_ms:.0f} and {slow.live_ms:.1f} ms",
+    )
+
+
+class _Loop(NamedTuple):
+    """Answers a second, the p99 of the lag of the event loop, and the p99 of /livez."""
+
+    rate: float
+    loop_ms: float
+    live_ms: float
+
+
+def _loop_under_load(rig: Rig, service: Service) -> _Loop:
     fresh = _Fresh(rig, 30_000)
     fresh.peak(service)
     lag, lives, stop = service.buckets(LAG), list[Answer](), threading.Event()
@@ -213,12 +234,9 @@ def loop_lag(rig: Rig) -> Measured:
     rate = fresh.peak(service)
     stop.set()
     looking.join()
-    loop_ms, live_ms = lag_p99_ms(lag, service.buckets(LAG)), p99_ms(lives)
-    return Measured(
-        loop_ms <= _LAG_MS and live_ms < _LAG_MS,
-        f"at {rate:.0f} new queries a second: event loop late by up to {loop_ms:.0f} ms (p99), "
-        f"/livez p99 {live_ms:.1f} ms",
-    )
+    found = _Loop(rate, lag_p99_ms(lag, service.buckets(LAG)), p99_ms(lives))
+    service.stop()
+    return found
 
 
 def steady(rig: Rig) -> Measured:
@@ -294,12 +312,15 @@ TRIALS: Final = (
         pass_line=f"goodput ≥ 0.9 of the closed-loop peak, p99 of accepted ≤ {_BUDGET_MS} ms",
         run=goodput,
         faults=("unbounded_queue",),
+        not_met="The load generator shares the two cores: at three times the peak it takes one of "
+        "them. `make bench` measures the same three times and reports the median.",
     ),
     Trial(
         name="overload.loop",
         requirements=(11,),
         promise="the event loop is not blocked while the engine is saturated",
-        pass_line=f"p99 of its lag ≤ {_LAG_MS} ms, p99 of /livez < {_LAG_MS} ms",
+        pass_line=f"p99 of its lag ≤ {_LAG_MS} ms, p99 of /livez < {_LAG_MS} ms; also with passes "
+        f"of {2 * _LAG_MS} ms",
         run=loop_lag,
         faults=("passes_on_the_loop",),
     ),
