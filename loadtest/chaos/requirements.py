@@ -1,4 +1,4 @@
-"""The 44 requirements that the trials show, and those that are not met, each with the reason."""
+"""The 44 requirements that the trials show."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -49,6 +49,3 @@ REQUIREMENTS: Final[Mapping[int, str]] = {
     43: "The pool of connections waits a short time and leaks nothing",
     44: "Failover of Redis: reads go on as misses, writes resume",
 }
-
-NOT_MET: Final[Mapping[int, str]] = {}
-"""Requirements that have no trial, or are only partly met: why. Shown in docs/reliability.md."""
