@@ -36,6 +36,14 @@ def p99_ms(answers: Sequence[Answer]) -> float:
     return (percentile([answer.seconds for answer in answers], 99) or 0.0) * 1e3
 
 
+def ids_of(answer: Answer) -> list[str]:
+    """Return the ids of an answer; none of one that is no answer, as seeded faults make some."""
+    try:
+        return [item["id"] for item in answer.body["items"]]
+    except (LookupError, TypeError):
+        return []
+
+
 class Caller:
     """One kept connection to a service; it connects again when the service has closed it."""
 

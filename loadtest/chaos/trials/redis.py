@@ -10,7 +10,7 @@ from typing import Final
 from redis import Redis as Client
 
 from loadtest.chaos import catalogue
-from loadtest.chaos.asking import Answer, Caller, at_once, leave, p99_ms, until
+from loadtest.chaos.asking import Answer, Caller, at_once, ids_of, leave, p99_ms, until
 from loadtest.chaos.proxy import FaultProxy
 from loadtest.chaos.rig import Rig
 from loadtest.chaos.trial import Measured, Trial
@@ -39,14 +39,6 @@ _TROUBLES: Final[dict[str, Callable[[FaultProxy], None]]] = {
 }
 
 
-def _ids(answer: Answer) -> list[str]:
-    """Return the ids of an answer; none of one that is no answer, as seeded faults make some."""
-    try:
-        return [item["id"] for item in answer.body["items"]]
-    except (LookupError, TypeError):
-        return []
-
-
 def cache_troubles(rig: Rig) -> Measured:
     """Ask the same queries while the connections to the shared cache break in eight ways."""
     proxy = rig.proxy(rig.redis())
@@ -54,7 +46,7 @@ def cache_troubles(rig: Rig) -> Measured:
     caller = Caller(service.port)
     queries = catalogue.queries(10 if rig.short else 40)
     well = [caller.recommend(query=query) for query in queries]
-    expected = [_ids(answer) for answer in well]
+    expected = [ids_of(answer) for answer in well]
     bad, wrong, unready, rise = list[str](), 0, 0, dict[str, float]()
     for name, begin in _TROUBLES.items():
         begin(proxy)
@@ -64,7 +56,7 @@ def cache_troubles(rig: Rig) -> Measured:
             n = len(answers) % len(queries)
             answer = caller.recommend(query=queries[n])
             answers.append(answer)
-            wrong += answer.status == 200 and _ids(answer) != expected[n]
+            wrong += answer.status == 200 and ids_of(answer) != expected[n]
         bad += [name for answer in answers if answer.status != 200]
         unready += caller.call("GET", "/readyz").status != 200
         rise[name] = p99_ms(answers) - p99_ms(well)
@@ -113,7 +105,7 @@ def crossed(rig: Rig) -> Measured:
     expected = {}
     caller = Caller(service.port)
     for query in queries:
-        expected[query] = _ids(caller.recommend(query=query))
+        expected[query] = ids_of(caller.recommend(query=query))
     proxy.slow(0.005)
     answers, wrong, errors, troubled = 0, 0, 0, 0
     began, seconds = time.monotonic(), 4 if rig.short else 30
@@ -127,7 +119,7 @@ def crossed(rig: Rig) -> Measured:
         ):
             answers += 1
             errors += answer.status != 200
-            wrong += answer.status == 200 and _ids(answer) != expected[query]
+            wrong += answer.status == 200 and ids_of(answer) != expected[query]
             troubled += answer.headers.get("x-cache") == "error"
         gone.join()
     proxy.well()
@@ -176,7 +168,7 @@ def corrupt(rig: Rig) -> Measured:
     flags = ("--cache-local-bytes", "0", "--cache-timeout-ms", "1000")
     service = rig.serve("--cache-url", redis.url, *flags)
     caller, queries = Caller(service.port), catalogue.queries(50)
-    expected = [_ids(caller.recommend(query=query)) for query in queries]
+    expected = [ids_of(caller.recommend(query=query)) for query in queries]
     rounds, harmed, wrong, errors = 2 if rig.short else 200, 0, 0, 0
     with Client.from_url(redis.url) as client:
         for _ in range(rounds):
@@ -188,7 +180,7 @@ def corrupt(rig: Rig) -> Measured:
             for n, query in enumerate(queries):
                 answer = caller.recommend(query=query)
                 errors += answer.status != 200
-                wrong += answer.status == 200 and _ids(answer) != expected[n]
+                wrong += answer.status == 200 and ids_of(answer) != expected[n]
     caller.close()
     found = _cache_reads(service, "foreign")
     return Measured(
