@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from loadtest.chaos import catalogue
@@ -164,12 +166,9 @@ class _Fresh:
         return open_loop.measure(service.port, self._offered.take(int(rate * _SECONDS)), offer)
 
 
-def goodput(rig: Rig) -> Measured:
-    """Offer three times the rate that saturates, while somebody looks at /livez."""
-    service = rig.serve(bundle=BUNDLE)
-    fresh = _Fresh(rig, 20_000, 40_000)
-    peak = fresh.peak(service)
-    lag = service.buckets(LAG)
+@contextmanager
+def _looking(service: Service) -> Iterator[list[Answer]]:
+    """Ask for /livez fifty times a second meanwhile; the list has the answers."""
     lives, stop = list[Answer](), threading.Event()
 
     def look() -> None:
@@ -180,9 +179,21 @@ def goodput(rig: Rig) -> Measured:
 
     looking = threading.Thread(target=look)
     looking.start()
-    over = fresh.offered(service, 3 * peak)
-    stop.set()
-    looking.join()
+    try:
+        yield lives
+    finally:
+        stop.set()
+        looking.join()
+
+
+def goodput(rig: Rig) -> Measured:
+    """Offer three times the rate that saturates, while somebody looks at /livez."""
+    service = rig.serve(bundle=BUNDLE)
+    fresh = _Fresh(rig, 20_000, 40_000)
+    peak = fresh.peak(service)
+    lag = service.buckets(LAG)
+    with _looking(service) as lives:
+        over = fresh.offered(service, 3 * peak)
     share = over.goodput_per_s / peak
     loop_ms = lag_p99_ms(lag, service.buckets(LAG))
     p99 = over.p99_ms or 0.0
@@ -221,19 +232,9 @@ class _Loop(NamedTuple):
 def _loop_under_load(rig: Rig, service: Service) -> _Loop:
     fresh = _Fresh(rig, 30_000)
     fresh.peak(service)
-    lag, lives, stop = service.buckets(LAG), list[Answer](), threading.Event()
-
-    def look() -> None:
-        caller = Caller(service.port)
-        while not stop.wait(0.02):
-            lives.append(caller.call("GET", "/livez"))
-        caller.close()
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    rate = fresh.peak(service)
-    stop.set()
-    looking.join()
+    lag = service.buckets(LAG)
+    with _looking(service) as lives:
+        rate = fresh.peak(service)
     found = _Loop(rate, lag_p99_ms(lag, service.buckets(LAG)), p99_ms(lives))
     service.stop()
     return found
