@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from app.core.caller import Caller
 from app.core.errors import AppError
-from app.core.lane import OPEN_LANE, Lane
+from app.core.lane import Lane
 from app.core.ports import Engine
 from app.core.ranking import RankRequest, RankResult, StageTimings
 from app.core.telemetry import Metrics, Observed
-from app.domain.request import DEFAULT_BUDGET_MS, RecommendRequest
+from app.domain.request import RecommendRequest
 from app.serving.batching.batcher import Batcher
 from app.serving.batching.queue import Submitted
 from app.serving.caching.answers import Caches, Validity
@@ -212,10 +212,10 @@ class Recommender:
         look_up = partial(engine.interpret, query, now, look_up=True)
         return await self._parts.batcher.run_exclusive(look_up) or ""
 
-    def check_capacity(self, lane: Lane = OPEN_LANE) -> None:
-        """Raise as `recommend` would for a request that is not cached and has the usual budget."""
+    def check_capacity(self, lane: Lane, budget_ms: int) -> None:
+        """Raise as `recommend` would for a request that is not cached and has such a budget."""
         now = self._clock()
-        self._parts.batcher.admitted(now, now + DEFAULT_BUDGET_MS / 1e3, lane)
+        self._parts.batcher.admitted(now, now + budget_ms / 1e3, lane)
 
     async def aclose(self) -> None:
         """End refreshes, and wait for the cache writes that are running. Idempotent."""

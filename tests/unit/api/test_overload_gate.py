@@ -5,6 +5,7 @@ import pytest
 from app.api.fast_path import OverloadGate
 from app.core.errors import OverloadedError
 from app.core.lane import Lane
+from app.domain.request import DEFAULT_BUDGET_MS
 
 
 class Capacity:
@@ -13,9 +14,11 @@ class Capacity:
     def __init__(self) -> None:
         self.free = True
         self.checks = 0
+        self.budgets: list[int] = []
 
-    def check_capacity(self, _lane: Lane) -> None:
+    def check_capacity(self, _lane: Lane, budget_ms: int) -> None:
         self.checks += 1
+        self.budgets.append(budget_ms)
         if not self.free:
             raise OverloadedError("cannot be done in time", retry_after_ms=7)
 
@@ -44,14 +47,42 @@ def test_a_body_that_was_let_through_passes_without_a_check_of_the_capacity():
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"budget_ms":10000}', b'{"query":"a","max_stale_ms":5}', b'{"min_catalogue":3}'],
+    [
+        b'{"query":"a","max_stale_ms":5}',
+        b'{"min_catalogue":3}',
+        b'{"budget_ms":5,"min_catalogue":3}',
+        b'{"budget_ms":"5"}',
+        b'{"budget_ms":5,"budget_ms":10000}',
+        b'{"filter":{"budget_ms":5}}',
+        b'{"budget_ms":10000,"filter":{"year":1999}}',
+        b'{"query":"a,\\"budget_ms\\":5,"}',
+        b'{"budget_ms":123456}',
+    ],
 )
-def test_a_body_that_says_something_about_time_is_always_read(body: bytes):
+def test_a_body_is_read_where_only_a_parser_can_tell_how_long_it_may_wait(body: bytes):
     capacity = Capacity()
     capacity.free = False
 
     OverloadGate(capacity.check_capacity).check(body)
     assert capacity.checks == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "budget_ms"),
+    [
+        (b'{"query":"a"}', DEFAULT_BUDGET_MS),
+        (b'{"budget_ms":10000}', 10_000),
+        (b'{"query":"a", "budget_ms" : 20 , "k":3}', 20),
+        (b'{"query":"a,","budget_ms":20}', 20),
+    ],
+)
+def test_the_capacity_is_asked_for_the_time_budget_of_the_body(body: bytes, budget_ms: int):
+    capacity = Capacity()
+    capacity.free = False
+
+    with pytest.raises(OverloadedError):
+        OverloadGate(capacity.check_capacity).check(body)
+    assert capacity.budgets == [budget_ms]
 
 
 def test_it_forgets_the_bodies_that_came_longest_ago():
