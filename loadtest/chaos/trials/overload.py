@@ -4,6 +4,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
+from statistics import median
 from typing import Final, NamedTuple
 
 from loadtest.chaos import catalogue
@@ -26,6 +28,7 @@ _LAG_MS: Final = 50
 _STEADY_MS: Final = 20
 _STEADY_SHARE: Final = 0.7
 _BUDGET_MS: Final = 1000
+_ROUNDS: Final = 5
 
 
 def _narrow(rig: Rig) -> Service:
@@ -187,21 +190,29 @@ def _looking(service: Service) -> Iterator[list[Answer]]:
 
 
 def goodput(rig: Rig) -> Measured:
-    """Offer three times the rate that saturates, while somebody looks at /livez."""
+    """Measure the peak and offer three times as much, in turns, while somebody looks at /livez.
+
+    Both vary by a fifth from one round to the next on a shared machine, so the median counts.
+    """
     service = rig.serve(bundle=BUNDLE)
-    fresh = _Fresh(rig, 20_000, 40_000)
-    peak = fresh.peak(service)
+    fresh = _Fresh(rig, 20_000 * _ROUNDS, 40_000 * _ROUNDS)
+    shares, peaks, overs = list[float](), list[float](), list[open_loop.Report]()
     lag = service.buckets(LAG)
     with _looking(service) as lives:
-        over = fresh.offered(service, 3 * peak)
-    share = over.goodput_per_s / peak
+        for _ in range(_ROUNDS):
+            peaks.append(fresh.peak(service))
+            overs.append(fresh.offered(service, 3 * peaks[-1]))
+            shares.append(overs[-1].goodput_per_s / peaks[-1])
     loop_ms = lag_p99_ms(lag, service.buckets(LAG))
-    p99 = over.p99_ms or 0.0
+    share, p99 = median(shares), median(over.p99_ms or inf for over in overs)
+    refused = median(over.refused_p99_ms or 0.0 for over in overs)
     return Measured(
-        share >= 0.9 and p99 <= _BUDGET_MS and not over.errors,
-        f"peak {peak:.0f}/s; at three times that {over.goodput_per_s:.0f}/s in time ({share:.2f}), "
-        f"p99 {p99:.0f} ms, p99 of refusals {over.refused_p99_ms or 0:.0f} ms, "
-        f"event loop late by up to {loop_ms:.0f} ms (p99), /livez p99 {p99_ms(lives):.0f} ms",
+        share >= 0.9 and p99 <= _BUDGET_MS and not any(over.errors for over in overs),
+        f"medians of {_ROUNDS} rounds: peak {median(peaks):.0f}/s, in time at three times that "
+        f"{median(over.goodput_per_s for over in overs):.0f}/s; share {share:.2f} "
+        f"({min(shares):.2f} to {max(shares):.2f}), p99 {p99:.0f} ms, of refusals "
+        f"{refused:.0f} ms; event loop late by up to {loop_ms:.0f} ms (p99), "
+        f"/livez p99 {p99_ms(lives):.0f} ms",
     )
 
 
@@ -310,11 +321,10 @@ TRIALS: Final = (
         name="overload.goodput",
         requirements=(3,),
         promise="three times the load that saturates costs hardly any goodput",
-        pass_line=f"goodput ≥ 0.9 of the closed-loop peak, p99 of accepted ≤ {_BUDGET_MS} ms",
+        pass_line=f"goodput ≥ 0.9 of the closed-loop peak, p99 of accepted ≤ {_BUDGET_MS} ms; "
+        f"medians of {_ROUNDS} rounds",
         run=goodput,
         faults=("unbounded_queue",),
-        not_met="The load generator shares the two cores: at three times the peak it takes one of "
-        "them. `make bench` measures the same three times and reports the median.",
     ),
     Trial(
         name="overload.loop",
@@ -331,8 +341,8 @@ TRIALS: Final = (
         promise="new queries that arrive at random are answered fast far into the load",
         pass_line=f"p99 ≤ {_STEADY_MS} ms at ≥ {_STEADY_SHARE} of the closed-loop peak",
         run=steady,
-        not_met="The load generator shares the two cores with the service. At half of the peak, "
-        "p99 is near 20 ms already (`half_p99_ms` of the benchmarks); beyond that, arrivals that "
-        "fall together wait for a pass.",
+        not_met="A pass of one request takes twice its time where other threads want the "
+        "interpreter: at half of the peak, p99 is near 20 ms already (`half_p99_ms` of the "
+        "benchmarks). Beyond that, arrivals that fall together wait for a pass.",
     ),
 )
