@@ -2,8 +2,9 @@
 
 The slope of the memory is fitted by least squares. Its error counts only as many samples as are
 independent: memory moves slowly, so neighbours are alike. A run passes if its slope is under 1 MB/h
-as far as its error tells, and if that error is small enough for a leak to be seen at all. A short
-run has a large error: it can find large leaks only, and says how large.
+as far as its error tells, or its rise under half a megabyte; and if that error is small enough for
+a leak to be seen at all. A short run has a large error: it can find large leaks only, and says how
+large.
 """
 
 import ctypes
@@ -18,6 +19,8 @@ from typing import Final
 import numpy as np
 
 MOST_MB_PER_H: Final = 1.0
+_SETTLING_MB: Final = 0.5
+"""Over the time that is judged: a heap may settle by as much. It counts in short runs only."""
 _MOST_ERROR_MB: Final = 4.0
 """Over the time that is judged: with a larger error the run has shown nothing."""
 _CONFIDENCE: Final = 1.96
@@ -122,7 +125,7 @@ def judged(samples: Sequence[Sample]) -> Verdict:
     hours = (last.seconds - first.seconds) / 3600
     found = slope([s.seconds for s in samples], [s.memory_mb for s in samples])
     problems = []
-    if found.mb_per_h - found.error > MOST_MB_PER_H:
+    if found.mb_per_h - found.error > max(MOST_MB_PER_H, _SETTLING_MB / hours):
         problems.append(f"memory rises by {found}")
     if found.error * hours > _MOST_ERROR_MB:
         problems.append(f"memory is too restless to tell: {found}")

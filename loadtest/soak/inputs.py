@@ -51,6 +51,14 @@ class Texts:
         text = " ".join(parts)[: MOST_CHARACTERS - 12]
         return f"{text} {_in_letters(self._made)}"
 
+    def longest(self) -> str:
+        """Return a text of which no other has more tokens: each character is one at most."""
+        return " ".join(self._chance.choices(_LETTERS, k=MOST_CHARACTERS // 2))
+
+    def words_of_nobody(self, n: int) -> list[str]:
+        """Return `n` different words in plain letters."""
+        return [f"{_in_letters(number)}q" for number in range(n)]
+
     def _word(self) -> str:
         if self._chance.random() < 0.7:
             return self._chance.choice(self._known)

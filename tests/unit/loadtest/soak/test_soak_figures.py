@@ -55,6 +55,19 @@ def test_what_is_flat_passes_and_tells_what_it_would_have_seen() -> None:
     assert 0 < verdict.least_visible_bytes < 10
 
 
+def test_a_short_run_may_rise_by_half_a_megabyte() -> None:
+    short = [replace(s, seconds=s.seconds / 10) for s in samples(0)]
+    hours = (short[-1].seconds - short[0].seconds) / 3600
+
+    def risen(megabytes: float) -> list[Sample]:
+        return [
+            replace(s, memory_mb=s.memory_mb + megabytes * s.seconds / 3600 / hours) for s in short
+        ]
+
+    assert judged(risen(0.3)).problems == ()
+    assert "memory rises by" in judged(risen(2.0)).problems[0]
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
