@@ -35,9 +35,10 @@ evaluate-demo: .venv/.dev     ## the demo by each user's last item, by words as 
 	  $(BIN)/recserve evaluate --demo --protocol $$protocol --baselines all --report docs/results/movielens-$$protocol.html || exit 1; \
 	done
 
-ablation: .venv/.dev          ## what each piece of learning brings (DATASET=folder); writes docs/results/
+ablation: .venv/.dev          ## what each piece of learning brings (DATASET=folder; PROTOCOL=search: of words); writes docs/results/
 	mkdir -p docs/results
-	$(BIN)/recserve evaluate --dataset $(DATASET) --ablation --json docs/results/ablation-$(notdir $(DATASET)).json
+	$(BIN)/recserve evaluate --dataset $(DATASET) $(if $(PROTOCOL),--protocol $(PROTOCOL)) --ablation \
+	  --json docs/results/ablation-$(if $(filter search,$(PROTOCOL)),words-)$(notdir $(DATASET)).json
 
 mending: .venv/.dev           ## what a language model mends of weak parses (HALF=open|frozen; MODEL=--local: a real, small one)
 	$(BIN)/python -m loadtest.scenarios.mending --half $(or $(HALF),open) $(MODEL)

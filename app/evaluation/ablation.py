@@ -9,7 +9,8 @@ training and afterwards. (*behaviour* keeps its share of *content_knn*.) A varia
 features sees 0 in their place. The sources *popular*, *trending* and *newest* have no variant: a
 user with a history is given them only where all others find too few items.
 
-How a variant learns is in `rankers`.
+How a variant learns is in `rankers`. Requests with words have an ablation of their own
+(`app.evaluation.word_ablation`).
 """
 
 import logging
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle.reader import load_vectors, open_bundle
+from app.bundle.reader import Bundle, load_vectors, open_bundle
 from app.core.errors import BadDataError, UsageError
 from app.engine.catalogue.behaviour import Behaviour
 from app.engine.open import columns_of
@@ -133,7 +134,7 @@ def ablate(
         EngineError: the encoder failed.
     """
     if plan.protocol not in ("strict", "all-but-last"):
-        raise UsageError("--ablation goes with --protocol strict or all-but-last only")
+        raise UsageError("--ablation goes with --protocol strict, all-but-last or search only")
     start = time.perf_counter()
     prepared, examples = _prepared(plan, options)
     queries = training_queries_about(plan.folds[0].cases, Numbering.of(plan.catalogue.ids))
@@ -161,12 +162,7 @@ def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, Trace
     """
     (fold,) = plan.folds
     with tempfile.TemporaryDirectory(prefix="recserve-ablation-") as work:
-        no_events = Fold(Events.none(), fold.cases)
-        home, make = Path(work) / "texts", options.make_encoder
-        path, _ = build_fold(
-            plan=plan, fold=no_events, recipe=options.recipe, folder=home, make_encoder=make
-        )
-        bundle = open_bundle(path)
+        bundle = bundle_of_texts(plan, options, Path(work) / "texts")
         described = describe(columns_of(bundle), options.recipe)
         item_texts = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
     log = log_of(fold.events, described.ids, options.recipe.weights)
@@ -199,6 +195,20 @@ def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, Trace
     if prepared is None:
         raise BadDataError(f"nothing is learned from fewer than {MIN_EXAMPLES} events held back")
     return prepared, drawn[0]
+
+
+def bundle_of_texts(plan: EvalPlan, options: Options, folder: Path) -> Bundle:
+    """Return a bundle of the items of a plan in a new folder; nothing is learned in it."""
+    (fold,) = plan.folds
+    path, _ = build_fold(
+        plan=plan,
+        fold=Fold(Events.none(), fold.cases),
+        recipe=options.recipe,
+        folder=folder,
+        make_encoder=options.make_encoder,
+        learning=False,
+    )
+    return open_bundle(path)
 
 
 class _VariantTable:
@@ -271,7 +281,7 @@ def matching_features(names: Sequence[str], patterns: Sequence[str]) -> list[int
 def table_of(document: Document) -> list[str]:
     """Return the lines of a Markdown table with a row for each variant."""
     head = ("", "variant", f"NDCG@{TOP}", "difference", f"Recall@{TOP}", "difference", "found")
-    return [_row(head), _row(["---"] * len(head)), *map(_row, _cells(document["variants"]))]
+    return [row_of(head), row_of(["---"] * len(head)), *map(row_of, _cells(document["variants"]))]
 
 
 def _cells(variants: Mapping[str, Document]) -> Iterator[list[str]]:
@@ -286,11 +296,12 @@ def _cells(variants: Mapping[str, Document]) -> Iterator[list[str]]:
         cells = [group, variant["shown"]]
         for metric, mean in variant["metrics"].items():
             cells.append(figure(mean["value"]))
-            cells.append(_interval(variant.get("difference", {}).get(metric)))
+            cells.append(interval_cell(variant.get("difference", {}).get(metric)))
         yield [*cells, figure(variant["candidates"]["recall"], digits=3)]
 
 
-def _interval(estimate: Mapping[str, float] | None) -> str:
+def interval_cell(estimate: Mapping[str, float] | None) -> str:
+    """Return the cell of a difference with its interval; "" = there is none."""
     if estimate is None:
         return ""
     value, low, high = (figure(estimate[end], "+") for end in ("value", "low", "high"))
@@ -306,5 +317,6 @@ def figure(value: float, sign: str = "", digits: int = 4) -> str:
     return f"{value:{sign}.{digits}f}".replace("0.", ".", 1)
 
 
-def _row(cells: Sequence[str]) -> str:
+def row_of(cells: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"

@@ -154,7 +154,15 @@ def training_queries_about(cases: Sequence[Case], numbering: Numbering) -> list[
     for case, target in zip(cases, numbering.targets(cases).tolist(), strict=True):
         taken = numbering.rows(case.request.history)
         taken = taken[np.diff(taken, prepend=-1) != 0]
-        queries.append(TrainingQuery(taken[::-1], target, sample_weight=1.0, disliked=_NO_ROWS))
+        queries.append(
+            TrainingQuery(
+                recent=taken[::-1],
+                target=target,
+                sample_weight=1.0,
+                disliked=_NO_ROWS,
+                query=case.request.query,
+            )
+        )
     return queries
 
 
@@ -192,7 +200,7 @@ class Pools:
             starts = np.cumsum([0, *map(len, candidates)])[:-1]
             positions = np.array(
                 [
-                    _target_position(query, rows)
+                    target_position(query, rows)
                     for query, rows in zip(batch, candidates, strict=True)
                 ]
             )
@@ -239,6 +247,7 @@ class Pools:
         return np.array(ranks)
 
 
-def _target_position(query: TrainingQuery, rows: Rows) -> int:
+def target_position(query: TrainingQuery, rows: Rows) -> int:
+    """Return where the target of a query stands among its candidates; -1 = it is not there."""
     positions = np.flatnonzero(rows == query.target)
     return int(positions[0]) if positions.size else -1

@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ablation",
         action="store_true",
-        help="measure what each piece of learning brings, not the engine (--dataset or --items)",
+        help="measure what each piece of learning brings, not the engine; with --protocol search: "
+        "what words bring",
     )
     parser.add_argument(
         "--fairness",

@@ -48,6 +48,7 @@ from app.evaluation.protocols import (
 from app.evaluation.ratings import measure_ratings, plan_of_ratings, rating_lines
 from app.evaluation.report import render, summary_lines
 from app.evaluation.search_cases import plan_of_search
+from app.evaluation.word_ablation import ablate_words, word_table
 from app.offline.build import MakeEncoder, packed_encoder
 from app.offline.input.events import Events, read_events
 from app.offline.input.read_report import ReadReport
@@ -112,7 +113,9 @@ def run_evaluation(
         )
         document: Document = {"command": shlex.join(["recserve", *sys.argv[1:]])}
         measure, lines_of = (ablate, table_of) if args.ablation else (evaluate, summary_lines)
-        if plan.protocol == "newcomers":
+        if args.ablation and plan.protocol == "search":
+            measure, lines_of = ablate_words, word_table
+        elif plan.protocol == "newcomers":
             measure, lines_of = measure_newcomers, newcomer_lines
         elif plan.protocol == "ratings":
             measure, lines_of = measure_ratings, rating_lines
@@ -263,6 +266,12 @@ def _check_ablation(args: argparse.Namespace) -> None:
     conflicts = args.bundle is not None or args.report is not None or args.baselines != "none"
     if args.ablation and conflicts:
         raise UsageError("--ablation goes without --bundle, --baselines and --report")
+    if args.ablation and args.protocol in ("time-split", "graded", "mind"):
+        raise UsageError(
+            f"--ablation goes with --protocol strict, all-but-last or search, not {args.protocol}"
+        )
+    if args.ablation and args.attributes is not None:
+        raise UsageError("--ablation leaves out who the users are: leave --attributes out")
     if args.protocol in _ALONE and (conflicts or args.ablation):
         raise UsageError(
             f"--protocol {args.protocol} goes without --ablation, --bundle, --baselines and "

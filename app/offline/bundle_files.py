@@ -268,7 +268,7 @@ def write_learned(  # noqa: PLR0913 - each by its name
             freshness=load_file(folder / "signals.safetensors")["freshness"],
             encode=lambda texts: text_vectors(texts, opened, "query"),
         )
-        writer = QueryWriter(items.titles, items.texts, _text_attributes(columns), SEED)
+        writer = QueryWriter(items.titles, items.texts, text_attributes(columns), SEED)
         search = Search(side, writer, searches_of(log, len(items)), judged_lists(judgements))
     learned = learn(
         sequences=sequences,
@@ -306,7 +306,7 @@ def _write_scorer(folder: Path, networks: Mapping[Mode, Mapping[str, npt.NDArray
     save_file(scorer, folder / "scorer.safetensors")
 
 
-def _text_attributes(
+def text_attributes(
     columns: Mapping[str, Column],
 ) -> dict[str, list[str | Sequence[str] | None]]:
     """Return the values of the fields that are texts, or lists of texts, by row."""

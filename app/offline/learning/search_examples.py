@@ -151,23 +151,7 @@ def draw_search_examples(  # noqa: PLR0913 - each by its name
     features = ModeFeatures(pair_features(side, behaviour), mode, len(side.vectors))
 
     def requests_of(batch: Sequence[TrainingQuery]) -> list[ResolvedRequest]:
-        vectors = side.encode([query.query for query in batch])
-        cosines = side.index.cosines(vectors)
-        requests = []
-        for line, query in enumerate(batch):
-            seen = vectors[line].any() and not texts[query.query]
-            requests.append(
-                ResolvedRequest(
-                    query=query.query,
-                    query_vector=vectors[line] if seen else None,
-                    cosines=cosines[line] if seen and cosines is not None else None,
-                    recent=query.recent[:RECENT],
-                    length=max(min(len(query.recent), MAX_HISTORY), 1),
-                    sides=query.sides,
-                    hidden=query.hidden,
-                )
-            )
-        return requests
+        return search_requests(batch, side, [bool(texts[query.query]) for query in batch])
 
     return draw_examples(
         queries=queries,
@@ -177,6 +161,35 @@ def draw_search_examples(  # noqa: PLR0913 - each by its name
         order=blended,
         requests_of=requests_of,
     )
+
+
+def search_requests(
+    queries: Sequence[TrainingQuery], side: SearchSide, blind: Sequence[bool] | None = None
+) -> list[ResolvedRequest]:
+    """Return the requests of queries with words.
+
+    Args:
+        queries: with words.
+        side: the texts of the items.
+        blind: which of them are asked without a vector; None = none.
+    """
+    vectors = side.encode([query.query for query in queries])
+    cosines = side.index.cosines(vectors)
+    requests = []
+    for line, query in enumerate(queries):
+        seen = vectors[line].any() and not (blind is not None and blind[line])
+        requests.append(
+            ResolvedRequest(
+                query=query.query,
+                query_vector=vectors[line] if seen else None,
+                cosines=cosines[line] if seen and cosines is not None else None,
+                recent=query.recent[:RECENT],
+                length=max(min(len(query.recent), MAX_HISTORY), 1),
+                sides=query.sides,
+                hidden=query.hidden,
+            )
+        )
+    return requests
 
 
 def blended(columns: Matrix, names: Sequence[str]) -> Vector:
