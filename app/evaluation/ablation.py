@@ -41,8 +41,9 @@ from app.evaluation.evaluate import Document, Options
 from app.evaluation.model_runs import build_fold
 from app.evaluation.protocols import EvalPlan, Fold
 from app.evaluation.rankers import Fit
-from app.offline.bundle_files import describe
+from app.offline.bundle_files import Described, describe
 from app.offline.input.events import Events
+from app.offline.input.recipe import Recipe
 from app.offline.learning.examples import Examples, TrainingQuery, unlearned_score
 from app.offline.learning.learn import MIN_EXAMPLES, PreparedTraining, prepare
 from app.offline.learning.negatives import negatives_of
@@ -163,7 +164,7 @@ def _prepared(plan: EvalPlan, options: Options) -> tuple[PreparedTraining, Trace
     (fold,) = plan.folds
     with tempfile.TemporaryDirectory(prefix="recserve-ablation-") as work:
         bundle = bundle_of_texts(plan, options, Path(work) / "texts")
-        described = describe(columns_of(bundle), options.recipe)
+        described = described_in(bundle)
         item_texts = ItemTexts(word_weights(described.texts), np.array(load_vectors(bundle)))
     log = log_of(fold.events, described.ids, options.recipe.weights)
     sequences = sequences_of(
@@ -209,6 +210,11 @@ def bundle_of_texts(plan: EvalPlan, options: Options, folder: Path) -> Bundle:
         learning=False,
     )
     return open_bundle(path)
+
+
+def described_in(bundle: Bundle) -> Described:
+    """Return what a build read of the items, by the names that it found for their columns."""
+    return describe(columns_of(bundle), Recipe.model_validate(bundle.manifest.recipe))
 
 
 class _VariantTable:

@@ -24,11 +24,11 @@ from app.engine.open import columns_of, index_of
 from app.engine.retrieval.lexical import LexicalIndex
 from app.engine.scoring.exactness import exactness
 from app.engine.scoring.modes import Mode
-from app.evaluation.ablation import bundle_of_texts
+from app.evaluation.ablation import bundle_of_texts, described_in
 from app.evaluation.candidate_pools import target_position
 from app.evaluation.evaluate import Options
 from app.evaluation.protocols import EvalPlan
-from app.offline.bundle_files import LEAST_SEARCHED, describe, text_attributes
+from app.offline.bundle_files import LEAST_SEARCHED, text_attributes
 from app.offline.input.judgements import Judgements, read_judgements
 from app.offline.learning.examples import Examples, TrainingQuery, candidate_batches
 from app.offline.learning.learn import MIN_EXAMPLES, PreparedTraining, prepare
@@ -97,8 +97,7 @@ def word_material(plan: EvalPlan, options: Options, folder: Path) -> WordMateria
     recipe = options.recipe
     bundle = bundle_of_texts(plan, options, folder / "texts")
     side = _side(bundle, options, folder / "queries")
-    columns = columns_of(bundle)
-    described = describe(columns, recipe)
+    described = described_in(bundle)
     n_items = len(described)
     log = log_of(fold.events, described.ids, recipe.weights)
     sequences = sequences_of(
@@ -108,7 +107,7 @@ def word_material(plan: EvalPlan, options: Options, folder: Path) -> WordMateria
     if recipe.judgements.path:
         judged = read_judgements(Path(recipe.judgements.path), recipe, described.ids)
     writer = QueryWriter(
-        described.titles, described.texts, text_attributes(columns), seed=options.seed
+        described.titles, described.texts, text_attributes(columns_of(bundle)), seed=options.seed
     )
     prepared = prepare(
         sequences=sequences,

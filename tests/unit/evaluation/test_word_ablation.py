@@ -1,5 +1,7 @@
 """The ablation for requests with words, on a shop whose customers keep to a colour."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,19 @@ def test_judgements_of_the_recipe_are_examples_of_words(tmp_path):
     kinds = material.examples("words").kinds.tolist()
     assert kinds.count(3) == len(COLOURS) * len(KINDS)
     assert 3 not in material.examples("both").kinds
+
+
+def test_columns_that_the_build_found_by_their_names_are_read(tmp_path):
+    """`overview` is read as the text; the template of the recipe names it as the file does."""
+    rows = [
+        {"id": name, "title": title, "overview": "made by hand"} for name, title in TITLES.items()
+    ]
+    recipe = Recipe(text="{title}. {overview}")
+    path = write_jsonl(tmp_path / "items.jsonl", rows)
+    catalogue = EvalCatalogue(list(TITLES), list(TITLES.values()), path)
+    plan = replace(shop(), catalogue=catalogue)
+    side = word_material(plan, Options(recipe, make_encoder=fake_encoder), tmp_path).side
+    assert len(side.words.rows_with("made hand")) == len(TITLES)
 
 
 def test_words_alone_hide_the_history_but_do_not_know_it(material):
