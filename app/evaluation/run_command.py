@@ -90,8 +90,8 @@ def run_evaluation(
     baselines = registry.parse_names(args.baselines)
     _check_data(args)
     _check_outputs(args)
-    _check_ablation(args)
     _check_fairness(args)
+    _check_ablation(args)
     recipe = _recipe(args)
     with tempfile.TemporaryDirectory(prefix="recserve-demo-") as work:
         plan, name = plan_of(args, recipe, Path(work))
