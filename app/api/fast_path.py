@@ -28,9 +28,10 @@ is anything decided; the protocol knows HTTP and nothing of what is asked.
 takes no new work, it refuses every other body before that is parsed. So the interpreter is left to
 the engine's passes. A remembered body is always read: its answer may be cached, or it may be in
 flight. A body with `max_stale_ms` or `min_catalogue` is always read too, because other rules may
-hold for it. A time budget is found without a parser: to parse and plan a request costs five times
-as much as to refuse it. This has a cost: during overload a new body gets 429 even if it is invalid,
-or if its answer is cached under another spelling of the same request.
+hold for it. A time budget is found without a parser, and counts where it is longer than the usual
+one. A shorter one does not: it must not keep a request from an answer that is cached. All this has
+a cost: during overload a new body gets 429 even if it is invalid, or if its answer is cached under
+another spelling of the same request.
 
 **Why the coroutine is driven by hand.** A task for each request would be simpler. But its first
 step runs one turn of the event loop later, and in each turn the loop may have to wait for the
@@ -128,10 +129,12 @@ class OverloadGate:
 
 
 def _budget_of(body: bytes) -> int | None:
-    """Return the time budget of a request, in milliseconds; None if only a parser can tell.
+    """Return the time budget to refuse a body by, in ms; None if only a parser can tell.
 
-    >>> _budget_of(b'{"query":"a"}'), _budget_of(b'{"query":"a", "budget_ms": 50}')
-    (1000, 50)
+    >>> _budget_of(b'{"query":"a"}'), _budget_of(b'{"query":"a", "budget_ms": 5000}')
+    (1000, 5000)
+    >>> _budget_of(b'{"query":"a", "budget_ms": 50}')
+    1000
     >>> _budget_of(b'{"filter":{"budget_ms":50}}'), _budget_of(b'{"min_catalogue":3}')
     (None, None)
     """
@@ -141,7 +144,9 @@ def _budget_of(body: bytes) -> int | None:
         return DEFAULT_BUDGET_MS
     found = _BUDGET.findall(body)
     # In an inner object it may be the name of a field of the items.
-    return int(found[0]) if len(found) == 1 and body.count(b"{") == 1 else None
+    if len(found) != 1 or body.count(b"{") != 1:
+        return None
+    return max(DEFAULT_BUDGET_MS, int(found[0]))
 
 
 class RecommendEndpoint:

@@ -259,7 +259,12 @@ async def test_bad_input_is_a_problem_and_the_connection_goes_on() -> None:
     async with running() as server:
         server.engine.release()
         caller = await server.call()
-        for body, field in ((b"{", None), (ask(k=0), "k"), (ask(quary="x"), "quary")):
+        for body, field in (
+            (b"{", None),
+            (ask(k=0), "k"),
+            (ask(quary="x"), "quary"),
+            (ask(budget_ms=0), "budget_ms"),
+        ):
             await caller.send(post(body, "x-request-id: r"))
             reply = await caller.reply()
             error = reply.json()["error"]
@@ -269,7 +274,7 @@ async def test_bad_input_is_a_problem_and_the_connection_goes_on() -> None:
         await caller.send(post(ask(k=1)))
 
         assert (await caller.reply()).status == 200
-        assert server.counted(422) == 3
+        assert server.counted(422) == 4
 
 
 async def test_refusals_say_when_to_come_again() -> None:

@@ -72,11 +72,15 @@ def test_a_body_is_read_where_only_a_parser_can_tell_how_long_it_may_wait(body: 
     [
         (b'{"query":"a"}', DEFAULT_BUDGET_MS),
         (b'{"budget_ms":10000}', 10_000),
-        (b'{"query":"a", "budget_ms" : 20 , "k":3}', 20),
-        (b'{"query":"a,","budget_ms":20}', 20),
+        (b'{"query":"a", "budget_ms" : 2000 , "k":3}', 2000),
+        (b'{"query":"a,","budget_ms":2000}', 2000),
+        (b'{"query":"a","budget_ms":20}', DEFAULT_BUDGET_MS),
+        (b'{"query":"a","budget_ms":0}', DEFAULT_BUDGET_MS),
     ],
 )
-def test_the_capacity_is_asked_for_the_time_budget_of_the_body(body: bytes, budget_ms: int):
+def test_the_capacity_is_asked_for_the_longer_one_of_the_budget_and_the_usual_one(
+    body: bytes, budget_ms: int
+):
     capacity = Capacity()
     capacity.free = False
 
