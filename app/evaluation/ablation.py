@@ -290,12 +290,16 @@ def table_of(document: Document) -> list[str]:
     return [row_of(head), row_of(["---"] * len(head)), *map(row_of, _cells(document["variants"]))]
 
 
-def _cells(variants: Mapping[str, Document]) -> Iterator[list[str]]:
+def headed(variants: Mapping[str, Document]) -> Iterator[tuple[str, Document]]:
+    """Yield the variants, each behind the name of its group, which only the first one has."""
     previous = ""
     for variant in variants.values():
-        # A group's name is in its first row only.
-        group = "" if variant["group"] == previous else variant["group"]
+        yield "" if variant["group"] == previous else variant["group"], variant
         previous = variant["group"]
+
+
+def _cells(variants: Mapping[str, Document]) -> Iterator[list[str]]:
+    for group, variant in headed(variants):
         if "unavailable" in variant:
             yield [group, variant["shown"], variant["unavailable"], "", "", "", ""]
             continue

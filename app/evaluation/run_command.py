@@ -266,10 +266,6 @@ def _check_ablation(args: argparse.Namespace) -> None:
     conflicts = args.bundle is not None or args.report is not None or args.baselines != "none"
     if args.ablation and conflicts:
         raise UsageError("--ablation goes without --bundle, --baselines and --report")
-    if args.ablation and args.protocol in ("time-split", "graded", "mind"):
-        raise UsageError(
-            f"--ablation goes with --protocol strict, all-but-last or search, not {args.protocol}"
-        )
     if args.ablation and args.attributes is not None:
         raise UsageError("--ablation leaves out who the users are: leave --attributes out")
     if args.protocol in _ALONE and (conflicts or args.ablation):

@@ -31,7 +31,14 @@ from app.engine.scoring.exactness import RANGE
 from app.engine.scoring.learned import searched_score
 from app.engine.scoring.modes import Mode
 from app.engine.scoring.scorer import Scorer
-from app.evaluation.ablation import TOP, figure, interval_cell, matching_features, row_of
+from app.evaluation.ablation import (
+    TOP,
+    figure,
+    headed,
+    interval_cell,
+    matching_features,
+    row_of,
+)
 from app.evaluation.answers import Numbering
 from app.evaluation.candidate_pools import training_queries_about
 from app.evaluation.evaluate import Document, Options
@@ -297,11 +304,7 @@ def word_table(document: Document) -> list[str]:
 
 
 def _cells(variants: Mapping[str, Document]) -> Iterator[list[str]]:
-    previous = ""
-    for variant in variants.values():
-        # A group's name is in its first row only.
-        group = "" if variant["group"] == previous else variant["group"]
-        previous = variant["group"]
+    for group, variant in headed(variants):
         cells = [group, variant["shown"]]
         for mode in MODES:
             cells += _mode_cells(variant["modes"].get(mode))

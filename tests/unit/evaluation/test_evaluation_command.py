@@ -148,7 +148,6 @@ def test_a_bundle_that_has_seen_everything_cannot_be_asked(files, tmp_path):
         (("--dataset", "d", "--recipe", "absent.toml"), "absent.toml"),
         (("--bundle", "b", "--events", "e.csv", "--ablation"), "--ablation goes without"),
         (("--dataset", "d", "--baselines", "ease", "--ablation"), "--ablation goes without"),
-        (("--dataset", "d", "--protocol", "graded", "--ablation"), "or search, not graded"),
         (("--demo", "--attributes", "u.csv", "--ablation"), "leave --attributes out"),
     ],
 )
