@@ -29,8 +29,8 @@ _HEAD: Final = struct.Struct(">BQ8sI")
 _VERSION: Final = 1
 _NOBODY: Final = bytes(8)
 _SMALL_WINDOW: Final = 512
-"""Up to so many bytes are packed with little memory. The usual 256 KiB, taken and given back for
-each answer, cost up to 60 microseconds of the event loop."""
+"""Up to so many bytes are packed with little memory. Usually zlib takes 256 KiB, and the event loop
+would take them from the system and give them back for each answer."""
 # UTF-8 takes up to 4 bytes a character. The limit is needed because a cursor may be forged.
 _MAX_BYTES: Final = (4 * MAX_ID_CHARS + 1) * MAX_CURSOR_ITEMS
 

@@ -20,7 +20,7 @@ import numpy as np
 
 MOST_MB_PER_H: Final = 1.0
 _SETTLING_MB: Final = 0.5
-"""Over the time that is judged: a heap may settle by as much. It counts in short runs only."""
+"""Over the time that is judged: a heap may settle by as much. It counts under half an hour."""
 _MOST_ERROR_MB: Final = 4.0
 """Over the time that is judged: with a larger error the run has shown nothing."""
 _CONFIDENCE: Final = 1.96

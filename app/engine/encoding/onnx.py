@@ -125,8 +125,8 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     # Spinning workers would burn the core that the event loop needs between two passes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Both are for inputs of one shape. Texts have any length: then the arena keeps twice the memory
-    # that is needed, and a pattern is stored for each new shape. Without them no pass is slower.
+    # Both are for inputs of one shape. Texts have any length: then the arena keeps more memory
+    # than is needed, and a pattern is stored for each new shape.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.log_severity_level = 3  # errors only: they are raised as well
