@@ -325,6 +325,8 @@ TRIALS: Final = (
         f"medians of {_ROUNDS} rounds",
         run=goodput,
         faults=("unbounded_queue",),
+        not_met="It is near the bar, and some runs are above it. Refusals and passes share one "
+        "interpreter: what the event loop needs for refusals is taken from the passes.",
     ),
     Trial(
         name="overload.loop",
