@@ -152,8 +152,9 @@ def _why_not(trial: Trial, rows: Mapping[Any, Document]) -> str:
 def _machine(document: Document) -> str:
     about_it = document["machine"]
     return (
-        f"Measured on {about_it['cpu']}, {about_it['cores']} cores, "
-        f"{about_it['memory_gib']:.0f} GiB, Python {about_it['python']}; seed {document['seed']}.\n"
+        f"The newest rows were measured on {about_it['cpu']}, {about_it['cores']} cores, "
+        f"{about_it['memory_gib']:.0f} GiB, Python {about_it['python']}; seed {document['seed']}. "
+        "Rows of another day may be of another machine.\n"
     )
 
 
